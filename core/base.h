@@ -1,0 +1,53 @@
+/* Small things every file may need: attributes, arithmetic on sizes, and planted bugs.
+ * A planted bug is a mutation that a test build compiles in (`make PLANT=name`) so that the fault tests prove they can
+ * see it. PLANTED(name) is the constant 0 in every other build, so the branch disappears. */
+#pragma once
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define must_use __attribute__((warn_unused_result))
+#define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+static inline uint64_t u64_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+static inline uint64_t u64_max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+/* `step` is a power of two. */
+static inline uint64_t align_down(uint64_t n, uint64_t step)
+{
+    return n & ~(step - 1);
+}
+static inline uint64_t align_up(uint64_t n, uint64_t step)
+{
+    return (n + step - 1) & ~(step - 1);
+}
+
+#define PLANTED(name) PLANT_##name
+#ifndef PLANT_ack_before_write /* simulator: the ack leaves before the wave is written */
+#define PLANT_ack_before_write 0
+#endif
+#ifndef PLANT_duplicate_before_durable /* simulator: a duplicate is acked before its original is covered */
+#define PLANT_duplicate_before_durable 0
+#endif
+#ifndef PLANT_duplicate_window_off_by_one /* simulator: only four batches are remembered */
+#define PLANT_duplicate_window_off_by_one 0
+#endif
+#ifndef PLANT_cut_below_durable_end /* simulator: recovery cuts below the durable end */
+#define PLANT_cut_below_durable_end 0
+#endif
+#ifndef PLANT_ack_before_flush /* power cut: the wave is written without RWF_DSYNC */
+#define PLANT_ack_before_flush 0
+#endif
+#ifndef PLANT_sync_wrong_file /* power cut: the wave is plain, then another file is synced */
+#define PLANT_sync_wrong_file 0
+#endif

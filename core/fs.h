@@ -1,0 +1,50 @@
+/* The door to the file system: synchronous calls for start-up, shutdown and jobs (io_job); never on a shard's data path.
+ * Implemented by core/fs_os.c and by the simulator's disk. Paths are bytes, at most FS_PATH_MAX with the final zero.
+ * A rename or a new name is durable only after fs_sync_dir of its folder. */
+#pragma once
+#include "core/err.h"
+
+enum { FS_PATH_MAX = 4096 };
+enum fs_flags {
+    FS_READ = 1 << 0,
+    FS_WRITE = 1 << 1,
+    FS_CREATE = 1 << 2,
+    FS_EXCLUSIVE = 1 << 3, /* with FS_CREATE: ERR_EXISTS */
+    FS_TRUNCATE = 1 << 4,
+    FS_DIRECT = 1 << 5,    /* O_DIRECT: offsets, sizes and memory aligned to 4096 */
+};
+
+enum err fs_open(const char *path, unsigned flags, int *out_fd) must_use;
+void fs_close(int fd);
+/* Reads until `bytes` or the end of the file. */
+enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes) must_use;
+enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off) must_use; /* all of it */
+enum err fs_sync(int fd) must_use;                                             /* fdatasync */
+enum err fs_sync_dir(const char *path) must_use;
+enum err fs_truncate(int fd, uint64_t bytes) must_use;
+enum err fs_allocate(int fd, uint64_t off, uint64_t bytes) must_use; /* i_size grows */
+enum err fs_size(int fd, uint64_t *out_bytes) must_use;
+enum err fs_rename(const char *from, const char *to) must_use; /* replaces */
+enum err fs_unlink(const char *path) must_use;
+enum err fs_mkdir(const char *path) must_use; /* ERR_EXISTS; parents must exist */
+enum err fs_rmdir(const char *path) must_use; /* empty folders only */
+struct fs_entry {
+    char name[256];
+    bool folder;
+};
+/* Calls `each` for every entry but . and .., in no order; stops when it returns false. */
+enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg) must_use;
+/* Milliseconds since 1970 of the last change. */
+enum err fs_mtime(int fd, int64_t *out_ms) must_use;
+/* flock(2), exclusive, without waiting: ERR_BUSY. */
+enum err fs_lock(int fd) must_use;
+enum err fs_free_bytes(const char *path, uint64_t *out_bytes) must_use;
+/* How this file is best written. `direct` false on tmpfs, overlay, 9p, btrfs and where statx knows no alignment up to 4096. */
+struct fs_traits {
+    bool direct;
+    bool allocates;     /* fallocate works */
+    char type[16];      /* "ext4", "xfs", "tmpfs", "overlay", ... or "0x..." */
+};
+enum err fs_probe(const char *folder, struct fs_traits *out_traits) must_use;
+/* Drops cached pages of a file (POSIX_FADV_DONTNEED): a foreign buffered reader makes direct writes slow. */
+void fs_drop_cache(int fd);

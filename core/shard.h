@@ -1,0 +1,81 @@
+/* A shard: one thread's whole world. Everything hangs from it, nothing from globals, so that the simulator can run several
+ * in one thread. The loop of one turn:
+ *
+ *     messages from other shards -> completions (io_run) -> timers -> deferred calls -> again
+ *
+ * and io_run is the one system call that submits and waits. A shard that has nothing to do sleeps in it. */
+#pragma once
+#include "core/io.h"
+#include "core/mem.h"
+#include "core/ring.h"
+#include "core/rng.h"
+#include "core/timer.h"
+
+struct bufpool;
+struct shard;
+
+/* A message to another shard (or to oneself): embedded in what it is about, owned by the receiver until sent back. Messages
+ * from one shard to another arrive in order. */
+struct shard_msg {
+    void (*run)(struct shard *at, struct shard_msg *msg);
+    struct list link; /* waiting for room in a ring; bounded by the number of objects that embed it */
+};
+/* Runs once at the end of the turn. Deferring a deferred one again does nothing. */
+struct shard_defer {
+    void (*run)(struct shard_defer *d);
+    struct list link;
+};
+
+struct shard_group; /* all shards of one broker */
+
+struct shard {
+    uint16_t id, count;
+    struct shard_group *group;
+    struct io *io;
+    struct heap *heap;
+    struct bufpool *bufs;
+    struct timers timers;
+    struct rng rng;
+    uint64_t now_ns; /* taken once per turn */
+    struct list deferred;
+    void *store; /* storage's: struct store */
+    void *net;   /* net's: struct server */
+    bool stop;   /* the loop ends after this turn */
+    _Atomic bool sleeping;
+    struct list *outbox; /* per target: messages that found its ring full */
+};
+
+struct shard_options {
+    uint16_t count;
+    struct io_options io;
+    size_t memory_bytes;  /* budget of one shard's bufs */
+    const int *cpus;      /* count of them; NULL: not pinned */
+    /* Called on each shard's own thread: builds and tears down the upper layers. An error stops the start. */
+    enum err (*start)(struct shard *s, void *arg);
+    void (*stop)(struct shard *s, void *arg);
+    void *arg;
+};
+
+/* Builds the rings; no thread yet. */
+enum err shard_group_open(struct shard_options options, struct shard_group **out_group) must_use;
+/* Shard 0 runs on the calling thread, the others on their own; returns when all have ended. */
+enum err shard_group_run(struct shard_group *g) must_use;
+void shard_group_close(struct shard_group *g);
+struct shard *shard_at(struct shard_group *g, uint16_t id);
+/* Why io_open fell back, "" if it did not (of shard 0). */
+const char *shard_group_why(const struct shard_group *g);
+
+/* The pieces of a run, for the simulator, which calls them for each shard by turns. */
+enum err shard_open(struct shard_group *g, uint16_t id) must_use; /* engine, heap, bufs, then options.start */
+bool shard_turn(struct shard *s, uint64_t wait_ns_max);           /* false when stop was asked and the turn is over */
+void shard_close(struct shard *s);
+
+static inline void shard_msg_init(struct shard_msg *m, void (*run)(struct shard *, struct shard_msg *))
+{
+    m->run = run;
+    list_init(&m->link);
+}
+/* Never blocks, never fails. To oneself: runs at the end of this turn or in the next. */
+void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg);
+void shard_defer(struct shard *s, struct shard_defer *d);
+void shard_defer_init(struct shard_defer *d, void (*run)(struct shard_defer *d));
