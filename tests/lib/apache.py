@@ -1,0 +1,78 @@
+"""Apache Kafka as a stand-in for the broker, to prove tests against the real thing and to compare with.
+
+`ApacheKafka` has Broker's methods. It runs one combined KRaft node from the jars of tests/clients/pom.xml. Its data
+folder is formatted at the first start, and its port is chosen here, because Kafka must know it to advertise it.
+Properties that only Odradek knows (`ODRADEK_ONLY`) are dropped.
+"""
+import os
+import re
+import socket
+
+from broker import Broker
+from process import run_ok
+from tools import java, jars
+
+ODRADEK_ONLY = ("disk.io", "write.caching")
+CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
+
+
+def free_ports(count):
+    """Ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class ApacheKafka(Broker):
+    start_line = r"Kafka Server started"
+    start_timeout = 90
+
+    def __init__(self, folder, properties=None, arguments=(), fresh=True):
+        super().__init__(folder, properties, arguments, fresh)
+        self.config = os.path.join(self.folder, "server.properties")
+        self.client_port = None
+
+    def settings(self, client, controller):
+        kept = {key: value for key, value in self.properties.items() if key not in ODRADEK_ONLY}
+        return {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@localhost:{controller}",
+            "listeners": f"PLAINTEXT://localhost:{client},CONTROLLER://localhost:{controller}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": self.data,
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            **kept,
+        }
+
+    def launch(self):
+        self.client_port, controller = free_ports(2)
+        with open(self.config, "w", encoding="ascii") as file:
+            file.writelines(f"{k}={v}\n" for k, v in self.settings(self.client_port, controller).items())
+        if not os.path.exists(os.path.join(self.data, "meta.properties")):
+            run_ok(java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", self.config), timeout=60)
+        super().launch()
+
+    def command(self):
+        return java("kafka.Kafka", self.config, heap="512m", logging="INFO")
+
+    def environment(self):
+        jars()
+        return dict(os.environ)
+
+    def find_address(self):
+        assert re.search(self.start_line, self.log_since())
+        return f"localhost:{self.client_port}"
+
+    def stop_code(self):
+        """A JVM ended by SIGTERM says 143."""
+        return 143

@@ -1,0 +1,148 @@
+"""Starts, stops and kills the broker under test.
+
+    broker = Broker("build/tests/mine/one", {"disk.io": "direct"}, ["--cores", "2"])
+    broker.start()          # returns once it logged ` started: `
+    broker.address          # "localhost:40123", a new ephemeral port at each start
+    broker.kill()           # kill -9
+    broker.start()          # the same folder again
+    broker.stop()           # SIGTERM, must end with 0
+
+The folder holds `data/` (log.dirs) and `broker.log` (stderr, appended over restarts). ODRADEK names the binary
+(default build/odradek); ODRADEK_ARGS adds arguments, for example `--io-engine=epoll`, to every broker started.
+`open_broker` gives Apache Kafka instead when BROKER=kafka (see apache.py), with the same methods.
+"""
+import os
+import re
+import shlex
+import shutil
+import signal
+
+from process import seconds, spawn, wait_until
+from report import NotRun
+
+
+def binary():
+    """The path of the broker under test, or NotRun."""
+    path = os.environ.get("ODRADEK", "build/odradek")
+    if not os.access(path, os.X_OK):
+        raise NotRun(f"{path} is not built")
+    return path
+
+
+def fresh_dir(path):
+    """An empty folder at `path`."""
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path)
+    return os.path.abspath(path)
+
+
+class Broker:
+    start_line = r" started: "
+    address_in = r" started: .*?address=([^ ,]+)"
+    start_timeout = 20
+
+    def __init__(self, folder, properties=None, arguments=(), fresh=True):
+        self.folder = fresh_dir(folder) if fresh else os.path.abspath(folder)
+        self.data = os.path.join(self.folder, "data")
+        self.log_path = os.path.join(self.folder, "broker.log")
+        self.properties = dict(properties or {})
+        self.arguments = list(arguments)
+        self.process = None
+        self.address = None
+        self.log_start = 0
+
+    def __enter__(self):
+        if self.process is None:
+            self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def command(self):
+        settings = {"log.dirs": self.data, "listeners": "PLAINTEXT://localhost:0", **self.properties}
+        more = shlex.split(os.environ.get("ODRADEK_ARGS", ""))
+        return [binary(), "serve", *(f"{k}={v}" for k, v in settings.items()), *self.arguments, *more]
+
+    def environment(self):
+        return dict(os.environ)
+
+    def start(self):
+        """Starts the process and waits for its start line; raises AssertionError when it does not come."""
+        self.launch()
+        came = wait_until(lambda: self.started() or not self.running(), self.start_timeout)
+        if not (came and self.started()):
+            self.kill()
+            raise AssertionError(f"the broker did not start: {self.log_since()[-600:]}")
+        self.address = self.find_address()
+        return self
+
+    def launch(self):
+        """Starts the process without waiting."""
+        assert not self.running()
+        with open(self.log_path, "ab") as log:
+            self.log_start = log.tell()
+            self.process = spawn(self.command(), stdin=-3, stdout=log, stderr=log, env=self.environment())
+
+    def find_address(self):
+        found = re.search(self.address_in, self.log_since())
+        assert found, f"the start line names no address: {self.log_since()[-600:]}"
+        return found.group(1)
+
+    @property
+    def host(self):
+        return self.address.rsplit(":", 1)[0]
+
+    @property
+    def port(self):
+        return int(self.address.rsplit(":", 1)[1])
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def started(self):
+        return re.search(self.start_line, self.log_since()) is not None
+
+    def log(self):
+        """Everything logged so far, over all starts."""
+        with open(self.log_path, "rb") as log:
+            return log.read().decode(errors="replace")
+
+    def log_since(self):
+        """What was logged since the last start."""
+        with open(self.log_path, "rb") as log:
+            log.seek(self.log_start)
+            return log.read().decode(errors="replace")
+
+    def kill(self):
+        """kill -9; also fine when it does not run."""
+        if self.running():
+            self.process.kill()
+            self.process.wait(seconds(30))
+
+    def stop(self, timeout=20):
+        """SIGTERM; raises AssertionError unless it ends with 0 in time."""
+        assert self.running(), f"the broker is gone already: {self.log_since()[-600:]}"
+        self.process.send_signal(signal.SIGTERM)
+        ended = wait_until(lambda: not self.running(), timeout)
+        if not ended:
+            self.kill()
+        assert ended, f"the broker did not stop within {seconds(timeout):.0f} s of SIGTERM"
+        code = self.process.returncode
+        assert code == self.stop_code(), f"the broker ended with {code}: {self.log_since()[-600:]}"
+
+    def stop_code(self):
+        """What a clean stop ends with."""
+        return 0
+
+
+def open_broker(folder, properties=None, arguments=()):
+    """The broker to test: Odradek, or Apache Kafka when BROKER=kafka."""
+    if os.environ.get("BROKER") == "kafka":
+        from apache import ApacheKafka
+        return ApacheKafka(folder, properties)
+    return Broker(folder, properties, arguments)

@@ -1,0 +1,72 @@
+"""How a test group speaks: one line per statement.
+
+`ok - S`, `not ok - S: why` and `not run: S: why` are printed as they happen; a group's exit code is 1 as soon as
+one statement is `not ok`, and also when nothing at all was stated, so that an empty run never passes.
+"""
+import sys
+import traceback
+
+
+class NotRun(Exception):
+    """A statement cannot be tested here; the message says why."""
+
+
+class Report:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def ok(self, statement):
+        self.passed += 1
+        say(f"ok - {statement}")
+
+    def not_ok(self, statement, why):
+        self.failed += 1
+        say(f"not ok - {statement}: {one_line(why)}")
+
+    def not_run(self, statement, why):
+        self.skipped += 1
+        say(f"not run: {statement}: {one_line(why)}")
+
+    def check(self, statement, holds, why=""):
+        """States `statement`, true or false; answers which."""
+        if holds:
+            self.ok(statement)
+        else:
+            self.not_ok(statement, why)
+        return bool(holds)
+
+    def case(self, statement, function, *args):
+        """Runs one case: it returns when the statement holds, raises when not.
+
+        AssertionError and every other exception mean `not ok`; NotRun means `not run`.
+        """
+        try:
+            function(*args)
+        except NotRun as why:
+            self.not_run(statement, why)
+        except AssertionError as why:
+            self.not_ok(statement, why if str(why) else where())
+        except Exception as why:
+            self.not_ok(statement, f"{type(why).__name__}: {why} ({where()})")
+        else:
+            self.ok(statement)
+
+    def finish(self):
+        """Ends the group: call it last."""
+        nothing = self.passed + self.failed + self.skipped == 0
+        if nothing:
+            say("not ok - this group states something: it stated nothing")
+        sys.exit(1 if self.failed or nothing else 0)
+
+
+def one_line(text):
+    return " | ".join(str(text).strip().splitlines())[:1000]
+
+
+def where():
+    frame = traceback.extract_tb(sys.exc_info()[2])[-1]
+    return f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}: {frame.line}"
+
+
+def say(line):
+    print(line, flush=True)
