@@ -1,0 +1,179 @@
+# Odradek's build. `make help` lists the targets.
+#
+# Each MODE (release debug asan tsan) has its own folder below build/, and so has each planted bug (PLANT=name), so that
+# switching costs nothing. The program is every .c of the three layers; the simulator is the same without the files that
+# open a door to the kernel (KERNEL_FILES), whose place its own files in tests/sim/ take.
+MODE   ?= release
+BUILD  ?= build
+CC      = cc
+CXX     = c++
+WERROR ?= -Werror
+SEED   ?= 1
+Q      := $(if $(V),,@)
+
+MODES := release debug asan tsan
+ifeq ($(filter $(MODE),$(MODES)),)
+$(error MODE=$(MODE) is none of: $(MODES))
+endif
+
+B := $(BUILD)/$(MODE)
+ifdef PLANT
+ifeq ($(shell grep -rlF 'PLANTED($(PLANT))' core storage net tests/sim 2>/dev/null),)
+$(error PLANT=$(PLANT): no source file has PLANTED($(PLANT)), so this would build a healthy broker)
+endif
+B := $(BUILD)/plant-$(PLANT)$(if $(filter-out release,$(MODE)),-$(MODE))
+PLANT_FLAGS := -DPLANT_$(PLANT)=1
+endif
+
+# --- flags ---------------------------------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra $(WERROR) -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
+        -Wwrite-strings -Wpointer-arith -Wold-style-definition
+# Asserts stay on everywhere: no mode defines NDEBUG. Ubuntu's gcc sets _FORTIFY_SOURCE by itself and with it gets
+# warnings that Debian's does not; setting it here makes both see the same.
+FLAGS_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+FLAGS_debug   := -Og -g -U_FORTIFY_SOURCE
+FLAGS_asan    := -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_tsan    := -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=thread
+
+# -fno-strict-aliasing: received bytes are read in place through structs and integers. _GNU_SOURCE is defined as empty,
+# as a file that defines it itself would, so that both together are no redefinition.
+COMMON   := -I. -D_GNU_SOURCE= -fno-strict-aliasing -fno-common -pthread $(PLANT_FLAGS) $(FLAGS_$(MODE))
+ALL_CFLAGS   = -std=gnu2x $(WARN) $(COMMON) $(CFLAGS)
+ALL_CXXFLAGS = -std=c++17 -Wall -Wextra $(WERROR) $(COMMON) $(CXXFLAGS)
+ALL_LDFLAGS  = $(FLAGS_$(MODE)) -pthread -Wl,--as-needed $(LDFLAGS)
+LIBS         = -luring -lisal -lm
+
+# --- sources -------------------------------------------------------------------------------------------------------
+
+# Exactly one heap is linked: mimalloc's, or libc's where a sanitizer or the simulator must see every allocation.
+HEAP_FILES   := core/mem_mi.c core/mem_libc.c
+HEAP_mi      := core/mem_mi.c
+HEAP_libc    := core/mem_libc.c
+HEAP         := $(if $(filter asan tsan,$(MODE)),libc,mi)
+KERNEL_FILES := $(wildcard core/io_uring*.c core/io_epoll*.c) core/io.c core/clock_os.c core/threads.c net/main.c
+
+LAYERS      := $(sort $(wildcard core/*.c storage/*.c net/*.c net/*/*.c))
+HEADERS     := $(sort $(wildcard core/*.h storage/*.h net/*.h net/*/*.h))
+BROKER_SRC  := $(filter-out $(HEAP_FILES),$(LAYERS)) $(filter $(HEAP_$(HEAP)),$(LAYERS))
+SIM_SRC     := $(filter-out $(HEAP_FILES) $(KERNEL_FILES),$(LAYERS)) $(filter $(HEAP_libc),$(LAYERS)) \
+               $(sort $(wildcard tests/sim/*.c))
+UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c))
+BENCH_C     := $(sort $(wildcard bench/*.c))
+BENCH_CXX   := $(sort $(wildcard bench/*.cc))
+
+objects = $(patsubst %.c,$(B)/%.o,$(1))
+UNIT_BIN  := $(UNIT_SRC:%.c=$(B)/%)
+BENCH_BIN := $(BENCH_C:%.c=$(B)/%) $(BENCH_CXX:%.cc=$(B)/%)
+
+# --- targets -------------------------------------------------------------------------------------------------------
+
+.PHONY: all run unit unit-bin test check format sim sim-bin bench bench-bin clean help
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+MAKEFLAGS += --no-builtin-rules
+
+# The release broker is also found at build/odradek.
+all: $(if $(filter $(BUILD)/release,$(B)),$(BUILD)/odradek,$(B)/odradek)
+
+run: $(BUILD)/odradek
+	@mkdir -p $(BUILD)/data
+	$(BUILD)/odradek serve log.dirs=$(BUILD)/data $(ARGS)
+
+# A test of another mode than release means its unit tests; the groups in tests/*/run build the modes that they need.
+test: $(BUILD)/.deps-test
+ifeq ($(MODE),release)
+	@MODE= MAKEFLAGS= scripts/test $(if $(GROUPS),--groups "$(GROUPS)") $(ARGS)
+else
+	@MAKEFLAGS= scripts/test --groups unit-$(MODE) $(ARGS)
+endif
+
+unit unit-bin: $(UNIT_BIN)
+
+check: $(BUILD)/.deps-check
+	@CC='$(CC)' HEADER_FLAGS='$(ALL_CFLAGS)' scripts/check
+
+format: $(BUILD)/.deps-check
+	@scripts/format $(FILES)
+
+sim: $(B)/sim
+	$(B)/sim $(if $(SEEDS),$(SEEDS),$(SEED)) $(ARGS)
+
+sim-bin: $(B)/sim
+
+bench: all $(BUILD)/.deps-bench
+	@$(MAKE) --no-print-directory bench-bin
+	@bench/run $(ARGS)
+
+bench-bin: $(BENCH_BIN)
+
+# The data that `make run` wrote stays: a clean build is no reason to lose what was acknowledged.
+clean:
+	@if [ -d $(BUILD) ]; then find $(BUILD) -mindepth 1 -maxdepth 1 ! -name data -exec rm -rf {} +; fi
+	@rmdir $(BUILD) 2>/dev/null || true
+
+help:
+	@echo 'make                build the broker: build/odradek'
+	@echo 'make run            build it and start it on localhost:9092, data in build/data   ARGS="key=value ..."'
+	@echo 'make test           every test   GROUPS="unit schema ..." selects, MODE=asan|tsan|debug runs that build'"'"'s unit tests'
+	@echo 'make check          format, layers, doors, headers, sizes'
+	@echo 'make format         put the sources into shape   FILES="..." only these'
+	@echo 'make sim            the simulator   SEED=n or SEEDS=from-to'
+	@echo 'make bench          the benches'
+	@echo 'make clean          remove build/ except build/data'
+	@echo 'V=1                 show the commands'
+	@echo 'MODE=release|debug|asan|tsan   which build (asan has UBSan too); each has its folder build/MODE'
+	@echo 'PLANT=name          a build with that planted bug, in build/plant-name'
+
+# --- what the distribution has to bring ------------------------------------------------------------------------------
+
+# scripts/deps looks for what is missing and installs it; the stamp keeps later builds from looking again.
+STAMPS := $(addprefix $(BUILD)/.deps-,build check test bench)
+$(STAMPS): $(BUILD)/.deps-%: scripts/deps
+	@mkdir -p $(@D)
+	@scripts/deps $*
+	@touch $@
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+$(BUILD)/odradek: $(BUILD)/release/odradek
+	@ln -f $< $@.new 2>/dev/null || cp -f $< $@.new
+	@mv -f $@.new $@
+
+$(B)/odradek: $(call objects,$(BROKER_SRC))
+	@$(if $(V),,echo '  LD   $@')
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(if $(filter mi,$(HEAP)),-lmimalloc)
+
+$(B)/sim: $(call objects,$(SIM_SRC))
+	@$(if $(V),,echo '  LD   $@')
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Each unit test and each bench names the objects that it links: a long list is a module with too many friends.
+-include tests/unit/link.mk bench/link.mk
+
+$(UNIT_BIN): $(B)/tests/unit/%: $(B)/tests/unit/%.o $$(addprefix $(B)/,$$(LINK_$$*))
+	@$(if $(V),,echo '  LD   $@')
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
+
+$(BENCH_C:%.c=$(B)/%): $(B)/bench/%: $(B)/bench/%.o $$(addprefix $(B)/,$$(LINK_$$*))
+	@$(if $(V),,echo '  LD   $@')
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
+
+$(BENCH_CXX:%.cc=$(B)/%): $(B)/bench/%: $(B)/bench/%.o $$(addprefix $(B)/,$$(LINK_$$*))
+	@$(if $(V),,echo '  LD   $@')
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -lbenchmark $(LIBS)
+
+$(UNIT_SRC:%.c=$(B)/%.o): | $(BUILD)/.deps-test
+$(BENCH_C:%.c=$(B)/%.o) $(BENCH_CXX:%.cc=$(B)/%.o): | $(BUILD)/.deps-bench
+
+$(B)/%.o: %.c Makefile | $(BUILD)/.deps-build
+	@mkdir -p $(@D)
+	@$(if $(V),,echo '  CC   $@')
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/%.o: %.cc Makefile | $(BUILD)/.deps-build
+	@mkdir -p $(@D)
+	@$(if $(V),,echo '  CXX  $@')
+	$(Q)$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(patsubst %.c,$(B)/%.d,$(LAYERS) $(wildcard tests/sim/*.c) $(UNIT_SRC) $(BENCH_C)) $(BENCH_CXX:%.cc=$(B)/%.d)
