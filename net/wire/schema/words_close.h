@@ -1,0 +1,22 @@
+/* Ends an expansion of the schema: every word is free again. No include guard, see words_open.h. */
+#undef API
+#undef HEADER
+#undef STRUCT
+#undef FIELD
+#undef TEXT
+#undef LIST
+#undef ARRAY
+#undef NULLABLE
+#undef TAGS
+#undef TAG_FIELD
+#undef TAG_TEXT
+#undef TAG_ARRAY
+#undef TAG_NEST
+#undef END
+#undef MESSAGE
+#undef LAST
+#undef NEVER
+#undef MAY_DROP
+#undef MUST_FIT
+#undef EMPTY
+#undef NONE
