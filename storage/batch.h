@@ -1,0 +1,80 @@
+/* Record batch v2, Kafka's unit of everything: produced, stored, fetched. Layout (big-endian; the CRC covers from 21 on):
+ *
+ *    0 base_offset 8 | 8 length 4 | 12 leader_epoch 4 | 16 magic 1 | 17 crc 4 | 21 attributes 2 | 23 last_offset_delta 4
+ *   27 base_timestamp 8 | 35 max_timestamp 8 | 43 producer_id 8 | 51 producer_epoch 2 | 53 base_sequence 4 | 57 count 4 | 61 records
+ *
+ * `length` counts what follows it: the whole batch is length + 12 bytes. Attributes: bits 0-2 codec, 3 timestamp type
+ * (1: LogAppendTime), 4 transactional, 5 control, 6 delete horizon. */
+#pragma once
+#include "core/bytes.h"
+#include "core/err.h"
+#include "storage/kerr.h"
+
+enum {
+    BATCH_HEADER_BYTES = 61,
+    BATCH_PREFIX_BYTES = 12, /* base_offset and length */
+    BATCH_CRC_FROM = 21,
+    BATCH_CODEC_MASK = 7,
+    BATCH_LOG_APPEND_TIME = 1 << 3,
+    BATCH_TRANSACTIONAL = 1 << 4,
+    BATCH_CONTROL = 1 << 5,
+};
+enum batch_codec { CODEC_NONE, CODEC_GZIP, CODEC_SNAPPY, CODEC_LZ4, CODEC_ZSTD };
+
+struct batch {
+    int64_t base_offset, base_timestamp, max_timestamp, producer_id;
+    uint32_t bytes; /* of the whole batch */
+    int32_t leader_epoch, last_offset_delta, base_sequence, count;
+    uint32_t crc;
+    int16_t attributes, producer_epoch;
+    int8_t magic;
+};
+
+/* Reads the header. False: fewer than 61 bytes, magic not 2, or a length that cannot be (below 49 or above 2^31-13).
+ * `bytes` may exceed what was given: the caller compares. */
+bool batch_parse(const uint8_t *at, size_t bytes, struct batch *out_batch) must_use;
+/* The CRC-32C of attributes to end; `at` holds the whole batch. */
+uint32_t batch_crc(const uint8_t *at, uint32_t bytes);
+static inline int64_t batch_last_offset(const struct batch *b)
+{
+    return b->base_offset + b->last_offset_delta;
+}
+static inline int32_t batch_last_sequence(const struct batch *b)
+{ /* wraps at INT32_MAX, as Kafka's */
+    return b->base_sequence > INT32_MAX - b->last_offset_delta
+               ? b->last_offset_delta - (INT32_MAX - b->base_sequence) - 1
+               : b->base_sequence + b->last_offset_delta;
+}
+
+/* What a producer sent for one partition, checked in Kafka's order (SEMANTICS: ProduceRequest.validateRecords,
+ * UnifiedLog.analyzeAndValidateRecords, LogValidator), all but CRC and sequence. */
+struct batch_limits {
+    uint32_t max_message_bytes, segment_bytes;
+    int64_t now_ms, timestamp_before_max_ms, timestamp_after_max_ms;
+    bool log_append_time, compacted;
+    int16_t produce_version; /* zstd needs 7 */
+};
+struct batch_fault { /* for Produce v8's record_errors and error_message */
+    int32_t record;      /* index in the batch, -1: the batch as a whole */
+    const char *message; /* static */
+};
+/* KERR_NONE, or what the partition answers. The records of an uncompressed batch are walked; compressed ones are taken by
+ * header and CRC (a deliberate difference to Kafka). Fills *out_batch when the header could be read. */
+enum kerr batch_check(const uint8_t *at, uint32_t bytes, const struct batch_limits *limits, struct batch *out_batch,
+                      struct batch_fault *out_fault) must_use;
+
+/* One record of an uncompressed batch (or of decompressed records). False: the bytes end or make no sense. */
+struct batch_record {
+    int64_t timestamp_delta;
+    int32_t offset_delta, key_bytes, value_bytes; /* -1: null */
+    const uint8_t *key, *value, *headers;         /* headers: the raw rest, count first */
+    int32_t headers_bytes;
+};
+struct batch_cursor {
+    const uint8_t *at, *end;
+};
+bool batch_next(struct batch_cursor *c, struct batch_record *out_record) must_use;
+
+/* Stamping: base offset and leader epoch lie outside the CRC; max timestamp and the type bit inside, so the CRC is redone. */
+void batch_stamp(uint8_t *at, int64_t base_offset, int32_t leader_epoch);
+void batch_stamp_append_time(uint8_t *at, uint32_t bytes, int64_t now_ms);

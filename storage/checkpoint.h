@@ -1,0 +1,39 @@
+/* Checkpoints: for each partition how far its log is known to be durable, so that recovery reads only what lies behind.
+ * Written lazily by each shard to its own file, at most 1 s and 64 MiB of log behind; never needed for correctness of an
+ * ack: a lost checkpoint only makes recovery read more. A torn or stale one is found by its CRC.
+ *
+ * <data>/recovery-point-<shard>.checkpoint: records, appended; the newest record of a partition counts (highest `serial`,
+ * over all files whatever the number of shards was). Rewritten (temporary name, sync, rename) when mostly stale.
+ *
+ *   u32 bytes | u32 crc32c of the rest | u64 serial | topic id 16 | i32 partition | i64 log_start_offset | i64 segment base |
+ *   u64 position | i64 offset | i32 leader epoch | i64 max_timestamp, i64 offset_of_max, i64 first_timestamp (of the segment) |
+ *   u32 index entries, u32 crc of them | u32 time entries, u32 crc | u32 bytes_since_entry | u8 clean | u32 producer bytes | producers (producer.h) */
+#pragma once
+#include "core/mem.h"
+#include "core/fs.h"
+
+struct checkpoint_entry {
+    uint64_t serial;
+    uint8_t topic_id[16];
+    int32_t partition;
+    int64_t log_start_offset, segment_base_offset, offset; /* offset: next one behind the durable end */
+    uint64_t position;                                     /* of the durable end in that segment */
+    int32_t leader_epoch;
+    int64_t max_timestamp, max_timestamp_offset, first_timestamp;
+    uint32_t index_count, index_crc, time_count, time_crc, bytes_since_entry;
+    bool clean; /* written by a clean stop: nothing lies behind it */
+    const uint8_t *producers; /* points into the set's or the caller's memory */
+    uint32_t producers_bytes;
+};
+
+/* All entries found in the data folder: newest per partition. */
+struct checkpoint_set;
+enum err checkpoint_set_load(struct heap *heap, const char *data_dir, struct checkpoint_set **out_set) must_use;
+const struct checkpoint_entry *checkpoint_find(const struct checkpoint_set *set, const uint8_t topic_id[16], int32_t partition);
+uint64_t checkpoint_serial_max(const struct checkpoint_set *set);
+void checkpoint_set_close(struct checkpoint_set *set);
+
+size_t checkpoint_entry_bytes(const struct checkpoint_entry *e);
+void checkpoint_entry_encode(const struct checkpoint_entry *e, uint8_t *out);
+/* Bytes taken; 0: torn or no entry. */
+size_t checkpoint_entry_decode(const uint8_t *at, size_t bytes, struct checkpoint_entry *out);
