@@ -4,12 +4,14 @@
 # switching costs nothing. The program is every .c of the three layers; the simulator is the same without the files that
 # open a door to the kernel (KERNEL_FILES), whose place its own files in tests/sim/ take.
 MODE   ?= release
-BUILD  ?= build
+BUILD  := build
 CC      = cc
 CXX     = c++
 WERROR ?= -Werror
 SEED   ?= 1
+# What is shown of a command: its kind and its target, all of it with V=1, nothing with -s.
 Q      := $(if $(V),,@)
+SAY    := @$(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),:,echo)
 
 MODES := release debug asan tsan
 ifeq ($(filter $(MODE),$(MODES)),)
@@ -80,12 +82,15 @@ run: $(BUILD)/odradek
 	@mkdir -p $(BUILD)/data
 	$(BUILD)/odradek serve log.dirs=$(BUILD)/data $(ARGS)
 
+# The tests call make themselves, with their own modes: nothing of this call's variables may reach them.
+FRESH := env -u MAKEFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u MODE -u PLANT -u V
+
 # A test of another mode than release means its unit tests; the groups in tests/*/run build the modes that they need.
 test: $(BUILD)/.deps-test
 ifeq ($(MODE),release)
-	@MODE= MAKEFLAGS= scripts/test $(if $(GROUPS),--groups "$(GROUPS)") $(ARGS)
+	@$(FRESH) scripts/test $(if $(GROUPS),--groups "$(GROUPS)") $(ARGS)
 else
-	@MAKEFLAGS= scripts/test --groups unit-$(MODE) $(ARGS)
+	@$(FRESH) scripts/test --groups unit-$(MODE) $(ARGS)
 endif
 
 unit unit-bin: $(UNIT_BIN)
@@ -141,26 +146,26 @@ $(BUILD)/odradek: $(BUILD)/release/odradek
 	@mv -f $@.new $@
 
 $(B)/odradek: $(call objects,$(BROKER_SRC))
-	@$(if $(V),,echo '  LD   $@')
+	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(if $(filter mi,$(HEAP)),-lmimalloc)
 
 $(B)/sim: $(call objects,$(SIM_SRC))
-	@$(if $(V),,echo '  LD   $@')
+	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Each unit test and each bench names the objects that it links: a long list is a module with too many friends.
 -include tests/unit/link.mk bench/link.mk
 
 $(UNIT_BIN): $(B)/tests/unit/%: $(B)/tests/unit/%.o $$(addprefix $(B)/,$$(LINK_$$*))
-	@$(if $(V),,echo '  LD   $@')
+	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -lcmocka $(LIBS)
 
 $(BENCH_C:%.c=$(B)/%): $(B)/bench/%: $(B)/bench/%.o $$(addprefix $(B)/,$$(LINK_$$*))
-	@$(if $(V),,echo '  LD   $@')
+	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
 
 $(BENCH_CXX:%.cc=$(B)/%): $(B)/bench/%: $(B)/bench/%.o $$(addprefix $(B)/,$$(LINK_$$*))
-	@$(if $(V),,echo '  LD   $@')
+	$(SAY) '  LD   $@'
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -lbenchmark $(LIBS)
 
 $(UNIT_SRC:%.c=$(B)/%.o): | $(BUILD)/.deps-test
@@ -168,12 +173,12 @@ $(BENCH_C:%.c=$(B)/%.o) $(BENCH_CXX:%.cc=$(B)/%.o): | $(BUILD)/.deps-bench
 
 $(B)/%.o: %.c Makefile | $(BUILD)/.deps-build
 	@mkdir -p $(@D)
-	@$(if $(V),,echo '  CC   $@')
+	$(SAY) '  CC   $@'
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/%.o: %.cc Makefile | $(BUILD)/.deps-build
 	@mkdir -p $(@D)
-	@$(if $(V),,echo '  CXX  $@')
+	$(SAY) '  CXX  $@'
 	$(Q)$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(patsubst %.c,$(B)/%.d,$(LAYERS) $(wildcard tests/sim/*.c) $(UNIT_SRC) $(BENCH_C)) $(BENCH_CXX:%.cc=$(B)/%.d)
