@@ -154,7 +154,8 @@ $(B)/sim: $(call objects,$(SIM_SRC))
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Each unit test and each bench names the objects that it links: a long list is a module with too many friends.
--include tests/unit/link.mk bench/link.mk
+# Other folders of tests and benches bring their programs' link rules in fragments like these; objects have their rule here.
+include $(sort $(wildcard tests/*/*.mk bench/*.mk bench/*/*.mk))
 
 $(UNIT_BIN): $(B)/tests/unit/%: $(B)/tests/unit/%.o $$(addprefix $(B)/,$$(LINK_$$*))
 	$(SAY) '  LD   $@'
@@ -181,4 +182,4 @@ $(B)/%.o: %.cc Makefile | $(BUILD)/.deps-build
 	$(SAY) '  CXX  $@'
 	$(Q)$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
 
--include $(patsubst %.c,$(B)/%.d,$(LAYERS) $(wildcard tests/sim/*.c) $(UNIT_SRC) $(BENCH_C)) $(BENCH_CXX:%.cc=$(B)/%.d)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
