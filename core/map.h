@@ -1,0 +1,25 @@
+/* Hash map from short byte strings (names, ids) to pointers: open addressing, linear probing, grown by doubling.
+ * Keys are lent by the value: they must stay where they are while the entry lives. */
+#pragma once
+#include "core/err.h"
+#include "core/mem.h"
+
+struct map_entry {
+    const void *key; /* NULL: never used; a removed entry keeps a tombstone */
+    uint32_t key_bytes, hash;
+    void *value; /* NULL with a key: removed */
+};
+struct map {
+    struct map_entry *v;
+    uint32_t count, used, cap; /* cap: 0 or a power of two */
+    struct heap *heap;
+};
+void map_init(struct map *m, struct heap *heap);
+void map_deinit(struct map *m);
+void *map_get(const struct map *m, const void *key, size_t key_bytes); /* NULL: not there */
+/* The key must not be there. `value` is not NULL. */
+enum err map_put(struct map *m, const void *key, size_t key_bytes, void *value) must_use;
+void *map_remove(struct map *m, const void *key, size_t key_bytes); /* what was there, or NULL */
+/* Goes through all values: start with *cursor = 0; NULL at the end. Removing the current one is allowed. */
+void *map_next(const struct map *m, uint32_t *cursor);
+uint64_t hash_bytes(const void *at, size_t bytes, uint64_t seed);

@@ -1,0 +1,95 @@
+/* Which topics exist: names, ids, partitions, configs. Durable before it is answered.
+ *
+ * The file (<data>/catalog) is a log of records, appended with RWF_DSYNC by shard 0 alone and rewritten at open when mostly
+ * stale. After its one-line header ("odradek catalog 1\n"), each record: u32 bytes | u32 crc32c of the rest | u8 kind | body.
+ * Kinds: topic created, topic deleted (its id is remembered for ever: "catalog has never known"), leader epoch, producer ids
+ * reserved up to. A torn last record is cut; anything else that is bad is refused: the catalog is never guessed.
+ *
+ * Topics are immutable objects made by shard 0. A change travels:
+ *
+ *   asking shard --msg--> shard 0: check, append, durable --msg--> every shard: applies it to its catalog, opens or closes its
+ *   partitions (store.h) --msg--> shard 0, when all have: --msg--> asking shard: done
+ *
+ * so that a topic is usable on every shard before its creator is answered. */
+#pragma once
+#include "core/map.h"
+#include "core/shard.h"
+#include "storage/topic_config.h"
+
+enum { TOPIC_NAME_MAX = 249, TOPIC_PARTITIONS_MAX = 100000 };
+
+struct topic {
+    char name[TOPIC_NAME_MAX + 1];
+    uint8_t id[16];
+    int32_t partitions;
+    struct topic_override *overrides; /* sorted by name */
+    uint32_t override_count;
+    struct topic_config config;       /* resolved */
+    bool internal;                    /* __consumer_offsets, __transaction_state */
+};
+
+/* Partition -> shard: moves when the number of cores changes, never while the broker runs. */
+uint16_t topic_shard(const uint8_t id[16], int32_t partition, uint16_t shard_count);
+/* Legal [a-zA-Z0-9._-]{1,249}, not "." or "..". */
+bool topic_name_legal(const uint8_t *name, size_t bytes);
+
+/* --- one shard's view --- */
+struct catalog {
+    struct map by_name, by_id; /* struct topic * */
+    struct topic **sorted;     /* by name, for "all topics" and cursors */
+    uint32_t count, cap;
+    uint64_t partitions_total;
+    struct heap *heap;
+};
+enum err catalog_init(struct catalog *c, struct heap *heap) must_use;
+void catalog_deinit(struct catalog *c);
+enum err catalog_add(struct catalog *c, struct topic *t) must_use;
+void catalog_remove(struct catalog *c, struct topic *t);
+struct topic *catalog_by_name(const struct catalog *c, const uint8_t *name, size_t bytes);
+struct topic *catalog_by_id(const struct catalog *c, const uint8_t id[16]);
+/* Index in `sorted` of the first topic whose name is not before `name`. */
+uint32_t catalog_lower_bound(const struct catalog *c, const uint8_t *name, size_t bytes);
+
+/* --- the file --- */
+struct catalog_file;
+struct topic_each_arg;
+enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct broker_config *config,
+                           struct catalog_file **out_file, char *why) must_use;
+void catalog_file_close(struct catalog_file *f);
+uint32_t catalog_file_topics(const struct catalog_file *f);
+struct topic *catalog_file_topic(const struct catalog_file *f, uint32_t i);
+bool catalog_file_knew(const struct catalog_file *f, const uint8_t id[16]); /* a live or deleted topic */
+int32_t catalog_file_epoch(const struct catalog_file *f);
+enum err catalog_file_bump_epoch(struct catalog_file *f, int32_t *out_epoch) must_use; /* synchronous, durable */
+
+/* --- changes, asked on any shard --- */
+enum catalog_change_kind { CATALOG_CREATE, CATALOG_DELETE, CATALOG_PRODUCER_IDS };
+struct catalog_change {
+    enum catalog_change_kind kind;
+    /* CREATE: in. Lent until done. */
+    const char *name;
+    int32_t partitions;
+    const struct topic_override *overrides; /* checked by topic_override_check */
+    uint32_t override_count;
+    /* DELETE: in */
+    uint8_t topic_id[16];
+    /* out */
+    enum kerr error;
+    const char *message;      /* static, or NULL */
+    struct topic *topic;      /* CREATE: the new one, or the one that exists (KERR_TOPIC_ALREADY_EXISTS) */
+    int64_t producer_ids;     /* PRODUCER_IDS: first of a block of CATALOG_PRODUCER_BLOCK, reserved durably */
+    void (*done)(struct catalog_change *c); /* on the asking shard, never inside catalog_change_start */
+    /* the catalog's */
+    struct shard_msg msg;
+    uint16_t asked_by, waiting;
+    struct list link;
+};
+enum { CATALOG_PRODUCER_BLOCK = 1000 };
+void catalog_change_start(struct shard *s, struct catalog_change *c);
+
+/* Shard 0's writer: attaches the file to its ring; called by the store when shard 0 starts and stops. `apply` is how a change
+ * reaches the store of each shard (store_apply in store.h): it calls catalog_change_applied when its partitions are ready. */
+enum err catalog_writer_start(struct shard *s, struct catalog_file *f,
+                              void (*apply)(struct shard *s, struct catalog_change *c)) must_use;
+void catalog_writer_stop(struct shard *s);
+void catalog_change_applied(struct shard *s, struct catalog_change *c);

@@ -1,0 +1,36 @@
+/* The data folder as a whole, opened before any shard runs and closed after the last one ended:
+ *
+ *   <data>/.lock                 flock(2), held while the process and its submitted writes live (ARCHITECTURE: Lock)
+ *   <data>/meta.properties       Kafka's file: version, cluster.id, node.id, and odradek.format=1 (a newer one is refused)
+ *   <data>/catalog               storage/catalog.h
+ *   <data>/recovery-point-<n>.checkpoint
+ *   <data>/.clean                the clean mark: the partitions whose last flush succeeded; gone while the broker runs
+ *   <data>/<topic>-<partition>/  segments
+ *
+ * Opening: lock (waits up to 10 s, says so, touches nothing before), format, catalog, clean mark. An unclean start bumps the
+ * leader epoch durably here, and the mark's removal is durable, before this returns. On an empty folder nothing is synced. */
+#pragma once
+#include "core/fs.h"
+#include "storage/broker_config.h"
+#include "storage/catalog.h"
+#include "storage/checkpoint.h"
+
+struct root {
+    struct broker_config *config;
+    struct heap *heap;
+    int lock_fd;
+    char cluster_id[23];           /* 22 characters of base64 */
+    int32_t leader_epoch;          /* of every partition, while this broker runs */
+    bool fresh, clean;             /* no data yet; the last stop left a mark */
+    bool direct;                   /* disk.io resolved for this folder */
+    struct fs_traits traits;
+    struct catalog_file *catalog;  /* loaded; written by shard 0 */
+    struct checkpoint_set *checkpoints;
+};
+enum err root_open(struct broker_config *config, struct heap *heap, struct root **out_root, char *why) must_use; /* why[512] */
+/* Was this partition named by the clean mark that was found? */
+bool root_was_clean(const struct root *r, const uint8_t topic_id[16], int32_t partition);
+/* At a clean stop, from the main thread after all shards ended: first every clean partition, then the mark. */
+enum err root_mark_add(struct root *r, const uint8_t topic_id[16], int32_t partition) must_use;
+enum err root_mark_write(struct root *r) must_use;
+void root_close(struct root *r);
