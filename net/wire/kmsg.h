@@ -35,27 +35,27 @@
 #define STRUCT(s) struct s {
 #define FIELD(t, name, since, until, fit, dflt) KTYPE_##t name;
 #define TEXT(t, name, since, until, null_since, fit, dflt) KTYPE_##t name;
-#define LIST(t, name, since, until, null_since, fit, dflt)                                         \
-    struct {                                                                                       \
-        const KTYPE_##t *v;                                                                        \
-        int32_t n;                                                                                 \
+#define LIST(t, name, since, until, null_since, fit, dflt) \
+    struct {                                               \
+        const KTYPE_##t *v;                                \
+        int32_t n;                                         \
     } name;
-#define ARRAY(e, name, since, until, null_since, fit, dflt)                                        \
-    struct {                                                                                       \
-        struct e *v;                                                                               \
-        int32_t n;                                                                                 \
+#define ARRAY(e, name, since, until, null_since, fit, dflt) \
+    struct {                                                \
+        struct e *v;                                        \
+        int32_t n;                                          \
     } name;
 #define NULLABLE(e, name, since, until, null_since, fit) struct e *name; /* NULL: null */
 #define TAG_FIELD(tag, t, name, since, until, fit, dflt) KTYPE_##t name;
 #define TAG_TEXT(tag, t, name, since, until, null_since, fit, dflt) KTYPE_##t name;
-#define TAG_ARRAY(tag, e, name, since, until, null_since, fit, dflt)                               \
-    struct {                                                                                       \
-        struct e *v;                                                                               \
-        int32_t n;                                                                                 \
+#define TAG_ARRAY(tag, e, name, since, until, null_since, fit, dflt) \
+    struct {                                                         \
+        struct e *v;                                                 \
+        int32_t n;                                                   \
     } name;
 #define TAG_NEST(tag, e, name, since, until, fit) struct e name; /* written unless all default */
-#define END(s)                                                                                     \
-    }                                                                                              \
+#define END(s) \
+    }          \
     ;
 #include "net/wire/schema/all.def"
 
@@ -69,14 +69,21 @@ struct ksize {
 
 /* 2. The functions. */
 #define STRUCT(s) void s##_init(struct s *m);
-#define MESSAGE(s, api)                                                                            \
-    bool s##_read(struct s *m, struct kreader *r);                                                 \
-    bool s##_decode(struct s *m, struct kview frame, int16_t version, struct karena *arena);       \
-    bool s##_encode(const struct s *m, struct kwriter *w, int16_t version);                        \
+#define MESSAGE(s, api)                                                                      \
+    bool s##_read(struct s *m, struct kreader *r);                                           \
+    bool s##_decode(struct s *m, struct kview frame, int16_t version, struct karena *arena); \
+    bool s##_encode(const struct s *m, struct kwriter *w, int16_t version);                  \
     struct ksize s##_size(const struct s *m, int16_t version);
 #include "net/wire/schema/all.def"
 
-/* 3. The APIs. KAPI_produce and so on are Kafka's API keys. */
+/* 3. The APIs. KFIRST_fetch, KLAST_fetch and KFLEX_fetch bound the versions of `fetch`. KAPI_produce and so on are Kafka's API keys. */
+enum {
+#define API(api, name, key, advertised, first, last, flexible) \
+    KFIRST_##api = (first), KLAST_##api = (last), KFLEX_##api = (flexible),
+#define HEADER(s, first, last, flexible) KFIRST_##s = (first), KLAST_##s = (last), KFLEX_##s = (flexible),
+#include "net/wire/schema/all.def"
+};
+
 enum kapi_key {
 #define API(api, name, key, advertised, first, last, flexible) KAPI_##api = (key),
 #include "net/wire/schema/all.def"
@@ -101,9 +108,9 @@ int16_t kapi_response_header(const struct kapi *api, int16_t version);
 
 enum kopen {
     KOPEN_OK,
-    KOPEN_BAD,         /* not a request header: close */
-    KOPEN_KEY,         /* a key that we do not have: close, log */
-    KOPEN_VERSION,     /* a version that we do not have: close, log; ApiVersions is answered in v0 */
+    KOPEN_BAD,     /* not a request header: close */
+    KOPEN_KEY,     /* a key that we do not have: close, log */
+    KOPEN_VERSION, /* a version that we do not have: close, log; ApiVersions is answered in v0 */
 };
 
 /* Reads the header of a request frame (without its size). *out_api is set for OK and VERSION,

@@ -15,6 +15,7 @@
  * "Flexible" encodings (KIP-482) use varint lengths, where 0 is null, and end each struct with
  * tagged fields: a count, then per field its tag, its size, its bytes, tags strictly ascending. */
 #pragma once
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,9 +43,12 @@ struct kuuid {
     uint8_t b[16];
 };
 
-/* Bump memory of one request. The caller owns the bytes and resets it by setting `at` back. */
+/* Bump memory of one request. The caller owns the bytes and resets it by setting `at` back. After a
+ * decode that failed, `full` tells that a larger arena may be all that it needs: the caller may try
+ * again with more, up to what it grants to one request. */
 struct karena {
     uint8_t *at, *end;
+    bool full; /* something was refused for want of room */
 };
 
 /* `count` objects of `size` bytes, aligned to 8, not cleared; NULL when the arena has no room. */
@@ -56,7 +60,7 @@ struct kreader {
     const uint8_t *at, *end;
     struct karena *arena; /* lent; arrays of the decoded message are taken from it */
     int16_t version;
-    bool flexible;
+    bool flexible; /* set by the message's decoder from the version */
     bool bad;
 };
 
@@ -81,25 +85,19 @@ bool kread_tag_next(struct kreader *r, struct ktags *t);
 /* Widens the cursor again; a known field that did not use all its bytes makes it bad. */
 void kread_tag_done(struct kreader *r, const struct ktags *t);
 
-static inline struct kreader
-kreader_of(struct kview frame, int16_t version, bool flexible, struct karena *arena)
+static inline struct kreader kreader_of(struct kview frame, int16_t version, struct karena *arena)
 {
-    return (struct kreader){.at = frame.at,
-                            .end = frame.n > 0 ? frame.at + frame.n : frame.at,
-                            .arena = arena,
-                            .version = version,
-                            .flexible = flexible};
+    return (struct kreader){
+        .at = frame.at, .end = frame.n > 0 ? frame.at + frame.n : frame.at, .arena = arena, .version = version};
 }
 
-static inline size_t
-kread_left(const struct kreader *r)
+static inline size_t kread_left(const struct kreader *r)
 {
     return (size_t)(r->end - r->at);
 }
 
 /* The next n <= 16 bytes, or zeros. */
-static inline const uint8_t *
-kread_take(struct kreader *r, size_t n)
+static inline const uint8_t *kread_take(struct kreader *r, size_t n)
 {
     if (__builtin_expect(kread_left(r) < n, 0))
         return kread_fail_zero(r);
@@ -108,44 +106,38 @@ kread_take(struct kreader *r, size_t n)
     return p;
 }
 
-static inline int8_t
-kread_int8(struct kreader *r)
+static inline int8_t kread_int8(struct kreader *r)
 {
     return (int8_t)*kread_take(r, 1);
 }
 
-static inline bool
-kread_bool(struct kreader *r)
+static inline bool kread_bool(struct kreader *r)
 {
     return *kread_take(r, 1) != 0;
 }
 
-static inline int16_t
-kread_int16(struct kreader *r)
+static inline int16_t kread_int16(struct kreader *r)
 {
     uint16_t v;
     memcpy(&v, kread_take(r, sizeof v), sizeof v);
     return (int16_t)__builtin_bswap16(v);
 }
 
-static inline int32_t
-kread_int32(struct kreader *r)
+static inline int32_t kread_int32(struct kreader *r)
 {
     uint32_t v;
     memcpy(&v, kread_take(r, sizeof v), sizeof v);
     return (int32_t)__builtin_bswap32(v);
 }
 
-static inline int64_t
-kread_int64(struct kreader *r)
+static inline int64_t kread_int64(struct kreader *r)
 {
     uint64_t v;
     memcpy(&v, kread_take(r, sizeof v), sizeof v);
     return (int64_t)__builtin_bswap64(v);
 }
 
-static inline struct kuuid
-kread_uuid(struct kreader *r)
+static inline struct kuuid kread_uuid(struct kreader *r)
 {
     struct kuuid u;
     memcpy(&u, kread_take(r, sizeof u), sizeof u);
@@ -153,63 +145,57 @@ kread_uuid(struct kreader *r)
 }
 
 /* At most five bytes and 32 bits; more is bad. Padding with zero bits is allowed, as in Kafka. */
-static inline uint32_t
-kread_uvarint(struct kreader *r)
+static inline uint32_t kread_uvarint(struct kreader *r)
 {
     uint8_t b = *kread_take(r, 1);
     return __builtin_expect(b < 0x80, 1) ? b : kread_uvarint_rest(r, b);
 }
 
 /* n bytes in place. n == -1 is null where null_ok; anything else negative is bad. */
-static inline struct kview
-kread_view(struct kreader *r, int64_t n, bool null_ok)
+static inline struct kview kread_view(struct kreader *r, int64_t n, bool null_ok)
 {
     if (n < 0 && !(n == -1 && null_ok))
         kread_fail(r);
-    if (n < 0)
-        return (struct kview){r->at, r->bad ? 0 : -1};
-    if (n > (int64_t)kread_left(r)) {
+    else if (n > (int64_t)kread_left(r))
         kread_fail(r);
+    if (r->bad)
         return (struct kview){r->at, 0};
-    }
+    if (n < 0)
+        return (struct kview){NULL, -1};
     struct kview v = {r->at, (int32_t)n};
     r->at += n;
     return v;
 }
 
 /* A text whose length is always an int16, also in flexible versions (the client id). */
-static inline struct kview
-kread_string16(struct kreader *r, bool null_ok)
+static inline struct kview kread_string16(struct kreader *r, bool null_ok)
 {
     return kread_view(r, kread_int16(r), null_ok);
 }
 
-static inline struct kview
-kread_string(struct kreader *r, bool null_ok)
+static inline struct kview kread_string(struct kreader *r, bool null_ok)
 {
     int64_t n = r->flexible ? (int64_t)kread_uvarint(r) - 1 : kread_int16(r);
     return kread_view(r, n, null_ok);
 }
 
-static inline struct kview
-kread_bytes(struct kreader *r, bool null_ok)
+static inline struct kview kread_bytes(struct kreader *r, bool null_ok)
 {
     int64_t n = r->flexible ? (int64_t)kread_uvarint(r) - 1 : kread_int32(r);
     return kread_view(r, n, null_ok);
 }
 
-static inline struct krecords
-kread_records(struct kreader *r, bool null_ok)
+static inline struct krecords kread_records(struct kreader *r, bool null_ok)
 {
     struct kview v = kread_bytes(r, null_ok);
     return (struct krecords){.at = v.n < 0 ? NULL : v.at, .n = v.n};
 }
 
 /* The count of an array whose elements take at least `least` bytes each; -1 is null. */
-static inline int32_t
-kread_count(struct kreader *r, bool null_ok, size_t least)
+static inline int32_t kread_count(struct kreader *r, bool null_ok, size_t least)
 {
     int64_t n = r->flexible ? (int64_t)kread_uvarint(r) - 1 : kread_int32(r);
+    assert(least > 0);
     bool good = n >= 0 ? (uint64_t)n * least <= kread_left(r) : n == -1 && null_ok;
     if (__builtin_expect(!good, 0))
         kread_fail(r);
@@ -217,14 +203,12 @@ kread_count(struct kreader *r, bool null_ok, size_t least)
 }
 
 /* One byte says whether a nullable struct follows: negative is null. */
-static inline bool
-kread_present(struct kreader *r)
+static inline bool kread_present(struct kreader *r)
 {
     return kread_int8(r) >= 0 && !r->bad;
 }
 
-static inline struct ktags
-kread_tags(struct kreader *r)
+static inline struct ktags kread_tags(struct kreader *r)
 {
     uint32_t count = kread_uvarint(r);
     if (__builtin_expect(count == 0, 1))
@@ -232,15 +216,13 @@ kread_tags(struct kreader *r)
     return kread_tags_some(r, count);
 }
 
-static inline bool
-kread_tag(struct kreader *r, struct ktags *t)
+static inline bool kread_tag(struct kreader *r, struct ktags *t)
 {
     return t->left > 0 && kread_tag_next(r, t);
 }
 
 /* Skips a tagged field that this version does not know. */
-static inline void
-kread_tag_skip(struct kreader *r)
+static inline void kread_tag_skip(struct kreader *r)
 {
     r->at = r->end;
 }
@@ -263,7 +245,8 @@ struct kwriter {
     int16_t version;
     bool flexible;
     bool measure; /* no buffer: count bytes and splices only */
-    bool bad;     /* a null where none is allowed, a text or a splice too many */
+    bool bad;     /* a null where none is allowed, a text too long, a splice too many */
+    uint8_t sink[16];
 };
 
 /* An open tagged field: its size is known, and written, only when it is done. */
@@ -274,9 +257,10 @@ struct ktag {
 
 /* Writes n bytes; n may be 0. */
 void kwrite_raw(struct kwriter *w, const void *from, size_t n);
-/* Where the bytes did not fit: counts them and returns 16 bytes to write into instead. */
+/* Where n bytes did not fit: counts them and returns the sink, 16 bytes to write into instead. */
 uint8_t *kwrite_over(struct kwriter *w, size_t n);
-void kwrite_uvarint(struct kwriter *w, uint32_t v);
+/* A varint of more than one byte. */
+void kwrite_uvarint_long(struct kwriter *w, uint32_t v);
 void kwrite_string16(struct kwriter *w, struct kview v, bool null_ok);
 void kwrite_string(struct kwriter *w, struct kview v, bool null_ok);
 void kwrite_bytes(struct kwriter *w, struct kview v, bool null_ok);
@@ -288,42 +272,36 @@ void kwrite_tag_done(struct kwriter *w, struct ktag t);
 /* Overwrites four bytes written before, such as a frame's size. */
 void kwrite_int32_at(struct kwriter *w, size_t at, int32_t v);
 
-static inline struct kwriter
-kwriter_of(uint8_t *buf, size_t n)
+static inline struct kwriter kwriter_of(uint8_t *buf, size_t n)
 {
     return (struct kwriter){.start = buf, .at = buf, .end = buf + n};
 }
 
-static inline struct kwriter
-kwriter_measure(void)
+static inline struct kwriter kwriter_measure(void)
 {
     return (struct kwriter){.measure = true};
 }
 
 /* Gives the writer a list for at most `max` splices, which the caller owns. */
-static inline void
-kwriter_splice(struct kwriter *w, struct ksplice *list, uint32_t max)
+static inline void kwriter_splice(struct kwriter *w, struct ksplice *list, uint32_t max)
 {
     w->splices = list;
     w->splice_max = max;
 }
 
-static inline bool
-kwriter_good(const struct kwriter *w)
+static inline bool kwriter_good(const struct kwriter *w)
 {
     return !w->bad && w->over == 0;
 }
 
 /* Bytes written so far, those that did not fit included, spliced records excluded. */
-static inline size_t
-kwriter_bytes(const struct kwriter *w)
+static inline size_t kwriter_bytes(const struct kwriter *w)
 {
     return (size_t)(w->at - w->start) + w->over;
 }
 
 /* Room for n <= 16 bytes. */
-static inline uint8_t *
-kwrite_room(struct kwriter *w, size_t n)
+static inline uint8_t *kwrite_room(struct kwriter *w, size_t n)
 {
     if (__builtin_expect((size_t)(w->end - w->at) < n, 0))
         return kwrite_over(w, n);
@@ -332,41 +310,43 @@ kwrite_room(struct kwriter *w, size_t n)
     return p;
 }
 
-static inline void
-kwrite_int8(struct kwriter *w, int8_t v)
+static inline void kwrite_int8(struct kwriter *w, int8_t v)
 {
     *kwrite_room(w, 1) = (uint8_t)v;
 }
 
-static inline void
-kwrite_bool(struct kwriter *w, bool v)
+static inline void kwrite_bool(struct kwriter *w, bool v)
 {
     *kwrite_room(w, 1) = v;
 }
 
-static inline void
-kwrite_int16(struct kwriter *w, int16_t v)
+static inline void kwrite_uvarint(struct kwriter *w, uint32_t v)
+{
+    if (v < 0x80)
+        kwrite_int8(w, (int8_t)v);
+    else
+        kwrite_uvarint_long(w, v);
+}
+
+static inline void kwrite_int16(struct kwriter *w, int16_t v)
 {
     uint16_t b = __builtin_bswap16((uint16_t)v);
     memcpy(kwrite_room(w, sizeof b), &b, sizeof b);
 }
 
-static inline void
-kwrite_int32(struct kwriter *w, int32_t v)
+static inline void kwrite_int32(struct kwriter *w, int32_t v)
 {
     uint32_t b = __builtin_bswap32((uint32_t)v);
     memcpy(kwrite_room(w, sizeof b), &b, sizeof b);
 }
 
-static inline void
-kwrite_int64(struct kwriter *w, int64_t v)
+static inline void kwrite_int64(struct kwriter *w, int64_t v)
 {
     uint64_t b = __builtin_bswap64((uint64_t)v);
     memcpy(kwrite_room(w, sizeof b), &b, sizeof b);
 }
 
-static inline void
-kwrite_uuid(struct kwriter *w, struct kuuid v)
+static inline void kwrite_uuid(struct kwriter *w, struct kuuid v)
 {
     memcpy(kwrite_room(w, sizeof v), &v, sizeof v);
 }
