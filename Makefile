@@ -110,7 +110,7 @@ bench: all $(BUILD)/.deps-bench
 	@$(MAKE) --no-print-directory bench-bin
 	@bench/run $(ARGS)
 
-bench-bin: $(BENCH_BIN)
+bench-bin: $$(BENCH_BIN)
 
 # The data that `make run` wrote stays: a clean build is no reason to lose what was acknowledged.
 clean:
