@@ -373,12 +373,11 @@ const struct kapi *kapi_at(int32_t i)
 
 const struct kapi *kapi_find(int16_t key)
 {
-    switch (key) { /* over a number from the wire, so it has a default */
 #define API(api, label, id, lowest, since, until, flexible_since) \
-    case id: return &apis[INDEX_##api];                           \
-        #include "net/wire/schema/all.def"
-    default: return NULL;
-    }
+    if (key == (id))                                              \
+        return &apis[INDEX_##api];
+#include "net/wire/schema/all.def"
+    return NULL;
 }
 
 int16_t kapi_request_header(const struct kapi *api, int16_t version)

@@ -76,7 +76,7 @@ struct ksize {
     struct ksize s##_size(const struct s *m, int16_t version);
 #include "net/wire/schema/all.def"
 
-/* 3. The APIs. KFIRST_fetch, KLAST_fetch and KFLEX_fetch bound the versions of `fetch`. KAPI_produce and so on are Kafka's API keys. */
+/* 3. The APIs. KFIRST_fetch and KLAST_fetch bound the versions of `fetch`, KFLEX_fetch is its first flexible one. */
 enum {
 #define API(api, name, key, advertised, first, last, flexible) \
     KFIRST_##api = (first), KLAST_##api = (last), KFLEX_##api = (flexible),
@@ -84,6 +84,7 @@ enum {
 #include "net/wire/schema/all.def"
 };
 
+/* Kafka's API keys: KAPI_produce and so on. */
 enum kapi_key {
 #define API(api, name, key, advertised, first, last, flexible) KAPI_##api = (key),
 #include "net/wire/schema/all.def"
