@@ -55,7 +55,8 @@ class ApacheKafka(Broker):
         }
 
     def launch(self):
-        self.client_port, controller = free_ports(2)
+        fresh, controller = free_ports(2)
+        self.client_port = self.client_port if self.keep_port and self.client_port else fresh
         with open(self.config, "w", encoding="ascii") as file:
             file.writelines(f"{k}={v}\n" for k, v in self.settings(self.client_port, controller).items())
         if not os.path.exists(os.path.join(self.data, "meta.properties")):

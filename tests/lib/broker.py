@@ -6,6 +6,7 @@
     broker.kill()           # kill -9
     broker.start()          # the same folder again
     broker.stop()           # SIGTERM, must end with 0
+    broker.keep_port = True # from now on a start takes the port of the last one, so that clients come back
 
 The folder holds `data/` (log.dirs) and `broker.log` (stderr, appended over restarts). ODRADEK names the binary
 (default build/odradek); ODRADEK_ARGS adds arguments, for example `--io-engine=epoll`, to every broker started.
@@ -49,6 +50,7 @@ class Broker:
         self.arguments = list(arguments)
         self.process = None
         self.address = None
+        self.keep_port = False
         self.log_start = 0
 
     def __enter__(self):
@@ -60,7 +62,8 @@ class Broker:
         self.kill()
 
     def command(self):
-        settings = {"log.dirs": self.data, "listeners": "PLAINTEXT://localhost:0", **self.properties}
+        listener = f"PLAINTEXT://localhost:{self.port if self.keep_port and self.address else 0}"
+        settings = {"log.dirs": self.data, "listeners": listener, **self.properties}
         more = shlex.split(os.environ.get("ODRADEK_ARGS", ""))
         return [binary(), "serve", *(f"{k}={v}" for k, v in settings.items()), *self.arguments, *more]
 
