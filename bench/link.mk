@@ -1,0 +1,9 @@
+# The objects that each bench program links. Programs are bench/*.c and bench/*.cc; what they share is in bench/*/.
+BENCH_LOAD := bench/load/wire.o bench/load/batch.o bench/load/hist.o bench/load/sock.o bench/load/cpu.o bench/load/kafka.o \
+              bench/load/proto_bare.o
+
+LINK_bare_loop := bench/bare/disk.o bench/bare/conn.o bench/load/wire.o bench/load/cpu.o
+LINK_load_gen  := $(BENCH_LOAD) bench/load/lane.o bench/load/produce.o bench/load/consume.o
+LINK_near_far  := bench/load/cpu.o
+
+-include $(wildcard $(B)/bench/*/*.d)

@@ -1,0 +1,46 @@
+/* The few Kafka messages that the load needs besides Produce, over one blocking connection: CreateTopics v5, Fetch v12.
+ * Written by hand on purpose: see wire.h. */
+#ifndef BENCH_LOAD_KAFKA_H
+#define BENCH_LOAD_KAFKA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	KAFKA_NONE = 0,
+	KAFKA_UNKNOWN_TOPIC = 3,
+	KAFKA_LEADER_NOT_AVAILABLE = 5,
+	KAFKA_NOT_LEADER = 6,
+	KAFKA_TOPIC_EXISTS = 36,
+};
+
+struct kafka_topic {
+	const char *name;
+	uint32_t partitions;
+	/* NULL-terminated list of "key=value", or NULL. */
+	const char *const *configs;
+};
+
+struct kafka_fetch {
+	const char *topic;
+	uint32_t partition;
+	uint64_t offset;
+	uint32_t bytes_max;
+	uint32_t wait_ms;
+};
+
+struct kafka_fetched {
+	int16_t error;
+	uint64_t high_watermark;
+	/* The records field, inside the caller's buffer. */
+	const uint8_t *records;
+	size_t records_bytes;
+};
+
+/* Both return false when the connection or the answer is broken. */
+bool kafka_create_topic(int fd, const struct kafka_topic *topic, int16_t *out_error);
+/* `buf` receives the answer and must hold bytes_max and 1 MiB + 4 KiB more (a broker may send one larger batch). */
+bool kafka_fetch(int fd, const struct kafka_fetch *fetch, uint8_t *buf, size_t buf_bytes, struct kafka_fetched *out);
+
+#endif
