@@ -42,7 +42,8 @@ FLAGS_tsan    := -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=thr
 # as a file that defines it itself would, so that both together are no redefinition.
 COMMON   := -I. -D_GNU_SOURCE= -fno-strict-aliasing -fno-common -pthread $(PLANT_FLAGS) $(FLAGS_$(MODE))
 ALL_CFLAGS   = -std=gnu2x $(WARN) $(COMMON) $(CFLAGS)
-ALL_CXXFLAGS = -std=c++17 -Wall -Wextra $(WERROR) $(COMMON) $(CXXFLAGS)
+# g++ defines _GNU_SOURCE itself, as 1.
+ALL_CXXFLAGS = -std=c++17 -Wall -Wextra $(WERROR) $(filter-out -D_GNU_SOURCE=,$(COMMON)) $(CXXFLAGS)
 ALL_LDFLAGS  = $(FLAGS_$(MODE)) -pthread -Wl,--as-needed $(LDFLAGS)
 LIBS         = -luring -lisal -lm
 
@@ -53,7 +54,7 @@ HEAP_FILES   := core/mem_mi.c core/mem_libc.c
 HEAP_mi      := core/mem_mi.c
 HEAP_libc    := core/mem_libc.c
 HEAP         := $(if $(filter asan tsan,$(MODE)),libc,mi)
-KERNEL_FILES := $(wildcard core/io_uring*.c core/io_epoll*.c) core/io.c core/clock_os.c core/threads.c net/main.c
+KERNEL_FILES := $(wildcard core/io*.c core/*_os.c) core/threads.c core/shard_run.c net/main.c
 
 LAYERS      := $(sort $(wildcard core/*.c storage/*.c net/*.c net/*/*.c))
 HEADERS     := $(sort $(wildcard core/*.h storage/*.h net/*.h net/*/*.h))

@@ -1,10 +1,19 @@
-/* The door to threads: one pinned thread per shard. The simulator has none. */
+/* The door to threads: one pinned thread per shard, and one helper per shard that may block. The simulator has none. */
 #pragma once
 #include "core/err.h"
 
 struct thread;
-/* `cpu` -1: not pinned. The name is cut to 15 characters. */
-enum err thread_start(const char *name, int cpu, void (*run)(void *arg), void *arg, struct thread **out_thread) must_use;
+/* `cpu` -1: not pinned, whatever the caller is pinned to. The name is cut to 15 characters. */
+enum err thread_start(const char *name, int cpu, void (*run)(void *arg), void *arg,
+                      struct thread **out_thread) must_use;
 void thread_join(struct thread *t);
-/* How many CPUs this process may use, and which. */
+/* Pins the calling thread; it may be refused (ERR_INVALID: no such CPU). */
+enum err thread_pin(int cpu) must_use;
+/* How many CPUs this process may use, and which: what it was started with, not what thread_pin left. */
 uint32_t threads_cpus(int *out_cpus, uint32_t max);
+
+/* A place where `count` threads wait for each other, as often as they like. */
+struct thread_gate;
+enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate) must_use;
+void thread_gate_wait(struct thread_gate *g);
+void thread_gate_close(struct thread_gate *g);

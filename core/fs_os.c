@@ -1,0 +1,285 @@
+/* The file system door on the kernel's synchronous calls. Interrupted calls are repeated, short ones continued. */
+#include "core/fs.h"
+#include "core/limits.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#ifndef STATX_DIOALIGN /* Linux 6.1; older headers lack it */
+#define STATX_DIOALIGN 0x2000U
+#endif
+
+static enum err last(void)
+{
+    assert(errno > 0);
+    return err_from_errno(errno);
+}
+
+static enum err check(int result)
+{
+    return result == 0 ? ERR_NONE : last();
+}
+
+enum err fs_open(const char *path, unsigned flags, int *out_fd)
+{
+    assert(flags & (FS_READ | FS_WRITE));
+    assert(!(flags & FS_EXCLUSIVE) || flags & FS_CREATE);
+    int how = O_CLOEXEC;
+    how |= !(flags & FS_WRITE) ? O_RDONLY : flags & FS_READ ? O_RDWR : O_WRONLY;
+    how |= flags & FS_CREATE ? O_CREAT : 0;
+    how |= flags & FS_EXCLUSIVE ? O_EXCL : 0;
+    how |= flags & FS_TRUNCATE ? O_TRUNC : 0;
+    how |= flags & FS_DIRECT ? O_DIRECT : 0;
+    int fd;
+    do
+        fd = open(path, how, 0644);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return last();
+    *out_fd = fd;
+    return ERR_NONE;
+}
+
+void fs_close(int fd)
+{
+    int failed = close(fd);
+    assert(!failed || errno != EBADF); /* closing twice would close a stranger's file */
+}
+
+enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t n = pread(fd, (uint8_t *)at + done, bytes - done, (off_t)(off + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return last();
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    *out_bytes = done;
+    return ERR_NONE;
+}
+
+enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t n = pwrite(fd, (const uint8_t *)at + done, bytes - done, (off_t)(off + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return last();
+        if (n == 0)
+            return ERR_IO;
+        done += (size_t)n;
+    }
+    return ERR_NONE;
+}
+
+enum err fs_sync(int fd)
+{
+    return check(fdatasync(fd));
+}
+
+enum err fs_sync_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return last();
+    enum err err = check(fsync(fd));
+    fs_close(fd);
+    return err;
+}
+
+enum err fs_truncate(int fd, uint64_t bytes)
+{
+    int result;
+    do
+        result = ftruncate(fd, (off_t)bytes);
+    while (result != 0 && errno == EINTR);
+    return check(result);
+}
+
+enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
+{
+    assert(bytes > 0);
+    int result;
+    do
+        result = fallocate(fd, 0, (off_t)off, (off_t)bytes);
+    while (result != 0 && errno == EINTR);
+    return check(result);
+}
+
+enum err fs_size(int fd, uint64_t *out_bytes)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return last();
+    *out_bytes = (uint64_t)st.st_size;
+    return ERR_NONE;
+}
+
+enum err fs_mtime(int fd, int64_t *out_ms)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return last();
+    *out_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+    return ERR_NONE;
+}
+
+enum err fs_rename(const char *from, const char *to)
+{
+    return check(rename(from, to));
+}
+
+enum err fs_unlink(const char *path)
+{
+    return check(unlink(path));
+}
+
+enum err fs_mkdir(const char *path)
+{
+    return check(mkdir(path, 0755));
+}
+
+enum err fs_rmdir(const char *path)
+{
+    return check(rmdir(path));
+}
+
+/* Some file systems leave the type out of the folder entry. */
+static bool is_folder(DIR *dir, const struct dirent *d)
+{
+    struct stat st;
+    if (d->d_type != DT_UNKNOWN)
+        return d->d_type == DT_DIR;
+    return fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool visit(DIR *dir, const struct dirent *d, bool (*each)(void *arg, const struct fs_entry *entry), void *arg)
+{
+    if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+        return true;
+    struct fs_entry entry = {.folder = is_folder(dir, d)};
+    static_assert(sizeof entry.name >= sizeof d->d_name, "a name fits");
+    memcpy(entry.name, d->d_name, strlen(d->d_name) + 1);
+    return each(arg, &entry);
+}
+
+enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg)
+{
+    DIR *dir = opendir(path);
+    if (!dir)
+        return last();
+    const struct dirent *d;
+    errno = 0;
+    while ((d = readdir(dir)) && visit(dir, d, each, arg))
+        errno = 0;
+    enum err err = d ? ERR_NONE : err_from_errno(errno);
+    closedir(dir);
+    return err;
+}
+
+enum err fs_lock(int fd)
+{
+    return check(flock(fd, LOCK_EX | LOCK_NB));
+}
+
+enum err fs_free_bytes(const char *path, uint64_t *out_bytes)
+{
+    struct statfs st;
+    if (statfs(path, &st) != 0)
+        return last();
+    *out_bytes = (uint64_t)st.f_bavail * (uint64_t)st.f_bsize;
+    return ERR_NONE;
+}
+
+void fs_drop_cache(int fd)
+{
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* advice: pages that stay only cost time */
+}
+
+/* --- what a folder's file system can do --- */
+
+struct fs_kind {
+    uint64_t magic;
+    const char *name;
+    bool never_direct; /* it takes O_DIRECT and then caches, copies or compresses all the same */
+};
+static const struct fs_kind kinds[] = {
+    {0xef53, "ext4", false},    {0x58465342, "xfs", false},  {0x01021994, "tmpfs", true}, {0x794c7630, "overlay", true},
+    {0x01021997, "9p", true},   {0x9123683e, "btrfs", true}, {0x858458f6, "ramfs", true}, {0x6969, "nfs", true},
+    {0x65735546, "fuse", true}, {0xf2f52010, "f2fs", false}, {0x2fc12fc1, "zfs", true},
+};
+
+static const struct fs_kind *kind_of(uint64_t magic)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if (kinds[i].magic == magic)
+            return &kinds[i];
+    }
+    return NULL;
+}
+
+/* struct statx as Linux 6.1 lays it out; the names of the two fields are missing from older headers. */
+static bool aligns_to_pages(int fd)
+{
+    union {
+        struct statx st;
+        uint8_t bytes[256];
+    } u;
+    enum { DIO_MEM_ALIGN_AT = 0x98, DIO_OFFSET_ALIGN_AT = 0x9c };
+    memset(&u, 0, sizeof u);
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &u.st) != 0 || !(u.st.stx_mask & STATX_DIOALIGN))
+        return false;
+    uint32_t memory, offset;
+    memcpy(&memory, u.bytes + DIO_MEM_ALIGN_AT, sizeof memory);
+    memcpy(&offset, u.bytes + DIO_OFFSET_ALIGN_AT, sizeof offset);
+    return memory > 0 && memory <= PAGE_BYTES && offset > 0 && offset <= PAGE_BYTES;
+}
+
+static enum err probe_file(int fd, struct fs_traits *traits)
+{
+    struct statfs st;
+    if (fstatfs(fd, &st) != 0)
+        return last();
+    uint64_t magic = (uint64_t)(uint32_t)st.f_type;
+    const struct fs_kind *kind = kind_of(magic);
+    if (kind)
+        snprintf(traits->type, sizeof traits->type, "%s", kind->name);
+    else
+        snprintf(traits->type, sizeof traits->type, "0x%x", (unsigned)magic);
+    traits->direct = !(kind && kind->never_direct) && aligns_to_pages(fd);
+    traits->allocates = fallocate(fd, 0, 0, PAGE_BYTES) == 0;
+    return ERR_NONE;
+}
+
+/* The answers belong to files, so one is made for the question. */
+enum err fs_probe(const char *folder, struct fs_traits *out_traits)
+{
+    char path[FS_PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/.probe-%ld", folder, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof path)
+        return ERR_INVALID;
+    int fd;
+    enum err err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
+    if (err)
+        return err;
+    struct fs_traits traits = {0};
+    err = probe_file(fd, &traits);
+    fs_close(fd);
+    (void)!fs_unlink(path); /* an empty file that stays is harmless */
+    if (!err)
+        *out_traits = traits;
+    return err;
+}

@@ -1,0 +1,139 @@
+/* Linear probing from the slot that the hash names. A removed entry leaves a tombstone, so that removing while going
+ * through the map moves nothing; tombstones go when the table is built anew, which happens when three quarters are used.
+ * A new table is sized by what lives, so it grows no further than four times the entries. */
+#include "core/map.h"
+#include <string.h>
+
+enum { FIRST_CAP = 16 };
+static const uint32_t cap_max = 1u << 30;
+
+/* Folded 128-bit products, as wyhash has them: each 16 bytes cost one multiplication. */
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t load(const uint8_t *at, size_t bytes)
+{
+    uint64_t v = 0;
+    memcpy(&v, at, bytes < 8 ? bytes : 8);
+    return v;
+}
+
+uint64_t hash_bytes(const void *at, size_t bytes, uint64_t seed)
+{
+    static const uint64_t p0 = 0xa0761d6478bd642full, p1 = 0xe7037ed1a0b428dbull, p2 = 0x8ebc6af09c88c6e3ull;
+    assert(at || bytes == 0);
+    if (bytes == 0)
+        return mix(mix(seed ^ p0, p1) ^ p2, p1);
+    const uint8_t *p = at;
+    uint64_t h = mix(seed ^ p0, p1);
+    size_t left = bytes;
+    for (; left > 16; left -= 16, p += 16)
+        h = mix(load(p, 8) ^ p1, load(p + 8, 8) ^ h);
+    uint64_t a = load(p, left), b = left > 8 ? load(p + 8, left - 8) : 0;
+    h = mix(a ^ p2, b ^ h);
+    return mix(h ^ bytes, p1);
+}
+
+static uint32_t hash_of(const void *key, size_t bytes)
+{
+    return (uint32_t)hash_bytes(key, bytes, 0);
+}
+
+void map_init(struct map *m, struct heap *heap)
+{
+    assert(m && heap);
+    *m = (struct map){.heap = heap};
+}
+
+void map_deinit(struct map *m)
+{
+    heap_free(m->heap, m->v);
+    m->v = NULL;
+    m->count = m->used = m->cap = 0;
+}
+
+static bool holds(const struct map_entry *e, uint32_t hash, const void *key, size_t bytes)
+{
+    return e->value && e->hash == hash && e->key_bytes == bytes && memcmp(e->key, key, bytes) == 0;
+}
+
+/* The entry of the key, or the never used one that ends the search. There always is one. */
+static struct map_entry *find(const struct map *m, uint32_t hash, const void *key, size_t bytes)
+{
+    uint32_t mask = m->cap - 1, at = hash & mask;
+    while (m->v[at].key && !holds(&m->v[at], hash, key, bytes))
+        at = (at + 1) & mask;
+    return &m->v[at];
+}
+
+void *map_get(const struct map *m, const void *key, size_t key_bytes)
+{
+    assert(key);
+    return m->count ? find(m, hash_of(key, key_bytes), key, key_bytes)->value : NULL;
+}
+
+static bool rebuild(struct map *m)
+{
+    struct map old = *m;
+    uint32_t cap = FIRST_CAP;
+    while (cap < (old.count + 1) * 2ull && cap < cap_max)
+        cap *= 2;
+    struct map_entry *v = heap_zalloc(m->heap, cap * sizeof *v);
+    if (!v)
+        return false;
+    m->v = v;
+    m->cap = cap;
+    m->used = old.count;
+    for (uint32_t i = 0; i < old.cap; i++) {
+        const struct map_entry *e = &old.v[i];
+        if (e->value)
+            *find(m, e->hash, e->key, e->key_bytes) = *e;
+    }
+    heap_free(m->heap, old.v);
+    return true;
+}
+
+enum err map_put(struct map *m, const void *key, size_t key_bytes, void *value)
+{
+    assert(key);
+    assert(value);
+    assert(key_bytes <= UINT32_MAX);
+    if ((m->used + 1) * 4ull > m->cap * 3ull && !rebuild(m))
+        return ERR_NO_MEMORY;
+    uint32_t hash = hash_of(key, key_bytes);
+    struct map_entry *e = find(m, hash, key, key_bytes);
+    assert(!e->key);
+    *e = (struct map_entry){.key = key, .key_bytes = (uint32_t)key_bytes, .hash = hash, .value = value};
+    m->count++;
+    m->used++;
+    assert(m->used < m->cap);
+    return ERR_NONE;
+}
+
+void *map_remove(struct map *m, const void *key, size_t key_bytes)
+{
+    assert(key);
+    if (m->count == 0)
+        return NULL;
+    struct map_entry *e = find(m, hash_of(key, key_bytes), key, key_bytes);
+    void *value = e->value;
+    if (!value)
+        return NULL;
+    /* The key's memory may go now: a tombstone only has to differ from a never used entry, and is never compared. */
+    *e = (struct map_entry){.key = m};
+    m->count--;
+    return value;
+}
+
+void *map_next(const struct map *m, uint32_t *cursor)
+{
+    while (*cursor < m->cap) {
+        void *value = m->v[(*cursor)++].value;
+        if (value)
+            return value;
+    }
+    return NULL;
+}

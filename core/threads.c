@@ -1,0 +1,131 @@
+/* Threads from pthreads. The CPUs that the process was given are read once, before anybody pins itself: a thread that is
+ * started unpinned must not inherit its starter's pin. */
+#include "core/threads.h"
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NAME_MAX_BYTES = 16 };
+
+struct thread {
+    pthread_t id;
+    int cpu;
+    void (*run)(void *arg);
+    void *arg;
+    char name[NAME_MAX_BYTES];
+};
+struct thread_gate {
+    pthread_barrier_t barrier;
+};
+
+static pthread_once_t cpus_once = PTHREAD_ONCE_INIT;
+static cpu_set_t cpus_at_start;
+
+static void read_cpus(void)
+{
+    if (sched_getaffinity(0, sizeof cpus_at_start, &cpus_at_start) != 0) {
+        CPU_ZERO(&cpus_at_start);
+        CPU_SET(0, &cpus_at_start);
+    }
+}
+
+static const cpu_set_t *allowed(void)
+{
+    pthread_once(&cpus_once, read_cpus);
+    return &cpus_at_start;
+}
+
+uint32_t threads_cpus(int *out_cpus, uint32_t max)
+{
+    uint32_t count = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE && count < max; cpu++) {
+        if (CPU_ISSET((size_t)cpu, allowed()))
+            out_cpus[count++] = cpu;
+    }
+    return count;
+}
+
+enum err thread_pin(int cpu)
+{
+    if (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET((size_t)cpu, allowed()))
+        return ERR_INVALID;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    return err_from_errno(pthread_setaffinity_np(pthread_self(), sizeof set, &set));
+}
+
+/* Signals are the main thread's business: it alone knows what a SIGTERM means. */
+static void *thread_main(void *arg)
+{
+    struct thread *t = arg;
+    (void)pthread_setname_np(pthread_self(), t->name);
+    if (t->cpu < 0)
+        (void)pthread_setaffinity_np(pthread_self(), sizeof(cpu_set_t), allowed()); /* at worst it stays pinned */
+    else
+        (void)!thread_pin(t->cpu); /* a thread on the wrong CPU is slower, not wrong */
+    t->run(t->arg);
+    return NULL;
+}
+
+static int create(struct thread *t)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&t->id, NULL, thread_main, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed;
+}
+
+enum err thread_start(const char *name, int cpu, void (*run)(void *arg), void *arg, struct thread **out_thread)
+{
+    assert(name && run);
+    struct thread *t = malloc(sizeof *t);
+    if (!t)
+        return ERR_NO_MEMORY;
+    (void)allowed();
+    *t = (struct thread){.cpu = cpu, .run = run, .arg = arg};
+    snprintf(t->name, sizeof t->name, "%.15s", name);
+    if (create(t) != 0) {
+        free(t);
+        return ERR_NO_MEMORY;
+    }
+    *out_thread = t;
+    return ERR_NONE;
+}
+
+void thread_join(struct thread *t)
+{
+    int failed = pthread_join(t->id, NULL);
+    assert(!failed);
+    free(t);
+}
+
+enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate)
+{
+    assert(count > 0);
+    struct thread_gate *g = malloc(sizeof *g);
+    if (!g)
+        return ERR_NO_MEMORY;
+    int failed = pthread_barrier_init(&g->barrier, NULL, count);
+    if (failed) {
+        free(g);
+        return err_from_errno(failed);
+    }
+    *out_gate = g;
+    return ERR_NONE;
+}
+
+void thread_gate_wait(struct thread_gate *g)
+{
+    pthread_barrier_wait(&g->barrier);
+}
+
+void thread_gate_close(struct thread_gate *g)
+{
+    pthread_barrier_destroy(&g->barrier);
+    free(g);
+}
