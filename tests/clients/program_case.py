@@ -2,28 +2,14 @@
 
 Both take BROKER TOPIC CODEC COUNT IDEMPOTENT, compare every record themselves and print `compared N`.
 """
-import os
-
-from harness import NotRun, need, run, run_ok, tail
+from harness import run, tail
 from settings import CODECS, COUNT, WORK
 from stored import check_stored
-from tools import venv_python
+from tools import compiled, venv_python
 
 SOURCE = "tests/clients/rdkafka_roundtrip.c"
 SCRIPT = "tests/clients/kafka_python_roundtrip.py"
 BOTH = [(codec, idempotent) for codec in CODECS for idempotent in ("false", "true")]
-
-
-def built_program():
-    """The librdkafka program, compiled, or NotRun."""
-    program = os.path.join(WORK, "rdkafka_roundtrip")
-    os.makedirs(WORK, exist_ok=True)
-    code, flags, _ = run([need("pkg-config"), "--cflags", "--libs", "rdkafka"])
-    if code != 0:
-        raise NotRun("librdkafka-dev is not installed")
-    run_ok([need("gcc"), "-std=gnu2x", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, SOURCE,
-            *flags.decode().split()], timeout=60)
-    return [program]
 
 
 def roundtrip(broker, command, topic, codec, idempotent):
@@ -50,7 +36,7 @@ def run_program(report, broker, name, command, cases):
 
 
 def run_rdkafka(report, broker):
-    run_program(report, broker, "librdkafka", built_program(), BOTH)
+    run_program(report, broker, "librdkafka", [compiled(SOURCE, "rdkafka", WORK)], BOTH)
 
 
 def run_kafka_python(report, broker):

@@ -2,13 +2,14 @@
 
 `venv_python()` is a Python with the packages of tests/clients/requirements.txt; `java(class, ...)` is the command
 line of a Kafka tool, its jars resolved by Maven from tests/clients/pom.xml. Both are rebuilt when their list changes.
+`compiled` builds a client program from one C file.
 """
 import fcntl
 import os
 import shutil
 import sys
 
-from process import need, run
+from process import need, run, run_ok
 from report import NotRun
 
 ROOT = "build/tests"
@@ -76,3 +77,15 @@ def java(main, *arguments, heap="256m", logging="WARN"):
     folder = jars()
     return [need("java"), f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
             f"-Dlog4j2.configurationFile={LOGGING}", f"-Dtests.log={logging}", "-cp", f"{folder}/*", main, *arguments]
+
+
+def compiled(source, library, folder):
+    """The program `source` (C) linked with a pkg-config `library`, below `folder`, or NotRun."""
+    program = os.path.join(folder, os.path.basename(source).removesuffix(".c"))
+    os.makedirs(folder, exist_ok=True)
+    code, flags, _ = run([need("pkg-config"), "--cflags", "--libs", library])
+    if code != 0:
+        raise NotRun(f"pkg-config knows no {library}")
+    run_ok([need("gcc"), "-std=gnu2x", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, source,
+            *flags.decode().split()], timeout=60)
+    return program
