@@ -46,24 +46,29 @@ static inline int32_t batch_last_sequence(const struct batch *b)
                : b->base_sequence + b->last_offset_delta;
 }
 
-/* What a producer sent for one partition, checked in Kafka's order (SEMANTICS: ProduceRequest.validateRecords,
- * UnifiedLog.analyzeAndValidateRecords, LogValidator), all but CRC and sequence. */
+/* What a producer sent for one partition, checked in Kafka's order (ProduceRequest.validateRecords,
+ * UnifiedLog.analyzeAndValidateRecords, LogValidator), all but the sequence, and the CRC of a batch that is good otherwise: the
+ * caller checks that while copying (one that is refused behind the CRC's place in Kafka's order had it checked here).
+ * Stricter than Kafka: the batch fills `bytes` exactly, offset deltas count 0, 1, 2 ... , codecs 5 to 7 are
+ * UNSUPPORTED_COMPRESSION_TYPE. A transactional batch gets INVALID_TXN_STATE: nothing begins a transaction yet. */
 struct batch_limits {
     uint32_t max_message_bytes, segment_bytes;
     int64_t now_ms, timestamp_before_max_ms, timestamp_after_max_ms;
     bool log_append_time, compacted;
     int16_t produce_version; /* zstd needs 7 */
 };
-struct batch_fault { /* for Produce v8's record_errors and error_message */
+struct batch_fault {     /* for Produce v8's record_errors and error_message */
     int32_t record;      /* index in the batch, -1: the batch as a whole */
     const char *message; /* static */
 };
 /* KERR_NONE, or what the partition answers. The records of an uncompressed batch are walked; compressed ones are taken by
- * header and CRC (a deliberate difference to Kafka). Fills *out_batch when the header could be read. */
+ * header and CRC (a deliberate difference to Kafka). Fills *out_batch when the header could be read; its max_timestamp is
+ * the walked records', and where that differs from the header's, the caller stamps it (batch_stamp_max_timestamp), as Kafka. */
 enum kerr batch_check(const uint8_t *at, uint32_t bytes, const struct batch_limits *limits, struct batch *out_batch,
                       struct batch_fault *out_fault) must_use;
 
-/* One record of an uncompressed batch (or of decompressed records). False: the bytes end or make no sense. */
+/* One record of an uncompressed batch (or of decompressed records), checked to its last header. False: the bytes end or make
+ * no sense. */
 struct batch_record {
     int64_t timestamp_delta;
     int32_t offset_delta, key_bytes, value_bytes; /* -1: null */
@@ -78,3 +83,8 @@ bool batch_next(struct batch_cursor *c, struct batch_record *out_record) must_us
 /* Stamping: base offset and leader epoch lie outside the CRC; max timestamp and the type bit inside, so the CRC is redone. */
 void batch_stamp(uint8_t *at, int64_t base_offset, int32_t leader_epoch);
 void batch_stamp_append_time(uint8_t *at, uint32_t bytes, int64_t now_ms);
+void batch_stamp_max_timestamp(uint8_t *at, uint32_t bytes, int64_t max_timestamp);
+static inline int64_t batch_header_max_timestamp(const uint8_t *at)
+{
+    return (int64_t)be64_get(at + 35);
+}

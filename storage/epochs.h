@@ -1,13 +1,14 @@
 /* Where each leader epoch of a partition starts: Kafka's LeaderEpochFileCache and its file leader-epoch-checkpoint
  * (text: version 0, count, then "epoch start_offset" lines). */
 #pragma once
+#include "core/err.h"
 #include "core/mem.h"
 
 struct epochs {
     struct epoch_start {
         int32_t epoch;
         int64_t start_offset;
-    } *v;
+    } * v;
     uint32_t count, cap;
     struct heap *heap;
 };
@@ -17,8 +18,8 @@ void epochs_deinit(struct epochs *es);
 enum err epochs_add(struct epochs *es, int32_t epoch, int64_t offset) must_use;
 int32_t epochs_latest(const struct epochs *es); /* -1: none */
 /* OffsetForLeaderEpoch: the end of the largest known epoch <= `epoch`; (-1,-1) when unknown. See SEMANTICS: endOffsetFor. */
-void epochs_end_of(const struct epochs *es, int32_t epoch, int32_t current_epoch, int64_t log_end_offset, int32_t *out_epoch,
-                   int64_t *out_end_offset);
+void epochs_end_of(const struct epochs *es, int32_t epoch, int32_t current_epoch, int64_t log_end_offset,
+                   int32_t *out_epoch, int64_t *out_end_offset);
 int32_t epochs_of_offset(const struct epochs *es, int64_t offset); /* -1: unknown */
 /* Forgets entries that start at or beyond `end_offset` (a cut log). */
 void epochs_truncate(struct epochs *es, int64_t end_offset);
