@@ -401,13 +401,15 @@ enum kopen kmsg_open(struct kview frame, struct karena *arena, struct request_he
     const struct kapi *api = kapi_find(out_header->request_api_key);
     if (!api)
         return KOPEN_KEY;
-    *out_api = api;
     int16_t version = out_header->request_api_version;
-    if (version < api->first || version > api->last)
+    if (version < api->first || version > api->last) {
+        *out_api = api;
         return KOPEN_VERSION;
+    }
     r = kreader_of(frame, kapi_request_header(api, version), arena);
     if (!request_header_read(out_header, &r))
         return KOPEN_BAD;
+    *out_api = api;
     *out_body = (struct kview){r.at, (int32_t)kread_left(&r)};
     return KOPEN_OK;
 }
