@@ -3,18 +3,22 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { STORAGE_ERROR = 56 };
+enum { LEADER_NOT_AVAILABLE = 5, NOT_LEADER = 6, STORAGE_ERROR = 56 };
 
 static bool call_init_pid(struct pipe *p)
 {
     struct wbuf ask = {0};
     struct rcur reply;
     proto_put_init_pid(&ask, 0);
-    bool good = link_call(&p->link, &ask, &reply);
-    rcur_skip(&reply, 4);
-    good = good && proto_take_init_pid(&reply, &p->pid) == 0;
+    int16_t error = -1;
+    if (link_call(&p->link, &ask, &reply)) {
+        rcur_skip(&reply, 4);
+        error = proto_take_init_pid(&reply, &p->pid);
+    }
+    if (error)
+        snprintf(p->fault, sizeof p->fault, "producer: InitProducerId is refused (%d)", error);
     wbuf_free(&ask);
-    return good;
+    return error == 0;
 }
 
 bool pipe_open(struct pipe *p, uint32_t index, uint32_t partitions)
@@ -88,12 +92,23 @@ static void fail(struct pipe *p, const char *what, int64_t value)
         snprintf(p->fault, sizeof p->fault, "producer: %s (%" PRId64 ")", what, value);
 }
 
-static void take_ack(struct pipe *p, const struct pipe_part *sent, const struct proto_ack *ack)
+static const struct pipe_part *find_part(const struct pipe_slot *s, uint32_t partition)
 {
-    if (ack->partition != sent->partition)
-        fail(p, "a reply names another partition", ack->partition);
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->part[i].partition == partition)
+            return &s->part[i];
+    return NULL;
+}
+
+static void take_ack(struct pipe *p, const struct pipe_slot *s, const struct proto_ack *ack)
+{
+    const struct pipe_part *sent = find_part(s, ack->partition);
+    if (!sent)
+        fail(p, "a reply names a partition that was not asked", ack->partition);
     else if (ack->error == STORAGE_ERROR && !p->plan->retry)
         p->over = true; /* the disk was cut under the broker, which says so */
+    else if (p->plan->retry && (ack->error == LEADER_NOT_AVAILABLE || ack->error == NOT_LEADER))
+        p->again = true;
     else if (ack->error)
         fail(p, "a batch was refused with an error code", ack->error);
     else if (ack->base < 0)
@@ -113,7 +128,9 @@ static void take_reply(struct pipe *p, struct rcur *c)
     if (!proto_take_produce(c, acks, &count) || count != s->count)
         return fail(p, "a produce reply is not understood", s->count);
     for (uint32_t i = 0; i < count; i++)
-        take_ack(p, &s->part[i], &acks[i]);
+        take_ack(p, s, &acks[i]);
+    if (p->again)
+        return;
     p->first = (p->first + 1) % p->plan->window;
     p->used--;
 }
@@ -121,8 +138,11 @@ static void take_reply(struct pipe *p, struct rcur *c)
 void pipe_take(struct pipe *p)
 {
     struct rcur c;
-    while (!p->fault[0] && link_frame(&p->link, &c))
+    p->again = false;
+    while (!p->fault[0] && !p->again && link_frame(&p->link, &c))
         take_reply(p, &c);
+    if (p->again)
+        link_close(&p->link);
 }
 
 void pipe_close(struct pipe *p)

@@ -30,7 +30,8 @@ struct pipe {
     uint32_t first, used; /* slots in flight, a ring of plan->window */
     int32_t corr;
     uint64_t rng;
-    bool over; /* ended by a loss or an error that its plan accepts */
+    bool again; /* not ready yet, says the broker: connect again and send all that is in flight again */
+    bool over;  /* ended by a loss or an error that its plan accepts */
     char fault[160];
 };
 

@@ -135,7 +135,7 @@ static void mend_pipe(struct run *r, struct pipe *p, uint64_t now)
 {
     if (p->link.fd >= 0 || p->over || p->fault[0])
         return;
-    if (has_trigger(r->plan) && !r->fired)
+    if (has_trigger(r->plan) && !r->fired && !p->again)
         snprintf(p->fault, sizeof p->fault, "producer: the connection was lost before anything was killed");
     else if (!r->plan->retry)
         p->over = true;
@@ -222,17 +222,20 @@ static bool ended(const struct run *r, uint64_t now)
     return r->reader.fault[0] || !open;
 }
 
-static bool report(const struct run *r)
+static bool report_pipe(struct pipe *p)
+{
+    if (!p->fault[0] && p->used && !p->over)
+        snprintf(p->fault, sizeof p->fault, "producer: %" PRIu32 " requests were never answered", p->used);
+    if (p->fault[0])
+        printf("fault: %s\n", p->fault);
+    return !p->fault[0];
+}
+
+static bool report(struct run *r)
 {
     bool good = r->history.acked > 0 && (!has_trigger(r->plan) || r->fired) && !r->reader.fault[0];
-    for (uint32_t i = 0; i < r->plan->conns; i++) {
-        const struct pipe *p = &r->pipes[i];
-        if (p->fault[0])
-            printf("fault: %s\n", p->fault);
-        else if (p->used && !p->over)
-            printf("fault: producer: %" PRIu32 " requests were never answered\n", p->used);
-        good &= !p->fault[0] && !(p->used && !p->over);
-    }
+    for (uint32_t i = 0; i < r->plan->conns; i++)
+        good &= report_pipe(&r->pipes[i]);
     if (r->reader.fault[0])
         printf("fault: %s\n", r->reader.fault);
     if (!r->history.acked)
@@ -248,7 +251,7 @@ int produce_run(const struct produce_plan *plan)
     assert(r && plan->conns <= CONNS_MAX && plan->window <= PIPE_WINDOW_MAX);
     r->plan = plan;
     if (!open_all(r))
-        return printf("fault: the load could not be set up\n"), 1;
+        return printf("fault: the load could not be set up\n"), (void)report(r), 1;
     r->began = now_ns();
     for (uint64_t now = r->began; !ended(r, now); now = now_ns()) {
         uint64_t sleep_ns = keep_time(r, now);

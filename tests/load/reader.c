@@ -41,7 +41,7 @@ void reader_ask(struct reader *r)
     r->busy = true;
 }
 
-static const char *take_batch(struct reader *r, uint32_t p, const struct batch_view *v, int64_t high_watermark)
+static const char *take_batch(struct reader *r, uint32_t p, const struct batch_view *v)
 {
     int64_t end = v->base + v->count;
     if (end <= r->next[p].offset)
@@ -50,8 +50,6 @@ static const char *take_batch(struct reader *r, uint32_t p, const struct batch_v
         return "the next batch does not begin at the next offset";
     if (v->epoch < r->epoch[p])
         return "the leader epoch goes back";
-    if (end > high_watermark)
-        return "a batch beyond the high watermark was served";
     history_put_read(r->history, v, p);
     r->epoch[p] = v->epoch;
     r->next[p].offset = end;
@@ -68,7 +66,7 @@ static void take_part(struct reader *r, const struct proto_fetched *f)
     if (f->error == OFFSET_OUT_OF_RANGE)
         return fail(r, f->partition, "out of range: what was read has vanished");
     for (; at < f->bytes && !why && batch_read(f->records + at, f->bytes - at, &v, &why) == BATCH_OK; at += v.bytes)
-        why = take_batch(r, f->partition, &v, f->high_watermark);
+        why = take_batch(r, f->partition, &v);
     if (why)
         fail(r, f->partition, why);
 }
