@@ -8,7 +8,7 @@
 #include "bench/load/sock.h"
 #include "bench/load/wire.h"
 
-enum { PRODUCE = 0, FETCH = 1, CREATE_TOPICS = 19, REQUEST_MAX = 4096 };
+enum { PRODUCE = 0, FETCH = 1, CREATE_TOPICS = 19 };
 
 static void put_header(struct put *p, uint16_t key, uint16_t version)
 {
@@ -83,7 +83,7 @@ static void put_configs(struct put *p, const char *const *configs)
 
 bool kafka_create_topic(int fd, const struct kafka_topic *topic, int16_t *out_error)
 {
-	uint8_t buf[REQUEST_MAX];
+	uint8_t buf[KAFKA_REQUEST_MAX];
 	struct put p = {buf, buf + sizeof buf};
 	size_t len;
 
@@ -111,9 +111,9 @@ bool kafka_create_topic(int fd, const struct kafka_topic *topic, int16_t *out_er
 	return one && !g.bad;
 }
 
-static size_t fetch_put(const struct kafka_fetch *fetch, uint8_t *out)
+size_t kafka_fetch_put(const struct kafka_fetch *fetch, uint8_t *out)
 {
-	struct put p = {out, out + REQUEST_MAX};
+	struct put p = {out, out + KAFKA_REQUEST_MAX};
 
 	put_header(&p, FETCH, 12);
 	put_u32(&p, (uint32_t)-1); /* replica id: a consumer */
@@ -171,10 +171,10 @@ static bool fetch_get(const uint8_t *frame, size_t len, struct kafka_fetched *ou
 
 bool kafka_fetch(int fd, const struct kafka_fetch *fetch, uint8_t *buf, size_t buf_bytes, struct kafka_fetched *out)
 {
-	uint8_t request[REQUEST_MAX];
+	uint8_t request[KAFKA_REQUEST_MAX];
 	size_t len;
 
-	if (!sock_send(fd, request, fetch_put(fetch, request)) || !sock_recv_frame(fd, buf, buf_bytes, &len))
+	if (!sock_send(fd, request, kafka_fetch_put(fetch, request)) || !sock_recv_frame(fd, buf, buf_bytes, &len))
 		return false;
 	return fetch_get(buf, len, out);
 }

@@ -13,6 +13,7 @@ enum {
 	KAFKA_LEADER_NOT_AVAILABLE = 5,
 	KAFKA_NOT_LEADER = 6,
 	KAFKA_TOPIC_EXISTS = 36,
+	KAFKA_REQUEST_MAX = 4096,
 };
 
 struct kafka_topic {
@@ -37,6 +38,9 @@ struct kafka_fetched {
 	const uint8_t *records;
 	size_t records_bytes;
 };
+
+/* The Fetch request itself, into KAFKA_REQUEST_MAX bytes; its length. */
+size_t kafka_fetch_put(const struct kafka_fetch *fetch, uint8_t *out);
 
 /* Both return false when the connection or the answer is broken. */
 bool kafka_create_topic(int fd, const struct kafka_topic *topic, int16_t *out_error);
