@@ -36,7 +36,7 @@ def run_program(report, broker, name, command, cases):
 
 
 def run_rdkafka(report, broker):
-    run_program(report, broker, "librdkafka", [compiled(SOURCE, "rdkafka", WORK)], BOTH)
+    run_program(report, broker, "librdkafka", [compiled(SOURCE, "librdkafka/rdkafka.h", "rdkafka", WORK)], BOTH)
 
 
 def run_kafka_python(report, broker):

@@ -24,7 +24,7 @@
 enum { PARTITIONS = 4, HEADERS_MAX = 2, VALUE_BYTES_MAX = 40000, WAIT_S = 90 };
 
 struct record {
-    const char *key;   /* NULL for a null key, as in value */
+    const char *key; /* NULL for a null key, as in value */
     size_t key_bytes;
     const char *value;
     size_t value_bytes;
@@ -184,8 +184,8 @@ static rd_kafka_resp_err_t produce_one(rd_kafka_t *client, const char *topic, in
         client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION((int32_t)(i % PARTITIONS)),
         RD_KAFKA_V_KEY((void *)record->key, record->key_bytes),
         RD_KAFKA_V_VALUE((void *)record->value, record->value_bytes), RD_KAFKA_V_TIMESTAMP(record->timestamp),
-        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)(intptr_t)i),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)(intptr_t)i), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_END);
     if (err)
         rd_kafka_headers_destroy(headers);
     return err;

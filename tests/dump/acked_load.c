@@ -59,9 +59,11 @@ static void delivered(rd_kafka_t *client, const rd_kafka_message_t *message, voi
 static rd_kafka_t *open_producer(const char *broker, const char *codec, struct acks *acks)
 {
     const char *settings[][2] = {
-        {"bootstrap.servers", broker}, {"compression.codec", codec}, {"enable.idempotence", "true"},
-        {"linger.ms", "5"}, {"batch.num.messages", "200"}, {"message.timeout.ms", "120000"},
-        {"reconnect.backoff.ms", "50"}, {"reconnect.backoff.max.ms", "200"}, {"log.connection.close", "false"},
+        {"bootstrap.servers", broker},     {"compression.codec", codec},
+        {"enable.idempotence", "true"},    {"linger.ms", "5"},
+        {"batch.num.messages", "200"},     {"message.timeout.ms", "120000"},
+        {"reconnect.backoff.ms", "50"},    {"reconnect.backoff.max.ms", "200"},
+        {"log.connection.close", "false"},
     };
     char why[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();

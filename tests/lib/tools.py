@@ -79,13 +79,13 @@ def java(main, *arguments, heap="256m", logging="WARN"):
             f"-Dlog4j2.configurationFile={LOGGING}", f"-Dtests.log={logging}", "-cp", f"{folder}/*", main, *arguments]
 
 
-def compiled(source, library, folder):
-    """The program `source` (C) linked with a pkg-config `library`, below `folder`, or NotRun."""
+def compiled(source, header, library, folder):
+    """The program `source` (C) linked with `library`, below `folder`, or NotRun where `header` is not installed."""
     program = os.path.join(folder, os.path.basename(source).removesuffix(".c"))
     os.makedirs(folder, exist_ok=True)
-    code, flags, _ = run([need("pkg-config"), "--cflags", "--libs", library])
+    code, _, _ = run([need("gcc"), "-E", "-x", "c", "-"], stdin=f"#include <{header}>\n".encode())
     if code != 0:
-        raise NotRun(f"pkg-config knows no {library}")
-    run_ok([need("gcc"), "-std=gnu2x", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, source,
-            *flags.decode().split()], timeout=60)
+        raise NotRun(f"<{header}> is not installed")
+    run_ok(["gcc", "-std=gnu2x", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, source, f"-l{library}"],
+           timeout=60)
     return program
