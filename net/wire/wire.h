@@ -173,10 +173,11 @@ static inline struct kview kread_string16(struct kreader *r, bool null_ok)
     return kread_view(r, kread_int16(r), null_ok);
 }
 
+/* Like Kafka, refuses texts beyond INT16_MAX also where the encoding could carry them. */
 static inline struct kview kread_string(struct kreader *r, bool null_ok)
 {
     int64_t n = r->flexible ? (int64_t)kread_uvarint(r) - 1 : kread_int16(r);
-    return kread_view(r, n, null_ok);
+    return kread_view(r, n <= INT16_MAX ? n : INT64_MAX, null_ok);
 }
 
 static inline struct kview kread_bytes(struct kreader *r, bool null_ok)

@@ -27,6 +27,18 @@ static struct kview view_of(const char *text)
 
 #define FRAME(...) ((struct kview){(const uint8_t[]){__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__})})
 
+/* Bytes that are lengths, counts and ends of varints somewhere. */
+static const uint8_t damage[] = {0, 1, 2, 3, 5, 0x40, 0x7f, 0x80, 0x81, 0xfe, 0xff};
+
+static uint32_t random_number(void)
+{
+    static uint32_t x = 1;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return x;
+}
+
 /* 1. Every message with every field set to something that is not its default, arrays of two. */
 #define VALUE_bool(d) (!(d))
 #define VALUE_int8(d) ((d) + 3)
@@ -73,43 +85,64 @@ static struct kview view_of(const char *text)
 #include "net/wire/schema/all.def"
 
 /* The same and freshly initialised ones go through encode, decode and encode in every version: the bytes are equal, the
- * measured size is right, no proper prefix decodes, nor does a frame with a byte too much. */
-#define MESSAGE(s, api)                                                                                   \
-    static void round_##s(const struct s *given, int16_t version)                                         \
-    {                                                                                                     \
-        struct s m;                                                                                       \
-        struct karena a = fresh_arena();                                                                  \
-        struct kwriter w = kwriter_of(first, sizeof first);                                               \
-        assert_true(s##_encode(given, &w, version));                                                      \
-        size_t n = kwriter_bytes(&w);                                                                     \
-        struct ksize size = s##_size(given, version);                                                     \
-        assert_int_equal(size.bytes + size.spliced_bytes, n);                                             \
-        assert_true(s##_decode(&m, (struct kview){first, (int32_t)n}, version, &a));                      \
-        w = kwriter_of(second, n);                                                                        \
-        assert_true(s##_encode(&m, &w, version));                                                         \
-        assert_null(w.lost);                                                                              \
-        assert_int_equal(kwriter_bytes(&w), n);                                                           \
-        assert_memory_equal(first, second, n);                                                            \
-        for (size_t k = 0; k <= n + 1; k++) {                                                             \
-            uint8_t *alone = malloc(k + 1); /* so that a sanitizer sees a byte read beyond it */          \
-            assert_non_null(alone);                                                                       \
-            memcpy(alone + 1, first, k);                                                                  \
-            a = fresh_arena();                                                                            \
-            assert_int_equal(s##_decode(&m, (struct kview){alone + 1, (int32_t)k}, version, &a), k == n); \
-            free(alone);                                                                                  \
-        }                                                                                                 \
-    }                                                                                                     \
-    static void s##_comes_back_in_every_version(void **state)                                             \
-    {                                                                                                     \
-        (void)state;                                                                                      \
-        for (int16_t version = KFIRST_##api; version <= KLAST_##api; version++) {                         \
-            struct karena a = {filled, filled + sizeof filled, false};                                    \
-            struct s m;                                                                                   \
-            fill_##s(&m, &a);                                                                             \
-            round_##s(&m, version);                                                                       \
-            s##_init(&m);                                                                                 \
-            round_##s(&m, version);                                                                       \
-        }                                                                                                 \
+ * measured size is right, no proper prefix decodes, nor does a frame with a byte too much, and damage hurts nobody. */
+#define MESSAGE(s, api)                                                                                             \
+    static size_t round_##s(const struct s *given, int16_t version)                                                 \
+    {                                                                                                               \
+        struct s m;                                                                                                 \
+        struct karena a = fresh_arena();                                                                            \
+        struct kwriter w = kwriter_of(first, sizeof first);                                                         \
+        assert_true(s##_encode(given, &w, version));                                                                \
+        size_t n = kwriter_bytes(&w);                                                                               \
+        struct ksize size = s##_size(given, version);                                                               \
+        assert_int_equal(size.bytes + size.spliced_bytes, n);                                                       \
+        assert_true(s##_decode(&m, (struct kview){first, (int32_t)n}, version, &a));                                \
+        w = kwriter_of(second, n);                                                                                  \
+        assert_true(s##_encode(&m, &w, version));                                                                   \
+        assert_null(w.lost);                                                                                        \
+        assert_int_equal(kwriter_bytes(&w), n);                                                                     \
+        assert_memory_equal(first, second, n);                                                                      \
+        for (size_t k = 0; k <= n + 1; k++) {                                                                       \
+            uint8_t *alone = malloc(k + 1); /* so that a sanitizer sees a byte read beyond it */                    \
+            assert_non_null(alone);                                                                                 \
+            memcpy(alone + 1, first, k);                                                                            \
+            a = fresh_arena();                                                                                      \
+            assert_int_equal(s##_decode(&m, (struct kview){alone + 1, (int32_t)k}, version, &a), k == n);           \
+            free(alone);                                                                                            \
+        }                                                                                                           \
+        return n;                                                                                                   \
+    }                                                                                                               \
+    /* `first` holds n bytes that decode. What a damaged copy decodes to, if it does, encodes and decodes again. */ \
+    static void damage_##s(size_t n, int16_t version)                                                               \
+    {                                                                                                               \
+        uint8_t *alone = malloc(n + 1);                                                                             \
+        assert_non_null(alone);                                                                                     \
+        for (int round = 0; round < 300; round++) {                                                                 \
+            struct s m;                                                                                             \
+            struct karena a = fresh_arena();                                                                        \
+            memcpy(alone + 1, first, n);                                                                            \
+            for (int i = 0; n > 0 && i <= round % 3; i++)                                                           \
+                alone[1 + random_number() % n] = damage[random_number() % COUNT_OF(damage)];                        \
+            if (!s##_decode(&m, (struct kview){alone + 1, (int32_t)n}, version, &a))                                \
+                continue;                                                                                           \
+            struct kwriter w = kwriter_of(second, sizeof second);                                                   \
+            assert_true(s##_encode(&m, &w, version));                                                               \
+            a = fresh_arena();                                                                                      \
+            assert_true(s##_decode(&m, (struct kview){second, (int32_t)kwriter_bytes(&w)}, version, &a));           \
+        }                                                                                                           \
+        free(alone);                                                                                                \
+    }                                                                                                               \
+    static void s##_comes_back_in_every_version(void **state)                                                       \
+    {                                                                                                               \
+        (void)state;                                                                                                \
+        for (int16_t version = KFIRST_##api; version <= KLAST_##api; version++) {                                   \
+            struct karena a = {filled, filled + sizeof filled, false};                                              \
+            struct s m;                                                                                             \
+            s##_init(&m);                                                                                           \
+            damage_##s(round_##s(&m, version), version);                                                            \
+            fill_##s(&m, &a);                                                                                       \
+            damage_##s(round_##s(&m, version), version);                                                            \
+        }                                                                                                           \
     }
 #include "net/wire/schema/all.def"
 

@@ -179,6 +179,21 @@ static void lengths_stay_within_the_frame(void **state)
     }
 }
 
+static void a_text_longer_than_kafkas_is_refused(void **state)
+{
+    (void)state;
+    static uint8_t bytes[3 + INT16_MAX + 1] = {0x80, 0x80, 0x02}; /* length 32767, plus one */
+    struct kreader r = reader_of(bytes, sizeof bytes, true);
+    assert_int_equal(kread_string(&r, false).n, INT16_MAX);
+    assert_int_equal(kread_left(&r), 1);
+    bytes[0] = 0x81;
+    r = reader_of(bytes, sizeof bytes, true);
+    assert_int_equal(kread_string(&r, false).n, 0);
+    assert_true(r.bad);
+    r = reader_of(bytes, sizeof bytes, true);
+    assert_int_equal(kread_bytes(&r, false).n, INT16_MAX + 1);
+}
+
 static void counts_are_held_against_the_bytes_left(void **state)
 {
     (void)state;
@@ -427,6 +442,7 @@ int main(void)
         cmocka_unit_test(varints_are_bounded),
         cmocka_unit_test(varints_are_written_in_their_least_bytes),
         cmocka_unit_test(lengths_stay_within_the_frame),
+        cmocka_unit_test(a_text_longer_than_kafkas_is_refused),
         cmocka_unit_test(counts_are_held_against_the_bytes_left),
         cmocka_unit_test(the_arena_gives_what_it_has_and_no_more),
         cmocka_unit_test(an_array_beyond_the_arena_is_a_bad_read),
