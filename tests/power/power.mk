@@ -1,0 +1,9 @@
+# The disk that forgets, and the program that checks the disk. The plugin needs nbdkit's header (scripts/deps disks).
+$(B)/tests/power/forget.so: tests/power/forget.c Makefile
+	@mkdir -p $(@D)
+	$(SAY) '  SO   $@'
+	$(Q)$(CC) -std=gnu2x $(WARN) -O2 -g -fPIC -shared -D_GNU_SOURCE= -o $@ $<
+
+$(B)/tests/power/probe: $(B)/tests/power/probe.o
+	$(SAY) '  LD   $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
