@@ -21,13 +21,13 @@
 #include <stdint.h>
 
 enum {
-	CONNS_MAX = 256,
-	/* Answers that wait for a wave, all connections together. */
-	ACKS_MAX = 1 << 14,
-	OUT_BYTES = 64 << 10,
-	BLOCK_BYTES = 4096,
-	PIECE_BYTES = 256 << 10,
-	SLICE_BYTES = 64 << 10,
+    CONNS_MAX = 256,
+    /* Answers that wait for a wave, all connections together. */
+    ACKS_MAX = 1 << 14,
+    OUT_BYTES = 64 << 10,
+    BLOCK_BYTES = 4096,
+    PIECE_BYTES = 256 << 10,
+    SLICE_BYTES = 64 << 10,
 };
 
 enum ack_mode { ACK_NONE, ACK_WRITTEN, ACK_DURABLE };
@@ -36,54 +36,54 @@ enum ack_mode { ACK_NONE, ACK_WRITTEN, ACK_DURABLE };
 enum op_kind { OP_ACCEPT, OP_RECV, OP_SEND, OP_WRITE };
 
 struct bare_conn {
-	int fd;
-	bool sending;
-	bool receiving;
-	/* The kernel said that more is waiting: receive at once instead of polling first. */
-	bool more;
-	/* A frame waits for room in the arena. */
-	bool starved;
-	/* Received and parsed byte counts; the ring is mapped twice in a row, so a frame is always contiguous. */
-	uint64_t in_got;
-	uint64_t in_read;
-	uint8_t *in;
-	/* Answers being sent, and answers being gathered. */
-	uint32_t out_len[2];
-	unsigned out_at;
-	uint8_t out[2][OUT_BYTES];
+    int fd;
+    bool sending;
+    bool receiving;
+    /* The kernel said that more is waiting: receive at once instead of polling first. */
+    bool more;
+    /* A frame waits for room in the arena. */
+    bool starved;
+    /* Received and parsed byte counts; the ring is mapped twice in a row, so a frame is always contiguous. */
+    uint64_t in_got;
+    uint64_t in_read;
+    uint8_t *in;
+    /* Answers being sent, and answers being gathered. */
+    uint32_t out_len[2];
+    unsigned out_at;
+    uint8_t out[2][OUT_BYTES];
 };
 
 struct bare_ack {
-	uint32_t conn;
-	uint32_t correlation;
-	uint64_t place;
-	uint64_t end;
+    uint32_t conn;
+    uint32_t correlation;
+    uint64_t place;
+    uint64_t end;
 };
 
 struct bare {
-	struct io_uring ring;
-	enum ack_mode mode;
-	int listen_fd;
-	int file_fd;
-	bool fixed;
-	uint32_t frame_max;
-	uint32_t in_bytes;
-	uint8_t *arena;
-	uint64_t arena_bytes;
-	uint64_t file_bytes;
-	uint64_t appended;
-	uint64_t wave_end;
-	uint64_t written;
-	unsigned pieces;
-	/* Answers in order of their ends: [ack_head, ack_tail) modulo ACKS_MAX. */
-	uint64_t ack_head;
-	uint64_t ack_tail;
-	uint64_t acked;
-	uint64_t waves;
-	struct bare_ack acks[ACKS_MAX];
-	/* One past the highest place that was ever used. */
-	uint32_t conn_count;
-	struct bare_conn *conns[CONNS_MAX];
+    struct io_uring ring;
+    enum ack_mode mode;
+    int listen_fd;
+    int file_fd;
+    bool fixed;
+    uint32_t frame_max;
+    uint32_t in_bytes;
+    uint8_t *arena;
+    uint64_t arena_bytes;
+    uint64_t file_bytes;
+    uint64_t appended;
+    uint64_t wave_end;
+    uint64_t written;
+    unsigned pieces;
+    /* Answers in order of their ends: [ack_head, ack_tail) modulo ACKS_MAX. */
+    uint64_t ack_head;
+    uint64_t ack_tail;
+    uint64_t acked;
+    uint64_t waves;
+    struct bare_ack acks[ACKS_MAX];
+    /* One past the highest place that was ever used. */
+    uint32_t conn_count;
+    struct bare_conn *conns[CONNS_MAX];
 };
 
 /* disk.c: the arena and its waves. */

@@ -9,107 +9,107 @@
 
 static uint64_t xorshift(uint64_t *state)
 {
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
 }
 
 static unsigned varint_bytes(uint64_t zigzag)
 {
-	unsigned n = 1;
+    unsigned n = 1;
 
-	for (; zigzag >= 0x80; zigzag >>= 7)
-		n++;
-	return n;
+    for (; zigzag >= 0x80; zigzag >>= 7)
+        n++;
+    return n;
 }
 
 /* A record is: length, attributes, timestamp delta 0, offset delta, key -1, value length, value, no headers. */
 static uint32_t body_bytes(uint32_t delta, uint32_t value_bytes)
 {
-	return 1 + 1 + varint_bytes((uint64_t)delta << 1) + 1 + varint_bytes((uint64_t)value_bytes << 1) + value_bytes + 1;
+    return 1 + 1 + varint_bytes((uint64_t)delta << 1) + 1 + varint_bytes((uint64_t)value_bytes << 1) + value_bytes + 1;
 }
 
 static uint32_t record_size(uint32_t delta, uint32_t value_bytes)
 {
-	uint32_t body = body_bytes(delta, value_bytes);
+    uint32_t body = body_bytes(delta, value_bytes);
 
-	return varint_bytes((uint64_t)body << 1) + body;
+    return varint_bytes((uint64_t)body << 1) + body;
 }
 
 static void put_value(struct put *p, uint64_t number, uint32_t value_bytes, uint64_t *state)
 {
-	uint8_t *value = p->at;
+    uint8_t *value = p->at;
 
-	assert((size_t)(p->end - p->at) >= value_bytes && value_bytes >= sizeof number);
-	memset(value, 0, value_bytes);
-	memcpy(value, &number, sizeof number);
-	for (uint32_t i = sizeof number; i + 16 <= value_bytes; i += 16) {
-		uint64_t r = xorshift(state);
-		memcpy(value + i, &r, sizeof r);
-	}
-	p->at += value_bytes;
+    assert((size_t)(p->end - p->at) >= value_bytes && value_bytes >= sizeof number);
+    memset(value, 0, value_bytes);
+    memcpy(value, &number, sizeof number);
+    for (uint32_t i = sizeof number; i + 16 <= value_bytes; i += 16) {
+        uint64_t r = xorshift(state);
+        memcpy(value + i, &r, sizeof r);
+    }
+    p->at += value_bytes;
 }
 
 static void put_record(struct put *p, uint64_t number, uint32_t delta, uint32_t value_bytes, uint64_t *state)
 {
-	put_varint(p, body_bytes(delta, value_bytes));
-	put_u8(p, 0);
-	put_varint(p, 0);
-	put_varint(p, delta);
-	put_varint(p, -1);
-	put_varint(p, value_bytes);
-	put_value(p, number, value_bytes, state);
-	put_varint(p, 0);
+    put_varint(p, body_bytes(delta, value_bytes));
+    put_u8(p, 0);
+    put_varint(p, 0);
+    put_varint(p, delta);
+    put_varint(p, -1);
+    put_varint(p, value_bytes);
+    put_value(p, number, value_bytes, state);
+    put_varint(p, 0);
 }
 
 /* The value size for the next record: the usual one, or all that is left when another record would not fit behind it. */
 static uint32_t next_value(uint32_t delta, uint32_t room, uint32_t record_bytes)
 {
-	uint32_t value = record_bytes > 32 ? record_bytes - 10 : 22;
+    uint32_t value = record_bytes > 32 ? record_bytes - 10 : 22;
 
-	if (room >= 2 * record_size(delta, value) + 16)
-		return value;
-	for (value = room; value > 8 && record_size(delta, value) > room;)
-		value--;
-	return value;
+    if (room >= 2 * record_size(delta, value) + 16)
+        return value;
+    for (value = room; value > 8 && record_size(delta, value) > room;)
+        value--;
+    return value;
 }
 
 static void put_header(struct put *p, uint32_t bytes, uint32_t records, int64_t now_ms)
 {
-	put_u64(p, 0);
-	put_u32(p, bytes - 12);
-	put_u32(p, (uint32_t)-1);
-	put_u8(p, 2);
-	put_u32(p, 0);
-	put_u16(p, 0);
-	put_u32(p, records - 1);
-	put_u64(p, (uint64_t)now_ms);
-	put_u64(p, (uint64_t)now_ms);
-	put_u64(p, (uint64_t)-1);
-	put_u16(p, (uint16_t)-1);
-	put_u32(p, (uint32_t)-1);
-	put_u32(p, records);
+    put_u64(p, 0);
+    put_u32(p, bytes - 12);
+    put_u32(p, (uint32_t)-1);
+    put_u8(p, 2);
+    put_u32(p, 0);
+    put_u16(p, 0);
+    put_u32(p, records - 1);
+    put_u64(p, (uint64_t)now_ms);
+    put_u64(p, (uint64_t)now_ms);
+    put_u64(p, (uint64_t)-1);
+    put_u16(p, (uint16_t)-1);
+    put_u32(p, (uint32_t)-1);
+    put_u32(p, records);
 }
 
 struct batch batch_make(uint64_t number, int64_t now_ms, uint32_t want_bytes, uint32_t record_bytes, uint8_t *out)
 {
-	struct put body = {out + BATCH_HEADER_BYTES, out + want_bytes};
-	uint64_t state = number * 0x9e3779b97f4a7c15u + 1;
-	uint32_t records = 0;
+    struct put body = {out + BATCH_HEADER_BYTES, out + want_bytes};
+    uint64_t state = number * 0x9e3779b97f4a7c15u + 1;
+    uint32_t records = 0;
 
-	assert(want_bytes >= BATCH_BYTES_MIN && want_bytes <= BATCH_BYTES_MAX);
-	while (body.end - body.at >= 24) {
-		put_record(&body, number, records, next_value(records, (uint32_t)(body.end - body.at), record_bytes), &state);
-		records++;
-	}
-	struct put head = {out, out + BATCH_HEADER_BYTES};
-	uint32_t bytes = (uint32_t)(body.at - out);
+    assert(want_bytes >= BATCH_BYTES_MIN && want_bytes <= BATCH_BYTES_MAX);
+    while (body.end - body.at >= 24) {
+        put_record(&body, number, records, next_value(records, (uint32_t)(body.end - body.at), record_bytes), &state);
+        records++;
+    }
+    struct put head = {out, out + BATCH_HEADER_BYTES};
+    uint32_t bytes = (uint32_t)(body.at - out);
 
-	put_header(&head, bytes, records, now_ms);
-	uint32_t crc = ~crc32_iscsi(out + BATCH_CRC_FROM, (int)(bytes - BATCH_CRC_FROM), 0xffffffff);
-	struct put at_crc = {out + BATCH_CRC_AT, out + BATCH_CRC_FROM};
+    put_header(&head, bytes, records, now_ms);
+    uint32_t crc = ~crc32_iscsi(out + BATCH_CRC_FROM, (int)(bytes - BATCH_CRC_FROM), 0xffffffff);
+    struct put at_crc = {out + BATCH_CRC_AT, out + BATCH_CRC_FROM};
 
-	put_u32(&at_crc, crc);
-	return (struct batch){.bytes = bytes, .records = records};
+    put_u32(&at_crc, crc);
+    return (struct batch){.bytes = bytes, .records = records};
 }

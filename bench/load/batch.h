@@ -7,18 +7,18 @@
 #include <stdint.h>
 
 enum {
-	BATCH_HEADER_BYTES = 61,
-	BATCH_CRC_AT = 17,
-	BATCH_CRC_FROM = 21,
-	/* Base offset, length and leader epoch: the broker may write the first and the last of them. */
-	BATCH_STABLE_FROM = 16,
-	BATCH_BYTES_MIN = 160,
-	BATCH_BYTES_MAX = 1 << 20,
+    BATCH_HEADER_BYTES = 61,
+    BATCH_CRC_AT = 17,
+    BATCH_CRC_FROM = 21,
+    /* Base offset, length and leader epoch: the broker may write the first and the last of them. */
+    BATCH_STABLE_FROM = 16,
+    BATCH_BYTES_MIN = 160,
+    BATCH_BYTES_MAX = 1 << 20,
 };
 
 struct batch {
-	uint32_t bytes;
-	uint32_t records;
+    uint32_t bytes;
+    uint32_t records;
 };
 
 /* Fills `out` (want_bytes long) with one batch of at most want_bytes, usually exactly that; record_bytes is the size of a

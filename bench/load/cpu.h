@@ -10,7 +10,7 @@
 bool cpu_pin(int cpu);
 uint64_t cpu_now_ns(void);
 int64_t cpu_wall_ms(void);
-/* 0 when there is no such process. */
+/* 0 when there is no such process, or none is meant (0). */
 uint64_t cpu_used_ns(pid_t pid);
 
 #endif

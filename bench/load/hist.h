@@ -8,9 +8,9 @@
 enum { HIST_SUB_BITS = 7, HIST_SUB = 1 << HIST_SUB_BITS, HIST_POWERS = 44 };
 
 struct hist {
-	uint64_t total;
-	uint64_t max_ns;
-	uint64_t count[HIST_POWERS * HIST_SUB];
+    uint64_t total;
+    uint64_t max_ns;
+    uint64_t count[HIST_POWERS * HIST_SUB];
 };
 
 void hist_add(struct hist *h, uint64_t ns);

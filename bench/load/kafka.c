@@ -12,169 +12,169 @@ enum { PRODUCE = 0, FETCH = 1, CREATE_TOPICS = 19 };
 
 static void put_header(struct put *p, uint16_t key, uint16_t version)
 {
-	put_u32(p, 0); /* size, set by finish() */
-	put_u16(p, key);
-	put_u16(p, version);
-	put_u32(p, 0); /* correlation id */
-	put_u16(p, 5);
-	put_bytes(p, "bench", 5);
-	put_u8(p, 0);
+    put_u32(p, 0); /* size, set by finish() */
+    put_u16(p, key);
+    put_u16(p, version);
+    put_u32(p, 0); /* correlation id */
+    put_u16(p, 5);
+    put_bytes(p, "bench", 5);
+    put_u8(p, 0);
 }
 
 static size_t finish(struct put *p, uint8_t *start, size_t more)
 {
-	size_t bytes = (size_t)(p->at - start);
-	struct put size = {start, start + 4};
+    size_t bytes = (size_t)(p->at - start);
+    struct put size = {start, start + 4};
 
-	put_u32(&size, (uint32_t)(bytes - 4 + more));
-	return bytes;
+    put_u32(&size, (uint32_t)(bytes - 4 + more));
+    return bytes;
 }
 
 static size_t produce_put(const struct produce_to *to, uint32_t batch_bytes, uint8_t *out)
 {
-	struct put p = {out, out + PROTO_HEAD_MAX};
+    struct put p = {out, out + PROTO_HEAD_MAX};
 
-	put_header(&p, PRODUCE, 9);
-	put_uvarint(&p, 0); /* no transactional id */
-	put_u16(&p, (uint16_t)to->acks);
-	put_u32(&p, 30000);
-	put_uvarint(&p, 2);
-	put_compact(&p, to->topic);
-	put_uvarint(&p, 2);
-	put_u32(&p, to->partition);
-	put_uvarint(&p, (uint64_t)batch_bytes + 1);
-	return finish(&p, out, batch_bytes + PROTO_TAIL_MAX);
+    put_header(&p, PRODUCE, 9);
+    put_uvarint(&p, 0); /* no transactional id */
+    put_u16(&p, (uint16_t)to->acks);
+    put_u32(&p, 30000);
+    put_uvarint(&p, 2);
+    put_compact(&p, to->topic);
+    put_uvarint(&p, 2);
+    put_u32(&p, to->partition);
+    put_uvarint(&p, (uint64_t)batch_bytes + 1);
+    return finish(&p, out, batch_bytes + PROTO_TAIL_MAX);
 }
 
 static bool produce_get(const uint8_t *frame, size_t len, struct produce_reply *out_reply)
 {
-	struct get g = {frame, frame + len, false};
+    struct get g = {frame, frame + len, false};
 
-	out_reply->correlation = get_u32(&g);
-	get_skip_tags(&g);
-	bool one_topic = get_uvarint(&g) == 2;
-	get_skip_compact(&g);
-	bool one_partition = get_uvarint(&g) == 2;
-	get_u32(&g);
-	out_reply->error = (int16_t)get_u16(&g);
-	out_reply->place = get_u64(&g);
-	return one_topic && one_partition && !g.bad;
+    out_reply->correlation = get_u32(&g);
+    get_skip_tags(&g);
+    bool one_topic = get_uvarint(&g) == 2;
+    get_skip_compact(&g);
+    bool one_partition = get_uvarint(&g) == 2;
+    get_u32(&g);
+    out_reply->error = (int16_t)get_u16(&g);
+    out_reply->place = get_u64(&g);
+    return one_topic && one_partition && !g.bad;
 }
 
 const struct proto proto_kafka = {
-	.correlation_at = 8, .tail_bytes = PROTO_TAIL_MAX, .head_put = produce_put, .reply_get = produce_get};
+    .correlation_at = 8, .tail_bytes = PROTO_TAIL_MAX, .head_put = produce_put, .reply_get = produce_get};
 
 static void put_configs(struct put *p, const char *const *configs)
 {
-	size_t count = 0;
+    size_t count = 0;
 
-	while (configs && configs[count])
-		count++;
-	put_uvarint(p, count + 1);
-	for (size_t i = 0; i < count; i++) {
-		const char *equals = strchr(configs[i], '=');
-		assert(equals);
-		put_uvarint(p, (uint64_t)(equals - configs[i]) + 1);
-		put_bytes(p, configs[i], (size_t)(equals - configs[i]));
-		put_compact(p, equals + 1);
-		put_u8(p, 0);
-	}
+    while (configs && configs[count])
+        count++;
+    put_uvarint(p, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        const char *equals = strchr(configs[i], '=');
+        assert(equals);
+        put_uvarint(p, (uint64_t)(equals - configs[i]) + 1);
+        put_bytes(p, configs[i], (size_t)(equals - configs[i]));
+        put_compact(p, equals + 1);
+        put_u8(p, 0);
+    }
 }
 
 bool kafka_create_topic(int fd, const struct kafka_topic *topic, int16_t *out_error)
 {
-	uint8_t buf[KAFKA_REQUEST_MAX];
-	struct put p = {buf, buf + sizeof buf};
-	size_t len;
+    uint8_t buf[KAFKA_REQUEST_MAX];
+    struct put p = {buf, buf + sizeof buf};
+    size_t len;
 
-	put_header(&p, CREATE_TOPICS, 5);
-	put_uvarint(&p, 2);
-	put_compact(&p, topic->name);
-	put_u32(&p, topic->partitions);
-	put_u16(&p, 1);
-	put_uvarint(&p, 1); /* no assignments */
-	put_configs(&p, topic->configs);
-	put_u8(&p, 0);
-	put_u32(&p, 30000);
-	put_u8(&p, 0); /* not only a check */
-	put_u8(&p, 0);
-	if (!sock_send(fd, buf, finish(&p, buf, 0)) || !sock_recv_frame(fd, buf, sizeof buf, &len))
-		return false;
-	struct get g = {buf, buf + len, false};
+    put_header(&p, CREATE_TOPICS, 5);
+    put_uvarint(&p, 2);
+    put_compact(&p, topic->name);
+    put_u32(&p, topic->partitions);
+    put_u16(&p, 1);
+    put_uvarint(&p, 1); /* no assignments */
+    put_configs(&p, topic->configs);
+    put_u8(&p, 0);
+    put_u32(&p, 30000);
+    put_u8(&p, 0); /* not only a check */
+    put_u8(&p, 0);
+    if (!sock_send(fd, buf, finish(&p, buf, 0)) || !sock_recv_frame(fd, buf, sizeof buf, &len))
+        return false;
+    struct get g = {buf, buf + len, false};
 
-	get_u32(&g);
-	get_skip_tags(&g);
-	get_u32(&g); /* throttle time */
-	bool one = get_uvarint(&g) == 2;
-	get_skip_compact(&g);
-	*out_error = (int16_t)get_u16(&g);
-	return one && !g.bad;
+    get_u32(&g);
+    get_skip_tags(&g);
+    get_u32(&g); /* throttle time */
+    bool one = get_uvarint(&g) == 2;
+    get_skip_compact(&g);
+    *out_error = (int16_t)get_u16(&g);
+    return one && !g.bad;
 }
 
 size_t kafka_fetch_put(const struct kafka_fetch *fetch, uint8_t *out)
 {
-	struct put p = {out, out + KAFKA_REQUEST_MAX};
+    struct put p = {out, out + KAFKA_REQUEST_MAX};
 
-	put_header(&p, FETCH, 12);
-	put_u32(&p, (uint32_t)-1); /* replica id: a consumer */
-	put_u32(&p, fetch->wait_ms);
-	put_u32(&p, 1);
-	put_u32(&p, fetch->bytes_max);
-	put_u8(&p, 0);
-	put_u32(&p, 0); /* session id and epoch: no session */
-	put_u32(&p, (uint32_t)-1);
-	put_uvarint(&p, 2);
-	put_compact(&p, fetch->topic);
-	put_uvarint(&p, 2);
-	put_u32(&p, fetch->partition);
-	put_u32(&p, (uint32_t)-1);
-	put_u64(&p, fetch->offset);
-	put_u32(&p, (uint32_t)-1);
-	put_u64(&p, (uint64_t)-1);
-	put_u32(&p, fetch->bytes_max);
-	put_u8(&p, 0);
-	put_u8(&p, 0);
-	put_uvarint(&p, 1); /* no forgotten topics */
-	put_compact(&p, "");
-	put_u8(&p, 0);
-	return finish(&p, out, 0);
+    put_header(&p, FETCH, 12);
+    put_u32(&p, (uint32_t)-1); /* replica id: a consumer */
+    put_u32(&p, fetch->wait_ms);
+    put_u32(&p, 1);
+    put_u32(&p, fetch->bytes_max);
+    put_u8(&p, 0);
+    put_u32(&p, 0); /* session id and epoch: no session */
+    put_u32(&p, (uint32_t)-1);
+    put_uvarint(&p, 2);
+    put_compact(&p, fetch->topic);
+    put_uvarint(&p, 2);
+    put_u32(&p, fetch->partition);
+    put_u32(&p, (uint32_t)-1);
+    put_u64(&p, fetch->offset);
+    put_u32(&p, (uint32_t)-1);
+    put_u64(&p, (uint64_t)-1);
+    put_u32(&p, fetch->bytes_max);
+    put_u8(&p, 0);
+    put_u8(&p, 0);
+    put_uvarint(&p, 1); /* no forgotten topics */
+    put_compact(&p, "");
+    put_u8(&p, 0);
+    return finish(&p, out, 0);
 }
 
 static bool fetch_get(const uint8_t *frame, size_t len, struct kafka_fetched *out)
 {
-	struct get g = {frame, frame + len, false};
+    struct get g = {frame, frame + len, false};
 
-	get_u32(&g);
-	get_skip_tags(&g);
-	get_u32(&g); /* throttle time */
-	int16_t error = (int16_t)get_u16(&g);
-	get_u32(&g); /* session */
-	if (error != KAFKA_NONE) {
-		*out = (struct kafka_fetched){.error = error};
-		return !g.bad;
-	}
-	bool one = get_uvarint(&g) == 2;
-	get_skip_compact(&g);
-	one = get_uvarint(&g) == 2 && one;
-	get_u32(&g);
-	out->error = (int16_t)get_u16(&g);
-	out->high_watermark = get_u64(&g);
-	get_u64(&g); /* last stable offset */
-	get_u64(&g); /* log start offset */
-	bool aborted = get_uvarint(&g) > 1;
-	get_u32(&g); /* preferred replica */
-	uint64_t records = get_uvarint(&g);
-	out->records_bytes = records > 0 ? records - 1 : 0;
-	out->records = get_bytes(&g, out->records_bytes);
-	return one && !aborted && !g.bad;
+    get_u32(&g);
+    get_skip_tags(&g);
+    get_u32(&g); /* throttle time */
+    int16_t error = (int16_t)get_u16(&g);
+    get_u32(&g); /* session */
+    if (error != KAFKA_NONE) {
+        *out = (struct kafka_fetched){.error = error};
+        return !g.bad;
+    }
+    bool one = get_uvarint(&g) == 2;
+    get_skip_compact(&g);
+    one = get_uvarint(&g) == 2 && one;
+    get_u32(&g);
+    out->error = (int16_t)get_u16(&g);
+    out->high_watermark = get_u64(&g);
+    get_u64(&g); /* last stable offset */
+    get_u64(&g); /* log start offset */
+    bool aborted = get_uvarint(&g) > 1;
+    get_u32(&g); /* preferred replica */
+    uint64_t records = get_uvarint(&g);
+    out->records_bytes = records > 0 ? records - 1 : 0;
+    out->records = get_bytes(&g, out->records_bytes);
+    return one && !aborted && !g.bad;
 }
 
 bool kafka_fetch(int fd, const struct kafka_fetch *fetch, uint8_t *buf, size_t buf_bytes, struct kafka_fetched *out)
 {
-	uint8_t request[KAFKA_REQUEST_MAX];
-	size_t len;
+    uint8_t request[KAFKA_REQUEST_MAX];
+    size_t len;
 
-	if (!sock_send(fd, request, kafka_fetch_put(fetch, request)) || !sock_recv_frame(fd, buf, buf_bytes, &len))
-		return false;
-	return fetch_get(buf, len, out);
+    if (!sock_send(fd, request, kafka_fetch_put(fetch, request)) || !sock_recv_frame(fd, buf, buf_bytes, &len))
+        return false;
+    return fetch_get(buf, len, out);
 }

@@ -8,35 +8,35 @@
 #include <stdint.h>
 
 enum {
-	KAFKA_NONE = 0,
-	KAFKA_UNKNOWN_TOPIC = 3,
-	KAFKA_LEADER_NOT_AVAILABLE = 5,
-	KAFKA_NOT_LEADER = 6,
-	KAFKA_TOPIC_EXISTS = 36,
-	KAFKA_REQUEST_MAX = 4096,
+    KAFKA_NONE = 0,
+    KAFKA_UNKNOWN_TOPIC = 3,
+    KAFKA_LEADER_NOT_AVAILABLE = 5,
+    KAFKA_NOT_LEADER = 6,
+    KAFKA_TOPIC_EXISTS = 36,
+    KAFKA_REQUEST_MAX = 4096,
 };
 
 struct kafka_topic {
-	const char *name;
-	uint32_t partitions;
-	/* NULL-terminated list of "key=value", or NULL. */
-	const char *const *configs;
+    const char *name;
+    uint32_t partitions;
+    /* NULL-terminated list of "key=value", or NULL. */
+    const char *const *configs;
 };
 
 struct kafka_fetch {
-	const char *topic;
-	uint32_t partition;
-	uint64_t offset;
-	uint32_t bytes_max;
-	uint32_t wait_ms;
+    const char *topic;
+    uint32_t partition;
+    uint64_t offset;
+    uint32_t bytes_max;
+    uint32_t wait_ms;
 };
 
 struct kafka_fetched {
-	int16_t error;
-	uint64_t high_watermark;
-	/* The records field, inside the caller's buffer. */
-	const uint8_t *records;
-	size_t records_bytes;
+    int16_t error;
+    uint64_t high_watermark;
+    /* The records field, inside the caller's buffer. */
+    const uint8_t *records;
+    size_t records_bytes;
 };
 
 /* The Fetch request itself, into KAFKA_REQUEST_MAX bytes; its length. */

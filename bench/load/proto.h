@@ -13,32 +13,32 @@
 #include <stdint.h>
 
 enum {
-	PROTO_HEAD_MAX = 512,
-	PROTO_TAIL_MAX = 3,
-	BARE_ACK_BYTES = 64,
+    PROTO_HEAD_MAX = 512,
+    PROTO_TAIL_MAX = 3,
+    BARE_ACK_BYTES = 64,
 };
 
 struct produce_to {
-	const char *topic;
-	uint32_t partition;
-	int16_t acks;
+    const char *topic;
+    uint32_t partition;
+    int16_t acks;
 };
 
 struct produce_reply {
-	uint32_t correlation;
-	/* Kafka's error code, 0 when stored. */
-	int16_t error;
-	/* Base offset from a broker, file position from the bare loop. */
-	uint64_t place;
+    uint32_t correlation;
+    /* Kafka's error code, 0 when stored. */
+    int16_t error;
+    /* Base offset from a broker, file position from the bare loop. */
+    uint64_t place;
 };
 
 struct proto {
-	size_t correlation_at;
-	size_t tail_bytes;
-	/* Writes what goes before the batch (its size included) and returns its length. */
-	size_t (*head_put)(const struct produce_to *to, uint32_t batch_bytes, uint8_t *out);
-	/* Reads one whole answer, without its leading size; false when it makes no sense. */
-	bool (*reply_get)(const uint8_t *frame, size_t len, struct produce_reply *out_reply);
+    size_t correlation_at;
+    size_t tail_bytes;
+    /* Writes what goes before the batch (its size included) and returns its length. */
+    size_t (*head_put)(const struct produce_to *to, uint32_t batch_bytes, uint8_t *out);
+    /* Reads one whole answer, without its leading size; false when it makes no sense. */
+    bool (*reply_get)(const uint8_t *frame, size_t len, struct produce_reply *out_reply);
 };
 
 extern const struct proto proto_kafka;

@@ -10,14 +10,14 @@
 #include <stdint.h>
 
 struct put {
-	uint8_t *at;
-	uint8_t *end;
+    uint8_t *at;
+    uint8_t *end;
 };
 
 struct get {
-	const uint8_t *at;
-	const uint8_t *end;
-	bool bad;
+    const uint8_t *at;
+    const uint8_t *end;
+    bool bad;
 };
 
 void put_u8(struct put *p, uint8_t v);
