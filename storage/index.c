@@ -20,6 +20,12 @@ void index_deinit(struct index *ix)
     ix->offset_count = ix->time_count = ix->offset_cap = ix->time_cap = 0;
 }
 
+void index_clear(struct index *ix)
+{
+    ix->offset_count = ix->time_count = ix->bytes_since_entry = 0;
+    ix->max_timestamp = ix->max_timestamp_offset = -1;
+}
+
 /* --- entries --- */
 
 static int64_t offset_at(const struct index *ix, uint32_t i)
@@ -180,8 +186,7 @@ static bool times_sane(const struct index *ix)
 enum err index_load(struct index *ix, const uint8_t *offsets, uint32_t offset_bytes, const uint8_t *times,
                     uint32_t time_bytes, uint32_t log_bytes)
 {
-    ix->offset_count = ix->time_count = ix->bytes_since_entry = 0;
-    ix->max_timestamp = ix->max_timestamp_offset = -1;
+    index_clear(ix);
     if (offset_bytes % INDEX_OFFSET_BYTES || time_bytes % INDEX_TIME_BYTES)
         return ERR_CORRUPT;
     uint32_t offset_count = offset_bytes / INDEX_OFFSET_BYTES, time_count = time_bytes / INDEX_TIME_BYTES;

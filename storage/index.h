@@ -22,6 +22,8 @@ enum { INDEX_OFFSET_BYTES = 8, INDEX_TIME_BYTES = 12 };
 
 void index_init(struct index *ix, struct heap *heap, int64_t base_offset, uint32_t segment_index_bytes);
 void index_deinit(struct index *ix);
+/* Back to no entry, ready for a first batch. */
+void index_clear(struct index *ix);
 /* Notes a batch that was appended at `position`, in order. `offset_of_max` is its last offset (Kafka's tools check that). A
  * full index takes no more entries: the caller rolls the segment when index_full, and a look-up only reads further if not. */
 enum err index_add(struct index *ix, uint32_t interval_bytes, int64_t last_offset, uint32_t position, uint32_t bytes,
