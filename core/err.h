@@ -23,3 +23,8 @@ enum err {
 enum err err_from_errno(int os_errno);
 /* A short English phrase, never NULL, static. */
 const char *err_text(enum err err);
+/* Ignores an error on purpose; the caller's comment says why. */
+static inline void err_ignore(enum err err)
+{
+    (void)err;
+}

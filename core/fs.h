@@ -48,3 +48,5 @@ struct fs_traits {
 enum err fs_probe(const char *folder, struct fs_traits *out_traits) must_use;
 /* Drops cached pages of a file (POSIX_FADV_DONTNEED): a foreign buffered reader makes direct writes slow. */
 void fs_drop_cache(int fd);
+/* How many descriptors this process may have open (the soft limit, raised to the hard one). */
+uint32_t fs_files_max(void);

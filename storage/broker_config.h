@@ -4,16 +4,11 @@
  * nearest known name. */
 #pragma once
 #include "core/mem.h"
+#include "storage/listener.h"
 #include "storage/topic_config.h"
 
 enum disk_io { DISK_AUTO, DISK_DIRECT, DISK_BUFFERED };
-enum { LISTENERS_MAX = 8, HOST_MAX = 254 };
-
-struct listener {
-    char name[32];       /* "PLAINTEXT" */
-    char host[HOST_MAX]; /* "" : all interfaces */
-    uint16_t port;
-};
+enum { CONFIG_WHY_BYTES = 512 };
 
 struct broker_config {
     int32_t node_id;                       /* node.id, broker.id; default 1 */
@@ -32,7 +27,7 @@ struct broker_config {
     int64_t producer_id_expiration_ms;
     struct topic_config topic_defaults;    /* the log.* keys, message.max.bytes, write.caching */
     struct config_entry {                  /* what was set, in order: DescribeConfigs shows it */
-        char *name, *value;
+        char *name, *value, *where;
         struct config_entry *next;
     } *set;
     struct heap *heap;
@@ -41,12 +36,16 @@ struct broker_config {
 struct broker_key {
     const char *name, *fallback, *doc;
     enum config_type type;
-    bool effective; /* false: accepted and without effect on one node */
+    bool effective; /* false: accepted and without effect on one node (or not yet obeyed) */
+    struct config_rule rule;
 };
 uint32_t broker_key_count(void);
 const struct broker_key *broker_key_at(uint32_t i); /* sorted by name */
+/* NULL: neither Kafka nor we know it. Keys of one listener (listener.name.<name>.<key>) and of plugins are not in the table:
+ * broker_config_set takes them, without effect. */
+const struct broker_key *broker_key_find(const char *name);
 
-/* Defaults only. */
+/* Defaults only; complete, no broker_config_finish needed. */
 void broker_config_init(struct broker_config *c, struct heap *heap);
 void broker_config_deinit(struct broker_config *c);
 /* One pair. `where` is "server.properties:12" or "argument". On failure why[512] is a sentence that says what, where, and

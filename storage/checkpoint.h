@@ -21,7 +21,7 @@ struct checkpoint_entry {
     int32_t leader_epoch;
     int64_t max_timestamp, max_timestamp_offset, first_timestamp;
     uint32_t index_count, index_crc, time_count, time_crc, bytes_since_entry;
-    bool clean; /* written by a clean stop: nothing lies behind it */
+    bool clean;               /* written by a clean stop: nothing lies behind it */
     const uint8_t *producers; /* points into the set's or the caller's memory */
     uint32_t producers_bytes;
 };
@@ -29,7 +29,8 @@ struct checkpoint_entry {
 /* All entries found in the data folder: newest per partition. */
 struct checkpoint_set;
 enum err checkpoint_set_load(struct heap *heap, const char *data_dir, struct checkpoint_set **out_set) must_use;
-const struct checkpoint_entry *checkpoint_find(const struct checkpoint_set *set, const uint8_t topic_id[16], int32_t partition);
+const struct checkpoint_entry *checkpoint_find(const struct checkpoint_set *set, const uint8_t topic_id[16],
+                                               int32_t partition);
 uint64_t checkpoint_serial_max(const struct checkpoint_set *set);
 void checkpoint_set_close(struct checkpoint_set *set);
 

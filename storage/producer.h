@@ -19,7 +19,8 @@ void producers_close(struct producers *ps);
 uint32_t producers_count(const struct producers *ps);
 /* For a batch with producer_id >= 0. KERR_NONE: append it, or, when *out_duplicate->base_offset >= 0, answer as before.
  * KERR_INVALID_PRODUCER_EPOCH, KERR_OUT_OF_ORDER_SEQUENCE_NUMBER. An unknown producer may start anywhere. */
-enum kerr producers_check(const struct producers *ps, const struct batch *b, struct producer_duplicate *out_duplicate) must_use;
+enum kerr producers_check(const struct producers *ps, const struct batch *b,
+                          struct producer_duplicate *out_duplicate) must_use;
 /* Records an appended batch (its base_offset is the log's). ERR_NO_MEMORY beyond the bound of producers per partition,
  * after the ones that expired were dropped. `now_ms` is wall time. */
 enum err producers_update(struct producers *ps, const struct batch *b, int64_t now_ms) must_use;

@@ -9,11 +9,24 @@ struct store {
     struct root *root;
     struct catalog catalog;
     struct map partitions; /* key: topic id 16 + partition index 4, big-endian */
-    struct list open_files; /* storage/files.h */
-    uint32_t open_count;
     struct checkpointer *checkpointer;
-    struct catalog_writer *writer; /* shard 0 */
-    struct list changes;           /* being applied here */
+    struct list changes;  /* catalog changes being applied here */
+    /* Work for the end of this turn: one deferred call runs all of it. */
+    struct shard_defer turn_end;
+    struct list finished; /* struct append, error set */
+    struct list retry;    /* partitions with parked appends to look at */
+    struct list dirty;    /* partitions for which a wave may start */
+    struct list told;     /* partitions whose watchers are to be told */
+    uint32_t evict_cursor, cold_reads;
+    struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
+    struct list open_files;   /* struct segment, least recently used first (storage/files.c) */
+    uint32_t open_count, open_max;
+    uint64_t free_bytes;      /* of the disk, as the checkpointer's job last saw it */
+    uint64_t free_bytes_seen; /* the job's */
+    bool told_slow_flush;
+    struct timer retry_timer; /* a pool that was empty is asked again */
+    uint32_t stopping;        /* partitions whose stop is not over */
+    void (*stopped)(struct store *st);
 };
 
 /* Opens (recovers) every partition this shard owns; synchronous, before the loop runs. */
@@ -21,6 +34,8 @@ enum err store_open(struct shard *s, struct root *root) must_use;
 /* A clean stop: flushes, trims, saves. Starts it; `done` runs when all is on disk. Produce and fetch answer
  * NOT_LEADER_OR_FOLLOWER from now on. */
 void store_stop(struct store *st, void (*done)(struct store *st));
+/* After a stop, from any thread: the partitions whose stop succeeded, for the clean mark. */
+void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition), void *arg);
 /* After the loop ended. */
 void store_close(struct store *st);
 /* NULL: not owned by this shard, or no such partition. */

@@ -4,6 +4,7 @@
  * obeyed ones have a field here. */
 #pragma once
 #include "core/mem.h"
+#include "storage/config_value.h"
 #include "storage/kerr.h"
 
 struct broker_config;
@@ -17,11 +18,11 @@ struct topic_config {
     int64_t file_delete_delay_ms;
 };
 
-enum config_type { CONFIG_BOOLEAN = 1, CONFIG_STRING, CONFIG_INT, CONFIG_SHORT, CONFIG_LONG, CONFIG_DOUBLE, CONFIG_LIST,
-                   CONFIG_CLASS, CONFIG_PASSWORD }; /* DescribeConfigs' numbers */
 struct topic_key {
-    const char *name, *synonym, *fallback, *doc; /* fallback: Kafka's default as text */
+    const char *name, *synonym, *fallback, *doc; /* fallback: Kafka's default as text; it and the synonym may be NULL */
     enum config_type type;
+    struct config_rule rule;
+    bool internal; /* accepted, but DescribeConfigs does not show it */
 };
 uint32_t topic_key_count(void);
 const struct topic_key *topic_key_at(uint32_t i);       /* sorted by name */
@@ -33,6 +34,24 @@ struct topic_override {
 };
 /* KERR_NONE or KERR_INVALID_CONFIG with a sentence in why[256]: unknown key (names the nearest), wrong type, out of bounds. */
 enum kerr topic_override_check(const char *name, const char *value, char *why) must_use;
+/* All of one topic, checked before: no key twice, and what only makes sense together. */
+enum kerr topic_overrides_check(const struct topic_override *overrides, uint32_t count, char *why) must_use;
 /* Resolves the overrides (checked before) over the broker's defaults. */
 void topic_config_resolve(struct topic_config *out, const struct topic_override *overrides, uint32_t count,
                           const struct broker_config *broker);
+
+/* Where a value comes from, in DescribeConfigs' numbers. */
+enum config_source { CONFIG_SOURCE_TOPIC = 1, CONFIG_SOURCE_BROKER = 4, CONFIG_SOURCE_DEFAULT = 5 };
+/* What counts for one key, as text. The pointers are lent by the key, the overrides and the broker's configuration; hours
+ * and minutes of the broker's keys are converted into `text`, to which `value` may then point. */
+struct topic_value {
+    const char *value;        /* NULL: no value */
+    const char *source_name;  /* the topic's key, or the broker's that was set; for a default: the synonym or the key */
+    enum config_source source;
+    char text[24];
+};
+/* `overrides` may be NULL: what a topic without its own gets. */
+void topic_value_get(const struct topic_key *key, const struct topic_override *overrides, uint32_t count,
+                     const struct broker_config *broker, struct topic_value *out);
+/* Is this broker key the synonym of a topic key? */
+bool topic_synonym(const char *broker_key);

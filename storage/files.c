@@ -1,0 +1,66 @@
+/* Open segment files of one shard, bounded: the least recently used one without work is closed for a new one. */
+#include "core/log.h"
+#include "storage/partition_state.h"
+
+static bool busy(const struct segment *s)
+{
+    const struct partition *p = s->partition;
+    if (s->users)
+        return true;
+    return p->active == s && (!writer_idle(p) || !list_empty(&p->pending));
+}
+
+void files_close(struct store *st, struct segment *s)
+{
+    if (s->file.fd < 0)
+        return;
+    assert(s->users == 0);
+    io_close(st->shard->io, &s->file);
+    io_file_init(&s->file, -1);
+    list_remove(&s->open_link);
+    st->open_count--;
+    if (s->partition->active == s)
+        s->partition->ready = false;
+}
+
+static void make_room(struct store *st)
+{
+    struct list *l = st->open_files.next;
+    while (st->open_count >= st->open_max && l != &st->open_files) {
+        struct segment *s = container_of(l, struct segment, open_link);
+        l = l->next;
+        if (!busy(s))
+            files_close(st, s);
+    }
+}
+
+enum err files_open(struct partition *p, struct segment *s)
+{
+    struct store *st = p->store;
+    if (s->file.fd >= 0) {
+        list_remove(&s->open_link);
+        list_push(&st->open_files, &s->open_link);
+        return ERR_NONE;
+    }
+    char path[FS_PATH_MAX];
+    if (!segment_path(path, p->dir, s->base_offset, ".log"))
+        return ERR_INVALID;
+    make_room(st);
+    unsigned flags = FS_READ | FS_WRITE | (st->root->direct ? FS_DIRECT : 0);
+    int fd;
+    enum err err = fs_open(path, flags, &fd);
+    if (err)
+        return err;
+    files_adopt(st, s, fd);
+    return ERR_NONE;
+}
+
+void files_adopt(struct store *st, struct segment *s, int fd)
+{
+    assert(s->file.fd < 0);
+    make_room(st);
+    io_file_init(&s->file, fd);
+    io_file_attach(st->shard->io, &s->file);
+    list_push(&st->open_files, &s->open_link);
+    st->open_count++;
+}

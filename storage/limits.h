@@ -1,0 +1,25 @@
+/* Every bound of storage, with its reason. */
+#pragma once
+#include "core/limits.h"
+
+enum {
+
+    WAVE_GATHER_BYTES = 4 * 1024 * 1024,    /* appends wait beyond this much that no wave carries yet */
+    ALLOCATE_STEP_MIN = 256 * 1024,         /* space ahead starts small ... */
+    ALLOCATE_STEP_MAX = 64 * 1024 * 1024,   /* ... and doubles to this */
+    COLD_READ_BYTES = 256 * 1024,           /* one disk read for a fetch, unless its first batch is larger */
+    COLD_READS_MAX = 32,                    /* per shard: a backlog drain does not starve producers */
+    CHECKPOINT_MS = 500,                    /* twice a second, so that recovery is at most 1 s behind */
+    CHECKPOINT_BYTES = 64 * 1024 * 1024,
+    CHECKPOINT_FILE_BYTES = 8 * 1024 * 1024, /* rewritten beyond this, when more than half is stale */
+    RETRY_MS = 100,                         /* a full disk is asked again this often */
+    OPEN_FILES_SHARE = 2,                   /* half of the descriptors are for segments, half for sockets */
+};
+static_assert(ALLOCATE_STEP_MIN % PAGE_BYTES == 0, "space ahead is whole pages");
+
+/* The largest wave of a partition: what was gathered, plus the batch that went over the line. Recovery takes a valid batch
+ * further than this behind a bad place as proof of corruption. */
+static inline uint32_t wave_bytes_max(uint32_t max_message_bytes)
+{
+    return (uint32_t)WAVE_GATHER_BYTES + max_message_bytes + PAGE_BYTES;
+}

@@ -1,0 +1,317 @@
+/* Storage of one shard: opening and stopping its partitions, catalog changes, and the work at the end of each turn. */
+#include "storage/store.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "storage/partition_state.h"
+#include <string.h>
+
+enum { FREE_BYTES_UNKNOWN = 1 << 30 };
+
+/* --- the end of a turn --- */
+
+void store_turn(struct store *st)
+{
+    shard_defer(st->shard, &st->turn_end);
+}
+
+void store_queue(struct store *st, struct list *queue, struct list *link)
+{
+    if (!list_linked(link))
+        list_push(queue, link);
+    store_turn(st);
+}
+
+void store_finish(struct store *st, struct append *a)
+{
+    assert(!list_linked(&a->link));
+    list_push(&st->finished, &a->link);
+    store_turn(st);
+}
+
+static void tell_watchers(struct partition *p)
+{
+    struct list now, *l;
+    list_init(&now);
+    list_splice(&now, &p->watches);
+    while ((l = list_pop(&now))) {
+        list_push(&p->watches, l);
+        struct watch *w = container_of(l, struct watch, link);
+        w->moved(w);
+    }
+}
+
+static void turn_end(struct shard_defer *d)
+{
+    struct store *st = container_of(d, struct store, turn_end);
+    struct list now, *l;
+    list_init(&now);
+    list_splice(&now, &st->retry);
+    while ((l = list_pop(&now)))
+        writer_take_parked(container_of(l, struct partition, parked_link));
+    list_splice(&now, &st->dirty);
+    while ((l = list_pop(&now)))
+        writer_start_wave(container_of(l, struct partition, dirty_link));
+    list_splice(&now, &st->told);
+    while ((l = list_pop(&now)))
+        tell_watchers(container_of(l, struct partition, told_link));
+    list_splice(&now, &st->finished);
+    while ((l = list_pop(&now))) {
+        struct append *a = container_of(l, struct append, link);
+        a->done(a);
+    }
+    reader_begin_waiting(st);
+}
+
+/* --- what is short is asked for again --- */
+
+static void retry_due(struct timer *t)
+{
+    struct store *st = container_of(t, struct store, retry_timer);
+    uint32_t cursor = 0;
+    struct partition *p;
+    while ((p = map_next(&st->partitions, &cursor))) {
+        writer_retry(p);
+        if (p->end.position != p->promised.position)
+            writer_kick(p);
+    }
+}
+
+void store_retry_later(struct store *st, struct partition *p)
+{
+    (void)p;
+    if (!timer_started(&st->retry_timer))
+        timer_start(&st->shard->timers, &st->retry_timer, st->shard->now_ns + RETRY_MS * NS_PER_MS);
+}
+
+/* Round-robin over the partitions, so that no one's cache pays alone. */
+bool store_evict(struct store *st)
+{
+    for (uint32_t tried = 0; tried <= st->partitions.count; tried++) {
+        struct partition *p = map_next(&st->partitions, &st->evict_cursor);
+        if (!p) {
+            st->evict_cursor = 0;
+            continue;
+        }
+        int64_t segment = p->active ? p->active->base_offset : 0;
+        if (tail_evict(&p->tail, segment, p->promised.position))
+            return true;
+    }
+    return false;
+}
+
+/* --- partitions --- */
+
+struct partition *store_partition(const struct store *st, const uint8_t topic_id[16], int32_t partition)
+{
+    uint8_t key[20];
+    memcpy(key, topic_id, 16);
+    be32_put(key + 16, (uint32_t)partition);
+    return map_get(&st->partitions, key, sizeof key);
+}
+
+static enum err open_partitions(struct store *st, const struct topic *t)
+{
+    for (int32_t i = 0; i < t->partitions; i++) {
+        if (topic_shard(t->id, i, st->shard->count) != st->shard->id)
+            continue;
+        struct partition *p = partition_open(st, t, i);
+        if (!p)
+            return ERR_NO_MEMORY;
+        enum err err = map_put(&st->partitions, p->key, sizeof p->key, p);
+        if (err) {
+            partition_close(p);
+            return err;
+        }
+        checkpointer_add(st->checkpointer, p);
+    }
+    return ERR_NONE;
+}
+
+/* --- catalog changes --- */
+
+/* A deletion that waits for its partitions on this shard. */
+struct leaving {
+    struct store *store;
+    struct catalog_change *change;
+    const struct topic *topic;
+    uint32_t left;
+    struct list link;
+};
+
+static void change_over(struct leaving *v)
+{
+    struct shard *s = v->store->shard;
+    struct catalog_change *c = v->change;
+    list_remove(&v->link);
+    heap_free(s->heap, v);
+    catalog_change_applied(s, c);
+}
+
+static void left_now(struct partition *p)
+{
+    struct store *st = p->store;
+    struct leaving *v = NULL;
+    for (struct list *l = st->changes.next; l != &st->changes; l = l->next)
+        if (container_of(l, struct leaving, link)->topic == p->topic)
+            v = container_of(l, struct leaving, link);
+    assert(v);
+    (void)map_remove(&st->partitions, p->key, sizeof p->key);
+    struct list *l; /* whoever still watches looks again and finds no partition */
+    while ((l = list_pop(&p->watches)))
+        container_of(l, struct watch, link)->moved(container_of(l, struct watch, link));
+    partition_close(p);
+    if (--v->left == 0)
+        change_over(v);
+}
+
+static void apply_delete(struct store *st, struct catalog_change *c)
+{
+    struct shard *s = st->shard;
+    struct leaving *v = heap_zalloc(s->heap, sizeof *v);
+    struct topic *t = c->topic;
+    catalog_remove(&st->catalog, t);
+    if (!v) { /* the folders stay and are removed at the next start */
+        catalog_change_applied(s, c);
+        return;
+    }
+    *v = (struct leaving){.store = st, .change = c, .topic = t, .left = 1};
+    list_init(&v->link);
+    list_push(&st->changes, &v->link);
+    for (int32_t i = 0; i < t->partitions; i++) {
+        struct partition *p = store_partition(st, t->id, i);
+        if (p) {
+            v->left++;
+            partition_stop(p, true, left_now);
+        }
+    }
+    if (--v->left == 0)
+        change_over(v);
+}
+
+void store_apply(struct shard *s, struct catalog_change *c)
+{
+    struct store *st = store_of(s);
+    if (c->kind == CATALOG_DELETE) {
+        apply_delete(st, c);
+        return;
+    }
+    enum err err = catalog_add(&st->catalog, c->topic);
+    if (!err)
+        err = open_partitions(st, c->topic);
+    if (err)
+        log_error("no memory", "topic=%s effect=\"some of its partitions are missing until a restart\"", c->topic->name);
+    catalog_change_applied(s, c);
+}
+
+/* --- opening and stopping --- */
+
+static void init(struct store *st, struct shard *s, struct root *root)
+{
+    st->shard = s;
+    st->root = root;
+    map_init(&st->partitions, s->heap);
+    list_init(&st->changes);
+    list_init(&st->finished);
+    list_init(&st->retry);
+    list_init(&st->dirty);
+    list_init(&st->told);
+    list_init(&st->cold_waiting);
+    list_init(&st->open_files);
+    shard_defer_init(&st->turn_end, turn_end);
+    timer_init(&st->retry_timer, retry_due);
+    st->open_max = fs_files_max() / OPEN_FILES_SHARE / s->count;
+    if (fs_free_bytes(root->config->data_dir, &st->free_bytes))
+        st->free_bytes = FREE_BYTES_UNKNOWN;
+}
+
+enum err store_open(struct shard *s, struct root *root)
+{
+    struct store *st = heap_zalloc(s->heap, sizeof *st);
+    if (!st)
+        return ERR_NO_MEMORY;
+    init(st, s, root);
+    s->store = st;
+    st->checkpointer = checkpointer_open(st);
+    enum err err = st->checkpointer ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
+    for (uint32_t i = 0; !err && i < catalog_file_topics(root->catalog); i++) {
+        struct topic *t = catalog_file_topic(root->catalog, i);
+        err = catalog_add(&st->catalog, t);
+        if (!err)
+            err = open_partitions(st, t);
+    }
+    if (!err)
+        err = io_lock_attach(s->io, root->lock_fd);
+    if (!err && s->id == 0)
+        err = catalog_writer_start(s, root->catalog, store_apply);
+    return err;
+}
+
+static void checkpoints_stopped(struct checkpointer *c, enum err err)
+{
+    struct store *st = checkpointer_store(c);
+    uint32_t cursor = 0;
+    struct partition *p;
+    if (err) {
+        while ((p = map_next(&st->partitions, &cursor)))
+            p->clean = false;
+        log_error("stop failed", "what=\"the last checkpoint could not be written\" effect=\"recovery at the next start\"");
+    }
+    st->stopped(st);
+}
+
+static void stop_over(struct store *st)
+{
+    checkpointer_stop(st->checkpointer, checkpoints_stopped);
+}
+
+static void one_stopped(struct partition *p)
+{
+    if (--p->store->stopping == 0)
+        stop_over(p->store);
+}
+
+void store_stop(struct store *st, void (*done)(struct store *st))
+{
+    st->stopped = done;
+    st->stopping = 1;
+    uint32_t cursor = 0;
+    struct partition *p;
+    while ((p = map_next(&st->partitions, &cursor))) {
+        if (p->stopped)
+            continue; /* being deleted */
+        st->stopping++;
+        partition_stop(p, false, one_stopped);
+    }
+    if (--st->stopping == 0)
+        stop_over(st);
+}
+
+void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition), void *arg)
+{
+    uint32_t cursor = 0;
+    struct partition *p;
+    while ((p = map_next(&st->partitions, &cursor)))
+        if (p->clean)
+            each(arg, p->topic->id, p->index);
+}
+
+void store_close(struct store *st)
+{
+    struct shard *s = st->shard;
+    uint32_t cursor = 0;
+    struct partition *p;
+    timer_stop(&s->timers, &st->retry_timer);
+    if (s->id == 0)
+        catalog_writer_stop(s);
+    while ((p = map_next(&st->partitions, &cursor))) {
+        (void)map_remove(&st->partitions, p->key, sizeof p->key);
+        partition_close(p);
+    }
+    if (st->checkpointer)
+        checkpointer_close(st->checkpointer);
+    map_deinit(&st->partitions);
+    catalog_deinit(&st->catalog);
+    list_remove(&st->turn_end.link);
+    s->store = NULL;
+    heap_free(s->heap, st);
+}

@@ -1,0 +1,463 @@
+/* Appends and waves.
+ *
+ * An append is checked, copied behind the end of the log in memory (with its CRC), stamped, and noted in indexes, producer
+ * state and epochs; then it waits in `pending` for the promise. What cannot be taken now (no room secured, a roll, too much
+ * gathered) waits in `parked`, in order.
+ *
+ * A wave writes [last promised position, rounded down to 4096 .. end, rounded up] in one go. The next one starts when it is
+ * done, so batches gather while the disk works, and no timer is needed. The last block of a wave is written again by the
+ * next one, with the same bytes in front: a torn rewrite loses nothing. Appends may change memory behind a wave's end while
+ * the kernel writes it: such bytes are in no promise, and the next wave writes them again. */
+#include "core/clock.h"
+#include "core/log.h"
+#include "storage/partition_state.h"
+
+enum { SLOW_FLUSH_NS = 10 * 1000 * 1000 };
+
+/* --- ends of appends --- */
+
+void writer_append_finish(struct partition *p, struct append *a, enum kerr error)
+{
+    a->error = error;
+    a->log_start_offset = p->log_start_offset;
+    store_finish(p->store, a);
+}
+
+void writer_fail_all(struct partition *p, enum kerr error)
+{
+    struct list *l;
+    while ((l = list_pop(&p->pending)))
+        writer_append_finish(p, container_of(l, struct append, link), error);
+    while ((l = list_pop(&p->parked)))
+        writer_append_finish(p, container_of(l, struct append, link), error);
+}
+
+static void promise(struct partition *p, const struct mark *to)
+{
+    assert(to->offset >= p->promised.offset);
+    p->promised = *to;
+    struct list *l;
+    while ((l = list_first(&p->pending))) {
+        struct append *a = container_of(l, struct append, link);
+        if (a->end_offset > to->offset)
+            break;
+        list_remove(l);
+        writer_append_finish(p, a, KERR_NONE);
+    }
+    partition_moved(p);
+}
+
+/* In order of end offset: a duplicate waits for its original. */
+static void pend(struct partition *p, struct append *a)
+{
+    struct list *at = &p->pending;
+    while (at->prev != &p->pending && container_of(at->prev, struct append, link)->end_offset > a->end_offset)
+        at = at->prev;
+    list_insert_before(at, &a->link);
+}
+
+/* --- taking an append --- */
+
+static bool must_roll(const struct partition *p, const struct batch *b)
+{
+    const struct segment *s = p->active;
+    if (!s)
+        return true;
+    if (p->end.position == 0)
+        return false;
+    const struct topic_config *c = config_of(p);
+    return p->end.position + b->bytes > c->segment_bytes || index_full(&s->index) ||
+           p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX ||
+           (s->first_timestamp >= 0 && b->max_timestamp - s->first_timestamp > c->segment_ms);
+}
+
+/* New bufs grow with the waves: an idle partition holds little, a busy one writes large pieces. */
+static uint32_t buf_wish(const struct partition *p, uint32_t bytes)
+{
+    uint64_t gathered = p->end.position - p->promised.position + bytes;
+    return gathered > 1024 * 1024 ? 2 * 1024 * 1024 : gathered > 32 * 1024 ? 256 * 1024 : gathered > 4096 ? 64 * 1024 : 16 * 1024;
+}
+
+static bool reserve_memory(struct partition *p, uint32_t bytes)
+{
+    uint64_t whole = align_up(p->end.position + bytes, PAGE_BYTES) - p->end.position;
+    for (;;) {
+        enum err err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->base_offset, p->end.position, whole,
+                                    buf_wish(p, bytes));
+        if (!err)
+            return true;
+        if (!store_evict(p->store)) {
+            store_retry_later(p->store, p);
+            return false;
+        }
+    }
+}
+
+static bool idle_to_roll(const struct partition *p)
+{
+    return !p->wave && !p->flushing && !p->allocating && p->promised.position == p->end.position;
+}
+
+/* Is everything in place to take this batch? If not, starts what is missing; the end of that looks at `parked` again. */
+static bool make_room(struct partition *p, const struct batch *b)
+{
+    if (p->preparing)
+        return false;
+    if (must_roll(p, b)) {
+        if (idle_to_roll(p))
+            space_roll(p);
+        else
+            writer_kick(p);
+        return false;
+    }
+    if (!p->ready) {
+        space_wake(p);
+        return false;
+    }
+    uint64_t whole_end = align_up(p->end.position + b->bytes, PAGE_BYTES);
+    if (whole_end > p->active->allocated) {
+        space_ahead(p, whole_end);
+        return false;
+    }
+    if (p->end.position - p->promised.position > WAVE_GATHER_BYTES)
+        return false; /* a wave is in flight or about to be: its end takes it */
+    return reserve_memory(p, b->bytes);
+}
+
+static void stamp(struct partition *p, struct append *a, const struct batch *b)
+{
+    int64_t segment = p->active->base_offset;
+    uint64_t at = p->end.position;
+    uint8_t field[8];
+    be64_put(field, (uint64_t)p->end.offset);
+    tail_poke(&p->tail, segment, at, field, 8);
+    be32_put(field, (uint32_t)p->store->root->leader_epoch);
+    tail_poke(&p->tail, segment, at + 12, field, 4);
+    if (!config_of(p)->log_append_time)
+        return;
+    a->append_time_ms = clock_wall_ms();
+    be16_put(field, (uint16_t)(b->attributes | BATCH_LOG_APPEND_TIME));
+    tail_poke(&p->tail, segment, at + 21, field, 2);
+    be64_put(field, (uint64_t)a->append_time_ms);
+    tail_poke(&p->tail, segment, at + 35, field, 8);
+    be32_put(field, tail_crc(&p->tail, segment, at + BATCH_CRC_FROM, b->bytes - BATCH_CRC_FROM));
+    tail_poke(&p->tail, segment, at + 17, field, 4);
+}
+
+/* Offsets are given here: from now on the batch is in the log. `b` has its base offset. */
+static enum err note(struct partition *p, const struct batch *b)
+{
+    struct segment *s = p->active;
+    enum err err = ERR_NONE;
+    if (b->producer_id >= 0)
+        err = producers_update(p->producers, b, clock_wall_ms());
+    if (!err)
+        err = epochs_add(&p->epochs, b->leader_epoch, b->base_offset);
+    if (!err)
+        err = index_add(&s->index, config_of(p)->index_interval_bytes, batch_last_offset(b), (uint32_t)p->end.position,
+                        b->bytes, b->max_timestamp, batch_last_offset(b));
+    if (err)
+        return err;
+    if (s->first_timestamp < 0)
+        s->first_timestamp = b->max_timestamp;
+    p->end.offset = batch_last_offset(b) + 1;
+    p->end.position += b->bytes;
+    p->end.max_timestamp = s->max_timestamp = s->index.max_timestamp;
+    p->end.max_timestamp_offset = s->index.max_timestamp_offset;
+    p->end.appends++;
+    s->bytes = p->end.position;
+    s->next_offset = p->end.offset;
+    p->saved = false;
+    return ERR_NONE;
+}
+
+/* Already in the log: answered as before, once the original is covered by the promise. */
+static void repeat(struct partition *p, struct append *a, const struct producer_duplicate *d)
+{
+    a->base_offset = d->base_offset;
+    a->append_time_ms = config_of(p)->log_append_time ? d->timestamp : -1;
+    a->end_offset = d->last_offset + 1;
+    if (PLANTED(duplicate_before_durable) || a->end_offset <= p->promised.offset)
+        writer_append_finish(p, a, KERR_NONE);
+    else
+        pend(p, a);
+}
+
+static void append_batch(struct partition *p, struct append *a, struct batch *b)
+{
+    struct producer_duplicate d = {.base_offset = -1};
+    uint32_t crc = tail_copy_in(&p->tail, p->active->base_offset, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
+    a->copied = true;
+    enum kerr error = crc == b->crc ? KERR_NONE : KERR_CORRUPT_MESSAGE;
+    if (!error && b->producer_id >= 0)
+        error = producers_check(p->producers, b, &d);
+    if (error) {
+        writer_append_finish(p, a, error);
+        return;
+    }
+    if (d.base_offset >= 0) {
+        repeat(p, a, &d);
+        return;
+    }
+    stamp(p, a, b);
+    a->base_offset = b->base_offset = p->end.offset;
+    b->leader_epoch = p->store->root->leader_epoch;
+    if (a->append_time_ms >= 0)
+        b->max_timestamp = a->append_time_ms;
+    if (note(p, b)) {
+        writer_append_finish(p, a, KERR_KAFKA_STORAGE_ERROR);
+        partition_offline(p, "no memory for its indexes");
+        return;
+    }
+    a->end_offset = p->end.offset;
+    pend(p, a);
+    writer_kick(p);
+    if (p->active->allocated - p->end.position < p->step / 2)
+        space_ahead(p, 0);
+}
+
+/* False: it must wait. Otherwise the append is taken, or refused. */
+static bool take(struct partition *p, struct append *a)
+{
+    const struct topic_config *c = config_of(p);
+    const struct batch_limits limits = {
+        .max_message_bytes = c->max_message_bytes,
+        .segment_bytes = c->segment_bytes,
+        .now_ms = clock_wall_ms(),
+        .timestamp_before_max_ms = c->timestamp_before_max_ms,
+        .timestamp_after_max_ms = c->timestamp_after_max_ms,
+        .log_append_time = c->log_append_time,
+        .compacted = c->compacted,
+        .produce_version = a->produce_version,
+    };
+    struct batch b;
+    enum kerr error = batch_check(a->records, a->bytes, &limits, &b, &a->fault);
+    if (error) {
+        writer_append_finish(p, a, error);
+        return true;
+    }
+    if (!make_room(p, &b))
+        return false;
+    append_batch(p, a, &b);
+    return true;
+}
+
+void partition_append(struct partition *p, struct append *a)
+{
+    list_init(&a->link);
+    a->copied = false;
+    a->error = KERR_NONE;
+    a->fault = (struct batch_fault){.record = -1};
+    a->base_offset = a->append_time_ms = a->log_start_offset = -1;
+    if (partition_dead(p))
+        writer_append_finish(p, a, partition_refusal(p));
+    else if (!list_empty(&p->parked) || !take(p, a))
+        list_push(&p->parked, &a->link);
+}
+
+void writer_take_parked(struct partition *p)
+{
+    struct list *l;
+    while (!partition_dead(p) && (l = list_first(&p->parked))) {
+        struct append *a = container_of(l, struct append, link);
+        list_remove(l);
+        if (!take(p, a)) {
+            list_push_front(&p->parked, &a->link);
+            return;
+        }
+    }
+}
+
+void writer_retry(struct partition *p)
+{
+    if (!list_empty(&p->parked))
+        store_queue(p->store, &p->store->retry, &p->parked_link);
+}
+
+/* --- waves --- */
+
+void writer_kick(struct partition *p)
+{
+    store_queue(p->store, &p->store->dirty, &p->dirty_link);
+}
+
+static void flush_later(struct partition *p)
+{
+    struct shard *s = shard_of(p);
+    if (p->promised.appends - p->durable.appends >= (uint64_t)config_of(p)->flush_messages)
+        writer_flush(p);
+    else if (!timer_started(&p->flush_timer) && p->durable.position != p->promised.position)
+        timer_start(&s->timers, &p->flush_timer, s->now_ns + (uint64_t)config_of(p)->flush_ms * NS_PER_MS);
+}
+
+static void tell_slow_flush(struct partition *p, uint64_t took_ns)
+{
+    if (took_ns < SLOW_FLUSH_NS || p->store->told_slow_flush)
+        return;
+    p->store->told_slow_flush = true;
+    log_warn("slow flush", "partition=%s-%d took_ms=%llu hint=\"each ack waits for the disk; write.caching=true acks before the flush\"",
+             p->topic->name, p->index, (unsigned long long)(took_ns / NS_PER_MS));
+}
+
+static void wave_end(struct wave *w)
+{
+    struct partition *p = w->partition;
+    struct mark end = w->end;
+    int32_t failure = w->failure;
+    bool dsync = w->dsync;
+    uint64_t took_ns = shard_of(p)->now_ns - w->started_ns;
+    heap_free(shard_of(p)->heap, w);
+    p->wave = NULL;
+    if (failure) {
+        partition_fault(p, failure, "write");
+        partition_stop_step(p);
+        return;
+    }
+    if (dsync || PLANTED(ack_before_flush)) {
+        p->durable = end;
+        tell_slow_flush(p, took_ns);
+    }
+    if (!PLANTED(ack_before_write))
+        promise(p, &end);
+    if (p->durable.position != p->promised.position)
+        flush_later(p);
+    checkpoint_durable(p);
+    if (p->end.position != p->promised.position)
+        writer_kick(p);
+    writer_retry(p);
+    partition_stop_step(p);
+}
+
+static void wrong_sync_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    wave_end(container_of(op, struct wave, sync_op));
+}
+
+static void wave_over(struct wave *w)
+{
+    struct partition *p = w->partition;
+    if (PLANTED(sync_wrong_file) && w->dsync) {
+        /* the lock file is an other file: its flush carries nothing of this segment's metadata */
+        static struct io_file lock;
+        io_file_init(&lock, p->store->root->lock_fd);
+        io_sync(shard_of(p)->io, &w->sync_op, &lock, wrong_sync_done);
+        return;
+    }
+    wave_end(w);
+}
+
+static void piece_start(struct wave_piece *piece);
+
+static void piece_done(struct io_op *op, int32_t res)
+{
+    struct wave_piece *piece = container_of(op, struct wave_piece, op);
+    struct wave *w = piece->wave;
+    if (res > 0 && (uint32_t)res < piece->bytes) { /* short: the rest, from a sector border so that it stays aligned */
+        uint32_t done = (uint32_t)align_down((uint64_t)res, PAGE_BYTES);
+        piece->at += done;
+        piece->position += done;
+        piece->bytes -= done;
+        piece_start(piece);
+        return;
+    }
+    if (res <= 0 && !w->failure)
+        w->failure = res ? res : -5; /* EIO: a write that writes nothing */
+    if (--w->left == 0)
+        wave_over(w);
+}
+
+static void piece_start(struct wave_piece *piece)
+{
+    struct partition *p = piece->wave->partition;
+    bool dsync = piece->wave->dsync && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
+    io_write(shard_of(p)->io, &piece->op, &p->active->file, piece->at, piece->bytes, piece->position, dsync, piece_done);
+}
+
+static uint32_t count_pieces(const struct partition *p, uint64_t from, uint64_t to)
+{
+    uint32_t count = 0, left;
+    for (uint64_t at = from; at < to; at += left, count++) {
+        const struct tail_part *part = tail_find(&p->tail, p->active->base_offset, at, &left);
+        assert(part);
+    }
+    return count;
+}
+
+static void cut_pieces(struct wave *w, uint64_t from, uint64_t to)
+{
+    struct partition *p = w->partition;
+    uint32_t i = 0, left;
+    for (uint64_t at = from; at < to; at += left, i++) {
+        const struct tail_part *part = tail_find(&p->tail, p->active->base_offset, at, &left);
+        assert(part && i < w->count);
+        left = (uint32_t)u64_min(left, to - at);
+        w->v[i] = (struct wave_piece){
+            .wave = w, .at = part->buf->at + (at - part->from), .bytes = left, .position = at};
+    }
+    assert(i == w->count);
+}
+
+void writer_start_wave(struct partition *p)
+{
+    if (p->wave || p->preparing || !p->ready || p->condition == PARTITION_OFFLINE ||
+        p->end.position == p->promised.position)
+        return;
+    uint64_t from = align_down(p->promised.position, PAGE_BYTES), to = align_up(p->end.position, PAGE_BYTES);
+    uint32_t count = count_pieces(p, from, to);
+    struct wave *w = heap_alloc(shard_of(p)->heap, sizeof *w + count * sizeof w->v[0]);
+    if (!w) {
+        store_retry_later(p->store, p);
+        return;
+    }
+    *w = (struct wave){.partition = p, .end = p->end, .count = count, .left = count};
+    w->dsync = durable_acks(p);
+    w->started_ns = shard_of(p)->now_ns;
+    p->wave = w;
+    tail_pad(&p->tail, p->active->base_offset, p->end.position);
+    cut_pieces(w, from, to);
+    checkpoint_capture(p);
+    for (uint32_t i = 0; i < count; i++)
+        piece_start(&w->v[i]);
+    if (PLANTED(ack_before_write))
+        promise(p, &w->end);
+}
+
+/* --- flushing what write.caching left behind --- */
+
+static void flush_done(struct io_op *op, int32_t res)
+{
+    struct partition *p = container_of(op, struct partition, flush_op);
+    p->flushing = false;
+    if (res < 0) {
+        partition_fault(p, res, "flush");
+    } else {
+        p->durable = p->flush_end;
+        checkpoint_durable(p);
+        if (p->durable.position != p->promised.position)
+            flush_later(p);
+        writer_retry(p);
+    }
+    partition_stop_step(p);
+}
+
+void writer_flush(struct partition *p)
+{
+    if (p->flushing || p->preparing || !p->ready || p->condition == PARTITION_OFFLINE ||
+        p->durable.position == p->promised.position)
+        return;
+    timer_stop(&shard_of(p)->timers, &p->flush_timer);
+    p->flushing = true;
+    p->flush_end = p->promised;
+    io_sync(shard_of(p)->io, &p->flush_op, &p->active->file, flush_done);
+}
+
+void writer_flush_due(struct timer *t)
+{
+    writer_flush(container_of(t, struct partition, flush_timer));
+}
+
+bool writer_idle(const struct partition *p)
+{
+    return !p->wave && !p->flushing && !p->preparing && !p->allocating && p->durable.position == p->end.position;
+}
