@@ -6,7 +6,7 @@
  *   load selftest
  *
  * produce takes: writer= conns= window= bytes= records= idempotent= retry= read= acks= seed= ms= after_ms= burst= rate=
- * and as a trigger at_us= with kill=PID or cut=FILE. Exit code 0: as promised; 1: findings; 2: wrong usage. */
+ * and as a trigger at_us= with kill=PID or cut=FILE, or with both and cut_us=. Exit code 0: as promised; 1: findings; 2: wrong usage. */
 #include "tests/load/produce.h"
 #include "tests/load/verify.h"
 #include <inttypes.h>
@@ -58,7 +58,7 @@ static bool all_known(char **args, int count)
 {
     static const char names[] =
         " writer conns window bytes records idempotent retry read acks seed ms after_ms burst rate "
-        "at_us kill cut lost reads ";
+        "at_us cut_us kill cut lost reads ";
     for (int i = 0; i < count; i++) {
         char *equals = strchr(args[i], '='), name[32];
         if (!equals || equals - args[i] > 20)
@@ -88,6 +88,7 @@ static struct produce_plan plan_of(char **at, int count)
         .ms = number_of(args, count, "ms", 1000),
         .after_ms = number_of(args, count, "after_ms", 50),
         .at_us = number_of(args, count, "at_us", 0),
+        .cut_us = number_of(args, count, "cut_us", 0),
         .kill_pid = (int)number_of(args, count, "kill", 0),
         .acks = (int16_t)(acks ? atoi(acks) : -1),
         .idempotent = number_of(args, count, "idempotent", 0),

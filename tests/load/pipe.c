@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { LEADER_NOT_AVAILABLE = 5, NOT_LEADER = 6, STORAGE_ERROR = 56 };
+enum { LEADER_NOT_AVAILABLE = 5, NOT_LEADER = 6 };
 
 static bool call_init_pid(struct pipe *p)
 {
@@ -105,7 +105,7 @@ static void take_ack(struct pipe *p, const struct pipe_slot *s, const struct pro
     const struct pipe_part *sent = find_part(s, ack->partition);
     if (!sent)
         fail(p, "a reply names a partition that was not asked", ack->partition);
-    else if (ack->error == STORAGE_ERROR && !p->plan->retry)
+    else if (ack->error && p->last)
         p->over = true; /* the disk was cut under the broker, which says so */
     else if (p->plan->retry && (ack->error == LEADER_NOT_AVAILABLE || ack->error == NOT_LEADER))
         p->again = true;

@@ -31,6 +31,7 @@ struct pipe {
     int32_t corr;
     uint64_t rng;
     bool again; /* not ready yet, says the broker: connect again and send all that is in flight again */
+    bool last;  /* the disk is cut: whatever fails from here on ends the pipe */
     bool over;  /* ended by a loss or an error that its plan accepts */
     char fault[160];
 };

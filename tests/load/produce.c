@@ -20,9 +20,10 @@ struct run {
     struct history history;
     struct pipe pipes[CONNS_MAX];
     struct reader reader;
-    uint64_t began, first_ack, sent_bytes, stop_at, lost_at; /* ns; 0: not yet */
+    uint64_t began, first_ack, stop_at, lost_at, back_at; /* ns; 0: not yet */
+    uint64_t sent_bytes;
     uint32_t losses;
-    bool fired;
+    bool killed, fired; /* the first trigger, the last one */
 };
 
 static uint64_t now_ns(void)
@@ -67,39 +68,55 @@ static bool open_all(struct run *r)
     return !plan->read || reader_open(&r->reader, partitions);
 }
 
-static void fire(struct run *r)
-{
-    const struct produce_plan *plan = r->plan;
-    r->fired = true;
-    if (plan->kill_pid)
-        kill(plan->kill_pid, SIGKILL);
-    if (plan->cut) {
-        int fd = open(plan->cut, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-        if (fd < 0 || write(fd, "x", 1) != 1)
-            perror("cut");
-        if (fd >= 0)
-            close(fd);
-    }
-}
-
 static bool has_trigger(const struct produce_plan *plan)
 {
     return plan->kill_pid || plan->cut;
 }
 
-/* Fires the trigger and sets the end when their time has come; returns how long the loop may sleep, in ns. */
+static void cut(struct run *r)
+{
+    int fd = open(r->plan->cut, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || write(fd, "x", 1) != 1)
+        perror(r->plan->cut);
+    if (fd >= 0)
+        close(fd);
+    for (uint32_t i = 0; i < r->plan->conns; i++)
+        r->pipes[i].last = true;
+}
+
+/* The moment of the next trigger, in ns; 0: not known yet, or none is left. */
+static uint64_t trigger_at(const struct run *r)
+{
+    const struct produce_plan *plan = r->plan;
+    if (!r->first_ack || r->fired || !has_trigger(plan))
+        return 0;
+    if (!r->killed)
+        return r->first_ack + plan->at_us * 1000;
+    return r->back_at ? r->back_at + plan->cut_us * 1000 : 0;
+}
+
+static void fire(struct run *r)
+{
+    bool kills = r->plan->kill_pid && !r->killed;
+    r->killed = true;
+    r->fired = !kills || !r->plan->cut;
+    if (kills)
+        kill(r->plan->kill_pid, SIGKILL);
+    else
+        cut(r);
+}
+
+/* Fires the triggers and sets the end when their time has come; returns how long the loop may sleep, in ns. */
 static uint64_t keep_time(struct run *r, uint64_t now)
 {
-    uint64_t at = r->first_ack + r->plan->at_us * 1000;
-    if (!r->first_ack)
-        return 10 * MS;
-    if (!r->stop_at)
+    uint64_t at = trigger_at(r);
+    if (r->first_ack && !r->stop_at)
         r->stop_at = r->first_ack + r->plan->ms * MS;
-    if (r->fired || !has_trigger(r->plan))
-        return 2 * MS;
-    if (now >= at)
+    if (at && now >= at)
         fire(r);
-    return now >= at ? 0 : at - now < 2 * MS ? at - now : 2 * MS;
+    if (at && now + 2 * MS > at)
+        return at > now ? at - now : 0;
+    return 2 * MS;
 }
 
 static bool sending(const struct run *r, uint64_t now)
@@ -135,12 +152,13 @@ static void mend_pipe(struct run *r, struct pipe *p, uint64_t now)
 {
     if (p->link.fd >= 0 || p->over || p->fault[0])
         return;
-    if (has_trigger(r->plan) && !r->fired && !p->again)
+    if (has_trigger(r->plan) && !r->killed && !p->again)
         snprintf(p->fault, sizeof p->fault, "producer: the connection was lost before anything was killed");
-    else if (!r->plan->retry)
+    else if (!r->plan->retry || p->last)
         p->over = true;
     else if (link_open(&p->link, r->plan->address)) {
         pipe_resend(p);
+        r->back_at = r->back_at ? r->back_at : now;
         r->stop_at = now + r->plan->after_ms * MS;
     } else if (now - r->lost_at > REOPEN_MS * MS)
         snprintf(p->fault, sizeof p->fault, "producer: no broker came back");
@@ -150,7 +168,7 @@ static void mend(struct run *r, uint64_t now)
 {
     for (uint32_t i = 0; i < r->plan->conns; i++)
         mend_pipe(r, &r->pipes[i], now);
-    if (r->plan->read && r->plan->retry && r->reader.link.fd < 0) {
+    if (r->plan->read && r->plan->retry && r->reader.link.fd < 0 && !r->pipes[0].last) {
         r->reader.busy = false;
         (void)link_open(&r->reader.link, r->plan->address); /* tried again next turn */
     }
