@@ -1,0 +1,165 @@
+"""Power cuts under load on the disk that forgets, and what must be there afterwards.
+
+A series is one disk (file system, disk.io, engine) and one data folder on it. Each of its rounds produces, cuts the disk in
+the middle, kills the broker, mounts what is left, starts again and compares everything since the folder began. A round is
+    caching    off: every ack and every read is durable. each: caching on with flush.messages=1, acks are durable.
+               aged: caching on, nothing asked for half a second before the cut, far more than flush.ms: acks are durable.
+               on: caching on, cut under load: the newest may be gone, but what is there is a prefix of what was sent.
+    extents    fresh: a new topic, so space that was never written. again: space made ahead and zeroed, or written before.
+    kill       the broker is killed first, restarted, and the power goes while the clients have just come back.
+"""
+import collections
+import os
+import random
+import shutil
+import time
+
+import load
+from disk import Disk
+from harness import Broker
+
+WORK = "build/tests/power"
+PARTITIONS = 4
+CONFIGS = {
+    "off": {"write.caching": "false"},
+    "each": {"write.caching": "true", "flush.messages": 1},
+    "aged": {"write.caching": "true"},
+    "on": {"write.caching": "true"},
+}
+SIZES = {"fresh": {"bytes": 65536, "records": 32}, "again": {"bytes": 1024, "records": 1}}
+LIMITS = {"burst": 3 << 20, "rate": 4 << 20, "conns": 2}
+CUT_US = (5_000, 250_000)     # after the first ack
+BACK_US = (0, 40_000)         # after the clients are connected again
+AGED_S = 0.5                  # flush.ms is 100 ms where caching is on
+DEAD_S = (0.0, 0.03)          # how long the broker lives on with a dead disk
+
+Round = collections.namedtuple("Round", "caching extents kill")
+Setup = collections.namedtuple("Setup", "kind disk_io engine")
+
+ROUNDS = [Round(caching, extents, kill) for kill in (False, True) for extents in ("fresh", "again")
+          for caching in ("off", "each")] + [Round("aged", "fresh", False), Round("on", "again", False)]
+SETUPS = [Setup("ext4", "direct", "io_uring"), Setup("ext4", "buffered", "epoll"), Setup("xfs", "direct", "epoll"),
+          Setup("xfs", "buffered", "io_uring")]
+
+
+class Series:
+    def __init__(self, setup, program=None):
+        load.need_engine(setup.engine)
+        name = "-".join([*setup, "plant" if program else "good"])
+        self.disk = Disk(os.path.join(WORK, name, "disk"), setup.kind)
+        properties = {"log.dirs": os.path.join(self.disk.mount, "data"), "disk.io": setup.disk_io,
+                      "listeners": f"PLAINTEXT://localhost:{load.free_port()}"}
+        self.broker = Broker(os.path.join(WORK, name, "broker"), properties, [f"--io-engine={setup.engine}"])
+        if program:
+            self.broker.command = lambda: [program, *Broker.command(self.broker)[1:]]
+        self.writer = 0
+        self.topics = {}
+        self.totals = collections.Counter()
+
+    def begin(self):
+        self.disk.make()
+        self.disk.attach(random.getrandbits(32))
+        self.broker.start()
+
+    def history(self, topic):
+        return os.path.join(self.broker.folder, topic + ".history")
+
+    def settings(self, wanted):
+        self.writer += 1
+        return {"writer": self.writer, "seed": random.getrandbits(32), **LIMITS, **SIZES[wanted.extents]}
+
+    def prepare(self, wanted):
+        """The topic of a round, with the space that it asks for."""
+        topic = f"fresh{self.writer}" if wanted.extents == "fresh" else f"again-{wanted.caching}"
+        if topic not in self.topics:
+            load.create(self.broker, topic, PARTITIONS, {**CONFIGS[wanted.caching], "segment.bytes": 8 << 20})
+            self.topics[topic] = wanted.caching
+        if wanted.extents == "again":
+            load.produce(self.broker, topic, self.history(topic), ms=30, **self.settings(wanted))
+            time.sleep(0.25)  # idle: the step ahead is zeroed
+        return topic
+
+    def round(self, wanted):
+        topic = self.prepare(wanted)
+        if wanted.caching == "aged":
+            load.produce(self.broker, topic, self.history(topic), ms=200, **self.settings(wanted))
+            time.sleep(AGED_S)
+            self.die()
+        else:
+            self.cut_under_load(topic, wanted)
+        self.come_back()
+        self.totals["rounds"] += 1
+
+    def cut_under_load(self, topic, wanted):
+        triggers = {"cut": self.disk.fifo, "at_us": random.randint(*CUT_US), "ms": 400}
+        if wanted.kill:
+            triggers.update(kill=self.broker.pid, retry=1, cut_us=random.randint(*BACK_US))
+        child = load.start(self.broker, topic, self.history(topic), idempotent=random.randint(0, 1), **triggers,
+                           **self.settings(wanted))
+        try:
+            if wanted.kill:
+                self.broker.process.wait(30)
+                self.broker.start()
+            self.disk.nbdkit.wait(30)
+            time.sleep(random.uniform(*DEAD_S))
+            self.die()
+            produced = load.finish(child)
+        finally:
+            child.kill()
+            child.wait()
+        assert produced["read"], "nothing was read before the cut"
+        self.totals["acked"] += produced["acked"]
+        self.totals["read"] += produced["read"]
+
+    def die(self):
+        self.disk.cut()
+        self.broker.kill()
+        self.totals["sectors lost"] += self.disk.forgot()["lost"]
+
+    def come_back(self):
+        self.disk.detach()
+        self.disk.attach(random.getrandbits(32))
+        self.broker.start()
+        for topic, caching in self.topics.items():
+            load.verify(self.broker, topic, self.history(topic), lost="ok" if caching == "on" else None)
+
+    def end(self):
+        """A clean stop and a clean unmount keep everything; nothing is cut here."""
+        self.broker.stop()
+        self.disk.detach()
+        self.disk.attach(random.getrandbits(32))
+        self.broker.start()
+        for topic, caching in self.topics.items():
+            load.verify(self.broker, topic, self.history(topic), lost="ok" if caching == "on" else None)
+        self.broker.stop()
+
+    def close(self):
+        self.broker.kill()
+        self.disk.detach()
+
+
+def run_series(totals, setup):
+    series = Series(setup)
+    try:
+        series.begin()
+        for number, wanted in enumerate(ROUNDS, 1):
+            try:
+                series.round(wanted)
+            except AssertionError as why:
+                raise AssertionError(f"round {number} {tuple(wanted)}, log {series.broker.log_path}, "
+                                     f"image {series.disk.image}: {why}") from None
+        series.end()
+        assert series.totals["sectors lost"], "the disk forgot nothing: nothing was at stake"
+    finally:
+        series.close()
+        totals.update(series.totals)
+    shutil.rmtree(os.path.dirname(series.disk.folder))
+
+
+def run_all(report):
+    totals = collections.Counter()
+    for setup in SETUPS:
+        report.case(f"{len(ROUNDS)} power cuts on {setup.kind}, disk.io={setup.disk_io}, {setup.engine}: nothing acked durable "
+                    "is lost, and with caching off nothing once read vanishes", run_series, totals, setup)
+    print("    " + " ".join(f"{key.replace(' ', '_')}={value}" for key, value in sorted(totals.items())), flush=True)
+
