@@ -1,0 +1,24 @@
+/* A question to one partition, answered on whichever shard owns it. Home is the shard that asks.
+ *
+ *   home: part_call_start --msg--> owner: ask(call, partition) ... part_call_done --msg--> home: answered(call)
+ *
+ * When home owns the partition itself there is no message: `ask` runs inside part_call_start, and `answered` inside
+ * part_call_done. Whoever starts several calls therefore counts them, plus one for itself while it starts them.
+ *
+ * The call is embedded in what it is about, in memory of home (usually the request's: request_alloc). While the call is away
+ * the owner may read and write that memory, but nobody may free it and the owner may not allocate from it. */
+#pragma once
+#include "storage/store.h"
+
+struct part_call {
+    uint8_t topic_id[16];
+    int32_t partition;
+    /* On the owner. `p` is NULL when there is no such partition (any more). Ends with part_call_done, now or later. */
+    void (*ask)(struct part_call *c, struct partition *p);
+    void (*answered)(struct part_call *c); /* at home */
+    struct shard *home, *owner;            /* `owner` is valid inside `ask` and after it */
+    struct shard_msg msg;
+};
+
+void part_call_start(struct shard *home, struct part_call *c);
+void part_call_done(struct part_call *c);
