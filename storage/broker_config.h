@@ -3,6 +3,7 @@
  * one node are accepted, kept, returned and named once in the log as without effect; an unknown key stops the start with its
  * nearest known name. */
 #pragma once
+#include "core/err.h"
 #include "core/mem.h"
 #include "storage/listener.h"
 #include "storage/topic_config.h"
@@ -11,25 +12,25 @@ enum disk_io { DISK_AUTO, DISK_DIRECT, DISK_BUFFERED };
 enum { CONFIG_WHY_BYTES = 512 };
 
 struct broker_config {
-    int32_t node_id;                       /* node.id, broker.id; default 1 */
-    char data_dir[1024];                   /* log.dirs, log.dir: exactly one folder */
+    int32_t node_id;     /* node.id, broker.id; default 1 */
+    char data_dir[1024]; /* log.dirs, log.dir: exactly one folder */
     struct listener listeners[LISTENERS_MAX];
     uint32_t listener_count;
     struct listener advertised[LISTENERS_MAX]; /* count 0: what the client connected to */
     uint32_t advertised_count;
-    enum disk_io disk;                     /* disk.io */
+    enum disk_io disk; /* disk.io */
     bool auto_create_topics, delete_topic_enable;
     int32_t num_partitions;
     uint32_t socket_request_max_bytes, fetch_max_bytes;
     uint32_t max_connections, max_connections_per_ip;
     int64_t connections_max_idle_ms;
-    uint32_t fetch_session_slots;          /* max.incremental.fetch.session.cache.slots */
+    uint32_t fetch_session_slots; /* max.incremental.fetch.session.cache.slots */
     int64_t producer_id_expiration_ms;
-    struct topic_config topic_defaults;    /* the log.* keys, message.max.bytes, write.caching */
-    struct config_entry {                  /* what was set, in order: DescribeConfigs shows it */
+    struct topic_config topic_defaults; /* the log.* keys, message.max.bytes, write.caching */
+    struct config_entry {               /* what was set, in order: DescribeConfigs shows it */
         char *name, *value, *where;
         struct config_entry *next;
-    } *set;
+    } * set;
     struct heap *heap;
 };
 
@@ -50,7 +51,8 @@ void broker_config_init(struct broker_config *c, struct heap *heap);
 void broker_config_deinit(struct broker_config *c);
 /* One pair. `where` is "server.properties:12" or "argument". On failure why[512] is a sentence that says what, where, and
  * what to do. */
-enum err broker_config_set(struct broker_config *c, const char *name, const char *value, const char *where, char *why) must_use;
+enum err broker_config_set(struct broker_config *c, const char *name, const char *value, const char *where,
+                           char *why) must_use;
 enum err broker_config_load(struct broker_config *c, const char *path, char *why) must_use; /* a properties file */
 /* After the last pair: checks what only makes sense together (advertised without listener, two data folders ...). Names the keys
  * without effect in the log. */

@@ -3,8 +3,17 @@
 #pragma once
 #include "core/base.h"
 
-enum config_type { CONFIG_BOOLEAN = 1, CONFIG_STRING, CONFIG_INT, CONFIG_SHORT, CONFIG_LONG, CONFIG_DOUBLE, CONFIG_LIST,
-                   CONFIG_CLASS, CONFIG_PASSWORD }; /* DescribeConfigs' numbers */
+enum config_type {
+    CONFIG_BOOLEAN = 1,
+    CONFIG_STRING,
+    CONFIG_INT,
+    CONFIG_SHORT,
+    CONFIG_LONG,
+    CONFIG_DOUBLE,
+    CONFIG_LIST,
+    CONFIG_CLASS,
+    CONFIG_PASSWORD
+}; /* DescribeConfigs' numbers */
 
 /* Bounds besides those of the type. `words`: what a STRING must be, or each item of a LIST; a number may be one of the words
  * although it is out of bounds; CONFIG_REPLICAS: a LIST of partition:broker, or "*". No list has an item twice. */
@@ -13,10 +22,22 @@ struct config_rule {
     const char *words; /* "one|two"; NULL: any */
 };
 #define CONFIG_REPLICAS "[partition]:[broker]"
-#define CONFIG_ANY {INT64_MIN, INT64_MAX, NULL}
-#define CONFIG_AT_LEAST(n) {n, INT64_MAX, NULL}
-#define CONFIG_BETWEEN(from, to) {from, to, NULL}
-#define CONFIG_WORDS(list) {INT64_MIN, INT64_MAX, list}
+#define CONFIG_ANY                 \
+    {                              \
+        INT64_MIN, INT64_MAX, NULL \
+    }
+#define CONFIG_AT_LEAST(n) \
+    {                      \
+        n, INT64_MAX, NULL \
+    }
+#define CONFIG_BETWEEN(from, to) \
+    {                            \
+        from, to, NULL           \
+    }
+#define CONFIG_WORDS(list)         \
+    {                              \
+        INT64_MIN, INT64_MAX, list \
+    }
 
 enum { CONFIG_FAULT_BYTES = 320 };
 /* False: fault[CONFIG_FAULT_BYTES] is the end of a sentence that began with the name: "must be a whole number from 1 to 7". */

@@ -25,7 +25,7 @@ struct topic_key {
     bool internal; /* accepted, but DescribeConfigs does not show it */
 };
 uint32_t topic_key_count(void);
-const struct topic_key *topic_key_at(uint32_t i);       /* sorted by name */
+const struct topic_key *topic_key_at(uint32_t i);         /* sorted by name */
 const struct topic_key *topic_key_find(const char *name); /* NULL: Kafka does not know it */
 
 /* One override as the client gave it. Text is zero-terminated. */
@@ -45,8 +45,8 @@ enum config_source { CONFIG_SOURCE_TOPIC = 1, CONFIG_SOURCE_BROKER = 4, CONFIG_S
 /* What counts for one key, as text. The pointers are lent by the key, the overrides and the broker's configuration; hours
  * and minutes of the broker's keys are converted into `text`, to which `value` may then point. */
 struct topic_value {
-    const char *value;        /* NULL: no value */
-    const char *source_name;  /* the topic's key, or the broker's that was set; for a default: the synonym or the key */
+    const char *value;       /* NULL: no value */
+    const char *source_name; /* the topic's key, or the broker's that was set; for a default: the synonym or the key */
     enum config_source source;
     char text[24];
 };

@@ -2,3 +2,10 @@
 # A long line is a module with too many friends.
 LINK_test_wire := net/wire/wire.o
 LINK_test_kmsg := net/wire/kmsg.o net/wire/wire.o
+CORE_CONFIG := core/mem.o core/mem_os.o core/mem_libc.o core/err.o core/config.o core/fs_os.o core/log.o core/log_os.o core/clock_os.o
+STORAGE_CONFIG := storage/config_value.o storage/topic_keys.o storage/topic_config.o storage/listener.o storage/broker_keys.o \
+                  storage/broker_config.o
+LINK_test_topic_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
+LINK_test_broker_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
+LINK_test_tail := storage/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
+LINK_test_codec := storage/codec.o core/mem.o core/mem_libc.o core/mem_os.o

@@ -1,0 +1,285 @@
+/* The broker's configuration: the table, one key, all together, a file, and the sentences when something is wrong. */
+#include "storage/broker_config.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <cmocka.h>
+
+static struct broker_config config;
+static char why[CONFIG_WHY_BYTES];
+
+static void set(const char *name, const char *value)
+{
+    if (broker_config_set(&config, name, value, "argument", why) != ERR_NONE)
+        fail_msg("%s", why);
+}
+
+static void finish(void)
+{
+    if (broker_config_finish(&config, why) != ERR_NONE)
+        fail_msg("%s", why);
+}
+
+static void the_table_is_sorted_and_every_default_is_possible(void **state)
+{
+    (void)state;
+    char fault[CONFIG_FAULT_BYTES];
+    assert_true(broker_key_count() > 400);
+    for (uint32_t i = 0; i < broker_key_count(); i++) {
+        const struct broker_key *key = broker_key_at(i);
+        assert_ptr_equal(broker_key_find(key->name), key);
+        assert_true(i == 0 || strcmp(broker_key_at(i - 1)->name, key->name) < 0);
+        assert_true(strlen(key->doc) > 10);
+        if (key->fallback && !config_value_check(key->type, &key->rule, key->fallback, fault))
+            fail_msg("%s=%s %s", key->name, key->fallback, fault);
+    }
+}
+
+static void keys_of_all_parts_of_kafka_are_known(void **state)
+{
+    (void)state;
+    static const char *const known[] = {
+        "zookeeper.connect",
+        "broker.id.generation.enable",
+        "advertised.host.name",
+        "process.roles",
+        "controller.quorum.voters",
+        "num.network.threads",
+        "num.io.threads",
+        "replica.lag.time.max.ms",
+        "offsets.topic.replication.factor",
+        "group.initial.rebalance.delay.ms",
+        "transaction.state.log.min.isr",
+        "log.retention.hours",
+        "ssl.keystore.location",
+        "sasl.enabled.mechanisms",
+        "metric.reporters",
+        "remote.log.storage.system.enable",
+        "quota.window.num",
+        "socket.send.buffer.bytes",
+        "leader.imbalance.per.broker.percentage",
+        "inter.broker.protocol.version",
+        "num.recovery.threads.per.data.dir",
+    };
+    for (uint32_t i = 0; i < COUNT_OF(known); i++)
+        assert_non_null(broker_key_find(known[i]));
+}
+
+static void an_empty_configuration_is_a_development_broker(void **state)
+{
+    (void)state;
+    finish();
+    assert_int_equal(config.node_id, 1);
+    assert_string_equal(config.data_dir, "odradek-data");
+    assert_int_equal(config.listener_count, 1);
+    assert_string_equal(config.listeners[0].name, "PLAINTEXT");
+    assert_string_equal(config.listeners[0].host, "localhost");
+    assert_int_equal(config.listeners[0].port, 9092);
+    assert_int_equal(config.advertised_count, 0);
+    assert_int_equal(config.disk, DISK_AUTO);
+    assert_true(config.auto_create_topics && config.delete_topic_enable);
+    assert_int_equal(config.num_partitions, 1);
+    assert_int_equal(config.socket_request_max_bytes, 104857600);
+    assert_int_equal(config.fetch_max_bytes, 57671680);
+    assert_int_equal(config.max_connections, INT32_MAX);
+    assert_int_equal(config.connections_max_idle_ms, 600000);
+    assert_int_equal(config.fetch_session_slots, 1000);
+    assert_int_equal(config.producer_id_expiration_ms, 86400000);
+    assert_int_equal(config.topic_defaults.max_message_bytes, 1048588);
+    assert_string_equal(broker_key_find("group.initial.rebalance.delay.ms")->fallback, "0");
+}
+
+static void what_is_set_counts_and_the_last_word_wins(void **state)
+{
+    (void)state;
+    set("num.partitions", "3");
+    set("log.dirs", " /srv/data ");
+    set("disk.io", "direct");
+    set("write.caching", "true");
+    set("auto.create.topics.enable", "False");
+    set("num.partitions", "4");
+    set("broker.id", "17");
+    set("message.max.bytes", "1000");
+    set("max.connections.per.ip", "7");
+    finish();
+    assert_int_equal(config.num_partitions, 4);
+    assert_string_equal(config.data_dir, "/srv/data");
+    assert_int_equal(config.disk, DISK_DIRECT);
+    assert_true(config.topic_defaults.write_caching);
+    assert_int_equal(config.topic_defaults.flush_ms, 100);
+    assert_int_equal(config.topic_defaults.max_message_bytes, 1000);
+    assert_false(config.auto_create_topics);
+    assert_int_equal(config.node_id, 17);
+    assert_int_equal(config.max_connections_per_ip, 7);
+    assert_string_equal(broker_config_get(&config, "num.partitions"), "4");
+    assert_string_equal(config.set->name, "num.partitions");
+    assert_null(broker_config_get(&config, "fetch.max.bytes"));
+}
+
+static void log_dirs_beats_log_dir(void **state)
+{
+    (void)state;
+    set("log.dirs", "/a");
+    set("log.dir", "/b");
+    finish();
+    assert_string_equal(config.data_dir, "/a");
+}
+
+static void listeners_have_names_hosts_and_ports(void **state)
+{
+    (void)state;
+    set("controller.listener.names", "CONTROLLER");
+    set("listeners", "PLAINTEXT://:9092, inside://[::1]:0,CONTROLLER://:9093");
+    set("listener.security.protocol.map", "INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT");
+    set("advertised.listeners", "PLAINTEXT://box.example:9092");
+    finish();
+    assert_int_equal(config.listener_count, 2);
+    assert_string_equal(config.listeners[0].host, "");
+    assert_string_equal(config.listeners[1].name, "INSIDE");
+    assert_string_equal(config.listeners[1].host, "::1");
+    assert_int_equal(config.listeners[1].port, 0);
+    assert_int_equal(config.advertised_count, 1);
+    assert_string_equal(config.advertised[0].host, "box.example");
+}
+
+/* A pair that is refused at once, with words of the sentence. */
+static const struct {
+    const char *name, *value, *words;
+} refused[] = {
+    {"num.partition", "1", "did you mean num.partitions"},
+    {"zookeper.connect", "x", "did you mean zookeeper.connect"},
+    {"qqqqqqqqqq", "x", "remove it"},
+    {"num.partitions", "abc", "must be a whole number from 1 to 2147483647"},
+    {"num.partitions", "0", "must be a whole number from 1"},
+    {"auto.create.topics.enable", "on", "must be true or false"},
+    {"disk.io", "fast", "must be one of auto|direct|buffered"},
+    {"log.dirs", "/a,/b", "exactly one folder"},
+    {"log.dirs", "", "exactly one folder"},
+    {"listeners", "localhost:9092", "is no address"},
+    {"listeners", "PLAINTEXT://localhost", "is no address"},
+    {"listeners", "PLAINTEXT://localhost:65536", "is no address"},
+    {"listeners", "", "names no listener"},
+    {"listeners", "A://:1,A://:2", "two listeners with the name A"},
+    {"log.cleanup.policy", "squeeze", "compact|delete"},
+    {"log.segment.bytes", "100", "from 1048576"},
+};
+
+static void a_wrong_pair_is_a_sentence(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < COUNT_OF(refused); i++) {
+        assert_int_equal(broker_config_set(&config, refused[i].name, refused[i].value, "server.properties:12", why),
+                         ERR_INVALID);
+        if (!strstr(why, refused[i].words) || !strstr(why, refused[i].name) ||
+            strncmp(why, "server.properties:12: ", 22) != 0)
+            fail_msg("%s=%s: %s", refused[i].name, refused[i].value, why);
+        broker_config_deinit(&config);
+        broker_config_init(&config, *state);
+    }
+}
+
+/* Pairs that only together make no sense. */
+static const struct {
+    const char *name, *value, *other, *other_value, *words;
+} together[] = {
+    {"listeners", "SSL://:9093", "num.partitions", "1", "does not speak yet"},
+    {"listeners", "OUT://:9093", "listener.security.protocol.map", "OUT:SASL_SSL", "does not speak yet"},
+    {"listeners", "OUT://:9093", "num.partitions", "1", "nothing says what OUT speaks"},
+    {"listeners", "CONTROLLER://:9093", "controller.listener.names", "CONTROLLER", "add one for clients"},
+    {"listeners", "A://h:1,B://H:1", "listener.security.protocol.map", "A:PLAINTEXT,B:PLAINTEXT", "same address"},
+    {"advertised.listeners", "OUT://h:1", "num.partitions", "1", "there is no listener OUT"},
+    {"advertised.listeners", "PLAINTEXT://0.0.0.0:1", "num.partitions", "1", "nobody can connect"},
+    {"advertised.listeners", "PLAINTEXT://h:0", "num.partitions", "1", "nobody can connect"},
+    {"node.id", "1", "broker.id", "2", "set only one"},
+};
+
+static void pairs_that_do_not_fit_are_a_sentence(void **state)
+{
+    for (uint32_t i = 0; i < COUNT_OF(together); i++) {
+        broker_config_deinit(&config);
+        broker_config_init(&config, *state);
+        set(together[i].name, together[i].value);
+        set(together[i].other, together[i].other_value);
+        assert_int_equal(broker_config_finish(&config, why), ERR_INVALID);
+        if (!strstr(why, together[i].words) || strncmp(why, "argument: ", 10) != 0)
+            fail_msg("%s=%s: %s", together[i].name, together[i].value, why);
+    }
+}
+
+static void keys_without_effect_and_composed_ones_are_kept(void **state)
+{
+    (void)state;
+    set("zookeeper.connect", "localhost:2181");
+    set("listener.name.internal.ssl.keystore.location", "/k");
+    set("ssl.keystore.password", "secret");
+    finish();
+    assert_string_equal(broker_config_get(&config, "zookeeper.connect"), "localhost:2181");
+    assert_string_equal(broker_config_get(&config, "listener.name.internal.ssl.keystore.location"), "/k");
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
+    fclose(f);
+}
+
+static void a_file_is_read_and_its_faults_name_the_line(void **state)
+{
+    (void)state;
+    const char *path = "build/tests/unit/server.properties";
+    write_file(path, "# a comment\nnum.partitions = 5\n\nlog.dirs: /x\\\n  y\nauto.create.topics.enable\tfalse\r\n");
+    assert_int_equal(broker_config_load(&config, path, why), ERR_NONE);
+    finish();
+    assert_int_equal(config.num_partitions, 5);
+    assert_string_equal(config.data_dir, "/xy");
+    assert_false(config.auto_create_topics);
+    write_file(path, "num.partitions=5\n# two\nnum.io.threads=many\n");
+    assert_int_equal(broker_config_load(&config, path, why), ERR_INVALID);
+    assert_int_equal(strncmp(why, "server.properties:3: num.io.threads=many: ", 42), 0);
+    assert_int_equal(broker_config_load(&config, "build/tests/unit/none", why), ERR_NOT_FOUND);
+    assert_non_null(strstr(why, "cannot be read"));
+    assert_int_equal(broker_config_load(&config, "build/tests/unit", why), ERR_IO);
+}
+
+static int setup(void **state)
+{
+    mkdir("build", 0755);
+    mkdir("build/tests", 0755);
+    mkdir("build/tests/unit", 0755);
+    *state = heap_open();
+    if (!*state)
+        return -1;
+    broker_config_init(&config, *state);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    broker_config_deinit(&config);
+    heap_close(*state);
+    return 0;
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(the_table_is_sorted_and_every_default_is_possible),
+        CASE(keys_of_all_parts_of_kafka_are_known),
+        CASE(an_empty_configuration_is_a_development_broker),
+        CASE(what_is_set_counts_and_the_last_word_wins),
+        CASE(log_dirs_beats_log_dir),
+        CASE(listeners_have_names_hosts_and_ports),
+        CASE(a_wrong_pair_is_a_sentence),
+        CASE(pairs_that_do_not_fit_are_a_sentence),
+        CASE(keys_without_effect_and_composed_ones_are_kept),
+        CASE(a_file_is_read_and_its_faults_name_the_line),
+    };
+    return cmocka_run_group_tests_name("broker_config", tests, NULL, NULL);
+}
