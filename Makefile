@@ -45,7 +45,7 @@ ALL_CFLAGS   = -std=gnu2x $(WARN) $(COMMON) $(CFLAGS)
 # g++ defines _GNU_SOURCE itself, as 1.
 ALL_CXXFLAGS = -std=c++17 -Wall -Wextra $(WERROR) $(filter-out -D_GNU_SOURCE=,$(COMMON)) $(CXXFLAGS)
 ALL_LDFLAGS  = $(FLAGS_$(MODE)) -pthread -Wl,--as-needed $(LDFLAGS)
-LIBS         = -luring -lisal -lm
+LIBS         = -luring -lisal -lzstd -llz4 -lsnappy -lm
 
 # --- sources -------------------------------------------------------------------------------------------------------
 

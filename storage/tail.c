@@ -76,7 +76,7 @@ enum err tail_reserve(struct tail *t, struct bufpool *pool, int64_t segment, uin
         struct tail_part *last = t->count ? at(t, t->count - 1) : NULL;
         bool same = last && last->segment == segment;
         uint64_t end = same ? last->from + last->buf->size : align_down(position, PAGE_BYTES);
-        assert(!same || position >= last->from);
+        assert(!same || end >= align_down(position, PAGE_BYTES)); /* no hole */
         if (same && end >= position + bytes)
             return ERR_NONE;
         assert(end <= position + bytes);
