@@ -5,9 +5,10 @@
  * last offset 8, last sequence 4, timestamp 8. Covered by the CRC of the record it lies in. */
 #include "storage/producer.h"
 #include "core/crc.h"
+#include <stdlib.h>
 
 enum {
-    PRODUCERS_MAX = 65536, /* 11 MiB of entries, for one partition */
+    PRODUCERS_EVICTED = PRODUCERS_MAX / 8,
     REMEMBERED = PRODUCER_BATCHES - PLANTED(duplicate_window_off_by_one),
     SAVED_HEAD_BYTES = 19,
     SAVED_BATCH_BYTES = 28,
@@ -173,13 +174,46 @@ static void remember(struct producer *p, const struct remembered *r)
     p->v[p->count++] = *r;
 }
 
+static int64_t last_offset(const struct producer *p)
+{
+    return p->count ? p->v[p->count - 1].last_offset : -1;
+}
+static int compare_offsets(const void *x, const void *y)
+{
+    int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
+    return (a > b) - (a < b);
+}
+/* Forgets an eighth: those whose last batch is the oldest. */
+static enum err evict(struct producers *ps)
+{
+    int64_t *offsets = heap_alloc(ps->heap, ps->count * sizeof *offsets);
+    if (!offsets)
+        return ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < ps->count; i++)
+        offsets[i] = last_offset(&ps->v[i]);
+    qsort(offsets, ps->count, sizeof *offsets, compare_offsets);
+    int64_t threshold = offsets[PRODUCERS_EVICTED];
+    heap_free(ps->heap, offsets);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < ps->count; i++) {
+        if (last_offset(&ps->v[i]) > threshold)
+            ps->v[kept++] = ps->v[i];
+    }
+    ps->count = kept;
+    table_rebuild(ps);
+    return ERR_NONE;
+}
+
 static enum err find_or_add(struct producers *ps, int64_t id, int64_t now_ms, struct producer **out)
 {
     *out = find(ps, id);
     if (*out)
         return ERR_NONE;
-    if (ps->count == PRODUCERS_MAX)
-        producers_expire(ps, now_ms, expiration_default_ms);
+    if (ps->count == PRODUCERS_MAX && !producers_expire(ps, now_ms, expiration_default_ms)) {
+        enum err err = evict(ps);
+        if (err)
+            return err;
+    }
     return add(ps, id, out);
 }
 

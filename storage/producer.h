@@ -7,7 +7,11 @@
 #include "core/mem.h"
 #include "storage/batch.h"
 
-enum { PRODUCER_BATCHES = 5 };
+enum {
+    PRODUCER_BATCHES = 5,
+    PRODUCERS_MAX =
+        65536, /* per partition: 12 MiB. Kafka has no bound; here the ones that wrote longest ago are forgotten */
+};
 struct producers;
 
 struct producer_duplicate {
@@ -21,8 +25,7 @@ uint32_t producers_count(const struct producers *ps);
  * KERR_INVALID_PRODUCER_EPOCH, KERR_OUT_OF_ORDER_SEQUENCE_NUMBER. An unknown producer may start anywhere. */
 enum kerr producers_check(const struct producers *ps, const struct batch *b,
                           struct producer_duplicate *out_duplicate) must_use;
-/* Records an appended batch (its base_offset is the log's). ERR_NO_MEMORY beyond the bound of producers per partition,
- * after the ones that expired were dropped. `now_ms` is wall time. */
+/* Records an appended batch (its base_offset is the log's). ERR_NO_MEMORY: the heap's. `now_ms` is wall time. */
 enum err producers_update(struct producers *ps, const struct batch *b, int64_t now_ms) must_use;
 /* Drops those whose last batch is older than expiration (producer.id.expiration.ms). Returns how many. */
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms);
