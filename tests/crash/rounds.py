@@ -47,7 +47,7 @@ class Group:
         child = load.start(self.broker, topic, self.history(topic), writer=self.writer, idempotent=idempotent, retry=1,
                            seed=random.getrandbits(32), kill=self.broker.pid, at_us=random.randint(*KILL_US), **SIZES[size])
         try:
-            self.broker.process.wait(30)
+            load.await_trigger(child, self.broker.process)
             self.broker.start()
             self.count(load.finish(child))
         finally:

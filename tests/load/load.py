@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 
-from harness import NotRun, run, run_ok, seconds, spawn
+from harness import NotRun, run, run_ok, seconds, spawn, wait_until
 
 PROGRAM = "build/release/tests/load/load"
 PORTS = range(20000, 32000)  # below what the kernel hands out: a restarted broker finds its port again
@@ -52,6 +52,14 @@ def create(broker, topic, partitions, configs=None):
 def start(broker, topic, history, **settings):
     """Starts producing; hand the result to finish()."""
     return spawn([PROGRAM, "produce", broker.address, topic, history, *words(settings)], stdout=subprocess.PIPE)
+
+
+def await_trigger(child, victim, timeout=30):
+    """Waits until the load has killed its victim (a process); a load that ends before says why it could not."""
+    wait_until(lambda: victim.poll() is not None or child.poll() is not None, timeout, 0.001)
+    if victim.poll() is None and child.poll() is not None:
+        raise AssertionError(f"the load ended before its trigger: {child.communicate()[0].decode()}")
+    assert victim.poll() is not None, "the trigger of the load never came"
 
 
 def finish(child, timeout=60):

@@ -98,9 +98,9 @@ class Series:
                            **self.settings(wanted))
         try:
             if wanted.kill:
-                self.broker.process.wait(30)
+                load.await_trigger(child, self.broker.process)
                 self.broker.start()
-            self.disk.nbdkit.wait(30)
+            load.await_trigger(child, self.disk.nbdkit)
             time.sleep(random.uniform(*DEAD_S))
             self.die()
             produced = load.finish(child)
