@@ -149,7 +149,8 @@ def run_series(totals, setup):
                 raise AssertionError(f"round {number} {tuple(wanted)}, log {series.broker.log_path}, "
                                      f"image {series.disk.image}: {why}") from None
         series.end()
-        assert series.totals["sectors lost"], "the disk forgot nothing: nothing was at stake"
+        at_stake = series.totals["sectors lost"] or setup.disk_io == "buffered"  # there the page cache is what is lost
+        assert at_stake, "the disk forgot nothing: nothing was at stake"
     finally:
         series.close()
         totals.update(series.totals)
