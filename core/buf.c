@@ -81,11 +81,8 @@ static void slab_close(struct bufpool *pool, struct slab *s)
 void bufpool_close(struct bufpool *pool)
 {
     assert(pool);
-    for (uint32_t i = 0; pool->slabs && i < pool->slab_count; i++) {
-        if (pool->slabs[i].bufs && pool->io)
-            io_slab_unregister(pool->io, i);
+    for (uint32_t i = 0; pool->slabs && i < pool->slab_count; i++)
         heap_free(pool->heap, pool->slabs[i].bufs);
-    }
     if (pool->region)
         region_close(pool->region, (size_t)pool->slab_count * SLAB_BYTES);
     heap_free(pool->heap, pool->slabs);

@@ -29,6 +29,7 @@ struct buf {
 
 /* `io` may be NULL (unit tests): then nothing is registered. */
 struct bufpool *bufpool_open(struct heap *heap, struct io *io, size_t max_bytes) must_use;
+/* After the engine was closed: what is still in flight may name its memory. Bufs that are out become invalid. */
 void bufpool_close(struct bufpool *pool);
 /* The smallest class that holds `bytes`; one reference. NULL: budget used up. */
 struct buf *bufpool_get(struct bufpool *pool, size_t bytes) must_use;

@@ -18,6 +18,8 @@ enum err err_from_errno(int os_errno)
     case ENOBUFS: return ERR_NO_MEMORY;
     case ENOSYS:
     case EOPNOTSUPP:
+    case EAFNOSUPPORT:
+    case EADDRNOTAVAIL:
     case EPERM: return ERR_UNSUPPORTED;
     case EWOULDBLOCK:
     case EBUSY:

@@ -5,7 +5,8 @@
  * call that started the op; it may start the op again. `res` is a byte count (or as said below), or a negative errno.
  * A short read or write is possible everywhere: the caller goes on with the rest.
  *
- * Ending a connection: io_shutdown makes every pending op on the socket finish; when none is pending, io_close.
+ * On a socket at most one receive (or accept) and one send are pending. Ending a connection: io_shutdown makes every
+ * pending op on the socket finish; when none is pending, io_close (never close(2): the engine must forget the number).
  * Memory that an op names stays untouched by the caller until done. iovec arrays too. */
 #pragma once
 #include "core/err.h"
@@ -21,10 +22,19 @@ typedef void io_done_fn(struct io_op *op, int32_t res);
 struct io_file {
     int fd;
     int32_t slot;
+    bool more; /* the engine's: the last receive left bytes behind, so the next one need not wait for readiness */
 };
 
 enum io_kind {
-    IO_ACCEPT, IO_RECV, IO_RECV_POOLED, IO_SEND, IO_READ, IO_WRITE, IO_SYNC, IO_ALLOCATE, IO_JOB,
+    IO_ACCEPT,
+    IO_RECV,
+    IO_RECV_POOLED,
+    IO_SEND,
+    IO_READ,
+    IO_WRITE,
+    IO_SYNC,
+    IO_ALLOCATE,
+    IO_JOB,
 };
 
 struct io_op {
@@ -34,12 +44,13 @@ struct io_op {
     union {
         struct {
             void *at;
-        } buf;                /* RECV, READ, WRITE of one piece; RECV_POOLED: where the bytes are, set before done */
+        } buf;                   /* RECV, READ, WRITE of one piece; RECV_POOLED: where the bytes are, set before done */
         const struct iovec *iov; /* SEND, WRITE of several pieces */
         struct {
             int32_t (*run)(void *arg);
             void *arg;
         } job;
+        uint64_t bytes; /* ALLOCATE */
     };
     uint64_t off;
     uint32_t len; /* bytes, or pieces of iov */
@@ -52,19 +63,20 @@ enum io_engine { IO_ENGINE_AUTO, IO_ENGINE_IO_URING, IO_ENGINE_EPOLL };
 
 /* What io_uring may use beyond its basics; each is probed at run time and masked by --io-features=. */
 enum io_feature {
-    IO_FEATURE_DEFER = 1 << 0,   /* DEFER_TASKRUN (6.1) */
-    IO_FEATURE_PBUF = 1 << 1,    /* provided buffer rings (5.19) */
-    IO_FEATURE_FIXED = 1 << 2,   /* registered buffers */
-    IO_FEATURE_FILES = 1 << 3,   /* registered files for sockets and segments (the lock file always is) */
+    IO_FEATURE_DEFER = 1 << 0,    /* DEFER_TASKRUN (6.1) */
+    IO_FEATURE_PBUF = 1 << 1,     /* provided buffer rings (5.19) */
+    IO_FEATURE_FIXED = 1 << 2,    /* registered buffers */
+    IO_FEATURE_FILES = 1 << 3,    /* registered files for sockets and segments (the lock file always is) */
     IO_FEATURE_MSG_RING = 1 << 4, /* wake by MSG_RING (5.18), else eventfd */
     IO_FEATURE_ALL = (1 << 5) - 1,
 };
 
 struct io_options {
     enum io_engine engine;
-    uint32_t features;      /* of enum io_feature */
-    uint32_t recv_bytes;    /* size of one pooled receive buffer */
-    uint32_t recv_count;    /* how many of them: a power of two */
+    uint32_t features;   /* of enum io_feature */
+    uint32_t recv_bytes; /* size of one pooled receive buffer */
+    uint32_t recv_count; /* how many of them: a power of two */
+    uint64_t *now_ns;    /* NULL, or where io_run stores the time after waiting, before the first done runs */
 };
 
 /* On failure *out_why (256 bytes) is a sentence, e.g. why there is no io_uring. AUTO falls back to epoll and leaves the
@@ -79,18 +91,19 @@ enum err io_features_parse(const char *text, uint32_t *out_features) must_use;
 
 /* --- files and memory known to the engine; all optional, all may silently do nothing --- */
 void io_file_init(struct io_file *f, int fd);
-void io_file_attach(struct io *io, struct io_file *f);  /* takes a slot if one is free */
+void io_file_attach(struct io *io, struct io_file *f); /* takes a slot if one is free */
 void io_file_detach(struct io *io, struct io_file *f);
 /* The lock file: kept registered until the engine closes, whatever the features (flock outlives kill -9 until the last
  * submitted write landed). An error means: do not use this engine. epoll: the open descriptor does it, ERR_NONE. */
 enum err io_lock_attach(struct io *io, int fd) must_use;
-/* Memory from which WRITE and READ may be taken as registered buffers. `slab` < IO_SLABS_MAX. Refusal is logged once. */
+/* Memory from which WRITE and READ may be taken as registered buffers. `slab` < IO_SLABS_MAX, and all slabs of an engine lie
+ * in one region, slab n SLAB_BYTES * n behind its start: an op finds its slab by address. Refusal is logged once. */
 enum { IO_SLABS_MAX = 4096 };
 void io_slab_register(struct io *io, uint32_t slab, void *at, size_t bytes);
 void io_slab_unregister(struct io *io, uint32_t slab);
 
 /* --- operations --- */
-/* res: the new socket, non-blocking, TCP_NODELAY set; the peer is asked with io_socket_names. */
+/* res: the new socket, for this engine only, TCP_NODELAY set; the peer is asked with io_socket_names. */
 void io_accept(struct io *io, struct io_op *op, struct io_file *listener, io_done_fn *done);
 /* res 0: the peer has finished. */
 void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, io_done_fn *done);
@@ -98,13 +111,15 @@ void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint3
  * back with io_recv_put (also before the next turn). res <= 0: no buffer was taken. While the pool is empty the op waits. */
 void io_recv_pooled(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done);
 void io_recv_put(struct io *io, void *at);
-void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count, io_done_fn *done);
-void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, uint64_t off, io_done_fn *done);
+void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count,
+             io_done_fn *done);
+void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, uint64_t off,
+             io_done_fn *done);
 /* dsync: done means on stable media (RWF_DSYNC). */
-void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at, uint32_t bytes, uint64_t off, bool dsync,
-              io_done_fn *done);
-void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count, uint64_t off,
-               bool dsync, io_done_fn *done);
+void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at, uint32_t bytes, uint64_t off,
+              bool dsync, io_done_fn *done);
+void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count,
+               uint64_t off, bool dsync, io_done_fn *done);
 /* fdatasync; covers writes whose done ran before. */
 void io_sync(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done);
 /* Space with i_size set (fallocate mode 0). -EOPNOTSUPP where the file system cannot. */

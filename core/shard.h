@@ -41,8 +41,12 @@ struct shard {
     void *store; /* storage's: struct store */
     void *net;   /* net's: struct server */
     bool stop;   /* the loop ends after this turn */
-    _Atomic bool sleeping;
-    struct list *outbox; /* per target: messages that found its ring full */
+    struct timer trim;   /* gives idle slabs back */
+    struct list *outbox; /* per target: messages that found its ring full; per oneself: all */
+    uint64_t outbox_used; /* bit per target: its outbox is not empty */
+    uint64_t touched;    /* bit per target: it got messages in this turn and may have to be woken */
+    /* Others write it; only ever exchanged, so that of a sleeper's last look and a sender's push one sees the other. */
+    _Alignas(64) _Atomic bool sleeping;
 };
 
 struct shard_options {

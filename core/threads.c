@@ -17,7 +17,10 @@ struct thread {
     char name[NAME_MAX_BYTES];
 };
 struct thread_gate {
-    pthread_barrier_t barrier;
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    uint32_t expected, waiting;
+    uint64_t round; /* how often it has opened */
 };
 
 static pthread_once_t cpus_once = PTHREAD_ONCE_INIT;
@@ -110,22 +113,44 @@ enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate)
     struct thread_gate *g = malloc(sizeof *g);
     if (!g)
         return ERR_NO_MEMORY;
-    int failed = pthread_barrier_init(&g->barrier, NULL, count);
-    if (failed) {
-        free(g);
-        return err_from_errno(failed);
-    }
+    *g = (struct thread_gate){.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER, .expected = count};
     *out_gate = g;
     return ERR_NONE;
 }
 
+static void open_if_all_came(struct thread_gate *g)
+{
+    if (g->waiting < g->expected)
+        return;
+    g->waiting = 0;
+    g->round++;
+    pthread_cond_broadcast(&g->opened);
+}
+
 void thread_gate_wait(struct thread_gate *g)
 {
-    pthread_barrier_wait(&g->barrier);
+    pthread_mutex_lock(&g->lock);
+    uint64_t round = g->round;
+    g->waiting++;
+    assert(g->waiting <= g->expected);
+    open_if_all_came(g);
+    while (g->round == round)
+        pthread_cond_wait(&g->opened, &g->lock);
+    pthread_mutex_unlock(&g->lock);
+}
+
+void thread_gate_leave(struct thread_gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+    assert(g->expected > 0);
+    g->expected--;
+    open_if_all_came(g);
+    pthread_mutex_unlock(&g->lock);
 }
 
 void thread_gate_close(struct thread_gate *g)
 {
-    pthread_barrier_destroy(&g->barrier);
+    pthread_cond_destroy(&g->opened);
+    pthread_mutex_destroy(&g->lock);
     free(g);
 }

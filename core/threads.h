@@ -16,4 +16,6 @@ uint32_t threads_cpus(int *out_cpus, uint32_t max);
 struct thread_gate;
 enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate) must_use;
 void thread_gate_wait(struct thread_gate *g);
+/* One thread fewer will come, from now on. */
+void thread_gate_leave(struct thread_gate *g);
 void thread_gate_close(struct thread_gate *g);

@@ -1,0 +1,306 @@
+/* Chooses the engine, fills in the ops and hands them to it. The sockets' synchronous calls are in core/io_socket.c. */
+#include "core/io.h"
+#include "core/clock.h"
+#include "core/io_engine.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* --- the engine --- */
+
+static bool options_fit(const struct io_options *o)
+{
+    return o->recv_bytes > 0 && o->recv_count > 0 && o->recv_count <= 1u << 15 &&
+           (o->recv_count & (o->recv_count - 1)) == 0;
+}
+
+enum err io_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)
+{
+    assert(heap && out_io && out_why);
+    assert(options_fit(&options));
+    out_why[0] = 0;
+    if (options.engine == IO_ENGINE_EPOLL)
+        return engine_epoll_open(options, heap, out_io, out_why);
+    enum err err = engine_uring_open(options, heap, out_io, out_why);
+    if (!err || options.engine == IO_ENGINE_IO_URING)
+        return err;
+    char ignored[IO_WHY_BYTES];
+    return engine_epoll_open(options, heap, out_io, ignored);
+}
+
+void io_close_engine(struct io *io)
+{
+    io->ops->close(io);
+}
+
+const char *io_engine_name(const struct io *io)
+{
+    return io->ops->name;
+}
+
+const char *io_features_text(const struct io *io)
+{
+    return io->ops->features_text(io);
+}
+
+static const struct {
+    const char *name;
+    uint32_t bits;
+} feature_names[] = {
+    {"defer", IO_FEATURE_DEFER},       {"pbuf", IO_FEATURE_PBUF}, {"fixed", IO_FEATURE_FIXED},
+    {"files", IO_FEATURE_FILES},       {"all", IO_FEATURE_ALL},   {"none", 0},
+    {"msg_ring", IO_FEATURE_MSG_RING},
+};
+
+static bool add_feature(const char *at, size_t bytes, uint32_t *features)
+{
+    for (size_t i = 0; i < COUNT_OF(feature_names); i++) {
+        if (strlen(feature_names[i].name) == bytes && memcmp(feature_names[i].name, at, bytes) == 0) {
+            *features |= feature_names[i].bits;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum err io_features_parse(const char *text, uint32_t *out_features)
+{
+    uint32_t features = 0;
+    for (;;) {
+        size_t bytes = strcspn(text, ",");
+        if (!add_feature(text, bytes, &features))
+            return ERR_INVALID;
+        if (!text[bytes])
+            break;
+        text += bytes + 1;
+    }
+    *out_features = features;
+    return ERR_NONE;
+}
+
+/* --- what both engines share --- */
+
+enum err io_base_init(struct io *io, const struct io_ops *ops, struct heap *heap, const struct io_options *options,
+                      int32_t (*execute)(struct io_op *op))
+{
+    *io = (struct io){.ops = ops, .heap = heap, .now_ns = options->now_ns};
+    list_init(&io->finished);
+    io->wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (io->wake_fd < 0)
+        return err_from_errno(errno);
+    enum err err = io_pool_init(&io->pool, heap, options->recv_bytes, options->recv_count);
+    if (err)
+        goto close_wake;
+    err = io_helper_open(io->wake_fd, execute, &io->helper);
+    if (err)
+        goto close_pool;
+    return ERR_NONE;
+close_pool:
+    io_pool_deinit(&io->pool);
+close_wake:
+    close(io->wake_fd);
+    return err;
+}
+
+void io_base_deinit(struct io *io)
+{
+    io_helper_close(io->helper);
+    io_pool_deinit(&io->pool);
+    close(io->wake_fd);
+}
+
+void io_base_tick(struct io *io)
+{
+    if (io->now_ns)
+        *io->now_ns = clock_now_ns();
+}
+
+uint32_t io_base_finish(struct io *io, uint32_t max)
+{
+    uint32_t ran = 0;
+    struct list *node;
+    while (ran < max && (node = list_pop(&io->finished))) {
+        struct io_op *op = container_of(node, struct io_op, link);
+        op->done(op, op->res);
+        ran++;
+    }
+    return ran;
+}
+
+/* --- files and memory --- */
+
+void io_file_init(struct io_file *f, int fd)
+{
+    *f = (struct io_file){.fd = fd, .slot = -1};
+}
+
+void io_file_attach(struct io *io, struct io_file *f)
+{
+    assert(f->fd >= 0);
+    if (f->slot < 0)
+        io->ops->attach(io, f);
+}
+
+void io_file_detach(struct io *io, struct io_file *f)
+{
+    io->ops->detach(io, f);
+    assert(f->slot < 0);
+}
+
+void io_close(struct io *io, struct io_file *f)
+{
+    assert(f->fd >= 0);
+    io_file_detach(io, f);
+    int failed = close(f->fd);
+    assert(!failed || errno != EBADF);
+    f->fd = -1;
+}
+
+enum err io_lock_attach(struct io *io, int fd)
+{
+    return io->ops->lock_attach(io, fd);
+}
+
+void io_slab_register(struct io *io, uint32_t slab, void *at, size_t bytes)
+{
+    assert(slab < IO_SLABS_MAX);
+    io->ops->slab_register(io, slab, at, bytes);
+}
+
+void io_slab_unregister(struct io *io, uint32_t slab)
+{
+    assert(slab < IO_SLABS_MAX);
+    io->ops->slab_unregister(io, slab);
+}
+
+/* --- operations --- */
+
+static inline void prepare(struct io_op *op, enum io_kind kind, struct io_file *f, io_done_fn *done)
+{
+    assert(done);
+    assert(!f || f->fd >= 0);
+    op->done = done;
+    op->file = f;
+    op->kind = (uint8_t)kind;
+    op->vector = op->dsync = false;
+    list_init(&op->link);
+}
+
+void io_accept(struct io *io, struct io_op *op, struct io_file *listener, io_done_fn *done)
+{
+    prepare(op, IO_ACCEPT, listener, done);
+    io->ops->start(io, op);
+}
+
+void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, io_done_fn *done)
+{
+    assert(bytes > 0);
+    prepare(op, IO_RECV, f, done);
+    op->buf.at = at;
+    op->len = bytes;
+    io->ops->start(io, op);
+}
+
+void io_recv_pooled(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
+{
+    prepare(op, IO_RECV_POOLED, f, done);
+    op->buf.at = NULL;
+    op->len = io->pool.bytes;
+    io->ops->start(io, op);
+}
+
+void io_recv_put(struct io *io, void *at)
+{
+    io->ops->recv_put(io, at);
+}
+
+void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count,
+             io_done_fn *done)
+{
+    assert(count > 0);
+    prepare(op, IO_SEND, f, done);
+    op->iov = iov;
+    op->vector = true;
+    op->len = count < IO_IOV_MAX ? count : IO_IOV_MAX;
+    io->ops->start(io, op);
+}
+
+void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, uint64_t off,
+             io_done_fn *done)
+{
+    prepare(op, IO_READ, f, done);
+    op->buf.at = at;
+    op->len = bytes;
+    op->off = off;
+    io->ops->start(io, op);
+}
+
+void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at, uint32_t bytes, uint64_t off,
+              bool dsync, io_done_fn *done)
+{
+    prepare(op, IO_WRITE, f, done);
+    op->buf.at = (void *)(uintptr_t)at;
+    op->len = bytes;
+    op->off = off;
+    op->dsync = dsync;
+    io->ops->start(io, op);
+}
+
+void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count,
+               uint64_t off, bool dsync, io_done_fn *done)
+{
+    assert(count > 0);
+    prepare(op, IO_WRITE, f, done);
+    op->iov = iov;
+    op->vector = true;
+    op->len = count < IO_IOV_MAX ? count : IO_IOV_MAX;
+    op->off = off;
+    op->dsync = dsync;
+    io->ops->start(io, op);
+}
+
+void io_sync(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
+{
+    prepare(op, IO_SYNC, f, done);
+    io->ops->start(io, op);
+}
+
+void io_allocate(struct io *io, struct io_op *op, struct io_file *f, uint64_t off, uint64_t bytes, io_done_fn *done)
+{
+    assert(bytes > 0);
+    prepare(op, IO_ALLOCATE, f, done);
+    op->bytes = bytes;
+    op->off = off;
+    io->ops->start(io, op);
+}
+
+void io_job(struct io *io, struct io_op *op, int32_t (*run)(void *arg), void *arg, io_done_fn *done)
+{
+    assert(run);
+    prepare(op, IO_JOB, NULL, done);
+    op->job.run = run;
+    op->job.arg = arg;
+    io->ops->start(io, op);
+}
+
+/* --- the loop --- */
+
+uint32_t io_run(struct io *io, uint64_t wait_ns)
+{
+    return io->ops->run(io, wait_ns);
+}
+
+void io_wake(struct io *from, struct io *to)
+{
+    from->ops->wake(from, to);
+}
+
+void io_wake_external(struct io *to)
+{
+    int before = errno; /* a signal handler must not change it */
+    uint64_t one = 1;
+    ssize_t n = write(to->wake_fd, &one, sizeof one);
+    (void)n; /* fails only when 2^64 - 2 wakes are already waiting */
+    errno = before;
+}

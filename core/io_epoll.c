@@ -1,0 +1,384 @@
+/* The engine on epoll, for where io_uring is denied. Sockets are watched edge-triggered, from their first op on, for both
+ * directions; the engine remembers per descriptor whether a direction may be ready, so that an op on one that is not costs
+ * no system call. Disk ops and jobs go to the helper thread (core/io_epoll_disk.c).
+ *
+ * A socket op:   start -> [tries] -> done            while its direction may be ready
+ *                         [tries] -> parked          EAGAIN: held by its epoll_fd, until an edge moves it to `tries` again
+ *                         [tries] -> [starved]       RECV_POOLED without a free buffer, until one is put back or the
+ *                                                    socket is dead */
+#include "core/io_engine.h"
+#include "core/io_epoll.h"
+#include "core/clock.h"
+#include "core/limits.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { EVENTS_MAX = 256, FDS_FIRST = 256, PENDING = INT32_MIN };
+
+struct epoll_fd {
+    struct io_op *in, *out; /* what is pending, whichever list it is in */
+    bool watched, in_ready, out_ready;
+    bool ended; /* the peer has finished or the socket is dead: no further edge will come, so it stays ready */
+    bool dead;  /* no byte will come either */
+};
+struct epoll {
+    struct io io;
+    int fd;
+    bool no_pwait2; /* the kernel (before 5.11) or a sandbox has only epoll_wait */
+    struct epoll_fd *fds;
+    uint32_t fd_cap;
+    struct list tries, starved;
+    struct epoll_event events[EVENTS_MAX];
+};
+
+static struct epoll *epoll_of(struct io *io)
+{
+    return container_of(io, struct epoll, io);
+}
+
+/* --- descriptors --- */
+
+static bool grow(struct epoll *e, uint32_t fd)
+{
+    uint32_t cap = e->fd_cap ? e->fd_cap : FDS_FIRST;
+    while (cap <= fd)
+        cap *= 2;
+    struct epoll_fd *fds = heap_realloc(e->io.heap, e->fds, cap * sizeof *fds);
+    if (!fds)
+        return false;
+    memset(fds + e->fd_cap, 0, (cap - e->fd_cap) * sizeof *fds);
+    e->fds = fds;
+    e->fd_cap = cap;
+    return true;
+}
+
+static int watch(struct epoll *e, const struct io_op *op)
+{
+    int fd = op->file->fd;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = fd};
+    if (epoll_ctl(e->fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        return -errno;
+    if (op->kind == IO_ACCEPT && fcntl(fd, F_SETFL, O_NONBLOCK) != 0) /* accept has no MSG_DONTWAIT */
+        return -errno;
+    /* A socket that is readable now is reported as an edge. For writing we try first. */
+    e->fds[fd] = (struct epoll_fd){.watched = true, .out_ready = true};
+    return 0;
+}
+
+static void forget(struct io *io, struct io_file *f)
+{
+    struct epoll *e = epoll_of(io);
+    if (f->fd < 0 || (uint32_t)f->fd >= e->fd_cap || !e->fds[f->fd].watched)
+        return;
+    assert(!e->fds[f->fd].in && !e->fds[f->fd].out);
+    (void)epoll_ctl(e->fd, EPOLL_CTL_DEL, f->fd, NULL);
+    e->fds[f->fd] = (struct epoll_fd){0};
+}
+
+static void attach(struct io *io, struct io_file *f)
+{
+    (void)io, (void)f;
+}
+
+static enum err lock_attach(struct io *io, int fd)
+{
+    (void)io, (void)fd;
+    return ERR_NONE;
+}
+
+static void slab_register(struct io *io, uint32_t slab, void *at, size_t bytes)
+{
+    (void)io, (void)slab, (void)at, (void)bytes;
+}
+
+static void slab_unregister(struct io *io, uint32_t slab)
+{
+    (void)io, (void)slab;
+}
+
+/* --- starting --- */
+
+static void fail(struct epoll *e, struct io_op *op, int32_t res)
+{
+    op->res = res;
+    list_push(&e->io.finished, &op->link);
+}
+
+static void start_socket(struct epoll *e, struct io_op *op)
+{
+    uint32_t fd = (uint32_t)op->file->fd;
+    if (fd >= e->fd_cap && !grow(e, fd)) {
+        fail(e, op, -ENOMEM);
+        return;
+    }
+    struct epoll_fd *state = &e->fds[fd];
+    int failed = state->watched ? 0 : watch(e, op);
+    if (failed) {
+        fail(e, op, failed);
+        return;
+    }
+    struct io_op **side = op->kind == IO_SEND ? &state->out : &state->in;
+    assert(!*side);
+    *side = op;
+    if (op->kind == IO_SEND ? state->out_ready : state->in_ready)
+        list_push(&e->tries, &op->link);
+}
+
+static void start(struct io *io, struct io_op *op)
+{
+    if (op->kind == IO_ACCEPT || op->kind == IO_RECV || op->kind == IO_RECV_POOLED || op->kind == IO_SEND)
+        start_socket(epoll_of(io), op);
+    else
+        io_helper_submit(io->helper, op);
+}
+
+/* --- trying --- */
+
+static int32_t result(ssize_t n)
+{
+    return n < 0 ? -errno : (int32_t)n;
+}
+
+static int32_t try_send(const struct io_op *op)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)op->iov, .msg_iovlen = op->len};
+    return result(sendmsg(op->file->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static int32_t try_recv(const struct io_op *op, void *at)
+{
+    return result(recv(op->file->fd, at, op->len, MSG_DONTWAIT));
+}
+
+static int32_t try_recv_pooled(struct epoll *e, struct io_op *op, const struct epoll_fd *state)
+{
+    void *at = io_pool_get(&e->io.pool);
+    if (!at) {
+        if (state->dead)
+            return -ECONNRESET;
+        list_push(&e->starved, &op->link);
+        return PENDING;
+    }
+    int32_t res = try_recv(op, at);
+    if (res <= 0)
+        io_pool_put(&e->io.pool, at);
+    else
+        op->buf.at = at;
+    return res;
+}
+
+static int32_t try_in(struct epoll *e, struct io_op *op, const struct epoll_fd *state)
+{
+    if (op->kind == IO_ACCEPT)
+        return result(accept4(op->file->fd, NULL, NULL, SOCK_CLOEXEC));
+    if (op->kind == IO_RECV)
+        return try_recv(op, op->buf.at);
+    return try_recv_pooled(e, op, state);
+}
+
+/* PENDING: it is parked, starved, or will be tried again. A receive that got less than it asked for has emptied the
+ * socket: more bytes will raise an edge. */
+static int32_t try_op(struct epoll *e, struct io_op *op)
+{
+    struct epoll_fd *state = &e->fds[op->file->fd];
+    bool in = op->kind != IO_SEND;
+    int32_t res = in ? try_in(e, op, state) : try_send(op);
+    if (res == -EINTR)
+        list_push(&e->tries, &op->link);
+    else if (res == -EAGAIN)
+        *(in ? &state->in_ready : &state->out_ready) = false;
+    if (res == PENDING || res == -EINTR || res == -EAGAIN)
+        return PENDING;
+    if (in && op->kind != IO_ACCEPT && res > 0 && (uint32_t)res < op->len)
+        state->in_ready = state->ended;
+    *(in ? &state->in : &state->out) = NULL;
+    return res;
+}
+
+/* Tries what was waiting when this began, at most `max` of it. */
+static uint32_t try_all(struct epoll *e, uint32_t max)
+{
+    struct list now, *node;
+    uint32_t ran = 0;
+    list_init(&now);
+    list_splice(&now, &e->tries);
+    while (ran < max && (node = list_pop(&now))) {
+        struct io_op *op = container_of(node, struct io_op, link);
+        int32_t res = try_op(e, op);
+        if (res == PENDING)
+            continue;
+        op->done(op, res);
+        ran++;
+    }
+    list_splice(&now, &e->tries); /* what is left of the old goes before the new */
+    list_splice(&e->tries, &now);
+    return ran;
+}
+
+static void recv_put(struct io *io, void *at)
+{
+    struct epoll *e = epoll_of(io);
+    io_pool_put(&io->pool, at);
+    struct list *node = list_pop(&e->starved);
+    if (node)
+        list_push(&e->tries, node);
+}
+
+/* --- waiting --- */
+
+static void retry(struct epoll *e, struct io_op *op)
+{
+    if (op && !list_linked(&op->link))
+        list_push(&e->tries, &op->link);
+}
+
+static void on_socket(struct epoll *e, struct epoll_fd *state, uint32_t events)
+{
+    if (events & (EPOLLHUP | EPOLLERR)) {
+        state->dead = true;
+        if (state->in)
+            list_remove(&state->in->link); /* it may be starved; it is pushed again below */
+    }
+    state->ended |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        state->in_ready = true;
+        retry(e, state->in);
+    }
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+        state->out_ready = true;
+        retry(e, state->out);
+    }
+}
+
+static void on_event(struct epoll *e, const struct epoll_event *event)
+{
+    int fd = event->data.fd;
+    if (fd == e->io.wake_fd) {
+        uint64_t count;
+        ssize_t n = read(fd, &count, sizeof count);
+        (void)n; /* level-triggered: what is left is reported again */
+        return;
+    }
+    assert((uint32_t)fd < e->fd_cap);
+    if (e->fds[fd].watched)
+        on_socket(e, &e->fds[fd], event->events);
+}
+
+static int wait_ms(struct epoll *e, uint64_t wait_ns)
+{
+    uint64_t ms = wait_ns / NS_PER_MS + (wait_ns % NS_PER_MS != 0);
+    int timeout = wait_ns == UINT64_MAX ? -1 : ms < INT32_MAX ? (int)ms : INT32_MAX;
+    return epoll_wait(e->fd, e->events, EVENTS_MAX, timeout);
+}
+
+static int wait_ns_exactly(struct epoll *e, uint64_t wait_ns)
+{
+    struct timespec t = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
+    int n = epoll_pwait2(e->fd, e->events, EVENTS_MAX, wait_ns == UINT64_MAX ? NULL : &t, NULL);
+    if (n >= 0 || errno == EINTR)
+        return n;
+    e->no_pwait2 = true;
+    return wait_ms(e, wait_ns);
+}
+
+static void wait_events(struct epoll *e, uint64_t wait_ns)
+{
+    int n = e->no_pwait2 || wait_ns == 0 ? wait_ms(e, wait_ns) : wait_ns_exactly(e, wait_ns);
+    assert(n >= 0 || errno == EINTR);
+    for (int i = 0; i < n; i++)
+        on_event(e, &e->events[i]);
+}
+
+static uint32_t run(struct io *io, uint64_t wait_ns)
+{
+    struct epoll *e = epoll_of(io);
+    uint32_t ran = try_all(e, IO_COMPLETIONS_PER_TURN / 2);
+    io_helper_reap(io->helper, &io->finished);
+    bool due = ran > 0 || !list_empty(&e->tries) || !list_empty(&io->finished);
+    wait_events(e, due ? 0 : wait_ns);
+    io_base_tick(io);
+    io_helper_reap(io->helper, &io->finished);
+    ran += io_base_finish(io, IO_COMPLETIONS_PER_TURN / 2);
+    return ran + try_all(e, IO_COMPLETIONS_PER_TURN / 2);
+}
+
+static void wake(struct io *from, struct io *to)
+{
+    (void)from;
+    io_wake_external(to);
+}
+
+/* --- the engine --- */
+
+static const char *features_text(const struct io *io)
+{
+    (void)io;
+    return "none";
+}
+
+static void engine_close(struct io *io)
+{
+    struct epoll *e = epoll_of(io);
+    close(e->fd);
+    io_base_deinit(io);
+    heap_free(io->heap, e->fds);
+    heap_free(io->heap, e);
+}
+
+static const struct io_ops epoll_ops = {
+    .name = "epoll",
+    .close = engine_close,
+    .features_text = features_text,
+    .attach = attach,
+    .detach = forget,
+    .lock_attach = lock_attach,
+    .slab_register = slab_register,
+    .slab_unregister = slab_unregister,
+    .start = start,
+    .recv_put = recv_put,
+    .run = run,
+    .wake = wake,
+};
+
+static enum err open_fd(struct epoll *e)
+{
+    list_init(&e->tries);
+    list_init(&e->starved);
+    e->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (e->fd < 0)
+        return err_from_errno(errno);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = e->io.wake_fd};
+    if (epoll_ctl(e->fd, EPOLL_CTL_ADD, e->io.wake_fd, &event) == 0)
+        return ERR_NONE;
+    enum err err = err_from_errno(errno);
+    close(e->fd);
+    return err;
+}
+
+enum err engine_epoll_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)
+{
+    enum err err = ERR_NO_MEMORY;
+    struct epoll *e = heap_zalloc(heap, sizeof *e);
+    if (!e)
+        goto failed;
+    err = io_base_init(&e->io, &epoll_ops, heap, &options, io_epoll_execute);
+    if (err)
+        goto free_engine;
+    err = open_fd(e);
+    if (err)
+        goto deinit;
+    *out_io = &e->io;
+    return ERR_NONE;
+deinit:
+    io_base_deinit(&e->io);
+free_engine:
+    heap_free(heap, e);
+failed:
+    snprintf(out_why, IO_WHY_BYTES, "no epoll engine: %s", err_text(err));
+    return err;
+}

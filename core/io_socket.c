@@ -1,0 +1,166 @@
+/* The synchronous socket calls: listening, names, shutdown. */
+#include "core/io.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG = 4096 }; /* the kernel takes less if net.core.somaxconn says so */
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static bool address_parse(const char *text, uint16_t port, union address *out, socklen_t *out_bytes)
+{
+    memset(out, 0, sizeof *out);
+    if (inet_pton(AF_INET, text, &out->v4.sin_addr) == 1) {
+        out->v4.sin_family = AF_INET;
+        out->v4.sin_port = htons(port);
+        *out_bytes = sizeof out->v4;
+        return true;
+    }
+    if (inet_pton(AF_INET6, text, &out->v6.sin6_addr) == 1) {
+        out->v6.sin6_family = AF_INET6;
+        out->v6.sin6_port = htons(port);
+        *out_bytes = sizeof out->v6;
+        return true;
+    }
+    return false;
+}
+
+static void address_format(const union address *a, char *out, uint16_t *out_port)
+{
+    static const size_t mapped_prefix_bytes = 12;
+    out[0] = 0;
+    *out_port = 0;
+    if (a->any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &a->v4.sin_addr, out, IO_NAME_MAX);
+        *out_port = ntohs(a->v4.sin_port);
+    } else if (a->any.sa_family == AF_INET6) {
+        if (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
+            inet_ntop(AF_INET, a->v6.sin6_addr.s6_addr + mapped_prefix_bytes, out, IO_NAME_MAX);
+        else
+            inet_ntop(AF_INET6, &a->v6.sin6_addr, out, IO_NAME_MAX);
+        *out_port = ntohs(a->v6.sin6_port);
+    }
+}
+
+static bool set(int fd, int level, int option)
+{
+    int one = 1;
+    return setsockopt(fd, level, option, &one, sizeof one) == 0;
+}
+
+/* Accepted sockets inherit TCP_NODELAY, which saves a call for each. V6ONLY lets both families have the same port. */
+static bool prepare(int fd, int family, bool shared)
+{
+    return set(fd, SOL_SOCKET, SO_REUSEADDR) && set(fd, IPPROTO_TCP, TCP_NODELAY) &&
+           (!shared || set(fd, SOL_SOCKET, SO_REUSEPORT)) && (family != AF_INET6 || set(fd, IPPROTO_IPV6, IPV6_V6ONLY));
+}
+
+static bool local_port(int fd, uint16_t *out_port)
+{
+    union address a;
+    socklen_t bytes = sizeof a;
+    char name[IO_NAME_MAX];
+    if (getsockname(fd, &a.any, &bytes) != 0)
+        return false;
+    address_format(&a, name, out_port);
+    return true;
+}
+
+enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd, uint16_t *out_port)
+{
+    union address a;
+    socklen_t bytes;
+    if (!address_parse(address, port, &a, &bytes))
+        return ERR_INVALID;
+    int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_from_errno(errno);
+    uint16_t real_port;
+    if (!prepare(fd, a.any.sa_family, shared) || bind(fd, &a.any, bytes) != 0 || listen(fd, BACKLOG) != 0 ||
+        !local_port(fd, &real_port)) {
+        enum err err = err_from_errno(errno);
+        close(fd);
+        return err;
+    }
+    *out_fd = fd;
+    *out_port = real_port;
+    return ERR_NONE;
+}
+
+enum err io_socket_names(int fd, struct io_names *out_names)
+{
+    union address local, peer;
+    socklen_t local_bytes = sizeof local, peer_bytes = sizeof peer;
+    if (getsockname(fd, &local.any, &local_bytes) != 0 || getpeername(fd, &peer.any, &peer_bytes) != 0)
+        return errno == ENOTCONN ? ERR_CLOSED : err_from_errno(errno);
+    struct io_names names;
+    address_format(&local, names.local, &names.local_port);
+    address_format(&peer, names.peer, &names.peer_port);
+    *out_names = names;
+    return ERR_NONE;
+}
+
+static uint32_t names_put(char (*out)[IO_NAME_MAX], uint32_t max, const char *first, const char *second)
+{
+    if (max > 0)
+        snprintf(out[0], IO_NAME_MAX, "%s", first);
+    if (max > 1)
+        snprintf(out[1], IO_NAME_MAX, "%s", second);
+    return max < 2 ? max : 2;
+}
+
+static uint32_t look_up(const char *host, char (*out)[IO_NAME_MAX], uint32_t max)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found, *a;
+    if (getaddrinfo(host, NULL, &hints, &found) != 0)
+        return 0;
+    uint32_t count = 0;
+    for (a = found; a && count < max; a = a->ai_next) {
+        union address address;
+        uint16_t port;
+        if (a->ai_addrlen > sizeof address)
+            continue;
+        memcpy(&address, a->ai_addr, a->ai_addrlen);
+        address_format(&address, out[count], &port);
+        count += out[count][0] != 0;
+    }
+    freeaddrinfo(found);
+    return count;
+}
+
+uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32_t max)
+{
+    assert(host && out_addresses);
+    union address a;
+    socklen_t bytes;
+    if (max == 0)
+        return 0;
+    if (host[0] == 0)
+        return names_put(out_addresses, max, "0.0.0.0", "::");
+    /* Not left to the resolver: many hosts files know only one of the two, and clients try either first. */
+    if (strcasecmp(host, "localhost") == 0)
+        return names_put(out_addresses, max, "127.0.0.1", "::1");
+    if (address_parse(host, 0, &a, &bytes)) {
+        uint16_t port;
+        address_format(&a, out_addresses[0], &port);
+        return 1;
+    }
+    return look_up(host, out_addresses, max);
+}
+
+void io_shutdown(struct io_file *f)
+{
+    assert(f->fd >= 0);
+    (void)shutdown(f->fd, SHUT_RDWR); /* ENOTCONN: the peer was faster */
+}

@@ -1,0 +1,187 @@
+/* The io_uring engine: its loop and its table. One enter per turn submits what the turn produced and waits; where there is
+ * nothing to submit, nothing to wait for and no work of the kernel's is pending, not even that. */
+#include "core/io_uring.h"
+#include "core/clock.h"
+#include <errno.h>
+#include <stdio.h>
+
+static int32_t execute_job(struct io_op *op)
+{
+    assert(op->kind == IO_JOB);
+    return op->job.run(op->job.arg);
+}
+
+/* A pending read of the eventfd is what external wakes and the helper complete. */
+static void arm_wake(struct uring *u)
+{
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (!sqe)
+        return;
+    io_uring_prep_read(sqe, u->io.wake_fd, &u->wake_count, sizeof u->wake_count, 0);
+    uring_tag(sqe, NULL, TAG_WAKE_READ);
+    u->in_flight++;
+    u->wake_armed = true;
+}
+
+static void retry_backlog(struct uring *u)
+{
+    struct list again, *node;
+    list_init(&again);
+    list_splice(&again, &u->backlog);
+    while ((node = list_pop(&again)))
+        uring_start(&u->io, container_of(node, struct io_op, link));
+}
+
+/* The kernel has completions that only an enter brings: task work with DEFER_TASKRUN, or an overflown queue. */
+static bool kernel_has_work(const struct uring *u)
+{
+    unsigned flags = __atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED);
+    return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+static void enter_and_wait(struct uring *u, uint64_t wait_ns)
+{
+    struct io_uring_cqe *cqe;
+    struct __kernel_timespec t = {.tv_sec = (int64_t)(wait_ns / NS_PER_S), .tv_nsec = (int64_t)(wait_ns % NS_PER_S)};
+    /* Whatever it answers (a time-out, an interruption, a kernel short of memory), the next turn goes on from here. */
+    (void)io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, wait_ns == UINT64_MAX ? NULL : &t, NULL);
+}
+
+static void enter(struct uring *u, uint64_t wait_ns)
+{
+    if (wait_ns > 0)
+        enter_and_wait(u, wait_ns);
+    else if (io_uring_sq_ready(&u->ring) || kernel_has_work(u))
+        (void)io_uring_submit_and_get_events(&u->ring);
+}
+
+static uint32_t drain(struct uring *u)
+{
+    uint32_t ran = 0, seen = 0;
+    unsigned head;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&u->ring, head, cqe)
+    {
+        if (seen++ == IO_COMPLETIONS_PER_TURN)
+            break;
+        uint64_t user_data = cqe->user_data;
+        int32_t res = cqe->res;
+        uint32_t flags = cqe->flags;
+        io_uring_cq_advance(&u->ring, 1);
+        ran += uring_complete(u, user_data, res, flags);
+    }
+    return ran;
+}
+
+static uint32_t run(struct io *io, uint64_t wait_ns)
+{
+    struct uring *u = uring_of(io);
+    if (unlikely(!list_empty(&u->backlog)))
+        retry_backlog(u);
+    if (unlikely(!list_empty(&u->parked)))
+        uring_unpark(u);
+    if (!u->wake_armed)
+        arm_wake(u);
+    io_helper_reap(io->helper, &io->finished);
+    bool due =
+        !list_empty(&io->finished) || !list_empty(&u->backlog) || !u->wake_armed || io_uring_cq_ready(&u->ring) > 0;
+    enter(u, due ? 0 : wait_ns);
+    io_base_tick(io);
+    io_helper_reap(io->helper, &io->finished);
+    return io_base_finish(io, IO_COMPLETIONS_PER_TURN) + drain(u);
+}
+
+static void wake(struct io *from, struct io *to)
+{
+    struct uring *u = uring_of(from);
+    bool ring = u->features & IO_FEATURE_MSG_RING && to->ops == from->ops;
+    struct io_uring_sqe *sqe = ring ? uring_sqe(u) : NULL;
+    if (!sqe) {
+        io_wake_external(to);
+        return;
+    }
+    io_uring_prep_msg_ring(sqe, uring_of(to)->ring.ring_fd, 0, TAG_RUNG, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    uring_tag(sqe, to, TAG_WAKE_FAILED);
+}
+
+static const char *features_text(const struct io *io)
+{
+    return uring_of(io)->features_text;
+}
+
+/* What is still in flight names memory of our callers: it is cancelled and waited for, up to two seconds (a write to a disk
+ * cannot be cancelled). No done runs any more. */
+static void cancel_all(struct uring *u)
+{
+    enum { ROUNDS = 200 };
+    struct __kernel_timespec t = {.tv_nsec = (int64_t)(10 * NS_PER_MS)};
+    struct io_uring_cqe *cqe;
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (sqe) {
+        io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+        uring_tag(sqe, NULL, TAG_REMOVED);
+        u->in_flight++;
+    }
+    for (int i = 0; i < ROUNDS && u->in_flight > 0; i++) {
+        (void)io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &t, NULL);
+        unsigned head, seen = 0;
+        io_uring_for_each_cqe(&u->ring, head, cqe)
+        {
+            enum uring_tag tag = (enum uring_tag)(cqe->user_data & TAG_BITS);
+            u->in_flight -= tag != TAG_RUNG && tag != TAG_WAKE_FAILED;
+            seen++;
+        }
+        io_uring_cq_advance(&u->ring, seen);
+    }
+}
+
+static void engine_close(struct io *io)
+{
+    struct uring *u = uring_of(io);
+    cancel_all(u);
+    uring_teardown(u);
+    io_base_deinit(io);
+    heap_free(io->heap, u);
+}
+
+static const struct io_ops uring_ops = {
+    .name = "io_uring",
+    .close = engine_close,
+    .features_text = features_text,
+    .attach = uring_attach,
+    .detach = uring_detach,
+    .lock_attach = uring_lock_attach,
+    .slab_register = uring_slab_register,
+    .slab_unregister = uring_slab_unregister,
+    .start = uring_start,
+    .recv_put = uring_recv_put,
+    .run = run,
+    .wake = wake,
+};
+
+enum err engine_uring_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)
+{
+    struct uring *u = heap_zalloc(heap, sizeof *u);
+    enum err err = ERR_NO_MEMORY;
+    if (!u)
+        goto failed;
+    list_init(&u->backlog);
+    list_init(&u->parked);
+    err = io_base_init(&u->io, &uring_ops, heap, &options, execute_job);
+    if (err)
+        goto free_engine;
+    err = uring_setup(u, options.features, out_why);
+    if (err)
+        goto deinit;
+    *out_io = &u->io;
+    return ERR_NONE;
+deinit:
+    io_base_deinit(&u->io);
+free_engine:
+    heap_free(heap, u);
+failed:
+    if (!out_why[0])
+        snprintf(out_why, IO_WHY_BYTES, "no io_uring engine: %s", err_text(err));
+    return err;
+}

@@ -1,0 +1,320 @@
+/* Turns ops into submissions and completions into results.
+ *
+ * A pooled receive with a buffer ring:   RECV with buffer select -> done
+ *                                        ENOBUFS -> parked, with a poll for the socket's death -> RECV again once a buffer
+ *                                        was put back, or -ECONNRESET
+ * and without (op->buf.at NULL: waiting): POLL_ADD -> a buffer from the pool, RECV -> done; no buffer: parked as above. */
+#include "core/io_uring.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+
+struct io_uring_sqe *uring_sqe(struct uring *u)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+    if (likely(sqe))
+        return sqe;
+    (void)io_uring_submit(&u->ring); /* on failure there still is none */
+    return io_uring_get_sqe(&u->ring);
+}
+
+/* --- preparing --- */
+
+static void prep_send(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
+{
+    static const int flags = MSG_NOSIGNAL | MSG_WAITALL; /* the kernel goes on after a short send by itself */
+    if (op->len == 1) {
+        io_uring_prep_send(sqe, op->file->fd, op->iov->iov_base, op->iov->iov_len, flags);
+        return;
+    }
+    struct msghdr *message = &u->messages[sqe - u->ring.sq.sqes];
+    *message = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)op->iov, .msg_iovlen = op->len};
+    io_uring_prep_sendmsg(sqe, op->file->fd, message, (unsigned)flags);
+}
+
+static void prep_read(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
+{
+    int slab = uring_slab_of(u, op->buf.at, op->len);
+    if (slab >= 0)
+        io_uring_prep_read_fixed(sqe, op->file->fd, op->buf.at, op->len, op->off, slab);
+    else
+        io_uring_prep_read(sqe, op->file->fd, op->buf.at, op->len, op->off);
+}
+
+static void prep_write(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
+{
+    int fd = op->file->fd;
+    if (op->vector && op->len > 1) {
+        io_uring_prep_writev(sqe, fd, op->iov, op->len, op->off);
+    } else {
+        const void *at = op->vector ? op->iov->iov_base : op->buf.at;
+        uint32_t bytes = op->vector ? (uint32_t)u64_min(op->iov->iov_len, INT32_MAX) : op->len;
+        int slab = uring_slab_of(u, at, bytes);
+        if (slab >= 0)
+            io_uring_prep_write_fixed(sqe, fd, at, bytes, op->off, slab);
+        else
+            io_uring_prep_write(sqe, fd, at, bytes, op->off);
+    }
+    sqe->rw_flags = op->dsync ? RWF_DSYNC : 0;
+}
+
+static enum uring_tag prep_recv_pooled(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
+{
+    int fd = op->file->fd;
+    if (u->buffers) {
+        io_uring_prep_recv(sqe, fd, NULL, op->len, 0);
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+        sqe->buf_group = 0;
+        /* An attempt on an empty socket costs about as much as the poll that follows it. */
+        sqe->ioprio = op->file->more ? 0 : (uint16_t)IORING_RECVSEND_POLL_FIRST;
+        return TAG_OP;
+    }
+    if (op->buf.at) {
+        io_uring_prep_recv(sqe, fd, op->buf.at, op->len, MSG_DONTWAIT);
+        return TAG_OP;
+    }
+    io_uring_prep_poll_add(sqe, fd, POLLIN | POLLRDHUP);
+    return TAG_READABLE;
+}
+
+static enum uring_tag prep(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
+{
+    int fd = op->file->fd;
+    switch ((enum io_kind)op->kind) {
+    case IO_ACCEPT: io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC); return TAG_OP;
+    case IO_RECV: io_uring_prep_recv(sqe, fd, op->buf.at, op->len, 0); return TAG_OP;
+    case IO_RECV_POOLED: return prep_recv_pooled(u, sqe, op);
+    case IO_SEND: prep_send(u, sqe, op); return TAG_OP;
+    case IO_READ: prep_read(u, sqe, op); return TAG_OP;
+    case IO_WRITE: prep_write(u, sqe, op); return TAG_OP;
+    case IO_SYNC: io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC); return TAG_OP;
+    case IO_ALLOCATE: io_uring_prep_fallocate(sqe, fd, 0, (off_t)op->off, (off_t)op->bytes); return TAG_OP;
+    case IO_JOB: break;
+    }
+    assert(!"a job goes to the helper");
+    return TAG_OP;
+}
+
+static void use_slot(struct io_uring_sqe *sqe, const struct io_file *f)
+{
+    if (f->slot < 0)
+        return;
+    sqe->fd = f->slot;
+    sqe->flags |= IOSQE_FIXED_FILE;
+}
+
+static void issue(struct uring *u, struct io_op *op, unsigned sqe_flags)
+{
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (unlikely(!sqe)) {
+        list_push(&u->backlog, &op->link);
+        return;
+    }
+    enum uring_tag tag = prep(u, sqe, op);
+    use_slot(sqe, op->file);
+    sqe->flags |= (uint8_t)sqe_flags;
+    uring_tag(sqe, op, tag);
+    u->in_flight++;
+}
+
+void uring_start(struct io *io, struct io_op *op)
+{
+    if (op->kind == IO_JOB)
+        io_helper_submit(io->helper, op);
+    else
+        issue(uring_of(io), op, 0);
+}
+
+/* --- pooled receives --- */
+
+static bool buffer_there(const struct uring *u)
+{
+    return u->buffers ? u->credits > 0 : u->io.pool.free_count > 0;
+}
+
+static void give_buffer(struct uring *u, uint16_t index)
+{
+    assert(u->credits < u->io.pool.count);
+    io_uring_buf_ring_add(u->buffers, io_pool_at(&u->io.pool, index), u->io.pool.bytes, index,
+                          io_uring_buf_ring_mask(u->io.pool.count), 0);
+    io_uring_buf_ring_advance(u->buffers, 1);
+    u->credits++;
+}
+
+void uring_recv_put(struct io *io, void *at)
+{
+    struct uring *u = uring_of(io);
+    if (u->buffers)
+        give_buffer(u, io_pool_index(&io->pool, at));
+    else
+        io_pool_put(&io->pool, at);
+}
+
+/* io_shutdown must end a parked receive too: a poll for nothing still reports that the socket is dead. */
+static void park(struct uring *u, struct io_op *op)
+{
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    op->res = PARKED_BARE;
+    if (sqe) {
+        io_uring_prep_poll_add(sqe, op->file->fd, 0);
+        use_slot(sqe, op->file);
+        uring_tag(sqe, op, TAG_PARKED);
+        u->in_flight++;
+        op->res = PARKED_POLLED;
+    }
+    list_push(&u->parked, &op->link);
+}
+
+static void park_or_retry(struct uring *u, struct io_op *op)
+{
+    op->buf.at = NULL;
+    if (buffer_there(u))
+        issue(u, op, 0);
+    else
+        park(u, op);
+}
+
+/* The removal of the poll, not this function, sends the receive out again: until then the op belongs to the poll. */
+static bool unpark(struct uring *u, struct io_op *op)
+{
+    if (op->res == PARKED_POLLED) {
+        struct io_uring_sqe *sqe = uring_sqe(u);
+        if (!sqe)
+            return false;
+        io_uring_prep_poll_remove(sqe, (uintptr_t)op | TAG_PARKED);
+        uring_tag(sqe, NULL, TAG_REMOVED);
+        u->in_flight++;
+        list_remove(&op->link);
+    } else {
+        list_remove(&op->link);
+        issue(u, op, 0);
+    }
+    return true;
+}
+
+void uring_unpark(struct uring *u)
+{
+    uint32_t buffers = u->buffers ? u->credits : u->io.pool.free_count;
+    struct list *node;
+    while (buffers-- > 0 && (node = list_first(&u->parked))) {
+        if (!unpark(u, container_of(node, struct io_op, link)))
+            break;
+    }
+}
+
+static uint32_t complete_parked(struct uring *u, struct io_op *op, int32_t res)
+{
+    if (!list_linked(&op->link)) { /* unpark took it */
+        issue(u, op, 0);
+        return 0;
+    }
+    list_remove(&op->link);
+    if (res == -ECANCELED) { /* a removal that the kernel took late, meant for an earlier poll */
+        park_or_retry(u, op);
+        return 0;
+    }
+    op->done(op, -ECONNRESET);
+    return 1;
+}
+
+static uint32_t complete_readable(struct uring *u, struct io_op *op, int32_t res)
+{
+    if (res < 0) {
+        op->done(op, res);
+        return 1;
+    }
+    op->buf.at = io_pool_get(&u->io.pool);
+    if (op->buf.at)
+        issue(u, op, 0);
+    else
+        park(u, op);
+    return 0;
+}
+
+static void take_buffer(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
+{
+    assert(res <= 0 || flags & IORING_CQE_F_BUFFER);
+    if (!(flags & IORING_CQE_F_BUFFER))
+        return;
+    assert(u->credits > 0);
+    uint16_t index = (uint16_t)(flags >> IORING_CQE_BUFFER_SHIFT);
+    u->credits--;
+    if (res > 0)
+        op->buf.at = io_pool_at(&u->io.pool, index);
+    else
+        give_buffer(u, index);
+}
+
+/* --- completing --- */
+
+/* EAGAIN: from a socket, that somebody made it non-blocking, which io_uring takes literally; from a disk, that the kernel
+ * could not go on without waiting (a direct write beside cached pages): a worker can. */
+static void retry(struct uring *u, struct io_op *op, int32_t res)
+{
+    bool socket = op->kind <= IO_SEND;
+    if (res == -EAGAIN && socket) {
+        int flags = fcntl(op->file->fd, F_GETFL);
+        (void)fcntl(op->file->fd, F_SETFL, flags & ~O_NONBLOCK);
+        uring_detach(&u->io, op->file); /* a slot remembers the mode of its registration */
+    }
+    issue(u, op, socket ? 0 : IOSQE_ASYNC);
+}
+
+/* False: the op goes on. */
+static bool finish_recv_pooled(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
+{
+    op->file->more = flags & IORING_CQE_F_SOCK_NONEMPTY;
+    if (u->buffers)
+        take_buffer(u, op, res, flags);
+    else if (res <= 0)
+        io_pool_put(&u->io.pool, op->buf.at);
+    if (likely(res != -ENOBUFS && res != -EAGAIN && res != -EINTR))
+        return true;
+    if (res == -EAGAIN && u->buffers)
+        retry(u, op, res);
+    else
+        park_or_retry(u, op);
+    return false;
+}
+
+static bool finish(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
+{
+    if (op->kind == IO_RECV_POOLED)
+        return finish_recv_pooled(u, op, res, flags);
+    if (likely(res != -EAGAIN && res != -EINTR))
+        return true;
+    retry(u, op, res);
+    return false;
+}
+
+static uint32_t complete_op(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
+{
+    if (!finish(u, op, res, flags))
+        return 0;
+    op->done(op, res);
+    return 1;
+}
+
+uint32_t uring_complete(struct uring *u, uint64_t user_data, int32_t res, uint32_t flags)
+{
+    void *at = (void *)(uintptr_t)(user_data & ~(uint64_t)TAG_BITS);
+    enum uring_tag tag = (enum uring_tag)(user_data & TAG_BITS);
+    if (tag == TAG_RUNG)
+        return 0;
+    if (tag == TAG_WAKE_FAILED) { /* had it succeeded, there were no completion here */
+        io_wake_external(at);
+        return 0;
+    }
+    assert(u->in_flight > 0);
+    u->in_flight--;
+    switch (tag) {
+    case TAG_OP: return complete_op(u, at, res, flags);
+    case TAG_PARKED: return complete_parked(u, at, res);
+    case TAG_READABLE: return complete_readable(u, at, res);
+    case TAG_WAKE_READ: u->wake_armed = false; return 0;
+    case TAG_WAKE_FAILED:
+    case TAG_REMOVED:
+    case TAG_RUNG: break;
+    }
+    return 0;
+}

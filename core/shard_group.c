@@ -1,0 +1,132 @@
+/* Builds and tears down shards and their group. */
+#include "core/shard_group.h"
+#include "core/buf.h"
+#include "core/clock.h"
+#include <stdatomic.h>
+
+#define TRIM_PERIOD_NS (10 * NS_PER_S)
+
+/* --- opening --- */
+
+static void trim(struct timer *t)
+{
+    struct shard *s = container_of(t, struct shard, trim);
+    bufpool_trim(s->bufs, s->now_ns);
+    timer_start(&s->timers, t, s->now_ns + TRIM_PERIOD_NS);
+}
+
+static enum err open_heap(struct shard *s)
+{
+    s->heap = heap_open();
+    s->outbox = s->heap ? heap_alloc(s->heap, s->count * sizeof *s->outbox) : NULL;
+    if (!s->outbox)
+        return ERR_NO_MEMORY;
+    for (uint16_t i = 0; i < s->count; i++)
+        list_init(&s->outbox[i]);
+    timers_init(&s->timers, s->heap);
+    return ERR_NONE;
+}
+
+static enum err open_io(struct shard *s)
+{
+    struct io_options options = s->group->options.io;
+    options.now_ns = &s->now_ns;
+    return io_open(options, s->heap, &s->io, s->group->why[s->id]);
+}
+
+static enum err open_bufs(struct shard *s)
+{
+    s->bufs = bufpool_open(s->heap, s->io, u64_max(s->group->options.memory_bytes, SLAB_BYTES));
+    if (!s->bufs)
+        return ERR_NO_MEMORY;
+    timer_init(&s->trim, trim);
+    timer_start(&s->timers, &s->trim, s->now_ns + TRIM_PERIOD_NS);
+    return ERR_NONE;
+}
+
+static void close_lower(struct shard *s)
+{
+    if (s->io)
+        io_close_engine(s->io);
+    if (s->bufs)
+        bufpool_close(s->bufs);
+    if (s->heap)
+        heap_close(s->heap); /* outbox and timers are in it */
+    s->io = NULL;
+    s->bufs = NULL;
+    s->heap = NULL;
+}
+
+enum err shard_open(struct shard_group *g, uint16_t id)
+{
+    assert(id < g->options.count);
+    struct shard *s = shard_at(g, id);
+    *s = (struct shard){.id = id, .count = g->options.count, .group = g};
+    atomic_init(&s->sleeping, false);
+    list_init(&s->deferred);
+    s->now_ns = clock_now_ns();
+    s->rng.state = rng_seed_os();
+    enum err err = open_heap(s);
+    if (!err)
+        err = open_io(s);
+    if (!err)
+        err = open_bufs(s);
+    if (!err && g->options.start)
+        err = g->options.start(s, g->options.arg);
+    if (err)
+        close_lower(s);
+    return err;
+}
+
+void shard_close(struct shard *s)
+{
+    assert(s->io);
+    if (s->group->options.stop)
+        s->group->options.stop(s, s->group->options.arg);
+    close_lower(s);
+}
+
+/* --- the group --- */
+
+enum err shard_group_open(struct shard_options options, struct shard_group **out_group)
+{
+    assert(options.count > 0 && options.count <= SHARDS_MAX);
+    size_t rings = (size_t)options.count * options.count;
+    struct shard_group *g = region_open(sizeof *g);
+    struct ring *r = region_open(rings * sizeof *r);
+    if (!g || !r) {
+        if (g)
+            region_close(g, sizeof *g);
+        if (r)
+            region_close(r, rings * sizeof *r);
+        return ERR_NO_MEMORY;
+    }
+    g->options = options;
+    g->rings = r;
+    for (uint16_t id = 0; id < options.count; id++) {
+        g->why[id][0] = 0;
+        g->shards[id] = (struct shard){.id = id, .count = options.count, .group = g};
+    }
+    for (size_t i = 0; i < rings; i++)
+        ring_init(&r[i]);
+    *out_group = g;
+    return ERR_NONE;
+}
+
+void shard_group_close(struct shard_group *g)
+{
+    size_t rings = (size_t)g->options.count * g->options.count;
+    region_close(g->rings, rings * sizeof *g->rings);
+    region_close(g, sizeof *g);
+}
+
+struct shard *shard_at(struct shard_group *g, uint16_t id)
+{
+    assert(id < g->options.count);
+    return &g->shards[id];
+}
+
+const char *shard_group_why(const struct shard_group *g)
+{
+    return g->why[g->why_of];
+}

@@ -1,0 +1,195 @@
+/* The loop of one shard, and messages between shards.
+ *
+ * A message travels through the ring [from][to]; where the ring is full it waits in the sender's outbox, which goes first
+ * in the next turns, so order is kept. Once a turn, before io_run, the sender looks whether those it has written to sleep,
+ * and wakes them: a turn's messages cost one wake. */
+#include "core/clock.h"
+#include "core/shard_group.h"
+#include <stdatomic.h>
+
+#define OUTBOX_RETRY_NS 20000ull /* a full ring's reader is busy: look again soon, but let it work */
+
+enum {
+    MESSAGES_PER_TURN = 256, /* from each shard */
+    TIMERS_PER_TURN = 256,
+};
+
+static struct ring *ring_between(const struct shard *s, uint16_t from, uint16_t to)
+{
+    return &s->group->rings[(size_t)from * s->count + to];
+}
+
+/* --- sending --- */
+
+static uint64_t bit(uint16_t id)
+{
+    return 1ull << id;
+}
+
+static void to_outbox(struct shard *from, uint16_t to, struct shard_msg *msg)
+{
+    list_push(&from->outbox[to], &msg->link);
+    from->outbox_used |= bit(to);
+}
+
+void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg)
+{
+    assert(to < from->count);
+    assert(msg->run && !list_linked(&msg->link));
+    if (to == from->id || from->outbox_used & bit(to) || !ring_push(ring_between(from, from->id, to), msg))
+        to_outbox(from, to, msg);
+    else
+        from->touched |= bit(to);
+}
+
+static void flush_to(struct shard *s, uint16_t to)
+{
+    struct ring *r = ring_between(s, s->id, to);
+    struct list *node;
+    while ((node = list_first(&s->outbox[to]))) {
+        /* Unlinked before it is pushed: from then on it is the receiver's. */
+        list_remove(node);
+        if (!ring_push(r, container_of(node, struct shard_msg, link))) {
+            list_push_front(&s->outbox[to], node);
+            return;
+        }
+        s->touched |= bit(to);
+    }
+    s->outbox_used &= ~bit(to);
+}
+
+static void flush_outbox(struct shard *s)
+{
+    uint64_t left = s->outbox_used & ~bit(s->id);
+    for (; left; left &= left - 1)
+        flush_to(s, (uint16_t)__builtin_ctzll(left));
+}
+
+/* `last`: io_run will not be called again, which is what submits an io_wake. */
+static void wake_touched(struct shard *s, bool last)
+{
+    for (; s->touched; s->touched &= s->touched - 1) {
+        struct shard *to = shard_at(s->group, (uint16_t)__builtin_ctzll(s->touched));
+        if (!atomic_exchange_explicit(&to->sleeping, false, memory_order_acq_rel))
+            continue;
+        if (last)
+            io_wake_external(to->io);
+        else
+            io_wake(s->io, to->io);
+    }
+}
+
+/* --- receiving --- */
+
+static void run_messages_from(struct shard *s, struct ring *r)
+{
+    for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+        struct shard_msg *msg = ring_pop(r);
+        if (!msg)
+            return;
+        msg->run(s, msg);
+    }
+}
+
+/* What it sends itself meanwhile waits for the next turn. */
+static void run_own_messages(struct shard *s)
+{
+    struct list now, *node;
+    if (!(s->outbox_used & bit(s->id)))
+        return;
+    list_init(&now);
+    list_splice(&now, &s->outbox[s->id]);
+    s->outbox_used &= ~bit(s->id);
+    while ((node = list_pop(&now))) {
+        struct shard_msg *msg = container_of(node, struct shard_msg, link);
+        msg->run(s, msg);
+    }
+}
+
+static void run_messages(struct shard *s)
+{
+    run_own_messages(s);
+    for (uint16_t from = 0; from < s->count; from++) {
+        if (from != s->id)
+            run_messages_from(s, ring_between(s, from, s->id));
+    }
+}
+
+static bool inbox_empty(const struct shard *s)
+{
+    for (uint16_t from = 0; from < s->count; from++) {
+        if (from != s->id && !ring_empty(ring_between(s, from, s->id)))
+            return false;
+    }
+    return true;
+}
+
+/* --- the turn --- */
+
+static uint64_t wait_ns(const struct shard *s, uint64_t wait_ns_max)
+{
+    if (wait_ns_max == 0 || s->stop || !list_empty(&s->deferred) || s->outbox_used & bit(s->id))
+        return 0;
+    uint64_t wait = s->outbox_used ? u64_min(wait_ns_max, OUTBOX_RETRY_NS) : wait_ns_max;
+    uint64_t next = timers_next(&s->timers);
+    if (next == TIMER_NEVER)
+        return wait;
+    uint64_t now = clock_now_ns();
+    return next <= now ? 0 : u64_min(wait, next - now);
+}
+
+static void run_io(struct shard *s, uint64_t wait)
+{
+    bool sleeps = wait > 0;
+    if (sleeps) {
+        atomic_exchange_explicit(&s->sleeping, true, memory_order_acq_rel);
+        if (!inbox_empty(s))
+            wait = 0;
+    }
+    io_run(s->io, wait);
+    if (sleeps)
+        atomic_exchange_explicit(&s->sleeping, false, memory_order_acq_rel);
+}
+
+/* What is deferred meanwhile waits for the next turn. */
+static void run_deferred(struct shard *s)
+{
+    struct list now, *node;
+    list_init(&now);
+    list_splice(&now, &s->deferred);
+    while ((node = list_pop(&now))) {
+        struct shard_defer *d = container_of(node, struct shard_defer, link);
+        d->run(d);
+    }
+}
+
+bool shard_turn(struct shard *s, uint64_t wait_ns_max)
+{
+    assert(s->io);
+    run_messages(s);
+    flush_outbox(s);
+    wake_touched(s, false);
+    run_io(s, wait_ns(s, wait_ns_max));
+    s->now_ns = clock_now_ns();
+    timers_fire(&s->timers, s->now_ns, TIMERS_PER_TURN);
+    run_deferred(s);
+    if (s->stop) {
+        flush_outbox(s);
+        wake_touched(s, true);
+    }
+    return !s->stop;
+}
+
+void shard_defer_init(struct shard_defer *d, void (*run)(struct shard_defer *d))
+{
+    assert(run);
+    d->run = run;
+    list_init(&d->link);
+}
+
+void shard_defer(struct shard *s, struct shard_defer *d)
+{
+    assert(d->run);
+    if (!list_linked(&d->link))
+        list_push(&s->deferred, &d->link);
+}

@@ -1,0 +1,817 @@
+/* Every case runs over each engine: io_uring with all features, io_uring with none, epoll. */
+#include "core/clock.h"
+#include "core/io.h"
+#include "core/limits.h"
+#include "core/mem.h"
+#include "core/threads.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { RECV_BYTES = 4096, RECV_COUNT = 4, PATIENCE_S = 20 };
+
+struct variant {
+    const char *name;
+    enum io_engine engine;
+    uint32_t features;
+};
+static const struct variant variants[] = {
+    {"io_uring", IO_ENGINE_IO_URING, IO_FEATURE_ALL},
+    {"io_uring without features", IO_ENGINE_IO_URING, 0},
+    {"epoll", IO_ENGINE_EPOLL, 0},
+};
+
+struct world {
+    struct heap *heap;
+    struct io *io;
+};
+
+/* An op with what the last done said. */
+struct call {
+    struct io_op op;
+    int32_t res;
+    uint32_t count;
+};
+
+static void called(struct io_op *op, int32_t res)
+{
+    struct call *c = container_of(op, struct call, op);
+    c->res = res;
+    c->count++;
+}
+
+static void until(struct io *io, const struct call *c, uint32_t count)
+{
+    uint64_t end = clock_now_ns() + PATIENCE_S * NS_PER_S;
+    while (c->count < count) {
+        io_run(io, 100 * NS_PER_MS);
+        assert_true(clock_now_ns() < end);
+    }
+}
+
+static void run_for(struct io *io, uint64_t ns)
+{
+    uint64_t end = clock_now_ns() + ns;
+    do
+        io_run(io, 5 * NS_PER_MS);
+    while (clock_now_ns() < end);
+}
+
+static int32_t finish(struct io *io, struct call *c)
+{
+    until(io, c, 1);
+    assert_int_equal(c->count, 1);
+    c->count = 0;
+    return c->res;
+}
+
+static bool world_open(struct world *w, const struct variant *v)
+{
+    struct io_options options = {
+        .engine = v->engine, .features = v->features, .recv_bytes = RECV_BYTES, .recv_count = RECV_COUNT};
+    char why[256];
+    w->heap = heap_open();
+    enum err err = io_open(options, w->heap, &w->io, why);
+    if (!err)
+        return true;
+    heap_close(w->heap);
+    printf("not run: test_io over %s: %s\n", v->name, why);
+    return false;
+}
+
+static void world_close(struct world *w)
+{
+    io_close_engine(w->io);
+    heap_close(w->heap);
+}
+
+/* --- sockets --- */
+
+struct pair {
+    struct io_file listener, server;
+    int client;
+};
+
+static void pair_open(struct world *w, struct pair *p)
+{
+    uint16_t port;
+    int fd;
+    assert_int_equal(io_listen("127.0.0.1", 0, false, &fd, &port), ERR_NONE);
+    io_file_init(&p->listener, fd);
+    struct call accept = {0};
+    io_accept(w->io, &accept.op, &p->listener, called);
+    assert_int_equal(accept.count, 0);
+    run_for(w->io, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+    p->client = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(p->client, (struct sockaddr *)&to, sizeof to), 0);
+    int32_t accepted = finish(w->io, &accept);
+    assert_true(accepted >= 0);
+    io_file_init(&p->server, accepted);
+    io_file_attach(w->io, &p->server);
+}
+
+static void pair_close(struct world *w, struct pair *p)
+{
+    io_close(w->io, &p->server);
+    io_close(w->io, &p->listener);
+    close(p->client);
+}
+
+static void accepts_a_socket_with_nodelay(struct world *w)
+{
+    struct pair p;
+    int on = 0;
+    socklen_t bytes = sizeof on;
+    pair_open(w, &p);
+    assert_int_equal(getsockopt(p.server.fd, IPPROTO_TCP, TCP_NODELAY, &on, &bytes), 0);
+    assert_int_not_equal(on, 0);
+    struct io_names names;
+    assert_int_equal(io_socket_names(p.server.fd, &names), ERR_NONE);
+    assert_string_equal(names.peer, "127.0.0.1");
+    assert_string_equal(names.local, "127.0.0.1");
+    assert_true(names.peer_port != 0 && names.local_port != 0 && names.peer_port != names.local_port);
+    pair_close(w, &p);
+}
+
+static void receives_what_was_sent_before_and_after_the_op(struct world *w)
+{
+    struct pair p;
+    struct call c = {0};
+    char text[16];
+    pair_open(w, &p);
+    for (int round = 0; round < 50; round++) {
+        bool before = round % 2;
+        if (before)
+            assert_int_equal(write(p.client, "hello", 5), 5);
+        io_recv(w->io, &c.op, &p.server, text, sizeof text, called);
+        assert_int_equal(c.count, 0);
+        if (!before) {
+            io_run(w->io, 0);
+            assert_int_equal(c.count, 0);
+            assert_int_equal(write(p.client, "hello", 5), 5);
+        }
+        assert_int_equal(finish(w->io, &c), 5);
+        assert_memory_equal(text, "hello", 5);
+    }
+    pair_close(w, &p);
+}
+
+static void receives_the_rest_in_further_ops(struct world *w)
+{
+    struct pair p;
+    struct call c = {0};
+    char text[4];
+    pair_open(w, &p);
+    assert_int_equal(write(p.client, "0123456789", 10), 10);
+    close(p.client);
+    for (int i = 0; i < 3; i++) {
+        io_recv(w->io, &c.op, &p.server, text, sizeof text, called);
+        assert_int_equal(finish(w->io, &c), i < 2 ? 4 : 2);
+        assert_int_equal(text[0], '0' + 4 * i);
+    }
+    io_recv(w->io, &c.op, &p.server, text, sizeof text, called);
+    assert_int_equal(finish(w->io, &c), 0);
+    p.client = socket(AF_INET, SOCK_STREAM, 0);
+    pair_close(w, &p);
+}
+
+static void pooled_receive_holds_a_buffer_only_when_there_is_data(struct world *w)
+{
+    enum { PAIRS = RECV_COUNT * 3 };
+    struct pair p[PAIRS];
+    struct call c[PAIRS] = {0};
+    for (int i = 0; i < PAIRS; i++) {
+        pair_open(w, &p[i]);
+        io_recv_pooled(w->io, &c[i].op, &p[i].server, called);
+    }
+    run_for(w->io, 20 * NS_PER_MS);
+    assert_int_equal(write(p[PAIRS - 1].client, "last", 4), 4);
+    assert_int_equal(finish(w->io, &c[PAIRS - 1]), 4);
+    assert_memory_equal(c[PAIRS - 1].op.buf.at, "last", 4);
+    io_recv_put(w->io, c[PAIRS - 1].op.buf.at);
+    for (int i = 0; i < PAIRS - 1; i++) {
+        assert_int_equal(c[i].count, 0);
+        assert_int_equal(write(p[i].client, &i, sizeof i), sizeof i);
+        assert_int_equal(finish(w->io, &c[i]), sizeof i);
+        assert_memory_equal(c[i].op.buf.at, &i, sizeof i);
+        io_recv_put(w->io, c[i].op.buf.at);
+        assert_true(c[i].op.buf.at != NULL);
+    }
+    for (int i = 0; i < PAIRS; i++)
+        pair_close(w, &p[i]);
+}
+
+static void pool_exhaustion_waits_and_recovers(struct world *w)
+{
+    enum { PAIRS = RECV_COUNT * 2 };
+    struct pair p[PAIRS];
+    struct call c[PAIRS] = {0};
+    uint32_t ready = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        pair_open(w, &p[i]);
+        io_recv_pooled(w->io, &c[i].op, &p[i].server, called);
+        assert_int_equal(write(p[i].client, &i, sizeof i), sizeof i);
+    }
+    run_for(w->io, 50 * NS_PER_MS);
+    for (int i = 0; i < PAIRS; i++)
+        ready += c[i].count;
+    assert_int_equal(ready, RECV_COUNT);
+    for (int done = 0; done < PAIRS;) {
+        run_for(w->io, 0);
+        for (int i = 0; i < PAIRS; i++) {
+            if (c[i].count == 0)
+                continue;
+            assert_int_equal(c[i].count, 1);
+            assert_int_equal(c[i].res, sizeof i);
+            assert_memory_equal(c[i].op.buf.at, &i, sizeof i);
+            io_recv_put(w->io, c[i].op.buf.at);
+            c[i].count = 0;
+            done++;
+        }
+    }
+    for (int i = 0; i < PAIRS; i++)
+        pair_close(w, &p[i]);
+}
+
+static void shutdown_finishes_a_receive_that_waits_for_a_buffer(struct world *w)
+{
+    enum { PAIRS = RECV_COUNT + 1 };
+    struct pair p[PAIRS];
+    struct call c[PAIRS] = {0};
+    for (int i = 0; i < PAIRS; i++) {
+        pair_open(w, &p[i]);
+        io_recv_pooled(w->io, &c[i].op, &p[i].server, called);
+        assert_int_equal(write(p[i].client, &i, sizeof i), sizeof i);
+        run_for(w->io, 10 * NS_PER_MS);
+    }
+    assert_int_equal(c[PAIRS - 1].count, 0);
+    io_shutdown(&p[PAIRS - 1].server);
+    assert_true(finish(w->io, &c[PAIRS - 1]) <= 0);
+    for (int i = 0; i < PAIRS; i++) {
+        if (i < PAIRS - 1)
+            io_recv_put(w->io, c[i].op.buf.at);
+        pair_close(w, &p[i]);
+    }
+}
+
+static void sends_many_pieces_through_short_sends(struct world *w)
+{
+    enum { PIECES = 3000, PIECE_BYTES = 1001 };
+    static uint8_t bytes[PIECES * PIECE_BYTES], seen[sizeof bytes];
+    static struct iovec iov[PIECES];
+    struct pair p;
+    struct call c = {0};
+    size_t sent = 0, got = 0;
+    pair_open(w, &p);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 31 + i / 4096);
+    int small = 8192;
+    setsockopt(p.server.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    assert_int_equal(fcntl(p.client, F_SETFL, O_NONBLOCK), 0);
+    bool pending = false;
+    while (got < sizeof bytes) {
+        if (!pending && sent < sizeof bytes) {
+            uint32_t n = 0;
+            for (size_t at = sent; at < sizeof bytes && n < PIECES; n++) {
+                size_t piece = PIECE_BYTES - at % PIECE_BYTES;
+                iov[n] = (struct iovec){.iov_base = bytes + at, .iov_len = piece};
+                at += piece;
+            }
+            io_send(w->io, &c.op, &p.server, iov, n, called);
+            pending = true;
+        }
+        io_run(w->io, NS_PER_MS);
+        if (c.count) {
+            assert_true(c.res > 0);
+            sent += (size_t)c.res;
+            c.count = 0;
+            pending = false;
+        }
+        ssize_t n = read(p.client, seen + got, sizeof seen - got);
+        if (n > 0)
+            got += (size_t)n;
+    }
+    if (pending)
+        until(w->io, &c, 1);
+    assert_memory_equal(bytes, seen, sizeof bytes);
+    pair_close(w, &p);
+}
+
+static void shutdown_finishes_pending_ops(struct world *w)
+{
+    static uint8_t block[1 << 20];
+    struct pair p;
+    struct call recv = {0}, send = {0}, accept = {0};
+    char text[8];
+    struct iovec iov[4];
+    for (int i = 0; i < 4; i++)
+        iov[i] = (struct iovec){.iov_base = block, .iov_len = sizeof block};
+    for (int pooled = 0; pooled < 2; pooled++) {
+        pair_open(w, &p);
+        if (pooled)
+            io_recv_pooled(w->io, &recv.op, &p.server, called);
+        else
+            io_recv(w->io, &recv.op, &p.server, text, sizeof text, called);
+        io_accept(w->io, &accept.op, &p.listener, called);
+        int32_t sent;
+        do { /* until the socket is full, so that a send is pending */
+            io_send(w->io, &send.op, &p.server, iov, 4, called);
+            run_for(w->io, 20 * NS_PER_MS);
+            sent = (int32_t)send.count;
+            send.count = 0;
+        } while (sent);
+        assert_int_equal(recv.count + accept.count, 0);
+        io_shutdown(&p.server);
+        io_shutdown(&p.listener);
+        assert_true(finish(w->io, &recv) <= 0);
+        (void)finish(w->io, &send);
+        assert_true(finish(w->io, &accept) < 0);
+        pair_close(w, &p);
+    }
+}
+
+static void send_to_a_gone_peer_is_an_error(struct world *w)
+{
+    struct pair p;
+    struct call c = {0};
+    struct iovec iov = {.iov_base = (void *)"x", .iov_len = 1};
+    pair_open(w, &p);
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(p.client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(p.client);
+    p.client = socket(AF_INET, SOCK_STREAM, 0);
+    usleep(10000);
+    int32_t res = 1;
+    for (int i = 0; i < 3 && res >= 0; i++) {
+        io_send(w->io, &c.op, &p.server, &iov, 1, called);
+        res = finish(w->io, &c);
+    }
+    assert_true(res == -EPIPE || res == -ECONNRESET);
+    pair_close(w, &p);
+}
+
+static void many_turns_of_echo_on_one_number_after_another(struct world *w)
+{
+    struct call c = {0}, s = {0};
+    for (int i = 0; i < 200; i++) { /* descriptors are used again at once: nothing of the old one may stick */
+        struct pair p;
+        pair_open(w, &p);
+        io_recv_pooled(w->io, &c.op, &p.server, called);
+        assert_int_equal(write(p.client, &i, sizeof i), sizeof i);
+        assert_int_equal(finish(w->io, &c), sizeof i);
+        struct iovec iov = {.iov_base = c.op.buf.at, .iov_len = sizeof i};
+        io_send(w->io, &s.op, &p.server, &iov, 1, called);
+        assert_int_equal(finish(w->io, &s), sizeof i);
+        io_recv_put(w->io, iov.iov_base);
+        int back = -1;
+        assert_int_equal(read(p.client, &back, sizeof back), sizeof back);
+        assert_int_equal(back, i);
+        pair_close(w, &p);
+    }
+}
+
+/* --- disk --- */
+
+static void file_open(struct world *w, struct io_file *f, int flags)
+{
+    mkdir("build", 0755);
+    int fd = open("build/test_io.data", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | flags, 0644);
+    assert_true(fd >= 0);
+    io_file_init(f, fd);
+    io_file_attach(w->io, f);
+}
+
+static void file_close(struct world *w, struct io_file *f)
+{
+    io_close(w->io, f);
+    unlink("build/test_io.data");
+}
+
+static void writes_and_reads_back(struct world *w, int flags, bool dsync)
+{
+    enum { BYTES = 64 * 1024 };
+    struct io_file f;
+    struct call c = {0};
+    uint8_t *slab = region_open(SLAB_BYTES);
+    io_slab_register(w->io, 0, slab, SLAB_BYTES);
+    uint8_t *other = region_open(BYTES);
+    memset(slab, 'a', BYTES);
+    memset(slab + BYTES, 'b', BYTES);
+    file_open(w, &f, flags);
+    io_write(w->io, &c.op, &f, slab, BYTES, 0, dsync, called);
+    assert_int_equal(c.count, 0);
+    assert_int_equal(finish(w->io, &c), BYTES);
+    struct iovec iov[3] = {{slab + BYTES, 4096}, {slab, 4096}, {slab + BYTES, 8192}};
+    io_writev(w->io, &c.op, &f, iov, 3, BYTES, dsync, called);
+    assert_int_equal(finish(w->io, &c), 16384);
+    io_writev(w->io, &c.op, &f, iov, 1, BYTES + 16384, dsync, called);
+    assert_int_equal(finish(w->io, &c), 4096);
+    io_sync(w->io, &c.op, &f, called);
+    assert_int_equal(finish(w->io, &c), 0);
+    io_read(w->io, &c.op, &f, other, BYTES, 0, called);
+    assert_int_equal(finish(w->io, &c), BYTES);
+    assert_memory_equal(other, slab, BYTES);
+    io_read(w->io, &c.op, &f, slab + 4 * BYTES, BYTES, BYTES, called); /* registered, and short at the end */
+    assert_int_equal(finish(w->io, &c), 16384 + 4096);
+    assert_int_equal(slab[4 * BYTES], 'b');
+    assert_int_equal(slab[4 * BYTES + 4096], 'a');
+    assert_int_equal(slab[4 * BYTES + 8192], 'b');
+    file_close(w, &f);
+    io_slab_unregister(w->io, 0);
+    region_close(slab, SLAB_BYTES);
+    region_close(other, BYTES);
+}
+
+static void writes_buffered_plain_and_durable(struct world *w)
+{
+    writes_and_reads_back(w, 0, false);
+    writes_and_reads_back(w, 0, true);
+}
+
+static void writes_direct_plain_and_durable(struct world *w)
+{
+    int fd = open("build/test_io.data", O_RDWR | O_CREAT | O_DIRECT, 0644);
+    if (fd < 0) {
+        printf("not run: direct writes: no O_DIRECT here\n");
+        return;
+    }
+    close(fd);
+    writes_and_reads_back(w, O_DIRECT, false);
+    writes_and_reads_back(w, O_DIRECT, true);
+}
+
+/* Cached pages make the kernel refuse to write without waiting: the engine goes on all the same. */
+static void writes_direct_beside_cached_pages(struct world *w)
+{
+    enum { BYTES = 16 * 4096 };
+    struct io_file f;
+    struct call c[16] = {0};
+    uint8_t *at = region_open(BYTES);
+    memset(at, 'x', BYTES);
+    file_open(w, &f, O_DIRECT);
+    int buffered = open("build/test_io.data", O_RDWR);
+    assert_int_equal(pwrite(buffered, at, BYTES, 0), BYTES);
+    for (int i = 0; i < 16; i++)
+        io_write(w->io, &c[i].op, &f, at, 4096, (uint64_t)i * 4096, true, called);
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(finish(w->io, &c[i]), 4096);
+    close(buffered);
+    file_close(w, &f);
+    region_close(at, BYTES);
+}
+
+static void allocates_with_the_size_set(struct world *w)
+{
+    struct io_file f;
+    struct call c = {0};
+    struct stat st;
+    file_open(w, &f, 0);
+    io_allocate(w->io, &c.op, &f, 0, 1 << 20, called);
+    int32_t res = finish(w->io, &c);
+    if (res == -EOPNOTSUPP) {
+        printf("not run: allocates: this file system cannot\n");
+    } else {
+        assert_int_equal(res, 0);
+        assert_int_equal(fstat(f.fd, &st), 0);
+        assert_int_equal(st.st_size, 1 << 20);
+    }
+    file_close(w, &f);
+}
+
+static void a_bad_descriptor_is_an_error_not_a_crash(struct world *w)
+{
+    struct io_file f;
+    struct call c = {0};
+    char at[16];
+    int fd = open("/dev/null", O_WRONLY);
+    io_file_init(&f, fd);
+    io_read(w->io, &c.op, &f, at, sizeof at, 0, called);
+    assert_int_equal(finish(w->io, &c), -EBADF);
+    close(fd);
+}
+
+static void more_ops_than_the_queue_holds(struct world *w)
+{
+    enum { OPS = 3000 };
+    static struct call c[OPS];
+    static uint8_t block[4096];
+    struct io_file f;
+    memset(c, 0, sizeof c);
+    file_open(w, &f, 0);
+    for (int i = 0; i < OPS; i++)
+        io_write(w->io, &c[i].op, &f, block, sizeof block, (uint64_t)(i % 64) * sizeof block, false, called);
+    for (int i = 0; i < OPS; i++)
+        assert_int_equal(finish(w->io, &c[i]), sizeof block);
+    file_close(w, &f);
+}
+
+static void the_lock_attaches(struct world *w)
+{
+    struct io_file f;
+    file_open(w, &f, 0);
+    assert_int_equal(io_lock_attach(w->io, f.fd), ERR_NONE);
+    file_close(w, &f);
+}
+
+/* --- jobs and wakes --- */
+
+static uint32_t job_next;
+
+static int32_t job(void *arg)
+{
+    return job_next++ == (uint32_t)(uintptr_t)arg ? (int32_t)(uintptr_t)arg : -1;
+}
+
+static void jobs_run_in_order(struct world *w)
+{
+    enum { JOBS = 3000 };
+    static struct call c[JOBS];
+    memset(c, 0, sizeof c);
+    job_next = 0;
+    for (uint32_t i = 0; i < JOBS; i++)
+        io_job(w->io, &c[i].op, job, (void *)(uintptr_t)i, called);
+    assert_int_equal(c[0].count, 0);
+    for (uint32_t i = 0; i < JOBS; i++)
+        assert_int_equal(finish(w->io, &c[i]), i);
+}
+
+static int32_t slow_job(void *arg)
+{
+    (void)arg;
+    usleep(30000);
+    return 7;
+}
+
+static void a_job_wakes_the_loop(struct world *w)
+{
+    struct call c = {0};
+    io_job(w->io, &c.op, slow_job, NULL, called);
+    while (c.count == 0)
+        io_run(w->io, UINT64_MAX); /* a lost completion hangs here */
+    assert_int_equal(c.res, 7);
+}
+
+static void wake_soon(void *arg)
+{
+    usleep(20000);
+    io_wake_external(arg);
+}
+
+static void an_external_wake_returns_from_run(struct world *w)
+{
+    for (int i = 0; i < 5; i++) {
+        struct thread *t;
+        run_for(w->io, 0);
+        assert_int_equal(thread_start("waker", -1, wake_soon, w->io, &t), ERR_NONE);
+        uint64_t begin = clock_now_ns();
+        io_run(w->io, 10 * NS_PER_S);
+        assert_true(clock_now_ns() - begin < 5 * NS_PER_S);
+        thread_join(t);
+    }
+}
+
+static void a_wake_before_the_wait_is_not_lost(struct world *w)
+{
+    for (int i = 0; i < 100; i++) {
+        run_for(w->io, 0);
+        io_wake_external(w->io);
+        uint64_t begin = clock_now_ns();
+        io_run(w->io, 10 * NS_PER_S);
+        assert_true(clock_now_ns() - begin < 5 * NS_PER_S);
+    }
+}
+
+static void a_wait_ends_in_time(struct world *w)
+{
+    run_for(w->io, 0);
+    uint64_t begin = clock_now_ns();
+    io_run(w->io, 20 * NS_PER_MS);
+    uint64_t took = clock_now_ns() - begin;
+    assert_true(took >= 15 * NS_PER_MS && took < 5 * NS_PER_S);
+}
+
+struct sleeper {
+    const struct variant *variant;
+    _Atomic(struct io *) io;
+    _Atomic bool awake, leave;
+};
+
+static void sleep_in_run(void *arg)
+{
+    struct sleeper *s = arg;
+    struct world w;
+    assert_true(world_open(&w, s->variant));
+    run_for(w.io, 0);
+    atomic_store(&s->io, w.io);
+    io_run(w.io, 10 * NS_PER_S);
+    atomic_store(&s->awake, true);
+    while (!atomic_load(&s->leave))
+        usleep(1000);
+    world_close(&w);
+}
+
+static const struct variant *current;
+
+static void one_engine_wakes_another(struct world *w)
+{
+    struct sleeper s = {.variant = current};
+    struct thread *t;
+    assert_int_equal(thread_start("sleeper", -1, sleep_in_run, &s, &t), ERR_NONE);
+    while (!atomic_load(&s.io))
+        usleep(1000);
+    usleep(20000);
+    uint64_t begin = clock_now_ns();
+    io_wake(w->io, atomic_load(&s.io));
+    while (!atomic_load(&s.awake))
+        io_run(w->io, NS_PER_MS);
+    assert_true(clock_now_ns() - begin < 5 * NS_PER_S);
+    atomic_store(&s.leave, true);
+    thread_join(t);
+}
+
+static struct io *again_io;
+static uint32_t again_count;
+
+static int32_t nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void start_again(struct io_op *op, int32_t res)
+{
+    (void)res;
+    if (++again_count < 1000)
+        io_job(again_io, op, nothing, NULL, start_again);
+}
+
+static void done_may_start_the_op_again(struct world *w)
+{
+    struct io_op op;
+    again_io = w->io;
+    again_count = 0;
+    io_job(w->io, &op, nothing, NULL, start_again);
+    while (again_count < 1000)
+        io_run(w->io, NS_PER_S);
+}
+
+static void closing_gives_up_what_is_pending(struct world *w)
+{
+    struct pair p;
+    static struct call c[2];
+    static char text[8];
+    memset(c, 0, sizeof c);
+    pair_open(w, &p);
+    io_recv(w->io, &c[0].op, &p.server, text, sizeof text, called);
+    io_accept(w->io, &c[1].op, &p.listener, called);
+    run_for(w->io, 0);
+    io_close_engine(w->io);
+    assert_int_equal(c[0].count + c[1].count, 0);
+    close(p.server.fd);
+    close(p.listener.fd);
+    close(p.client);
+    heap_close(w->heap);
+    assert_true(world_open(w, current));
+}
+
+#define CASE(f) \
+    {           \
+#f, f   \
+    }
+static const struct {
+    const char *name;
+    void (*run)(struct world *w);
+} cases[] = {
+    CASE(accepts_a_socket_with_nodelay),
+    CASE(receives_what_was_sent_before_and_after_the_op),
+    CASE(receives_the_rest_in_further_ops),
+    CASE(pooled_receive_holds_a_buffer_only_when_there_is_data),
+    CASE(pool_exhaustion_waits_and_recovers),
+    CASE(shutdown_finishes_a_receive_that_waits_for_a_buffer),
+    CASE(sends_many_pieces_through_short_sends),
+    CASE(shutdown_finishes_pending_ops),
+    CASE(send_to_a_gone_peer_is_an_error),
+    CASE(many_turns_of_echo_on_one_number_after_another),
+    CASE(writes_buffered_plain_and_durable),
+    CASE(writes_direct_plain_and_durable),
+    CASE(writes_direct_beside_cached_pages),
+    CASE(allocates_with_the_size_set),
+    CASE(a_bad_descriptor_is_an_error_not_a_crash),
+    CASE(more_ops_than_the_queue_holds),
+    CASE(the_lock_attaches),
+    CASE(jobs_run_in_order),
+    CASE(a_job_wakes_the_loop),
+    CASE(an_external_wake_returns_from_run),
+    CASE(a_wake_before_the_wait_is_not_lost),
+    CASE(a_wait_ends_in_time),
+    CASE(one_engine_wakes_another),
+    CASE(done_may_start_the_op_again),
+    CASE(closing_gives_up_what_is_pending),
+};
+
+static void run_variant(const struct variant *v)
+{
+    struct world w;
+    if (!world_open(&w, v))
+        return;
+    current = v;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        if (getenv("TEST_IO_SAY"))
+            fprintf(stderr, "%s: %s\n", v->name, cases[i].name);
+        cases[i].run(&w);
+    }
+    world_close(&w);
+}
+
+static void every_case_holds_on_io_uring(void **state)
+{
+    (void)state;
+    run_variant(&variants[0]);
+}
+
+static void every_case_holds_on_io_uring_without_features(void **state)
+{
+    (void)state;
+    run_variant(&variants[1]);
+}
+
+static void every_case_holds_on_epoll(void **state)
+{
+    (void)state;
+    run_variant(&variants[2]);
+}
+
+/* --- what needs no engine --- */
+
+static void addresses_resolve_and_listen(void **state)
+{
+    (void)state;
+    char names[4][IO_NAME_MAX];
+    assert_int_equal(io_resolve("localhost", names, 4), 2);
+    assert_string_equal(names[0], "127.0.0.1");
+    assert_string_equal(names[1], "::1");
+    assert_int_equal(io_resolve("", names, 4), 2);
+    assert_string_equal(names[1], "::");
+    assert_int_equal(io_resolve("::ffff:10.1.2.3", names, 4), 1);
+    assert_string_equal(names[0], "10.1.2.3");
+    assert_int_equal(io_resolve("localhost", names, 1), 1);
+    int a, b, c;
+    uint16_t port, same;
+    assert_int_equal(io_listen("127.0.0.1", 0, false, &a, &port), ERR_NONE);
+    assert_true(port != 0);
+    assert_int_equal(io_listen("127.0.0.1", port, false, &b, &same), ERR_BUSY);
+    assert_int_equal(io_listen("127.0.0.1", port, true, &b, &same), ERR_BUSY);
+    enum err err = io_listen("::1", port, false, &b, &same);
+    if (!err) {
+        assert_int_equal(same, port);
+        close(b);
+    }
+    close(a);
+    assert_int_equal(io_listen("127.0.0.1", port, true, &b, &same), ERR_NONE);
+    assert_int_equal(io_listen("127.0.0.1", port, true, &c, &same), ERR_NONE);
+    close(b);
+    close(c);
+    assert_int_equal(io_listen("nonsense", 0, false, &a, &port), ERR_INVALID);
+}
+
+static void feature_names_parse(void **state)
+{
+    (void)state;
+    uint32_t bits = 77;
+    assert_int_equal(io_features_parse("defer,pbuf", &bits), ERR_NONE);
+    assert_int_equal(bits, IO_FEATURE_DEFER | IO_FEATURE_PBUF);
+    assert_int_equal(io_features_parse("none", &bits), ERR_NONE);
+    assert_int_equal(bits, 0);
+    assert_int_equal(io_features_parse("all", &bits), ERR_NONE);
+    assert_int_equal(bits, IO_FEATURE_ALL);
+    static const char *const bad[] = {"", "defer,", "pbuff", ",", "defer pbuf"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        bits = 77;
+        assert_int_equal(io_features_parse(bad[i], &bits), ERR_INVALID);
+        assert_int_equal(bits, 77);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses_resolve_and_listen), cmocka_unit_test(feature_names_parse),
+        cmocka_unit_test(every_case_holds_on_io_uring), cmocka_unit_test(every_case_holds_on_io_uring_without_features),
+        cmocka_unit_test(every_case_holds_on_epoll),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
