@@ -251,6 +251,11 @@ void partition_epoch_end(const struct partition *p, int32_t epoch, int32_t *out_
     epochs_end_of(&p->epochs, epoch, p->store->root->leader_epoch, p->promised.offset, out_epoch, out_end_offset);
 }
 
+int32_t partition_epoch_at(const struct partition *p, int64_t offset)
+{
+    return offset < p->promised.offset ? epochs_of_offset(&p->epochs, offset) : p->store->root->leader_epoch;
+}
+
 /* --- stopping --- */
 
 void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct partition *p))

@@ -87,6 +87,8 @@ struct partition_facts {
 struct partition_facts partition_facts(const struct partition *p);
 /* OffsetForLeaderEpoch. */
 void partition_epoch_end(const struct partition *p, int32_t epoch, int32_t *out_epoch, int64_t *out_end_offset);
+/* The leader epoch of the record at `offset`; at the end of the log the current one. */
+int32_t partition_epoch_at(const struct partition *p, int64_t offset);
 /* ListOffsets by time: the first record with a timestamp >= `timestamp`, or (max) the record with the largest one. */
 struct time_lookup {
     int64_t timestamp;

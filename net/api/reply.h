@@ -1,0 +1,31 @@
+/* What several handlers put into their replies: texts as views, this broker's address, the replica list of one node. */
+#pragma once
+#include "net/request.h"
+
+/* A zero-terminated text as a view; lent. NULL gives null. */
+struct kview view_of(const char *text);
+/* A zero-terminated copy in the request's memory; NULL: over its limit. A null view gives NULL too. */
+char *request_text(struct request *req, struct kview v) must_use;
+bool view_is(struct kview v, const char *text);
+static inline struct kuuid uuid_of(const uint8_t id[16])
+{
+    struct kuuid u;
+    memcpy(u.b, id, sizeof u.b);
+    return u;
+}
+static inline bool uuid_zero(struct kuuid u)
+{
+    static const uint8_t zero[16];
+    return memcmp(u.b, zero, sizeof zero) == 0;
+}
+static inline int32_t node_id(const struct request *req)
+{
+    return req->server->config->node_id;
+}
+/* [node id], the replicas of every partition; the configuration's own memory. */
+static inline const int32_t *replica_list(const struct request *req)
+{
+    return &req->server->config->node_id;
+}
+/* Errors for a request's epoch of the leader (KIP-320): -1 asks nothing. */
+enum kerr leader_epoch_check(int32_t asked, int32_t current);
