@@ -7,10 +7,10 @@
 
 struct blocks {
     struct shard *shard;
-    struct list free;       /* struct block without memory, at most BLOCKS_FREE_MAX */
+    struct list free; /* struct block without memory, at most BLOCKS_FREE_MAX */
     uint32_t free_count;
-    uint32_t pooled_count;  /* receive buffers that are out */
-    size_t buf_bytes;       /* in bufs that are out */
+    uint32_t pooled_count; /* receive buffers that are out */
+    size_t buf_bytes;      /* in bufs that are out */
     size_t buf_bytes_max;
 };
 struct block {

@@ -36,16 +36,16 @@ struct conn {
     /* in: the bytes not yet parsed are in->at[in_at .. in_end) */
     struct block *in;
     uint32_t in_at, in_end;
-    uint64_t frame_since_ns;     /* an unfinished frame began then; 0: none */
-    uint64_t active_ns;          /* bytes moved last */
+    uint64_t frame_since_ns; /* an unfinished frame began then; 0: none */
+    uint64_t active_ns;      /* bytes moved last */
     /* requests in order of arrival; those at the front may be ready to send */
     struct list requests;
     uint32_t request_count;
     uint64_t request_bytes;
-    bool exclusive;              /* the one in flight does not overlap */
+    bool exclusive; /* the one in flight does not overlap */
     struct iovec iov[CONN_IOV];
     struct io_names names;
-    char peer[CONN_PEER_MAX];    /* "127.0.0.1:50000", "[::1]:50000" */
+    char peer[CONN_PEER_MAX];         /* "127.0.0.1:50000", "[::1]:50000" */
     char software[SOFTWARE_NAME_MAX]; /* "librdkafka 2.0.2", "" until ApiVersions tells */
 };
 
@@ -57,5 +57,9 @@ void conn_close(struct conn *c);
 void conn_fail(struct conn *c, const char *why);
 /* A reply is ready, or a request is over: look at the connection at the end of this turn. */
 void conn_kick(struct conn *c);
+/* There may be memory again. */
+void conn_resume(struct conn *c);
+/* Tells every request that waits to end soon. */
+void conn_cancel(struct conn *c);
 /* The address that this client can reach us by: advertised.listeners of its listener, else the local end of its connection. */
 void conn_address(const struct conn *c, struct kview *out_host, int32_t *out_port);

@@ -54,18 +54,20 @@ struct request {
     int16_t version;
     enum request_state state;
     struct request_header header;
-    struct kview body;       /* in `block` */
-    struct block *block;     /* holds the frame; NULL after request_release */
+    struct kview body;   /* in `block` */
+    struct block *block; /* holds the frame; NULL after request_release */
     uint32_t frame_bytes;
     uint64_t arrived_ns;
-    struct karena decode;    /* what REQUEST_DECODE fills */
-    struct arena arena;      /* what does not fit into `room` */
+    struct karena decode; /* what REQUEST_DECODE fills: `room`, until that is too small */
+    uint8_t decode_tries;
+    bool in_room;       /* `decode` is still in `room`, and request_alloc takes from it too */
+    struct arena arena; /* what does not fit into `room` */
     /* Called once when nobody waits for the reply any more or the broker stops. May end the request inside. */
     void (*cancel)(struct request *req);
     /* Called once after the reply was sent or dropped, when something must be given back first (bufs of a fetch). Ends with
      * request_free, now or later. NULL: nothing to give back. */
     void (*sent)(struct request *req);
-    void *context;           /* the handler's */
+    void *context; /* the handler's */
     /* the reply: `out` is the frame without records; pieces is what is sent */
     struct kwriter out;
     struct ksplice *splices; /* set by the handler before REQUEST_REPLY when its message has records elsewhere */
@@ -73,8 +75,7 @@ struct request {
     bool splices_are_slices; /* krecords.from is a struct slices */
     struct iovec *pieces, piece_one;
     uint32_t piece_count, piece_at;
-    size_t piece_sent;       /* bytes of pieces[piece_at] that are gone */
-    size_t room_used;
+    size_t piece_sent; /* bytes of pieces[piece_at] that are gone */
     uint8_t out_room[REQUEST_OUT_BYTES];
     _Alignas(16) uint8_t room[REQUEST_ROOM_BYTES];
 };
@@ -95,25 +96,25 @@ void request_no_reply(struct request *req);
 void request_free(struct request *req);
 
 /* The decoded body as `struct X *`, or NULL: the request was ended. */
-#define REQUEST_DECODE(req, X)                                                                       \
-    ({                                                                                               \
-        struct X *m_ = request_alloc((req), sizeof *m_);                                             \
-        bool good_ = false;                                                                          \
-        while (m_ && !good_ && request_decode_room(req))                                             \
-            good_ = X##_decode(m_, (req)->body, (req)->version, &(req)->decode);                     \
-        if (!good_)                                                                                  \
-            request_fail((req), "malformed " #X);                                                    \
-        good_ ? m_ : NULL;                                                                           \
+#define REQUEST_DECODE(req, X)                                                   \
+    ({                                                                           \
+        struct X *m_ = request_alloc((req), sizeof *m_);                         \
+        bool good_ = false;                                                      \
+        while (m_ && !good_ && request_decode_room(req))                         \
+            good_ = X##_decode(m_, (req)->body, (req)->version, &(req)->decode); \
+        if (!good_)                                                              \
+            request_fail((req), "malformed " #X);                                \
+        good_ ? m_ : NULL;                                                       \
     })
 /* Encodes the reply and ends the request. */
-#define REQUEST_REPLY(req, X, message)                                                               \
-    do {                                                                                             \
-        const struct X *m_ = (message);                                                              \
-        request_reply_begin(req);                                                                    \
-        bool fits_ = X##_encode(m_, &(req)->out, (req)->version);                                    \
-        if (!fits_ && request_reply_grow(req))                                                       \
-            fits_ = X##_encode(m_, &(req)->out, (req)->version);                                     \
-        request_reply_end((req), fits_);                                                             \
+#define REQUEST_REPLY(req, X, message)                            \
+    do {                                                          \
+        const struct X *m_ = (message);                           \
+        request_reply_begin(req);                                 \
+        bool fits_ = X##_encode(m_, &(req)->out, (req)->version); \
+        if (!fits_ && request_reply_grow(req))                    \
+            fits_ = X##_encode(m_, &(req)->out, (req)->version);  \
+        request_reply_end((req), fits_);                          \
     } while (0)
 
 /* --- what the macros call --- */

@@ -11,7 +11,9 @@
 #include "net/session.h"
 #include "storage/store.h"
 
+struct conn;
 struct server;
+struct shutdown_part;
 
 struct server_counters {
     uint64_t accepted, refused, closed, failed; /* connections: failed means that we closed it for what it sent */
@@ -24,8 +26,8 @@ struct server_counters {
 struct producer_ids {
     int64_t next;
     uint32_t left;
-    bool asking;           /* `change` is under way */
-    struct list waiting;   /* of the handler: those that wait for the next block */
+    bool asking;         /* `change` is under way */
+    struct list waiting; /* of the handler: those that wait for the next block */
     struct catalog_change change;
 };
 
@@ -35,6 +37,7 @@ struct acceptor {
     struct io_file file;
     const struct listener *listener; /* of the configuration: its name decides what is advertised */
     struct io_op ops[ACCEPTS_AHEAD];
+    bool idle[ACCEPTS_AHEAD]; /* ops that are not in flight */
     uint32_t pending;
     bool closing;
     struct timer retry;
@@ -53,30 +56,36 @@ struct server {
     struct broker_config *config;
     struct list acceptors, conns;
     uint32_t conn_count;
-    struct map peers;            /* address text -> struct peer: counted for max.connections.per.ip */
+    struct map peers; /* address text -> struct peer: counted for max.connections.per.ip */
     struct blocks blocks;
-    struct list free_requests;   /* at most REQUESTS_FREE_MAX */
+    struct list free_requests; /* at most REQUESTS_FREE_MAX */
     uint32_t free_request_count;
-    uint32_t request_count;      /* out: running, waiting to be sent, or waiting for their bufs to come home */
+    uint32_t request_count; /* out: running, waiting to be sent, or waiting for their bufs to come home */
     size_t request_bytes, request_bytes_max; /* of their arenas */
-    struct list starved;         /* connections that wait for memory */
+    struct list starved;                     /* connections that wait for memory */
     struct timer starved_timer, stop_timer;
     struct sessions sessions;
     struct producer_ids producer_ids;
     struct notices notices;
     struct server_counters counters;
-    bool stopping, stop_over;
+    bool stopping, stop_cut, stop_over;
     void (*stopped)(struct server *sv);
     struct shard_defer stop_check;
+    struct shutdown_part *shutdown; /* net/shutdown.h's */
 };
 
 /* After store_open, on the shard's thread. */
 enum err server_start(struct shard *s, struct root *root) must_use;
 /* Takes over a listening socket (io_listen) and begins to accept. `listener` lives as long as the configuration. */
 enum err server_listen(struct server *sv, int fd, const struct listener *listener) must_use;
+/* Closes the listening sockets; server->acceptors is empty when they are gone (server_stop calls it). */
+void acceptors_stop(struct server *sv);
 void server_stop(struct server *sv, void (*stopped)(struct server *sv));
 /* After `stopped`, or after the loop ended for another reason: frees what is left. */
 void server_close(struct server *sv);
+/* Counts a connection in, or refuses it (max.connections, max.connections.per.ip, stopping), with a log line. */
+bool server_admit(struct server *sv, struct conn *c) must_use;
+void server_forget(struct server *sv, struct conn *c);
 /* May a line that a peer provoked be logged now? */
 bool server_notice(struct server *sv);
 

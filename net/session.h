@@ -24,9 +24,9 @@ struct session_part {
     int64_t fetch_offset, log_start_offset;
     int32_t current_leader_epoch, last_fetched_epoch, max_bytes;
     int64_t told_high_watermark, told_log_start; /* -1: to be told */
-    bool touched;     /* in the present request */
+    bool touched;                                /* in the present request */
     uint16_t key_bytes, name_bytes;
-    uint8_t key[];    /* partition 4 | id 16 | name: of key_bytes */
+    uint8_t key[]; /* partition 4 | id 16 | name: of key_bytes */
 };
 struct session {
     int32_t id, epoch; /* the epoch that the next request must have */
@@ -37,7 +37,7 @@ struct session {
     uint32_t count;
 };
 struct sessions {
-    struct session **v;  /* of slots; dense up to count */
+    struct session **v; /* of slots; dense up to count */
     uint32_t count, slots;
     uint32_t parts_total;
     struct heap *heap;
@@ -56,7 +56,8 @@ enum session_kind { SESSION_NONE, SESSION_NEW, SESSION_NEXT };
 enum kerr sessions_open_request(struct sessions *ss, const struct fetch_request *m, int16_t version, uint64_t now_ns,
                                 enum session_kind *out_kind, struct session **out_session) must_use;
 /* For SESSION_NEW: remembers the request's partitions. NULL: no room, go on without. */
-struct session *sessions_create(struct sessions *ss, const struct fetch_request *m, int16_t version, uint64_t now_ns) must_use;
+struct session *sessions_create(struct sessions *ss, const struct fetch_request *m, int16_t version,
+                                uint64_t now_ns) must_use;
 
 static inline int32_t session_part_partition(const struct session_part *p)
 {
@@ -72,5 +73,5 @@ static inline struct kview session_part_name(const struct session_part *p)
 }
 struct session_part *session_find(const struct session *s, int32_t partition, const uint8_t id[16], struct kview name);
 /* What a partition is answered: must it be in the reply? Remembers what the client is told then. */
-bool session_part_answer(struct session *s, struct session_part *p, enum kerr error, bool diverging, int64_t high_watermark,
-                         int64_t log_start, int32_t record_bytes);
+bool session_part_answer(struct session *s, struct session_part *p, enum kerr error, bool diverging,
+                         int64_t high_watermark, int64_t log_start, int32_t record_bytes);

@@ -8,15 +8,15 @@ typedef void api_run_fn(struct request *req);
 /* NULL: not served. */
 api_run_fn *api_handler(int16_t key);
 
-api_run_fn api_versions_run;                /* api_versions.c */
-api_run_fn produce_run;                     /* produce.c */
-api_run_fn fetch_run;                       /* fetch.c */
-api_run_fn metadata_run;                    /* metadata.c */
-api_run_fn create_topics_run;               /* topics.c */
+api_run_fn api_versions_run;  /* api_versions.c */
+api_run_fn produce_run;       /* produce.c */
+api_run_fn fetch_run;         /* fetch.c */
+api_run_fn metadata_run;      /* metadata.c */
+api_run_fn create_topics_run; /* topics.c */
 api_run_fn delete_topics_run;
-api_run_fn describe_configs_run;            /* configs.c */
-api_run_fn describe_cluster_run;            /* cluster.c */
-api_run_fn describe_topic_partitions_run;   /* metadata.c */
-api_run_fn init_producer_id_run;            /* producer_ids.c */
-api_run_fn list_offsets_run;                /* offsets.c */
-api_run_fn offset_for_leader_epoch_run;     /* offsets.c */
+api_run_fn describe_configs_run;          /* configs.c */
+api_run_fn describe_cluster_run;          /* cluster.c */
+api_run_fn describe_topic_partitions_run; /* metadata.c */
+api_run_fn init_producer_id_run;          /* producer_ids.c */
+api_run_fn list_offsets_run;              /* offsets.c */
+api_run_fn offset_for_leader_epoch_run;   /* offsets.c */

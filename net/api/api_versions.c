@@ -1,0 +1,80 @@
+/* ApiVersions: what the broker speaks, and who the client is. */
+#include "net/api/api.h"
+#include <stdio.h>
+
+static bool alphanumeric(uint8_t ch)
+{
+    return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9');
+}
+
+/* Kafka's rule: [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])? */
+static bool software_legal(struct kview v)
+{
+    if (v.n <= 0 || !alphanumeric(v.at[0]) || !alphanumeric(v.at[v.n - 1]))
+        return false;
+    for (int32_t i = 0; i < v.n; i++)
+        if (!alphanumeric(v.at[i]) && v.at[i] != '-' && v.at[i] != '.')
+            return false;
+    return true;
+}
+
+/* Checked characters only: the text goes into log lines. */
+static void remember(struct conn *c, const struct api_versions_request *m)
+{
+    snprintf(c->software, sizeof c->software, "%.*s %.*s", m->client_software_name.n,
+             (const char *)m->client_software_name.at, m->client_software_version.n,
+             (const char *)m->client_software_version.at);
+}
+
+/* KIP-1242: the client meant another cluster or node, for example because an address was given to someone else. */
+static bool misrouted(const struct server *sv, const struct api_versions_request *m)
+{
+    const char *own = sv->root->cluster_id;
+    size_t own_bytes = strlen(own);
+    if (m->cluster_id.n >= 0 && ((size_t)m->cluster_id.n != own_bytes || memcmp(m->cluster_id.at, own, own_bytes) != 0))
+        return true;
+    return m->node_id >= 0 && m->node_id != sv->config->node_id;
+}
+
+static enum kerr judge(struct request *req, const struct api_versions_request *m)
+{
+    if (req->version < 3)
+        return KERR_NONE; /* it does not say who it is */
+    if (!software_legal(m->client_software_name) || !software_legal(m->client_software_version))
+        return KERR_INVALID_REQUEST;
+    remember(req->conn, m);
+    return misrouted(req->server, m) ? KERR_REBOOTSTRAP_REQUIRED : KERR_NONE;
+}
+
+static int32_t list_apis(struct api_version *v)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < kapi_count(); i++) {
+        const struct kapi *api = kapi_at(i);
+        if (!api_handler(api->key))
+            continue;
+        api_version_init(&v[count]);
+        v[count].api_key = api->key;
+        v[count].min_version = api->advertised;
+        v[count++].max_version = api->last;
+    }
+    return count;
+}
+
+void api_versions_run(struct request *req)
+{
+    struct api_versions_request *m = REQUEST_DECODE(req, api_versions_request);
+    if (!m)
+        return;
+    struct api_versions_response r;
+    api_versions_response_init(&r);
+    r.api_keys.v = request_alloc(req, (size_t)kapi_count() * sizeof *r.api_keys.v);
+    if (!r.api_keys.v) {
+        request_fail(req, "there is no memory for its request");
+        return;
+    }
+    r.error_code = (int16_t)judge(req, m);
+    if (r.error_code == KERR_NONE)
+        r.api_keys.n = list_apis(r.api_keys.v);
+    REQUEST_REPLY(req, api_versions_response, &r);
+}

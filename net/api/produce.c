@@ -1,0 +1,228 @@
+/* Produce: record batches to partitions, in Kafka's order of errors; acks as ARCHITECTURE's table promises.
+ *
+ *   decode --> one part per partition --> its owner appends --> all answered --> reply (acks=0: none, an error closes)
+ *
+ * Ours on purpose:
+ * - timeout_ms is not looked at: there are no replicas to wait for, and a durable write that was begun cannot be called back.
+ * - A partition named twice in one request is appended to twice, in order, and answered twice. (Kafka's broker keeps the last and
+ *   says nothing about the others.)
+ * - transactional_id is not looked at by itself. Kafka checks it only for transactional batches, and those get INVALID_TXN_STATE:
+ *   no transaction can have begun (InitProducerId with a transactional id is refused). */
+#include "net/api/api.h"
+
+struct produce_part {
+    struct part_call call;
+    struct append append;
+    struct produce *all;
+    struct partition_produce_response *out;
+};
+struct produce {
+    struct request *req;
+    int16_t acks;
+    uint32_t waiting; /* parts that are out, and one while they are started */
+    bool failed;      /* some partition has an error: acks=0 closes the connection */
+    struct produce_response response;
+};
+
+/* --- the reply --- */
+
+static void finish(struct produce *all)
+{
+    struct request *req = all->req;
+    if (all->acks != 0)
+        REQUEST_REPLY(req, produce_response, &all->response);
+    else if (all->failed)
+        request_fail(req, "its Produce with acks=0 failed, which only a closed connection can tell");
+    else
+        request_no_reply(req);
+}
+
+static void part_over(struct produce *all)
+{
+    assert(all->waiting > 0);
+    if (--all->waiting == 0)
+        finish(all);
+}
+
+static void refuse(struct produce *all, struct partition_produce_response *out, enum kerr error)
+{
+    out->error_code = (int16_t)error;
+    out->base_offset = -1;
+    all->failed = true;
+}
+
+static struct kview text(const char *s)
+{
+    return (struct kview){(const uint8_t *)s, (int32_t)strlen(s)};
+}
+
+/* Which record was wrong, for Produce v8 and later; older versions drop it. */
+static void explain(struct produce_part *part)
+{
+    const struct batch_fault *fault = &part->append.fault;
+    if (!fault->message)
+        return;
+    part->out->error_message = text(fault->message);
+    if (fault->record < 0)
+        return;
+    struct batch_index_and_error_message *e = request_alloc(part->all->req, sizeof *e);
+    if (!e)
+        return; /* the message says it too */
+    batch_index_and_error_message_init(e);
+    e->batch_index = fault->record;
+    e->batch_index_error_message = text(fault->message);
+    part->out->record_errors.v = e;
+    part->out->record_errors.n = 1;
+}
+
+static void answered(struct part_call *c)
+{
+    struct produce_part *part = container_of(c, struct produce_part, call);
+    struct produce *all = part->all;
+    struct append *a = &part->append;
+    struct server_counters *counters = &all->req->server->counters;
+    if (a->error) {
+        refuse(all, part->out, a->error);
+        explain(part);
+    } else {
+        counters->produced_batches++;
+        counters->produced_bytes += a->bytes;
+        part->out->base_offset = a->base_offset;
+        part->out->log_append_time_ms = a->append_time_ms;
+        part->out->log_start_offset = a->log_start_offset;
+    }
+    part_over(all);
+}
+
+/* --- on the owner --- */
+
+static void appended(struct append *a)
+{
+    part_call_done(&container_of(a, struct produce_part, append)->call);
+}
+
+static void append(struct part_call *c, struct partition *p)
+{
+    struct produce_part *part = container_of(c, struct produce_part, call);
+    if (p) {
+        partition_append(p, &part->append);
+        return;
+    }
+    part->append.error = KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    part_call_done(c);
+}
+
+/* --- taking the request apart --- */
+
+/* Kafka's tools may write to internal topics under this client id only. */
+static bool is_admin(const struct request *req)
+{
+    static const char admin[] = "__admin_client";
+    struct kview id = req->header.client_id;
+    return id.n == (int32_t)sizeof admin - 1 && memcmp(id.at, admin, sizeof admin - 1) == 0;
+}
+
+static enum kerr check_topic(const struct request *req, const struct topic *t)
+{
+    if (!t)
+        return req->version >= 13 ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (t->internal && !is_admin(req))
+        return KERR_INVALID_TOPIC_EXCEPTION;
+    return KERR_NONE;
+}
+
+static enum kerr check_partition(const struct produce *all, const struct topic *t, enum kerr topic_error,
+                                 const struct partition_produce_data *in)
+{
+    if (all->acks < -1 || all->acks > 1)
+        return KERR_INVALID_REQUIRED_ACKS;
+    if (topic_error)
+        return topic_error;
+    if (in->index < 0 || in->index >= t->partitions)
+        return KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    return in->records.n > 0 ? KERR_NONE : KERR_INVALID_RECORD; /* at least one batch */
+}
+
+/* False: no memory. */
+static bool start_part(struct produce *all, const struct topic *t, const struct partition_produce_data *in,
+                       struct partition_produce_response *out)
+{
+    struct produce_part *part = request_zalloc(all->req, sizeof *part);
+    if (!part)
+        return false;
+    part->all = all;
+    part->out = out;
+    memcpy(part->call.topic_id, t->id, sizeof t->id);
+    part->call.partition = in->index;
+    part->call.ask = append;
+    part->call.answered = answered;
+    part->append.records = in->records.at;
+    part->append.bytes = (uint32_t)in->records.n;
+    part->append.produce_version = all->req->version;
+    part->append.done = appended;
+    list_init(&part->append.link);
+    all->waiting++;
+    part_call_start(all->req->server->shard, &part->call);
+    return true;
+}
+
+static const struct topic *find_topic(const struct request *req, const struct topic_produce_data *in)
+{
+    const struct catalog *c = server_catalog(req->server);
+    return req->version >= 13 ? catalog_by_id(c, in->topic_id.b) : catalog_by_name(c, in->name.at, (size_t)in->name.n);
+}
+
+static bool start_topic(struct produce *all, const struct topic_produce_data *in, struct topic_produce_response *out)
+{
+    struct request *req = all->req;
+    const struct topic *t = find_topic(req, in);
+    enum kerr topic_error = check_topic(req, t);
+    topic_produce_response_init(out);
+    out->name = in->name;
+    out->topic_id = in->topic_id;
+    out->partition_responses.v = request_alloc(req, (size_t)in->partition_data.n * sizeof *out->partition_responses.v);
+    if (!out->partition_responses.v)
+        return false;
+    for (int32_t i = 0; i < in->partition_data.n; i++) {
+        const struct partition_produce_data *data = &in->partition_data.v[i];
+        struct partition_produce_response *answer = &out->partition_responses.v[i];
+        partition_produce_response_init(answer);
+        answer->index = data->index;
+        enum kerr error = check_partition(all, t, topic_error, data);
+        if (error)
+            refuse(all, answer, error);
+        else if (!start_part(all, t, data, answer))
+            refuse(all, answer, KERR_REQUEST_TIMED_OUT); /* retriable; nothing was appended */
+    }
+    out->partition_responses.n = in->partition_data.n;
+    return true;
+}
+
+/* Parts that were started must come home even when a later topic finds no memory: that one is left out of the reply. */
+static void start_topics(struct produce *all, const struct produce_request *m)
+{
+    struct produce_response *r = &all->response;
+    r->responses.v = request_alloc(all->req, (size_t)m->topic_data.n * sizeof *r->responses.v);
+    all->failed = !r->responses.v;
+    for (int32_t i = 0; i < m->topic_data.n && !all->failed; i++) {
+        if (!start_topic(all, &m->topic_data.v[i], &r->responses.v[i]))
+            break;
+        r->responses.n++;
+    }
+}
+
+void produce_run(struct request *req)
+{
+    const struct produce_request *m = REQUEST_DECODE(req, produce_request);
+    if (!m)
+        return;
+    struct produce *all = request_alloc(req, sizeof *all);
+    if (!all) {
+        request_fail(req, "there is no memory for its request");
+        return;
+    }
+    *all = (struct produce){.req = req, .acks = m->acks, .waiting = 1};
+    produce_response_init(&all->response);
+    start_topics(all, m);
+    part_over(all);
+}

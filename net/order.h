@@ -1,0 +1,11 @@
+/* Which request of a connection may start while others are in flight. Pure.
+ * Produce overlaps with Produce; everything else runs alone; and nothing overtakes. */
+#pragma once
+#include "net/limits.h"
+
+struct in_flight {
+    uint32_t count;
+    uint64_t bytes;
+    bool exclusive; /* the one in flight does not overlap */
+};
+bool order_may_start(const struct in_flight *now, bool overlaps);

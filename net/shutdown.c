@@ -1,0 +1,83 @@
+/* A clean stop of the whole broker. */
+#include "net/shutdown.h"
+#include "core/log.h"
+
+static void begin_step(struct shutdown *sd, enum shutdown_step step);
+
+/* --- on shard 0 --- */
+
+static enum shutdown_step next_step(enum shutdown_step step)
+{
+    switch (step) {
+    case SHUTDOWN_NOT: return SHUTDOWN_SERVERS;
+    case SHUTDOWN_SERVERS: return SHUTDOWN_STORES;
+    case SHUTDOWN_STORES: return SHUTDOWN_LOOPS;
+    case SHUTDOWN_LOOPS: return SHUTDOWN_LOOPS;
+    }
+    assert(!"a step");
+    return SHUTDOWN_LOOPS;
+}
+
+static void part_over(struct shard *at, struct shard_msg *msg)
+{
+    struct shutdown *sd = container_of(msg, struct shutdown_part, msg)->all;
+    assert(at == sd->first);
+    assert(sd->waiting > 0);
+    if (--sd->waiting == 0)
+        begin_step(sd, next_step(sd->step));
+}
+
+/* --- on each shard --- */
+
+static void report(struct shutdown_part *p)
+{
+    shard_msg_init(&p->msg, part_over);
+    shard_send(p->shard, 0, &p->msg);
+}
+
+static void server_stopped(struct server *sv)
+{
+    report(sv->shutdown);
+}
+
+static void store_stopped(struct store *st)
+{
+    report(server_of(st->shard)->shutdown);
+}
+
+static void run_step(struct shard *at, struct shard_msg *msg)
+{
+    struct shutdown_part *p = container_of(msg, struct shutdown_part, msg);
+    struct server *sv = server_of(at);
+    p->shard = at;
+    sv->shutdown = p;
+    switch (p->all->step) {
+    case SHUTDOWN_SERVERS: server_stop(sv, server_stopped); return;
+    case SHUTDOWN_STORES: store_stop(store_of(at), store_stopped); return;
+    case SHUTDOWN_LOOPS: at->stop = true; return;
+    case SHUTDOWN_NOT: break;
+    }
+    assert(!"a step");
+}
+
+static void begin_step(struct shutdown *sd, enum shutdown_step step)
+{
+    sd->step = step;
+    sd->waiting = sd->first->count;
+    for (uint16_t i = 0; i < sd->first->count; i++) {
+        shard_msg_init(&sd->parts[i].msg, run_step);
+        shard_send(sd->first, i, &sd->parts[i].msg);
+    }
+}
+
+void shutdown_start(struct shutdown *sd, struct shard *first)
+{
+    assert(first->id == 0);
+    if (sd->step != SHUTDOWN_NOT)
+        return;
+    log_info("stopping", "shards=%u", first->count);
+    sd->first = first;
+    for (uint16_t i = 0; i < first->count; i++)
+        sd->parts[i].all = sd;
+    begin_step(sd, SHUTDOWN_SERVERS);
+}

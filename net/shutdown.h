@@ -1,0 +1,27 @@
+/* A clean stop of the whole broker, led by shard 0:
+ *
+ *   each shard: server_stop (requests finish, connections close)   -- all done -->
+ *   each shard: store_stop (flush, trim, save)                     -- all done -->
+ *   each shard: its loop ends
+ *
+ * in steps that every shard finishes before the next begins, because requests and catalog changes cross shards. The data
+ * folder's clean mark is the caller's, after the loops ended. */
+#pragma once
+#include "net/server.h"
+
+struct shutdown;
+struct shutdown_part {
+    struct shutdown *all;
+    struct shard *shard;
+    struct shard_msg msg;
+};
+enum shutdown_step { SHUTDOWN_NOT, SHUTDOWN_SERVERS, SHUTDOWN_STORES, SHUTDOWN_LOOPS };
+struct shutdown {
+    struct shard *first;
+    enum shutdown_step step;
+    uint16_t waiting;
+    struct shutdown_part parts[SHARDS_MAX];
+};
+
+/* On shard 0. A second call does nothing. `sd` is zeroed, and lives until the loops have ended. */
+void shutdown_start(struct shutdown *sd, struct shard *first);
