@@ -16,3 +16,8 @@ CORE_IO     := core/io_engine.o core/io_socket.o core/io_helper.o core/io_pool.o
                core/io_uring.o core/io_uring_ops.o core/io_uring_setup.o core/ring.o core/threads.o $(CORE_LOG)
 CORE_SHARD  := core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/timer.o $(CORE_IO) $(CORE_HEAP)
 LINK_test_io := $(CORE_IO) $(CORE_HEAP)
+CORE_HEAP := core/mem.o core/mem_libc.o core/mem_os.o
+LINK_test_producer := storage/producer.o storage/batch.o core/crc.o $(CORE_HEAP)
+LINK_test_epochs := storage/epochs.o $(CORE_HEAP)
+LINK_test_index := storage/index.o $(CORE_HEAP)
+LINK_test_shard := $(CORE_SHARD)

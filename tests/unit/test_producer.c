@@ -1,0 +1,275 @@
+/* Producer state against Kafka's rules: five batches, gaps, epochs, wrapping sequences, and what is saved. */
+#include "storage/producer.h"
+#include "core/rng.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { ID = 4711 };
+struct world {
+    struct heap *heap;
+    struct producers *ps;
+    int64_t end;
+};
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    w->heap = heap_open();
+    w->ps = producers_open(w->heap);
+    *state = w;
+    return 0;
+}
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    producers_close(w->ps);
+    heap_close(w->heap);
+    free(w);
+    return 0;
+}
+
+static struct batch batch_of(int64_t id, int16_t epoch, int32_t sequence, int32_t count)
+{
+    return (struct batch){.producer_id = id,
+                          .producer_epoch = epoch,
+                          .base_sequence = sequence,
+                          .count = count,
+                          .last_offset_delta = count - 1,
+                          .max_timestamp = 1000 + sequence % 100};
+}
+enum answer { APPEND, DUPLICATE, GAP, FENCED };
+static enum answer ask(const struct producers *ps, struct batch b, struct producer_duplicate *d)
+{
+    enum kerr code = producers_check(ps, &b, d);
+    if (code == KERR_NONE)
+        return d->base_offset >= 0 ? DUPLICATE : APPEND;
+    assert_true(code == KERR_OUT_OF_ORDER_SEQUENCE_NUMBER || code == KERR_INVALID_PRODUCER_EPOCH);
+    return code == KERR_INVALID_PRODUCER_EPOCH ? FENCED : GAP;
+}
+static void append(struct world *w, struct batch b)
+{
+    b.base_offset = w->end;
+    w->end = batch_last_offset(&b) + 1;
+    assert_int_equal(producers_update(w->ps, &b, 5000), ERR_NONE);
+}
+/* Batches of the given sizes, sequences from `sequence` on. Returns the next sequence. */
+static int32_t append_many(struct world *w, int32_t sequence, int32_t count, int32_t size)
+{
+    for (int32_t i = 0; i < count; i++) {
+        struct batch b = batch_of(ID, 0, sequence, size);
+        append(w, b);
+        int32_t last = batch_last_sequence(&b);
+        sequence = last == INT32_MAX ? 0 : last + 1;
+    }
+    return sequence;
+}
+
+struct step {
+    int16_t epoch;
+    int32_t sequence, count;
+    enum answer want;
+};
+/* The log holds epoch 3, sequences 0-1, 2-3, ... 10-11: six batches of two, at offsets 0, 2, ... 10. */
+static const struct step table[] = {
+    {3, 12, 1, APPEND},   {3, 12, 9, APPEND},   {3, 13, 1, GAP},      {3, 11, 1, GAP},      {3, 10, 2, DUPLICATE},
+    {3, 8, 2, DUPLICATE}, {3, 6, 2, DUPLICATE}, {3, 4, 2, DUPLICATE}, {3, 2, 2, DUPLICATE}, {3, 0, 2, GAP},
+    {3, 10, 1, GAP},      {3, 2, 4, GAP},       {3, 0, 12, GAP},      {3, 0, 1, GAP},       {2, 12, 1, FENCED},
+    {2, 10, 2, FENCED},   {4, 0, 1, APPEND},    {4, 1, 1, GAP},       {4, 12, 1, GAP},
+};
+static void the_rules_hold(void **state)
+{
+    struct world *w = *state;
+    for (int32_t s = 0; s < 12; s += 2)
+        append(w, batch_of(ID, 3, s, 2));
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct producer_duplicate d;
+        struct step t = table[i];
+        if (ask(w->ps, batch_of(ID, t.epoch, t.sequence, t.count), &d) != t.want)
+            fail_msg("epoch %d sequence %d count %d", t.epoch, t.sequence, t.count);
+        if (t.want == DUPLICATE) {
+            assert_int_equal(d.base_offset, t.sequence);
+            assert_int_equal(d.last_offset, t.sequence + 1);
+            assert_int_equal(d.timestamp, 1000 + t.sequence);
+        }
+    }
+}
+
+static void an_unknown_producer_starts_anywhere(void **state)
+{
+    struct world *w = *state;
+    struct producer_duplicate d;
+    assert_int_equal(ask(w->ps, batch_of(ID, 0, 12345, 10), &d), APPEND);
+    append(w, batch_of(ID, 0, 12345, 10));
+    assert_int_equal(ask(w->ps, batch_of(ID, 0, 12355, 1), &d), APPEND);
+    assert_int_equal(ask(w->ps, batch_of(ID + 1, 0, 77, 1), &d), APPEND);
+}
+
+static void sequences_wrap_within_and_between_batches(void **state)
+{
+    struct world *w = *state;
+    struct producer_duplicate d;
+    int32_t next = append_many(w, INT32_MAX - 5, 2, 3); /* ends exactly at INT32_MAX */
+    assert_int_equal(next, 0);
+    assert_int_equal(ask(w->ps, batch_of(ID, 0, 0, 3), &d), APPEND);
+    assert_int_equal(ask(w->ps, batch_of(ID, 0, INT32_MAX - 2, 3), &d), DUPLICATE);
+    append_many(w, 0, 1, 3);
+    assert_int_equal(ask(w->ps, batch_of(ID, 0, 0, 3), &d), DUPLICATE);
+    append(w, batch_of(ID + 1, 0, INT32_MAX - 1, 5)); /* wraps inside: last sequence 2 */
+    assert_int_equal(ask(w->ps, batch_of(ID + 1, 0, INT32_MAX - 1, 5), &d), DUPLICATE);
+    assert_int_equal(d.last_offset - d.base_offset, 4);
+    assert_int_equal(ask(w->ps, batch_of(ID + 1, 0, 3, 1), &d), APPEND);
+    assert_int_equal(ask(w->ps, batch_of(ID + 1, 0, 4, 1), &d), GAP);
+}
+
+static void a_new_epoch_forgets_the_old_batches(void **state)
+{
+    struct world *w = *state;
+    struct producer_duplicate d;
+    append_many(w, 0, 5, 1);
+    append(w, batch_of(ID, 1, 0, 1));
+    assert_int_equal(ask(w->ps, batch_of(ID, 1, 0, 1), &d), DUPLICATE);
+    assert_int_equal(d.base_offset, 5);
+    assert_int_equal(ask(w->ps, batch_of(ID, 1, 4, 1), &d), GAP);
+    assert_int_equal(ask(w->ps, batch_of(ID, 0, 4, 1), &d), FENCED);
+}
+
+static void a_marker_moves_the_epoch_only(void **state)
+{
+    struct world *w = *state;
+    struct producer_duplicate d;
+    append_many(w, 0, 2, 1);
+    struct batch marker = batch_of(ID, 1, -1, 1);
+    marker.attributes = BATCH_CONTROL | BATCH_TRANSACTIONAL;
+    append(w, marker);
+    assert_int_equal(ask(w->ps, batch_of(ID, 0, 2, 1), &d), FENCED);
+    assert_int_equal(ask(w->ps, batch_of(ID, 1, 0, 1), &d), APPEND);
+    assert_int_equal(ask(w->ps, batch_of(ID, 1, 2, 1), &d), GAP);
+}
+
+static uint8_t *saved(struct world *w, size_t *out_bytes)
+{
+    *out_bytes = producers_saved_bytes(w->ps);
+    uint8_t *at = calloc(1, *out_bytes);
+    producers_save(w->ps, at);
+    return at;
+}
+
+static void saving_and_loading_keeps_all_five(void **state)
+{
+    struct world *w = *state;
+    for (int32_t s = 0; s < 12; s += 2)
+        append(w, batch_of(ID, 3, s, 2));
+    for (int64_t id = 1; id < 200; id++)
+        append(w, batch_of(id, 1, (int32_t)id, 4));
+    size_t bytes;
+    uint8_t *at = saved(w, &bytes);
+    struct producers *other = producers_open(w->heap);
+    assert_int_equal(producers_load(other, at, bytes), ERR_NONE);
+    assert_int_equal(producers_count(other), 200);
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct producer_duplicate d;
+        assert_int_equal(ask(other, batch_of(ID, table[i].epoch, table[i].sequence, table[i].count), &d),
+                         table[i].want);
+    }
+    for (size_t n = 0; n < bytes; n++) {
+        uint8_t *exact = malloc(n + 1);
+        memcpy(exact, at, n);
+        assert_int_equal(producers_load(other, exact, n), ERR_CORRUPT);
+        free(exact);
+    }
+    at[3]++; /* one producer more than there is */
+    assert_int_equal(producers_load(other, at, bytes), ERR_CORRUPT);
+    producers_close(other);
+    free(at);
+}
+
+static void a_snapshot_keeps_the_last_batch(void **state)
+{
+    struct world *w = *state;
+    for (int32_t s = 0; s < 12; s += 2)
+        append(w, batch_of(ID, 3, s, 2));
+    size_t bytes = producers_snapshot_bytes(w->ps);
+    uint8_t at[256];
+    assert_true(bytes <= sizeof at);
+    producers_snapshot(w->ps, at);
+    struct producers *other = producers_open(w->heap);
+    assert_int_equal(producers_snapshot_load(other, at, bytes), ERR_NONE);
+    struct producer_duplicate d;
+    assert_int_equal(ask(other, batch_of(ID, 3, 10, 2), &d), DUPLICATE);
+    assert_int_equal(d.base_offset, 10);
+    assert_int_equal(ask(other, batch_of(ID, 3, 8, 2), &d), GAP);
+    assert_int_equal(ask(other, batch_of(ID, 3, 12, 2), &d), APPEND);
+    for (size_t i = 0; i < bytes; i++) { /* the version, the CRC, or what it covers */
+        at[i] ^= 1;
+        assert_int_equal(producers_snapshot_load(other, at, bytes), ERR_CORRUPT);
+        at[i] ^= 1;
+        assert_int_equal(producers_snapshot_load(other, at, i), ERR_CORRUPT);
+    }
+    producers_close(other);
+}
+
+/* The layout of ProducerSnapshot.json, version 1, written out by hand. */
+static void a_snapshot_has_kafkas_bytes(void **state)
+{
+    struct world *w = *state;
+    w->end = 100;
+    append(w, batch_of(0x0102030405060708, 0x1122, 50, 3));
+    static const uint8_t want[] = {
+        0,   0,   0,   1,                                                      /* one entry */
+        1,   2,   3,   4,   5,   6,   7,    8,    0x11, 0x22, 0,   0,   0, 52, /* id, epoch, last sequence */
+        0,   0,   0,   0,   0,   0,   0,    102,  0,    0,    0,   2,          /* last offset, offset delta */
+        0,   0,   0,   0,   0,   0,   0x04, 0x1a,                              /* timestamp 1050 */
+        255, 255, 255, 255, 255, 255, 255,  255,  255,  255,  255, 255, /* no coordinator epoch, no transaction */
+    };
+    uint8_t at[56];
+    assert_int_equal(producers_snapshot_bytes(w->ps), sizeof at);
+    producers_snapshot(w->ps, at);
+    assert_int_equal(be16_get(at), 1);
+    assert_memory_equal(at + 6, want, sizeof want);
+}
+
+static void producers_expire_by_their_last_write(void **state)
+{
+    struct world *w = *state;
+    for (int64_t id = 0; id < 1000; id++) {
+        struct batch b = batch_of(id, 0, 0, 1);
+        assert_int_equal(producers_update(w->ps, &b, id), ERR_NONE);
+    }
+    assert_int_equal(producers_expire(w->ps, 1099, 600), 500);
+    assert_int_equal(producers_count(w->ps), 500);
+    struct producer_duplicate d;
+    for (int64_t id = 0; id < 1000; id++)
+        assert_int_equal(ask(w->ps, batch_of(id, 0, 0, 1), &d), id < 500 ? APPEND : DUPLICATE);
+}
+
+static void the_bound_forgets_those_that_wrote_longest_ago(void **state)
+{
+    struct world *w = *state;
+    for (int64_t id = 0; id <= PRODUCERS_MAX; id++)
+        append(w, batch_of(id, 0, 0, 1));
+    assert_true(producers_count(w->ps) <= PRODUCERS_MAX);
+    assert_true(producers_count(w->ps) >= PRODUCERS_MAX / 2);
+    struct producer_duplicate d;
+    assert_int_equal(ask(w->ps, batch_of(0, 0, 5, 1), &d), APPEND); /* forgotten */
+    assert_int_equal(ask(w->ps, batch_of(PRODUCERS_MAX, 0, 0, 1), &d), DUPLICATE);
+    assert_int_equal(ask(w->ps, batch_of(PRODUCERS_MAX / 2, 0, 0, 1), &d), DUPLICATE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_rules_hold, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_unknown_producer_starts_anywhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(sequences_wrap_within_and_between_batches, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_epoch_forgets_the_old_batches, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_marker_moves_the_epoch_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(saving_and_loading_keeps_all_five, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_snapshot_keeps_the_last_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_snapshot_has_kafkas_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(producers_expire_by_their_last_write, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_bound_forgets_those_that_wrote_longest_ago, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("producer", tests, NULL, NULL);
+}
