@@ -1,16 +1,27 @@
 /* Which topics exist: names, ids, partitions, configs. Durable before it is answered.
  *
  * The file (<data>/catalog) is a log of records, appended with RWF_DSYNC by shard 0 alone and rewritten at open when mostly
- * stale. After its one-line header ("odradek catalog 1\n"), each record: u32 bytes | u32 crc32c of the rest | u8 kind | body.
- * Kinds: topic created, topic deleted (its id is remembered for ever: "catalog has never known"), leader epoch, producer ids
- * reserved up to. A torn last record is cut; anything else that is bad is refused: the catalog is never guessed.
+ * stale. After its one-line header ("odradek catalog 1\n"), big-endian:
+ *
+ *   u32 bytes of the rest | u32 crc32c of the rest | u32 wave | u8 kind | body
+ *   kinds:  1 topic created   id 16 | i32 partitions | u16 bytes, name | u16 count | u16 bytes, key | u16 bytes, value ...
+ *           2 topic deleted   id 16: remembered for ever ("catalog has never known")
+ *           3 leader epoch    i32
+ *           4 producer ids    i64: all below are reserved
+ *
+ * Records that one write carried share a wave number; the next write has the next one. A bad record is torn, and cut with
+ * what follows, when nothing valid of a later wave follows it: no answer was given for it then. Anything else that is bad is
+ * refused: the catalog is never guessed.
  *
  * Topics are immutable objects made by shard 0. A change travels:
  *
  *   asking shard --msg--> shard 0: check, append, durable --msg--> every shard: applies it to its catalog, opens or closes its
  *   partitions (store.h) --msg--> shard 0, when all have: --msg--> asking shard: done
  *
- * so that a topic is usable on every shard before its creator is answered. */
+ * so that a topic is usable on every shard before its creator is answered. A change of a topic waits while another change of
+ * the same topic is under way: two creations of one name have one winner, and the loser is told when the topic is usable; a
+ * name can be had again when every shard is done with the deleted one. A deleted topic is freed when all shards have applied:
+ * do not keep a struct topic * across a turn. */
 #pragma once
 #include "core/map.h"
 #include "core/shard.h"
@@ -52,7 +63,7 @@ uint32_t catalog_lower_bound(const struct catalog *c, const uint8_t *name, size_
 
 /* --- the file --- */
 struct catalog_file;
-struct topic_each_arg;
+/* Makes it when it is not there, without syncing anything: the first change does that. why[512] is a sentence. */
 enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct broker_config *config,
                            struct catalog_file **out_file, char *why) must_use;
 void catalog_file_close(struct catalog_file *f);
@@ -60,6 +71,7 @@ uint32_t catalog_file_topics(const struct catalog_file *f);
 struct topic *catalog_file_topic(const struct catalog_file *f, uint32_t i);
 bool catalog_file_knew(const struct catalog_file *f, const uint8_t id[16]); /* a live or deleted topic */
 int32_t catalog_file_epoch(const struct catalog_file *f);
+bool catalog_file_empty(const struct catalog_file *f); /* nothing was ever recorded */
 enum err catalog_file_bump_epoch(struct catalog_file *f, int32_t *out_epoch) must_use; /* synchronous, durable */
 
 /* --- changes, asked on any shard --- */
@@ -81,6 +93,7 @@ struct catalog_change {
     void (*done)(struct catalog_change *c); /* on the asking shard, never inside catalog_change_start */
     /* the catalog's */
     struct shard_msg msg;
+    struct catalog_leg *legs; /* one message per shard */
     uint16_t asked_by, waiting;
     struct list link;
 };
@@ -88,7 +101,8 @@ enum { CATALOG_PRODUCER_BLOCK = 1000 };
 void catalog_change_start(struct shard *s, struct catalog_change *c);
 
 /* Shard 0's writer: attaches the file to its ring; called by the store when shard 0 starts and stops. `apply` is how a change
- * reaches the store of each shard (store_apply in store.h): it calls catalog_change_applied when its partitions are ready. */
+ * reaches the store of each shard (store_apply in store.h), for CREATE and DELETE with `topic` set: it calls
+ * catalog_change_applied when its partitions are ready. */
 enum err catalog_writer_start(struct shard *s, struct catalog_file *f,
                               void (*apply)(struct shard *s, struct catalog_change *c)) must_use;
 void catalog_writer_stop(struct shard *s);

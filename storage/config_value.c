@@ -132,17 +132,6 @@ static bool item_allowed(const char *words, const char *item, size_t bytes)
            (strcmp(words, CONFIG_REPLICAS) == 0 ? replica_pair(item, bytes) : word_allowed(words, item, bytes));
 }
 
-/* Did this item come before in its list? */
-static bool item_repeated(const char *list, const char *item, size_t bytes)
-{
-    const char *at = config_list_start(list), *other;
-    size_t other_bytes;
-    while (config_list_next(&at, &other, &other_bytes) && other != item)
-        if (other_bytes == bytes && memcmp(other, item, bytes) == 0)
-            return true;
-    return false;
-}
-
 static bool list_allowed(const char *words, const char *value)
 {
     const char *at = config_list_start(value), *item;
@@ -150,7 +139,7 @@ static bool list_allowed(const char *words, const char *value)
     if (words && strcmp(words, CONFIG_REPLICAS) == 0 && value_is_word("*", value))
         return true;
     while (config_list_next(&at, &item, &bytes))
-        if (bytes == 0 || !item_allowed(words, item, bytes) || item_repeated(value, item, bytes))
+        if (bytes == 0 || !item_allowed(words, item, bytes))
             return false;
     return true;
 }
@@ -227,7 +216,7 @@ static bool check_list(const struct config_rule *rule, const char *value, char *
 {
     if (list_allowed(rule->words, value))
         return true;
-    snprintf(fault, CONFIG_FAULT_BYTES, "must be a list, separated by commas and nothing in it twice, of %s",
+    snprintf(fault, CONFIG_FAULT_BYTES, "must be a list, separated by commas, of %s",
              rule->words ? rule->words : "names");
     return false;
 }

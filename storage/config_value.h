@@ -16,7 +16,7 @@ enum config_type {
 }; /* DescribeConfigs' numbers */
 
 /* Bounds besides those of the type. `words`: what a STRING must be, or each item of a LIST; a number may be one of the words
- * although it is out of bounds; CONFIG_REPLICAS: a LIST of partition:broker, or "*". No list has an item twice. */
+ * although it is out of bounds; CONFIG_REPLICAS: a LIST of partition:broker, or "*". No item of a list is empty. */
 struct config_rule {
     int64_t min, max;
     const char *words; /* "one|two"; NULL: any */

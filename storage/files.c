@@ -1,6 +1,7 @@
 /* Open segment files of one shard, bounded: the least recently used one without work is closed for a new one. */
 #include "core/log.h"
 #include "storage/partition_state.h"
+#include "storage/scan.h"
 
 static bool busy(const struct segment *s)
 {
@@ -63,4 +64,20 @@ void files_adopt(struct store *st, struct segment *s, int fd)
     io_file_attach(st->shard->io, &s->file);
     list_push(&st->open_files, &s->open_link);
     st->open_count++;
+}
+
+/* Loads a closed segment's indexes, or builds them anew where the files are damaged. Synchronous: once per segment and run. */
+enum err files_need_index(struct partition *p, struct segment *s)
+{
+    if (s->index_loaded)
+        return ERR_NONE;
+    enum err err = segment_load_index(p->dir, s);
+    if (err == ERR_CORRUPT || err == ERR_NOT_FOUND) {
+        uint64_t bad_at = 0;
+        log_warn("index rebuilt", "partition=%s-%d segment=%020lld", p->topic->name, p->index, (long long)s->base_offset);
+        err = scan_rebuild_index(p->dir, s, config_of(p)->index_interval_bytes, &bad_at);
+    }
+    if (!err)
+        s->max_timestamp = s->index.max_timestamp;
+    return err;
 }

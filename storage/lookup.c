@@ -194,15 +194,20 @@ static uint32_t count_segments(const struct partition *p)
     return n < LOOKUP_SEGMENTS_MAX ? n : LOOKUP_SEGMENTS_MAX;
 }
 
-static int64_t largest_timestamp(const struct partition *p)
+/* Every closed segment's timestamps are known after this. */
+static enum err load_indexes(struct partition *p, int64_t *out_largest)
 {
     int64_t largest = p->promised.max_timestamp;
-    for (const struct list *i = p->segments.next; i != &p->segments; i = i->next) {
-        const struct segment *s = container_of(i, struct segment, link);
+    for (struct list *i = p->segments.next; i != &p->segments; i = i->next) {
+        struct segment *s = container_of(i, struct segment, link);
+        enum err err = s == p->active ? ERR_NONE : files_need_index(p, s);
+        if (err)
+            return err;
         if (s != p->active && s->max_timestamp > largest)
             largest = s->max_timestamp;
     }
-    return largest;
+    *out_largest = largest;
+    return ERR_NONE;
 }
 
 static void add_place(struct lookup *l, struct segment *s)
@@ -225,18 +230,18 @@ void partition_lookup(struct partition *p, struct time_lookup *ask)
     list_push(&p->lookups, &ask->link);
     l->partition = p;
     l->ask = ask;
-    l->timestamp = ask->max ? largest_timestamp(p) : ask->timestamp;
+    int64_t largest = -1;
+    l->err = partition_dead(p) ? ERR_CLOSED : load_indexes(p, &largest);
+    l->timestamp = ask->max ? largest : ask->timestamp;
     l->log_start_offset = p->log_start_offset;
     l->found_offset = l->found_timestamp = -1;
     l->found_epoch = -1;
     memcpy(l->dir, p->dir, strlen(p->dir) + 1);
-    bool any = !partition_dead(p) && !(ask->max && l->timestamp < 0);
+    bool any = !l->err && !(ask->max && largest < 0);
     for (struct list *i = p->segments.next; any && i != &p->segments && l->count < most; i = i->next) {
         struct segment *s = container_of(i, struct segment, link);
         if (s == p->active || s->max_timestamp >= l->timestamp)
             add_place(l, s);
     }
-    if (partition_dead(p))
-        l->err = ERR_CLOSED;
     io_job(shard_of(p)->io, &l->op, run_job, l, job_done);
 }

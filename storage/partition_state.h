@@ -176,6 +176,7 @@ void reader_begin_waiting(struct store *st); /* from the store's end of turn: di
 enum err files_open(struct partition *p, struct segment *s) must_use; /* open and counted as the youngest */
 /* Takes an fd that a job opened. */
 void files_adopt(struct store *st, struct segment *s, int fd);
+enum err files_need_index(struct partition *p, struct segment *s) must_use;
 void files_close(struct store *st, struct segment *s);
 /* store.c */
 /* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */

@@ -273,9 +273,7 @@ static enum err cold_prepare(struct cold *c)
 {
     struct segment *s = c->segment;
     enum err err = files_open(c->partition, s);
-    if (!err && !s->index_loaded)
-        err = segment_load_index(c->partition->dir, s);
-    return err;
+    return err ? err : files_need_index(c->partition, s);
 }
 
 static void cold_begin(struct cold *c)

@@ -56,6 +56,8 @@ enum kerr topic_override_check(const char *name, const char *value, char *why)
         say_unknown(name, why);
     else if (!value)
         snprintf(why, WHY_BYTES, "%s has no value", name);
+    else if (strlen(value) > INT16_MAX)
+        snprintf(why, WHY_BYTES, "the value of %s is longer than %d bytes", name, INT16_MAX);
     else if (!config_value_check(key->type, &key->rule, value, fault))
         snprintf(why, WHY_BYTES, "%s=%.60s: it %.120s", name, value, fault);
     else if (strcmp(name, "remote.storage.enable") == 0 && config_to_bool(value, &on) && on)
