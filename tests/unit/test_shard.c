@@ -1,0 +1,366 @@
+/* Every case runs over each engine: io_uring with all features (wakes by MSG_RING), with none (wakes by eventfd), epoll. */
+#include "core/clock.h"
+#include "core/limits.h"
+#include "core/shard.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static const struct io_options engines[] = {
+    {.engine = IO_ENGINE_IO_URING, .features = IO_FEATURE_ALL, .recv_bytes = 4096, .recv_count = 4},
+    {.engine = IO_ENGINE_IO_URING, .features = 0, .recv_bytes = 4096, .recv_count = 4},
+    {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4},
+};
+
+/* What a group of shards does; `first` runs on shard 0 when it starts. */
+struct play {
+    void (*first)(struct shard *s, struct play *p);
+    uint16_t fail_at; /* the shard whose start fails */
+    _Atomic uint32_t started, stopped;
+};
+
+static enum err start(struct shard *s, void *arg)
+{
+    struct play *p = arg;
+    if (p->fail_at && s->id == p->fail_at)
+        return ERR_BUSY;
+    atomic_fetch_add(&p->started, 1);
+    if (s->id == 0 && p->first)
+        p->first(s, p);
+    return ERR_NONE;
+}
+
+static void stop(struct shard *s, void *arg)
+{
+    (void)s;
+    struct play *p = arg;
+    atomic_fetch_add(&p->stopped, 1);
+}
+
+/* False: not run. */
+static bool perform(struct play *p, uint16_t count, const struct io_options *engine, enum err expected)
+{
+    struct shard_group *g;
+    struct shard_options options = {
+        .count = count, .io = *engine, .memory_bytes = 4 * SLAB_BYTES, .start = start, .stop = stop, .arg = p};
+    assert_int_equal(shard_group_open(options, &g), ERR_NONE);
+    enum err err = shard_group_run(g);
+    bool ran = true;
+    if (err == ERR_UNSUPPORTED) {
+        printf("not run: test_shard over io_uring: %s\n", shard_group_why(g));
+        ran = false;
+    } else {
+        assert_int_equal(err, expected);
+        assert_int_equal(p->started, p->stopped);
+    }
+    shard_group_close(g);
+    return ran;
+}
+
+static struct shard_msg stop_msg[SHARDS_MAX];
+
+static void stop_here(struct shard *s, struct shard_msg *msg)
+{
+    (void)msg;
+    s->stop = true;
+}
+
+static void stop_all(struct shard *s)
+{
+    for (uint16_t id = 0; id < s->count; id++) {
+        shard_msg_init(&stop_msg[id], stop_here);
+        shard_send(s, id, &stop_msg[id]);
+    }
+}
+
+/* --- one message to and fro: both sides sleep each time --- */
+
+struct ball {
+    struct shard_msg msg;
+    uint32_t left;
+};
+static struct ball balls[64];
+static uint32_t balls_out;
+
+static void bounce(struct shard *s, struct shard_msg *msg)
+{
+    struct ball *b = container_of(msg, struct ball, msg);
+    if (s->id == 0 && b->left-- == 0) {
+        if (--balls_out == 0)
+            stop_all(s);
+        return;
+    }
+    shard_send(s, s->id ^ 1, msg);
+}
+
+static void throw_balls(struct shard *s, uint32_t count, uint32_t rounds)
+{
+    balls_out = count;
+    for (uint32_t i = 0; i < count; i++) {
+        balls[i].left = rounds;
+        shard_msg_init(&balls[i].msg, bounce);
+        shard_send(s, 1, &balls[i].msg);
+    }
+}
+
+static void throw_one(struct shard *s, struct play *p)
+{
+    (void)p;
+    throw_balls(s, 1, 20000);
+}
+
+static void throw_many(struct shard *s, struct play *p)
+{
+    (void)p;
+    throw_balls(s, 64, 2000);
+}
+
+static void two_shards_ping_pong(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        struct play p = {.first = throw_one};
+        perform(&p, 2, &engines[i], ERR_NONE);
+        struct play q = {.first = throw_many};
+        perform(&q, 2, &engines[i], ERR_NONE);
+    }
+}
+
+/* --- more messages in one turn than a ring holds --- */
+
+enum { FLOOD = 5 * RING_SLOTS + 3 };
+static struct ball flood[FLOOD];
+static uint32_t flood_next;
+
+static void receive_flood(struct shard *s, struct shard_msg *msg)
+{
+    struct ball *b = container_of(msg, struct ball, msg);
+    assert_int_equal(b->left, flood_next);
+    if (++flood_next == FLOOD)
+        stop_all(s);
+}
+
+static void send_flood(struct shard *s, struct play *p)
+{
+    (void)p;
+    flood_next = 0;
+    for (uint32_t i = 0; i < FLOOD; i++) {
+        flood[i].left = i;
+        shard_msg_init(&flood[i].msg, receive_flood);
+        shard_send(s, 1, &flood[i].msg);
+    }
+}
+
+static void messages_beyond_a_full_ring_arrive_in_order(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        struct play p = {.first = send_flood};
+        perform(&p, 2, &engines[i], ERR_NONE);
+    }
+}
+
+/* --- timers, deferred calls, messages to oneself --- */
+
+struct clockwork {
+    struct shard *s;
+    struct timer timer;
+    struct shard_defer defer;
+    struct shard_msg msg;
+    uint64_t started_ns;
+    uint32_t fired, deferred, told;
+};
+static struct clockwork work;
+
+static void told_oneself(struct shard *s, struct shard_msg *msg)
+{
+    (void)msg;
+    if (++work.told == 3)
+        stop_all(s);
+    else
+        shard_send(s, s->id, &work.msg);
+}
+
+static void was_deferred(struct shard_defer *d)
+{
+    if (++work.deferred < 3) {
+        shard_defer(work.s, d);
+        shard_defer(work.s, d);
+    } else {
+        shard_send(work.s, work.s->id, &work.msg);
+    }
+}
+
+static void timer_fired(struct timer *t)
+{
+    assert_true(work.s->now_ns - work.started_ns >= 5 * NS_PER_MS);
+    if (++work.fired < 3) {
+        work.started_ns = work.s->now_ns;
+        timer_start(&work.s->timers, t, work.s->now_ns + 5 * NS_PER_MS);
+    } else {
+        shard_defer(work.s, &work.defer);
+        shard_defer(work.s, &work.defer);
+    }
+}
+
+static void wind_up(struct shard *s, struct play *p)
+{
+    (void)p;
+    work = (struct clockwork){.s = s, .started_ns = s->now_ns};
+    timer_init(&work.timer, timer_fired);
+    shard_defer_init(&work.defer, was_deferred);
+    shard_msg_init(&work.msg, told_oneself);
+    timer_start(&s->timers, &work.timer, s->now_ns + 5 * NS_PER_MS);
+}
+
+static void timers_fire_deferred_calls_run_once_and_messages_to_oneself_arrive(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        struct play p = {.first = wind_up};
+        if (!perform(&p, 1, &engines[i], ERR_NONE))
+            continue;
+        assert_int_equal(work.fired, 3);
+        assert_int_equal(work.deferred, 3);
+        assert_int_equal(work.told, 3);
+    }
+}
+
+/* --- time as the done callbacks see it --- */
+
+static struct io_op job_op;
+static struct shard *job_shard;
+static uint64_t job_started_ns;
+
+static int32_t sleep_a_little(void *arg)
+{
+    (void)arg;
+    usleep(30000);
+    return 0;
+}
+
+static void job_done(struct io_op *op, int32_t res)
+{
+    (void)op;
+    assert_int_equal(res, 0);
+    assert_true(job_shard->now_ns - job_started_ns >= 25 * NS_PER_MS);
+    stop_all(job_shard);
+}
+
+static void start_job(struct shard *s, struct play *p)
+{
+    (void)p;
+    job_shard = s;
+    job_started_ns = clock_now_ns();
+    io_job(s->io, &job_op, sleep_a_little, NULL, job_done);
+}
+
+static void a_done_callback_sees_the_time_after_the_sleep(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        struct play p = {.first = start_job};
+        perform(&p, 1, &engines[i], ERR_NONE);
+    }
+}
+
+/* --- wakes that meet a shard at any moment of falling asleep --- */
+
+static struct timer pause_timer;
+static struct shard *pacer;
+static uint32_t pace_left;
+
+static void pace(struct timer *t);
+
+static void pace_back(struct shard *s, struct shard_msg *msg)
+{
+    (void)msg;
+    if (s->id == 1) {
+        shard_send(s, 0, msg);
+    } else if (--pace_left == 0) {
+        stop_all(s);
+    } else {
+        timer_start(&s->timers, &pause_timer, s->now_ns + rng_below(&s->rng, 40000));
+    }
+}
+
+static void pace(struct timer *t)
+{
+    (void)t;
+    shard_send(pacer, 1, &balls[0].msg);
+}
+
+static void start_pacing(struct shard *s, struct play *p)
+{
+    (void)p;
+    pacer = s;
+    pace_left = 5000;
+    shard_msg_init(&balls[0].msg, pace_back);
+    timer_init(&pause_timer, pace);
+    timer_start(&s->timers, &pause_timer, s->now_ns);
+}
+
+static void no_wake_is_lost_whatever_the_pause(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        struct play p = {.first = start_pacing};
+        perform(&p, 2, &engines[i], ERR_NONE);
+    }
+}
+
+/* --- failing --- */
+
+static void a_start_that_fails_stops_all_and_closes_those_that_were_open(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        for (uint16_t at = 1; at < 4; at++) {
+            struct play p = {.fail_at = at};
+            if (perform(&p, 4, &engines[i], ERR_BUSY))
+                assert_int_equal(p.started, 3);
+        }
+    }
+}
+
+static void pieces_run_by_turns_in_one_thread(void **state)
+{
+    (void)state;
+    struct play p = {.first = throw_one};
+    struct shard_group *g;
+    struct shard_options options = {
+        .count = 2, .io = engines[2], .memory_bytes = SLAB_BYTES, .start = start, .stop = stop, .arg = &p};
+    assert_int_equal(shard_group_open(options, &g), ERR_NONE);
+    assert_int_equal(shard_open(g, 0), ERR_NONE);
+    assert_int_equal(shard_open(g, 1), ERR_NONE);
+    balls[0].left = 100;
+    bool more[2] = {true, true};
+    while (more[0] || more[1]) {
+        for (uint16_t id = 0; id < 2; id++) {
+            if (more[id])
+                more[id] = shard_turn(shard_at(g, id), 0);
+        }
+    }
+    shard_close(shard_at(g, 1));
+    shard_close(shard_at(g, 0));
+    shard_group_close(g);
+    assert_int_equal(balls[0].left, UINT32_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_shards_ping_pong),
+        cmocka_unit_test(messages_beyond_a_full_ring_arrive_in_order),
+        cmocka_unit_test(timers_fire_deferred_calls_run_once_and_messages_to_oneself_arrive),
+        cmocka_unit_test(a_done_callback_sees_the_time_after_the_sleep),
+        cmocka_unit_test(no_wake_is_lost_whatever_the_pause),
+        cmocka_unit_test(a_start_that_fails_stops_all_and_closes_those_that_were_open),
+        cmocka_unit_test(pieces_run_by_turns_in_one_thread),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
