@@ -1,0 +1,205 @@
+/* The buffer pool. The test is the engine: it counts which slabs are registered. */
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/io.h"
+#include "core/limits.h"
+#include "core/rng.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { SLABS = 4 };
+static int engine; /* its address stands for the engine */
+static struct io *const io = (struct io *)&engine;
+static bool registered[SLABS];
+static uint32_t registered_count;
+
+void io_slab_register(struct io *at_io, uint32_t slab, void *at, size_t bytes)
+{
+    assert_ptr_equal(at_io, io);
+    assert_true(slab < SLABS && !registered[slab]);
+    assert_int_equal((uintptr_t)at % SLAB_BYTES, 0);
+    assert_int_equal(bytes, SLAB_BYTES);
+    registered[slab] = true;
+    registered_count++;
+}
+
+void io_slab_unregister(struct io *at_io, uint32_t slab)
+{
+    assert_ptr_equal(at_io, io);
+    assert_true(slab < SLABS && registered[slab]);
+    registered[slab] = false;
+    registered_count--;
+}
+
+static struct heap *heap;
+static struct bufpool *pool;
+
+static int open_pool(void **state)
+{
+    (void)state;
+    heap = heap_open();
+    pool = bufpool_open(heap, io, SLABS * SLAB_BYTES);
+    return pool ? 0 : -1;
+}
+
+static int close_pool(void **state)
+{
+    (void)state;
+    bufpool_close(pool);
+    heap_close(heap);
+    memset(registered, 0, sizeof registered);
+    registered_count = 0;
+    return 0;
+}
+
+static void the_smallest_class_that_holds_the_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t bytes;
+        uint32_t size;
+    } cases[] = {
+        {0, 16384},      {1, 16384},        {16384, 16384},     {16385, 65536},
+        {65537, 262144}, {262145, 2097152}, {2097152, 2097152}, {2097153, 2097152 + 4096},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct buf *b = bufpool_get(pool, cases[i].bytes);
+        assert_non_null(b);
+        assert_int_equal(b->size, cases[i].size);
+        assert_int_equal((uintptr_t)b->at % PAGE_BYTES, 0);
+        assert_int_equal(bufpool_used_bytes(pool), b->size);
+        memset(b->at, 1, b->size);
+        buf_put(b);
+        assert_int_equal(bufpool_used_bytes(pool), 0);
+    }
+}
+
+static void references_keep_a_buf_out(void **state)
+{
+    (void)state;
+    struct buf *b = bufpool_get(pool, 1);
+    assert_ptr_equal(buf_ref(b), b);
+    buf_put(b);
+    assert_int_equal(bufpool_used_bytes(pool), b->size);
+    assert_int_equal(b->refs, 1);
+    buf_put(b);
+    assert_ptr_equal(bufpool_get(pool, 1), b); /* the last put is the next got: it is still in the cache */
+    buf_put(b);
+}
+
+static void nothing_is_registered_before_its_first_use(void **state)
+{
+    (void)state;
+    assert_int_equal(registered_count, 0);
+    struct buf *b = bufpool_get(pool, 1);
+    assert_int_equal(registered_count, 1);
+    buf_put(b);
+    assert_int_equal(registered_count, 1);
+}
+
+static void the_budget_is_kept_and_room_comes_back(void **state)
+{
+    (void)state;
+    enum { SMALL = SLABS * 128 };
+    static struct buf *small[SMALL + 1];
+    for (int i = 0; i < SMALL; i++) {
+        small[i] = bufpool_get(pool, 100);
+        assert_non_null(small[i]);
+        small[i]->at[0] = (uint8_t)i;
+    }
+    assert_int_equal(bufpool_used_bytes(pool), bufpool_max_bytes(pool));
+    assert_null(bufpool_get(pool, 100));
+    assert_null(bufpool_get(pool, SLAB_BYTES));
+    assert_null(bufpool_get(pool, SLAB_BYTES + 1));
+    buf_put(small[0]);
+    assert_null(bufpool_get(pool, 65536));
+    small[0] = bufpool_get(pool, 100);
+    assert_non_null(small[0]);
+    for (int i = 0; i < SMALL; i++)
+        buf_put(small[i]);
+    /* Idle slabs of one class make room for another, and for a large one. */
+    struct buf *big = bufpool_get(pool, SLAB_BYTES);
+    assert_non_null(big);
+    struct buf *large = bufpool_get(pool, 3 * SLAB_BYTES);
+    assert_non_null(large);
+    assert_null(bufpool_get(pool, 1));
+    assert_int_equal(registered_count, 1);
+    buf_put(large);
+    buf_put(big);
+    assert_null(bufpool_get(pool, SLABS * SLAB_BYTES + 1));
+}
+
+static void slabs_go_after_a_minute_of_idleness_only(void **state)
+{
+    (void)state;
+    uint64_t now = 1000 * NS_PER_S;
+    struct buf *a = bufpool_get(pool, 1), *b = bufpool_get(pool, 100000);
+    a->at[0] = 7;
+    buf_put(b);
+    bufpool_trim(pool, now);
+    assert_int_equal(registered_count, 2);
+    bufpool_trim(pool, now + 59 * NS_PER_S);
+    assert_int_equal(registered_count, 2);
+    b = bufpool_get(pool, 100000); /* used in between */
+    buf_put(b);
+    bufpool_trim(pool, now + 61 * NS_PER_S);
+    assert_int_equal(registered_count, 2);
+    bufpool_trim(pool, now + 121 * NS_PER_S);
+    assert_int_equal(registered_count, 1);
+    assert_int_equal(a->at[0], 7);
+    buf_put(a);
+    bufpool_trim(pool, now + 200 * NS_PER_S);
+    bufpool_trim(pool, now + 300 * NS_PER_S);
+    assert_int_equal(registered_count, 0);
+    a = bufpool_get(pool, 1);
+    assert_non_null(a);
+    buf_put(a);
+}
+
+static void bufs_never_overlap(void **state)
+{
+    (void)state;
+    enum { OUT = 64 };
+    struct buf *out[OUT] = {0};
+    uint32_t mark[OUT] = {0};
+    struct rng rng = {.state = 11};
+    for (uint32_t round = 1; round < 20000; round++) {
+        size_t i = rng_below(&rng, OUT);
+        if (out[i]) {
+            uint32_t first, last;
+            memcpy(&first, out[i]->at, 4);
+            memcpy(&last, out[i]->at + out[i]->size - 4, 4);
+            assert_int_equal(first, mark[i]);
+            assert_int_equal(last, mark[i]);
+            buf_put(out[i]);
+            out[i] = NULL;
+        } else {
+            static const size_t sizes[] = {1, 60000, 200000, SLAB_BYTES, SLAB_BYTES + 5};
+            out[i] = bufpool_get(pool, sizes[rng_below(&rng, COUNT_OF(sizes))]);
+            if (!out[i])
+                continue;
+            mark[i] = round;
+            memcpy(out[i]->at, &round, 4);
+            memcpy(out[i]->at + out[i]->size - 4, &round, 4);
+        }
+        assert_true(bufpool_used_bytes(pool) <= bufpool_max_bytes(pool));
+        if (round % 100 == 0)
+            bufpool_trim(pool, (uint64_t)round * NS_PER_S);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_smallest_class_that_holds_the_bytes, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(references_keep_a_buf_out, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(nothing_is_registered_before_its_first_use, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(the_budget_is_kept_and_room_comes_back, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(slabs_go_after_a_minute_of_idleness_only, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(bufs_never_overlap, open_pool, close_pool),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,199 @@
+/* The file system door, in build/test_fs. */
+#include "core/fs.h"
+#include "core/clock.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define DIR_PATH "build/test_fs"
+
+static int make_dir(void **state)
+{
+    (void)state;
+    enum err err = fs_mkdir("build");
+    if (err && err != ERR_EXISTS)
+        return -1;
+    (void)!fs_unlink(DIR_PATH "/a");
+    (void)!fs_unlink(DIR_PATH "/b");
+    (void)!fs_rmdir(DIR_PATH "/sub");
+    (void)!fs_rmdir(DIR_PATH);
+    return fs_mkdir(DIR_PATH) == ERR_NONE ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    (void)!fs_unlink(DIR_PATH "/a");
+    (void)!fs_unlink(DIR_PATH "/b");
+    (void)!fs_rmdir(DIR_PATH "/sub");
+    return fs_rmdir(DIR_PATH) == ERR_NONE ? 0 : -1;
+}
+
+static int open_new(const char *path)
+{
+    int fd = -1;
+    assert_int_equal(fs_open(path, FS_READ | FS_WRITE | FS_CREATE | FS_EXCLUSIVE, &fd), ERR_NONE);
+    return fd;
+}
+
+static void bytes_come_back_up_to_the_end(void **state)
+{
+    (void)state;
+    char at[16];
+    size_t bytes;
+    uint64_t size;
+    int fd = open_new(DIR_PATH "/a");
+    assert_int_equal(fs_write(fd, "0123456789", 10, 5), ERR_NONE);
+    assert_int_equal(fs_read(fd, at, sizeof at, 3, &bytes), ERR_NONE);
+    assert_int_equal(bytes, 12);
+    assert_memory_equal(at,
+                        "\0\0"
+                        "0123456789",
+                        12);
+    assert_int_equal(fs_read(fd, at, 4, 100, &bytes), ERR_NONE);
+    assert_int_equal(bytes, 0);
+    assert_int_equal(fs_truncate(fd, 7), ERR_NONE);
+    assert_int_equal(fs_size(fd, &size), ERR_NONE);
+    assert_int_equal(size, 7);
+    assert_int_equal(fs_sync(fd), ERR_NONE);
+    assert_int_equal(fs_sync_dir(DIR_PATH), ERR_NONE);
+    fs_drop_cache(fd);
+    int64_t changed_ms;
+    assert_int_equal(fs_mtime(fd, &changed_ms), ERR_NONE);
+    assert_true(changed_ms > clock_wall_ms() - 60000 && changed_ms <= clock_wall_ms());
+    fs_close(fd);
+}
+
+static void allocating_sets_the_size(void **state)
+{
+    (void)state;
+    uint64_t size;
+    struct fs_traits traits;
+    assert_int_equal(fs_probe(DIR_PATH, &traits), ERR_NONE);
+    assert_true(strlen(traits.type) > 0);
+    int fd = open_new(DIR_PATH "/a");
+    enum err err = fs_allocate(fd, 0, 65536);
+    if (traits.allocates) {
+        assert_int_equal(err, ERR_NONE);
+        assert_int_equal(fs_size(fd, &size), ERR_NONE);
+        assert_int_equal(size, 65536);
+    } else {
+        assert_int_equal(err, ERR_UNSUPPORTED);
+    }
+    fs_close(fd);
+    uint64_t free_bytes;
+    assert_int_equal(fs_free_bytes(DIR_PATH, &free_bytes), ERR_NONE);
+    assert_true(free_bytes > 0);
+}
+
+static void what_is_not_there_or_already_there_is_told(void **state)
+{
+    (void)state;
+    int fd;
+    uint64_t bytes;
+    struct fs_traits traits;
+    assert_int_equal(fs_open(DIR_PATH "/none", FS_READ, &fd), ERR_NOT_FOUND);
+    assert_int_equal(fs_unlink(DIR_PATH "/none"), ERR_NOT_FOUND);
+    assert_int_equal(fs_rename(DIR_PATH "/none", DIR_PATH "/a"), ERR_NOT_FOUND);
+    assert_int_equal(fs_mkdir(DIR_PATH), ERR_EXISTS);
+    assert_int_equal(fs_mkdir(DIR_PATH "/x/y"), ERR_NOT_FOUND);
+    assert_int_equal(fs_sync_dir(DIR_PATH "/none"), ERR_NOT_FOUND);
+    assert_int_equal(fs_free_bytes(DIR_PATH "/none", &bytes), ERR_NOT_FOUND);
+    assert_int_equal(fs_probe(DIR_PATH "/none", &traits), ERR_NOT_FOUND);
+    fs_close(open_new(DIR_PATH "/a"));
+    assert_int_equal(fs_open(DIR_PATH "/a", FS_WRITE | FS_CREATE | FS_EXCLUSIVE, &fd), ERR_EXISTS);
+    assert_int_equal(fs_rmdir(DIR_PATH), ERR_EXISTS);
+}
+
+static void rename_replaces(void **state)
+{
+    (void)state;
+    int fd;
+    char at[4];
+    size_t bytes;
+    fs_close(open_new(DIR_PATH "/a"));
+    fd = open_new(DIR_PATH "/b");
+    assert_int_equal(fs_write(fd, "new", 3, 0), ERR_NONE);
+    fs_close(fd);
+    assert_int_equal(fs_rename(DIR_PATH "/b", DIR_PATH "/a"), ERR_NONE);
+    assert_int_equal(fs_open(DIR_PATH "/a", FS_READ, &fd), ERR_NONE);
+    assert_int_equal(fs_read(fd, at, sizeof at, 0, &bytes), ERR_NONE);
+    assert_int_equal(bytes, 3);
+    assert_memory_equal(at, "new", 3);
+    fs_close(fd);
+    assert_int_equal(fs_open(DIR_PATH "/a", FS_WRITE | FS_TRUNCATE, &fd), ERR_NONE);
+    uint64_t size;
+    assert_int_equal(fs_size(fd, &size), ERR_NONE);
+    assert_int_equal(size, 0);
+    fs_close(fd);
+}
+
+struct listing {
+    uint32_t files, folders, max;
+};
+
+static bool count_entry(void *arg, const struct fs_entry *entry)
+{
+    struct listing *l = arg;
+    assert_string_not_equal(entry->name, ".");
+    assert_string_not_equal(entry->name, "..");
+    l->files += !entry->folder;
+    l->folders += entry->folder;
+    return l->files + l->folders < l->max;
+}
+
+static void a_listing_tells_files_from_folders_and_may_stop(void **state)
+{
+    (void)state;
+    fs_close(open_new(DIR_PATH "/a"));
+    fs_close(open_new(DIR_PATH "/b"));
+    assert_int_equal(fs_mkdir(DIR_PATH "/sub"), ERR_NONE);
+    struct listing all = {.max = 100}, one = {.max = 1};
+    assert_int_equal(fs_list(DIR_PATH, count_entry, &all), ERR_NONE);
+    assert_int_equal(all.files, 2);
+    assert_int_equal(all.folders, 1);
+    assert_int_equal(fs_list(DIR_PATH, count_entry, &one), ERR_NONE);
+    assert_int_equal(one.files + one.folders, 1);
+    assert_int_equal(fs_list(DIR_PATH "/none", count_entry, &all), ERR_NOT_FOUND);
+}
+
+static void a_lock_excludes_until_it_is_closed(void **state)
+{
+    (void)state;
+    int a = open_new(DIR_PATH "/a"), b;
+    assert_int_equal(fs_open(DIR_PATH "/a", FS_READ, &b), ERR_NONE);
+    assert_int_equal(fs_lock(a), ERR_NONE);
+    assert_int_equal(fs_lock(b), ERR_BUSY);
+    fs_close(a);
+    assert_int_equal(fs_lock(b), ERR_NONE);
+    fs_close(b);
+}
+
+static void memory_file_systems_are_not_direct(void **state)
+{
+    (void)state;
+    struct fs_traits traits;
+    if (fs_probe("/dev/shm", &traits) != ERR_NONE) {
+        printf("not run: memory_file_systems_are_not_direct: no /dev/shm to write to\n");
+        return;
+    }
+    assert_string_equal(traits.type, "tmpfs");
+    assert_false(traits.direct);
+    assert_true(traits.allocates);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(bytes_come_back_up_to_the_end, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(allocating_sets_the_size, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(what_is_not_there_or_already_there_is_told, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(rename_replaces, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_listing_tells_files_from_folders_and_may_stop, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_lock_excludes_until_it_is_closed, make_dir, remove_dir),
+        cmocka_unit_test(memory_file_systems_are_not_direct),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,110 @@
+/* Heaps, regions, arenas. */
+#include "core/mem.h"
+#include "core/limits.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void blocks_are_aligned_keep_their_bytes_and_may_be_left_behind(void **state)
+{
+    (void)state;
+    struct heap *h = heap_open();
+    static const size_t sizes[] = {0, 1, 7, 8, 15, 16, 17, 24, 100, 4096, 100000, 3000000};
+    uint8_t *at[COUNT_OF(sizes)];
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        at[i] = heap_alloc(h, sizes[i]);
+        assert_non_null(at[i]);
+        assert_int_equal((uintptr_t)at[i] % 16, 0);
+        memset(at[i], (int)i, sizes[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        for (size_t n = 0; n < sizes[i]; n += 97)
+            assert_int_equal(at[i][n], i);
+        if (i % 2)
+            heap_free(h, at[i]);
+    }
+    heap_free(h, NULL);
+    heap_close(h); /* the address sanitizer sees a leak */
+}
+
+static void zalloc_realloc_and_strdup(void **state)
+{
+    (void)state;
+    struct heap *h = heap_open();
+    uint8_t *z = heap_zalloc(h, 1000);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(z[i], 0);
+    memset(z, 5, 1000);
+    z = heap_realloc(h, z, 5000);
+    assert_int_equal(z[999], 5);
+    z = heap_realloc(h, z, 10);
+    assert_int_equal(z[9], 5);
+    assert_non_null(heap_realloc(h, NULL, 10));
+    assert_string_equal(heap_strdup(h, "odradek"), "odradek");
+    assert_null(heap_alloc(h, SIZE_MAX));
+    heap_close(h);
+}
+
+static void regions_are_page_aligned_zero_and_discardable(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, PAGE_BYTES, 3 * SLAB_BYTES, 1ull << 36};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        uint8_t *at = region_open(sizes[i]);
+        assert_non_null(at);
+        assert_int_equal((uintptr_t)at % (sizes[i] % SLAB_BYTES ? PAGE_BYTES : SLAB_BYTES), 0);
+        assert_int_equal(at[sizes[i] - 1], 0);
+        at[0] = 1;
+        region_discard(at, sizes[i] < PAGE_BYTES ? PAGE_BYTES : sizes[i]);
+        assert_int_equal(at[0], 0);
+        region_close(at, sizes[i]);
+    }
+}
+
+static void an_arena_gives_aligned_pieces_up_to_its_bound(void **state)
+{
+    (void)state;
+    struct heap *h = heap_open();
+    struct arena a;
+    arena_init(&a, h, 100000);
+    for (int round = 0; round < 3; round++) {
+        uint8_t *pieces[200];
+        size_t bytes = 0;
+        uint32_t count = 0;
+        for (; count < COUNT_OF(pieces); count++) {
+            size_t n = count % 17 == 0 ? 9000 : count % 50; /* some get a block of their own */
+            pieces[count] = arena_alloc(&a, n);
+            if (!pieces[count])
+                break;
+            assert_int_equal((uintptr_t)pieces[count] % 16, 0);
+            memset(pieces[count], (int)count, n);
+            bytes += n;
+        }
+        assert_true(count > 50 && bytes > 80000 && bytes <= 100000);
+        for (uint32_t i = 0; i < count; i++) {
+            size_t n = i % 17 == 0 ? 9000 : i % 50;
+            for (size_t j = 0; j < n; j++)
+                assert_int_equal(pieces[i][j], (uint8_t)i);
+        }
+        arena_reset(&a);
+        assert_int_equal(a.used_bytes, 0);
+    }
+    assert_null(arena_alloc(&a, 100001));
+    assert_null(arena_alloc(&a, SIZE_MAX));
+    assert_non_null(arena_alloc(&a, 100000));
+    assert_null(arena_alloc(&a, 1));
+    heap_close(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_are_aligned_keep_their_bytes_and_may_be_left_behind),
+        cmocka_unit_test(zalloc_realloc_and_strdup),
+        cmocka_unit_test(regions_are_page_aligned_zero_and_discardable),
+        cmocka_unit_test(an_arena_gives_aligned_pieces_up_to_its_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
