@@ -9,7 +9,7 @@
 
 enum { KEYS = 3000 };
 struct thing {
-    char name[16];
+    char name[24];
     bool there;
 };
 static struct thing things[KEYS];
