@@ -1,8 +1,8 @@
-"""Ghosts: whole batches that an earlier life left beyond a torn one. Their CRCs are good and, where all batches are equally
-long, their offsets are exactly the next ones once a later life has filled the gap. None may ever come back.
+"""Ghosts: whole batches that an earlier life left beyond a torn one. Their CRCs are good and, where all batches are
+equally long, their offsets are exactly the next ones once a later life has filled the gap. None may ever come back.
 
-The first check makes the ghosts by hand, so that they always line up: after kill -9 it tears the third batch from the end
-in the file, as a crash inside a write wave would. The second one crashes twice in a row under equal-sized load.
+The first check makes the ghosts by hand, so that they always line up: after kill -9 it tears the third batch from the
+end in the file, as a crash inside a write wave would. The second one crashes twice in a row under equal-sized load.
 """
 import glob
 import os

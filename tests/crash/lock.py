@@ -1,4 +1,5 @@
-"""One data folder, one broker: a second one is refused with a sentence, and one that follows a kill -9 waits for the lock."""
+"""One data folder, one broker: a second one is refused with a sentence, and one that follows a kill -9 waits for the
+lock."""
 import fcntl
 import os
 import time

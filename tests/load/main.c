@@ -6,7 +6,8 @@
  *   load selftest
  *
  * produce takes: writer= conns= window= bytes= records= idempotent= retry= read= acks= seed= ms= after_ms= burst= rate=
- * and as a trigger at_us= with kill=PID or cut=FILE, or with both and cut_us=. Exit code 0: as promised; 1: findings; 2: wrong usage. */
+ * and as a trigger at_us= with kill=PID or cut=FILE, or with both and cut_us=. Exit code 0: as promised; 1: findings;
+ * 2: wrong usage. */
 #include "tests/load/produce.h"
 #include "tests/load/verify.h"
 #include <inttypes.h>

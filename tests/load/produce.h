@@ -1,9 +1,10 @@
 /* The load: several connections, each the only writer of its partitions, each with a window of requests in flight.
  *
  * A run draws from its seed which partitions a request covers. It may carry a trigger: so many microseconds after the
- * first ack it kills a process or writes a byte into a cut file, in the middle of its own traffic; with both it kills first and
- * cuts some time after it is connected again. When connections are lost it either ends (what was not acked stays unknown), or,
- * with `retry`, connects again and sends what was in flight again, in order and with the same sequences. After the cut it ends. */
+ * first ack it kills a process or writes a byte into a cut file, in the middle of its own traffic; with both it kills
+ * first and cuts some time after it is connected again. When connections are lost it either ends (what was not acked
+ * stays unknown), or, with `retry`, connects again and sends what was in flight again, in order and with the same
+ * sequences. After the cut it ends. */
 #pragma once
 #include "tests/load/reader.h"
 

@@ -1,7 +1,8 @@
 /* The few Kafka messages that the load program speaks, each in one fixed version:
  *   Metadata v7, CreateTopics v4, InitProducerId v1, ListOffsets v5, Produce v9 (flexible), Fetch v11, ApiVersions v0.
  *
- * put_* appends a whole frame; take_* reads a reply whose frame and correlation id are already off the cursor's front. */
+ * put_* appends a whole frame; take_* reads a reply whose frame and correlation id are already off the cursor's front.
+ * */
 #pragma once
 #include "tests/load/wire.h"
 

@@ -1,5 +1,5 @@
-/* A consumer beside the producers: fetches every partition from where the topic began (or ends now), checks each batch and
- * writes down what it saw. Whatever it has seen must never vanish or change. One fetch is in flight at a time. */
+/* A consumer beside the producers: fetches every partition from where the topic began (or ends now), checks each batch
+ * and writes down what it saw. Whatever it has seen must never vanish or change. One fetch is in flight at a time. */
 #pragma once
 #include "tests/load/history.h"
 #include "tests/load/link.h"

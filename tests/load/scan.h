@@ -1,4 +1,5 @@
-/* One partition as the broker serves it: every batch from offset 0 to the high watermark, checked one after the other. */
+/* One partition as the broker serves it: every batch from offset 0 to the high watermark, checked one after the other.
+ * */
 #pragma once
 #include "tests/load/history.h"
 #include "tests/load/link.h"

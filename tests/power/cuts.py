@@ -1,7 +1,8 @@
 """Power cuts under load on the disk that forgets, and what must be there afterwards.
 
-A series is one disk (file system, disk.io, engine) and one data folder on it. Each of its rounds produces, cuts the disk in
-the middle, kills the broker, mounts what is left, starts again and compares everything since the folder began. A round is
+A series is one disk (file system, disk.io, engine) and one data folder on it. Each of its rounds produces, cuts the
+disk in the middle, kills the broker, mounts what is left, starts again and compares everything since the folder began.
+A round is
     caching    off: every ack and every read is durable. each: caching on with flush.messages=1, acks are durable.
                aged: caching on, nothing asked for half a second before the cut, far more than flush.ms: acks are durable.
                on: caching on, cut under load: the newest may be gone, but what is there is a prefix of what was sent.

@@ -1,12 +1,13 @@
-/* forget: an nbdkit plugin whose disk forgets. Reads see the newest bytes. The image holds only what was flushed: a flush
- * commits everything written before it, a FUA write commits itself. At the cut the disk dies at once, and what was not
- * flushed is decided sector by sector, as a real write cache would: each 512-byte sector that is still volatile keeps the
- * bytes of the image, or gets the newest ones, or those of a write between the two.
+/* forget: an nbdkit plugin whose disk forgets. Reads see the newest bytes. The image holds only what was flushed: a
+ * flush commits everything written before it, a FUA write commits itself. At the cut the disk dies at once, and what
+ * was not flushed is decided sector by sector, as a real write cache would: each 512-byte sector that is still
+ * volatile keeps the bytes of the image, or gets the newest ones, or those of a write between the two.
  *
  *   file=IMAGE size=BYTES cut=FIFO seed=N [keep=PERCENT] report=FILE
  *
- * A byte written to the FIFO is the cut: the seeded choice goes into the image, one line about it into the report, and the
- * process ends. Without keep= the seed also draws how much survives, and whether sectors share their fate in fours KiB. */
+ * A byte written to the FIFO is the cut: the seeded choice goes into the image, one line about it into the report, and
+ * the process ends. Without keep= the seed also draws how much survives, and whether sectors share their fate in fours
+ * KiB. */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 #include <errno.h>

@@ -1,7 +1,9 @@
-"""Builds with a planted durability bug: the power cuts must find each of them, or they prove nothing about the good build.
+"""Builds with a planted durability bug: the power cuts must find each of them, or they prove nothing about the good
+build.
 
-ack_before_flush answers when a write is done, not when it is durable; sync_wrong_file asks the disk to keep another file. A mutant is
-caught when what it acked is not there after a cut; one that does not even start or answer is not caught, but broken.
+ack_before_flush answers when a write is done, not when it is durable; sync_wrong_file asks the disk to keep another
+file. A mutant is caught when what it acked is not there after a cut; one that does not even start or answer is not
+caught, but broken.
 """
 import os
 import shutil

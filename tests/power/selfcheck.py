@@ -1,4 +1,5 @@
-"""The disk itself is checked before the broker is: a disk that forgets nothing, or forgets what was flushed, proves nothing."""
+"""The disk itself is checked before the broker is: a disk that forgets nothing, or forgets what was flushed, proves
+nothing."""
 import os
 import random
 import re
