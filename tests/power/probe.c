@@ -1,12 +1,10 @@
 /* probe: writes to a file on the disk that forgets, and says after the cut what is left of it. It checks the disk, not
  * the broker: if this finds nothing lost, the power tests prove nothing.
  *
- *   probe prepare FILE   64 blocks of 4 KiB with generation 1, synced: overwritten extents; and 64 fresh ones behind
- *   them probe write FILE CUT writes generation 2, O_DIRECT: even halves with RWF_DSYNC, then the others without; then
- *   cuts probe check FILE     prints synced=, plain=, gone=: sectors of the synced halves that hold generation 2, of
- *   the plain
- *                        halves that do, and of the plain halves that do not; fails when a synced sector is not whole
- *                        */
+ *   probe prepare FILE    64 blocks of 4 KiB with generation 1, synced: overwritten extents; 64 fresh ones behind them
+ *   probe write FILE CUT  writes generation 2, O_DIRECT: even blocks with RWF_DSYNC, then the odd ones without; then cuts
+ *   probe check FILE      prints synced=, plain=, gone=: sectors of the synced blocks that hold generation 2, of the
+ *                         plain ones that do, and of the plain ones that do not; fails when a synced sector is not there */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

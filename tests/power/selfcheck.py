@@ -9,7 +9,7 @@ from disk import Disk
 from harness import run, run_ok
 
 PROBE = "build/release/tests/power/probe"
-SECTORS = 512  # in the synced halves, and in the others: see probe.c
+SECTORS = 512  # in the synced blocks, and in the others: see probe.c
 
 
 def probe(kind, keep):
