@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -282,4 +283,18 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
     if (!err)
         *out_traits = traits;
     return err;
+}
+
+uint32_t fs_files_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return 1024; /* what every system grants */
+    if (limit.rlim_cur < limit.rlim_max) {
+        rlim_t had = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit))
+            limit.rlim_cur = had;
+    }
+    return (uint32_t)(limit.rlim_cur < 1u << 20 ? limit.rlim_cur : 1u << 20);
 }
