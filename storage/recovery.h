@@ -5,8 +5,7 @@
  * has not ends the log. That is a torn tail, and what lies behind becomes zeros. It is corruption, and no file is touched, if
  *   - the end lies below the checkpoint's, or below the end that is known, or behind a clean stop;
  *   - caching is off and a valid batch starts more than `wave_bytes_max` behind;
- *   - a later segment was begun (a roll trims and syncs the old file before it makes the next one), except that with
- *     caching on an old file that was not yet trimmed is a torn one.
+ *   - there is a later segment: a roll trims and syncs the old file before it makes the next one.
  * Every file that was read there is synced before this returns: so all it gives back is durable.
  *
  * Without a checkpoint the whole log is read. Where the checkpoint's index entries do not match the files, its segment is

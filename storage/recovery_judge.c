@@ -24,18 +24,19 @@ static enum err begun(struct recovery *r, const struct segment *s, bool *out_beg
     return err;
 }
 
-/* A roll makes the next file only when the old one is trimmed and durable. So a segment that was begun behind the end of the
- * log says that bytes are missing before it: corrupt, unless acks did not wait for the disk and the old file was not closed. */
+/* A roll makes the next file only when the old one is trimmed and durable. So a later segment, even an empty one, says that
+ * the bytes before it were there: they are missing. Only what starts within the log and was never begun is a stray: its roll
+ * failed, and the old segment went on. */
 static enum err judge_later(struct recovery *r)
 {
     const struct segment *last = r->files[r->last].segment;
-    bool open_end = r->in->caching && last->bytes < last->allocated;
-    for (uint32_t i = r->last + 1; i < r->count && !open_end; i++) {
-        bool yes = false;
-        enum err err = begun(r, r->files[i].segment, &yes);
+    for (uint32_t i = r->last + 1; i < r->count; i++) {
+        const struct segment *s = r->files[i].segment;
+        bool missed = s->base_offset > r->next_offset;
+        enum err err = missed ? ERR_NONE : begun(r, s, &missed);
         if (err)
             return err;
-        if (yes)
+        if (missed)
             return corrupt_at(r, last, last->bytes);
     }
     return ERR_NONE;
