@@ -3,14 +3,14 @@
  * The file (<data>/catalog) is a log of records, appended with RWF_DSYNC by shard 0 alone and rewritten at open when mostly
  * stale. After its one-line header ("odradek catalog 1\n"), big-endian:
  *
- *   u32 bytes of the rest | u32 crc32c of the rest | u32 wave | u8 kind | body
+ *   u32 bytes of the rest | u32 crc32c of the rest | u32 wave | u8 kind, +128: the last of its wave | body
  *   kinds:  1 topic created   id 16 | i32 partitions | u16 bytes, name | u16 count | u16 bytes, key | u16 bytes, value ...
  *           2 topic deleted   id 16: remembered for ever ("catalog has never known")
  *           3 leader epoch    i32
  *           4 producer ids    i64: all below are reserved
  *
- * Records that one write carried share a wave number; the next write has the next one. A bad record is torn, and cut with
- * what follows, when nothing valid of a later wave follows it: no answer was given for it then. Anything else that is bad is
+ * What one write carried is a wave, numbered; it counts whole or not at all. Bytes behind the last whole wave that hold no
+ * record of a wave after the next are a torn write, for which no answer was given: they are cut. Anything else that is bad is
  * refused: the catalog is never guessed.
  *
  * Topics are immutable objects made by shard 0. A change travels:
@@ -35,8 +35,8 @@ struct topic {
     int32_t partitions;
     struct topic_override *overrides; /* sorted by name */
     uint32_t override_count;
-    struct topic_config config;       /* resolved */
-    bool internal;                    /* __consumer_offsets, __transaction_state */
+    struct topic_config config; /* resolved */
+    bool internal;              /* __consumer_offsets, __transaction_state */
 };
 
 /* Partition -> shard: moves when the number of cores changes, never while the broker runs. */
@@ -71,7 +71,7 @@ uint32_t catalog_file_topics(const struct catalog_file *f);
 struct topic *catalog_file_topic(const struct catalog_file *f, uint32_t i);
 bool catalog_file_knew(const struct catalog_file *f, const uint8_t id[16]); /* a live or deleted topic */
 int32_t catalog_file_epoch(const struct catalog_file *f);
-bool catalog_file_empty(const struct catalog_file *f); /* nothing was ever recorded */
+bool catalog_file_empty(const struct catalog_file *f);                                 /* nothing was ever recorded */
 enum err catalog_file_bump_epoch(struct catalog_file *f, int32_t *out_epoch) must_use; /* synchronous, durable */
 
 /* --- changes, asked on any shard --- */
@@ -87,9 +87,10 @@ struct catalog_change {
     uint8_t topic_id[16];
     /* out */
     enum kerr error;
-    const char *message;      /* static, or NULL */
-    struct topic *topic;      /* CREATE: the new one, or the one that exists (KERR_TOPIC_ALREADY_EXISTS) */
-    int64_t producer_ids;     /* PRODUCER_IDS: first of a block of CATALOG_PRODUCER_BLOCK, reserved durably */
+    const char *message; /* static, or NULL */
+    struct topic
+        *topic; /* CREATE: the new one, or the one that exists (KERR_TOPIC_ALREADY_EXISTS); DELETE: in `apply` only */
+    int64_t producer_ids; /* PRODUCER_IDS: first of a block of CATALOG_PRODUCER_BLOCK, reserved durably */
     void (*done)(struct catalog_change *c); /* on the asking shard, never inside catalog_change_start */
     /* the catalog's */
     struct shard_msg msg;

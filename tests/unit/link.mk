@@ -7,6 +7,9 @@ STORAGE_CONFIG := storage/config_value.o storage/topic_keys.o storage/topic_conf
                   storage/broker_config.o
 LINK_test_topic_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_broker_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
+STORAGE_CATALOG := storage/catalog.o storage/catalog_file.o storage/catalog_read.o storage/catalog_blob.o storage/uuid.o \
+                   core/map.o core/crc.o $(STORAGE_CONFIG) $(CORE_CONFIG)
+LINK_test_catalog := $(STORAGE_CATALOG)
 LINK_test_tail := storage/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
 LINK_test_codec := storage/codec.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_batch := storage/batch.o storage/batch_check.o storage/kerr.o core/crc.o

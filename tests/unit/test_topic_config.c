@@ -87,7 +87,7 @@ static const struct {
     {"cleanup.policy", "compact, delete", true},
     {"cleanup.policy", "", true},
     {"cleanup.policy", "delete,", false},
-    {"cleanup.policy", "delete,delete", false},
+    {"cleanup.policy", "delete,delete", true},
     {"cleanup.policy", "shrink", false},
     {"compression.type", "zstd", true},
     {"compression.type", "ZSTD", false},
