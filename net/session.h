@@ -31,13 +31,15 @@ struct session_part {
 struct session {
     int32_t id, epoch; /* the epoch that the next request must have */
     bool by_id;
+    uint32_t at;      /* its place in sessions->v */
     uint64_t created_ns, used_ns;
     struct map parts;
     struct list order;
     uint32_t count;
 };
 struct sessions {
-    struct session **v; /* of slots; dense up to count */
+    struct session **v; /* all of them, in no order */
+    struct map ids;     /* session->id -> session */
     uint32_t count, slots;
     uint32_t parts_total;
     struct heap *heap;

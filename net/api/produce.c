@@ -21,6 +21,8 @@ struct produce {
     int16_t acks;
     uint32_t waiting; /* parts that are out, and one while they are started */
     bool failed;      /* some partition has an error: acks=0 closes the connection */
+    bool no_memory;   /* the request could not be taken apart as a whole */
+    bool lent;        /* some partition still reads the frame */
     struct produce_response response;
 };
 
@@ -29,7 +31,9 @@ struct produce {
 static void finish(struct produce *all)
 {
     struct request *req = all->req;
-    if (all->acks != 0)
+    if (all->no_memory)
+        request_fail(req, "there is no memory for its request");
+    else if (all->acks != 0)
         REQUEST_REPLY(req, produce_response, &all->response);
     else if (all->failed)
         request_fail(req, "its Produce with acks=0 failed, which only a closed connection can tell");
@@ -143,13 +147,14 @@ static enum kerr check_partition(const struct produce *all, const struct topic *
     return in->records.n > 0 ? KERR_NONE : KERR_INVALID_RECORD; /* at least one batch */
 }
 
-/* False: no memory. */
-static bool start_part(struct produce *all, const struct topic *t, const struct partition_produce_data *in,
+static void start_part(struct produce *all, const struct topic *t, const struct partition_produce_data *in,
                        struct partition_produce_response *out)
 {
     struct produce_part *part = request_zalloc(all->req, sizeof *part);
-    if (!part)
-        return false;
+    if (!part) {
+        all->no_memory = true;
+        return;
+    }
     part->all = all;
     part->out = out;
     memcpy(part->call.topic_id, t->id, sizeof t->id);
@@ -163,7 +168,8 @@ static bool start_part(struct produce *all, const struct topic *t, const struct 
     list_init(&part->append.link);
     all->waiting++;
     part_call_start(all->req->server->shard, &part->call);
-    return true;
+    bool local = part->call.owner == part->call.home;
+    all->lent = all->lent || !local || !part->append.copied;
 }
 
 static const struct topic *find_topic(const struct request *req, const struct topic_produce_data *in)
@@ -172,43 +178,41 @@ static const struct topic *find_topic(const struct request *req, const struct to
     return req->version >= 13 ? catalog_by_id(c, in->topic_id.b) : catalog_by_name(c, in->name.at, (size_t)in->name.n);
 }
 
-static bool start_topic(struct produce *all, const struct topic_produce_data *in, struct topic_produce_response *out)
+static void start_partition(struct produce *all, const struct topic *t, enum kerr topic_error,
+                            const struct partition_produce_data *in, struct partition_produce_response *out)
+{
+    partition_produce_response_init(out);
+    out->index = in->index;
+    enum kerr error = check_partition(all, t, topic_error, in);
+    if (error)
+        refuse(all, out, error);
+    else
+        start_part(all, t, in, out);
+}
+
+static void start_topic(struct produce *all, const struct topic_produce_data *in, struct topic_produce_response *out)
 {
     struct request *req = all->req;
     const struct topic *t = find_topic(req, in);
     enum kerr topic_error = check_topic(req, t);
     topic_produce_response_init(out);
-    out->name = in->name;
+    out->name = request_copy(req, in->name);
     out->topic_id = in->topic_id;
     out->partition_responses.v = request_alloc(req, (size_t)in->partition_data.n * sizeof *out->partition_responses.v);
-    if (!out->partition_responses.v)
-        return false;
-    for (int32_t i = 0; i < in->partition_data.n; i++) {
-        const struct partition_produce_data *data = &in->partition_data.v[i];
-        struct partition_produce_response *answer = &out->partition_responses.v[i];
-        partition_produce_response_init(answer);
-        answer->index = data->index;
-        enum kerr error = check_partition(all, t, topic_error, data);
-        if (error)
-            refuse(all, answer, error);
-        else if (!start_part(all, t, data, answer))
-            refuse(all, answer, KERR_REQUEST_TIMED_OUT); /* retriable; nothing was appended */
-    }
+    all->no_memory = all->no_memory || !out->partition_responses.v || out->name.n != in->name.n;
+    for (int32_t i = 0; i < in->partition_data.n && !all->no_memory; i++)
+        start_partition(all, t, topic_error, &in->partition_data.v[i], &out->partition_responses.v[i]);
     out->partition_responses.n = in->partition_data.n;
-    return true;
 }
 
-/* Parts that were started must come home even when a later topic finds no memory: that one is left out of the reply. */
 static void start_topics(struct produce *all, const struct produce_request *m)
 {
     struct produce_response *r = &all->response;
     r->responses.v = request_alloc(all->req, (size_t)m->topic_data.n * sizeof *r->responses.v);
-    all->failed = !r->responses.v;
-    for (int32_t i = 0; i < m->topic_data.n && !all->failed; i++) {
-        if (!start_topic(all, &m->topic_data.v[i], &r->responses.v[i]))
-            break;
-        r->responses.n++;
-    }
+    all->no_memory = !r->responses.v;
+    for (int32_t i = 0; i < m->topic_data.n && !all->no_memory; i++)
+        start_topic(all, &m->topic_data.v[i], &r->responses.v[i]);
+    r->responses.n = m->topic_data.n;
 }
 
 void produce_run(struct request *req)
@@ -224,5 +228,7 @@ void produce_run(struct request *req)
     *all = (struct produce){.req = req, .acks = m->acks, .waiting = 1};
     produce_response_init(&all->response);
     start_topics(all, m);
+    if (!all->lent)
+        request_release(req); /* the partitions have their copies: the receive buffer is free before the disk is */
     part_over(all);
 }

@@ -1,0 +1,102 @@
+/* A Fetch under way. Its partitions are grouped by the shard that owns them; one group is one conversation with one shard:
+ *
+ *   home                                     owner
+ *    |--- look (and watch) ----------------->|  offsets and epochs checked, bytes counted
+ *    |<-- looked ----------------------------|
+ *    |   enough, or no wait: read; else park |
+ *    |<-- wake ------------------------------|  a watermark moved (at most one such message is out; home gives it back)
+ *    |--- read (a budget of bytes) --------->|  watches end; memory or disk
+ *    |<-- read ------------------------------|
+ *    |   reply is sent                       |
+ *    |--- release -------------------------->|  bufs go back to their pool
+ *    |<-- released --------------------------|
+ *
+ * A group of home's own partitions takes the same steps as direct calls. Messages between two shards arrive in order, so when
+ * "read" has come back no "wake" can follow it, and the memory may go.
+ *
+ * Who writes what: parts and `found` belong to the owner from "look" until "read" came back; told_* are written by the
+ * owner before it sends "looked", wake_* only while it holds the wake message; `known` is home's.
+ *
+ *   state at home: LOOKING -> PARKED -> READING -> REPLIED        (LOOKING -> READING when there is nothing to wait for) */
+#pragma once
+#include "net/api/api.h"
+
+struct fetch;
+struct fetch_group;
+
+struct fetch_part {
+    struct fetch_group *group; /* NULL: `error` was found at home */
+    struct fetch_part *next;   /* in the group, in the order of the request */
+    struct kview name;         /* a copy; empty when topics are named by id */
+    uint8_t topic_id[16];
+    int64_t offset;
+    int32_t partition, max_bytes, current_leader_epoch, last_fetched_epoch;
+    uint32_t place; /* in the request */
+    /* what the owner found */
+    enum kerr error;
+    bool has_data, diverging;
+    uint32_t available;
+    int64_t high_watermark, last_stable_offset, log_start_offset, diverging_end;
+    int32_t diverging_epoch;
+    struct watch watch;
+    struct part_read read;
+    struct krecords records;   /* the reply's, from read.slices */
+};
+
+/* What a group has to offer. */
+struct fetch_found {
+    uint64_t available; /* bytes */
+    uint32_t first;     /* place of the first partition with data, UINT32_MAX: none */
+    bool urgent;        /* an error or a diverging epoch: answer at once */
+};
+
+struct fetch_group {
+    struct fetch *all;
+    struct fetch_part *first, *last;
+    uint16_t owner_id;
+    struct shard *owner; /* set on arrival */
+    struct fetch_found found, told, waked, known;
+    bool watching, wake_out, wake_again; /* the owner's */
+    bool watching_asked;                 /* home's */
+    struct shard_defer moved; /* on the owner */
+    struct shard_msg msg, wake;
+    /* read */
+    bool first_whole;
+    uint32_t budget, reading;
+};
+
+enum fetch_state { FETCH_LOOKING, FETCH_PARKED, FETCH_READING, FETCH_REPLIED };
+
+struct fetch {
+    struct request *req;
+    enum fetch_state state;
+    enum session_kind kind;
+    int32_t session_id, session_epoch; /* 0: none; the epoch after this request */
+    bool by_id, committed;
+    bool cancelled; /* nobody waits for the reply */
+    bool urgent;    /* an error was found at home */
+    uint64_t min_bytes, deadline_ns;
+    uint32_t max_bytes;
+    struct fetch_part *parts;
+    uint32_t part_count, waiting;
+    uint16_t group_count;
+    struct fetch_group *groups[SHARDS_MAX]; /* dense */
+    struct timer timer;
+};
+
+/* --- on the owner (fetch_group.c) --- */
+/* Begins at home; `fetch_looked`, `fetch_read` and `fetch_released` are called at home, possibly inside. */
+void fetch_group_look(struct fetch_group *g, bool watch);
+void fetch_group_watch(struct fetch_group *g); /* only home's own group, in the turn in which it looked */
+void fetch_group_read(struct fetch_group *g);
+void fetch_group_release(struct fetch_group *g);
+void fetch_group_rearm(struct fetch_group *g); /* gives the wake message back */
+
+/* --- at home (fetch.c) --- */
+void fetch_looked(struct fetch_group *g);
+void fetch_woken(struct fetch_group *g);
+void fetch_read(struct fetch_group *g);
+void fetch_released(struct fetch_group *g);
+
+/* --- the reply (fetch_reply.c) --- */
+void fetch_reply(struct fetch *all);
