@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <stdio.h>
 
+/* Receives wait for buffers although some lie ready: those that got them should take them at once, but nothing else makes
+ * sure that there is a next turn. */
+#define STARVED_RETRY_NS NS_PER_MS
+
 static int32_t execute_job(struct io_op *op)
 {
     assert(op->kind == IO_JOB);
@@ -78,8 +82,8 @@ static uint32_t run(struct io *io, uint64_t wait_ns)
     struct uring *u = uring_of(io);
     if (unlikely(!list_empty(&u->backlog)))
         retry_backlog(u);
-    if (unlikely(!list_empty(&u->parked)))
-        uring_unpark(u);
+    if (unlikely(!list_empty(&u->parked) || !list_empty(&u->watched)) && !uring_unpark(u))
+        wait_ns = u64_min(wait_ns, STARVED_RETRY_NS);
     if (!u->wake_armed)
         arm_wake(u);
     io_helper_reap(io->helper, &io->finished);
@@ -168,6 +172,7 @@ enum err engine_uring_open(struct io_options options, struct heap *heap, struct 
         goto failed;
     list_init(&u->backlog);
     list_init(&u->parked);
+    list_init(&u->watched);
     err = io_base_init(&u->io, &uring_ops, heap, &options, execute_job);
     if (err)
         goto free_engine;

@@ -9,7 +9,7 @@
 /* What a completion is about: the low bits of user_data; the rest is a pointer (to the op unless said). */
 enum uring_tag {
     TAG_OP,
-    TAG_PARKED,      /* a starved receive: its socket died, or its poll was removed because there is a buffer again */
+    TAG_WATCHED,     /* a starved receive: its socket died, or its poll was removed because there is a buffer again */
     TAG_READABLE,    /* a pooled receive without buffer ring: there is something to read */
     TAG_WAKE_FAILED, /* our MSG_RING to another ring (pointer: its struct io) */
     TAG_WAKE_READ,   /* our eventfd was written */
@@ -35,7 +35,8 @@ struct uring {
      * been seen; without, the pool itself knows. */
     struct io_uring_buf_ring *buffers;
     uint32_t credits;
-    struct list parked; /* ops that wait for a buffer; op->res: PARKED_* */
+    struct list parked;  /* ops that wait for a buffer */
+    struct list watched; /* the same, with a poll for their socket's death; they come after those in `parked` */
 
     /* Registered files: slot 0 is the lock's. `slot_fresh` have been used at some time; `slot_free` of them are stacked. */
     uint32_t slot_count, slot_fresh, slot_free;
@@ -46,7 +47,6 @@ struct uring {
     uint32_t *slab_bytes;
     bool slab_refused; /* said once */
 };
-enum { PARKED_BARE, PARKED_POLLED };
 
 static inline struct uring *uring_of(const struct io *io)
 {
@@ -65,8 +65,8 @@ void uring_start(struct io *io, struct io_op *op);
 /* One completion; returns how many done callbacks it ran. */
 uint32_t uring_complete(struct uring *u, uint64_t user_data, int32_t res, uint32_t flags);
 void uring_recv_put(struct io *io, void *at);
-/* Gives parked receives another try while there are buffers. */
-void uring_unpark(struct uring *u);
+/* Gives parked receives another try as far as there are buffers. False: some are left that buffers lie ready for. */
+bool uring_unpark(struct uring *u);
 
 enum err uring_setup(struct uring *u, uint32_t features, char *out_why) must_use;
 void uring_teardown(struct uring *u);

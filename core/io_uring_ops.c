@@ -1,8 +1,9 @@
 /* Turns ops into submissions and completions into results.
  *
  * A pooled receive with a buffer ring:   RECV with buffer select -> done
- *                                        ENOBUFS -> parked, with a poll for the socket's death -> RECV again once a buffer
- *                                        was put back, or -ECONNRESET
+ *                                        ENOBUFS -> parked -> RECV again once there is a buffer
+ *                                        parked for a turn without any -> watched, with a poll for the socket's death
+ *                                        -> RECV again or -ECONNRESET
  * and without (op->buf.at NULL: waiting): POLL_ADD -> a buffer from the pool, RECV -> done; no buffer: parked as above. */
 #include "core/io_uring.h"
 #include <errno.h>
@@ -127,9 +128,9 @@ void uring_start(struct io *io, struct io_op *op)
 
 /* --- pooled receives --- */
 
-static bool buffer_there(const struct uring *u)
+static uint32_t buffers_there(const struct uring *u)
 {
-    return u->buffers ? u->credits > 0 : u->io.pool.free_count > 0;
+    return u->buffers ? u->credits : u->io.pool.free_count;
 }
 
 static void give_buffer(struct uring *u, uint16_t index)
@@ -150,67 +151,75 @@ void uring_recv_put(struct io *io, void *at)
         io_pool_put(&io->pool, at);
 }
 
-/* io_shutdown must end a parked receive too: a poll for nothing still reports that the socket is dead. */
 static void park(struct uring *u, struct io_op *op)
 {
-    struct io_uring_sqe *sqe = uring_sqe(u);
-    op->res = PARKED_BARE;
-    if (sqe) {
-        io_uring_prep_poll_add(sqe, op->file->fd, 0);
-        use_slot(sqe, op->file);
-        uring_tag(sqe, op, TAG_PARKED);
-        u->in_flight++;
-        op->res = PARKED_POLLED;
-    }
+    op->buf.at = NULL;
     list_push(&u->parked, &op->link);
 }
 
-static void park_or_retry(struct uring *u, struct io_op *op)
+/* io_shutdown must end a starved receive too: a poll for nothing still reports that the socket is dead. */
+static bool watch(struct uring *u, struct io_op *op)
 {
-    op->buf.at = NULL;
-    if (buffer_there(u))
-        issue(u, op, 0);
-    else
-        park(u, op);
-}
-
-/* The removal of the poll, not this function, sends the receive out again: until then the op belongs to the poll. */
-static bool unpark(struct uring *u, struct io_op *op)
-{
-    if (op->res == PARKED_POLLED) {
-        struct io_uring_sqe *sqe = uring_sqe(u);
-        if (!sqe)
-            return false;
-        io_uring_prep_poll_remove(sqe, (uintptr_t)op | TAG_PARKED);
-        uring_tag(sqe, NULL, TAG_REMOVED);
-        u->in_flight++;
-        list_remove(&op->link);
-    } else {
-        list_remove(&op->link);
-        issue(u, op, 0);
-    }
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (!sqe)
+        return false;
+    io_uring_prep_poll_add(sqe, op->file->fd, 0);
+    use_slot(sqe, op->file);
+    uring_tag(sqe, op, TAG_WATCHED);
+    u->in_flight++;
+    list_remove(&op->link);
+    list_push(&u->watched, &op->link);
     return true;
 }
 
-void uring_unpark(struct uring *u)
+/* The end of the poll, not this function, sends the receive out again: until then the op belongs to the poll. */
+static bool unwatch(struct uring *u, struct io_op *op)
 {
-    uint32_t buffers = u->buffers ? u->credits : u->io.pool.free_count;
-    struct list *node;
-    while (buffers-- > 0 && (node = list_first(&u->parked))) {
-        if (!unpark(u, container_of(node, struct io_op, link)))
-            break;
-    }
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (!sqe)
+        return false;
+    io_uring_prep_poll_remove(sqe, (uintptr_t)op | TAG_WATCHED);
+    uring_tag(sqe, NULL, TAG_REMOVED);
+    u->in_flight++;
+    list_remove(&op->link);
+    return true;
 }
 
-static uint32_t complete_parked(struct uring *u, struct io_op *op, int32_t res)
+static struct io_op *first(const struct list *ops)
 {
-    if (!list_linked(&op->link)) { /* unpark took it */
+    struct list *node = list_first(ops);
+    return node ? container_of(node, struct io_op, link) : NULL;
+}
+
+/* A burst takes all buffers for one turn, and then those behind it get theirs. Only when all buffers are still out a turn
+ * later are the starved watched, which costs them two more submissions. */
+bool uring_unpark(struct uring *u)
+{
+    uint32_t buffers = buffers_there(u);
+    struct io_op *op;
+    if (buffers == 0) {
+        while ((op = first(&u->parked)) && watch(u, op))
+            ;
+        return true;
+    }
+    for (; buffers > 0 && (op = first(&u->watched)) && unwatch(u, op); buffers--)
+        ;
+    for (; buffers > 0 && (op = first(&u->parked)); buffers--) {
+        list_remove(&op->link);
+        issue(u, op, 0);
+    }
+    return list_empty(&u->watched) && list_empty(&u->parked);
+}
+
+static uint32_t complete_watched(struct uring *u, struct io_op *op, int32_t res)
+{
+    if (!list_linked(&op->link)) { /* unwatch took it */
         issue(u, op, 0);
         return 0;
     }
     list_remove(&op->link);
     if (res == -ECANCELED) { /* a removal that the kernel took late, meant for an earlier poll */
-        park_or_retry(u, op);
+        park(u, op);
         return 0;
     }
     op->done(op, -ECONNRESET);
@@ -273,7 +282,7 @@ static bool finish_recv_pooled(struct uring *u, struct io_op *op, int32_t res, u
     if (res == -EAGAIN && u->buffers)
         retry(u, op, res);
     else
-        park_or_retry(u, op);
+        park(u, op);
     return false;
 }
 
@@ -309,7 +318,7 @@ uint32_t uring_complete(struct uring *u, uint64_t user_data, int32_t res, uint32
     u->in_flight--;
     switch (tag) {
     case TAG_OP: return complete_op(u, at, res, flags);
-    case TAG_PARKED: return complete_parked(u, at, res);
+    case TAG_WATCHED: return complete_watched(u, at, res);
     case TAG_READABLE: return complete_readable(u, at, res);
     case TAG_WAKE_READ: u->wake_armed = false; return 0;
     case TAG_WAKE_FAILED:
