@@ -41,3 +41,4 @@ LINK_test_fs := core/fs_os.o core/err.o core/clock_os.o
 STORAGE_RECOVERY := storage/recovery_run.o storage/recovery_judge.o storage/recovery_repair.o storage/recovery_epochs.o \
                     storage/folder.o storage/scan.o storage/segment.o storage/index.o storage/batch.o storage/epochs.o storage/producer.o
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
+LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o

@@ -41,7 +41,7 @@ static struct world {
 
 /* --- the broker --- */
 
-static bool remove_one(void *arg, const struct fs_entry *entry)
+static inline bool remove_one(void *arg, const struct fs_entry *entry)
 {
     (void)arg;
     char path[FS_PATH_MAX];
@@ -49,7 +49,7 @@ static bool remove_one(void *arg, const struct fs_entry *entry)
     assert_int_equal(fs_unlink(path), ERR_NONE);
     return true;
 }
-static int open_file(int64_t base, const char *suffix, unsigned flags)
+static inline int open_file(int64_t base, const char *suffix, unsigned flags)
 {
     char path[FS_PATH_MAX];
     int fd;
@@ -57,7 +57,7 @@ static int open_file(int64_t base, const char *suffix, unsigned flags)
     enum err err = fs_open(path, flags, &fd);
     return err ? -1 : fd;
 }
-static void open_segment(int64_t base)
+static inline void open_segment(int64_t base)
 {
     w.fd = open_file(base, ".log", FS_READ | FS_WRITE | FS_CREATE);
     assert_true(w.fd >= 0);
@@ -67,7 +67,7 @@ static void open_segment(int64_t base)
     w.active = (struct segment){.base_offset = base, .first_timestamp = -1};
     index_init(&w.active.index, w.heap, base, 1 << 20);
 }
-static void close_segment(void)
+static inline void close_segment(void)
 {
     if (w.fd < 0)
         return;
@@ -75,19 +75,19 @@ static void close_segment(void)
     w.fd = -1;
     index_deinit(&w.active.index);
 }
-static void fresh(void)
+static inline void fresh(void)
 {
     assert_int_equal(fs_list(dir, remove_one, NULL), ERR_NONE);
     w = (struct world){.heap = heap_open(), .fd = -1, .epoch = 1, .known_end = -1};
     w.producers = producers_open(w.heap);
 }
-static void over(void)
+static inline void over(void)
 {
     close_segment();
     heap_close(w.heap);
     w.heap = NULL;
 }
-static int setup(void **state)
+static inline int setup(void **state)
 {
     (void)state;
     static const char *const folders[] = {"build", "build/tests", "build/tests/unit", dir};
@@ -99,14 +99,14 @@ static int setup(void **state)
     open_segment(0);
     return 0;
 }
-static int teardown(void **state)
+static inline int teardown(void **state)
 {
     (void)state;
     over();
     return 0;
 }
 
-static void append(int32_t records, uint32_t value_bytes)
+static inline void append(int32_t records, uint32_t value_bytes)
 {
     static uint8_t one[MAKE_BATCH_MAX];
     struct batch b;
@@ -131,12 +131,12 @@ static void append(int32_t records, uint32_t value_bytes)
     w.sequence += records;
     w.active.bytes = w.at;
 }
-static void append_many(int count)
+static inline void append_many(int count)
 {
     for (int i = 0; i < count; i++)
         append(1 + i % 3, 100);
 }
-static void write_snapshot(int64_t offset)
+static inline void write_snapshot(int64_t offset)
 {
     char path[FS_PATH_MAX];
     size_t bytes = producers_snapshot_bytes(w.producers);
@@ -146,20 +146,20 @@ static void write_snapshot(int64_t offset)
     assert_int_equal(segment_write_file(path, at, bytes), ERR_NONE);
     heap_free(w.heap, at);
 }
-static void trim_and_save(void)
+static inline void trim_and_save(void)
 {
     assert_int_equal(fs_truncate(w.fd, w.at), ERR_NONE);
     assert_int_equal(index_finish(&w.active.index), ERR_NONE);
     assert_int_equal(segment_save_index(dir, &w.active), ERR_NONE);
     write_snapshot(w.next);
 }
-static void roll(void)
+static inline void roll(void)
 {
     trim_and_save();
     close_segment();
     open_segment(w.next);
 }
-static void checkpoint(void)
+static inline void checkpoint(void)
 {
     const struct index *ix = &w.active.index;
     assert_int_equal(segment_save_index(dir, &w.active), ERR_NONE);
@@ -185,7 +185,7 @@ static void checkpoint(void)
 
 /* --- spoiling --- */
 
-static void spoil(int64_t segment, uint64_t at)
+static inline void spoil(int64_t segment, uint64_t at)
 {
     uint8_t byte;
     size_t got;
@@ -195,24 +195,24 @@ static void spoil(int64_t segment, uint64_t at)
     assert_int_equal(fs_write(fd, &byte, 1, at), ERR_NONE);
     fs_close(fd);
 }
-static void spoil_batch(int n)
+static inline void spoil_batch(int n)
 {
     spoil(w.batches[n].segment, w.batches[n].at + w.batches[n].bytes / 2);
 }
-static void zero(int64_t segment, uint64_t at, uint64_t bytes)
+static inline void zero(int64_t segment, uint64_t at, uint64_t bytes)
 {
     static const uint8_t zeros[SPACE];
     int fd = open_file(segment, ".log", FS_WRITE);
     assert_int_equal(fs_write(fd, zeros, bytes, at), ERR_NONE);
     fs_close(fd);
 }
-static void unlink_file(int64_t base, const char *suffix)
+static inline void unlink_file(int64_t base, const char *suffix)
 {
     char path[FS_PATH_MAX];
     assert_true(segment_path(path, dir, base, suffix));
     assert_int_equal(fs_unlink(path), ERR_NONE);
 }
-static bool exists(int64_t base, const char *suffix)
+static inline bool exists(int64_t base, const char *suffix)
 {
     int fd = open_file(base, suffix, FS_READ);
     if (fd >= 0)
@@ -220,7 +220,7 @@ static bool exists(int64_t base, const char *suffix)
     return fd >= 0;
 }
 /* The CRC over all files of the folder: did anything change? */
-static bool crc_one(void *arg, const struct fs_entry *entry)
+static inline bool crc_one(void *arg, const struct fs_entry *entry)
 {
     char path[FS_PATH_MAX];
     uint8_t *at;
@@ -231,7 +231,7 @@ static bool crc_one(void *arg, const struct fs_entry *entry)
     heap_free(w.heap, at);
     return true;
 }
-static uint32_t crc_folder(void)
+static inline uint32_t crc_folder(void)
 {
     uint32_t crc = 0;
     assert_int_equal(fs_list(dir, crc_one, &crc), ERR_NONE);
@@ -240,7 +240,7 @@ static uint32_t crc_folder(void)
 
 /* --- checking --- */
 
-static void run(struct recovered *out)
+static inline void run(struct recovered *out)
 {
     const struct recovery_input in = {.heap = w.heap,
                                       .dir = dir,
@@ -254,7 +254,7 @@ static void run(struct recovered *out)
     assert_int_equal(recovery_run(&in, out), ERR_NONE);
 }
 
-static void check_index(const struct segment *s)
+static inline void check_index(const struct segment *s)
 {
     struct segment t = {.base_offset = s->base_offset, .bytes = s->bytes};
     struct scan scan;
@@ -281,10 +281,10 @@ static void check_index(const struct segment *s)
     index_deinit(&t.index);
     fs_close(fd);
 }
-static void check_zeros_behind(const struct segment *s)
+static inline void check_zeros_behind(const struct segment *s)
 {
     struct scan scan;
-    uint64_t at, size;
+    uint64_t at, size = 0;
     int fd = open_file(s->base_offset, ".log", FS_READ);
     assert_int_equal(fs_size(fd, &size), ERR_NONE);
     assert_int_equal(size, s->allocated);
@@ -295,7 +295,7 @@ static void check_zeros_behind(const struct segment *s)
     fs_close(fd);
 }
 /* Each batch that is in the log, among the last five, is a duplicate; the next one is expected. */
-static void check_producers(const struct recovered *r, int batches)
+static inline void check_producers(const struct recovered *r, int batches)
 {
     int32_t sequence = 0;
     for (int i = 0; i < batches; i++) {
@@ -316,7 +316,7 @@ static void check_producers(const struct recovered *r, int batches)
     assert_int_equal(producers_check(r->producers, &next, &d), KERR_NONE);
     assert_int_equal(d.base_offset, -1);
 }
-static void check_segments(const struct recovered *r, int64_t end)
+static inline void check_segments(const struct recovered *r, int64_t end)
 {
     int64_t next = r->log_start_offset;
     const struct segment *s = NULL;
@@ -334,7 +334,7 @@ static void check_segments(const struct recovered *r, int64_t end)
 }
 
 /* The log ends behind so many batches; a second recovery finds the same and cuts nothing. */
-static void ends_behind(int batches, struct recovered *r)
+static inline void ends_behind(int batches, struct recovered *r)
 {
     int64_t end = batches ? w.batches[batches - 1].end_offset : 0;
     run(r);
@@ -353,13 +353,13 @@ static void ends_behind(int batches, struct recovered *r)
     assert_int_equal(crc_folder(), before);
     recovered_deinit(&again);
 }
-static void must_end_behind(int batches)
+static inline void must_end_behind(int batches)
 {
     struct recovered r;
     ends_behind(batches, &r);
     recovered_deinit(&r);
 }
-static void must_be_corrupt(int64_t segment, uint64_t position)
+static inline void must_be_corrupt(int64_t segment, uint64_t position)
 {
     uint32_t before = crc_folder();
     struct recovered r;

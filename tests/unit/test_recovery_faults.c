@@ -1,0 +1,208 @@
+/* Recovery on a failing machine: each file operation and each allocation fails in turn, once or from then on (which is also
+ * what a crash in the midst of recovery looks like). It says so, frees what it took, and the next recovery, on a machine
+ * that works, finds the log as if nothing had been. */
+#define fs_open real_fs_open
+#define fs_read real_fs_read
+#define fs_write real_fs_write
+#define fs_sync real_fs_sync
+#define fs_sync_dir real_fs_sync_dir
+#define fs_truncate real_fs_truncate
+#define fs_size real_fs_size
+#define fs_rename real_fs_rename
+#define fs_unlink real_fs_unlink
+#define fs_list real_fs_list
+#define heap_alloc real_heap_alloc
+#define heap_zalloc real_heap_zalloc
+#define heap_realloc real_heap_realloc
+#define heap_free real_heap_free
+#include "core/fs_os.c"
+#include "core/mem_libc.c"
+#undef fs_open
+#undef fs_read
+#undef fs_write
+#undef fs_sync
+#undef fs_sync_dir
+#undef fs_truncate
+#undef fs_size
+#undef fs_rename
+#undef fs_unlink
+#undef fs_list
+#undef heap_alloc
+#undef heap_zalloc
+#undef heap_realloc
+#undef heap_free
+
+static struct {
+    bool armed, forever;
+    int countdown; /* the call that makes it 0 fails */
+    int blocks;    /* of the heap, out */
+    int files;     /* open */
+} fault;
+
+static bool fails(void)
+{
+    if (!fault.armed)
+        return false;
+    fault.countdown -= fault.countdown > 0 || !fault.forever;
+    return fault.countdown == 0;
+}
+enum err fs_open(const char *path, unsigned flags, int *out_fd) must_use;
+enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes) must_use;
+enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off) must_use;
+enum err fs_sync(int fd) must_use;
+enum err fs_sync_dir(const char *path) must_use;
+enum err fs_truncate(int fd, uint64_t bytes) must_use;
+enum err fs_size(int fd, uint64_t *out_bytes) must_use;
+enum err fs_rename(const char *from, const char *to) must_use;
+enum err fs_unlink(const char *path) must_use;
+enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg) must_use;
+void *heap_alloc(struct heap *h, size_t bytes) must_use;
+void *heap_zalloc(struct heap *h, size_t bytes) must_use;
+void *heap_realloc(struct heap *h, void *old, size_t bytes) must_use;
+void heap_free(struct heap *h, void *block);
+
+enum err fs_open(const char *path, unsigned flags, int *out_fd)
+{
+    return fails() ? ERR_TOO_MANY_FILES : real_fs_open(path, flags, out_fd);
+}
+enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes)
+{
+    return fails() ? ERR_IO : real_fs_read(fd, at, bytes, off, out_bytes);
+}
+enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
+{
+    if (!fails())
+        return real_fs_write(fd, at, bytes, off);
+    err_ignore(real_fs_write(fd, at, bytes / 2, off)); /* torn */
+    return ERR_NO_SPACE;
+}
+enum err fs_sync(int fd)
+{
+    (void)fd;
+    return fails() ? ERR_IO : ERR_NONE; /* nobody pulls the plug here */
+}
+enum err fs_sync_dir(const char *path)
+{
+    (void)path;
+    return fails() ? ERR_IO : ERR_NONE;
+}
+enum err fs_truncate(int fd, uint64_t bytes)
+{
+    return fails() ? ERR_IO : real_fs_truncate(fd, bytes);
+}
+enum err fs_size(int fd, uint64_t *out_bytes)
+{
+    return fails() ? ERR_IO : real_fs_size(fd, out_bytes);
+}
+enum err fs_rename(const char *from, const char *to)
+{
+    return fails() ? ERR_IO : real_fs_rename(from, to);
+}
+enum err fs_unlink(const char *path)
+{
+    return fails() ? ERR_IO : real_fs_unlink(path);
+}
+enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg)
+{
+    return fails() ? ERR_IO : real_fs_list(path, each, arg);
+}
+void *heap_alloc(struct heap *h, size_t bytes)
+{
+    void *at = fails() ? NULL : real_heap_alloc(h, bytes);
+    fault.blocks += at != NULL;
+    return at;
+}
+void *heap_zalloc(struct heap *h, size_t bytes)
+{
+    void *at = heap_alloc(h, bytes);
+    return at ? memset(at, 0, bytes) : NULL;
+}
+void *heap_realloc(struct heap *h, void *old, size_t bytes)
+{
+    void *at = fails() ? NULL : real_heap_realloc(h, old, bytes);
+    fault.blocks += at && !old;
+    return at;
+}
+void heap_free(struct heap *h, void *block)
+{
+    fault.blocks -= block != NULL;
+    real_heap_free(h, block);
+}
+
+#include "tests/unit/log_world.h"
+
+/* Two trusted segments, one of them without its index; one that was not trimmed; a torn tail with ghosts; leftovers. */
+static int build(void)
+{
+    append_many(8);
+    roll();
+    append_many(8);
+    roll();
+    append_many(8);
+    checkpoint();
+    append_many(8);
+    close_segment();
+    open_segment(w.next);
+    append_many(20);
+    spoil_batch(44);
+    unlink_file(0, ".index");
+    fs_close(open_file(3, ".log.tmp", FS_WRITE | FS_CREATE));
+    write_snapshot(w.next + 7);
+    return 44;
+}
+
+static enum err run_once(struct recovered *r)
+{
+    const struct recovery_input in = {.heap = w.heap,
+                                      .dir = dir,
+                                      .checkpoint = &w.checkpoint,
+                                      .known_end_offset = -1,
+                                      .wave_bytes_max = 1 << 20,
+                                      .index_interval_bytes = INTERVAL,
+                                      .segment_index_bytes = 1 << 20};
+    return recovery_run(&in, r);
+}
+
+/* False: that many operations are never reached. */
+static bool fail_at(int n, bool forever)
+{
+    assert_int_equal(setup(NULL), 0);
+    int batches = build();
+    int blocks = fault.blocks;
+    struct recovered r;
+    fault.armed = true;
+    fault.forever = forever;
+    fault.countdown = n;
+    enum err err = run_once(&r);
+    bool reached = fault.countdown <= 0;
+    fault.armed = false;
+    assert_true(reached || err == ERR_NONE);
+    if (err == ERR_NONE) {
+        assert_false(r.corrupt); /* a failing machine is no reason to call bytes bad */
+        assert_int_equal(r.end_offset, w.batches[batches - 1].end_offset);
+        recovered_deinit(&r);
+    }
+    assert_int_equal(fault.blocks, blocks);
+    must_end_behind(batches);
+    assert_int_equal(teardown(NULL), 0);
+    return reached;
+}
+
+static void each_operation_may_fail(void **state)
+{
+    (void)state;
+    for (int forever = 0; forever < 2; forever++) {
+        int n = 1;
+        while (fail_at(n, forever))
+            n++;
+        assert_true(n > 60); /* it did get to the end */
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_operation_may_fail),
+    };
+    return cmocka_run_group_tests_name("recovery_faults", tests, NULL, NULL);
+}
