@@ -1,0 +1,379 @@
+/* The program: command line -> data folder -> listening sockets -> shards -> start line -> until a signal -> clean stop.
+ *
+ *   main thread      options, root_open, sockets, then shard 0's loop, then the clean mark
+ *   each shard       store_open, server_start, server_listen ... server_close, what was clean, store_close
+ *
+ * A signal reaches shard 0 through a socket pair, because that is something its engine can wait for. */
+#include "core/clock.h"
+#include "core/log.h"
+#include "net/options.h"
+#include "net/shutdown.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    EXIT_FAULT = 1,
+    EXIT_USAGE = 2,
+    ADDRESSES_MAX = 16,     /* of one host name */
+    SOCKETS_MAX = LISTENERS_MAX * ADDRESSES_MAX,
+    PORT_TRIES = 16,        /* to find one port that is free for every address */
+    WHY_BYTES = 512,
+};
+
+/* One listening address: a socket for each shard. */
+struct opening {
+    const struct listener *listener;
+    char address[IO_NAME_MAX];
+    uint16_t port;
+    int fds[SHARDS_MAX];
+};
+/* The partitions that one shard stopped cleanly: in memory of its own, since the shard's is gone when it is read. */
+struct clean_list {
+    struct partition_name {
+        uint8_t topic_id[16];
+        int32_t partition;
+    } * v;
+    uint32_t count;
+    size_t bytes;
+};
+struct broker {
+    struct options options;
+    struct broker_config config;
+    struct heap *heap;
+    struct root *root;
+    struct shard_group *group;
+    struct opening openings[SOCKETS_MAX];
+    uint32_t opening_count;
+    uint64_t began_ns;
+    _Atomic uint32_t started;
+    struct clean_list clean[SHARDS_MAX];
+    struct shutdown shutdown;
+    struct io_file signals;
+    struct io_op signal_op;
+    uint8_t signal_byte;
+    char why[WHY_BYTES];
+};
+
+static int signal_writer = -1; /* a signal handler has no argument: the one global of the program */
+
+static int complain(const char *what)
+{
+    fprintf(stderr, "odradek: %s\n", what);
+    return EXIT_FAULT;
+}
+
+/* --- signals --- */
+
+static void on_signal(int number)
+{
+    static volatile sig_atomic_t again;
+    int saved = errno;
+    if (again) /* whoever asks twice does not want to wait */
+        _exit(EXIT_FAULT);
+    again = 1;
+    uint8_t byte = (uint8_t)number;
+    (void)!write(signal_writer, &byte, 1);
+    errno = saved;
+}
+
+static void signal_came(struct io_op *op, int32_t res)
+{
+    struct broker *b = container_of(op, struct broker, signal_op);
+    if (res > 0)
+        shutdown_start(&b->shutdown, shard_at(b->group, 0));
+}
+
+static bool open_signals(struct broker *b)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+        return false;
+    signal_writer = pair[1];
+    io_file_init(&b->signals, pair[0]);
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0;
+}
+
+/* --- listening --- */
+
+static void close_opening(const struct broker *b, const struct opening *o)
+{
+    for (uint16_t i = 0; i < b->options.cores; i++)
+        if (o->fds[i] >= 0)
+            fs_close(o->fds[i]);
+}
+
+/* The first socket is bound alone, which finds out a foreign listener; with several shards it then gives way to shared ones. */
+static enum err open_address(const struct broker *b, struct opening *o, uint16_t port)
+{
+    uint16_t cores = b->options.cores;
+    for (uint16_t i = 0; i < cores; i++)
+        o->fds[i] = -1;
+    enum err err = io_listen(o->address, port, false, &o->fds[0], &o->port);
+    if (err || cores == 1)
+        return err;
+    fs_close(o->fds[0]);
+    o->fds[0] = -1;
+    for (uint16_t i = 0; i < cores && !err; i++)
+        err = io_listen(o->address, o->port, true, &o->fds[i], &o->port);
+    if (err)
+        close_opening(b, o);
+    return err;
+}
+
+static int no_listening(const struct opening *o, uint16_t port, enum err err)
+{
+    char what[WHY_BYTES];
+    const char *hint = err == ERR_BUSY         ? "another program listens there: stop it, or choose another port with listeners="
+                       : err == ERR_PERMISSION ? "this port needs privileges: choose one above 1023 with listeners="
+                                               : "choose another address with listeners=";
+    snprintf(what, sizeof what, "cannot listen on %s port %u (%s); %s", o->address, port, err_text(err), hint);
+    return complain(what);
+}
+
+/* Does this machine lack the address (no IPv6, for example)? Then the name's other addresses do. */
+static bool is_absent(enum err err)
+{
+    return err != ERR_BUSY && err != ERR_PERMISSION && err != ERR_TOO_MANY_FILES && err != ERR_NO_MEMORY;
+}
+
+/* All addresses of a host on the same port. ERR_BUSY with port 0: the kernel's choice was taken on another address; again. */
+static enum err open_host(struct broker *b, const struct listener *l, char (*names)[IO_NAME_MAX], uint32_t count,
+                          struct opening *out_failed)
+{
+    uint32_t first = b->opening_count;
+    uint16_t port = l->port;
+    enum err err = ERR_NOT_FOUND;
+    for (uint32_t i = 0; i < count && b->opening_count < SOCKETS_MAX; i++) {
+        struct opening *o = &b->openings[b->opening_count];
+        *o = (struct opening){.listener = l};
+        memcpy(o->address, names[i], sizeof o->address);
+        enum err e = open_address(b, o, port);
+        *out_failed = *o;
+        if (e && !is_absent(e)) {
+            while (b->opening_count > first)
+                close_opening(b, &b->openings[--b->opening_count]);
+            return e;
+        }
+        if (e) {
+            err = err == ERR_NONE ? ERR_NONE : e;
+            continue;
+        }
+        err = ERR_NONE;
+        port = o->port;
+        b->opening_count++;
+    }
+    return err;
+}
+
+static int open_listener(struct broker *b, const struct listener *l)
+{
+    char names[ADDRESSES_MAX][IO_NAME_MAX];
+    struct opening failed = {0};
+    uint32_t count = io_resolve(l->host, names, ADDRESSES_MAX);
+    if (count == 0) {
+        char what[WHY_BYTES];
+        snprintf(what, sizeof what, "cannot find an address for the host name \"%s\" in listeners=", l->host);
+        return complain(what);
+    }
+    enum err err = open_host(b, l, names, count, &failed);
+    for (int i = 1; err == ERR_BUSY && l->port == 0 && i < PORT_TRIES; i++)
+        err = open_host(b, l, names, count, &failed);
+    return err ? no_listening(&failed, l->port, err) : 0;
+}
+
+static int open_listeners(struct broker *b)
+{
+    for (uint32_t i = 0; i < b->config.listener_count; i++) {
+        int fault = open_listener(b, &b->config.listeners[i]);
+        if (fault)
+            return fault;
+    }
+    return 0;
+}
+
+/* --- each shard --- */
+
+static const char *shown_host(const struct listener *l)
+{
+    return l->host[0] ? l->host : "localhost";
+}
+
+static void log_started(const struct broker *b, const struct shard *s)
+{
+    const struct opening *first = &b->openings[0];
+    const char *host = shown_host(first->listener), *why = shard_group_why(b->group);
+    bool six = strchr(host, ':'), caching = b->config.topic_defaults.write_caching;
+    log_info("started", "address=%s%s%s:%u engine=%s%s%s%s disk=%s ack=%s route=written cores=%u data=%s took_ms=%llu",
+             six ? "[" : "", host, six ? "]" : "", first->port, io_engine_name(s->io), why[0] ? " why=\"" : "", why,
+             why[0] ? "\"" : "", b->root->direct ? "direct" : "buffered", caching ? "crash-safe" : "durable",
+             b->options.cores, b->config.data_dir, (unsigned long long)((clock_now_ns() - b->began_ns) / NS_PER_MS));
+}
+
+static enum err listen_all(struct broker *b, struct shard *s)
+{
+    for (uint32_t i = 0; i < b->opening_count; i++) {
+        enum err err = server_listen(server_of(s), b->openings[i].fds[s->id], b->openings[i].listener);
+        if (err)
+            return err;
+    }
+    return ERR_NONE;
+}
+
+static enum err start_shard(struct shard *s, void *arg)
+{
+    struct broker *b = arg;
+    enum err err = store_open(s, b->root);
+    if (err)
+        return err;
+    err = server_start(s, b->root);
+    if (!err)
+        err = listen_all(b, s);
+    if (err)
+        return err;
+    if (s->id == 0) {
+        io_file_attach(s->io, &b->signals);
+        io_recv(s->io, &b->signal_op, &b->signals, &b->signal_byte, 1, signal_came);
+    }
+    if (atomic_fetch_add(&b->started, 1) + 1 == b->options.cores)
+        log_started(b, s);
+    return ERR_NONE;
+}
+
+static void note_clean(void *arg, const uint8_t topic_id[16], int32_t partition)
+{
+    struct clean_list *list = arg;
+    assert((list->count + 1) * sizeof *list->v <= list->bytes);
+    struct partition_name *name = &list->v[list->count++];
+    memcpy(name->topic_id, topic_id, sizeof name->topic_id);
+    name->partition = partition;
+}
+
+static void note_all_clean(struct clean_list *list, const struct store *st)
+{
+    list->bytes = (st->partitions.count + 1) * sizeof *list->v;
+    list->v = region_open(list->bytes);
+    if (list->v)
+        store_each_clean(st, note_clean, list);
+}
+
+static void stop_shard(struct shard *s, void *arg)
+{
+    struct broker *b = arg;
+    note_all_clean(&b->clean[s->id], store_of(s));
+    server_close(server_of(s));
+    store_close(store_of(s));
+}
+
+/* --- the end --- */
+
+/* Only after a stop that ran to its end; whatever is missing from the mark is recovered at the next start. */
+static void mark_clean(struct broker *b)
+{
+    enum err err = ERR_NONE;
+    if (b->shutdown.step != SHUTDOWN_LOOPS)
+        return;
+    for (uint16_t i = 0; i < b->options.cores; i++)
+        for (uint32_t k = 0; k < b->clean[i].count && !err; k++)
+            err = root_mark_add(b->root, b->clean[i].v[k].topic_id, b->clean[i].v[k].partition);
+    if (!err)
+        err = root_mark_write(b->root);
+    if (err)
+        log_error("no clean mark", "because %s; the next start recovers", err_text(err));
+    else
+        log_info("stopped", "data=%s", b->config.data_dir);
+}
+
+static void free_clean(struct broker *b)
+{
+    for (uint16_t i = 0; i < b->options.cores; i++)
+        if (b->clean[i].v)
+            region_close(b->clean[i].v, b->clean[i].bytes);
+}
+
+static struct shard_options shard_options(struct broker *b)
+{
+    return (struct shard_options){
+        .count = b->options.cores,
+        .io = {b->options.engine, b->options.io_features, IO_RECV_BYTES, IO_RECV_COUNT, NULL},
+        .memory_bytes = b->options.memory_bytes / b->options.cores,
+        .cpus = b->options.pinned ? b->options.cpus : NULL,
+        .start = start_shard,
+        .stop = stop_shard,
+        .arg = b,
+    };
+}
+
+static int run_shards(struct broker *b)
+{
+    enum err err = shard_group_open(shard_options(b), &b->group);
+    if (err)
+        return complain("there is not enough memory to start");
+    err = shard_group_run(b->group);
+    char what[2 * WHY_BYTES];
+    snprintf(what, sizeof what, "cannot start: %s; %s", err_text(err), shard_group_why(b->group));
+    if (err)
+        complain(what);
+    else
+        mark_clean(b);
+    free_clean(b);
+    shard_group_close(b->group);
+    return err || b->shutdown.step != SHUTDOWN_LOOPS ? EXIT_FAULT : 0;
+}
+
+static int serve(struct broker *b)
+{
+    if (root_open(&b->config, b->heap, &b->root, b->why))
+        return complain(b->why);
+    int code = open_listeners(b);
+    if (!code && !open_signals(b))
+        code = complain("cannot prepare for signals");
+    if (!code)
+        code = run_shards(b);
+    root_close(b->root);
+    return code;
+}
+
+/* Descriptors are for connections and segments: as many as we may have. */
+static void raise_limits(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files); /* fewer will do for most */
+    }
+}
+
+static int run(struct broker *b, int argc, char **argv)
+{
+    switch (options_parse(argc, argv, &b->config, &b->options, b->why)) {
+    case OPTIONS_SERVE: raise_limits(); return serve(b);
+    case OPTIONS_HELP: fputs(options_help(), stdout); return 0;
+    case OPTIONS_VERSION: puts(options_version()); return 0;
+    case OPTIONS_USAGE: complain(b->why); return EXIT_USAGE;
+    case OPTIONS_FAULT: return complain(b->why);
+    }
+    assert(!"a kind of command line");
+    return EXIT_FAULT;
+}
+
+int main(int argc, char **argv)
+{
+    struct heap *heap = heap_open();
+    struct broker *b = heap ? heap_zalloc(heap, sizeof *b) : NULL;
+    if (!b)
+        return complain("there is not enough memory to start");
+    b->began_ns = clock_now_ns();
+    b->heap = heap;
+    broker_config_init(&b->config, heap);
+    int code = run(b, argc, argv);
+    broker_config_deinit(&b->config);
+    heap_close(heap);
+    return code;
+}

@@ -1,0 +1,295 @@
+/* The command line. */
+#include "net/options.h"
+#include "core/fs.h"
+#include "core/threads.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CPU_MAX = 4096, KEY_MAX = 256 };
+#define MEMORY_MIN (16ull << 20)
+#define MEMORY_DEFAULT_MAX (8ull << 30)
+
+enum option_code {
+    OPTION_CONFIG = 1,
+    OPTION_CORES,
+    OPTION_CPU_LIST,
+    OPTION_MEMORY,
+    OPTION_ENGINE,
+    OPTION_FEATURES,
+    OPTION_LEVEL,
+    OPTION_JSON,
+    OPTION_HELP,
+    OPTION_VERSION,
+};
+static const struct option table[] = {
+    {"config", required_argument, NULL, OPTION_CONFIG},        {"cores", required_argument, NULL, OPTION_CORES},
+    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST},    {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"io-engine", required_argument, NULL, OPTION_ENGINE},     {"io-features", required_argument, NULL, OPTION_FEATURES},
+    {"log-level", required_argument, NULL, OPTION_LEVEL},      {"log-json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, OPTION_HELP},                  {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+/* What was said, before it is made sense of together. */
+struct said {
+    const char *config_file;
+    const char *cores;
+    int cpus[SHARDS_MAX];
+    uint32_t cpu_count;
+};
+
+const char *options_version(void)
+{
+    return "odradek 0.1.0";
+}
+
+const char *options_help(void)
+{
+    return "odradek [serve] [--option ...] [key=value ...]\n"
+           "\n"
+           "A broker that speaks Kafka's protocol. Keys are those of Kafka's server.properties, for example\n"
+           "  listeners=PLAINTEXT://localhost:9092   where clients connect; port 0: any free one\n"
+           "  log.dirs=odradek-data                  the data folder\n"
+           "  disk.io=auto|direct|buffered           how segments are written\n"
+           "  write.caching=true                     acks before the disk has flushed (crash-safe, not power-safe)\n"
+           "\n"
+           "  --config FILE         a server.properties; keys on the command line win over it\n"
+           "  --cores N|auto        one thread per core (default 1; auto: every CPU that this process may use)\n"
+           "  --cpu-list LIST       the CPUs to run on, one per core, e.g. 0,2-3\n"
+           "  --memory SIZE         for what is received, written and read, e.g. 512M, 4G (default: a quarter of the machine's)\n"
+           "  --io-engine=ENGINE    io_uring or epoll (default: io_uring where the kernel grants it)\n"
+           "  --io-features=LIST    what io_uring may use: all, none, or of defer,pbuf,fixed,files,msg_ring\n"
+           "  --log-level=LEVEL     debug, info, warn or error\n"
+           "  --log-json            log lines as JSON\n"
+           "  --help, --version\n";
+}
+
+/* --- values --- */
+
+enum err options_bytes(const char *text, size_t *out_bytes)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (end == text || text[0] == '-')
+        return ERR_INVALID;
+    if (*end) {
+        const char *unit = strchr(units, *end & ~0x20);
+        if (!unit || end[1])
+            return ERR_INVALID;
+        unsigned shift = 10u * (unsigned)(unit - units + 1);
+        if (n > SIZE_MAX >> shift)
+            return ERR_INVALID;
+        n <<= shift;
+    }
+    *out_bytes = n;
+    return ERR_NONE;
+}
+
+/* A number or a range at *text, which moves behind it. */
+static bool parse_range(const char **text, int *out_from, int *out_to)
+{
+    char *end;
+    long from = strtol(*text, &end, 10), to = from;
+    if (end == *text || from < 0)
+        return false;
+    if (*end == '-') {
+        const char *second = end + 1;
+        to = strtol(second, &end, 10);
+        if (end == second)
+            return false;
+    }
+    if (to < from || to >= CPU_MAX)
+        return false;
+    *text = end;
+    *out_from = (int)from;
+    *out_to = (int)to;
+    return true;
+}
+
+uint32_t options_cpus(const char *text, int *out_cpus, uint32_t max)
+{
+    uint32_t count = 0;
+    for (;;) {
+        int from, to;
+        if (!parse_range(&text, &from, &to))
+            return 0;
+        for (int cpu = from; cpu <= to; cpu++) {
+            if (count == max)
+                return 0;
+            out_cpus[count++] = cpu;
+        }
+        if (!*text)
+            return count;
+        if (*text++ != ',')
+            return 0;
+    }
+}
+
+static bool parse_engine(const char *text, enum io_engine *out)
+{
+    if (strcmp(text, "auto") == 0)
+        *out = IO_ENGINE_AUTO;
+    else if (strcmp(text, "io_uring") == 0)
+        *out = IO_ENGINE_IO_URING;
+    else if (strcmp(text, "epoll") == 0)
+        *out = IO_ENGINE_EPOLL;
+    else
+        return false;
+    return true;
+}
+
+static bool parse_level(const char *text, enum log_level *out)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    for (uint32_t i = 0; i < COUNT_OF(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- one option --- */
+
+static bool take_value(int option, const char *value, struct said *said, struct options *out)
+{
+    switch (option) {
+    case OPTION_CONFIG: said->config_file = value; return true;
+    case OPTION_CORES: said->cores = value; return true;
+    case OPTION_CPU_LIST: return (said->cpu_count = options_cpus(value, said->cpus, SHARDS_MAX)) > 0;
+    case OPTION_MEMORY: return options_bytes(value, &out->memory_bytes) == ERR_NONE && out->memory_bytes >= MEMORY_MIN;
+    case OPTION_ENGINE: return parse_engine(value, &out->engine);
+    case OPTION_FEATURES: return io_features_parse(value, &out->io_features) == ERR_NONE;
+    case OPTION_LEVEL: return parse_level(value, &out->log.level);
+    case OPTION_JSON: out->log.json = true; return true;
+    default: return false;
+    }
+}
+
+static enum options_kind usage(char *why, const char *what, const char *value)
+{
+    snprintf(why, OPTIONS_WHY_BYTES, "%s \"%s\": see odradek --help", what, value ? value : "");
+    return OPTIONS_USAGE;
+}
+
+static enum options_kind parse_options(int argc, char **argv, struct said *said, struct options *out, char *why)
+{
+    int option, place = 0;
+    opterr = 0;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, ":", table, &place)) != -1) {
+        if (option == OPTION_HELP)
+            return OPTIONS_HELP;
+        if (option == OPTION_VERSION)
+            return OPTIONS_VERSION;
+        if (option == '?')
+            return usage(why, "there is no option", argv[optind - 1]);
+        if (option == ':')
+            return usage(why, "a value is missing after", argv[optind - 1]);
+        if (!take_value(option, optarg, said, out)) {
+            char what[64];
+            snprintf(what, sizeof what, "--%s cannot be", table[place].name);
+            return usage(why, what, optarg);
+        }
+    }
+    return OPTIONS_SERVE;
+}
+
+/* --- key=value --- */
+
+static enum options_kind set_pair(struct broker_config *config, const char *pair, char *why)
+{
+    char key[KEY_MAX];
+    const char *equals = strchr(pair, '=');
+    if (!equals || equals == pair || (size_t)(equals - pair) >= sizeof key)
+        return usage(why, "this is no key=value:", pair);
+    memcpy(key, pair, (size_t)(equals - pair));
+    key[equals - pair] = 0;
+    return broker_config_set(config, key, equals + 1, "argument", why) ? OPTIONS_FAULT : OPTIONS_SERVE;
+}
+
+static enum options_kind set_properties(int argc, char **argv, const struct said *said, struct broker_config *config, char *why)
+{
+    if (said->config_file && broker_config_load(config, said->config_file, why))
+        return OPTIONS_FAULT;
+    int first = optind < argc && strcmp(argv[optind], "serve") == 0 ? optind + 1 : optind;
+    for (int i = first; i < argc; i++) {
+        enum options_kind kind = set_pair(config, argv[i], why);
+        if (kind != OPTIONS_SERVE)
+            return kind;
+    }
+    return broker_config_finish(config, why) ? OPTIONS_FAULT : OPTIONS_SERVE;
+}
+
+/* --- what follows from it --- */
+
+static bool parse_count(const char *text, uint32_t max, uint32_t *out)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (end == text || *end || n < 1 || n > max)
+        return false;
+    *out = (uint32_t)n;
+    return true;
+}
+
+/* Threads are pinned where there are several of them or CPUs were named: a single one is better placed by the kernel. */
+static bool settle_cores(struct said *said, struct options *out)
+{
+    int allowed[SHARDS_MAX];
+    uint32_t allowed_count = threads_cpus(allowed, SHARDS_MAX);
+    uint32_t cores = said->cpu_count ? said->cpu_count : 1;
+    if (said->cores && strcmp(said->cores, "auto") == 0)
+        cores = said->cpu_count ? said->cpu_count : allowed_count;
+    else if (said->cores && !parse_count(said->cores, SHARDS_MAX, &cores))
+        return false;
+    const int *cpus = said->cpu_count ? said->cpus : allowed;
+    uint32_t cpu_count = said->cpu_count ? said->cpu_count : allowed_count;
+    out->pinned = (said->cpu_count || cores > 1) && cores <= cpu_count;
+    for (uint32_t i = 0; out->pinned && i < cores; i++)
+        out->cpus[i] = cpus[i];
+    out->cores = (uint16_t)cores;
+    return true;
+}
+
+/* A container's limit, if there is one; SIZE_MAX otherwise. */
+static size_t memory_limit(void)
+{
+    char text[32] = {0};
+    size_t bytes, got;
+    int fd;
+    if (fs_open("/sys/fs/cgroup/memory.max", FS_READ, &fd) != ERR_NONE)
+        return SIZE_MAX;
+    bool read = fs_read(fd, text, sizeof text - 1, 0, &got) == ERR_NONE;
+    fs_close(fd);
+    text[strcspn(text, "\n")] = 0;
+    return read && options_bytes(text, &bytes) == ERR_NONE ? bytes : SIZE_MAX;
+}
+
+static size_t default_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t machine = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    uint64_t share = u64_min(machine, memory_limit()) / 4;
+    return u64_max(u64_min(share, MEMORY_DEFAULT_MAX), MEMORY_MIN);
+}
+
+enum options_kind options_parse(int argc, char **argv, struct broker_config *config, struct options *out, char *why)
+{
+    struct said said = {0};
+    *out = (struct options){.io_features = IO_FEATURE_ALL, .log = {.level = LOG_INFO}};
+    enum options_kind kind = parse_options(argc, argv, &said, out, why);
+    if (kind != OPTIONS_SERVE)
+        return kind;
+    if (!settle_cores(&said, out))
+        return usage(why, "--cores cannot be", said.cores);
+    if (!out->memory_bytes)
+        out->memory_bytes = default_memory();
+    log_init(out->log); /* the configuration may have something to say */
+    return set_properties(argc, argv, &said, config, why);
+}
