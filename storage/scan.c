@@ -74,7 +74,7 @@ static enum err look(struct scan *s, uint64_t position, struct batch *out_batch,
     enum err err = view(s, position, BATCH_HEADER_BYTES, &at, &bytes);
     if (err || !batch_parse(at, bytes, out_batch) || !plausible(s, position, out_batch))
         return err;
-    uint32_t crc;
+    uint32_t crc = 0;
     err = crc_of(s, position + BATCH_CRC_FROM, position + out_batch->bytes, &crc);
     if (!err)
         *out_valid = crc == out_batch->crc;
