@@ -6,7 +6,16 @@ api_run_fn *api_handler(int16_t key)
     switch (key) {
     case KAPI_produce: return produce_run;
     case KAPI_fetch: return fetch_run;
+    case KAPI_list_offsets: return list_offsets_run;
+    case KAPI_metadata: return metadata_run;
     case KAPI_api_versions: return api_versions_run;
+    case KAPI_create_topics: return create_topics_run;
+    case KAPI_delete_topics: return delete_topics_run;
+    case KAPI_init_producer_id: return init_producer_id_run;
+    case KAPI_offset_for_leader_epoch: return offset_for_leader_epoch_run;
+    case KAPI_describe_configs: return describe_configs_run;
+    case KAPI_describe_cluster: return describe_cluster_run;
+    case KAPI_describe_topic_partitions: return describe_topic_partitions_run;
     default: return NULL; /* no enum: any number may come from the wire */
     }
 }
