@@ -9,3 +9,5 @@
 uint64_t clock_now_ns(void);
 /* Wall clock, milliseconds since 1970: record timestamps and logs only. It may step backwards. */
 int64_t clock_wall_ms(void);
+/* Blocks the calling thread: only before the shards run. */
+void clock_sleep_ms(uint32_t ms);

@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "core/rng.h"
 #include <assert.h>
+#include <errno.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -21,6 +22,13 @@ uint64_t clock_now_ns(void)
 int64_t clock_wall_ms(void)
 {
     return (int64_t)(now_ns(CLOCK_REALTIME) / NS_PER_MS);
+}
+
+void clock_sleep_ms(uint32_t ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000 * NS_PER_MS)};
+    while (nanosleep(&left, &left) != 0)
+        assert(errno == EINTR);
 }
 
 uint64_t rng_seed_os(void)

@@ -71,6 +71,8 @@ uint32_t catalog_file_topics(const struct catalog_file *f);
 struct topic *catalog_file_topic(const struct catalog_file *f, uint32_t i);
 bool catalog_file_knew(const struct catalog_file *f, const uint8_t id[16]); /* a live or deleted topic */
 int32_t catalog_file_epoch(const struct catalog_file *f);
+bool catalog_file_lives(const struct catalog_file *f, const uint8_t id[16]);
+uint64_t catalog_file_partitions(const struct catalog_file *f);                        /* of all live topics */
 bool catalog_file_empty(const struct catalog_file *f);                                 /* nothing was ever recorded */
 enum err catalog_file_bump_epoch(struct catalog_file *f, int32_t *out_epoch) must_use; /* synchronous, durable */
 

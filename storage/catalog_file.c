@@ -143,6 +143,16 @@ bool catalog_file_knew(const struct catalog_file *f, const uint8_t id[16])
 
 /* --- facts --- */
 
+bool catalog_file_lives(const struct catalog_file *f, const uint8_t id[16])
+{
+    return catalog_by_id(&f->all, id) != NULL;
+}
+
+uint64_t catalog_file_partitions(const struct catalog_file *f)
+{
+    return f->all.partitions_total;
+}
+
 uint32_t catalog_file_topics(const struct catalog_file *f)
 {
     return f->all.count;

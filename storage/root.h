@@ -7,27 +7,34 @@
  *   <data>/.clean                the clean mark: the partitions whose last flush succeeded; gone while the broker runs
  *   <data>/<topic>-<partition>/  segments
  *
- * Opening: lock (waits up to 10 s, says so, touches nothing before), format, catalog, clean mark. An unclean start bumps the
- * leader epoch durably here, and the mark's removal is durable, before this returns. On an empty folder nothing is synced. */
+ * Opening: lock (waits up to 10 s, says so, touches nothing before), format, catalog, clean mark. A start after which not
+ * every partition is known to be clean bumps the leader epoch durably here, and the mark's removal is durable, before this
+ * returns. Folders of deleted topics that are still there go. While no topic was ever made, nothing is synced: the first change
+ * of the catalog does that. */
 #pragma once
 #include "core/fs.h"
 #include "storage/broker_config.h"
 #include "storage/catalog.h"
 #include "storage/checkpoint.h"
+#include "storage/clean_mark.h"
 
 struct root {
     struct broker_config *config;
     struct heap *heap;
     int lock_fd;
-    char cluster_id[23];           /* 22 characters of base64 */
-    int32_t leader_epoch;          /* of every partition, while this broker runs */
-    bool fresh, clean;             /* no data yet; the last stop left a mark */
-    bool direct;                   /* disk.io resolved for this folder */
+    char cluster_id[23];  /* 22 characters of base64 */
+    int32_t leader_epoch; /* of every partition, while this broker runs */
+    bool fresh, clean;    /* no data yet; the last stop left a mark */
+    bool direct;          /* disk.io resolved for this folder */
     struct fs_traits traits;
-    struct catalog_file *catalog;  /* loaded; written by shard 0 */
+    struct catalog_file *catalog; /* loaded; written by shard 0 */
     struct checkpoint_set *checkpoints;
+    struct clean_mark found, next; /* the last stop's; this one's */
 };
-enum err root_open(struct broker_config *config, struct heap *heap, struct root **out_root, char *why) must_use; /* why[512] */
+enum err root_open(struct broker_config *config, struct heap *heap, struct root **out_root,
+                   char *why) must_use; /* why[512] */
+/* Removes the folders of deleted topics (root_sweep.c); root_open does it. */
+enum err root_sweep(const struct root *r) must_use;
 /* Was this partition named by the clean mark that was found? */
 bool root_was_clean(const struct root *r, const uint8_t topic_id[16], int32_t partition);
 /* At a clean stop, from the main thread after all shards ended: first every clean partition, then the mark. */

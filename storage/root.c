@@ -1,0 +1,267 @@
+/* The data folder, opened and closed (root.h). */
+#include "storage/root.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "storage/meta.h"
+#include "storage/uuid.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { LOCK_WAIT_MS = 10000, LOCK_STEP_MS = 20, WHY_BYTES = CONFIG_WHY_BYTES };
+
+/* --- the folder --- */
+
+/* Makes the folder and those above it. */
+static enum err make_folders(const char *dir)
+{
+    char path[FS_PATH_MAX];
+    snprintf(path, sizeof path, "%s", dir);
+    for (char *at = path + 1; *at; at++) {
+        if (*at != '/')
+            continue;
+        *at = 0;
+        enum err err = fs_mkdir(path); /* what stands in the way shows when the last one is made */
+        *at = '/';
+        if (err == ERR_NO_SPACE || err == ERR_IO)
+            return err;
+    }
+    enum err err = fs_mkdir(path);
+    return err == ERR_EXISTS ? ERR_NONE : err;
+}
+
+/* Reading a folder as if it were a file is refused; an error of another kind speaks for itself. */
+static bool is_file(const char *path)
+{
+    char byte;
+    size_t got;
+    int fd;
+    if (fs_open(path, FS_READ, &fd) != ERR_NONE)
+        return false;
+    bool file = fs_read(fd, &byte, 1, 0, &got) == ERR_NONE;
+    fs_close(fd);
+    return file;
+}
+
+static enum err say(char *why, enum err err, const char *dir, const char *what)
+{
+    const char *advice = err == ERR_PERMISSION
+                             ? "give this user the right to write there, or set log.dirs to another folder"
+                         : err == ERR_NO_SPACE  ? "make room on that disk, or set log.dirs to a folder on another one"
+                         : err == ERR_NO_MEMORY ? "give the broker more memory"
+                                                : "look at that disk, or set log.dirs to another folder";
+    snprintf(why, WHY_BYTES, "The data folder %.200s cannot be %s: %s; %s.", dir, what, err_text(err), advice);
+    return err;
+}
+
+static enum err folder_open(struct root *r, char *why)
+{
+    const char *dir = r->config->data_dir;
+    char path[FS_PATH_MAX];
+    enum err err = make_folders(dir);
+    if (err == ERR_NONE) {
+        snprintf(path, sizeof path, "%s/.lock", dir);
+        err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE, &r->lock_fd);
+        if (err == ERR_NONE)
+            return ERR_NONE;
+    }
+    r->lock_fd = -1;
+    if (!is_file(dir))
+        return say(why, err, dir, "opened");
+    snprintf(why, WHY_BYTES, "The data folder %.300s is a file, not a folder; set log.dirs to a folder.", dir);
+    return err;
+}
+
+/* --- the lock --- */
+
+static enum err lock(struct root *r, char *why)
+{
+    uint64_t until = clock_now_ns() + LOCK_WAIT_MS * NS_PER_MS;
+    bool told = false;
+    enum err err;
+    while ((err = fs_lock(r->lock_fd)) == ERR_BUSY && clock_now_ns() < until) {
+        if (!told)
+            log_info("waiting", "for=\"another broker to leave the data folder\" data=%s at_most_ms=%d",
+                     r->config->data_dir, LOCK_WAIT_MS);
+        told = true;
+        clock_sleep_ms(LOCK_STEP_MS);
+    }
+    if (err == ERR_BUSY)
+        snprintf(why, WHY_BYTES,
+                 "The data folder %.300s is in use by another broker, also after %d s; stop that one, or set log.dirs "
+                 "to another "
+                 "folder.",
+                 r->config->data_dir, LOCK_WAIT_MS / 1000);
+    else if (err != ERR_NONE)
+        err = say(why, err, r->config->data_dir, "locked");
+    return err;
+}
+
+/* --- meta.properties and the catalog --- */
+
+static enum err format_check(const struct root *r, const struct meta *m, char *why)
+{
+    if (m->format <= META_FORMAT && m->version <= 1)
+        return ERR_NONE;
+    snprintf(
+        why, WHY_BYTES,
+        "The data folder %.300s was written by a newer release (format %lld, this one knows %d); start that release.",
+        r->config->data_dir, (long long)(m->version > 1 ? m->version : m->format), META_FORMAT);
+    return ERR_UNSUPPORTED;
+}
+
+/* `found` is none in a new folder, in one whose first start lost its power, and where somebody removed the file. */
+static enum err meta_make(struct root *r, bool found, struct meta *m, char *why)
+{
+    if (!found) {
+        struct rng rng = {.state = rng_seed_os()};
+        uint8_t id[UUID_BYTES];
+        uuid_random(&rng, id);
+        *m = (struct meta){.version = 1};
+        uuid_text(id, m->cluster_id);
+        if (!r->fresh)
+            log_warn("new cluster id", "data=%s why=\"meta.properties is missing\" cluster_id=%s", r->config->data_dir,
+                     m->cluster_id);
+    }
+    m->node_id = r->config->node_id;
+    m->format = META_FORMAT;
+    enum err err = meta_save(r->config->data_dir, m, !r->fresh);
+    return err == ERR_NONE ? ERR_NONE : say(why, err, r->config->data_dir, "written");
+}
+
+static enum err meta_and_catalog(struct root *r, char *why)
+{
+    const char *dir = r->config->data_dir;
+    struct meta m = {0};
+    enum err found = meta_load(r->heap, dir, &m), err;
+    if (found != ERR_NONE && found != ERR_NOT_FOUND && found != ERR_CORRUPT)
+        return say(why, found, dir, "read");
+    if (found == ERR_NONE && (err = format_check(r, &m, why)) != ERR_NONE)
+        return err;
+    err = catalog_file_open(dir, r->heap, r->config, &r->catalog, why);
+    if (err != ERR_NONE)
+        return err;
+    r->fresh = catalog_file_empty(r->catalog);
+    if (found == ERR_CORRUPT && !r->fresh) {
+        snprintf(why, WHY_BYTES,
+                 "%.300s/meta.properties is damaged; put it back from a backup, or remove it to get a new cluster id.",
+                 dir);
+        return ERR_CORRUPT;
+    }
+    if (found == ERR_NONE && m.node_id != r->config->node_id)
+        log_warn("another node id", "data=%s was=%lld is=%d", dir, (long long)m.node_id, r->config->node_id);
+    bool right = found == ERR_NONE && m.node_id == r->config->node_id && m.format == META_FORMAT;
+    err = right ? ERR_NONE : meta_make(r, found == ERR_NONE, &m, why);
+    memcpy(r->cluster_id, m.cluster_id, sizeof r->cluster_id);
+    return err;
+}
+
+/* --- how it is written --- */
+
+/* Asked for by name, direct only has to work; by itself it is chosen where it is known to be good. */
+static enum err choose_route(struct root *r, char *why)
+{
+    const char *dir = r->config->data_dir;
+    char path[FS_PATH_MAX];
+    int fd;
+    enum err err = fs_probe(dir, &r->traits);
+    if (err != ERR_NONE)
+        return say(why, err, dir, "examined");
+    r->direct = r->config->disk == DISK_DIRECT || (r->config->disk == DISK_AUTO && r->traits.direct);
+    if (r->config->disk != DISK_DIRECT || r->traits.direct)
+        return ERR_NONE;
+    snprintf(path, sizeof path, "%s/.lock", dir);
+    err = fs_open(path, FS_READ | FS_DIRECT, &fd);
+    if (err == ERR_NONE) {
+        fs_close(fd);
+        return ERR_NONE;
+    }
+    snprintf(why, WHY_BYTES,
+             "disk.io=direct does not work in %.200s (%s): set disk.io=auto, or log.dirs to another folder.", dir,
+             r->traits.type);
+    return ERR_UNSUPPORTED;
+}
+
+/* --- after the last stop --- */
+
+static enum err load_marks(struct root *r, char *why)
+{
+    const char *dir = r->config->data_dir;
+    enum err err = clean_mark_load(&r->found, dir);
+    r->clean = err == ERR_NONE;
+    if (err == ERR_NOT_FOUND)
+        err = ERR_NONE;
+    if (err == ERR_NONE)
+        err = checkpoint_set_load(r->heap, dir, &r->checkpoints);
+    return err == ERR_NONE ? ERR_NONE : say(why, err, dir, "read");
+}
+
+/* Whoever appends from here on must be told apart from what may lie behind a torn end: by the epoch. */
+static enum err begin(struct root *r, char *why)
+{
+    enum err err = ERR_NONE;
+    r->leader_epoch = catalog_file_epoch(r->catalog);
+    if (!r->fresh && !(r->clean && r->found.all))
+        err = catalog_file_bump_epoch(r->catalog, &r->leader_epoch);
+    if (err == ERR_NONE)
+        err = clean_mark_remove(r->config->data_dir);
+    if (err == ERR_NONE && !r->fresh)
+        err = root_sweep(r);
+    return err == ERR_NONE ? ERR_NONE : say(why, err, r->config->data_dir, "made ready");
+}
+
+enum err root_open(struct broker_config *config, struct heap *heap, struct root **out_root, char *why)
+{
+    assert(config && heap && out_root);
+    struct root *r = heap_zalloc(heap, sizeof *r);
+    if (!r)
+        return say(why, ERR_NO_MEMORY, config->data_dir, "opened");
+    r->config = config;
+    r->heap = heap;
+    r->lock_fd = -1;
+    clean_mark_init(&r->found, heap);
+    clean_mark_init(&r->next, heap);
+    enum err (*const steps[])(struct root * r, char *why) = {folder_open,  lock,       meta_and_catalog,
+                                                             choose_route, load_marks, begin};
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; err == ERR_NONE && i < COUNT_OF(steps); i++)
+        err = steps[i](r, why);
+    if (err != ERR_NONE) {
+        root_close(r);
+        return err;
+    }
+    *out_root = r;
+    return ERR_NONE;
+}
+
+bool root_was_clean(const struct root *r, const uint8_t topic_id[16], int32_t partition)
+{
+    return r->clean && clean_mark_has(&r->found, topic_id, partition);
+}
+
+enum err root_mark_add(struct root *r, const uint8_t topic_id[16], int32_t partition)
+{
+    return clean_mark_add(&r->next, topic_id, partition);
+}
+
+/* A folder in which no topic was ever made needs no mark: nothing is to be recovered there. */
+enum err root_mark_write(struct root *r)
+{
+    if (catalog_file_empty(r->catalog))
+        return ERR_NONE;
+    r->next.all = r->next.count == catalog_file_partitions(r->catalog);
+    return clean_mark_save(&r->next, r->config->data_dir);
+}
+
+/* The lock goes last. */
+void root_close(struct root *r)
+{
+    if (r->checkpoints)
+        checkpoint_set_close(r->checkpoints);
+    if (r->catalog)
+        catalog_file_close(r->catalog);
+    clean_mark_deinit(&r->found);
+    clean_mark_deinit(&r->next);
+    if (r->lock_fd >= 0)
+        fs_close(r->lock_fd);
+    heap_free(r->heap, r);
+}
