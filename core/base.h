@@ -11,7 +11,7 @@
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 static inline uint64_t u64_min(uint64_t a, uint64_t b)

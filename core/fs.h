@@ -11,7 +11,7 @@ enum fs_flags {
     FS_CREATE = 1 << 2,
     FS_EXCLUSIVE = 1 << 3, /* with FS_CREATE: ERR_EXISTS */
     FS_TRUNCATE = 1 << 4,
-    FS_DIRECT = 1 << 5,    /* O_DIRECT: offsets, sizes and memory aligned to 4096 */
+    FS_DIRECT = 1 << 5, /* O_DIRECT: offsets, sizes and memory aligned to 4096 */
 };
 
 enum err fs_open(const char *path, unsigned flags, int *out_fd) must_use;
@@ -19,7 +19,7 @@ void fs_close(int fd);
 /* Reads until `bytes` or the end of the file. */
 enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes) must_use;
 enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off) must_use; /* all of it */
-enum err fs_sync(int fd) must_use;                                             /* fdatasync */
+enum err fs_sync(int fd) must_use;                                              /* fdatasync */
 enum err fs_sync_dir(const char *path) must_use;
 enum err fs_truncate(int fd, uint64_t bytes) must_use;
 enum err fs_allocate(int fd, uint64_t off, uint64_t bytes) must_use; /* i_size grows */
@@ -42,8 +42,8 @@ enum err fs_free_bytes(const char *path, uint64_t *out_bytes) must_use;
 /* How this file is best written. `direct` false on tmpfs, overlay, 9p, btrfs and where statx knows no alignment up to 4096. */
 struct fs_traits {
     bool direct;
-    bool allocates;     /* fallocate works */
-    char type[16];      /* "ext4", "xfs", "tmpfs", "overlay", ... or "0x..." */
+    bool allocates; /* fallocate works */
+    char type[16];  /* "ext4", "xfs", "tmpfs", "overlay", ... or "0x..." */
 };
 enum err fs_probe(const char *folder, struct fs_traits *out_traits) must_use;
 /* Drops cached pages of a file (POSIX_FADV_DONTNEED): a foreign buffered reader makes direct writes slow. */

@@ -59,6 +59,13 @@ static void prep_write(struct uring *u, struct io_uring_sqe *sqe, const struct i
     sqe->rw_flags = op->dsync ? RWF_DSYNC : 0;
 }
 
+/* By hand: liburing changed the types of io_uring_prep_fallocate between 2.3 and 2.9. */
+static void prep_allocate(struct io_uring_sqe *sqe, const struct io_op *op)
+{
+    const void *bytes = (const void *)(uintptr_t)op->bytes;
+    io_uring_prep_rw(IORING_OP_FALLOCATE, sqe, op->file->fd, bytes, 0, op->off);
+}
+
 static enum uring_tag prep_recv_pooled(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
 {
     int fd = op->file->fd;
@@ -89,7 +96,7 @@ static enum uring_tag prep(struct uring *u, struct io_uring_sqe *sqe, const stru
     case IO_READ: prep_read(u, sqe, op); return TAG_OP;
     case IO_WRITE: prep_write(u, sqe, op); return TAG_OP;
     case IO_SYNC: io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC); return TAG_OP;
-    case IO_ALLOCATE: io_uring_prep_fallocate(sqe, fd, 0, (off_t)op->off, (off_t)op->bytes); return TAG_OP;
+    case IO_ALLOCATE: prep_allocate(sqe, op); return TAG_OP;
     case IO_JOB: break;
     }
     assert(!"a job goes to the helper");

@@ -26,8 +26,8 @@ void region_close(void *at, size_t bytes);
 struct arena_block;
 struct arena {
     struct heap *heap;
-    uint8_t *at, *end;           /* what is left of the newest block */
-    struct arena_block *blocks;  /* newest first */
+    uint8_t *at, *end;            /* what is left of the newest block */
+    struct arena_block *blocks;   /* newest first */
     size_t used_bytes, max_bytes; /* arena_alloc answers NULL beyond max_bytes */
 };
 void arena_init(struct arena *a, struct heap *h, size_t max_bytes);

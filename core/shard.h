@@ -38,13 +38,13 @@ struct shard {
     struct rng rng;
     uint64_t now_ns; /* taken once per turn */
     struct list deferred;
-    void *store; /* storage's: struct store */
-    void *net;   /* net's: struct server */
-    bool stop;   /* the loop ends after this turn */
-    struct timer trim;   /* gives idle slabs back */
-    struct list *outbox; /* per target: messages that found its ring full; per oneself: all */
+    void *store;          /* storage's: struct store */
+    void *net;            /* net's: struct server */
+    bool stop;            /* the loop ends after this turn */
+    struct timer trim;    /* gives idle slabs back */
+    struct list *outbox;  /* per target: messages that found its ring full; per oneself: all */
     uint64_t outbox_used; /* bit per target: its outbox is not empty */
-    uint64_t touched;    /* bit per target: it got messages in this turn and may have to be woken */
+    uint64_t touched;     /* bit per target: it got messages in this turn and may have to be woken */
     /* Others write it; only ever exchanged, so that of a sleeper's last look and a sender's push one sees the other. */
     _Alignas(64) _Atomic bool sleeping;
 };
@@ -52,8 +52,8 @@ struct shard {
 struct shard_options {
     uint16_t count;
     struct io_options io;
-    size_t memory_bytes;  /* budget of one shard's bufs */
-    const int *cpus;      /* count of them; NULL: not pinned */
+    size_t memory_bytes; /* budget of one shard's bufs */
+    const int *cpus;     /* count of them; NULL: not pinned */
     /* Called on each shard's own thread: builds and tears down the upper layers. An error stops the start. */
     enum err (*start)(struct shard *s, void *arg);
     void (*stop)(struct shard *s, void *arg);

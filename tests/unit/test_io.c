@@ -1,101 +1,20 @@
-/* Every case runs over each engine: io_uring with all features, io_uring with none, epoll. */
-#include "core/clock.h"
-#include "core/io.h"
-#include "core/limits.h"
-#include "core/mem.h"
+/* The engines: sockets, jobs, wakes, and how one is chosen. Every case runs over each: io_uring with all features, io_uring
+ * with none, epoll. The disk ops are in test_io_disk.c. */
 #include "core/threads.h"
+#include "tests/unit/io_world.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
-
-enum { RECV_BYTES = 4096, RECV_COUNT = 4, PATIENCE_S = 20 };
-
-struct variant {
-    const char *name;
-    enum io_engine engine;
-    uint32_t features;
-};
-static const struct variant variants[] = {
-    {"io_uring", IO_ENGINE_IO_URING, IO_FEATURE_ALL},
-    {"io_uring without features", IO_ENGINE_IO_URING, 0},
-    {"epoll", IO_ENGINE_EPOLL, 0},
-};
-
-struct world {
-    struct heap *heap;
-    struct io *io;
-};
-
-/* An op with what the last done said. */
-struct call {
-    struct io_op op;
-    int32_t res;
-    uint32_t count;
-};
-
-static void called(struct io_op *op, int32_t res)
-{
-    struct call *c = container_of(op, struct call, op);
-    c->res = res;
-    c->count++;
-}
-
-static void until(struct io *io, const struct call *c, uint32_t count)
-{
-    uint64_t end = clock_now_ns() + PATIENCE_S * NS_PER_S;
-    while (c->count < count) {
-        io_run(io, 100 * NS_PER_MS);
-        assert_true(clock_now_ns() < end);
-    }
-}
-
-static void run_for(struct io *io, uint64_t ns)
-{
-    uint64_t end = clock_now_ns() + ns;
-    do
-        io_run(io, 5 * NS_PER_MS);
-    while (clock_now_ns() < end);
-}
-
-static int32_t finish(struct io *io, struct call *c)
-{
-    until(io, c, 1);
-    assert_int_equal(c->count, 1);
-    c->count = 0;
-    return c->res;
-}
-
-static bool world_open(struct world *w, const struct variant *v)
-{
-    struct io_options options = {
-        .engine = v->engine, .features = v->features, .recv_bytes = RECV_BYTES, .recv_count = RECV_COUNT};
-    char why[256];
-    w->heap = heap_open();
-    enum err err = io_open(options, w->heap, &w->io, why);
-    if (!err)
-        return true;
-    heap_close(w->heap);
-    printf("not run: test_io over %s: %s\n", v->name, why);
-    return false;
-}
-
-static void world_close(struct world *w)
-{
-    io_close_engine(w->io);
-    heap_close(w->heap);
-}
 
 /* --- sockets --- */
 
@@ -384,149 +303,6 @@ static void many_turns_of_echo_on_one_number_after_another(struct world *w)
     }
 }
 
-/* --- disk --- */
-
-static void file_open(struct world *w, struct io_file *f, int flags)
-{
-    mkdir("build", 0755);
-    int fd = open("build/test_io.data", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | flags, 0644);
-    assert_true(fd >= 0);
-    io_file_init(f, fd);
-    io_file_attach(w->io, f);
-}
-
-static void file_close(struct world *w, struct io_file *f)
-{
-    io_close(w->io, f);
-    unlink("build/test_io.data");
-}
-
-static void writes_and_reads_back(struct world *w, int flags, bool dsync)
-{
-    enum { BYTES = 64 * 1024 };
-    struct io_file f;
-    struct call c = {0};
-    uint8_t *slab = region_open(SLAB_BYTES);
-    io_slab_register(w->io, 0, slab, SLAB_BYTES);
-    uint8_t *other = region_open(BYTES);
-    memset(slab, 'a', BYTES);
-    memset(slab + BYTES, 'b', BYTES);
-    file_open(w, &f, flags);
-    io_write(w->io, &c.op, &f, slab, BYTES, 0, dsync, called);
-    assert_int_equal(c.count, 0);
-    assert_int_equal(finish(w->io, &c), BYTES);
-    struct iovec iov[3] = {{slab + BYTES, 4096}, {slab, 4096}, {slab + BYTES, 8192}};
-    io_writev(w->io, &c.op, &f, iov, 3, BYTES, dsync, called);
-    assert_int_equal(finish(w->io, &c), 16384);
-    io_writev(w->io, &c.op, &f, iov, 1, BYTES + 16384, dsync, called);
-    assert_int_equal(finish(w->io, &c), 4096);
-    io_sync(w->io, &c.op, &f, called);
-    assert_int_equal(finish(w->io, &c), 0);
-    io_read(w->io, &c.op, &f, other, BYTES, 0, called);
-    assert_int_equal(finish(w->io, &c), BYTES);
-    assert_memory_equal(other, slab, BYTES);
-    io_read(w->io, &c.op, &f, slab + 4 * BYTES, BYTES, BYTES, called); /* registered, and short at the end */
-    assert_int_equal(finish(w->io, &c), 16384 + 4096);
-    assert_int_equal(slab[4 * BYTES], 'b');
-    assert_int_equal(slab[4 * BYTES + 4096], 'a');
-    assert_int_equal(slab[4 * BYTES + 8192], 'b');
-    file_close(w, &f);
-    io_slab_unregister(w->io, 0);
-    region_close(slab, SLAB_BYTES);
-    region_close(other, BYTES);
-}
-
-static void writes_buffered_plain_and_durable(struct world *w)
-{
-    writes_and_reads_back(w, 0, false);
-    writes_and_reads_back(w, 0, true);
-}
-
-static void writes_direct_plain_and_durable(struct world *w)
-{
-    int fd = open("build/test_io.data", O_RDWR | O_CREAT | O_DIRECT, 0644);
-    if (fd < 0) {
-        printf("not run: direct writes: no O_DIRECT here\n");
-        return;
-    }
-    close(fd);
-    writes_and_reads_back(w, O_DIRECT, false);
-    writes_and_reads_back(w, O_DIRECT, true);
-}
-
-/* Cached pages make the kernel refuse to write without waiting: the engine goes on all the same. */
-static void writes_direct_beside_cached_pages(struct world *w)
-{
-    enum { BYTES = 16 * 4096 };
-    struct io_file f;
-    struct call c[16] = {0};
-    uint8_t *at = region_open(BYTES);
-    memset(at, 'x', BYTES);
-    file_open(w, &f, O_DIRECT);
-    int buffered = open("build/test_io.data", O_RDWR);
-    assert_int_equal(pwrite(buffered, at, BYTES, 0), BYTES);
-    for (int i = 0; i < 16; i++)
-        io_write(w->io, &c[i].op, &f, at, 4096, (uint64_t)i * 4096, true, called);
-    for (int i = 0; i < 16; i++)
-        assert_int_equal(finish(w->io, &c[i]), 4096);
-    close(buffered);
-    file_close(w, &f);
-    region_close(at, BYTES);
-}
-
-static void allocates_with_the_size_set(struct world *w)
-{
-    struct io_file f;
-    struct call c = {0};
-    struct stat st;
-    file_open(w, &f, 0);
-    io_allocate(w->io, &c.op, &f, 0, 1 << 20, called);
-    int32_t res = finish(w->io, &c);
-    if (res == -EOPNOTSUPP) {
-        printf("not run: allocates: this file system cannot\n");
-    } else {
-        assert_int_equal(res, 0);
-        assert_int_equal(fstat(f.fd, &st), 0);
-        assert_int_equal(st.st_size, 1 << 20);
-    }
-    file_close(w, &f);
-}
-
-static void a_bad_descriptor_is_an_error_not_a_crash(struct world *w)
-{
-    struct io_file f;
-    struct call c = {0};
-    char at[16];
-    int fd = open("/dev/null", O_WRONLY);
-    io_file_init(&f, fd);
-    io_read(w->io, &c.op, &f, at, sizeof at, 0, called);
-    assert_int_equal(finish(w->io, &c), -EBADF);
-    close(fd);
-}
-
-static void more_ops_than_the_queue_holds(struct world *w)
-{
-    enum { OPS = 3000 };
-    static struct call c[OPS];
-    static uint8_t block[4096];
-    struct io_file f;
-    memset(c, 0, sizeof c);
-    file_open(w, &f, 0);
-    for (int i = 0; i < OPS; i++)
-        io_write(w->io, &c[i].op, &f, block, sizeof block, (uint64_t)(i % 64) * sizeof block, false, called);
-    for (int i = 0; i < OPS; i++)
-        assert_int_equal(finish(w->io, &c[i]), sizeof block);
-    file_close(w, &f);
-}
-
-static void the_lock_attaches(struct world *w)
-{
-    struct io_file f;
-    file_open(w, &f, 0);
-    assert_int_equal(io_lock_attach(w->io, f.fd), ERR_NONE);
-    file_close(w, &f);
-}
-
 /* --- jobs and wakes --- */
 
 static uint32_t job_next;
@@ -624,8 +400,6 @@ static void sleep_in_run(void *arg)
     world_close(&w);
 }
 
-static const struct variant *current;
-
 static void one_engine_wakes_another(struct world *w)
 {
     struct sleeper s = {.variant = current};
@@ -688,14 +462,7 @@ static void closing_gives_up_what_is_pending(struct world *w)
     assert_true(world_open(w, current));
 }
 
-#define CASE(f) \
-    {           \
-#f, f   \
-    }
-static const struct {
-    const char *name;
-    void (*run)(struct world *w);
-} cases[] = {
+static const struct io_case cases[] = {
     CASE(accepts_a_socket_with_nodelay),
     CASE(receives_what_was_sent_before_and_after_the_op),
     CASE(receives_the_rest_in_further_ops),
@@ -706,13 +473,6 @@ static const struct {
     CASE(shutdown_finishes_pending_ops),
     CASE(send_to_a_gone_peer_is_an_error),
     CASE(many_turns_of_echo_on_one_number_after_another),
-    CASE(writes_buffered_plain_and_durable),
-    CASE(writes_direct_plain_and_durable),
-    CASE(writes_direct_beside_cached_pages),
-    CASE(allocates_with_the_size_set),
-    CASE(a_bad_descriptor_is_an_error_not_a_crash),
-    CASE(more_ops_than_the_queue_holds),
-    CASE(the_lock_attaches),
     CASE(jobs_run_in_order),
     CASE(a_job_wakes_the_loop),
     CASE(an_external_wake_returns_from_run),
@@ -723,36 +483,22 @@ static const struct {
     CASE(closing_gives_up_what_is_pending),
 };
 
-static void run_variant(const struct variant *v)
-{
-    struct world w;
-    if (!world_open(&w, v))
-        return;
-    current = v;
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        if (getenv("TEST_IO_SAY"))
-            fprintf(stderr, "%s: %s\n", v->name, cases[i].name);
-        cases[i].run(&w);
-    }
-    world_close(&w);
-}
-
 static void every_case_holds_on_io_uring(void **state)
 {
     (void)state;
-    run_variant(&variants[0]);
+    run_cases(&variants[0], cases, COUNT_OF(cases));
 }
 
 static void every_case_holds_on_io_uring_without_features(void **state)
 {
     (void)state;
-    run_variant(&variants[1]);
+    run_cases(&variants[1], cases, COUNT_OF(cases));
 }
 
 static void every_case_holds_on_epoll(void **state)
 {
     (void)state;
-    run_variant(&variants[2]);
+    run_cases(&variants[2], cases, COUNT_OF(cases));
 }
 
 /* --- what needs no engine --- */
@@ -806,10 +552,71 @@ static void feature_names_parse(void **state)
     }
 }
 
+/* --- choosing an engine --- */
+
+/* Makes io_uring_setup fail from here on, as a container's seccomp profile does. */
+static bool deny_io_uring(int with)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)with),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = COUNT_OF(code), .filter = code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* In a child, because a denial cannot be taken back. Its exit code: 0 as expected, 77 no seccomp, else a fault. */
+static int open_denied(int with, const char *expected)
+{
+    struct io_options options = {.features = IO_FEATURE_ALL, .recv_bytes = RECV_BYTES, .recv_count = RECV_COUNT};
+    struct heap *heap = heap_open();
+    struct io *io;
+    char why[256] = "";
+    if (!deny_io_uring(with))
+        return 77;
+    if (io_open(options, heap, &io, why) != ERR_NONE || strcmp(io_engine_name(io), "epoll") != 0)
+        return 1;
+    io_close_engine(io);
+    if (strcmp(why, expected) != 0)
+        return 2;
+    why[0] = 0;
+    options.engine = IO_ENGINE_IO_URING;
+    if (io_open(options, heap, &io, why) != ERR_UNSUPPORTED || strcmp(why, expected) != 0)
+        return 3;
+    heap_close(heap);
+    return 0;
+}
+
+static void where_io_uring_is_denied_epoll_comes_with_the_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        int with;
+        const char *why;
+    } denials[] = {
+        {EPERM, "io_uring is denied here (EPERM): a container's seccomp profile or kernel.io_uring_disabled"},
+        {ENOSYS, "this kernel has no io_uring (ENOSYS)"},
+    };
+    for (size_t i = 0; i < COUNT_OF(denials); i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(open_denied(denials[i].with, denials[i].why));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+            printf("not run: where_io_uring_is_denied_epoll_comes_with_the_reason: no seccomp here\n");
+        else
+            assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_resolve_and_listen), cmocka_unit_test(feature_names_parse),
+        cmocka_unit_test(where_io_uring_is_denied_epoll_comes_with_the_reason),
         cmocka_unit_test(every_case_holds_on_io_uring), cmocka_unit_test(every_case_holds_on_io_uring_without_features),
         cmocka_unit_test(every_case_holds_on_epoll),
     };
