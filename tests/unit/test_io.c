@@ -283,6 +283,31 @@ static void send_to_a_gone_peer_is_an_error(struct world *w)
     pair_close(w, &p);
 }
 
+static void a_socket_that_somebody_made_non_blocking_works_too(struct world *w)
+{
+    struct pair p;
+    struct call c = {0};
+    char text[8];
+    for (int i = 0; i < 4; i++) {
+        pair_open(w, &p);
+        assert_int_equal(fcntl(p.server.fd, F_SETFL, O_NONBLOCK), 0);
+        if (i % 2) /* a slot remembers the mode */
+            io_file_detach(w->io, &p.server);
+        io_file_attach(w->io, &p.server);
+        if (i / 2)
+            io_recv_pooled(w->io, &c.op, &p.server, called);
+        else
+            io_recv(w->io, &c.op, &p.server, text, sizeof text, called);
+        run_for(w->io, 10 * NS_PER_MS);
+        assert_int_equal(c.count, 0);
+        assert_int_equal(write(p.client, "hello", 5), 5);
+        assert_int_equal(finish(w->io, &c), 5);
+        if (i / 2)
+            io_recv_put(w->io, c.op.buf.at);
+        pair_close(w, &p);
+    }
+}
+
 static void many_turns_of_echo_on_one_number_after_another(struct world *w)
 {
     struct call c = {0}, s = {0};
@@ -472,6 +497,7 @@ static const struct io_case cases[] = {
     CASE(sends_many_pieces_through_short_sends),
     CASE(shutdown_finishes_pending_ops),
     CASE(send_to_a_gone_peer_is_an_error),
+    CASE(a_socket_that_somebody_made_non_blocking_works_too),
     CASE(many_turns_of_echo_on_one_number_after_another),
     CASE(jobs_run_in_order),
     CASE(a_job_wakes_the_loop),
@@ -615,9 +641,11 @@ static void where_io_uring_is_denied_epoll_comes_with_the_reason(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses_resolve_and_listen), cmocka_unit_test(feature_names_parse),
+        cmocka_unit_test(addresses_resolve_and_listen),
+        cmocka_unit_test(feature_names_parse),
         cmocka_unit_test(where_io_uring_is_denied_epoll_comes_with_the_reason),
-        cmocka_unit_test(every_case_holds_on_io_uring), cmocka_unit_test(every_case_holds_on_io_uring_without_features),
+        cmocka_unit_test(every_case_holds_on_io_uring),
+        cmocka_unit_test(every_case_holds_on_io_uring_without_features),
         cmocka_unit_test(every_case_holds_on_epoll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
