@@ -45,3 +45,4 @@ LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
 LINK_test_root := storage/root.o storage/root_sweep.o storage/clean_mark.o storage/meta.o storage/checkpoint.o storage/segment.o storage/index.o \
                   $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
+LINK_test_catalog_writer := storage/catalog_writer.o $(STORAGE_CATALOG)

@@ -1,0 +1,561 @@
+/* Catalog changes from several shards, in a small world of our own: messages, the end of a turn, writes and jobs happen one
+ * after the other, and any write or job can be made to fail. The file is a real one. */
+#include "storage/catalog_file.h"
+#include "storage/store.h"
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define DIR "build/tests/unit/catalog_writer"
+enum { SHARDS = 3, NO_FAULT = -1 };
+
+/* --- the world --- */
+
+static struct shard shards[SHARDS];
+static struct store stores[SHARDS];
+static struct root root;
+static struct heap *heap;
+static struct broker_config config;
+static struct list inbox[SHARDS], deferred, ops;
+static int op_count, write_count, job_count, fault_at, fault_length;
+static int32_t short_write; /* bytes of a failing write that land all the same */
+
+void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg)
+{
+    assert_in_range(from->id, 0, SHARDS - 1);
+    list_push(&inbox[to], &msg->link);
+}
+
+void shard_defer_init(struct shard_defer *d, void (*run)(struct shard_defer *d))
+{
+    d->run = run;
+    list_init(&d->link);
+}
+
+void shard_defer(struct shard *s, struct shard_defer *d)
+{
+    assert_int_equal(s->id, 0);
+    if (!list_linked(&d->link))
+        list_push(&deferred, &d->link);
+}
+
+void io_file_init(struct io_file *f, int fd)
+{
+    f->fd = fd;
+    f->slot = -1;
+}
+
+void io_file_attach(struct io *io, struct io_file *f)
+{
+    (void)io;
+    f->slot = 1;
+}
+
+void io_file_detach(struct io *io, struct io_file *f)
+{
+    (void)io;
+    f->slot = -1;
+}
+
+void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at, uint32_t bytes, uint64_t off,
+              bool dsync, io_done_fn *done)
+{
+    (void)io;
+    assert_true(dsync);
+    *op = (struct io_op){.done = done, .file = f, .iov = at, .off = off, .len = bytes, .kind = IO_WRITE};
+    list_init(&op->link);
+    list_push(&ops, &op->link);
+}
+
+void io_job(struct io *io, struct io_op *op, int32_t (*run)(void *arg), void *arg, io_done_fn *done)
+{
+    (void)io;
+    *op = (struct io_op){.done = done, .job = {run, arg}, .kind = IO_JOB};
+    list_init(&op->link);
+    list_push(&ops, &op->link);
+}
+
+static bool fails(void)
+{
+    int n = op_count++;
+    return fault_at != NO_FAULT && n >= fault_at && n < fault_at + fault_length;
+}
+
+static int32_t write_now(struct io_op *op)
+{
+    write_count++;
+    bool bad = fails();
+    uint32_t bytes = bad ? (uint32_t)short_write : op->len > 16 && write_count % 2 ? op->len / 2 : op->len;
+    assert_int_equal(fs_write(op->file->fd, op->iov, bytes < op->len ? bytes : op->len, op->off), ERR_NONE);
+    return bad ? -EIO : (int32_t)bytes;
+}
+
+static int32_t job_now(struct io_op *op)
+{
+    job_count++;
+    return fails() ? (int32_t)ERR_IO : op->job.run(op->job.arg);
+}
+
+static bool step_messages(void)
+{
+    for (uint16_t i = 0; i < SHARDS; i++) {
+        struct list *l = list_pop(&inbox[i]);
+        if (!l)
+            continue;
+        struct shard_msg *m = container_of(l, struct shard_msg, link);
+        m->run(&shards[i], m);
+        return true;
+    }
+    return false;
+}
+
+static bool step_rest(void)
+{
+    struct list *l = list_pop(&deferred);
+    if (l) {
+        struct shard_defer *d = container_of(l, struct shard_defer, link);
+        d->run(d);
+        return true;
+    }
+    l = list_pop(&ops);
+    if (l) {
+        struct io_op *op = container_of(l, struct io_op, link);
+        op->done(op, op->kind == IO_WRITE ? write_now(op) : job_now(op));
+    }
+    return l != NULL;
+}
+
+static void run(void)
+{
+    for (int i = 0; step_messages() || step_rest(); i++)
+        assert_in_range(i, 0, 100000);
+}
+
+/* --- the store's part: its view of the catalog, and who has applied what --- */
+
+static int applied[SHARDS];
+
+static void apply(struct shard *s, struct catalog_change *c)
+{
+    struct catalog *view = &stores[s->id].catalog;
+    applied[s->id]++;
+    if (c->kind == CATALOG_CREATE)
+        assert_int_equal(catalog_add(view, c->topic), ERR_NONE);
+    else
+        catalog_remove(view, c->topic);
+    catalog_change_applied(s, c);
+}
+
+static void open_world(void)
+{
+    char why[CONFIG_WHY_BYTES];
+    assert_int_equal(catalog_file_open(DIR, heap, &config, &root.catalog, why), ERR_NONE);
+    list_init(&deferred);
+    list_init(&ops);
+    op_count = write_count = job_count = 0;
+    fault_at = NO_FAULT;
+    for (uint16_t i = 0; i < SHARDS; i++) {
+        list_init(&inbox[i]);
+        applied[i] = 0;
+        shards[i] =
+            (struct shard){.id = i, .count = SHARDS, .heap = heap, .store = &stores[i], .rng = {.state = i + 1u}};
+        stores[i] = (struct store){.shard = &shards[i], .root = &root};
+        assert_int_equal(catalog_init(&stores[i].catalog, heap), ERR_NONE);
+        for (uint32_t t = 0; t < catalog_file_topics(root.catalog); t++)
+            assert_int_equal(catalog_add(&stores[i].catalog, catalog_file_topic(root.catalog, t)), ERR_NONE);
+    }
+    assert_int_equal(catalog_writer_start(&shards[0], root.catalog, apply), ERR_NONE);
+}
+
+static void close_world(void)
+{
+    catalog_writer_stop(&shards[0]);
+    for (uint16_t i = 0; i < SHARDS; i++)
+        catalog_deinit(&stores[i].catalog);
+    catalog_file_close(root.catalog);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    mkdir("build", 0755);
+    mkdir("build/tests", 0755);
+    mkdir("build/tests/unit", 0755);
+    mkdir(DIR, 0755);
+    unlink(DIR "/catalog");
+    heap = heap_open();
+    if (!heap)
+        return -1;
+    broker_config_init(&config, heap);
+    short_write = 0;
+    fault_length = 1;
+    open_world();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    close_world();
+    broker_config_deinit(&config);
+    heap_close(heap);
+    return 0;
+}
+
+/* --- changes --- */
+
+struct ask {
+    struct catalog_change change;
+    int done;    /* in which order, 0: not yet */
+    bool usable; /* every shard knew the topic when the answer came */
+    char name[TOPIC_NAME_MAX + 10];
+};
+static int done_count;
+
+static bool known_everywhere(const char *name)
+{
+    for (int i = 0; i < SHARDS; i++)
+        if (!catalog_by_name(&stores[i].catalog, (const uint8_t *)name, strlen(name)))
+            return false;
+    return true;
+}
+
+static void ask_done(struct catalog_change *c)
+{
+    struct ask *a = container_of(c, struct ask, change);
+    assert_int_equal(a->done, 0);
+    a->done = ++done_count;
+    a->usable = known_everywhere(a->name);
+}
+
+static void start_create(struct ask *a, uint16_t shard, const char *name, int32_t partitions)
+{
+    *a = (struct ask){.change = {.kind = CATALOG_CREATE, .partitions = partitions, .done = ask_done}};
+    snprintf(a->name, sizeof a->name, "%s", name);
+    a->change.name = a->name;
+    catalog_change_start(&shards[shard], &a->change);
+    assert_int_equal(a->done, 0);
+}
+
+static void start_delete(struct ask *a, uint16_t shard, const uint8_t id[16])
+{
+    *a = (struct ask){.change = {.kind = CATALOG_DELETE, .done = ask_done}};
+    memcpy(a->change.topic_id, id, 16);
+    catalog_change_start(&shards[shard], &a->change);
+}
+
+static void start_ids(struct ask *a, uint16_t shard)
+{
+    *a = (struct ask){.change = {.kind = CATALOG_PRODUCER_IDS, .done = ask_done}};
+    catalog_change_start(&shards[shard], &a->change);
+}
+
+static enum kerr create(const char *name, int32_t partitions)
+{
+    struct ask a;
+    start_create(&a, 1, name, partitions);
+    run();
+    assert_true(a.done > 0);
+    return a.change.error;
+}
+
+static enum kerr delete (const uint8_t id[16]) {
+    struct ask a; start_delete(&a, 2, id); run(); assert_true(a.done > 0); return a.change.error;
+}
+
+static struct topic *topic_named(const char *name)
+{
+    return catalog_by_name(&stores[2].catalog, (const uint8_t *)name, strlen(name));
+}
+
+/* --- statements --- */
+
+static void a_created_topic_is_known_to_every_shard_and_durable_before_the_answer(void **state)
+{
+    (void)state;
+    struct ask a;
+    start_create(&a, 2, "orders", 3);
+    run();
+    assert_int_equal(a.change.error, KERR_NONE);
+    assert_true(a.usable);
+    assert_ptr_equal(a.change.topic, topic_named("orders"));
+    assert_int_equal(a.change.topic->partitions, 3);
+    assert_int_equal(a.change.topic->id[6] >> 4, 4);
+    for (int i = 0; i < SHARDS; i++)
+        assert_int_equal(applied[i], 1);
+    close_world();
+    open_world();
+    assert_non_null(topic_named("orders"));
+}
+
+static void the_first_change_makes_the_names_durable_and_later_ones_need_not(void **state)
+{
+    (void)state;
+    assert_int_equal(create("a", 1), KERR_NONE);
+    assert_int_equal(job_count, 1);
+    assert_int_equal(create("b", 1), KERR_NONE);
+    assert_int_equal(job_count, 1);
+}
+
+static void settings_arrive_resolved(void **state)
+{
+    (void)state;
+    const struct topic_override own[] = {{"segment.ms", "77"}, {"cleanup.policy", "compact"}};
+    struct ask a = {.change = {.kind = CATALOG_CREATE,
+                               .name = "t",
+                               .partitions = 1,
+                               .overrides = own,
+                               .override_count = 2,
+                               .done = ask_done}};
+    catalog_change_start(&shards[0], &a.change);
+    run();
+    assert_int_equal(a.change.error, KERR_NONE);
+    assert_int_equal(a.change.topic->config.segment_ms, 77);
+    assert_string_equal(a.change.topic->overrides[0].name, "cleanup.policy");
+    const struct topic_override bad[] = {{"segment.msx", "77"}};
+    a = (struct ask){.change = {.kind = CATALOG_CREATE,
+                                .name = "u",
+                                .partitions = 1,
+                                .overrides = bad,
+                                .override_count = 1,
+                                .done = ask_done}};
+    catalog_change_start(&shards[0], &a.change);
+    run();
+    assert_int_equal(a.change.error, KERR_INVALID_CONFIG);
+    assert_non_null(a.change.message);
+}
+
+static void impossible_creations_are_refused(void **state)
+{
+    (void)state;
+    char name[TOPIC_NAME_MAX + 2];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    assert_int_equal(create("a.b", 1), KERR_NONE);
+    static const struct {
+        const char *name;
+        int32_t partitions;
+        enum kerr error;
+    } cases[] = {
+        {"", 1, KERR_INVALID_TOPIC_EXCEPTION},    {"..", 1, KERR_INVALID_TOPIC_EXCEPTION},
+        {"a b", 1, KERR_INVALID_TOPIC_EXCEPTION}, {"a_b", 1, KERR_INVALID_TOPIC_EXCEPTION},
+        {"a.b", 1, KERR_TOPIC_ALREADY_EXISTS},    {"c", 0, KERR_INVALID_PARTITIONS},
+        {"c", -1, KERR_INVALID_PARTITIONS},       {"c", TOPIC_PARTITIONS_MAX + 1, KERR_INVALID_PARTITIONS},
+        {"c", TOPIC_PARTITIONS_MAX, KERR_NONE},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(create(cases[i].name, cases[i].partitions), cases[i].error);
+    assert_int_equal(create(name, 1), KERR_INVALID_TOPIC_EXCEPTION);
+    name[TOPIC_NAME_MAX] = 0;
+    assert_int_equal(create(name, 1), KERR_NONE);
+}
+
+/* Also when one is being written and when one is being applied: at every step. */
+static void of_two_creations_of_a_name_one_wins_and_the_other_hears_when_it_is_usable(void **state)
+{
+    (void)state;
+    for (int steps = 0; steps < 30; steps++) {
+        struct ask a, b;
+        char name[32];
+        snprintf(name, sizeof name, "topic%d", steps);
+        start_create(&a, 1, name, 1);
+        for (int i = 0; i < steps && (step_messages() || step_rest()); i++)
+            continue;
+        start_create(&b, 2, name, 2);
+        run();
+        assert_int_equal(a.change.error, KERR_NONE);
+        assert_int_equal(b.change.error, KERR_TOPIC_ALREADY_EXISTS);
+        assert_true(a.usable && b.usable);
+        assert_ptr_equal(b.change.topic, a.change.topic);
+    }
+}
+
+static void many_changes_of_one_turn_are_one_write(void **state)
+{
+    (void)state;
+    static struct ask asks[50];
+    char name[32];
+    assert_int_equal(create("first", 1), KERR_NONE);
+    int before = write_count;
+    for (int i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        start_create(&asks[i], (uint16_t)(i % SHARDS), name, 1);
+    }
+    run();
+    assert_in_range(write_count - before, 1, 2); /* the world shortens every other write */
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(asks[i].change.error, KERR_NONE);
+    close_world();
+    open_world();
+    assert_int_equal(stores[0].catalog.count, 51);
+}
+
+static void a_deleted_topic_is_gone_everywhere_and_its_id_remembered(void **state)
+{
+    (void)state;
+    uint8_t id[16], nobody[16] = {9};
+    assert_int_equal(create("t", 2), KERR_NONE);
+    memcpy(id, topic_named("t")->id, 16);
+    assert_int_equal(delete (nobody), KERR_UNKNOWN_TOPIC_ID);
+    assert_int_equal(delete (id), KERR_NONE);
+    assert_int_equal(delete (id), KERR_UNKNOWN_TOPIC_ID);
+    for (int i = 0; i < SHARDS; i++)
+        assert_int_equal(stores[i].catalog.count, 0);
+    assert_int_equal(create("t", 2), KERR_NONE);
+    assert_memory_not_equal(id, topic_named("t")->id, 16);
+    for (int round = 0; round < 2; round++) {
+        assert_true(catalog_file_knew(root.catalog, id));
+        assert_false(catalog_file_lives(root.catalog, id));
+        close_world();
+        open_world();
+    }
+}
+
+/* A deletion and the next creation of that name, asked at every moment of the creation before. */
+static void changes_of_one_topic_follow_each_other(void **state)
+{
+    (void)state;
+    for (int steps = 0; steps < 40; steps++) {
+        struct ask gone, twice, again;
+        uint8_t id[16];
+        assert_int_equal(create("t", 1), KERR_NONE);
+        memcpy(id, topic_named("t")->id, 16);
+        start_delete(&gone, 1, id);
+        for (int i = 0; i < steps && (step_messages() || step_rest()); i++)
+            continue;
+        start_create(&again, 2, "t", 5);
+        start_delete(&twice, 0, id);
+        run();
+        assert_int_equal(gone.change.error, KERR_NONE);
+        bool after = again.change.error == KERR_NONE; /* or it came before the deletion, and found the old one */
+        assert_int_equal(twice.change.error, KERR_UNKNOWN_TOPIC_ID);
+        assert_true(after || again.change.error == KERR_TOPIC_ALREADY_EXISTS);
+        if (after)
+            assert_int_equal(delete (topic_named("t")->id), KERR_NONE);
+        assert_int_equal(stores[0].catalog.count, 0);
+    }
+}
+
+static void producer_ids_are_never_given_twice(void **state)
+{
+    (void)state;
+    static struct ask asks[5];
+    int64_t next = 0;
+    for (int round = 0; round < 3; round++) {
+        for (uint16_t i = 0; i < 5; i++)
+            start_ids(&asks[i], i % SHARDS);
+        run();
+        for (int i = 0; i < 5; i++) {
+            assert_int_equal(asks[i].change.error, KERR_NONE);
+            assert_int_equal(asks[i].change.producer_ids % CATALOG_PRODUCER_BLOCK, 0);
+            assert_true(asks[i].change.producer_ids >= next);
+            for (int j = 0; j < i; j++)
+                assert_int_not_equal(asks[i].change.producer_ids, asks[j].change.producer_ids);
+        }
+        next += 5 * CATALOG_PRODUCER_BLOCK;
+        close_world();
+        open_world();
+        assert_int_equal(root.catalog->ids_reserved, next);
+    }
+}
+
+/* What was answered well has happened; what was answered badly has not, unless the disk failed for the cut, too. */
+static void check_answers(const enum kerr good[3], const char *name, const char *old_name, bool exactly)
+{
+    if (exactly || good[0] == KERR_NONE)
+        assert_int_equal(known_everywhere(name), good[0] == KERR_NONE);
+    if (exactly || good[1] == KERR_NONE)
+        assert_int_equal(known_everywhere(old_name), good[1] != KERR_NONE);
+    if (exactly || good[2] == KERR_NONE)
+        assert_int_equal(known_everywhere("later"), good[2] == KERR_NONE);
+}
+
+static void scenario(int round)
+{
+    struct ask a, b, c, ids;
+    uint8_t old_id[16];
+    char old_name[32], name[32];
+    snprintf(old_name, sizeof old_name, "old%d", round);
+    snprintf(name, sizeof name, "new%d", round);
+    assert_int_equal(create(old_name, 1), KERR_NONE);
+    memcpy(old_id, topic_named(old_name)->id, 16);
+    op_count = 0;
+    fault_at = round;
+    start_create(&a, 0, name, 1);
+    start_delete(&b, 1, old_id);
+    start_ids(&ids, 2);
+    run();
+    start_create(&c, 2, "later", 1);
+    run();
+    fault_at = NO_FAULT;
+    enum kerr good[] = {a.change.error, b.change.error, c.change.error};
+    for (int i = 0; i < 3; i++)
+        assert_true(good[i] == KERR_NONE || good[i] == KERR_KAFKA_STORAGE_ERROR);
+    check_answers(good, name, old_name, true);
+    close_world();
+    open_world();
+    check_answers(good, name, old_name, fault_length == 1);
+    if (topic_named("later"))
+        assert_int_equal(delete (topic_named("later")->id), KERR_NONE);
+}
+
+static void every_write_and_job_may_fail(void **state)
+{
+    (void)state;
+    for (int length = 1; length <= 4; length++) {
+        for (int bytes = 0; bytes <= 64; bytes += 32) {
+            fault_length = length;
+            short_write = bytes;
+            for (int round = 0; round < 8; round++)
+                scenario(round);
+            close_world();
+            unlink(DIR "/catalog");
+            open_world();
+        }
+    }
+}
+
+/* A failed write in a new folder, where the first op is the syncing of the names. */
+static void a_first_change_that_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    for (int at = 0; at < 2; at++) {
+        struct ask a;
+        fault_at = at;
+        start_create(&a, 1, "t", 1);
+        run();
+        fault_at = NO_FAULT;
+        assert_int_equal(a.change.error, KERR_KAFKA_STORAGE_ERROR);
+        assert_int_equal(stores[1].catalog.count, 0);
+        close_world();
+        open_world();
+        assert_true(catalog_file_empty(root.catalog));
+    }
+    assert_int_equal(create("t", 1), KERR_NONE);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(a_created_topic_is_known_to_every_shard_and_durable_before_the_answer),
+        CASE(the_first_change_makes_the_names_durable_and_later_ones_need_not),
+        CASE(settings_arrive_resolved),
+        CASE(impossible_creations_are_refused),
+        CASE(of_two_creations_of_a_name_one_wins_and_the_other_hears_when_it_is_usable),
+        CASE(many_changes_of_one_turn_are_one_write),
+        CASE(a_deleted_topic_is_gone_everywhere_and_its_id_remembered),
+        CASE(changes_of_one_topic_follow_each_other),
+        CASE(producer_ids_are_never_given_twice),
+        CASE(every_write_and_job_may_fail),
+        CASE(a_first_change_that_fails_leaves_nothing),
+    };
+    return cmocka_run_group_tests_name("catalog_writer", tests, NULL, NULL);
+}
