@@ -56,7 +56,7 @@ static inline void run_for(struct io *io, uint64_t ns)
 {
     uint64_t end = clock_now_ns() + ns;
     do
-        io_run(io, 5 * NS_PER_MS);
+        io_run(io, u64_min(ns, 5 * NS_PER_MS));
     while (clock_now_ns() < end);
 }
 
