@@ -75,7 +75,7 @@ static uint8_t *put_index(uint8_t *at, const struct checkpoint_entry *e)
     put32(&at, e->time_count);
     put32(&at, e->time_crc);
     put32(&at, e->bytes_since_entry);
-    *at++ = e->clean;
+    *at++ = (uint8_t)(e->clean | e->caching << 1);
     return at;
 }
 
@@ -116,7 +116,8 @@ static const uint8_t *get_index(const uint8_t *at, struct checkpoint_entry *e)
     e->time_count = get32(&at);
     e->time_crc = get32(&at);
     e->bytes_since_entry = get32(&at);
-    e->clean = *at++ != 0;
+    e->clean = *at & 1;
+    e->caching = *at++ >> 1 & 1;
     return at;
 }
 /* What a good CRC does not promise: that the one who wrote it made sense. */

@@ -7,7 +7,8 @@
  *
  *   u32 bytes | u32 crc32c of the rest | u64 serial | topic id 16 | i32 partition | i64 log_start_offset | i64 segment base |
  *   u64 position | i64 offset | i32 leader epoch | i64 max_timestamp, i64 offset_of_max, i64 first_timestamp (of the segment) |
- *   u32 index entries, u32 crc of them | u32 time entries, u32 crc | u32 bytes_since_entry | u8 clean | u32 producer bytes | producers (producer.h) */
+ *   u32 index entries, u32 crc of them | u32 time entries, u32 crc | u32 bytes_since_entry | u8 flags: 1 clean, 2 caching |
+ *   u32 producer bytes | producers (producer.h) */
 #pragma once
 #include "core/mem.h"
 #include "core/fs.h"
@@ -22,6 +23,7 @@ struct checkpoint_entry {
     int64_t max_timestamp, max_timestamp_offset, first_timestamp;
     uint32_t index_count, index_crc, time_count, time_crc, bytes_since_entry;
     bool clean;               /* written by a clean stop: nothing lies behind it */
+    bool caching;             /* acks behind it may not have waited for stable media */
     const uint8_t *producers; /* points into the set's or the caller's memory */
     uint32_t producers_bytes;
 };

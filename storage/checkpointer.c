@@ -197,6 +197,7 @@ static bool build_entry(struct checkpointer *c, struct item *it, bool clean)
         .time_crc = it->times_crc,
         .bytes_since_entry = bytes_since_entry(&p->active->index, it->offsets, &it->mark),
         .clean = clean,
+        .caching = !durable_acks(p),
         .producers = p->checkpoint_producers,
         .producers_bytes = p->checkpoint_producers_bytes,
     };

@@ -77,12 +77,13 @@ enum err partition_recover(struct partition *p, int64_t known_end_offset)
 {
     struct root *root = p->store->root;
     bool clean = known_end_offset < 0 && root_was_clean(root, p->topic->id, p->index);
+    const struct checkpoint_entry *checkpoint = checkpoint_find(root->checkpoints, p->topic->id, p->index);
     const struct recovery_input in = {
         .heap = shard_of(p)->heap,
         .dir = p->dir,
-        .checkpoint = checkpoint_find(root->checkpoints, p->topic->id, p->index),
+        .checkpoint = checkpoint,
         .clean = clean,
-        .caching = !durable_acks(p),
+        .caching = checkpoint ? checkpoint->caching : !durable_acks(p), /* as it was when the log was written */
         .known_end_offset = known_end_offset,
         .wave_bytes_max = wave_bytes_max(config_of(p)->max_message_bytes),
         .index_interval_bytes = config_of(p)->index_interval_bytes,

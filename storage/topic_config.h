@@ -36,6 +36,8 @@ struct topic_override {
 enum kerr topic_override_check(const char *name, const char *value, char *why) must_use;
 /* All of one topic, checked before: no key twice, and what only makes sense together. */
 enum kerr topic_overrides_check(const struct topic_override *overrides, uint32_t count, char *why) must_use;
+/* NULL: not among them. */
+const char *topic_override_find(const struct topic_override *overrides, uint32_t count, const char *name);
 /* Resolves the overrides (checked before) over the broker's defaults. */
 void topic_config_resolve(struct topic_config *out, const struct topic_override *overrides, uint32_t count,
                           const struct broker_config *broker);

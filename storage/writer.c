@@ -124,6 +124,22 @@ static bool make_room(struct partition *p, const struct batch *b)
     return reserve_memory(p, b->bytes);
 }
 
+/* Writes a field of the header that the CRC covers; restamp_crc follows. */
+static void stamp_timestamp(struct partition *p, int64_t max_timestamp)
+{
+    uint8_t field[8];
+    be64_put(field, (uint64_t)max_timestamp);
+    tail_poke(&p->tail, p->active->base_offset, p->end.position + 35, field, 8);
+}
+
+static void restamp_crc(struct partition *p, const struct batch *b)
+{
+    int64_t segment = p->active->base_offset;
+    uint8_t field[4];
+    be32_put(field, tail_crc(&p->tail, segment, p->end.position + BATCH_CRC_FROM, b->bytes - BATCH_CRC_FROM));
+    tail_poke(&p->tail, segment, p->end.position + 17, field, 4);
+}
+
 static void stamp(struct partition *p, struct append *a, const struct batch *b)
 {
     int64_t segment = p->active->base_offset;
@@ -133,15 +149,16 @@ static void stamp(struct partition *p, struct append *a, const struct batch *b)
     tail_poke(&p->tail, segment, at, field, 8);
     be32_put(field, (uint32_t)p->store->root->leader_epoch);
     tail_poke(&p->tail, segment, at + 12, field, 4);
-    if (!config_of(p)->log_append_time)
-        return;
-    a->append_time_ms = clock_wall_ms();
-    be16_put(field, (uint16_t)(b->attributes | BATCH_LOG_APPEND_TIME));
-    tail_poke(&p->tail, segment, at + 21, field, 2);
-    be64_put(field, (uint64_t)a->append_time_ms);
-    tail_poke(&p->tail, segment, at + 35, field, 8);
-    be32_put(field, tail_crc(&p->tail, segment, at + BATCH_CRC_FROM, b->bytes - BATCH_CRC_FROM));
-    tail_poke(&p->tail, segment, at + 17, field, 4);
+    if (config_of(p)->log_append_time) {
+        a->append_time_ms = clock_wall_ms();
+        be16_put(field, (uint16_t)(b->attributes | BATCH_LOG_APPEND_TIME));
+        tail_poke(&p->tail, segment, at + 21, field, 2);
+        stamp_timestamp(p, a->append_time_ms);
+        restamp_crc(p, b);
+    } else if (batch_header_max_timestamp(a->records) != b->max_timestamp) {
+        stamp_timestamp(p, b->max_timestamp); /* the header lied about its records; Kafka mends it too */
+        restamp_crc(p, b);
+    }
 }
 
 /* Offsets are given here: from now on the batch is in the log. `b` has its base offset. */
