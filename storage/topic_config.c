@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { WHY_BYTES = 256, TOPIC_KEYS_MAX = 64 };
+
 static void say_unknown(const char *name, char *why)
 {
     const char *names[TOPIC_KEYS_MAX];

@@ -3,8 +3,8 @@
 LINK_test_wire := net/wire/wire.o
 LINK_test_kmsg := net/wire/kmsg.o net/wire/wire.o
 CORE_CONFIG := core/mem.o core/mem_os.o core/mem_libc.o core/err.o core/config.o core/fs_os.o core/log.o core/log_os.o core/clock_os.o
-STORAGE_CONFIG := storage/config_value.o storage/topic_keys.o storage/topic_config.o storage/listener.o storage/broker_keys.o \
-                  storage/broker_config.o
+STORAGE_CONFIG := storage/config_value.o storage/topic_keys.o storage/topic_config.o storage/topic_value.o \
+                  storage/listener.o storage/broker_keys.o storage/broker_config.o
 LINK_test_topic_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_broker_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
 STORAGE_CATALOG := storage/catalog.o storage/catalog_file.o storage/catalog_read.o storage/catalog_blob.o storage/uuid.o \
@@ -43,6 +43,6 @@ STORAGE_RECOVERY := storage/recovery_run.o storage/recovery_judge.o storage/reco
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
-LINK_test_root := storage/root.o storage/root_sweep.o storage/clean_mark.o storage/meta.o storage/checkpoint.o storage/segment.o storage/index.o \
-                  $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
+LINK_test_root := storage/root.o storage/root_sweep.o storage/clean_mark.o storage/meta.o storage/checkpoint.o storage/segment.o \
+                  storage/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog_writer.o $(STORAGE_CATALOG)

@@ -1,0 +1,151 @@
+/* What counts for a topic in the end (topic_config.h): its own value, the broker's key of that meaning, of which Kafka knows
+ * several for some (the first that is set counts), or the default. */
+#include "storage/broker_config.h"
+#include <stdio.h>
+#include <string.h>
+
+#define MS_PER_MINUTE 60000ll
+#define MS_PER_HOUR 3600000ll
+/* A record of a caching topic lies unflushed at most this long, unless flush.ms says something else. */
+#define CACHED_FLUSH_MS "100"
+
+/* Broker keys that stand behind the first synonym, in their order. */
+static const struct {
+    const char *topic_key, *broker_key;
+    int64_t factor;
+} more_synonyms[] = {
+    {"flush.ms", "log.flush.scheduler.interval.ms", 1},   {"retention.ms", "log.retention.minutes", MS_PER_MINUTE},
+    {"retention.ms", "log.retention.hours", MS_PER_HOUR}, {"segment.jitter.ms", "log.roll.jitter.hours", MS_PER_HOUR},
+    {"segment.ms", "log.roll.hours", MS_PER_HOUR},
+};
+
+bool topic_synonym(const char *broker_key)
+{
+    for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++)
+        if (strcmp(more_synonyms[i].broker_key, broker_key) == 0)
+            return true;
+    for (uint32_t i = 0; i < topic_key_count(); i++)
+        if (topic_key_at(i)->synonym && strcmp(topic_key_at(i)->synonym, broker_key) == 0)
+            return true;
+    return false;
+}
+
+/* What may say something about a key, the strongest first. */
+struct given {
+    const struct topic_override *overrides;
+    uint32_t count;
+    const struct broker_config *broker;
+};
+
+static bool from_broker(const struct broker_config *broker, const char *broker_key, struct topic_value *out)
+{
+    const char *value = broker ? broker_config_get(broker, broker_key) : NULL;
+    if (value) {
+        out->value = value;
+        out->source_name = broker_key;
+        out->source = CONFIG_SOURCE_BROKER;
+    }
+    return value != NULL;
+}
+
+/* Hours and minutes become milliseconds. Kafka: a retention below zero is for ever, whatever its unit. */
+static void convert(struct topic_value *v, int64_t factor)
+{
+    int64_t number = 0;
+    bool good = config_to_i64(v->value, &number);
+    assert(good);
+    number = number < 0 ? -1 : number > INT64_MAX / factor ? INT64_MAX : number * factor;
+    snprintf(v->text, sizeof v->text, "%lld", (long long)number);
+    v->value = v->text;
+}
+
+static bool from_more_synonyms(const struct topic_key *key, const struct broker_config *broker, struct topic_value *out)
+{
+    for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++) {
+        if (strcmp(more_synonyms[i].topic_key, key->name) != 0 ||
+            !from_broker(broker, more_synonyms[i].broker_key, out))
+            continue;
+        if (more_synonyms[i].factor != 1)
+            convert(out, more_synonyms[i].factor);
+        return true;
+    }
+    return false;
+}
+
+static void value_get(const struct topic_key *key, const struct given *given, struct topic_value *out)
+{
+    const char *own = topic_override_find(given->overrides, given->count, key->name);
+    if (!own && ((key->synonym && from_broker(given->broker, key->synonym, out)) ||
+                 from_more_synonyms(key, given->broker, out)))
+        return;
+    out->value = own ? own : key->fallback;
+    out->source_name = own || !key->synonym ? key->name : key->synonym;
+    out->source = own ? CONFIG_SOURCE_TOPIC : CONFIG_SOURCE_DEFAULT;
+}
+
+static bool boolean(const char *name, const struct given *given)
+{
+    struct topic_value v;
+    bool on = false;
+    value_get(topic_key_find(name), given, &v);
+    bool good = config_to_bool(v.value, &on);
+    assert(good);
+    return on;
+}
+
+void topic_value_get(const struct topic_key *key, const struct topic_override *overrides, uint32_t count,
+                     const struct broker_config *broker, struct topic_value *out)
+{
+    assert(key && out);
+    assert(overrides || count == 0);
+    const struct given given = {overrides, count, broker};
+    value_get(key, &given, out);
+    bool flush = strcmp(key->name, "flush.ms") == 0 && out->source == CONFIG_SOURCE_DEFAULT;
+    if (flush && boolean("write.caching", &given))
+        out->value = CACHED_FLUSH_MS;
+}
+
+static int64_t number(const char *name, const struct given *given)
+{
+    struct topic_value v;
+    int64_t value = 0;
+    topic_value_get(topic_key_find(name), given->overrides, given->count, given->broker, &v);
+    bool good = config_to_i64(v.value, &value);
+    assert(good);
+    return value;
+}
+
+static uint32_t segment_bytes(const struct given *given)
+{
+    bool internal = topic_override_find(given->overrides, given->count, "internal.segment.bytes");
+    return (uint32_t)number(internal ? "internal.segment.bytes" : "segment.bytes", given);
+}
+
+static bool list_has(const char *name, const char *word, const struct given *given)
+{
+    struct topic_value v;
+    value_get(topic_key_find(name), given, &v);
+    return config_list_has(v.value, word);
+}
+
+void topic_config_resolve(struct topic_config *out, const struct topic_override *overrides, uint32_t count,
+                          const struct broker_config *broker)
+{
+    assert(out && (overrides || count == 0));
+    const struct given given = {overrides, count, broker};
+    *out = (struct topic_config){
+        .segment_bytes = segment_bytes(&given),
+        .segment_index_bytes = (uint32_t)number("segment.index.bytes", &given),
+        .index_interval_bytes = (uint32_t)number("index.interval.bytes", &given),
+        .max_message_bytes = (uint32_t)number("max.message.bytes", &given),
+        .segment_ms = number("segment.ms", &given),
+        .flush_messages = number("flush.messages", &given),
+        .flush_ms = number("flush.ms", &given),
+        .timestamp_before_max_ms = number("message.timestamp.before.max.ms", &given),
+        .timestamp_after_max_ms = number("message.timestamp.after.max.ms", &given),
+        .log_append_time = list_has("message.timestamp.type", "LogAppendTime", &given),
+        .write_caching = boolean("write.caching", &given),
+        .compacted = list_has("cleanup.policy", "compact", &given),
+        .file_delete_delay_ms = number("file.delete.delay.ms", &given),
+    };
+}
