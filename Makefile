@@ -54,7 +54,7 @@ HEAP_FILES   := core/mem_mi.c core/mem_libc.c
 HEAP_mi      := core/mem_mi.c
 HEAP_libc    := core/mem_libc.c
 HEAP         := $(if $(filter asan tsan,$(MODE)),libc,mi)
-KERNEL_FILES := $(wildcard core/io*.c core/*_os.c) core/threads.c core/shard_run.c net/main.c
+KERNEL_FILES := $(wildcard core/io*.c core/*_os.c) core/threads.c core/shard_run.c net/main.c net/options.c
 
 LAYERS      := $(sort $(wildcard core/*.c storage/*.c net/*.c net/*/*.c))
 HEADERS     := $(sort $(wildcard core/*.h storage/*.h net/*.h net/*/*.h))
@@ -150,9 +150,10 @@ $(B)/odradek: $(call objects,$(BROKER_SRC))
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(if $(filter mi,$(HEAP)),-lmimalloc)
 
+# The simulator keeps a list of the heaps that are open: closing them all is how it kills a broker.
 $(B)/sim: $(call objects,$(SIM_SRC))
 	$(SAY) '  LD   $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--wrap=heap_open,--wrap=heap_close -o $@ $^ $(LIBS)
 
 # Each unit test and each bench names the objects that it links: a long list is a module with too many friends.
 # Other folders of tests and benches bring their programs' link rules in fragments like these; objects have their rule here.

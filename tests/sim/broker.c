@@ -1,0 +1,258 @@
+/* Starting, turning, stopping, killing. Mirrors what net/main.c does around the shards. */
+#include "tests/sim/broker.h"
+#include "core/limits.h"
+#include "core/list.h"
+#include "net/server.h"
+#include "net/shutdown.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/net_sim.h"
+#include <string.h>
+
+enum { PORT = 9092, MEMORY_MIN_MIB = 8 };
+
+/* Lives in the broker's heaps, but for this struct: zeroed when it dies. */
+static struct {
+    enum broker_state state;
+    struct heap *heap;
+    struct broker_config *config;
+    struct root *root;
+    struct shard_group *group;
+    struct shutdown shutdown;
+    uint64_t busy_until_ns[SHARDS_MAX];
+    bool ended[SHARDS_MAX];
+    uint32_t opened, power_cuts;
+    char why[CONFIG_WHY_BYTES];
+} broker;
+
+void broker_begin(void)
+{
+    world_free_broker();
+    memset(&broker, 0, sizeof broker);
+}
+
+enum broker_state broker_state(void)
+{
+    return broker.state;
+}
+
+uint32_t broker_power_cuts(void)
+{
+    return broker.power_cuts;
+}
+
+/* --- the end --- */
+
+static void died(enum crash_kind kind)
+{
+    uint32_t power_cuts = broker.power_cuts + (kind == CRASH_POWER);
+    sim.crashable = false;
+    sim.crash_in = 0;
+    sim.totals.kills += kind == CRASH_KILL;
+    sim.totals.power_cuts += kind == CRASH_POWER;
+    sim.totals.start_crashes += broker.state == BROKER_DOWN;
+    world_note("%s%s", kind == CRASH_KILL ? "kill -9" : "power cut", broker.state == BROKER_DOWN ? " while starting" : "");
+    door_broker_died(kind);
+    net_broker_died();
+    disk_crash(kind);
+    world_free_broker();
+    memset(&broker, 0, sizeof broker);
+    broker.power_cuts = power_cuts;
+}
+
+void broker_kill(enum crash_kind kind)
+{
+    assert(broker.state != BROKER_DOWN);
+    died(kind);
+}
+
+/* --- the start --- */
+
+static enum err set(const char *name, const char *value)
+{
+    return broker_config_set(broker.config, name, value, "simulator", broker.why);
+}
+
+static enum err configure(void)
+{
+    broker.heap = heap_open();
+    broker.config = heap_zalloc(broker.heap, sizeof *broker.config);
+    broker_config_init(broker.config, broker.heap);
+    enum err err = set("log.dirs", "data");
+    if (!err)
+        err = set("listeners", "PLAINTEXT://127.0.0.1:9092");
+    if (!err)
+        err = set("disk.io", sim.knobs.direct ? "direct" : "buffered");
+    return err ? err : broker_config_finish(broker.config, broker.why);
+}
+
+static enum err start_shard(struct shard *s, void *arg)
+{
+    int fd;
+    uint16_t port;
+    enum err err = store_open(s, arg);
+    if (!err)
+        err = server_start(s, arg);
+    if (!err)
+        err = io_listen("127.0.0.1", PORT, true, &fd, &port);
+    return err ? err : server_listen(server_of(s), fd, &broker.config->listeners[0]);
+}
+
+static void mark(void *arg, const uint8_t topic_id[16], int32_t partition)
+{
+    bool *good = arg;
+    *good = *good && root_mark_add(broker.root, topic_id, partition) == ERR_NONE;
+}
+
+static void stop_shard(struct shard *s, void *arg)
+{
+    bool good = true;
+    (void)arg;
+    store_each_clean(store_of(s), mark, &good);
+    server_close(server_of(s));
+    store_close(store_of(s));
+}
+
+static enum err open_shards(void)
+{
+    const struct shard_options options = {
+        .count = sim.knobs.shards,
+        .io = {.features = IO_FEATURE_ALL, .recv_bytes = IO_RECV_BYTES, .recv_count = IO_RECV_COUNT},
+        .memory_bytes = (size_t)(MEMORY_MIN_MIB << sim.seed % 3) * 1024 * 1024,
+        .start = start_shard,
+        .stop = stop_shard,
+        .arg = broker.root,
+    };
+    enum err err = shard_group_open(options, &broker.group);
+    for (uint16_t i = 0; !err && i < sim.knobs.shards; i++) {
+        err = shard_open(broker.group, i);
+        broker.opened += !err;
+    }
+    return err;
+}
+
+static enum err start(void)
+{
+    enum err err = configure();
+    if (!err)
+        err = root_open(broker.config, broker.heap, &broker.root, broker.why);
+    return err ? err : open_shards();
+}
+
+bool broker_start(void)
+{
+    assert(broker.state == BROKER_DOWN);
+    if (setjmp(sim.on_crash)) {
+        died(sim.crash_kind);
+        return false;
+    }
+    sim.crashable = true;
+    enum err err = start();
+    sim.crashable = false;
+    if (err) {
+        world_check(trouble(), "the broker does not start although nothing fails any more: %s: %s", err_text(err), broker.why);
+        world_note("start failed: %s: %s", err_text(err), broker.why);
+        died(CRASH_KILL);
+        return false;
+    }
+    broker.state = BROKER_UP;
+    world_note("broker is up: epoch %d", broker.root->leader_epoch);
+    return true;
+}
+
+/* --- turns --- */
+
+static bool more_to_do(const struct shard *s)
+{
+    return !list_empty(&s->deferred) || s->touched || s->outbox_used & 1ull << s->id;
+}
+
+static uint64_t next_of(uint16_t id)
+{
+    const struct shard *s = shard_at(broker.group, id);
+    if (broker.ended[id])
+        return UINT64_MAX;
+    uint64_t next = more_to_do(s) ? 0 : u64_min(door_next_ns(s->io), timers_next(&s->timers));
+    return u64_max(next, broker.busy_until_ns[id]);
+}
+
+uint64_t broker_next_ns(void)
+{
+    uint64_t next = UINT64_MAX;
+    for (uint16_t i = 0; broker.state != BROKER_DOWN && i < sim.knobs.shards; i++)
+        next = u64_min(next, next_of(i));
+    return next;
+}
+
+static uint16_t choose_shard(void)
+{
+    uint16_t chosen = 0;
+    uint64_t best = UINT64_MAX;
+    uint16_t first = (uint16_t)dice(sim.knobs.shards);
+    for (uint16_t k = 0; k < sim.knobs.shards; k++) {
+        uint16_t i = (uint16_t)((first + k) % sim.knobs.shards);
+        if (next_of(i) < best) {
+            best = next_of(i);
+            chosen = i;
+        }
+    }
+    return chosen;
+}
+
+static bool all_ended(void)
+{
+    for (uint16_t i = 0; i < sim.knobs.shards; i++)
+        if (!broker.ended[i])
+            return false;
+    return true;
+}
+
+static void close_all(void)
+{
+    for (uint16_t i = 0; i < sim.knobs.shards; i++)
+        shard_close(shard_at(broker.group, i));
+    enum err err = root_mark_write(broker.root);
+    world_check(!err || trouble(), "the clean mark could not be written although nothing fails any more: %s", err_text(err));
+    root_close(broker.root);
+    shard_group_close(broker.group);
+    uint32_t power_cuts = broker.power_cuts;
+    sim.crashable = false;
+    sim.totals.clean_stops++;
+    world_note("stopped cleanly");
+    net_broker_died();
+    door_broker_died(CRASH_KILL); /* nothing is pending */
+    disk_crash(CRASH_KILL);       /* closes what is open */
+    world_free_broker();
+    memset(&broker, 0, sizeof broker);
+    broker.power_cuts = power_cuts;
+}
+
+static void turn(void)
+{
+    uint16_t id = choose_shard();
+    struct shard *s = shard_at(broker.group, id);
+    bool more = shard_turn(s, UINT64_MAX);
+    broker.busy_until_ns[id] = sim.now_ns + dice_between(500, 15000);
+    broker.ended[id] = !more;
+    world_mix(id, sim.now_ns);
+    if (!more && all_ended())
+        close_all();
+}
+
+void broker_turn(void)
+{
+    if (setjmp(sim.on_crash)) {
+        died(sim.crash_kind);
+        return;
+    }
+    sim.crashable = true;
+    turn();
+    sim.crashable = false;
+}
+
+void broker_stop(void)
+{
+    assert(broker.state == BROKER_UP);
+    world_note("clean stop begins");
+    broker.state = BROKER_STOPPING;
+    shutdown_start(&broker.shutdown, shard_at(broker.group, 0));
+}

@@ -1,0 +1,20 @@
+/* The broker under test: the real code of all layers, several shards by turns in this thread. It is started, stopped and
+ * killed here; whoever crashes it (world_crash at some door) is caught here too. */
+#pragma once
+#include "tests/sim/world.h"
+
+enum broker_state { BROKER_DOWN, BROKER_UP, BROKER_STOPPING };
+
+void broker_begin(void);
+enum broker_state broker_state(void);
+/* How many power cuts there were before the present moment: what a client learnt earlier may be gone (write.caching). */
+uint32_t broker_power_cuts(void);
+/* False: it could not (the disk failed, or it crashed meanwhile); it is down then. */
+bool broker_start(void);
+/* Ends at once, between two turns. */
+void broker_kill(enum crash_kind kind);
+/* A clean stop begins; it is over when the state is BROKER_DOWN. */
+void broker_stop(void);
+/* When some shard wants a turn; UINT64_MAX: none. */
+uint64_t broker_next_ns(void);
+void broker_turn(void);

@@ -1,0 +1,266 @@
+/* core/fs.h on the simulated disk. Each call is a door where the broker may die, large writes also in their middle. */
+#include "core/fs.h"
+#include "core/limits.h"
+#include "tests/sim/disk_names.h"
+#include "tests/sim/door_io.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Outside a job a call takes time: the broker is starting or closing. */
+static void pass(void)
+{
+    world_door();
+    if (!door_in_job())
+        sim.now_ns += dice_between(1000, 30000);
+}
+
+static bool breaks(void)
+{
+    if (!trouble() || !chance(sim.knobs.eio_rate))
+        return false;
+    sim.totals.eio++;
+    return true;
+}
+
+static bool no_room(const struct disk_node *n, uint64_t end)
+{
+    if (!disk_refuses(n, end))
+        return false;
+    sim.totals.full++;
+    return true;
+}
+
+enum err fs_open(const char *path, unsigned flags, int *out_fd)
+{
+    pass();
+    struct disk_name *name = names_find(path);
+    char parent[FS_PATH_MAX];
+    names_parent(path, parent);
+    if (name && !name->node)
+        return ERR_IO; /* EISDIR */
+    if (name && flags & FS_EXCLUSIVE)
+        return ERR_EXISTS;
+    if (!name && (!(flags & FS_CREATE) || !names_folder_exists(parent)))
+        return ERR_NOT_FOUND;
+    if (breaks())
+        return ERR_IO;
+    if (!name && sim.full && dice(2))
+        return ERR_NO_SPACE;
+    if (!name)
+        names_link(path, disk_node_new());
+    struct disk_node *n = names_find(path)->node;
+    if (flags & FS_TRUNCATE)
+        disk_set_size(n, 0);
+    *out_fd = disk_fd_open(n, flags & FS_DIRECT);
+    world_mix(disk_id(n), flags);
+    return ERR_NONE;
+}
+
+void fs_close(int fd)
+{
+    disk_close(fd);
+}
+
+static void check_aligned(int fd, const void *at, uint64_t bytes, uint64_t off)
+{
+    if (!disk_is_direct(fd))
+        return;
+    world_check((uintptr_t)at % PAGE_BYTES == 0 && bytes % PAGE_BYTES == 0 && off % PAGE_BYTES == 0,
+                "a direct file was read or written unaligned: %llu bytes at %llu", (unsigned long long)bytes,
+                (unsigned long long)off);
+}
+
+enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes)
+{
+    pass();
+    check_aligned(fd, at, bytes, off);
+    if (breaks())
+        return ERR_IO;
+    *out_bytes = disk_read(disk_node_of(fd), at, bytes, off);
+    return ERR_NONE;
+}
+
+enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
+{
+    pass();
+    check_aligned(fd, at, bytes, off);
+    struct disk_node *n = disk_node_of(fd);
+    world_mix(disk_id(n) * 4 + 1, off ^ bytes << 32);
+    size_t first = align_down(dice(bytes + 1), DISK_SECTOR);
+    disk_write(n, at, no_room(n, off + first) ? 0 : first, off);
+    world_door();
+    if (breaks())
+        return ERR_IO;
+    if (no_room(n, off + bytes))
+        return ERR_NO_SPACE;
+    disk_write(n, (const uint8_t *)at + first, bytes - first, off + first);
+    return ERR_NONE;
+}
+
+enum err fs_sync(int fd)
+{
+    pass();
+    struct disk_node *n = disk_node_of(fd);
+    world_mix(disk_id(n) * 4 + 2, 0);
+    if (breaks()) {
+        disk_sync_failed(n);
+        return ERR_IO;
+    }
+    disk_sync(n, disk_mark());
+    return ERR_NONE;
+}
+
+enum err fs_sync_dir(const char *path)
+{
+    pass();
+    if (strcmp(path, ".") == 0 || strcmp(path, "/") == 0)
+        path = "";
+    if (!names_folder_exists(path))
+        return ERR_NOT_FOUND;
+    if (breaks())
+        return ERR_IO;
+    names_sync(path);
+    world_mix_bytes(path, strlen(path));
+    return ERR_NONE;
+}
+
+enum err fs_truncate(int fd, uint64_t bytes)
+{
+    pass();
+    struct disk_node *n = disk_node_of(fd);
+    if (breaks())
+        return ERR_IO;
+    if (no_room(n, bytes))
+        return ERR_NO_SPACE;
+    world_mix(disk_id(n) * 4 + 3, bytes);
+    disk_set_size(n, bytes);
+    return ERR_NONE;
+}
+
+enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
+{
+    pass();
+    struct disk_node *n = disk_node_of(fd);
+    if (!sim.knobs.allocates)
+        return ERR_UNSUPPORTED;
+    if (breaks())
+        return ERR_IO;
+    if (no_room(n, off + bytes))
+        return ERR_NO_SPACE;
+    if (off + bytes > disk_size(n))
+        disk_set_size(n, off + bytes);
+    return ERR_NONE;
+}
+
+enum err fs_size(int fd, uint64_t *out_bytes)
+{
+    pass();
+    *out_bytes = disk_size(disk_node_of(fd));
+    return ERR_NONE;
+}
+
+enum err fs_mtime(int fd, int64_t *out_ms)
+{
+    *out_ms = disk_changed_ms(disk_node_of(fd));
+    return ERR_NONE;
+}
+
+enum err fs_rename(const char *from, const char *to)
+{
+    pass();
+    if (!names_find(from))
+        return ERR_NOT_FOUND;
+    if (breaks())
+        return ERR_IO;
+    names_rename(from, to);
+    return ERR_NONE;
+}
+
+enum err fs_unlink(const char *path)
+{
+    pass();
+    const struct disk_name *n = names_find(path);
+    if (!n)
+        return ERR_NOT_FOUND;
+    if (!n->node || breaks())
+        return ERR_IO;
+    names_unlink(path);
+    return ERR_NONE;
+}
+
+enum err fs_mkdir(const char *path)
+{
+    char parent[FS_PATH_MAX];
+    pass();
+    names_parent(path, parent);
+    if (names_find(path))
+        return ERR_EXISTS;
+    if (!names_folder_exists(parent))
+        return ERR_NOT_FOUND;
+    if (sim.full && dice(2))
+        return ERR_NO_SPACE;
+    names_link(path, NULL);
+    return ERR_NONE;
+}
+
+enum err fs_rmdir(const char *path)
+{
+    pass();
+    const struct disk_name *n = names_find(path);
+    if (!n)
+        return ERR_NOT_FOUND;
+    if (n->node || names_in(path, NULL))
+        return ERR_IO;
+    names_unlink(path);
+    return ERR_NONE;
+}
+
+/* Copied first: the callback may remove what it is shown, list another folder, or never return. */
+enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg)
+{
+    uint32_t count = 0, cap = 0;
+    struct fs_entry *entries = NULL;
+    pass();
+    if (!names_folder_exists(path))
+        return ERR_NOT_FOUND;
+    for (struct disk_name *n = names_in(path, NULL); n; n = names_in(path, n)) {
+        if (count == cap)
+            entries = world_grow(entries, (cap = cap ? cap * 2 : 16) * sizeof *entries);
+        snprintf(entries[count].name, sizeof entries[count].name, "%.250s", n->path + strlen(path) + 1);
+        entries[count++].folder = !n->node;
+    }
+    for (uint32_t i = 0; i < count && each(arg, &entries[i]); i++)
+        ;
+    world_free(entries);
+    return ERR_NONE;
+}
+
+enum err fs_lock(int fd)
+{
+    return disk_lock(disk_node_of(fd)) ? ERR_NONE : ERR_BUSY;
+}
+
+enum err fs_free_bytes(const char *path, uint64_t *out_bytes)
+{
+    (void)path;
+    *out_bytes = sim.full ? 100 * 1024 : 20ull * 1024 * 1024 * 1024;
+    return ERR_NONE;
+}
+
+enum err fs_probe(const char *folder, struct fs_traits *out_traits)
+{
+    if (!names_folder_exists(folder))
+        return ERR_NOT_FOUND;
+    *out_traits = (struct fs_traits){.direct = sim.knobs.direct, .allocates = sim.knobs.allocates, .type = "sim"};
+    return ERR_NONE;
+}
+
+void fs_drop_cache(int fd)
+{
+    (void)fd;
+}
+
+uint32_t fs_files_max(void)
+{
+    return sim.knobs.files_max;
+}

@@ -1,0 +1,168 @@
+/* The small doors: time, the seed of randomness, the log's lines, address space, and the heaps, which are the libc ones with
+ * a list of all that are open (the linker wraps heap_open and heap_close). */
+#include "core/limits.h"
+#include "core/list.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "tests/sim/world.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- time --- */
+
+uint64_t clock_now_ns(void)
+{
+    return sim.now_ns;
+}
+
+int64_t clock_wall_ms(void)
+{
+    return sim.wall_ms + (int64_t)(sim.now_ns / NS_PER_MS);
+}
+
+void clock_sleep_ms(uint32_t ms)
+{
+    sim.now_ns += ms * NS_PER_MS;
+}
+
+uint64_t rng_seed_os(void)
+{
+    return rng_next(&sim.rng);
+}
+
+/* --- the log --- */
+
+void log_write_line(const char *line, size_t bytes)
+{
+    world_mix_bytes(line, bytes);
+    if (strstr(line, " offline: ") || strstr(line, " corrupt: "))
+        sim.totals.offline++;
+    if (sim.tracing)
+        printf("%12.6f broker: %.*s", (double)sim.now_ns / 1e9, (int)bytes, line);
+}
+
+/* --- heaps --- */
+
+enum { HEAPS_MAX = 64 };
+static struct heap *heaps[HEAPS_MAX];
+static uint32_t heap_count;
+static struct heap *world_heap;
+
+struct heap *__real_heap_open(void);
+void __real_heap_close(struct heap *h);
+struct heap *__wrap_heap_open(void);
+void __wrap_heap_close(struct heap *h);
+
+struct heap *__wrap_heap_open(void)
+{
+    assert(heap_count < HEAPS_MAX);
+    return heaps[heap_count++] = __real_heap_open();
+}
+
+void __wrap_heap_close(struct heap *h)
+{
+    uint32_t i = 0;
+    while (i < heap_count && heaps[i] != h)
+        i++;
+    assert(i < heap_count);
+    heaps[i] = heaps[--heap_count];
+    __real_heap_close(h);
+}
+
+enum { ZEROED_BYTES_MAX = 512 * 1024 };
+
+/* --- regions: kept for the next broker, since fresh pages cost more than all the rest --- */
+
+struct region {
+    struct region *next;
+    void *at;
+    size_t bytes;
+    bool taken;
+};
+static struct region *regions;
+
+static struct region *region_new(size_t bytes)
+{
+    struct region *r = calloc(1, sizeof *r);
+    assert(r);
+    *r = (struct region){.next = regions, .bytes = bytes};
+    r->at = aligned_alloc(PAGE_BYTES, bytes);
+    assert(r->at);
+    regions = r;
+    return r;
+}
+
+/* Fresh ones are zeros; of the large ones, which are buffers, nobody may rely on it, and here nobody can. */
+void *region_open(size_t bytes)
+{
+    bytes = align_up(bytes, PAGE_BYTES);
+    struct region *r = regions;
+    while (r && (r->taken || r->bytes != bytes))
+        r = r->next;
+    if (!r)
+        r = region_new(bytes);
+    r->taken = true;
+    if (bytes <= ZEROED_BYTES_MAX)
+        memset(r->at, 0, bytes);
+    return r->at;
+}
+
+void region_discard(void *at, size_t bytes)
+{
+    (void)at, (void)bytes;
+}
+
+void region_close(void *at, size_t bytes)
+{
+    (void)bytes;
+    struct region *r = regions;
+    while (r && r->at != at)
+        r = r->next;
+    assert(r && r->taken);
+    r->taken = false;
+}
+
+/* --- the world's own memory --- */
+
+void world_free_broker(void)
+{
+    while (heap_count)
+        __real_heap_close(heaps[--heap_count]);
+    for (struct region *r = regions; r; r = r->next)
+        r->taken = false;
+}
+
+void world_free_all(void)
+{
+    world_free_broker();
+    if (world_heap)
+        __real_heap_close(world_heap);
+    world_heap = NULL;
+}
+
+static struct heap *own(void)
+{
+    if (!world_heap)
+        world_heap = __real_heap_open();
+    return world_heap;
+}
+
+void *world_alloc(size_t bytes)
+{
+    void *at = heap_zalloc(own(), bytes);
+    assert(at);
+    return at;
+}
+
+void *world_grow(void *old, size_t bytes)
+{
+    void *at = heap_realloc(own(), old, bytes);
+    assert(at);
+    return at;
+}
+
+void world_free(void *at)
+{
+    heap_free(own(), at);
+}

@@ -1,0 +1,302 @@
+/* The simulator: runs seeds.
+ *
+ *   sim SEED | FROM-TO [--verify] [--trace] [--quiet]
+ *
+ * A seed: trouble (faults, crashes, restarts) -> healed (everything must make progress) -> a restart -> everything is read
+ * back and judged. --verify runs each seed twice and compares the hashes of all that happened; without it every 50th seed is.
+ * Ends with 1 when a seed failed, and when nothing was acknowledged or compared. */
+#include "tests/sim/broker.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/net_sim.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/peer.h"
+#include "tests/sim/producer.h"
+#include "tests/sim/reader.h"
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VERIFY_EVERY = 50, SEED_SECONDS_MAX = 60, MESSAGE_BYTES = 400 };
+
+#define LIVENESS_NS (120 * NS_PER_S) /* of simulated time: everything has ended by then */
+#define STEPS_MAX 5000000ull         /* doors passed: a loop that never sleeps */
+
+#define PLANT_NAME(name) PLANTED(name) ? " PLANT=" #name :
+static const char *plant(void)
+{
+    return PLANT_NAME(ack_before_write) PLANT_NAME(duplicate_before_durable) PLANT_NAME(duplicate_window_off_by_one)
+        PLANT_NAME(cut_below_durable_end) PLANT_NAME(ack_before_flush) "";
+}
+
+static void print_replay(void)
+{
+    printf("replay: make sim SEED=%" PRIu64 "%s\n", sim.seed, plant());
+    fflush(stdout);
+}
+
+/* --- the course of a seed --- */
+
+static void step(void)
+{
+    uint64_t broker_ns = broker_next_ns(), event_ns = events_next();
+    uint64_t next = u64_min(broker_ns, event_ns);
+    world_check(next != UINT64_MAX, "nothing is left to happen");
+    world_check(sim.steps < STEPS_MAX, "the broker works without end");
+    sim.now_ns = u64_max(sim.now_ns, next);
+    if (event_ns <= broker_ns)
+        events_run_one();
+    else
+        broker_turn();
+}
+
+static void start_again(void *arg)
+{
+    (void)arg;
+    if (broker_state() != BROKER_DOWN)
+        return;
+    if (trouble() && chance(sim.knobs.crash_in_start_rate)) {
+        sim.crash_in = dice_between(1, 400);
+        sim.crash_kind = sim.knobs.power_cuts && dice(2) ? CRASH_POWER : CRASH_KILL;
+    }
+    if (!broker_start())
+        event_in(dice_between(1, 50) * NS_PER_MS, start_again, NULL);
+}
+
+static void plan_crash(void *arg)
+{
+    (void)arg;
+    if (!trouble() || broker_state() == BROKER_DOWN)
+        return;
+    if (dice(6) == 0 && broker_state() == BROKER_UP) {
+        broker_stop();
+    } else if (!sim.crash_in) {
+        sim.crash_in = dice_between(1, 300);
+        sim.crash_kind = sim.knobs.power_cuts && dice(2) ? CRASH_POWER : CRASH_KILL;
+    }
+}
+
+static void toggle_full(void *arg)
+{
+    (void)arg;
+    if (!trouble())
+        return;
+    sim.full = !sim.full;
+    world_note(sim.full ? "the disk is full" : "the disk has room");
+    if (sim.full)
+        event_in(dice_between(20, 600) * NS_PER_MS, toggle_full, NULL);
+}
+
+static void step_clock(void *arg)
+{
+    (void)arg;
+    if (!trouble())
+        return;
+    sim.wall_ms += (int64_t)dice(1200000) - 600000;
+    world_note("the wall clock steps");
+}
+
+static void plan_trouble(void)
+{
+    const struct knobs *k = &sim.knobs;
+    for (uint32_t i = 0; i < k->crashes; i++)
+        event_in(dice(k->trouble_ns), plan_crash, NULL);
+    for (uint32_t i = 0; i < k->full_periods; i++)
+        event_in(dice(k->trouble_ns), toggle_full, NULL);
+    for (uint32_t i = 0; k->clock_steps && i < 3; i++)
+        event_in(dice(k->trouble_ns), step_clock, NULL);
+}
+
+/* A broker that went down is started again after a while. */
+static void keep_up(bool *starting)
+{
+    if (broker_state() != BROKER_DOWN) {
+        *starting = false;
+    } else if (!*starting) {
+        *starting = true;
+        event_in(trouble() ? dice(200 * NS_PER_MS) : NS_PER_MS, start_again, NULL);
+    }
+}
+
+static void run_until(uint64_t end_ns, bool (*done)(void), const char *what)
+{
+    bool starting = false;
+    while (sim.now_ns < end_ns && !(done && done())) {
+        keep_up(&starting);
+        step();
+    }
+    if (!done || done())
+        return;
+    char who[MESSAGE_BYTES] = "";
+    producers_sim_tell(who, sizeof who);
+    world_fail("stuck: %s within %llu s:%s", what, LIVENESS_NS / NS_PER_S, who);
+}
+
+static bool all_quiet(void)
+{
+    return admin_done() && producers_sim_done() && readers_caught_up();
+}
+
+static bool is_down(void)
+{
+    return broker_state() == BROKER_DOWN;
+}
+
+static void heal(void)
+{
+    world_note("healed");
+    sim.phase = PHASE_HEALED;
+    sim.full = false;
+    sim.crash_in = 0;
+    if (broker_state() != BROKER_DOWN) /* what the disk took away comes back with a restart only */
+        broker_kill(sim.knobs.power_cuts && dice(2) ? CRASH_POWER : CRASH_KILL);
+    producers_sim_finish();
+}
+
+static void end_broker(void)
+{
+    uint64_t how = dice(3);
+    if (how == 0) {
+        broker_stop();
+        while (!is_down() && sim.now_ns < UINT64_MAX / 2)
+            step();
+    } else {
+        broker_kill(how == 1 ? CRASH_KILL : CRASH_POWER);
+    }
+}
+
+static void live(void)
+{
+    disk_begin();
+    net_begin();
+    broker_begin();
+    oracle_begin();
+    topics_begin();
+    plan_trouble();
+    admin_begin();
+    producers_sim_begin();
+    readers_begin();
+    run_until(sim.now_ns + sim.knobs.trouble_ns, NULL, "");
+    heal();
+    run_until(sim.now_ns + LIVENESS_NS, all_quiet, "not everything was produced and read");
+    producers_sim_quit();
+    readers_quit();
+    end_broker();
+    sim.phase = PHASE_JUDGE;
+    judge_begin();
+    run_until(sim.now_ns + LIVENESS_NS, judge_done, "not everything was read back");
+    judge_quit();
+}
+
+/* False: the seed failed. */
+static bool run_seed(uint64_t seed, uint64_t *out_hash)
+{
+    world_begin(seed);
+    if (setjmp(sim.on_fail)) {
+        world_free_all();
+        return false;
+    }
+    live();
+    *out_hash = sim.hash;
+    world_free_all();
+    return true;
+}
+
+/* --- the command --- */
+
+static void caught(int signal_number)
+{
+    printf("seed %" PRIu64 " failed: %s\n", sim.seed,
+           signal_number == SIGALRM ? "it does not end (see the stack with a debugger)"
+           : signal_number == SIGABRT ? "an assertion (above)" : "a fault of memory");
+    print_replay();
+    _exit(1);
+}
+
+struct options {
+    uint64_t from, to;
+    bool verify, quiet;
+};
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+    *o = (struct options){0};
+    for (int i = 1; i < argc; i++) {
+        char *end;
+        if (strcmp(argv[i], "--verify") == 0) {
+            o->verify = true;
+        } else if (strcmp(argv[i], "--trace") == 0) {
+            sim.tracing = true;
+        } else if (strcmp(argv[i], "--quiet") == 0) {
+            o->quiet = true;
+        } else {
+            o->from = o->to = strtoull(argv[i], &end, 10);
+            if (*end == '-')
+                o->to = strtoull(end + 1, &end, 10);
+            if (*end || end == argv[i] || o->to < o->from)
+                return false;
+        }
+    }
+    return o->to > 0;
+}
+
+static bool try_seed(uint64_t seed, bool twice)
+{
+    uint64_t hash = 0, again = 0;
+    alarm(SEED_SECONDS_MAX);
+    if (!run_seed(seed, &hash)) {
+        printf("seed %" PRIu64 " failed after %.6f s: %s\n", seed, (double)sim.now_ns / 1e9, sim.why);
+        print_replay();
+        return false;
+    }
+    sim.totals.seeds++;
+    if (!twice)
+        return true;
+    struct totals before = sim.totals;
+    bool good = run_seed(seed, &again) && hash == again;
+    sim.totals = before;
+    if (!good) {
+        printf("seed %" PRIu64 " failed: it is not the same run twice: %016" PRIx64 " and %016" PRIx64 "\n", seed, hash, again);
+        print_replay();
+    }
+    return good;
+}
+
+static void print_totals(double ms)
+{
+    const struct totals *t = &sim.totals;
+    printf("%" PRIu64 " seeds, %.1f ms each: %" PRIu64 " batches acked, %" PRIu64 " resent, %" PRIu64 " records compared in %" PRIu64
+           " reads\n", t->seeds, ms / (double)(t->seeds ? t->seeds : 1), t->acked_batches, t->resent_batches,
+           t->compared_records, t->reads);
+    printf("%" PRIu64 " kills, %" PRIu64 " power cuts (%" PRIu64 " of both while starting), %" PRIu64 " clean stops, %" PRIu64
+           " connections cut\n", t->kills, t->power_cuts, t->start_crashes, t->clean_stops, t->conn_cuts);
+    printf("%" PRIu64 " errors of the disk, %" PRIu64 " refusals for lack of room, %" PRIu64 " short reads and writes, %" PRIu64
+           " partitions offline, %" PRIu64 " batches lost that were not promised\n", t->eio, t->full, t->short_ios, t->offline,
+           t->lost_allowed);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    if (!parse(argc, argv, &o)) {
+        fprintf(stderr, "usage: sim SEED | FROM-TO [--verify] [--trace] [--quiet]\n");
+        return 2;
+    }
+    signal(SIGABRT, caught);
+    signal(SIGSEGV, caught);
+    signal(SIGALRM, caught);
+    clock_t start = clock();
+    for (uint64_t seed = o.from; seed <= o.to; seed++)
+        if (!try_seed(seed, o.verify || (seed % VERIFY_EVERY == 0 && !sim.tracing)))
+            return 1;
+    if (!o.quiet)
+        print_totals((double)(clock() - start) * 1000 / CLOCKS_PER_SEC);
+    if (sim.totals.acked_batches == 0 || sim.totals.compared_records == 0) {
+        printf("failed: nothing was acknowledged, or nothing compared\n");
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,66 @@
+/* What must be true, from what clients saw alone. Per partition it keeps the batches that were sent (attempts), and where
+ * in the log each was seen or acknowledged (entries).
+ *
+ * An entry is firm when its promise holds whatever happened since: always with write.caching=false; with caching since the
+ * last power cut only. A firm entry may never be gone, moved or changed. One that is not firm may be gone, and others may
+ * stand in its place, but then nothing that is not firm may stand behind it. */
+#pragma once
+#include "tests/sim/world.h"
+
+struct attempt {
+    struct attempt *next_same_hash;
+    uint64_t hash; /* of the bytes that no broker changes: all from the attributes on */
+    int64_t producer_id, offset; /* offset: where it was seen or acknowledged last, -1: nowhere */
+    int32_t sequence, count;
+    uint32_t sends, found;       /* found: in the present reading from the start */
+    uint32_t power_cuts;         /* when `offset` was learnt */
+    bool acked;
+};
+struct entry {
+    int64_t offset;
+    struct attempt *attempt;
+    uint32_t power_cuts; /* learnt over a connection that was made after so many */
+};
+enum { ATTEMPT_BUCKETS = 256 };
+struct oracle_part {
+    struct oracle_part *next;
+    char topic[32];
+    uint8_t id[16];
+    int32_t index;
+    bool caching;
+    struct entry *entries; /* by offset */
+    uint32_t entry_count, entry_cap;
+    struct attempt *buckets[ATTEMPT_BUCKETS];
+    int64_t watermark;     /* the highest that is firm */
+    uint32_t watermark_power_cuts;
+    uint32_t acked_count;
+};
+struct oracle_topic {
+    char name[32];
+    uint8_t id[16];
+    int32_t partitions;
+    bool caching, known; /* known: its creation was acknowledged */
+    char segment_bytes[16];
+};
+
+void oracle_begin(void);
+struct oracle_part *oracle_part_new(const char *topic, int32_t index, bool caching);
+struct oracle_part *oracle_parts(void);
+struct oracle_part *oracle_find(const char *topic, int32_t index);
+
+/* A batch is about to be sent, for the first time or again. */
+struct attempt *oracle_attempt(struct oracle_part *p, const uint8_t *batch, uint32_t bytes);
+/* Acknowledged over a connection that was made after `power_cuts`. */
+void oracle_acked(struct oracle_part *p, struct attempt *a, int64_t offset, uint32_t power_cuts);
+/* Records of a fetch at `offset`; checks them, returns the next offset. */
+int64_t oracle_read(struct oracle_part *p, int64_t offset, const uint8_t *records, uint32_t bytes, uint32_t power_cuts);
+/* What must a reply to a request that is sent now say at least? And what it did say. */
+int64_t oracle_watermark(struct oracle_part *p);
+void oracle_watermark_seen(struct oracle_part *p, int64_t at_least, int64_t watermark, uint32_t power_cuts);
+/* The broker's leader epoch, the same way. */
+int32_t oracle_epoch(void);
+void oracle_epoch_seen(int32_t at_least, int32_t epoch);
+
+/* The last reading of a partition from offset 0: begin, oracle_read until the watermark, end. */
+void oracle_judge_begin(struct oracle_part *p);
+void oracle_judge_end(struct oracle_part *p, int64_t end_offset);

@@ -1,0 +1,262 @@
+#include "tests/sim/peer.h"
+#include "storage/kerr.h"
+#include "tests/sim/broker.h"
+#include <stdio.h>
+
+enum { API_VERSIONS_VERSION = 3, METADATA_VERSION = 12, CREATE_VERSION = 7, AGAIN_NS = 20 * 1000 * 1000 };
+
+/* --- topics --- */
+
+static struct oracle_topic topics[TOPICS_MAX];
+static uint32_t topic_count;
+
+void topics_begin(void)
+{
+    static const char *const segment_bytes[] = {"16384", "40000", "131072", "1048576"};
+    topic_count = sim.knobs.topics;
+    for (uint32_t i = 0; i < topic_count; i++) {
+        struct oracle_topic *t = &topics[i];
+        *t = (struct oracle_topic){.partitions = (int32_t)dice_between(1, PARTITIONS_MAX), .caching = dice(3) == 0};
+        snprintf(t->name, sizeof t->name, "topic-%u", i);
+        snprintf(t->segment_bytes, sizeof t->segment_bytes, "%s", segment_bytes[dice(COUNT_OF(segment_bytes))]);
+        for (int32_t k = 0; k < t->partitions; k++)
+            oracle_part_new(t->name, k, t->caching);
+    }
+}
+
+uint32_t topics_count(void)
+{
+    return topic_count;
+}
+
+struct oracle_topic *topics_at(uint32_t i)
+{
+    return &topics[i];
+}
+
+struct oracle_topic *topics_find(struct kview name, const uint8_t id[16], bool by_id)
+{
+    for (uint32_t i = 0; i < topic_count; i++) {
+        struct oracle_topic *t = &topics[i];
+        if (by_id ? memcmp(t->id, id, 16) == 0
+                  : name.n == (int32_t)strlen(t->name) && memcmp(t->name, name.at, (size_t)name.n) == 0)
+            return t;
+    }
+    return NULL;
+}
+
+static bool has_id(const struct oracle_topic *t)
+{
+    static const uint8_t none[16];
+    return memcmp(t->id, none, 16) != 0;
+}
+
+/* --- metadata --- */
+
+static void ask_metadata(struct peer *p);
+
+struct again {
+    struct peer *peer;
+    uint32_t round;
+};
+static void metadata_again(void *arg)
+{
+    struct again *a = arg;
+    struct peer *p = a->peer;
+    if (p->round == a->round && p->client.link.conn)
+        ask_metadata(p);
+    world_free(a);
+}
+
+static bool learn_topic(struct peer *p, const struct metadata_response_topic *m)
+{
+    struct oracle_topic *t = topics_find(m->name, NULL, false);
+    world_check(t, "metadata names a topic that was not asked for");
+    if (m->error_code) {
+        world_check(!p->topic_known[t - topics] || m->error_code != KERR_UNKNOWN_TOPIC_OR_PARTITION,
+                    "%s was created and acknowledged, and is unknown now", t->name);
+        return false;
+    }
+    world_check(!has_id(t) || memcmp(t->id, m->topic_id.b, 16) == 0, "%s has another id than before", t->name);
+    world_check(m->partitions.n == t->partitions, "%s has %d partitions instead of %d", t->name, m->partitions.n, t->partitions);
+    memcpy(t->id, m->topic_id.b, 16);
+    t->known = true;
+    for (int32_t i = 0; i < m->partitions.n; i++)
+        oracle_epoch_seen(p->epoch_at_least, m->partitions.v[i].leader_epoch);
+    return true;
+}
+
+static void metadata_done(const struct reply *r)
+{
+    struct peer *p = r->context;
+    struct metadata_response m;
+    if (r->body.n < 0)
+        return;
+    client_decode(r, metadata_response, &m);
+    bool all = m.topics.n == (int32_t)topic_count;
+    for (int32_t i = 0; i < m.topics.n; i++)
+        all = learn_topic(p, &m.topics.v[i]) && all;
+    if (all) {
+        p->is_ready = true;
+        p->ready(p);
+        return;
+    }
+    struct again *a = world_alloc(sizeof *a);
+    *a = (struct again){p, p->round};
+    event_in(AGAIN_NS, metadata_again, a);
+}
+
+static void ask_metadata(struct peer *p)
+{
+    struct metadata_request_topic asked[TOPICS_MAX];
+    struct metadata_request m;
+    metadata_request_init(&m);
+    m.allow_auto_topic_creation = false;
+    m.topics.v = asked;
+    m.topics.n = (int32_t)topic_count;
+    for (uint32_t i = 0; i < topic_count; i++) {
+        metadata_request_topic_init(&asked[i]);
+        asked[i].name = view_of(topics[i].name);
+        p->topic_known[i] = topics[i].known;
+    }
+    p->epoch_at_least = oracle_epoch();
+    client_call(&p->client, metadata, &m, METADATA_VERSION, metadata_done, p);
+}
+
+/* --- the connection --- */
+
+static void versions_done(const struct reply *r)
+{
+    struct api_versions_response m;
+    if (r->body.n < 0)
+        return;
+    client_decode(r, api_versions_response, &m);
+    world_check(m.error_code == 0 && m.api_keys.n > 5, "ApiVersions: error %d, %d keys", m.error_code, m.api_keys.n);
+    ask_metadata(r->context);
+}
+
+static void up(struct client *c)
+{
+    struct peer *p = container_of(c, struct peer, client);
+    struct api_versions_request m;
+    p->round++;
+    api_versions_request_init(&m);
+    m.client_software_name = m.client_software_version = view_of("sim");
+    client_call(c, api_versions, &m, API_VERSIONS_VERSION, versions_done, p);
+}
+
+static void down(struct client *c)
+{
+    struct peer *p = container_of(c, struct peer, client);
+    p->is_ready = false;
+    p->round++;
+    p->lost(p);
+}
+
+void peer_init(struct peer *p, const char *name, void (*ready)(struct peer *), void (*lost)(struct peer *))
+{
+    client_init(&p->client, name, up, down);
+    p->ready = ready;
+    p->lost = lost;
+}
+
+void peer_start(struct peer *p)
+{
+    client_connect(&p->client);
+}
+
+void peer_quit(struct peer *p)
+{
+    p->quits = true;
+    client_quit(&p->client);
+}
+
+/* --- the admin --- */
+
+static struct admin {
+    struct client client;
+    bool done;
+} admin;
+
+static void create(struct client *c);
+
+static void create_again(void *arg)
+{
+    struct admin *a = arg;
+    if (a->client.link.conn && !a->done && !a->client.call_count)
+        create(&a->client);
+}
+
+static void created(const struct reply *r)
+{
+    struct create_topics_response m;
+    if (r->body.n < 0)
+        return;
+    client_decode(r, create_topics_response, &m);
+    bool all = m.topics.n == (int32_t)topic_count;
+    for (int32_t i = 0; i < m.topics.n; i++) {
+        struct oracle_topic *t = topics_find(m.topics.v[i].name, NULL, false);
+        world_check(t, "CreateTopics answers for a topic that was not asked for");
+        int16_t error = m.topics.v[i].error_code;
+        world_check(error != KERR_INVALID_CONFIG && error != KERR_INVALID_PARTITIONS, "CreateTopics: error %d", error);
+        world_note("create %s: error %d", t->name, error);
+        if (error == 0 || error == KERR_TOPIC_ALREADY_EXISTS)
+            t->known = true;
+        else
+            all = false;
+    }
+    admin.done = all;
+    if (all)
+        client_quit(&admin.client);
+    else
+        event_in(AGAIN_NS, create_again, &admin);
+}
+
+static void set_config(struct creatable_topic_config *config, const char *name, const char *value)
+{
+    creatable_topic_config_init(config);
+    config->name = view_of(name);
+    config->value = view_of(value);
+}
+
+static void create(struct client *c)
+{
+    static const char *const intervals[] = {"4096", "1000", "16384"};
+    enum { CONFIGS = 4 };
+    struct creatable_topic asked[TOPICS_MAX];
+    struct creatable_topic_config configs[TOPICS_MAX][CONFIGS];
+    struct create_topics_request m;
+    create_topics_request_init(&m);
+    m.topics.v = asked;
+    m.topics.n = (int32_t)topic_count;
+    for (uint32_t i = 0; i < topic_count; i++) {
+        creatable_topic_init(&asked[i]);
+        asked[i].name = view_of(topics[i].name);
+        asked[i].num_partitions = topics[i].partitions;
+        asked[i].replication_factor = 1;
+        set_config(&configs[i][0], "write.caching", topics[i].caching ? "true" : "false");
+        set_config(&configs[i][1], "internal.segment.bytes", topics[i].segment_bytes);
+        set_config(&configs[i][2], "index.interval.bytes", intervals[(sim.seed + i) % COUNT_OF(intervals)]);
+        set_config(&configs[i][3], "flush.ms", sim.seed % 2 ? "50" : "1000");
+        asked[i].configs.v = configs[i];
+        asked[i].configs.n = CONFIGS;
+    }
+    client_call(c, create_topics, &m, CREATE_VERSION, created, NULL);
+}
+
+static void admin_down(struct client *c)
+{
+    (void)c;
+}
+
+void admin_begin(void)
+{
+    client_init(&admin.client, "admin", create, admin_down);
+    admin.done = false;
+    client_connect(&admin.client);
+}
+
+bool admin_done(void)
+{
+    return admin.done;
+}

@@ -1,0 +1,30 @@
+/* A client that has met the broker: ApiVersions, then Metadata of all topics of this world, again after each reconnection.
+ * Also the list of those topics, which one peer (the admin) creates. */
+#pragma once
+#include "tests/sim/client.h"
+#include "tests/sim/oracle.h"
+
+enum { TOPICS_MAX = 4, PARTITIONS_MAX = 4 };
+
+struct peer {
+    struct client client;
+    void (*ready)(struct peer *p);
+    void (*lost)(struct peer *p);
+    bool is_ready, quits;
+    int32_t epoch_at_least;
+    bool topic_known[TOPICS_MAX]; /* when the metadata request was sent */
+    uint32_t round;               /* counts connections */
+};
+
+void topics_begin(void); /* draws them */
+uint32_t topics_count(void);
+struct oracle_topic *topics_at(uint32_t i);
+struct oracle_topic *topics_find(struct kview name, const uint8_t id[16], bool by_id);
+
+void peer_init(struct peer *p, const char *name, void (*ready)(struct peer *), void (*lost)(struct peer *));
+void peer_start(struct peer *p);
+void peer_quit(struct peer *p);
+
+/* Creates the topics, again and again until each was acknowledged or existed. */
+void admin_begin(void);
+bool admin_done(void);

@@ -1,0 +1,477 @@
+#include "tests/sim/producer.h"
+#include "core/bytes.h"
+#include "storage/batch.h"
+#include "tests/sim/broker.h"
+#include "tests/sim/peer.h"
+#include <stdio.h>
+
+enum { PRODUCERS_MAX = 8, QUEUE_MAX = 5, FLIGHTS_MAX = 5, FLIGHT_MAX = 4, LANES_MAX = TOPICS_MAX * PARTITIONS_MAX, IDS_MAX = 4096 };
+
+struct out_batch {
+    struct out_batch *next;
+    struct lane *lane;
+    struct attempt *attempt;
+    uint8_t *bytes;
+    uint32_t length;
+    int32_t count;
+    bool flying;
+};
+/* What one producer sends to one partition. */
+struct lane {
+    struct producer_sim *producer;
+    struct oracle_part *part;
+    struct out_batch *queue, **queue_end;
+    uint32_t queued, flying, made, target;
+    int32_t sequence;
+    uint32_t acked_power_cuts; /* when the last ack came */
+    bool failed;               /* nothing is sent until nothing flies; then all again */
+};
+struct producer_sim {
+    struct peer peer;
+    struct lane lanes[LANES_MAX];
+    uint32_t lane_count, flights;
+    int64_t id;
+    bool idempotent, pumping, gives_up;
+    int16_t acks, version;
+    uint32_t large_rate;
+};
+/* One Produce request. */
+struct flight {
+    struct producer_sim *producer;
+    struct out_batch *v[FLIGHT_MAX];
+    uint32_t count;
+};
+
+static struct producer_sim producers[PRODUCERS_MAX];
+static uint32_t producer_count;
+static int64_t ids_given[IDS_MAX];
+static uint32_t id_count;
+
+/* --- batches --- */
+
+static uint8_t *put_varint(uint8_t *at, int64_t v)
+{
+    uint64_t u = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+    for (; u >= 0x80; u >>= 7)
+        *at++ = (uint8_t)(u | 0x80);
+    *at++ = (uint8_t)u;
+    return at;
+}
+
+static uint32_t varint_bytes(int64_t v)
+{
+    uint8_t room[10];
+    return (uint32_t)(put_varint(room, v) - room);
+}
+
+static uint8_t *put_record(uint8_t *at, int32_t delta, uint32_t value_bytes)
+{
+    uint32_t body = 1 + varint_bytes(0) + varint_bytes(delta) + varint_bytes(-1) + varint_bytes(value_bytes) + value_bytes + 1;
+    at = put_varint(at, body);
+    *at++ = 0;
+    at = put_varint(at, 0);
+    at = put_varint(at, delta);
+    at = put_varint(at, -1);
+    at = put_varint(at, value_bytes);
+    for (uint32_t i = 0; i < value_bytes; i += 8) {
+        uint64_t word = rng_next(&sim.rng);
+        memcpy(at + i, &word, u64_min(8, value_bytes - i));
+    }
+    at += value_bytes;
+    *at++ = 0;
+    return at;
+}
+
+static uint32_t draw_value_bytes(const struct lane *l)
+{
+    if (chance(l->producer->large_rate))
+        return (uint32_t)dice_between(2000, 4000);
+    return (uint32_t)dice_between(8, dice(3) ? 120 : 900);
+}
+
+static void fill_header(struct out_batch *b, int32_t sequence)
+{
+    const struct producer_sim *p = b->lane->producer;
+    uint8_t *at = b->bytes;
+    uint64_t now_ms = (uint64_t)clock_wall_ms();
+    memset(at, 0, BATCH_HEADER_BYTES);
+    be32_put(at + 8, b->length - BATCH_PREFIX_BYTES);
+    be32_put(at + 12, UINT32_MAX);
+    at[16] = 2;
+    be32_put(at + 23, (uint32_t)b->count - 1);
+    be64_put(at + 27, now_ms);
+    be64_put(at + 35, now_ms);
+    be64_put(at + 43, (uint64_t)(p->idempotent ? p->id : -1));
+    be16_put(at + 51, p->idempotent ? 0 : UINT16_MAX);
+    be32_put(at + 53, (uint32_t)(p->idempotent ? sequence : -1));
+    be32_put(at + 57, (uint32_t)b->count);
+    be32_put(at + 17, batch_crc(at, b->length));
+}
+
+static void make_batch(struct lane *l)
+{
+    enum { ROOM = 20 * 1024 };
+    struct out_batch *b = world_alloc(sizeof *b);
+    b->lane = l;
+    b->count = (int32_t)dice_between(1, 3);
+    b->bytes = world_alloc(ROOM);
+    uint8_t *at = b->bytes + BATCH_HEADER_BYTES;
+    for (int32_t i = 0; i < b->count; i++)
+        at = put_record(at, i, draw_value_bytes(l));
+    b->length = (uint32_t)(at - b->bytes);
+    assert(b->length <= ROOM);
+    fill_header(b, l->sequence);
+    l->sequence += b->count;
+    *l->queue_end = b;
+    l->queue_end = &b->next;
+    l->queued++;
+    l->made++;
+}
+
+static void drop_batch(struct lane *l, struct out_batch *b)
+{
+    struct out_batch **at = &l->queue;
+    while (*at != b)
+        at = &(*at)->next;
+    *at = b->next;
+    if (!b->next)
+        l->queue_end = at;
+    l->queued--;
+    world_free(b->bytes);
+    world_free(b);
+}
+
+/* --- sending --- */
+
+static void pump(struct producer_sim *p);
+
+static void pump_now(void *arg)
+{
+    struct producer_sim *p = arg;
+    p->pumping = false;
+    if (p->peer.is_ready && (!p->idempotent || p->id >= 0))
+        pump(p);
+}
+
+static void pump_later(struct producer_sim *p, uint64_t ns_max)
+{
+    if (!p->pumping) {
+        p->pumping = true;
+        event_in(1000 + dice(ns_max), pump_now, p);
+    }
+}
+
+/* The next batch that this lane may send now, or NULL. */
+static struct out_batch *next_batch(struct lane *l)
+{
+    if (l->failed && l->flying)
+        return NULL;
+    l->failed = false;
+    struct out_batch *b = l->queue;
+    while (b && b->flying)
+        b = b->next;
+    if (b || l->queued == QUEUE_MAX || l->made >= l->target)
+        return b;
+    make_batch(l);
+    for (b = l->queue; b->next;)
+        b = b->next;
+    return b;
+}
+
+static void take_off(struct flight *f, struct out_batch *b)
+{
+    sim.totals.resent_batches += b->attempt != NULL;
+    b->attempt = oracle_attempt(b->lane->part, b->bytes, b->length);
+    b->flying = true;
+    b->lane->flying++;
+    f->v[f->count++] = b;
+}
+
+static struct flight *gather(struct producer_sim *p)
+{
+    struct flight *f = world_alloc(sizeof *f);
+    f->producer = p;
+    uint32_t most = (uint32_t)dice_between(1, FLIGHT_MAX), first = (uint32_t)dice(p->lane_count);
+    for (uint32_t i = 0; i < p->lane_count && f->count < most; i++) {
+        struct out_batch *b = next_batch(&p->lanes[(first + i) % p->lane_count]);
+        if (b)
+            take_off(f, b);
+    }
+    return f;
+}
+
+static void landed(const struct reply *r);
+
+static void send_flight(struct flight *f)
+{
+    struct producer_sim *p = f->producer;
+    struct topic_produce_data topics[FLIGHT_MAX];
+    struct partition_produce_data parts[FLIGHT_MAX];
+    struct produce_request m;
+    produce_request_init(&m);
+    m.acks = p->acks;
+    m.timeout_ms = 10000;
+    m.topic_data.v = topics;
+    m.topic_data.n = (int32_t)f->count;
+    for (uint32_t i = 0; i < f->count; i++) { /* a topic may come twice: Kafka allows it */
+        struct out_batch *b = f->v[i];
+        topic_produce_data_init(&topics[i]);
+        partition_produce_data_init(&parts[i]);
+        topics[i].name = view_of(b->lane->part->topic);
+        memcpy(topics[i].topic_id.b, topics_find(topics[i].name, NULL, false)->id, 16);
+        topics[i].partition_data.v = &parts[i];
+        topics[i].partition_data.n = 1;
+        parts[i].index = b->lane->part->index;
+        parts[i].records = (struct krecords){.at = b->bytes, .n = (int32_t)b->length};
+    }
+    client_call(&p->peer.client, produce, &m, p->version, p->acks ? landed : NULL, f);
+}
+
+/* acks=0: whoever sends so does not want to know. */
+static void forget_flight(struct flight *f)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        f->v[i]->lane->flying--;
+        drop_batch(f->v[i]->lane, f->v[i]);
+    }
+    world_free(f);
+}
+
+static void pump(struct producer_sim *p)
+{
+    uint32_t sends = (uint32_t)dice_between(1, FLIGHTS_MAX);
+    for (; sends && p->flights < FLIGHTS_MAX; sends--) {
+        struct flight *f = gather(p);
+        if (f->count == 0) {
+            world_free(f);
+            break;
+        }
+        send_flight(f);
+        if (p->acks)
+            p->flights++;
+        else
+            forget_flight(f);
+    }
+    pump_later(p, 15 * NS_PER_MS);
+}
+
+/* --- answers --- */
+
+/* Begins again as another producer: the log lost batches of this one, and was allowed to. */
+static void renew(struct producer_sim *p)
+{
+    world_note("%s begins again: its id was %lld", p->peer.client.name, (long long)p->id);
+    p->id = -1;
+    client_reset(&p->peer.client, "a new producer id");
+    for (uint32_t i = 0; i < p->lane_count; i++) {
+        while (p->lanes[i].queue)
+            drop_batch(&p->lanes[i], p->lanes[i].queue);
+        p->lanes[i].sequence = 0;
+        p->lanes[i].flying = 0;
+    }
+}
+
+static bool lost_its_state(int16_t error)
+{
+    return error == KERR_OUT_OF_ORDER_SEQUENCE_NUMBER || error == KERR_UNKNOWN_PRODUCER_ID ||
+           error == KERR_DUPLICATE_SEQUENCE_NUMBER;
+}
+
+static bool passes(int16_t error)
+{
+    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER || error == KERR_REQUEST_TIMED_OUT;
+}
+
+/* Returns true when the producer began again: all batches are gone. */
+static bool refused(struct out_batch *b, int16_t error)
+{
+    struct lane *l = b->lane;
+    bool first = l->queue == b && !l->failed;
+    world_note("%s: %s-%d refused: error %d", l->producer->peer.client.name, l->part->topic, l->part->index, error);
+    if (l->producer->idempotent && lost_its_state(error) && first) {
+        world_check(l->part->caching && l->acked_power_cuts != broker_power_cuts(),
+                    "%s-%d: producer %lld with sequence %d got error %d although everything before was acked", l->part->topic,
+                    l->part->index, (long long)l->producer->id, b->attempt->sequence, error);
+        renew(l->producer);
+        return true;
+    }
+    world_check(passes(error) || (l->producer->idempotent && lost_its_state(error)), "%s-%d: a produce was refused: error %d",
+                l->part->topic, l->part->index, error);
+    if (!l->producer->idempotent && l->producer->gives_up && dice(2))
+        drop_batch(l, b);
+    else
+        l->failed = true;
+    return false;
+}
+
+static bool land_one(struct flight *f, const struct reply *r, struct kview name, const uint8_t id[16],
+                     const struct partition_produce_response *m)
+{
+    const struct oracle_topic *t = topics_find(name, id, r->version >= 13);
+    struct out_batch *b = NULL;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (t && f->v[i] && strcmp(f->v[i]->lane->part->topic, t->name) == 0 && f->v[i]->lane->part->index == m->index) {
+            b = f->v[i];
+            f->v[i] = NULL;
+            break;
+        }
+    world_check(b, "a produce reply for a partition that was not asked for");
+    struct lane *l = b->lane;
+    b->flying = false;
+    l->flying--;
+    if (m->error_code)
+        return refused(b, m->error_code);
+    oracle_acked(l->part, b->attempt, m->base_offset, r->client->power_cuts);
+    l->acked_power_cuts = r->client->power_cuts;
+    drop_batch(l, b);
+    if (trouble() && !sim.crash_in && broker_state() != BROKER_DOWN && chance(sim.knobs.crash_at_ack_rate)) {
+        sim.crash_in = dice_between(1, 20);
+        sim.crash_kind = sim.knobs.power_cuts && dice(3) ? CRASH_POWER : CRASH_KILL;
+    }
+    return false;
+}
+
+static void landed_nowhere(struct flight *f)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        f->v[i]->flying = false;
+        f->v[i]->lane->flying--;
+        f->v[i]->lane->failed = true;
+    }
+}
+
+static void land_all(struct flight *f, const struct reply *r)
+{
+    struct produce_response m;
+    client_decode(r, produce_response, &m);
+    uint32_t answers = 0;
+    for (int32_t i = 0; i < m.responses.n; i++)
+        for (int32_t k = 0; k < m.responses.v[i].partition_responses.n; k++, answers++)
+            if (land_one(f, r, m.responses.v[i].name, m.responses.v[i].topic_id.b,
+                         &m.responses.v[i].partition_responses.v[k]))
+                return;
+    world_check(answers == f->count, "a produce reply for %u of %u partitions", answers, f->count);
+}
+
+static void landed(const struct reply *r)
+{
+    struct flight *f = r->context;
+    struct producer_sim *p = f->producer;
+    p->flights--;
+    if (r->body.n < 0)
+        landed_nowhere(f);
+    else
+        land_all(f, r);
+    world_free(f);
+    pump_later(p, 300000);
+}
+
+/* --- producer ids --- */
+
+static void id_given(const struct reply *r)
+{
+    struct producer_sim *p = r->context;
+    struct init_producer_id_response m;
+    if (r->body.n < 0)
+        return;
+    client_decode(r, init_producer_id_response, &m);
+    if (m.error_code) {
+        client_reset(&p->peer.client, "no producer id");
+        return;
+    }
+    for (uint32_t i = 0; i < id_count; i++)
+        world_check(ids_given[i] != m.producer_id, "producer id %lld was given twice", (long long)m.producer_id);
+    assert(id_count < IDS_MAX);
+    ids_given[id_count++] = m.producer_id;
+    p->id = m.producer_id;
+    pump(p);
+}
+
+static void ready(struct peer *peer)
+{
+    struct producer_sim *p = container_of(peer, struct producer_sim, peer);
+    if (!p->idempotent || p->id >= 0) {
+        pump(p);
+        return;
+    }
+    struct init_producer_id_request m;
+    init_producer_id_request_init(&m);
+    m.transactional_id = (struct kview){NULL, -1};
+    m.transaction_timeout_ms = 60000;
+    client_call(&peer->client, init_producer_id, &m, 4, id_given, p);
+}
+
+static void lost(struct peer *peer)
+{
+    (void)peer;
+}
+
+/* --- all of them --- */
+
+static void begin_one(struct producer_sim *p, bool idempotent)
+{
+    static const int16_t versions[] = {3, 5, 8, 9, 11, 12, 13};
+    char name[32];
+    memset(p, 0, sizeof *p);
+    snprintf(name, sizeof name, "producer-%ld", (long)(p - producers));
+    peer_init(&p->peer, name, ready, lost);
+    p->id = -1;
+    p->idempotent = idempotent;
+    p->version = versions[dice(COUNT_OF(versions))];
+    p->acks = idempotent || dice(2) ? -1 : dice(4) ? 1 : 0;
+    p->gives_up = dice(2);
+    p->large_rate = dice(2) ? 200000 : 10000;
+    for (struct oracle_part *part = oracle_parts(); part; part = part->next) {
+        if (p->lane_count && dice(3) == 0)
+            continue;
+        struct lane *l = &p->lanes[p->lane_count++];
+        *l = (struct lane){.producer = p, .part = part, .target = (uint32_t)dice_between(1, sim.knobs.batches)};
+        l->queue_end = &l->queue;
+    }
+    peer_start(&p->peer);
+}
+
+void producers_sim_begin(void)
+{
+    producer_count = sim.knobs.idempotent + sim.knobs.plain;
+    id_count = 0;
+    for (uint32_t i = 0; i < producer_count; i++)
+        begin_one(&producers[i], i < sim.knobs.idempotent);
+}
+
+void producers_sim_finish(void)
+{
+    for (uint32_t i = 0; i < producer_count; i++)
+        for (uint32_t k = 0; k < producers[i].lane_count; k++)
+            producers[i].lanes[k].target = producers[i].lanes[k].made + 2;
+}
+
+bool producers_sim_done(void)
+{
+    for (uint32_t i = 0; i < producer_count; i++)
+        for (uint32_t k = 0; k < producers[i].lane_count; k++) {
+            const struct lane *l = &producers[i].lanes[k];
+            if (l->queued || l->made < l->target)
+                return false;
+        }
+    return true;
+}
+
+void producers_sim_quit(void)
+{
+    for (uint32_t i = 0; i < producer_count; i++)
+        peer_quit(&producers[i].peer);
+}
+
+void producers_sim_tell(char *out, size_t bytes)
+{
+    int n = 0;
+    for (uint32_t i = 0; i < producer_count; i++)
+        for (uint32_t k = 0; k < producers[i].lane_count && n >= 0 && (size_t)n < bytes; k++) {
+            const struct lane *l = &producers[i].lanes[k];
+            if (l->queued || l->made < l->target)
+                n += snprintf(out + n, bytes - (size_t)n, " %s to %s-%d: %u queued, %u flying, %u of %u made;",
+                              producers[i].peer.client.name, l->part->topic, l->part->index, l->queued, l->flying, l->made,
+                              l->target);
+        }
+}

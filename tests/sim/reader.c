@@ -1,0 +1,312 @@
+#include "tests/sim/reader.h"
+#include "storage/kerr.h"
+#include "tests/sim/broker.h"
+#include "tests/sim/peer.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { READERS_MAX = 4, PARTS_MAX = TOPICS_MAX * PARTITIONS_MAX, LIST_VERSION = 6 };
+
+struct place {
+    struct oracle_part *part;
+    int64_t offset, watermark; /* watermark: as last told, -1: not yet */
+    uint32_t power_cuts;       /* when offset was learnt */
+    bool over;                 /* the judge has read all of it */
+};
+struct reader_sim {
+    struct peer peer;
+    struct place places[PARTS_MAX];
+    uint32_t count;
+    int16_t version;
+    int32_t part_bytes, max_bytes, wait_ms;
+    bool judges, fetching;
+};
+/* What was asked for. */
+struct asked {
+    struct reader_sim *reader;
+    uint32_t count;
+    struct {
+        struct place *place;
+        int64_t offset, at_least;
+    } v[PARTS_MAX];
+};
+
+static struct reader_sim readers[READERS_MAX], judge;
+static uint32_t reader_count;
+
+static void fetch(struct reader_sim *rd);
+
+static void fetch_now(void *arg)
+{
+    struct reader_sim *rd = arg;
+    rd->fetching = false;
+    if (rd->peer.is_ready && !rd->peer.client.call_count)
+        fetch(rd);
+}
+
+static void fetch_later(struct reader_sim *rd)
+{
+    if (!rd->fetching) {
+        rd->fetching = true;
+        event_in(1000 + dice(rd->judges ? 10000 : 3000000), fetch_now, rd);
+    }
+}
+
+/* --- asking --- */
+
+static void look_back(struct place *pl)
+{
+    if (dice(12) == 0)
+        pl->offset = (int64_t)dice(dice(2) ? 1 : (uint64_t)pl->offset + 1);
+}
+
+static struct asked *choose(struct reader_sim *rd)
+{
+    struct asked *q = world_alloc(sizeof *q);
+    q->reader = rd;
+    for (uint32_t i = 0; i < rd->count; i++) {
+        struct place *pl = &rd->places[i];
+        if (rd->judges ? pl->over : dice(5) == 0 && q->count + (rd->count - i) > 1)
+            continue;
+        if (!rd->judges && trouble())
+            look_back(pl);
+        q->v[q->count].place = pl;
+        q->v[q->count].offset = pl->offset;
+        q->v[q->count++].at_least = oracle_watermark(pl->part);
+    }
+    return q;
+}
+
+static void fetched(const struct reply *r);
+
+static void fetch(struct reader_sim *rd)
+{
+    struct asked *q = choose(rd);
+    struct fetch_topic topics[PARTS_MAX];
+    struct fetch_partition parts[PARTS_MAX];
+    struct fetch_request m;
+    if (q->count == 0) {
+        world_free(q);
+        return;
+    }
+    fetch_request_init(&m);
+    m.max_wait_ms = rd->judges ? 0 : rd->wait_ms;
+    m.min_bytes = 1;
+    m.max_bytes = rd->max_bytes;
+    m.topics.v = topics;
+    m.topics.n = (int32_t)q->count;
+    for (uint32_t i = 0; i < q->count; i++) {
+        fetch_topic_init(&topics[i]);
+        fetch_partition_init(&parts[i]);
+        topics[i].topic = view_of(q->v[i].place->part->topic);
+        memcpy(topics[i].topic_id.b, topics_find(topics[i].topic, NULL, false)->id, 16);
+        topics[i].partitions.v = &parts[i];
+        topics[i].partitions.n = 1;
+        parts[i].partition = q->v[i].place->part->index;
+        parts[i].fetch_offset = q->v[i].offset;
+        parts[i].partition_max_bytes = rd->part_bytes;
+    }
+    client_call(&rd->peer.client, fetch, &m, rd->version, fetched, q);
+}
+
+/* --- what came --- */
+
+static void out_of_range(struct place *pl, uint32_t power_cuts)
+{
+    world_check(pl->part->caching && pl->power_cuts != power_cuts,
+                "%s-%d: offset %" PRId64 " was there and is out of range now", pl->part->topic, pl->part->index, pl->offset);
+    pl->offset = 0;
+    pl->power_cuts = power_cuts;
+}
+
+static bool passes(int16_t error)
+{
+    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER;
+}
+
+static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, const struct fetch_partition_data *m)
+{
+    uint32_t power_cuts = rd->peer.client.power_cuts;
+    if (m->error_code == KERR_OFFSET_OUT_OF_RANGE) {
+        out_of_range(pl, power_cuts);
+        return;
+    }
+    if (m->error_code) {
+        world_check(passes(m->error_code), "%s-%d: a fetch got error %d", pl->part->topic, pl->part->index, m->error_code);
+        return;
+    }
+    oracle_watermark_seen(pl->part, at_least, m->high_watermark, power_cuts);
+    int64_t next = pl->offset;
+    if (m->records.n > 0)
+        next = oracle_read(pl->part, pl->offset, m->records.at, (uint32_t)m->records.n, power_cuts);
+    world_check(next <= m->high_watermark, "%s-%d: a fetch returned records up to %" PRId64 " beyond the watermark %" PRId64,
+                pl->part->topic, pl->part->index, next, m->high_watermark);
+    pl->offset = next;
+    pl->power_cuts = power_cuts;
+    pl->watermark = m->high_watermark;
+    if (rd->judges && next == m->high_watermark) {
+        pl->over = true;
+        oracle_judge_end(pl->part, next);
+    }
+}
+
+static void take_one(struct asked *q, const struct reply *r, const struct fetchable_topic_response *topic,
+                     const struct fetch_partition_data *m)
+{
+    const struct oracle_topic *t = topics_find(topic->topic, topic->topic_id.b, r->version >= 13);
+    for (uint32_t i = 0; t && i < q->count; i++) {
+        struct place *pl = q->v[i].place;
+        if (!pl || strcmp(pl->part->topic, t->name) != 0 || pl->part->index != m->partition_index)
+            continue;
+        q->v[i].place = NULL;
+        pl->offset = q->v[i].offset;
+        took(q->reader, pl, q->v[i].at_least, m);
+        return;
+    }
+    world_fail("a fetch reply for a partition that was not asked for");
+}
+
+static void list_offsets(struct reader_sim *rd);
+
+static void fetched(const struct reply *r)
+{
+    struct asked *q = r->context;
+    struct reader_sim *rd = q->reader;
+    struct fetch_response m;
+    if (r->body.n >= 0) {
+        client_decode(r, fetch_response, &m);
+        world_check(m.error_code == 0, "a fetch got error %d", m.error_code);
+        for (int32_t i = 0; i < m.responses.n; i++)
+            for (int32_t k = 0; k < m.responses.v[i].partitions.n; k++)
+                take_one(q, r, &m.responses.v[i], &m.responses.v[i].partitions.v[k]);
+        for (uint32_t i = 0; i < q->count; i++)
+            world_check(!q->v[i].place, "a fetch reply leaves out a partition");
+        if (!rd->judges && dice(10) == 0)
+            list_offsets(rd);
+        else
+            fetch_later(rd);
+    }
+    world_free(q);
+}
+
+/* --- offsets --- */
+
+static void listed(const struct reply *r)
+{
+    struct asked *q = r->context;
+    struct list_offsets_response m;
+    if (r->body.n >= 0) {
+        client_decode(r, list_offsets_response, &m);
+        world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "ListOffsets does not answer what was asked");
+        const struct list_offsets_partition_response *p = &m.topics.v[0].partitions.v[0];
+        if (p->error_code)
+            world_check(passes(p->error_code), "ListOffsets got error %d", p->error_code);
+        else
+            oracle_watermark_seen(q->v[0].place->part, q->v[0].at_least, p->offset, r->client->power_cuts);
+        fetch_later(q->reader);
+    }
+    world_free(q);
+}
+
+static void list_offsets(struct reader_sim *rd)
+{
+    enum { LATEST = -1 };
+    struct asked *q = world_alloc(sizeof *q);
+    struct place *pl = &rd->places[dice(rd->count)];
+    struct list_offsets_partition part;
+    struct list_offsets_topic topic;
+    struct list_offsets_request m;
+    *q = (struct asked){.reader = rd, .count = 1};
+    q->v[0].place = pl;
+    q->v[0].at_least = oracle_watermark(pl->part);
+    list_offsets_partition_init(&part);
+    list_offsets_topic_init(&topic);
+    list_offsets_request_init(&m);
+    part.partition_index = pl->part->index;
+    part.timestamp = LATEST;
+    topic.name = view_of(pl->part->topic);
+    topic.partitions.v = &part;
+    topic.partitions.n = 1;
+    m.replica_id = -1;
+    m.topics.v = &topic;
+    m.topics.n = 1;
+    client_call(&rd->peer.client, list_offsets, &m, LIST_VERSION, listed, q);
+}
+
+/* --- all of them --- */
+
+static void ready(struct peer *peer)
+{
+    fetch(container_of(peer, struct reader_sim, peer));
+}
+
+static void lost(struct peer *peer)
+{
+    (void)peer;
+}
+
+static void begin_one(struct reader_sim *rd, const char *name, bool judges)
+{
+    static const int16_t versions[] = {4, 7, 11, 12, 13, 15, 17};
+    static const int32_t sizes[] = {1, 1000, 20000, 1024 * 1024};
+    memset(rd, 0, sizeof *rd);
+    peer_init(&rd->peer, name, ready, lost);
+    rd->judges = judges;
+    rd->version = versions[dice(COUNT_OF(versions))];
+    rd->part_bytes = judges ? 256 * 1024 : sizes[dice(COUNT_OF(sizes))];
+    rd->max_bytes = judges ? 1024 * 1024 : sizes[dice(COUNT_OF(sizes))];
+    rd->wait_ms = (int32_t)dice_between(1, 500);
+    for (struct oracle_part *part = oracle_parts(); part; part = part->next)
+        rd->places[rd->count++] = (struct place){.part = part, .watermark = -1};
+    peer_start(&rd->peer);
+}
+
+void readers_begin(void)
+{
+    char name[32];
+    reader_count = sim.knobs.readers;
+    for (uint32_t i = 0; i < reader_count; i++) {
+        snprintf(name, sizeof name, "reader-%u", i);
+        begin_one(&readers[i], name, false);
+    }
+}
+
+bool readers_caught_up(void)
+{
+    for (uint32_t i = 0; i < reader_count; i++) {
+        bool all = true;
+        for (uint32_t k = 0; k < readers[i].count; k++) {
+            const struct place *pl = &readers[i].places[k];
+            all = all && pl->offset >= oracle_watermark(pl->part);
+        }
+        if (!all)
+            return false;
+    }
+    return true;
+}
+
+void readers_quit(void)
+{
+    for (uint32_t i = 0; i < reader_count; i++)
+        peer_quit(&readers[i].peer);
+}
+
+void judge_begin(void)
+{
+    for (struct oracle_part *part = oracle_parts(); part; part = part->next)
+        oracle_judge_begin(part);
+    begin_one(&judge, "judge", true);
+}
+
+bool judge_done(void)
+{
+    for (uint32_t i = 0; i < judge.count; i++)
+        if (!judge.places[i].over)
+            return false;
+    return true;
+}
+
+void judge_quit(void)
+{
+    peer_quit(&judge.peer);
+}

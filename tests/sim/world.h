@@ -1,0 +1,116 @@
+/* The world of one seed: its clock, its dice, its troubles. Everything random that happens in a run comes from sim.rng, so a
+ * seed is a run. The hash takes in every event in order: two runs of a seed have the same hash, or something outside the
+ * doors had a say.
+ *
+ * The broker is killed by a longjmp out of whatever it is doing: every door calls world_door(), which counts down to the
+ * crash. Its memory is all in heaps and regions, which broker_kill() frees. */
+#pragma once
+#include "core/clock.h"
+#include "core/rng.h"
+#include "core/base.h"
+#include <setjmp.h>
+
+enum crash_kind { CRASH_KILL, CRASH_POWER };
+enum world_phase {
+    PHASE_TROUBLE, /* faults, crashes */
+    PHASE_HEALED,  /* no faults any more: everything must make progress */
+    PHASE_JUDGE,   /* everything is read back */
+};
+
+/* What kind of world this seed is. Rates are chances in a million. */
+struct knobs {
+    uint16_t shards;
+    bool direct, allocates, power_cuts, clock_steps;
+    uint32_t files_max;
+    uint64_t disk_ns_min, disk_ns_max; /* of one operation */
+    uint32_t stall_rate;               /* an operation takes up to stall_ns */
+    uint64_t stall_ns;
+    uint32_t short_rate;               /* short reads and writes */
+    uint32_t eio_rate;
+    uint32_t full_periods;             /* how often the disk is full for a while */
+    uint64_t net_ns_max;
+    uint32_t cut_rate;                 /* per piece that arrives */
+    uint32_t crashes;                  /* at most so many during the trouble */
+    uint32_t crash_at_ack_rate;        /* a crash right after a client saw an ack */
+    uint32_t crash_in_start_rate;      /* a crash while the broker starts */
+    uint64_t trouble_ns;
+    uint32_t topics, idempotent, plain, readers, batches;
+};
+
+/* Counted over all seeds of a run. */
+struct totals {
+    uint64_t seeds, acked_batches, acked_duplicates, compared_records, reads, kills, power_cuts, start_crashes, clean_stops,
+        conn_cuts, eio, full, short_ios, resent_batches, offline, lost_allowed;
+};
+
+struct world {
+    uint64_t seed, now_ns, hash, steps;
+    int64_t wall_ms;
+    struct rng rng;
+    struct knobs knobs;
+    enum world_phase phase;
+    bool tracing, full;          /* full: the disk has no room now */
+    bool crashable;              /* a broker runs: sim.on_crash is set */
+    uint64_t crash_in;           /* doors until the crash, 0: none set */
+    enum crash_kind crash_kind;
+    jmp_buf on_crash, on_fail;
+    char why[512];               /* of the failure */
+    struct totals totals;
+};
+extern struct world sim;
+
+/* Sets everything but `tracing` and the totals; rolls the knobs. */
+void world_begin(uint64_t seed);
+/* At each door: here the broker may die. */
+void world_door(void);
+/* The broker dies now; only while one runs. */
+_Noreturn void world_crash(enum crash_kind kind);
+/* The seed has failed; does not return. */
+_Noreturn void world_fail(const char *fmt, ...) printf_like(1, 2);
+#define world_check(ok, ...) ((ok) ? (void)0 : world_fail(__VA_ARGS__))
+/* Into the hash, and onto stdout when tracing. */
+void world_note(const char *fmt, ...) printf_like(1, 2);
+/* Into the hash alone: cheap. */
+void world_mix(uint64_t a, uint64_t b);
+void world_mix_bytes(const void *at, size_t bytes);
+
+static inline uint64_t dice(uint64_t n) /* [0, n) */
+{
+    return n ? rng_below(&sim.rng, n) : 0;
+}
+static inline uint64_t dice_between(uint64_t low, uint64_t high) /* both included */
+{
+    return low + dice(high - low + 1);
+}
+static inline bool chance(uint32_t in_a_million)
+{
+    return in_a_million && dice(1000000) < in_a_million;
+}
+static inline bool trouble(void)
+{
+    return sim.phase == PHASE_TROUBLE;
+}
+
+/* --- events: what happens later outside the broker --- */
+struct event {
+    uint64_t at_ns, order;
+    void (*run)(void *arg);
+    void *arg;
+};
+void events_begin(void);
+/* The arg must stay; a stale event is its owner's to recognise. */
+void event_at(uint64_t at_ns, void (*run)(void *arg), void *arg);
+uint64_t events_next(void); /* UINT64_MAX: none */
+void events_run_one(void);
+static inline void event_in(uint64_t ns, void (*run)(void *arg), void *arg)
+{
+    event_at(sim.now_ns + ns, run, arg);
+}
+
+/* --- memory of the world itself (clients, oracle): freed at the end of a seed --- */
+void *world_alloc(size_t bytes); /* zeroed, never NULL */
+void *world_grow(void *old, size_t bytes);
+void world_free(void *at);
+/* Everything of the broker: heaps and regions that are still open. */
+void world_free_broker(void);
+void world_free_all(void);
