@@ -17,7 +17,7 @@ def check_second(engine):
     broker = open_broker(f"second-{engine}", engine, "buffered", 1)
     history = os.path.join(broker.folder, "history")
     with broker:
-        load.create(broker, "t", 2)
+        load.create(broker, "t", 3)
         load.produce(broker, "t", history, writer=1, ms=50)
         second = Broker(os.path.join(broker.folder, "second"), {"log.dirs": broker.data}, broker.arguments)
         code, out, err = run(second.command(), timeout=REFUSED_WITHIN_S)
@@ -51,7 +51,7 @@ def check_waits(engine):
     broker = open_broker(f"waits-{engine}", engine, "buffered", 1)
     history = os.path.join(broker.folder, "history")
     with broker:
-        load.create(broker, "t", 2)
+        load.create(broker, "t", 3)
         load.produce(broker, "t", history, writer=1, ms=50)
         with open(lock_file(broker), "rb") as lock:
             broker.kill()
@@ -62,7 +62,7 @@ def check_waits(engine):
             assert broker.running(), f"it did not wait: {broker.log_since()[-300:]}"
             assert not broker.started(), "it started although the folder was locked"
             assert snapshot(broker.data) == before, "it touched the folder before it had the lock"
-            assert "lock" in broker.log_since().lower(), f"it does not say that it waits: {broker.log_since()[-300:]}"
+            assert "wait" in broker.log_since().lower(), f"it does not say that it waits: {broker.log_since()[-300:]}"
         assert wait_until(broker.started, 5), f"it did not start once the lock was free: {broker.log_since()[-300:]}"
         load.verify(broker, "t", history)
 

@@ -6,8 +6,8 @@
  *   file=IMAGE size=BYTES cut=FIFO seed=N [keep=PERCENT] report=FILE
  *
  * A byte written to the FIFO is the cut: the seeded choice goes into the image, one line about it into the report, and
- * the process ends. Without keep= the seed also draws how much survives, and whether sectors share their fate in fours
- * KiB. */
+ * the process ends. Without keep= the seed also draws how much survives, and whether 4 KiB share
+ * their fate. */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 #include <errno.h>
