@@ -32,7 +32,7 @@ def create(broker):
 def create_twice(broker):
     code, out, err = run(tool(broker, "TopicCommand", "--create", "--topic", TOPIC), timeout=60)
     said = (out + err).decode()
-    assert code == 1 and "TopicExistsException" in said and TOPIC in said, f"{code}: {tail(out)} {tail(err)}"
+    assert code == 1 and "TopicExistsException" in said, f"{code}: {tail(out)} {tail(err)}"
 
 
 def describe(broker):
