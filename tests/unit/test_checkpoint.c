@@ -61,6 +61,7 @@ static struct checkpoint_entry entry_of(uint8_t topic, int32_t partition, uint64
                                  .time_crc = (uint32_t)n + 11,
                                  .bytes_since_entry = (uint32_t)n + 12,
                                  .clean = serial % 2,
+                                 .caching = serial % 3 == 0,
                                  .producers = (const uint8_t *)"the producers",
                                  .producers_bytes = 13};
     memset(e.topic_id, topic, 16);
@@ -85,6 +86,7 @@ static void same(const struct checkpoint_entry *a, const struct checkpoint_entry
     assert_int_equal(a->time_crc, b->time_crc);
     assert_int_equal(a->bytes_since_entry, b->bytes_since_entry);
     assert_int_equal(a->clean, b->clean);
+    assert_int_equal(a->caching, b->caching);
     assert_int_equal(a->producers_bytes, b->producers_bytes);
     assert_memory_equal(a->producers, b->producers, b->producers_bytes);
 }
