@@ -8,6 +8,7 @@ api_run_fn *api_handler(int16_t key)
     case KAPI_fetch: return fetch_run;
     case KAPI_list_offsets: return list_offsets_run;
     case KAPI_metadata: return metadata_run;
+    case KAPI_find_coordinator: return find_coordinator_run;
     case KAPI_api_versions: return api_versions_run;
     case KAPI_create_topics: return create_topics_run;
     case KAPI_delete_topics: return delete_topics_run;
