@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOCK_WAIT_MS = 10000, LOCK_STEP_MS = 20, WHY_BYTES = CONFIG_WHY_BYTES };
+enum { LOCK_WAIT_MS = 10000, LOCK_STEP_MS = 5, LOCK_QUIET_MS = 200, WHY_BYTES = CONFIG_WHY_BYTES };
 
 /* --- the folder --- */
 
@@ -73,16 +73,18 @@ static enum err folder_open(struct root *r, char *why)
 
 /* --- the lock --- */
 
+/* A broker that just ended holds it a moment longer, until the kernel is done with its ring: not worth a line. */
 static enum err lock(struct root *r, char *why)
 {
-    uint64_t until = clock_now_ns() + LOCK_WAIT_MS * NS_PER_MS;
+    uint64_t from = clock_now_ns();
     bool told = false;
     enum err err;
-    while ((err = fs_lock(r->lock_fd)) == ERR_BUSY && clock_now_ns() < until) {
-        if (!told)
+    while ((err = fs_lock(r->lock_fd)) == ERR_BUSY && clock_now_ns() - from < LOCK_WAIT_MS * NS_PER_MS) {
+        if (!told && clock_now_ns() - from >= LOCK_QUIET_MS * NS_PER_MS) {
             log_info("waiting", "for=\"another broker to leave the data folder\" data=%s at_most_ms=%d",
                      r->config->data_dir, LOCK_WAIT_MS);
-        told = true;
+            told = true;
+        }
         clock_sleep_ms(LOCK_STEP_MS);
     }
     if (err == ERR_BUSY)
