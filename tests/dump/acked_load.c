@@ -6,7 +6,8 @@
  * It creates TOPIC with PARTITIONS partitions and segments of 1 MiB, and sends COUNT records, RATE a second, record i
  * to partition i % PARTITIONS with timestamp FIRST_TIMESTAMP + i, so that whoever finds a record at an offset knows
  * which it is. Each ack becomes a line `partition offset i` in the file ACKS. The broker may be killed and restarted
- * meanwhile: the producer goes on. Exits 0 once every record is acked, else says why and exits 1.
+ * meanwhile: the producer goes on, and its short queue keeps it from rushing afterwards. Exits 0 once every record is
+ * acked, else says why and exits 1.
  */
 #include <librdkafka/rdkafka.h>
 
