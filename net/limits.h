@@ -27,6 +27,6 @@ enum {
     SESSION_EVICT_S = 120,          /* a session idle for longer may be evicted, as in Kafka */
     NOTICE_PER_S = 10,              /* log lines that peers can provoke; the rest is counted */
     ACCEPT_RETRY_MS = 100,          /* out of descriptors: accept again after this */
-    ACCEPTS_AHEAD = 1,                        /* accepts in flight per listener: one operation a side, as io.h has it */
+    ACCEPTS_AHEAD = 1,              /* accepts in flight per listener: one operation a side, as io.h has it */
 };
 static_assert(POOLED_HELD_MAX >= 1, "at least one request can be parsed in place");

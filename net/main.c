@@ -19,9 +19,9 @@
 enum {
     EXIT_FAULT = 1,
     EXIT_USAGE = 2,
-    ADDRESSES_MAX = 16,     /* of one host name */
+    ADDRESSES_MAX = 16, /* of one host name */
     SOCKETS_MAX = LISTENERS_MAX * ADDRESSES_MAX,
-    PORT_TRIES = 16,        /* to find one port that is free for every address */
+    PORT_TRIES = 16, /* to find one port that is free for every address */
     WHY_BYTES = 512,
 };
 
@@ -130,7 +130,8 @@ static enum err open_address(const struct broker *b, struct opening *o, uint16_t
 static int no_listening(const struct opening *o, uint16_t port, enum err err)
 {
     char what[WHY_BYTES];
-    const char *hint = err == ERR_BUSY         ? "another program listens there: stop it, or choose another port with listeners="
+    const char *hint = err == ERR_BUSY
+                           ? "another program listens there: stop it, or choose another port with listeners="
                        : err == ERR_PERMISSION ? "this port needs privileges: choose one above 1023 with listeners="
                                                : "choose another address with listeners=";
     snprintf(what, sizeof what, "cannot listen on %s port %u (%s); %s", o->address, port, err_text(err), hint);

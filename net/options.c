@@ -25,11 +25,16 @@ enum option_code {
     OPTION_VERSION,
 };
 static const struct option table[] = {
-    {"config", required_argument, NULL, OPTION_CONFIG},        {"cores", required_argument, NULL, OPTION_CORES},
-    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST},    {"memory", required_argument, NULL, OPTION_MEMORY},
-    {"io-engine", required_argument, NULL, OPTION_ENGINE},     {"io-features", required_argument, NULL, OPTION_FEATURES},
-    {"log-level", required_argument, NULL, OPTION_LEVEL},      {"log-json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, OPTION_HELP},                  {"version", no_argument, NULL, OPTION_VERSION},
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"cores", required_argument, NULL, OPTION_CORES},
+    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST},
+    {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"io-engine", required_argument, NULL, OPTION_ENGINE},
+    {"io-features", required_argument, NULL, OPTION_FEATURES},
+    {"log-level", required_argument, NULL, OPTION_LEVEL},
+    {"log-json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
 
@@ -59,7 +64,8 @@ const char *options_help(void)
            "  --config FILE         a server.properties; keys on the command line win over it\n"
            "  --cores N|auto        one thread per core (default 1; auto: every CPU that this process may use)\n"
            "  --cpu-list LIST       the CPUs to run on, one per core, e.g. 0,2-3\n"
-           "  --memory SIZE         for what is received, written and read, e.g. 512M, 4G (default: a quarter of the machine's)\n"
+           "  --memory SIZE         for what is received, written and read, e.g. 512M, 4G (default: a quarter of the "
+           "machine's)\n"
            "  --io-engine=ENGINE    io_uring or epoll (default: io_uring where the kernel grants it)\n"
            "  --io-features=LIST    what io_uring may use: all, none, or of defer,pbuf,fixed,files,msg_ring\n"
            "  --log-level=LEVEL     debug, info, warn or error\n"
@@ -213,7 +219,8 @@ static enum options_kind set_pair(struct broker_config *config, const char *pair
     return broker_config_set(config, key, equals + 1, "argument", why) ? OPTIONS_FAULT : OPTIONS_SERVE;
 }
 
-static enum options_kind set_properties(int argc, char **argv, const struct said *said, struct broker_config *config, char *why)
+static enum options_kind set_properties(int argc, char **argv, const struct said *said, struct broker_config *config,
+                                        char *why)
 {
     if (said->config_file && broker_config_load(config, said->config_file, why))
         return OPTIONS_FAULT;

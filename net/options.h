@@ -17,16 +17,17 @@ enum options_kind {
 };
 struct options {
     uint16_t cores;
-    bool pinned;               /* cpus has one for each core */
+    bool pinned; /* cpus has one for each core */
     int cpus[SHARDS_MAX];
-    size_t memory_bytes;       /* of all shards' bufs together */
+    size_t memory_bytes; /* of all shards' bufs together */
     enum io_engine engine;
     uint32_t io_features;
     struct log_options log;
 };
 
 /* Fills `config` (initialised) from the file first, then from the pairs, which win. */
-enum options_kind options_parse(int argc, char **argv, struct broker_config *config, struct options *out, char *why) must_use;
+enum options_kind options_parse(int argc, char **argv, struct broker_config *config, struct options *out,
+                                char *why) must_use;
 const char *options_help(void);
 const char *options_version(void);
 /* "64M", "2G", "1048576"; ERR_INVALID for anything else. */

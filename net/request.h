@@ -103,7 +103,7 @@ void request_free(struct request *req);
         while (m_ && !good_ && request_decode_room(req))                         \
             good_ = X##_decode(m_, (req)->body, (req)->version, &(req)->decode); \
         if (!good_)                                                              \
-            request_fail((req), "malformed " #X);                                \
+            request_fail((req), "it sent a malformed " #X);                      \
         good_ ? m_ : NULL;                                                       \
     })
 /* Encodes the reply and ends the request. */

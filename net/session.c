@@ -77,7 +77,8 @@ static struct session_part *add_part(struct sessions *ss, struct session *s, int
 }
 
 /* False: no room. */
-static bool put_part(struct sessions *ss, struct session *s, const struct fetch_topic *t, const struct fetch_partition *in)
+static bool put_part(struct sessions *ss, struct session *s, const struct fetch_topic *t,
+                     const struct fetch_partition *in)
 {
     struct session_part *p = session_find(s, in->partition, t->topic_id.b, t->topic);
     if (!p)
@@ -110,8 +111,8 @@ static void forget_topic(struct sessions *ss, struct session *s, const struct fe
     }
 }
 
-bool session_part_answer(struct session *s, struct session_part *p, enum kerr error, bool diverging, int64_t high_watermark,
-                         int64_t log_start, int32_t record_bytes)
+bool session_part_answer(struct session *s, struct session_part *p, enum kerr error, bool diverging,
+                         int64_t high_watermark, int64_t log_start, int32_t record_bytes)
 {
     bool news = error || diverging || record_bytes > 0 || high_watermark != p->told_high_watermark ||
                 log_start != p->told_log_start;
@@ -221,7 +222,8 @@ struct session *sessions_create(struct sessions *ss, const struct fetch_request 
     return NULL;
 }
 
-static enum kerr follow(struct sessions *ss, struct session *s, const struct fetch_request *m, int16_t version, uint64_t now_ns)
+static enum kerr follow(struct sessions *ss, struct session *s, const struct fetch_request *m, int16_t version,
+                        uint64_t now_ns)
 {
     if (s->epoch != m->session_epoch)
         return KERR_INVALID_FETCH_SESSION_EPOCH;

@@ -31,7 +31,7 @@ struct session_part {
 struct session {
     int32_t id, epoch; /* the epoch that the next request must have */
     bool by_id;
-    uint32_t at;      /* its place in sessions->v */
+    uint32_t at; /* its place in sessions->v */
     uint64_t created_ns, used_ns;
     struct map parts;
     struct list order;

@@ -8,12 +8,12 @@ typedef void api_run_fn(struct request *req);
 /* NULL: not served. */
 api_run_fn *api_handler(int16_t key);
 
-api_run_fn api_versions_run;  /* api_versions.c */
-api_run_fn produce_run;       /* produce.c */
-api_run_fn fetch_run;         /* fetch.c */
-api_run_fn metadata_run;      /* metadata.c */
+api_run_fn api_versions_run;     /* api_versions.c */
+api_run_fn produce_run;          /* produce.c */
+api_run_fn fetch_run;            /* fetch.c */
+api_run_fn metadata_run;         /* metadata.c */
 api_run_fn find_coordinator_run; /* coordinator.c */
-api_run_fn create_topics_run; /* topics.c */
+api_run_fn create_topics_run;    /* topics.c */
 api_run_fn delete_topics_run;
 api_run_fn describe_configs_run;          /* configs.c */
 api_run_fn describe_cluster_run;          /* cluster.c */

@@ -160,7 +160,8 @@ static struct fetch_group *group_for(struct fetch *all, uint16_t owner)
 static bool place_part(struct fetch *all, struct fetch_part *p)
 {
     const struct catalog *c = server_catalog(all->req->server);
-    const struct topic *t = all->by_id ? catalog_by_id(c, p->topic_id) : catalog_by_name(c, p->name.at, (size_t)p->name.n);
+    const struct topic *t =
+        all->by_id ? catalog_by_id(c, p->topic_id) : catalog_by_name(c, p->name.at, (size_t)p->name.n);
     if (!t || p->partition < 0 || p->partition >= t->partitions) {
         p->error = !t && all->by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
         all->urgent = true;
@@ -278,7 +279,8 @@ static void begin(struct fetch *all, const struct fetch_request *m)
     const struct shard *home = home_of(all);
     int64_t wait_ms = m->max_wait_ms;
     bool may_wait = wait_ms > 0 && m->min_bytes > 0 && all->part_count > 0;
-    all->max_bytes = (uint32_t)u64_min((uint64_t)(m->max_bytes > 0 ? m->max_bytes : 0), req->server->config->fetch_max_bytes);
+    all->max_bytes =
+        (uint32_t)u64_min((uint64_t)(m->max_bytes > 0 ? m->max_bytes : 0), req->server->config->fetch_max_bytes);
     all->min_bytes = u64_min((uint64_t)(m->min_bytes > 0 ? m->min_bytes : 0), all->max_bytes);
     all->committed = m->isolation_level == 1;
     all->deadline_ns = may_wait ? home->now_ns + (uint64_t)wait_ms * NS_PER_MS : 0;

@@ -40,7 +40,7 @@ struct fetch_part {
     int32_t diverging_epoch;
     struct watch watch;
     struct part_read read;
-    struct krecords records;   /* the reply's, from read.slices */
+    struct krecords records; /* the reply's, from read.slices */
 };
 
 /* What a group has to offer. */
@@ -58,7 +58,7 @@ struct fetch_group {
     struct fetch_found found, told, waked, known;
     bool watching, wake_out, wake_again; /* the owner's */
     bool watching_asked;                 /* home's */
-    struct shard_defer moved; /* on the owner */
+    struct shard_defer moved;            /* on the owner */
     struct shard_msg msg, wake;
     /* read */
     bool first_whole;

@@ -284,7 +284,8 @@ static void read_done(struct part_read *r)
 static void read_part(struct fetch_part *p, struct partition *at, uint32_t max_bytes, bool first_whole)
 {
     struct fetch_group *g = p->group;
-    p->read = (struct part_read){.offset = p->offset, .max_bytes = max_bytes, .first_whole = first_whole, .done = read_done};
+    p->read =
+        (struct part_read){.offset = p->offset, .max_bytes = max_bytes, .first_whole = first_whole, .done = read_done};
     g->reading++;
     if (partition_read(at, &p->read)) {
         take_result(p);

@@ -12,7 +12,8 @@ static bool is_news(const struct fetch *all, const struct fetch_part *p)
     struct session_part *sp = session_find(s, p->partition, all->by_id ? p->topic_id : no_id, p->name);
     if (!sp)
         return true;
-    bool news = session_part_answer(s, sp, p->error, p->diverging, p->high_watermark, p->log_start_offset, p->records.n);
+    bool news =
+        session_part_answer(s, sp, p->error, p->diverging, p->high_watermark, p->log_start_offset, p->records.n);
     return news || all->kind != SESSION_NEXT;
 }
 

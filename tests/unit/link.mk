@@ -46,3 +46,6 @@ LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
 LINK_test_root := storage/root.o storage/root_sweep.o storage/clean_mark.o storage/meta.o storage/checkpoint.o storage/segment.o \
                   storage/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog_writer.o $(STORAGE_CATALOG)
+LINK_test_frame := net/frame.o
+LINK_test_order := net/order.o
+LINK_test_session := net/session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o

@@ -1,0 +1,215 @@
+/* Fetch sessions: what id and epoch mean, what a session remembers and answers, what makes room. */
+#include "net/session.h"
+#include "core/clock.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { NAMES = 12, IDS = 13, SLOTS = 3 }; /* versions of Fetch: topics by name, by id */
+
+struct fixture {
+    struct heap *heap;
+    struct sessions ss;
+    struct fetch_partition parts[8];
+    struct fetch_topic topic;
+    struct fetch_forgotten_topic forgotten;
+    struct fetch_request m;
+};
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    memset(&f, 0, sizeof f);
+    f.heap = heap_open();
+    sessions_init(&f.ss, f.heap, SLOTS, 1);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    sessions_deinit(&f->ss);
+    assert_int_equal(f->ss.parts_total, 0);
+    heap_close(f->heap);
+    return 0;
+}
+
+/* A request for partitions [0, count) of topic "t". */
+static struct fetch_request *request(struct fixture *f, int32_t id, int32_t epoch, int32_t count)
+{
+    fetch_request_init(&f->m);
+    fetch_topic_init(&f->topic);
+    f->topic.topic = (struct kview){(const uint8_t *)"t", 1};
+    for (int32_t i = 0; i < count; i++) {
+        fetch_partition_init(&f->parts[i]);
+        f->parts[i].partition = i;
+        f->parts[i].fetch_offset = 100 + i;
+    }
+    f->topic.partitions.v = f->parts;
+    f->topic.partitions.n = count;
+    f->m.topics.v = &f->topic;
+    f->m.topics.n = count ? 1 : 0;
+    f->m.session_id = id;
+    f->m.session_epoch = epoch;
+    return &f->m;
+}
+
+static enum kerr ask(struct fixture *f, int32_t id, int32_t epoch, int32_t count, int16_t version,
+                     enum session_kind *kind, struct session **s)
+{
+    return sessions_open_request(&f->ss, request(f, id, epoch, count), version, 0, kind, s);
+}
+
+static struct session *create(struct fixture *f, int32_t count, uint64_t now)
+{
+    return sessions_create(&f->ss, request(f, 0, 0, count), NAMES, now);
+}
+
+static struct session_part *part(struct session *s, int32_t partition)
+{
+    static const uint8_t no_id[16];
+    return session_find(s, partition, no_id, (struct kview){(const uint8_t *)"t", 1});
+}
+
+static void id_and_epoch_say_what_a_request_means(void **state)
+{
+    struct fixture *f = *state;
+    enum session_kind kind;
+    struct session *s;
+    assert_int_equal(ask(f, 0, -1, 1, NAMES, &kind, &s), KERR_NONE);
+    assert_int_equal(kind, SESSION_NONE);
+    assert_int_equal(ask(f, 0, 0, 1, NAMES, &kind, &s), KERR_NONE);
+    assert_int_equal(kind, SESSION_NEW);
+    assert_int_equal(ask(f, 77, 1, 0, NAMES, &kind, &s), KERR_FETCH_SESSION_ID_NOT_FOUND);
+    assert_int_equal(ask(f, 0, 5, 0, NAMES, &kind, &s), KERR_FETCH_SESSION_ID_NOT_FOUND);
+    struct session *own = create(f, 2, 0);
+    int32_t id = own->id;
+    assert_true(id > 0);
+    assert_int_equal(ask(f, id, 2, 0, NAMES, &kind, &s), KERR_INVALID_FETCH_SESSION_EPOCH);
+    assert_int_equal(ask(f, id, 1, 0, IDS, &kind, &s), KERR_FETCH_SESSION_TOPIC_ID_ERROR);
+    assert_int_equal(ask(f, id, 1, 0, NAMES, &kind, &s), KERR_NONE);
+    assert_int_equal(kind, SESSION_NEXT);
+    assert_ptr_equal(s, own);
+    assert_int_equal(ask(f, id, 1, 0, NAMES, &kind, &s), KERR_INVALID_FETCH_SESSION_EPOCH); /* sent twice */
+    assert_int_equal(ask(f, id, -1, 0, NAMES, &kind, &s), KERR_NONE);
+    assert_int_equal(kind, SESSION_NONE);
+    assert_null(sessions_find(&f->ss, id));
+    own = create(f, 1, 0);
+    id = own->id;
+    assert_int_equal(ask(f, id, 0, 1, NAMES, &kind, &s), KERR_NONE);
+    assert_int_equal(kind, SESSION_NEW);
+    assert_null(sessions_find(&f->ss, id));
+}
+
+static void the_epoch_after_the_last_is_one(void **state)
+{
+    struct fixture *f = *state;
+    enum session_kind kind;
+    struct session *s = create(f, 1, 0);
+    s->epoch = INT32_MAX;
+    assert_int_equal(ask(f, s->id, INT32_MAX, 0, NAMES, &kind, &s), KERR_NONE);
+    assert_int_equal(s->epoch, 1);
+}
+
+static void a_request_changes_adds_and_forgets(void **state)
+{
+    struct fixture *f = *state;
+    enum session_kind kind;
+    struct session *s = create(f, 2, 0);
+    struct fetch_request *m = request(f, s->id, 1, 3);
+    int32_t gone[] = {0, 7};
+    f->parts[1].fetch_offset = 555;
+    fetch_forgotten_topic_init(&f->forgotten);
+    f->forgotten.topic = f->topic.topic;
+    f->forgotten.partitions.v = gone;
+    f->forgotten.partitions.n = 2;
+    m->forgotten_topics_data.v = &f->forgotten;
+    m->forgotten_topics_data.n = 1;
+    assert_int_equal(sessions_open_request(&f->ss, m, NAMES, 0, &kind, &s), KERR_NONE);
+    assert_int_equal(s->count, 2);
+    assert_null(part(s, 0));
+    assert_int_equal(part(s, 1)->fetch_offset, 555);
+    assert_int_equal(part(s, 2)->fetch_offset, 102);
+}
+
+static void a_session_without_partitions_ends(void **state)
+{
+    struct fixture *f = *state;
+    enum session_kind kind;
+    int32_t gone[] = {0};
+    struct session *s = create(f, 1, 0);
+    int32_t id = s->id;
+    struct fetch_request *m = request(f, id, 1, 0);
+    fetch_forgotten_topic_init(&f->forgotten);
+    f->forgotten.topic = (struct kview){(const uint8_t *)"t", 1};
+    f->forgotten.partitions.v = gone;
+    f->forgotten.partitions.n = 1;
+    m->forgotten_topics_data.v = &f->forgotten;
+    m->forgotten_topics_data.n = 1;
+    assert_int_equal(sessions_open_request(&f->ss, m, NAMES, 0, &kind, &s), KERR_NONE);
+    assert_int_equal(kind, SESSION_NONE);
+    assert_null(sessions_find(&f->ss, id));
+}
+
+static void only_news_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct session *s = create(f, 2, 0);
+    struct session_part *p = part(s, 0);
+    assert_true(session_part_answer(s, p, KERR_NONE, false, 0, 0, 0)); /* never told */
+    assert_false(session_part_answer(s, p, KERR_NONE, false, 0, 0, 0));
+    assert_true(session_part_answer(s, p, KERR_NONE, false, 5, 0, 0)); /* the watermark */
+    assert_true(session_part_answer(s, p, KERR_NONE, false, 5, 2, 0)); /* the log start */
+    assert_true(session_part_answer(s, p, KERR_NONE, true, 5, 2, 0));
+    assert_true(session_part_answer(s, p, KERR_OFFSET_OUT_OF_RANGE, false, 5, 2, 0));
+    assert_true(session_part_answer(s, p, KERR_NONE, false, 5, 2, 0)); /* an error that is over */
+    assert_false(session_part_answer(s, p, KERR_NONE, false, 5, 2, 0));
+    assert_ptr_equal(list_first(&s->order), &p->link);
+    assert_true(session_part_answer(s, p, KERR_NONE, false, 5, 2, 100)); /* data, and then the others come first */
+    assert_ptr_equal(s->order.prev, &p->link);
+}
+
+static void a_full_house_makes_room_only_for_good_reasons(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t late = (SESSION_EVICT_S + 1) * NS_PER_S;
+    struct session *s[SLOTS];
+    for (int i = 0; i < SLOTS; i++)
+        s[i] = create(f, 2, 0);
+    assert_null(create(f, 2, NS_PER_S)); /* nobody is idle, nobody is old */
+    for (int i = 0; i < SLOTS; i++)
+        s[i]->used_ns = late; /* all old, all busy */
+    assert_null(create(f, 2, late));
+    assert_int_equal(f->ss.count, SLOTS);
+    assert_non_null(create(f, 3, late)); /* larger than one that is old */
+    for (uint32_t i = 0; i < f->ss.count; i++)
+        f->ss.v[i]->used_ns = f->ss.v[i]->created_ns = late;
+    struct session *idle = f->ss.v[1];
+    idle->used_ns = 0;
+    int32_t id = idle->id;
+    assert_non_null(create(f, 1, late)); /* one that is idle */
+    assert_null(sessions_find(&f->ss, id));
+}
+
+static void without_slots_there_are_no_sessions(void **state)
+{
+    struct fixture *f = *state;
+    f->ss.slots = 0;
+    assert_null(create(f, 1, 0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(id_and_epoch_say_what_a_request_means, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_epoch_after_the_last_is_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_request_changes_adds_and_forgets, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_session_without_partitions_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_news_is_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_house_makes_room_only_for_good_reasons, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_slots_there_are_no_sessions, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
