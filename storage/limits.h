@@ -12,6 +12,8 @@ enum {
     CHECKPOINT_MS = 500,                    /* twice a second, so that recovery is at most 1 s behind */
     CHECKPOINT_BYTES = 64 * 1024 * 1024,
     CHECKPOINT_FILE_BYTES = 8 * 1024 * 1024, /* rewritten beyond this, when more than half is stale */
+    IDLE_TAIL_S = 60,                       /* an idle partition keeps no bytes in memory */
+    IDLE_LOOK_S = 10,                       /* how often idle ones are looked for */
     RETRY_MS = 100,                         /* a full disk is asked again this often */
     OPEN_FILES_SHARE = 2,                   /* half of the descriptors are for segments, half for sockets */
 };

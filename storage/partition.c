@@ -1,6 +1,7 @@
 /* A partition's life: opening through recovery, facts, watches, what happens when its disk fails, stopping. */
 #include "core/log.h"
 #include "core/bytes.h"
+#include "storage/partition_dir.h"
 #include "storage/partition_state.h"
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +91,9 @@ enum err partition_recover(struct partition *p, int64_t known_end_offset)
         .segment_index_bytes = config_of(p)->segment_index_bytes,
     };
     struct recovered r;
-    enum err err = recovery_run(&in, &r);
+    uint8_t owner[16]; /* a folder that a failed deletion of another topic left is none of ours */
+    bool foreign = partition_dir_topic(p->dir, owner) && memcmp(owner, p->topic->id, sizeof owner) != 0;
+    enum err err = foreign ? ERR_NOT_FOUND : recovery_run(&in, &r);
     if (err == ERR_NOT_FOUND) { /* never appended to, or its folder did not survive: the first roll makes it */
         p->producers = producers_open(shard_of(p)->heap);
         p->end = p->promised = p->durable = mark_of_active(p, 0);

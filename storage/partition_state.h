@@ -66,6 +66,7 @@ struct partition {
     uint64_t closed_bytes; /* of all segments but the active one */
     struct mark durable, promised, end;
     struct tail tail;
+    uint64_t used_at_ns; /* last append: an idle partition gives its tail back */
     struct list pending; /* appends by end offset, waiting for the promise */
     struct list parked;  /* appends that could not be taken yet, in order */
     struct list watches;
@@ -142,6 +143,7 @@ void writer_take_parked(struct partition *p); /* from the store's end of turn */
 void writer_fail_all(struct partition *p, enum kerr error); /* pending and parked */
 void writer_flush(struct partition *p);      /* starts one if something written is not durable */
 void writer_flush_due(struct timer *t);
+void writer_rest(struct partition *p);       /* gives the tail of an idle partition back */
 bool writer_idle(const struct partition *p); /* nothing in flight, everything given is durable */
 /* space.c */
 void space_roll(struct partition *p);        /* the first segment, or the next; the partition is idle */

@@ -6,7 +6,7 @@
  * next segment's file, secure its first step, sync the folder. Only then may an append go there. */
 #include "core/clock.h"
 #include "core/log.h"
-#include "storage/folder.h"
+#include "storage/partition_dir.h"
 #include "storage/partition_state.h"
 #include <stdio.h>
 #include <string.h>
@@ -70,27 +70,9 @@ static enum err save_old(struct space_job *j)
     return err;
 }
 
-/* Kafka's partition.metadata: the topic id in URL-safe base64. */
-static enum err write_metadata(const struct space_job *j)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    char text[64] = "version: 0\ntopic_id: ";
-    size_t n = strlen(text);
-    for (int i = 0; i < 22; i++) { /* 132 bits, the last four of them zero */
-        int bit = i * 6, byte = bit / 8;
-        unsigned pair = (unsigned)j->topic_id[byte] << 8 | (byte + 1 < 16 ? j->topic_id[byte + 1] : 0u);
-        text[n++] = digits[(pair >> (10 - bit % 8)) & 63];
-    }
-    text[n++] = '\n';
-    return write_beside(j, "partition.metadata", text, n);
-}
-
 static enum err make_folder(const struct space_job *j)
 {
-    enum err err = fs_mkdir(j->dir);
-    if (err && err != ERR_EXISTS)
-        return err;
-    err = write_metadata(j);
+    enum err err = partition_dir_make(j->dir, j->topic_id);
     return err ? err : fs_sync_dir(j->data_dir);
 }
 
@@ -153,35 +135,6 @@ static enum err run_stop(struct space_job *j)
     return err ? err : fs_sync_dir(j->dir);
 }
 
-static bool delete_one(void *arg, const struct fs_entry *entry)
-{
-    struct space_job *j = arg;
-    char path[FS_PATH_MAX];
-    size_t dir = strlen(j->dir), name = strlen(entry->name);
-    if (strcmp(entry->name, "partition.metadata") == 0)
-        return true; /* last: a start knows by it whose leftovers these are (root_sweep.c) */
-    if (!entry->folder && dir + name + 2 <= sizeof path) {
-        memcpy(path, j->dir, dir);
-        path[dir] = '/';
-        memcpy(path + dir + 1, entry->name, name + 1);
-        enum err err = fs_unlink(path);
-        if (err)
-            j->err = err;
-    }
-    return true;
-}
-
-static enum err run_delete(struct space_job *j)
-{
-    enum err err = fs_list(j->dir, delete_one, j);
-    if (err)
-        return err == ERR_NOT_FOUND ? ERR_NONE : err;
-    err = j->err ? j->err : fs_sync_dir(j->dir);
-    if (!err)
-        err = folder_remove(j->dir, "partition.metadata");
-    return err ? err : fs_rmdir(j->dir);
-}
-
 static int32_t run_job(void *arg)
 {
     struct space_job *j = arg;
@@ -193,7 +146,7 @@ static int32_t run_job(void *arg)
         break;
     case JOB_WAKE: j->err = run_wake(j); break;
     case JOB_STOP: j->err = run_stop(j); break;
-    case JOB_DELETE: j->err = run_delete(j); break;
+    case JOB_DELETE: j->err = partition_dir_delete(j->dir); break;
     }
     return 0;
 }
@@ -310,6 +263,8 @@ static void roll_done(struct io_op *op, int32_t res)
     if (err) {
         if (j->fd >= 0)
             fs_close(j->fd);
+        if (p->active)
+            p->active->allocated = u64_min(p->active->allocated, j->old_bytes); /* it may be trimmed already */
         prepare_failed(p, err, "a new segment");
     } else {
         if (p->active) {

@@ -83,6 +83,16 @@ void store_retry_later(struct store *st, struct partition *p)
         timer_start(&st->shard->timers, &st->retry_timer, st->shard->now_ns + RETRY_MS * NS_PER_MS);
 }
 
+static void look_for_idle(struct timer *t)
+{
+    struct store *st = container_of(t, struct store, idle_timer);
+    uint32_t cursor = 0;
+    struct partition *p;
+    while ((p = map_next(&st->partitions, &cursor)))
+        writer_rest(p);
+    timer_start(&st->shard->timers, t, st->shard->now_ns + IDLE_LOOK_S * NS_PER_S);
+}
+
 /* Round-robin over the partitions, so that no one's cache pays alone. */
 bool store_evict(struct store *st)
 {
@@ -219,6 +229,8 @@ static void init(struct store *st, struct shard *s, struct root *root)
     list_init(&st->open_files);
     shard_defer_init(&st->turn_end, turn_end);
     timer_init(&st->retry_timer, retry_due);
+    timer_init(&st->idle_timer, look_for_idle);
+    timer_start(&s->timers, &st->idle_timer, s->now_ns + IDLE_LOOK_S * NS_PER_S);
     st->open_max = fs_files_max() / OPEN_FILES_SHARE / s->count;
     if (fs_free_bytes(root->config->data_dir, &st->free_bytes))
         st->free_bytes = FREE_BYTES_UNKNOWN;
@@ -301,6 +313,7 @@ void store_close(struct store *st)
     uint32_t cursor = 0;
     struct partition *p;
     timer_stop(&s->timers, &st->retry_timer);
+    timer_stop(&s->timers, &st->idle_timer);
     if (s->id == 0)
         catalog_writer_stop(s);
     while ((p = map_next(&st->partitions, &cursor))) {

@@ -24,6 +24,7 @@ struct store {
     uint64_t free_bytes;      /* of the disk, as the checkpointer's job last saw it */
     uint64_t free_bytes_seen; /* the job's */
     bool told_slow_flush;
+    struct timer idle_timer;  /* partitions without work give their memory back */
     struct timer retry_timer; /* a pool that was empty is asked again */
     uint32_t stopping;        /* partitions whose stop is not over */
     void (*stopped)(struct store *st);

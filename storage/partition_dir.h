@@ -1,0 +1,12 @@
+/* A partition's folder as such: whose it is, and its end. Kafka's partition.metadata names the topic id; it is written before
+ * the first segment and removed last, so that leftovers of a deletion are known by it. */
+#pragma once
+#include "core/fs.h"
+
+/* Makes the folder (its parent is not synced) with partition.metadata in it. One that a failed deletion of another topic left
+ * there is removed first. */
+enum err partition_dir_make(const char *dir, const uint8_t topic_id[16]) must_use;
+/* False: no partition.metadata, or no id in it. */
+bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16]) must_use;
+/* Removes all files, then the folder. Not being there is fine. */
+enum err partition_dir_delete(const char *dir) must_use;
