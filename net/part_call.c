@@ -19,7 +19,7 @@ static void arrive(struct shard *at, struct shard_msg *msg)
     ask(at, container_of(msg, struct part_call, msg));
 }
 
-void part_call_start(struct shard *home, struct part_call *c)
+bool part_call_start(struct shard *home, struct part_call *c)
 {
     assert(c->ask);
     assert(c->answered);
@@ -27,10 +27,11 @@ void part_call_start(struct shard *home, struct part_call *c)
     uint16_t owner = topic_shard(c->topic_id, c->partition, home->count);
     if (owner == home->id) {
         ask(home, c);
-        return;
+        return true;
     }
     shard_msg_init(&c->msg, arrive);
     shard_send(home, owner, &c->msg);
+    return false;
 }
 
 void part_call_done(struct part_call *c)

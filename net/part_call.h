@@ -20,5 +20,6 @@ struct part_call {
     struct shard_msg msg;
 };
 
-void part_call_start(struct shard *home, struct part_call *c);
+/* True: home owns the partition, and `ask` has run. False: the call is away and must not be looked at until it is answered. */
+bool part_call_start(struct shard *home, struct part_call *c);
 void part_call_done(struct part_call *c);

@@ -167,15 +167,8 @@ static void start_part(struct produce *all, const struct topic *t, const struct 
     part->append.done = appended;
     list_init(&part->append.link);
     all->waiting++;
-    part_call_start(all->req->server->shard, &part->call);
-    bool local = part->call.owner == part->call.home;
-    all->lent = all->lent || !local || !part->append.copied;
-}
-
-static const struct topic *find_topic(const struct request *req, const struct topic_produce_data *in)
-{
-    const struct catalog *c = server_catalog(req->server);
-    return req->version >= 13 ? catalog_by_id(c, in->topic_id.b) : catalog_by_name(c, in->name.at, (size_t)in->name.n);
+    bool here = part_call_start(all->req->server->shard, &part->call);
+    all->lent = all->lent || !here || !part->append.copied;
 }
 
 static void start_partition(struct produce *all, const struct topic *t, enum kerr topic_error,
