@@ -52,6 +52,12 @@ static struct segment *segment_of(const struct partition *p, int64_t offset)
     return l == &p->segments ? container_of(p->segments.next, struct segment, link) : container_of(l, struct segment, link);
 }
 
+/* While a wake loads the tail's last block, that block is in the tail but holds what the buf held before. */
+static bool waking(const struct partition *p, const struct segment *s)
+{
+    return s == p->active && p->preparing && !p->ready;
+}
+
 uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t max)
 {
     if (partition_dead(p) || offset < p->log_start_offset || offset >= p->promised.offset)
@@ -64,7 +70,7 @@ uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t 
         return max;
     uint8_t head[BATCH_HEADER_BYTES];
     struct batch b; /* near the end: exactly, so that min_bytes is not overestimated by old batches */
-    while (from < end && tail_peek(&p->tail, s->base_offset, from, head, sizeof head) && batch_parse(head, sizeof head, &b) &&
+    while (!waking(p, s) && from < end && tail_peek(&p->tail, s->base_offset, from, head, sizeof head) && batch_parse(head, sizeof head, &b) &&
            batch_last_offset(&b) < offset)
         from += b.bytes;
     return from < end ? u64_min(end - from, max) : 0;
@@ -98,7 +104,7 @@ static uint64_t read_end(const struct part_read *r, uint64_t from, uint32_t firs
 /* False: some of it is not in memory. */
 static bool read_memory(struct partition *p, struct segment *s, struct part_read *r)
 {
-    if (!s->index_loaded)
+    if (!s->index_loaded || waking(p, s))
         return false;
     uint64_t at = index_position(&s->index, r->offset), end = readable_end(p, s);
     uint8_t head[BATCH_HEADER_BYTES];
@@ -145,6 +151,7 @@ static void cold_finish(struct cold *c, enum kerr error)
         buf_put(c->buf);
     c->segment->users--;
     r->error = error;
+    r->high_watermark = r->last_stable_offset = p->promised.offset; /* it may have moved, and records up to it be here */
     r->state = NULL;
     list_remove(&r->link);
     heap_free(st->shard->heap, c);
