@@ -6,6 +6,7 @@
 #include "net/shutdown.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/net_sim.h"
+#include <stdatomic.h>
 #include <string.h>
 
 enum { PORT = 9092, MEMORY_MIN_MIB = 8 };
@@ -231,6 +232,7 @@ static void turn(void)
     uint16_t id = choose_shard();
     struct shard *s = shard_at(broker.group, id);
     bool more = shard_turn(s, UINT64_MAX);
+    atomic_store(&s->sleeping, true); /* as it is while a real one waits in io_run: messages wake it */
     broker.busy_until_ns[id] = sim.now_ns + dice_between(500, 15000);
     broker.ended[id] = !more;
     world_mix(id, sim.now_ns);

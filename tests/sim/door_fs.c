@@ -49,6 +49,8 @@ enum err fs_open(const char *path, unsigned flags, int *out_fd)
     if (!name)
         names_link(path, disk_node_new());
     struct disk_node *n = names_find(path)->node;
+    if (!name)
+        world_note("file %u is %s", disk_id(n), path);
     if (flags & FS_TRUNCATE)
         disk_set_size(n, 0);
     *out_fd = disk_fd_open(n, flags & FS_DIRECT);

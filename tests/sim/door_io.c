@@ -39,6 +39,14 @@ static bool in_job;
 
 /* --- the engine --- */
 
+void door_begin(void)
+{
+    for (uint32_t i = 0; i < ENGINES_MAX; i++)
+        engines[i].v = NULL; /* the last world's memory */
+    engine_count = 0;
+    in_job = false;
+}
+
 enum err io_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)
 {
     world_door();
@@ -364,6 +372,8 @@ static void land(const struct io_op *op, struct disk_node *n, const struct pendi
         at = world_alloc(whole);
         gather(op, at);
     }
+    world_note("%llu bytes land at %llu of file %u%s, crc %08x", (unsigned long long)bytes, (unsigned long long)op->off, disk_id(n),
+               op->dsync ? ", durably" : "", __builtin_bswap32(*(unsigned *)(at+17)));
     disk_write(n, at, bytes, op->off);
     if (op->dsync && bytes)
         disk_sync_range(n, bytes, op->off);
@@ -389,6 +399,7 @@ static int32_t finish_read(struct io_op *op, const struct disk_node *n)
     uint64_t bytes = shorten(op, got);
     if (bytes < got) /* what was not read is not there */
         memset((uint8_t *)op->buf.at + bytes, 0xdb, got - bytes);
+    if (sim.tracing) printf("   read %u at %llu of file %u to %p\n", got, (unsigned long long)op->off, disk_id(n), op->buf.at);
     return (int32_t)bytes;
 }
 
@@ -524,6 +535,7 @@ static void orphan(const struct pending *p, enum crash_kind kind)
         at = world_alloc(whole);
         gather(op, at);
     }
+    world_note("in flight: %llu bytes at %llu of file %u", (unsigned long long)whole, (unsigned long long)op->off, disk_id(n));
     if (kind == CRASH_POWER)
         disk_tear(n, at, whole, op->off);
     else if (dice(2))

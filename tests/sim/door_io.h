@@ -3,6 +3,7 @@
 #include "core/io.h"
 #include "tests/sim/world.h"
 
+void door_begin(void);
 bool door_in_job(void);
 /* When this shard's engine wants its next turn; UINT64_MAX: when something happens. */
 uint64_t door_next_ns(const struct io *io);

@@ -132,6 +132,7 @@ static void run_until(uint64_t end_ns, bool (*done)(void), const char *what)
         return;
     char who[MESSAGE_BYTES] = "";
     producers_sim_tell(who, sizeof who);
+    readers_tell(who, sizeof who);
     world_fail("stuck: %s within %llu s:%s", what, LIVENESS_NS / NS_PER_S, who);
 }
 
@@ -171,6 +172,7 @@ static void end_broker(void)
 static void live(void)
 {
     disk_begin();
+    door_begin();
     net_begin();
     broker_begin();
     oracle_begin();

@@ -182,6 +182,8 @@ static void take_off(struct flight *f, struct out_batch *b)
 {
     sim.totals.resent_batches += b->attempt != NULL;
     b->attempt = oracle_attempt(b->lane->part, b->bytes, b->length);
+    world_note("%s sends %u records with crc %08x to %s-%d", b->lane->producer->peer.client.name, b->count,
+               be32_get(b->bytes + 17), b->lane->part->topic, b->lane->part->index);
     b->flying = true;
     b->lane->flying++;
     f->v[f->count++] = b;

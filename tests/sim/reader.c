@@ -64,8 +64,9 @@ static struct asked *choose(struct reader_sim *rd)
 {
     struct asked *q = world_alloc(sizeof *q);
     q->reader = rd;
+    uint32_t first = (uint32_t)dice(rd->count); /* whoever asks for few bytes must not starve the last ones */
     for (uint32_t i = 0; i < rd->count; i++) {
-        struct place *pl = &rd->places[i];
+        struct place *pl = &rd->places[(first + i) % rd->count];
         if (rd->judges ? pl->over : dice(5) == 0 && q->count + (rd->count - i) > 1)
             continue;
         if (!rd->judges && trouble())
@@ -106,6 +107,8 @@ static void fetch(struct reader_sim *rd)
         parts[i].fetch_offset = q->v[i].offset;
         parts[i].partition_max_bytes = rd->part_bytes;
     }
+    world_note("%s fetches %u partitions, %s-%d from %" PRId64, rd->peer.client.name, q->count, q->v[0].place->part->topic,
+               q->v[0].place->part->index, q->v[0].offset);
     client_call(&rd->peer.client, fetch, &m, rd->version, fetched, q);
 }
 
@@ -136,6 +139,8 @@ static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, cons
         return;
     }
     oracle_watermark_seen(pl->part, at_least, m->high_watermark, power_cuts);
+    world_note("%s got %d bytes at %" PRId64 " of %" PRId64 " of %s-%d", rd->peer.client.name, m->records.n, pl->offset,
+               m->high_watermark, pl->part->topic, pl->part->index);
     int64_t next = pl->offset;
     if (m->records.n > 0)
         next = oracle_read(pl->part, pl->offset, m->records.at, (uint32_t)m->records.n, power_cuts);
@@ -265,6 +270,7 @@ void readers_begin(void)
 {
     char name[32];
     reader_count = sim.knobs.readers;
+    judge.count = 0;
     for (uint32_t i = 0; i < reader_count; i++) {
         snprintf(name, sizeof name, "reader-%u", i);
         begin_one(&readers[i], name, false);
@@ -289,6 +295,26 @@ void readers_quit(void)
 {
     for (uint32_t i = 0; i < reader_count; i++)
         peer_quit(&readers[i].peer);
+}
+
+static void tell_one(const struct reader_sim *rd, char *out, size_t bytes)
+{
+    for (uint32_t k = 0; k < rd->count; k++) {
+        const struct place *pl = &rd->places[k];
+        size_t used = strlen(out);
+        if (pl->offset < oracle_watermark(pl->part) || (rd->judges && !pl->over))
+            snprintf(out + used, bytes - used, " %s is at %" PRId64 " of %" PRId64 " in %s-%d (%s);", rd->peer.client.name,
+                     pl->offset, oracle_watermark(pl->part), pl->part->topic, pl->part->index,
+                     rd->peer.is_ready ? "ready" : rd->peer.client.link.conn ? "connected" : "not connected");
+    }
+}
+
+void readers_tell(char *out, size_t bytes)
+{
+    if (judge.count)
+        tell_one(&judge, out, bytes);
+    for (uint32_t i = 0; i < reader_count && !judge.count; i++)
+        tell_one(&readers[i], out, bytes);
 }
 
 void judge_begin(void)

@@ -7,6 +7,8 @@ void readers_begin(void);
 /* Has one reader that follows reached the end of everything? */
 bool readers_caught_up(void);
 void readers_quit(void);
+/* For the message of a seed that is stuck. */
+void readers_tell(char *out, size_t bytes);
 
 void judge_begin(void);
 bool judge_done(void);
