@@ -43,7 +43,7 @@ STORAGE_RECOVERY := storage/recovery_run.o storage/recovery_judge.o storage/reco
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
-LINK_test_root := storage/root.o storage/root_sweep.o storage/clean_mark.o storage/meta.o storage/checkpoint.o storage/segment.o \
+LINK_test_root := storage/root.o storage/root_sweep.o storage/clean_mark.o storage/meta.o storage/checkpoint.o storage/segment.o storage/partition_dir.o storage/folder.o \
                   storage/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog_writer.o $(STORAGE_CATALOG)
 LINK_test_frame := net/frame.o
