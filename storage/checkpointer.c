@@ -465,7 +465,8 @@ struct checkpointer *checkpointer_open(struct store *st)
     list_init(&c->touched);
     list_init(&c->ready);
     int n = snprintf(c->path, sizeof c->path, "%s/recovery-point-%u.checkpoint", st->root->config->data_dir, s->id);
-    int m = snprintf(c->temporary, sizeof c->temporary, "%s/recovery-point-%u.checkpoint.tmp", st->root->config->data_dir, s->id);
+    int m = snprintf(c->temporary, sizeof c->temporary, "%s/recovery-point-%u.checkpoint.tmp",
+                     st->root->config->data_dir, s->id);
     assert(n > 0 && m > 0 && (size_t)m < sizeof c->temporary);
     timer_init(&c->timer, tick);
     timer_start(&s->timers, &c->timer, s->now_ns + CHECKPOINT_MS * NS_PER_MS);

@@ -74,7 +74,8 @@ enum err files_need_index(struct partition *p, struct segment *s)
     enum err err = segment_load_index(p->dir, s);
     if (err == ERR_CORRUPT || err == ERR_NOT_FOUND) {
         uint64_t bad_at = 0;
-        log_warn("index rebuilt", "partition=%s-%d segment=%020lld", p->topic->name, p->index, (long long)s->base_offset);
+        log_warn("index rebuilt", "partition=%s-%d segment=%020lld", p->topic->name, p->index,
+                 (long long)s->base_offset);
         err = scan_rebuild_index(p->dir, s, config_of(p)->index_interval_bytes, &bad_at);
     }
     if (!err)

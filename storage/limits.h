@@ -4,18 +4,18 @@
 
 enum {
 
-    WAVE_GATHER_BYTES = 4 * 1024 * 1024,    /* appends wait beyond this much that no wave carries yet */
-    ALLOCATE_STEP_MIN = 256 * 1024,         /* space ahead starts small ... */
-    ALLOCATE_STEP_MAX = 64 * 1024 * 1024,   /* ... and doubles to this */
-    COLD_READ_BYTES = 256 * 1024,           /* one disk read for a fetch, unless its first batch is larger */
-    COLD_READS_MAX = 32,                    /* per shard: a backlog drain does not starve producers */
-    CHECKPOINT_MS = 500,                    /* twice a second, so that recovery is at most 1 s behind */
+    TAILS_BYTES = 64 * 1024 * 1024, /* of young bytes in memory per shard; readers further behind read the disk */
+    TAILS_SHARE = 2, /* of the pool at most half is tails: the rest is to receive into and to read cold */
+    WAVE_GATHER_BYTES = 4 * 1024 * 1024,  /* appends wait beyond this much that no wave carries yet */
+    ALLOCATE_STEP_MIN = 256 * 1024,       /* space ahead starts small ... */
+    ALLOCATE_STEP_MAX = 64 * 1024 * 1024, /* ... and doubles to this */
+    COLD_READ_BYTES = 256 * 1024,         /* one disk read for a fetch, unless its first batch is larger */
+    COLD_READS_MAX = 32,                  /* per shard: a backlog drain does not starve producers */
+    CHECKPOINT_MS = 500,                  /* twice a second, so that recovery is at most 1 s behind */
     CHECKPOINT_BYTES = 64 * 1024 * 1024,
     CHECKPOINT_FILE_BYTES = 8 * 1024 * 1024, /* rewritten beyond this, when more than half is stale */
-    IDLE_TAIL_S = 60,                       /* an idle partition keeps no bytes in memory */
-    IDLE_LOOK_S = 10,                       /* how often idle ones are looked for */
-    RETRY_MS = 100,                         /* a full disk is asked again this often */
-    OPEN_FILES_SHARE = 2,                   /* half of the descriptors are for segments, half for sockets */
+    RETRY_MS = 100,                          /* a full disk is asked again this often */
+    OPEN_FILES_SHARE = 2,                    /* half of the descriptors are for segments, half for sockets */
 };
 static_assert(ALLOCATE_STEP_MIN % PAGE_BYTES == 0, "space ahead is whole pages");
 

@@ -69,7 +69,8 @@ static void install(struct partition *p, struct recovered *r, bool clean)
 static void quarantine(struct partition *p, const struct recovered *r)
 {
     p->condition = PARTITION_OFFLINE;
-    log_error("corrupt", "partition=%s-%d segment=%020lld position=%llu effect=\"quarantined: its files are left untouched, "
+    log_error("corrupt",
+              "partition=%s-%d segment=%020lld position=%llu effect=\"quarantined: its files are left untouched, "
               "produce and fetch answer KAFKA_STORAGE_ERROR\"",
               p->topic->name, p->index, (long long)r->corrupt_segment, (unsigned long long)r->corrupt_position);
 }
@@ -184,7 +185,8 @@ void partition_offline(struct partition *p, const char *why)
     if (p->condition == PARTITION_OFFLINE)
         return;
     p->condition = PARTITION_OFFLINE;
-    log_error("offline", "partition=%s-%d why=\"%s\" effect=\"produce and fetch answer KAFKA_STORAGE_ERROR until a restart\"",
+    log_error("offline",
+              "partition=%s-%d why=\"%s\" effect=\"produce and fetch answer KAFKA_STORAGE_ERROR until a restart\"",
               p->topic->name, p->index, why);
     writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
     partition_moved(p);

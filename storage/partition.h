@@ -23,7 +23,7 @@ struct append {
     /* out */
     bool copied;
     enum kerr error;
-    struct batch_fault fault;   /* with INVALID_RECORD and the like */
+    struct batch_fault fault; /* with INVALID_RECORD and the like */
     int64_t base_offset, append_time_ms, log_start_offset;
     void (*done)(struct append *a);
     /* the partition's */
@@ -81,8 +81,8 @@ void partition_unwatch(struct watch *w);
 struct partition_facts {
     int64_t log_start_offset, high_watermark, last_stable_offset, end_offset;
     int32_t leader_epoch;
-    uint64_t bytes;   /* of all segments */
-    bool offline;     /* KAFKA_STORAGE_ERROR */
+    uint64_t bytes; /* of all segments */
+    bool offline;   /* KAFKA_STORAGE_ERROR */
 };
 struct partition_facts partition_facts(const struct partition *p);
 /* OffsetForLeaderEpoch. */

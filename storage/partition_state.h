@@ -19,10 +19,10 @@
 
 /* A place between two batches of the active segment, with what the checkpoint needs to know of the log before it. */
 struct mark {
-    int64_t offset;    /* next one */
-    uint64_t position; /* in the active segment */
+    int64_t offset;                              /* next one */
+    uint64_t position;                           /* in the active segment */
     int64_t max_timestamp, max_timestamp_offset; /* of the active segment */
-    uint64_t appends;  /* since the start: flush.messages counts them */
+    uint64_t appends;                            /* since the start: flush.messages counts them */
 };
 
 enum partition_condition {
@@ -42,9 +42,9 @@ struct wave_piece {
 /* A wave: everything appended since the last one, one write per buf. One per partition in flight. */
 struct wave {
     struct partition *partition;
-    struct mark end;      /* what is promised when it is done */
+    struct mark end; /* what is promised when it is done */
     uint32_t count, left;
-    int32_t failure;      /* negative errno of the first piece that failed, else 0 */
+    int32_t failure; /* negative errno of the first piece that failed, else 0 */
     bool dsync;
     uint64_t started_ns;
     struct io_op sync_op; /* PLANTED(sync_wrong_file) */
@@ -58,7 +58,7 @@ struct partition {
     uint8_t key[20];
     char *dir;
     enum partition_condition condition;
-    struct list segments; /* struct segment; the last is `active` */
+    struct list segments;   /* struct segment; the last is `active` */
     struct segment *active; /* NULL: no file yet */
     struct producers *producers;
     struct epochs epochs;
@@ -75,18 +75,18 @@ struct partition {
 
     /* writer */
     struct wave *wave;
-    struct list dirty_link;    /* store: a wave may start at the end of this turn */
-    struct list parked_link;   /* store: parked appends may be looked at again */
-    bool ready;                /* the active file is open and its tail block is in memory */
-    bool preparing;            /* a job (roll, wake) is on its way: no appends, no waves */
+    struct list dirty_link;  /* store: a wave may start at the end of this turn */
+    struct list parked_link; /* store: parked appends may be looked at again */
+    bool ready;              /* the active file is open and its tail block is in memory */
+    bool preparing;          /* a job (roll, wake) is on its way: no appends, no waves */
     bool allocating, no_allocate;
-    bool leaving;              /* deletion, not a clean stop */
-    bool saved;                /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
-    struct list told_link;     /* store: watchers are to be told at the end of this turn */
-    uint64_t retry_at_ns;      /* a full disk is not asked before this */
-    uint32_t step;             /* the last space ahead */
+    bool leaving;          /* deletion, not a clean stop */
+    bool saved;            /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
+    struct list told_link; /* store: watchers are to be told at the end of this turn */
+    uint64_t retry_at_ns;  /* a full disk is not asked before this */
+    uint32_t step;         /* the last space ahead */
     uint64_t step_at_ns;
-    struct io_op space_op;     /* allocation */
+    struct io_op space_op; /* allocation */
     uint64_t space_bytes, space_need;
     struct space_job *job;
     /* flushing, with write.caching */
@@ -96,16 +96,16 @@ struct partition {
     struct timer flush_timer;
     /* checkpoint */
     bool checkpoint_wanted, checkpoint_held;
-    struct mark checkpoint_mark;        /* of the held one: waits until `durable` covers it */
+    struct mark checkpoint_mark; /* of the held one: waits until `durable` covers it */
     uint8_t *checkpoint_producers;
     uint32_t checkpoint_producers_bytes;
     int32_t checkpoint_epoch;
-    uint8_t *checkpoint_entry;          /* the last one written, encoded */
+    uint8_t *checkpoint_entry; /* the last one written, encoded */
     uint32_t checkpoint_entry_bytes;
     uint32_t saved_offsets, saved_times, saved_offsets_crc, saved_times_crc; /* index entries already in the files */
     struct list checkpoint_link;
-    bool clean;                         /* the clean stop succeeded */
-    bool stop_saved;                    /* and had something to save */
+    bool clean;      /* the clean stop succeeded */
+    bool stop_saved; /* and had something to save */
     void (*stopped)(struct partition *p);
 };
 
@@ -135,36 +135,39 @@ static inline enum kerr partition_refusal(const struct partition *p)
 }
 
 /* writer.c */
-void writer_append_finish(struct partition *p, struct append *a, enum kerr error); /* done runs at the end of the turn */
-void writer_kick(struct partition *p);      /* a wave may start at the end of the turn */
-void writer_retry(struct partition *p);     /* parked appends are looked at again at the end of the turn */
-void writer_start_wave(struct partition *p); /* from the store's end of turn */
+void writer_append_finish(struct partition *p, struct append *a,
+                          enum kerr error);   /* done runs at the end of the turn */
+void writer_kick(struct partition *p);        /* a wave may start at the end of the turn */
+void writer_retry(struct partition *p);       /* parked appends are looked at again at the end of the turn */
+void writer_start_wave(struct partition *p);  /* from the store's end of turn */
 void writer_take_parked(struct partition *p); /* from the store's end of turn */
 void writer_fail_all(struct partition *p, enum kerr error); /* pending and parked */
-void writer_flush(struct partition *p);      /* starts one if something written is not durable */
+void writer_flush(struct partition *p);                     /* starts one if something written is not durable */
 void writer_flush_due(struct timer *t);
 void writer_rest(struct partition *p);       /* gives the tail of an idle partition back */
 bool writer_idle(const struct partition *p); /* nothing in flight, everything given is durable */
 /* space.c */
-void space_roll(struct partition *p);        /* the first segment, or the next; the partition is idle */
-void space_wake(struct partition *p);        /* opens the active file, reads its tail block */
+void space_roll(struct partition *p); /* the first segment, or the next; the partition is idle */
+void space_wake(struct partition *p); /* opens the active file, reads its tail block */
 void space_ahead(struct partition *p, uint64_t need_position); /* at least up to there; 0: a step */
 void space_full(struct partition *p, enum err err);            /* parked appends are refused, retriably */
-void space_stop(struct partition *p);        /* trims and saves everything; then stopped() */
+void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */
 /* partition.c */
-struct partition *partition_open(struct store *st, const struct topic *topic, int32_t index) must_use; /* NULL: no memory */
+struct partition *partition_open(struct store *st, const struct topic *topic,
+                                 int32_t index) must_use; /* NULL: no memory */
 void partition_close(struct partition *p);
 void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct partition *p));
 void partition_stop_step(struct partition *p); /* goes on with a stop when something ended */
 void partition_moved(struct partition *p);     /* tells the watchers at the end of the turn */
 void partition_offline(struct partition *p, const char *why);
-void partition_fault(struct partition *p, int32_t res, const char *what); /* a wave or flush failed: roll back or go offline */
+void partition_fault(struct partition *p, int32_t res,
+                     const char *what); /* a wave or flush failed: roll back or go offline */
 enum err partition_recover(struct partition *p, int64_t known_end_offset) must_use;
 /* checkpointer.c */
-void checkpoint_capture(struct partition *p);  /* at a wave's start, when it carries everything to `end` */
-void checkpoint_durable(struct partition *p);  /* the durable end moved */
-void checkpoint_opened(struct partition *p);   /* recovery's result is installed */
-void checkpoint_rolled(struct partition *p);   /* a new segment, everything before it durable */
+void checkpoint_capture(struct partition *p); /* at a wave's start, when it carries everything to `end` */
+void checkpoint_durable(struct partition *p); /* the durable end moved */
+void checkpoint_opened(struct partition *p);  /* recovery's result is installed */
+void checkpoint_rolled(struct partition *p);  /* a new segment, everything before it durable */
 struct checkpointer *checkpointer_open(struct store *st) must_use;
 void checkpointer_close(struct checkpointer *c);
 /* The last, clean entries, synced; `stopped` may run at once. */

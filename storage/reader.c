@@ -49,7 +49,8 @@ static struct segment *segment_of(const struct partition *p, int64_t offset)
     struct list *l = p->segments.prev;
     while (l != &p->segments && container_of(l, struct segment, link)->base_offset > offset)
         l = l->prev;
-    return l == &p->segments ? container_of(p->segments.next, struct segment, link) : container_of(l, struct segment, link);
+    return l == &p->segments ? container_of(p->segments.next, struct segment, link)
+                             : container_of(l, struct segment, link);
 }
 
 /* While a wake loads the tail's last block, that block is in the tail but holds what the buf held before. */
@@ -70,15 +71,16 @@ uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t 
         return max;
     uint8_t head[BATCH_HEADER_BYTES];
     struct batch b; /* near the end: exactly, so that min_bytes is not overestimated by old batches */
-    while (!waking(p, s) && from < end && tail_peek(&p->tail, s->base_offset, from, head, sizeof head) && batch_parse(head, sizeof head, &b) &&
-           batch_last_offset(&b) < offset)
+    while (!waking(p, s) && from < end && tail_peek(&p->tail, s->base_offset, from, head, sizeof head) &&
+           batch_parse(head, sizeof head, &b) && batch_last_offset(&b) < offset)
         from += b.bytes;
     return from < end ? u64_min(end - from, max) : 0;
 }
 
 /* --- from memory --- */
 
-static enum err add_range(const struct partition *p, const struct segment *s, struct part_read *r, uint64_t from, uint64_t to)
+static enum err add_range(const struct partition *p, const struct segment *s, struct part_read *r, uint64_t from,
+                          uint64_t to)
 {
     while (from < to) {
         uint32_t left;
@@ -151,7 +153,8 @@ static void cold_finish(struct cold *c, enum kerr error)
         buf_put(c->buf);
     c->segment->users--;
     r->error = error;
-    r->high_watermark = r->last_stable_offset = p->promised.offset; /* it may have moved, and records up to it be here */
+    r->high_watermark = r->last_stable_offset =
+        p->promised.offset; /* it may have moved, and records up to it be here */
     r->state = NULL;
     list_remove(&r->link);
     heap_free(st->shard->heap, c);
@@ -289,8 +292,8 @@ static void cold_begin(struct cold *c)
     c->segment->users++;
     enum err err = cold_prepare(c);
     if (err) {
-        log_error("read failed", "partition=%s-%d segment=%020lld why=\"%s\"", c->partition->topic->name, c->partition->index,
-                  (long long)c->segment->base_offset, err_text(err));
+        log_error("read failed", "partition=%s-%d segment=%020lld why=\"%s\"", c->partition->topic->name,
+                  c->partition->index, (long long)c->segment->base_offset, err_text(err));
         cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
         return;
     }

@@ -26,7 +26,8 @@ static bool sweep_one(void *arg, const struct fs_entry *entry)
     char dir[FS_PATH_MAX];
     uint8_t id[16];
     int n = snprintf(dir, sizeof dir, "%s/%s", s->root->config->data_dir, entry->name);
-    if (!entry->folder || n < 0 || (size_t)n >= sizeof dir || !partition_name(entry->name) || !partition_dir_topic(dir, id))
+    if (!entry->folder || n < 0 || (size_t)n >= sizeof dir || !partition_name(entry->name) ||
+        !partition_dir_topic(dir, id))
         return true;
     if (!catalog_file_knew(catalog, id) || catalog_file_lives(catalog, id))
         return true;

@@ -219,7 +219,8 @@ static void prepare_failed(struct partition *p, enum err err, const char *what)
 void space_full(struct partition *p, enum err err)
 {
     if (shard_of(p)->now_ns >= p->retry_at_ns)
-        log_error("no room", "partition=%s-%d why=\"%s\" effect=\"produce is refused with KAFKA_STORAGE_ERROR, fetch goes on\"",
+        log_error("no room",
+                  "partition=%s-%d why=\"%s\" effect=\"produce is refused with KAFKA_STORAGE_ERROR, fetch goes on\"",
                   p->topic->name, p->index, err_text(err));
     p->retry_at_ns = shard_of(p)->now_ns + 10 * NS_PER_S;
     struct list *l;
@@ -435,8 +436,8 @@ static void stop_done(struct io_op *op, int32_t res)
     p->preparing = false;
     p->job = NULL;
     if (j->err)
-        log_error("stop failed", "partition=%s-%d why=\"%s\" effect=\"it is recovered at the next start\"", p->topic->name,
-                  p->index, err_text(j->err));
+        log_error("stop failed", "partition=%s-%d why=\"%s\" effect=\"it is recovered at the next start\"",
+                  p->topic->name, p->index, err_text(j->err));
     p->clean = p->saved = p->stop_saved = j->kind == JOB_STOP && !j->err;
     job_free(j);
     p->stopped(p);

@@ -209,7 +209,8 @@ void store_apply(struct shard *s, struct catalog_change *c)
     if (!err)
         err = open_partitions(st, c->topic);
     if (err)
-        log_error("no memory", "topic=%s effect=\"some of its partitions are missing until a restart\"", c->topic->name);
+        log_error("no memory", "topic=%s effect=\"some of its partitions are missing until a restart\"",
+                  c->topic->name);
     catalog_change_applied(s, c);
 }
 
@@ -266,7 +267,8 @@ static void checkpoints_stopped(struct checkpointer *c, enum err err)
     if (err) {
         while ((p = map_next(&st->partitions, &cursor)))
             p->clean = false;
-        log_error("stop failed", "what=\"the last checkpoint could not be written\" effect=\"recovery at the next start\"");
+        log_error("stop failed",
+                  "what=\"the last checkpoint could not be written\" effect=\"recovery at the next start\"");
     }
     st->stopped(st);
 }
@@ -298,7 +300,8 @@ void store_stop(struct store *st, void (*done)(struct store *st))
         stop_over(st);
 }
 
-void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition), void *arg)
+void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition),
+                      void *arg)
 {
     uint32_t cursor = 0;
     struct partition *p;

@@ -10,7 +10,7 @@ struct store {
     struct catalog catalog;
     struct map partitions; /* key: topic id 16 + partition index 4, big-endian */
     struct checkpointer *checkpointer;
-    struct list changes;  /* catalog changes being applied here */
+    struct list changes; /* catalog changes being applied here */
     /* Work for the end of this turn: one deferred call runs all of it. */
     struct shard_defer turn_end;
     struct list finished; /* struct append, error set */
@@ -36,7 +36,8 @@ enum err store_open(struct shard *s, struct root *root) must_use;
  * NOT_LEADER_OR_FOLLOWER from now on. */
 void store_stop(struct store *st, void (*done)(struct store *st));
 /* After a stop, from any thread: the partitions whose stop succeeded, for the clean mark. */
-void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition), void *arg);
+void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition),
+                      void *arg);
 /* After the loop ended. */
 void store_close(struct store *st);
 /* NULL: not owned by this shard, or no such partition. */

@@ -69,7 +69,8 @@ static enum err push(struct tail *t, struct bufpool *pool, int64_t segment, uint
     return ERR_NONE;
 }
 
-enum err tail_reserve(struct tail *t, struct bufpool *pool, int64_t segment, uint64_t position, uint64_t bytes, uint32_t size)
+enum err tail_reserve(struct tail *t, struct bufpool *pool, int64_t segment, uint64_t position, uint64_t bytes,
+                      uint32_t size)
 {
     assert(size >= PAGE_BYTES);
     for (;;) {
@@ -129,7 +130,8 @@ static uint8_t *reserved(const struct tail *t, int64_t segment, uint64_t positio
     return p->buf->at + (position - p->from);
 }
 
-uint32_t tail_copy_in(struct tail *t, int64_t segment, uint64_t position, const uint8_t *from, uint32_t bytes, uint32_t crc_from)
+uint32_t tail_copy_in(struct tail *t, int64_t segment, uint64_t position, const uint8_t *from, uint32_t bytes,
+                      uint32_t crc_from)
 {
     uint32_t crc = 0, done = 0;
     while (done < bytes) {

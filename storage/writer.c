@@ -12,7 +12,7 @@
 #include "core/log.h"
 #include "storage/partition_state.h"
 
-enum { SLOW_FLUSH_NS = 10 * 1000 * 1000, FLUSH_MS_MAX = INT32_MAX /* 24 days: as good as never */ };
+enum { SLOW_FLUSH_NS = 10 * 1000 * 1000 };
 
 /* --- ends of appends --- */
 
@@ -75,12 +75,36 @@ static bool must_roll(const struct partition *p, const struct batch *b)
 static uint32_t buf_wish(const struct partition *p, uint32_t bytes)
 {
     uint64_t gathered = p->end.position - p->promised.position + bytes;
-    return gathered > 1024 * 1024 ? 2 * 1024 * 1024 : gathered > 32 * 1024 ? 256 * 1024 : gathered > 4096 ? 64 * 1024 : 16 * 1024;
+    return gathered > 1024 * 1024 ? 2 * 1024 * 1024
+           : gathered > 32 * 1024 ? 256 * 1024
+           : gathered > 4096      ? 64 * 1024
+                                  : 16 * 1024;
+}
+
+static bool evict_own(struct partition *p)
+{
+    return tail_evict(&p->tail, p->active->base_offset, p->promised.position);
+}
+
+/* Tails are a cache. Left to grow they would take the whole pool: none would be left to receive into, and every new piece of
+ * memory costs a page fault and its zeroing, several times what the append costs. So a partition that needs another buf
+ * first gives its own oldest ones back, which are then used again. */
+static void keep_tails_small(struct partition *p)
+{
+    const struct bufpool *pool = shard_of(p)->bufs;
+    size_t share = u64_min(TAILS_BYTES, bufpool_max_bytes(pool) / TAILS_SHARE);
+    while (bufpool_used_bytes(pool) > share && evict_own(p))
+        ;
+    while (bufpool_used_bytes(pool) > bufpool_max_bytes(pool) / TAILS_SHARE && store_evict(p->store))
+        ;
 }
 
 static bool reserve_memory(struct partition *p, uint32_t bytes)
 {
     uint64_t whole = align_up(p->end.position + bytes, PAGE_BYTES) - p->end.position;
+    uint32_t left = 0;
+    if (!tail_find(&p->tail, p->active->base_offset, p->end.position, &left) || left < whole)
+        keep_tails_small(p);
     for (;;) {
         enum err err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->base_offset, p->end.position, whole,
                                     buf_wish(p, bytes));
@@ -182,7 +206,6 @@ static enum err note(struct partition *p, const struct batch *b)
     p->end.max_timestamp = s->max_timestamp = s->index.max_timestamp;
     p->end.max_timestamp_offset = s->index.max_timestamp_offset;
     p->end.appends++;
-    p->used_at_ns = shard_of(p)->now_ns;
     s->bytes = p->end.position;
     s->next_offset = p->end.offset;
     p->saved = false;
@@ -204,7 +227,8 @@ static void repeat(struct partition *p, struct append *a, const struct producer_
 static void append_batch(struct partition *p, struct append *a, struct batch *b)
 {
     struct producer_duplicate d = {.base_offset = -1};
-    uint32_t crc = tail_copy_in(&p->tail, p->active->base_offset, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
+    uint32_t crc =
+        tail_copy_in(&p->tail, p->active->base_offset, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
     a->copied = true;
     enum kerr error = crc == b->crc ? KERR_NONE : KERR_CORRUPT_MESSAGE;
     if (!error && b->producer_id >= 0)
@@ -305,8 +329,7 @@ static void flush_later(struct partition *p)
     if (p->promised.appends - p->durable.appends >= (uint64_t)config_of(p)->flush_messages)
         writer_flush(p);
     else if (!timer_started(&p->flush_timer) && p->durable.position != p->promised.position)
-        timer_start(&s->timers, &p->flush_timer,
-                    s->now_ns + u64_min((uint64_t)config_of(p)->flush_ms, FLUSH_MS_MAX) * NS_PER_MS);
+        timer_start(&s->timers, &p->flush_timer, s->now_ns + (uint64_t)config_of(p)->flush_ms * NS_PER_MS);
 }
 
 static void tell_slow_flush(struct partition *p, uint64_t took_ns)
@@ -314,8 +337,10 @@ static void tell_slow_flush(struct partition *p, uint64_t took_ns)
     if (took_ns < SLOW_FLUSH_NS || p->store->told_slow_flush)
         return;
     p->store->told_slow_flush = true;
-    log_warn("slow flush", "partition=%s-%d took_ms=%llu hint=\"each ack waits for the disk; write.caching=true acks before the flush\"",
-             p->topic->name, p->index, (unsigned long long)(took_ns / NS_PER_MS));
+    log_warn(
+        "slow flush",
+        "partition=%s-%d took_ms=%llu hint=\"each ack waits for the disk; write.caching=true acks before the flush\"",
+        p->topic->name, p->index, (unsigned long long)(took_ns / NS_PER_MS));
 }
 
 static void wave_end(struct wave *w)
@@ -390,7 +415,8 @@ static void piece_start(struct wave_piece *piece)
 {
     struct partition *p = piece->wave->partition;
     bool dsync = piece->wave->dsync && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
-    io_write(shard_of(p)->io, &piece->op, &p->active->file, piece->at, piece->bytes, piece->position, dsync, piece_done);
+    io_write(shard_of(p)->io, &piece->op, &p->active->file, piece->at, piece->bytes, piece->position, dsync,
+             piece_done);
 }
 
 static uint32_t count_pieces(const struct partition *p, uint64_t from, uint64_t to)
@@ -411,8 +437,8 @@ static void cut_pieces(struct wave *w, uint64_t from, uint64_t to)
         const struct tail_part *part = tail_find(&p->tail, p->active->base_offset, at, &left);
         assert(part && i < w->count);
         left = (uint32_t)u64_min(left, to - at);
-        w->v[i] = (struct wave_piece){
-            .wave = w, .at = part->buf->at + (at - part->from), .bytes = left, .position = at};
+        w->v[i] =
+            (struct wave_piece){.wave = w, .at = part->buf->at + (at - part->from), .bytes = left, .position = at};
     }
     assert(i == w->count);
 }
@@ -479,13 +505,4 @@ void writer_flush_due(struct timer *t)
 bool writer_idle(const struct partition *p)
 {
     return !p->wave && !p->flushing && !p->preparing && !p->allocating && p->durable.position == p->end.position;
-}
-
-void writer_rest(struct partition *p)
-{
-    if (!writer_idle(p) || !list_empty(&p->pending) || !list_empty(&p->parked) || p->tail.count == 0 ||
-        shard_of(p)->now_ns - p->used_at_ns < IDLE_TAIL_S * NS_PER_S)
-        return;
-    tail_clear(&p->tail);
-    p->ready = false; /* the next append wakes it: its last block is read again */
 }

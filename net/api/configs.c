@@ -6,7 +6,8 @@
 
 enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
 
-bool configs_of_topic(struct request *req, const struct topic_override *overrides, uint32_t count, struct config_list *out)
+bool configs_of_topic(struct request *req, const struct topic_override *overrides, uint32_t count,
+                      struct config_list *out)
 {
     const struct broker_config *broker = req->server->config;
     out->count = 0;
@@ -16,7 +17,8 @@ bool configs_of_topic(struct request *req, const struct topic_override *override
         if (k->internal)
             continue;
         struct config_shown *c = &out->v[out->count++];
-        *c = (struct config_shown){.name = k->name, .doc = k->doc, .synonym = k->synonym, .fallback = k->fallback, .type = k->type};
+        *c = (struct config_shown){
+            .name = k->name, .doc = k->doc, .synonym = k->synonym, .fallback = k->fallback, .type = k->type};
         topic_value_get(k, overrides, count, broker, &c->own);
         topic_value_get(k, NULL, 0, broker, &c->broker);
     }
@@ -32,7 +34,8 @@ bool configs_of_broker(struct request *req, struct config_list *out)
         const struct broker_key *k = broker_key_at(i);
         const char *set = broker_config_get(broker, k->name);
         struct config_shown *c = &out->v[i];
-        *c = (struct config_shown){.name = k->name, .doc = k->doc, .synonym = k->name, .fallback = k->fallback, .type = k->type};
+        *c = (struct config_shown){
+            .name = k->name, .doc = k->doc, .synonym = k->name, .fallback = k->fallback, .type = k->type};
         c->own.value = set ? set : k->fallback;
         c->own.source_name = k->name;
         c->own.source = set ? CONFIG_SOURCE_BROKER : CONFIG_SOURCE_DEFAULT;
@@ -52,7 +55,8 @@ static bool wanted(const struct describe_configs_resource *ask, const char *name
     return false;
 }
 
-static void add_synonym(struct describe_configs_resource_result *out, const char *name, const char *value, enum config_source source)
+static void add_synonym(struct describe_configs_resource_result *out, const char *name, const char *value,
+                        enum config_source source)
 {
     struct describe_configs_synonym *s = &out->synonyms.v[out->synonyms.n++];
     describe_configs_synonym_init(s);
@@ -62,7 +66,8 @@ static void add_synonym(struct describe_configs_resource_result *out, const char
 }
 
 /* Where the value could come from, the one that counts first. */
-static bool show_synonyms(struct request *req, const struct config_shown *c, struct describe_configs_resource_result *out)
+static bool show_synonyms(struct request *req, const struct config_shown *c,
+                          struct describe_configs_resource_result *out)
 {
     out->synonyms.v = request_alloc(req, 3 * sizeof *out->synonyms.v);
     out->synonyms.n = 0;
@@ -91,8 +96,9 @@ static bool show(struct request *req, const struct describe_configs_request *m, 
     return !m->include_synonyms || show_synonyms(req, c, out);
 }
 
-static bool show_list(struct request *req, const struct describe_configs_request *m, const struct describe_configs_resource *ask,
-                      const struct config_list *list, struct describe_configs_result *out)
+static bool show_list(struct request *req, const struct describe_configs_request *m,
+                      const struct describe_configs_resource *ask, const struct config_list *list,
+                      struct describe_configs_result *out)
 {
     out->configs.v = request_alloc(req, list->count * sizeof *out->configs.v + 1);
     if (!out->configs.v)
@@ -137,8 +143,8 @@ static bool describe_broker(struct request *req, const struct describe_configs_r
     return configs_of_broker(req, &list) && show_list(req, m, ask, &list, out);
 }
 
-static bool describe(struct request *req, const struct describe_configs_request *m, const struct describe_configs_resource *ask,
-                     struct describe_configs_result *out)
+static bool describe(struct request *req, const struct describe_configs_request *m,
+                     const struct describe_configs_resource *ask, struct describe_configs_result *out)
 {
     describe_configs_result_init(out);
     out->error_message = view_of(NULL);
@@ -147,7 +153,9 @@ static bool describe(struct request *req, const struct describe_configs_request 
     switch (ask->resource_type) {
     case RESOURCE_TOPIC: return describe_topic(req, m, ask, out);
     case RESOURCE_BROKER: return describe_broker(req, m, ask, out);
-    default: return refuse(out, KERR_INVALID_REQUEST, "Unsupported resource type: topics (2) and brokers (4) are described.");
+    default:
+        return refuse(out, KERR_INVALID_REQUEST,
+                      "Unsupported resource type: topics (2) and brokers (4) are described.");
     }
 }
 

@@ -259,7 +259,8 @@ static void page_missing(struct page *g, struct kview name)
     struct describe_topic_partitions_response_topic *out = &g->r->topics.v[g->r->topics.n++];
     describe_topic_partitions_response_topic_init(out);
     out->name = name;
-    out->error_code = topic_name_legal(name.at, (size_t)name.n) ? KERR_UNKNOWN_TOPIC_OR_PARTITION : KERR_INVALID_TOPIC_EXCEPTION;
+    out->error_code =
+        topic_name_legal(name.at, (size_t)name.n) ? KERR_UNKNOWN_TOPIC_OR_PARTITION : KERR_INVALID_TOPIC_EXCEPTION;
 }
 
 static int compare_views(struct kview a, struct kview b)

@@ -53,8 +53,8 @@ static void list_found(struct time_lookup *l)
 
 static void list_look_up(struct list_part *part, struct partition *p)
 {
-    part->lookup = (struct time_lookup){
-        .timestamp = part->timestamp, .max = part->timestamp == TIME_MAX, .done = list_found};
+    part->lookup =
+        (struct time_lookup){.timestamp = part->timestamp, .max = part->timestamp == TIME_MAX, .done = list_found};
     partition_lookup(p, &part->lookup);
 }
 
@@ -74,7 +74,8 @@ static void list_ask(struct part_call *c, struct partition *p)
         return;
     }
     struct partition_facts f = partition_facts(p);
-    enum kerr error = f.offline ? KERR_KAFKA_STORAGE_ERROR : leader_epoch_check(part->current_leader_epoch, f.leader_epoch);
+    enum kerr error =
+        f.offline ? KERR_KAFKA_STORAGE_ERROR : leader_epoch_check(part->current_leader_epoch, f.leader_epoch);
     part->out->error_code = (int16_t)error;
     if (!error && (part->timestamp >= 0 || part->timestamp == TIME_MAX)) {
         list_look_up(part, p);
@@ -143,7 +144,8 @@ static void list_start(struct list_run *run, const struct topic *t, const struct
     part_call_start(run->req->server->shard, &part->call);
 }
 
-static bool list_topic(struct list_run *run, const struct list_offsets_topic *ask, struct list_offsets_topic_response *out)
+static bool list_topic(struct list_run *run, const struct list_offsets_topic *ask,
+                       struct list_offsets_topic_response *out)
 {
     list_offsets_topic_response_init(out);
     out->name = ask->name;
@@ -219,7 +221,8 @@ static void epoch_ask(struct part_call *c, struct partition *p)
         return;
     }
     struct partition_facts f = partition_facts(p);
-    enum kerr error = f.offline ? KERR_KAFKA_STORAGE_ERROR : leader_epoch_check(part->current_leader_epoch, f.leader_epoch);
+    enum kerr error =
+        f.offline ? KERR_KAFKA_STORAGE_ERROR : leader_epoch_check(part->current_leader_epoch, f.leader_epoch);
     part->out->error_code = (int16_t)error;
     if (!error)
         partition_epoch_end(p, part->leader_epoch, &part->out->leader_epoch, &part->out->end_offset);
@@ -252,7 +255,8 @@ static void epoch_start(struct epoch_run *run, const struct topic *t, const stru
     part_call_start(run->req->server->shard, &part->call);
 }
 
-static bool epoch_topic(struct epoch_run *run, const struct offset_for_leader_topic *ask, struct offset_for_leader_topic_result *out)
+static bool epoch_topic(struct epoch_run *run, const struct offset_for_leader_topic *ask,
+                        struct offset_for_leader_topic_result *out)
 {
     const struct topic *t = catalog_by_name(server_catalog(run->req->server), ask->topic.at, (size_t)ask->topic.n);
     offset_for_leader_topic_result_init(out);

@@ -27,8 +27,8 @@ static void refuse(struct creatable_topic_result *out, enum kerr error, const ch
     out->error_message = view_of(message);
 }
 
-static bool describe_created(struct create_run *run, struct creatable_topic_result *out, const struct topic_override *overrides,
-                             uint32_t count)
+static bool describe_created(struct create_run *run, struct creatable_topic_result *out,
+                             const struct topic_override *overrides, uint32_t count)
 {
     struct config_list list;
     if (!configs_of_topic(run->req, overrides, count, &list))
@@ -82,7 +82,8 @@ static enum kerr count_assigned(const struct request *req, const struct creatabl
     uint8_t *seen = request_zalloc((struct request *)(uintptr_t)req, (size_t)n);
     for (int32_t i = 0; i < n; i++) {
         const struct creatable_replica_assignment *a = &t->assignments.v[i];
-        *out_message = "Manual assignments name this node's partitions 0 to n-1, each once, with this node as the only replica.";
+        *out_message =
+            "Manual assignments name this node's partitions 0 to n-1, each once, with this node as the only replica.";
         if (!seen || a->partition_index < 0 || a->partition_index >= n || seen[a->partition_index])
             return KERR_INVALID_REPLICA_ASSIGNMENT;
         if (a->broker_ids.n != 1 || a->broker_ids.v[0] != node_id(req))
@@ -97,7 +98,8 @@ static enum kerr check_counts(const struct request *req, const struct creatable_
                               int32_t *out_partitions)
 {
     if (t->assignments.n > 0) {
-        *out_message = "Both numPartitions or replicationFactor and replicasAssignments were set. Both cannot be used at the same time.";
+        *out_message = "Both numPartitions or replicationFactor and replicasAssignments were set. Both cannot be used "
+                       "at the same time.";
         if (t->num_partitions != -1 || t->replication_factor != -1)
             return KERR_INVALID_REQUEST;
         return count_assigned(req, t, out_message, out_partitions);
@@ -115,8 +117,8 @@ static enum kerr check_counts(const struct request *req, const struct creatable_
     return KERR_NONE;
 }
 
-static enum kerr take_overrides(struct request *req, const struct creatable_topic *t, struct topic_override **out_overrides,
-                                const char **out_message)
+static enum kerr take_overrides(struct request *req, const struct creatable_topic *t,
+                                struct topic_override **out_overrides, const char **out_message)
 {
     struct topic_override *v = request_alloc(req, (size_t)t->configs.n * sizeof *v + 1);
     char *why = request_alloc(req, 256);
@@ -125,7 +127,8 @@ static enum kerr take_overrides(struct request *req, const struct creatable_topi
         *out_message = "Null value not supported for topic configs.";
         if (t->configs.v[i].value.n < 0)
             return KERR_INVALID_CONFIG;
-        v[i] = (struct topic_override){request_text(req, t->configs.v[i].name), request_text(req, t->configs.v[i].value)};
+        v[i] =
+            (struct topic_override){request_text(req, t->configs.v[i].name), request_text(req, t->configs.v[i].value)};
         *out_message = "out of memory";
         if (!v[i].name || !v[i].value)
             return KERR_INVALID_CONFIG;
@@ -321,7 +324,8 @@ void delete_topics_run(struct request *req)
     static const struct kuuid no_id;
     for (int32_t i = 0; i < n; i++) {
         bool old = req->version < 6;
-        delete_one(run, old ? m->topic_names.v[i] : m->topics.v[i].name, old ? no_id : m->topics.v[i].topic_id, &out[i]);
+        delete_one(run, old ? m->topic_names.v[i] : m->topics.v[i].name, old ? no_id : m->topics.v[i].topic_id,
+                   &out[i]);
     }
     delete_over(run);
 }
