@@ -171,6 +171,12 @@ static void start_part(struct produce *all, const struct topic *t, const struct 
     all->lent = all->lent || !here || !part->append.copied;
 }
 
+static const struct topic *find_topic(const struct request *req, const struct topic_produce_data *in)
+{
+    const struct catalog *c = server_catalog(req->server);
+    return req->version >= 13 ? catalog_by_id(c, in->topic_id.b) : catalog_by_name(c, in->name.at, (size_t)in->name.n);
+}
+
 static void start_partition(struct produce *all, const struct topic *t, enum kerr topic_error,
                             const struct partition_produce_data *in, struct partition_produce_response *out)
 {
