@@ -4,8 +4,8 @@
 
 enum {
 
-    TAILS_BYTES = 64 * 1024 * 1024, /* of young bytes in memory per shard; readers further behind read the disk */
-    TAILS_SHARE = 2, /* of the pool at most half is tails: the rest is to receive into and to read cold */
+    TAILS_BYTES = 64 * 1024 * 1024,       /* of young bytes in memory per shard; who lags further reads the disk */
+    TAILS_SHARE = 2,                      /* tails take half of the pool at most: the rest receives and reads cold */
     WAVE_GATHER_BYTES = 4 * 1024 * 1024,  /* appends wait beyond this much that no wave carries yet */
     ALLOCATE_STEP_MIN = 256 * 1024,       /* space ahead starts small ... */
     ALLOCATE_STEP_MAX = 64 * 1024 * 1024, /* ... and doubles to this */
@@ -14,6 +14,8 @@ enum {
     CHECKPOINT_MS = 500,                  /* twice a second, so that recovery is at most 1 s behind */
     CHECKPOINT_BYTES = 64 * 1024 * 1024,
     CHECKPOINT_FILE_BYTES = 8 * 1024 * 1024, /* rewritten beyond this, when more than half is stale */
+    IDLE_TAIL_S = 60,                        /* an idle partition keeps no bytes in memory */
+    IDLE_LOOK_S = 10,                        /* how often idle ones are looked for */
     RETRY_MS = 100,                          /* a full disk is asked again this often */
     OPEN_FILES_SHARE = 2,                    /* half of the descriptors are for segments, half for sockets */
 };

@@ -12,7 +12,7 @@
 #include "core/log.h"
 #include "storage/partition_state.h"
 
-enum { SLOW_FLUSH_NS = 10 * 1000 * 1000 };
+enum { SLOW_FLUSH_NS = 10 * 1000 * 1000, FLUSH_MS_MAX = INT32_MAX /* 24 days: as good as never */ };
 
 /* --- ends of appends --- */
 
@@ -206,6 +206,7 @@ static enum err note(struct partition *p, const struct batch *b)
     p->end.max_timestamp = s->max_timestamp = s->index.max_timestamp;
     p->end.max_timestamp_offset = s->index.max_timestamp_offset;
     p->end.appends++;
+    p->used_at_ns = shard_of(p)->now_ns;
     s->bytes = p->end.position;
     s->next_offset = p->end.offset;
     p->saved = false;
@@ -329,7 +330,8 @@ static void flush_later(struct partition *p)
     if (p->promised.appends - p->durable.appends >= (uint64_t)config_of(p)->flush_messages)
         writer_flush(p);
     else if (!timer_started(&p->flush_timer) && p->durable.position != p->promised.position)
-        timer_start(&s->timers, &p->flush_timer, s->now_ns + (uint64_t)config_of(p)->flush_ms * NS_PER_MS);
+        timer_start(&s->timers, &p->flush_timer,
+                    s->now_ns + u64_min((uint64_t)config_of(p)->flush_ms, FLUSH_MS_MAX) * NS_PER_MS);
 }
 
 static void tell_slow_flush(struct partition *p, uint64_t took_ns)
@@ -505,4 +507,13 @@ void writer_flush_due(struct timer *t)
 bool writer_idle(const struct partition *p)
 {
     return !p->wave && !p->flushing && !p->preparing && !p->allocating && p->durable.position == p->end.position;
+}
+
+void writer_rest(struct partition *p)
+{
+    if (!writer_idle(p) || !list_empty(&p->pending) || !list_empty(&p->parked) || p->tail.count == 0 ||
+        shard_of(p)->now_ns - p->used_at_ns < IDLE_TAIL_S * NS_PER_S)
+        return;
+    tail_clear(&p->tail);
+    p->ready = false; /* the next append wakes it: its last block is read again */
 }
