@@ -1,6 +1,6 @@
 /* The simulator: runs seeds.
  *
- *   sim SEED | FROM-TO [--verify] [--trace] [--quiet]
+ *   sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going]
  *
  * A seed: trouble (faults, crashes, restarts) -> healed (everything must make progress) -> a restart -> everything is read
  * back and judged. --verify runs each seed twice and compares the hashes of all that happened; without it every 50th seed is.
@@ -220,7 +220,7 @@ static void caught(int signal_number)
 
 struct options {
     uint64_t from, to;
-    bool verify, quiet;
+    bool verify, quiet, keep_going;
 };
 
 static bool parse(int argc, char **argv, struct options *o)
@@ -234,6 +234,8 @@ static bool parse(int argc, char **argv, struct options *o)
             sim.tracing = true;
         } else if (strcmp(argv[i], "--quiet") == 0) {
             o->quiet = true;
+        } else if (strcmp(argv[i], "--keep-going") == 0) {
+            o->keep_going = true;
         } else {
             o->from = o->to = strtoull(argv[i], &end, 10);
             if (*end == '-')
@@ -284,16 +286,18 @@ int main(int argc, char **argv)
 {
     struct options o;
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: sim SEED | FROM-TO [--verify] [--trace] [--quiet]\n");
+        fprintf(stderr, "usage: sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going]\n");
         return 2;
     }
     signal(SIGABRT, caught);
     signal(SIGSEGV, caught);
     signal(SIGALRM, caught);
     clock_t start = clock();
-    for (uint64_t seed = o.from; seed <= o.to; seed++)
-        if (!try_seed(seed, o.verify || (seed % VERIFY_EVERY == 0 && !sim.tracing)))
-            return 1;
+    uint64_t failed = 0;
+    for (uint64_t seed = o.from; seed <= o.to && (!failed || o.keep_going); seed++)
+        failed += !try_seed(seed, o.verify || (seed % VERIFY_EVERY == 0 && !sim.tracing));
+    if (failed)
+        return 1;
     if (!o.quiet)
         print_totals((double)(clock() - start) * 1000 / CLOCKS_PER_SEC);
     if (sim.totals.acked_batches == 0 || sim.totals.compared_records == 0) {
