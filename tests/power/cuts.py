@@ -6,6 +6,8 @@ A round is
     caching    off: every ack and every read is durable. each: caching on with flush.messages=1, acks are durable.
                aged: caching on, nothing asked for half a second before the cut, far more than flush.ms: acks are durable.
                on: caching on, cut under load: the newest may be gone, but what is there is a prefix of what was sent.
+               kept: caching on, never flushed; killed, and cut once the broker is there again: what recovery found and
+               showed is durable from then on.
     extents    fresh: a new topic, so space that was never written. again: space made ahead and zeroed, or written before.
     kill       the broker is killed first, restarted, and the power goes while the clients have just come back.
 """
@@ -26,11 +28,13 @@ CONFIGS = {
     "each": {"write.caching": "true", "flush.messages": 1},
     "aged": {"write.caching": "true"},
     "on": {"write.caching": "true"},
+    "kept": {"write.caching": "true", "flush.ms": 3_600_000},
 }
 SIZES = {"fresh": {"bytes": 65536, "records": 32}, "again": {"bytes": 1024, "records": 1}}
-LIMITS = {"burst": 3 << 20, "rate": 4 << 20, "conns": 2}
+LIMITS = {"burst": 6 << 20, "rate": 24 << 20, "conns": 2}  # in flight at all times, and it all fits the disk
 CUT_US = (5_000, 250_000)     # after the first ack
 BACK_US = (0, 40_000)         # after the clients are connected again
+KEPT_S = (0.0, 0.05)          # after the broker is there again
 AGED_S = 0.5                  # flush.ms is 100 ms where caching is on
 DEAD_S = (0.0, 0.03)          # how long the broker lives on with a dead disk
 
@@ -38,7 +42,8 @@ Round = collections.namedtuple("Round", "caching extents kill")
 Setup = collections.namedtuple("Setup", "kind disk_io engine")
 
 ROUNDS = [Round(caching, extents, kill) for kill in (False, True) for extents in ("fresh", "again")
-          for caching in ("off", "each")] + [Round("aged", "fresh", False), Round("on", "again", False)]
+          for caching in ("off", "each")] + [Round("aged", "fresh", False), Round("on", "again", False),
+                                          Round("kept", "fresh", True), Round("kept", "again", True)]
 SETUPS = [Setup("ext4", "direct", "io_uring"), Setup("ext4", "buffered", "epoll"), Setup("xfs", "direct", "epoll"),
           Setup("xfs", "buffered", "io_uring")]
 
@@ -86,6 +91,8 @@ class Series:
             load.produce(self.broker, topic, self.history(topic), ms=200, **self.settings(wanted))
             time.sleep(AGED_S)
             self.die()
+        elif wanted.caching == "kept":
+            self.kill_and_cut(topic, wanted)
         else:
             self.cut_under_load(topic, wanted)
         self.come_back()
@@ -108,6 +115,18 @@ class Series:
         finally:
             child.kill()
             child.wait()
+        self.count(produced)
+
+    def kill_and_cut(self, topic, wanted):
+        child = load.start(self.broker, topic, self.history(topic), kill=self.broker.pid, at_us=random.randint(*CUT_US),
+                           **self.settings(wanted))
+        load.await_trigger(child, self.broker.process)
+        self.broker.start()
+        self.count(load.finish(child))
+        time.sleep(random.uniform(*KEPT_S))
+        self.die()
+
+    def count(self, produced):
         assert produced["read"], "nothing was read before the cut"
         self.totals["acked"] += produced["acked"]
         self.totals["read"] += produced["read"]

@@ -18,7 +18,7 @@ import time
 
 from harness import NotRun, fresh_dir, need, run, run_ok, spawn, wait_until
 
-SIZE_MIB = {"ext4": 256, "xfs": 320}
+SIZE_MIB = 512
 MKFS = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
 FSCK = {"ext4": ["fsck.ext4", "-p"], "xfs": ["xfs_repair", "-n"]}
 PLUGIN = "build/release/tests/power/forget.so"
@@ -57,7 +57,7 @@ class Disk:
     def make(self):
         """Formats in place, without the disk that forgets in between."""
         with open(self.image, "wb") as file:
-            file.truncate(SIZE_MIB[self.kind] << 20)
+            file.truncate(SIZE_MIB << 20)
         run_ok([*MKFS[self.kind], self.image])
         os.mkdir(self.mount)
 
@@ -74,7 +74,7 @@ class Disk:
     def start_nbdkit(self, seed, keep):
         os.mkfifo(self.fifo)
         command = ["nbdkit", "-f", "-U", self.path("socket"), os.path.abspath(PLUGIN), f"file={self.image}",
-                   f"size={SIZE_MIB[self.kind]}M", f"cut={self.fifo}", f"report={self.path('report')}", f"seed={seed}"]
+                   f"size={SIZE_MIB}M", f"cut={self.fifo}", f"report={self.path('report')}", f"seed={seed}"]
         with open(self.path("nbdkit.log"), "wb") as log:
             self.nbdkit = spawn(command + ([] if keep is None else [f"keep={keep}"]), stdout=log, stderr=log)
         came = wait_until(lambda: os.path.exists(self.path("socket")), 10, 0.005)
