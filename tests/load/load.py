@@ -57,9 +57,10 @@ def start(broker, topic, history, **settings):
 def await_trigger(child, victim, timeout=30):
     """Waits until the load has killed its victim (a process); a load that ends before says why it could not."""
     wait_until(lambda: victim.poll() is not None or child.poll() is not None, timeout, 0.001)
-    if victim.poll() is None and child.poll() is not None:
+    if child.poll():
         raise AssertionError(f"the load ended before its trigger: {child.communicate()[0].decode()}")
-    assert victim.poll() is not None, "the trigger of the load never came"
+    died = wait_until(lambda: victim.poll() is not None, timeout, 0.001)
+    assert died, "the trigger of the load never came"
 
 
 def finish(child, timeout=60):
