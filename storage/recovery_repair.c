@@ -98,6 +98,14 @@ static enum err tidy(struct recovery *r)
     return err;
 }
 
+/* A segment that no checkpoint has reached may be there in name only for now: its roll was cut short before the folder was
+ * synced. */
+static bool name_unsure(const struct recovery *r)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    return !r->in->clean && (!c || r->files[r->last].segment->base_offset > c->segment_base_offset);
+}
+
 enum err recovery_repair(struct recovery *r)
 {
     enum err err = drop_later(r);
@@ -107,7 +115,7 @@ enum err recovery_repair(struct recovery *r)
         err = repair_file(r, &r->files[i], i < r->last);
     if (!err)
         err = tidy(r);
-    if (!err && r->changed)
+    if (!err && (r->changed || name_unsure(r)))
         err = fs_sync_dir(r->in->dir);
     if (err)
         return err;
