@@ -49,3 +49,5 @@ LINK_test_catalog_writer := storage/catalog_writer.o $(STORAGE_CATALOG)
 LINK_test_frame := net/frame.o
 LINK_test_order := net/order.o
 LINK_test_session := net/session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
+LINK_test_conn := net/conn.o net/request.o net/server.o net/accept.o net/block.o net/frame.o net/order.o net/session.o \
+                  net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
