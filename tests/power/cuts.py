@@ -8,16 +8,19 @@ A round is
                on: caching on, cut under load: the newest may be gone, but what is there is a prefix of what was sent.
                kept: caching on, never flushed; killed, and cut once the broker is there again: what recovery found and
                showed is durable from then on.
-    extents    fresh: a new topic, so space that was never written. again: space made ahead and zeroed, or written before.
+    extents    fresh: a new topic, so space that was never written. again: space behind the log's end that holds written
+               zeros, so that an append overwrites (the broker is killed for a moment, and the test writes them).
     kill       the broker is killed first, restarted, and the power goes while the clients have just come back.
 """
 import collections
+import glob
 import os
 import random
 import shutil
 import time
 
 import load
+import segments
 from disk import Disk
 from harness import Broker
 
@@ -35,6 +38,7 @@ LIMITS = {"burst": 6 << 20, "rate": 24 << 20, "conns": 2}  # in flight at all ti
 CUT_US = (5_000, 250_000)     # after the first ack
 BACK_US = (0, 40_000)         # after the clients are connected again
 KEPT_S = (0.0, 0.05)          # after the broker is there again
+ZEROS_AHEAD, BLOCK = 2 << 20, 4096
 AGED_S = 0.5                  # flush.ms is 100 ms where caching is on
 DEAD_S = (0.0, 0.03)          # how long the broker lives on with a dead disk
 
@@ -46,6 +50,19 @@ ROUNDS = [Round(caching, extents, kill) for kill in (False, True) for extents in
                                           Round("kept", "fresh", True), Round("kept", "again", True)]
 SETUPS = [Setup("ext4", "direct", "io_uring"), Setup("ext4", "buffered", "epoll"), Setup("xfs", "direct", "epoll"),
           Setup("xfs", "buffered", "io_uring")]
+
+
+def write_zeros_ahead(log):
+    """What reads as zeros behind the log's end anyway is written as such, some space more too, and all of it synced."""
+    last = segments.batches_of_file(log)[-1:]
+    end = last[0].position + last[0].size if last else 0
+    with open(log, "r+b") as file:
+        size = max(os.fstat(file.fileno()).st_size, (end + ZEROS_AHEAD) // BLOCK * BLOCK)
+        file.seek(end)
+        file.write(bytes(size - end))
+        file.flush()
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class Series:
@@ -82,7 +99,10 @@ class Series:
             self.topics[topic] = wanted.caching
         if wanted.extents == "again":
             load.produce(self.broker, topic, self.history(topic), ms=30, **self.settings(wanted))
-            time.sleep(0.25)  # idle: the step ahead is zeroed
+            self.broker.kill()
+            for log in glob.glob(os.path.join(self.disk.mount, "data", topic + "-*", "*.log")):
+                write_zeros_ahead(log)
+            self.broker.start()
         return topic
 
     def round(self, wanted):
