@@ -35,6 +35,7 @@ struct launch {
     pid_t pid;
     uint64_t exec_ns;
     uint64_t started_ns;
+    uint64_t started_cpu_ns;
     uint64_t connected_ns;
     uint64_t fetched_ns;
     char text[LOG_BYTES + 1];
@@ -81,8 +82,10 @@ static void read_log(struct launch *l)
     if (got <= 0)
         return;
     l->text[got] = 0;
-    if (start_line(l))
-        l->started_ns = cpu_now_ns();
+    if (!start_line(l))
+        return;
+    l->started_ns = cpu_now_ns();
+    l->started_cpu_ns = cpu_used_ns(l->pid);
 }
 
 static void try_connect(struct launch *l)
@@ -166,6 +169,7 @@ static int report(struct launch *l, bool good)
     nanosleep(&settle, NULL);
     printf("{\"ok\": %s, ", good ? "true" : "false");
     print_time("started_us", l->exec_ns, l->started_ns);
+    print_time("started_cpu_us", 0, l->started_cpu_ns);
     print_time("connected_us", l->exec_ns, l->connected_ns);
     print_time("fetched_us", l->exec_ns, l->fetched_ns);
     printf("\"rss_kb\": %ld, \"rss_max_kb\": %ld, \"threads\": %ld, ", status_number(l->pid, "VmRSS:"),
