@@ -204,12 +204,9 @@ void disk_sync(struct disk_node *n, uint64_t mark)
 
 void disk_sync_failed(struct disk_node *n)
 {
-    for (uint64_t i = n->dirty_from; i < n->dirty_to; i++) {
+    for (uint64_t i = n->dirty_from; i < n->dirty_to; i++)
         if (n->dirty[i] && dice(2))
             settle(n, i);
-        n->dirty[i] = 0;
-    }
-    n->dirty_from = n->dirty_to = 0;
 }
 
 bool disk_refuses(const struct disk_node *n, uint64_t end)

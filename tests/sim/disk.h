@@ -4,8 +4,9 @@
  *
  * kill -9: the cache stays. Power cut: of the dirty sectors some are kept, some lost; a size or a name that was not synced
  * is kept or lost; what stable media hold is the file from then on. Names: changes of one folder reach stable media in
- * their order, those of different folders independently. A sync that fails leaves the sectors clean but not stable, as the
- * kernel does: a later sync does not help them. */
+ * their order, those of different folders independently. A sync that fails makes some of it stable; the
+ * rest stays dirty. (A kernel may also forget that it was dirty, so that a later sync says yes and does nothing. That is not
+ * simulated: nobody who comes later could know.) */
 #pragma once
 #include "core/err.h"
 #include "tests/sim/world.h"

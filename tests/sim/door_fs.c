@@ -122,7 +122,7 @@ enum err fs_sync_dir(const char *path)
     if (breaks())
         return ERR_IO;
     names_sync(path);
-    world_mix_bytes(path, strlen(path));
+    world_note("folder \"%s\" is stable", path);
     return ERR_NONE;
 }
 
@@ -202,6 +202,7 @@ enum err fs_mkdir(const char *path)
     if (sim.full && dice(2))
         return ERR_NO_SPACE;
     names_link(path, NULL);
+    world_note("folder \"%s\" is made", path);
     return ERR_NONE;
 }
 

@@ -24,6 +24,7 @@ struct lane {
     uint32_t queued, flying, made, target;
     int32_t sequence;
     uint32_t acked_power_cuts; /* when the last ack came */
+    bool begun;                /* the broker has acknowledged something of this producer id */
     bool failed;               /* nothing is sent until nothing flies; then all again */
 };
 struct producer_sim {
@@ -161,10 +162,12 @@ static void pump_later(struct producer_sim *p, uint64_t ns_max)
     }
 }
 
-/* The next batch that this lane may send now, or NULL. */
+/* The next batch that this lane may send now, or NULL. The first one flies alone: a producer that the broker does not know
+ * may start anywhere, so if the first were refused for want of room and the second taken, the first would be lost (with
+ * Kafka's broker too). */
 static struct out_batch *next_batch(struct lane *l)
 {
-    if (l->failed && l->flying)
+    if (l->flying && (l->failed || (l->producer->idempotent && !l->begun)))
         return NULL;
     l->failed = false;
     struct out_batch *b = l->queue;
@@ -270,6 +273,7 @@ static void renew(struct producer_sim *p)
             drop_batch(&p->lanes[i], p->lanes[i].queue);
         p->lanes[i].sequence = 0;
         p->lanes[i].flying = 0;
+        p->lanes[i].begun = false;
     }
 }
 
@@ -325,6 +329,7 @@ static bool land_one(struct flight *f, const struct reply *r, struct kview name,
         return refused(b, m->error_code);
     oracle_acked(l->part, b->attempt, m->base_offset, r->client->power_cuts);
     l->acked_power_cuts = r->client->power_cuts;
+    l->begun = true;
     drop_batch(l, b);
     if (trouble() && !sim.crash_in && broker_state() != BROKER_DOWN && chance(sim.knobs.crash_at_ack_rate)) {
         sim.crash_in = dice_between(1, 20);

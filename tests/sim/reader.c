@@ -144,7 +144,7 @@ static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, cons
     int64_t next = pl->offset;
     if (m->records.n > 0)
         next = oracle_read(pl->part, pl->offset, m->records.at, (uint32_t)m->records.n, power_cuts);
-    world_check(next <= m->high_watermark, "%s-%d: a fetch returned records up to %" PRId64 " beyond the watermark %" PRId64,
+    world_check(next <= m->high_watermark || m->records.n <= 0, "%s-%d: a fetch returned records up to %" PRId64 " beyond the watermark %" PRId64,
                 pl->part->topic, pl->part->index, next, m->high_watermark);
     pl->offset = next;
     pl->power_cuts = power_cuts;
