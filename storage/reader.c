@@ -138,7 +138,8 @@ struct cold {
     uint64_t at;   /* position where walking goes on */
     uint64_t from; /* position of buf->at[0] */
     uint32_t want;
-    struct list link; /* store->cold_waiting */
+    uint32_t have, asked; /* bytes of the buf that were read; that are to be read */
+    struct list link;     /* store->cold_waiting */
 };
 
 static void cold_read(struct cold *c);
@@ -248,20 +249,41 @@ static void cold_walk(struct cold *c, uint64_t have)
     }
 }
 
+static void cold_read_failed(struct cold *c, int32_t res)
+{
+    log_error("read failed", "partition=%s-%d segment=%020lld position=%llu why=\"%s\"", c->partition->topic->name,
+              c->partition->index, (long long)c->segment->base_offset, (unsigned long long)c->from,
+              res ? err_text(err_from_errno(-res)) : "the file is shorter than its log");
+    cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+}
+
+static void cold_read_done(struct io_op *op, int32_t res);
+
+/* What is still missing: after a short read the rest, with direct files from the last whole page on. */
+static void cold_read_on(struct cold *c)
+{
+    struct store *st = c->partition->store;
+    if (st->root->direct)
+        c->have = (uint32_t)align_down(c->have, PAGE_BYTES);
+    io_read(st->shard->io, &c->op, &c->segment->file, c->buf->at + c->have, c->asked - c->have, c->from + c->have,
+            cold_read_done);
+}
+
 static void cold_read_done(struct io_op *op, int32_t res)
 {
     struct cold *c = container_of(op, struct cold, op);
     if (res <= 0) {
-        log_error("read failed", "partition=%s-%d segment=%020lld position=%llu why=\"%s\"", c->partition->topic->name,
-                  c->partition->index, (long long)c->segment->base_offset, (unsigned long long)c->from,
-                  res ? err_text(err_from_errno(-res)) : "the file is shorter than its log");
-        cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+        cold_read_failed(c, res);
         return;
     }
+    c->have += (uint32_t)res;
+    assert(c->have <= c->asked);
     if (partition_dead(c->partition))
         cold_finish(c, partition_refusal(c->partition));
+    else if (c->have < c->asked && c->from + c->have < readable_end(c->partition, c->segment))
+        cold_read_on(c);
     else
-        cold_walk(c, c->from + (uint32_t)res);
+        cold_walk(c, c->from + c->have);
 }
 
 static void cold_read(struct cold *c)
@@ -269,14 +291,14 @@ static void cold_read(struct cold *c)
     struct store *st = c->partition->store;
     c->from = align_down(c->at, PAGE_BYTES);
     uint64_t end = align_up(readable_end(c->partition, c->segment), PAGE_BYTES);
-    uint32_t bytes = (uint32_t)u64_min(align_up(c->want, PAGE_BYTES), end - c->from);
-    while (!(c->buf = bufpool_get(st->shard->bufs, bytes)) && store_evict(st))
+    c->have = 0;
+    c->asked = (uint32_t)u64_min(align_up(c->want, PAGE_BYTES), end - c->from);
+    while (!(c->buf = bufpool_get(st->shard->bufs, c->asked)) && store_evict(st))
         ;
-    if (!c->buf) {
+    if (c->buf)
+        cold_read_on(c);
+    else
         cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
-        return;
-    }
-    io_read(st->shard->io, &c->op, &c->segment->file, c->buf->at, bytes, c->from, cold_read_done);
 }
 
 static enum err cold_prepare(struct cold *c)

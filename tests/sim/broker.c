@@ -51,7 +51,8 @@ static void died(enum crash_kind kind)
     sim.totals.kills += kind == CRASH_KILL;
     sim.totals.power_cuts += kind == CRASH_POWER;
     sim.totals.start_crashes += broker.state == BROKER_DOWN;
-    world_note("%s%s", kind == CRASH_KILL ? "kill -9" : "power cut", broker.state == BROKER_DOWN ? " while starting" : "");
+    world_note("%s%s", kind == CRASH_KILL ? "kill -9" : "power cut",
+               broker.state == BROKER_DOWN ? " while starting" : "");
     door_broker_died(kind);
     net_broker_died();
     disk_crash(kind);
@@ -150,7 +151,8 @@ bool broker_start(void)
     enum err err = start();
     sim.crashable = false;
     if (err) {
-        world_check(trouble(), "the broker does not start although nothing fails any more: %s: %s", err_text(err), broker.why);
+        world_check(trouble(), "the broker does not start although nothing fails any more: %s: %s", err_text(err),
+                    broker.why);
         world_note("start failed: %s: %s", err_text(err), broker.why);
         died(CRASH_KILL);
         return false;
@@ -212,7 +214,8 @@ static void close_all(void)
     for (uint16_t i = 0; i < sim.knobs.shards; i++)
         shard_close(shard_at(broker.group, i));
     enum err err = root_mark_write(broker.root);
-    world_check(!err || trouble(), "the clean mark could not be written although nothing fails any more: %s", err_text(err));
+    world_check(!err || trouble(), "the clean mark could not be written although nothing fails any more: %s",
+                err_text(err));
     root_close(broker.root);
     shard_group_close(broker.group);
     uint32_t power_cuts = broker.power_cuts;

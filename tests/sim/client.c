@@ -117,8 +117,10 @@ void client_connect(struct client *c)
 struct kwriter client_begin(struct client *c, int16_t key, int16_t version)
 {
     struct kwriter w = kwriter_of(out, sizeof out);
-    const struct request_header h = {.request_api_key = key, .request_api_version = version,
-                                     .correlation_id = ++c->correlation, .client_id = view_of(c->name)};
+    const struct request_header h = {.request_api_key = key,
+                                     .request_api_version = version,
+                                     .correlation_id = ++c->correlation,
+                                     .client_id = view_of(c->name)};
     kwrite_int32(&w, 0);
     bool good = request_header_encode(&h, &w, kapi_request_header(kapi_find(key), version));
     assert(good);
@@ -152,7 +154,8 @@ void client_end(struct client *c, struct kwriter *w, bool good, int16_t key, int
     kwrite_int32_at(w, 0, (int32_t)bytes - 4);
     if (done) {
         struct call *call = world_alloc(sizeof *call);
-        *call = (struct call){.correlation = c->correlation, .key = key, .version = version, .done = done, .context = context};
+        *call = (struct call){
+            .correlation = c->correlation, .key = key, .version = version, .done = done, .context = context};
         *c->calls_end = call;
         c->calls_end = &call->next;
         c->call_count++;
@@ -178,8 +181,8 @@ static void take_frame(struct client *c, struct kview frame)
     world_check(response_header_read(&h, &kr), "%s got a reply with a bad header", c->name);
     world_check(h.correlation_id == call->correlation, "%s got reply %d where %d was next", c->name, h.correlation_id,
                 call->correlation);
-    const struct reply r = {.client = c, .body = {kr.at, (int32_t)(kr.end - kr.at)}, .version = call->version,
-                            .context = call->context};
+    const struct reply r = {
+        .client = c, .body = {kr.at, (int32_t)(kr.end - kr.at)}, .version = call->version, .context = call->context};
     call->done(&r);
     world_free(call);
 }

@@ -22,12 +22,12 @@ struct client {
     struct call *calls, **calls_end; /* in flight, in order */
     uint32_t call_count;
     int32_t correlation;
-    uint32_t power_cuts;             /* at the time of the connection */
+    uint32_t power_cuts; /* at the time of the connection */
     uint64_t timeout_ns;
-    bool wants;                      /* a connection */
+    bool wants; /* a connection */
     bool retrying;
-    void (*up)(struct client *c);    /* connected; nothing is in flight */
-    void (*down)(struct client *c);  /* lost; all calls were told */
+    void (*up)(struct client *c);   /* connected; nothing is in flight */
+    void (*down)(struct client *c); /* lost; all calls were told */
 };
 
 void client_init(struct client *c, const char *name, void (*up)(struct client *), void (*down)(struct client *));
@@ -39,19 +39,20 @@ void client_reset(struct client *c, const char *why);
 void client_quit(struct client *c);
 
 /* Sends one request. `done` NULL: no reply is expected. */
-#define client_call(c, api, message, version, done, context)                                                 \
-    do {                                                                                                     \
-        struct kwriter w_ = client_begin((c), KAPI_##api, (version));                                        \
-        bool good_ = api##_request_encode((message), &w_, (version));                                        \
-        client_end((c), &w_, good_, KAPI_##api, (version), (done), (context));                               \
+#define client_call(c, api, message, version, done, context)                   \
+    do {                                                                       \
+        struct kwriter w_ = client_begin((c), KAPI_##api, (version));          \
+        bool good_ = api##_request_encode((message), &w_, (version));          \
+        client_end((c), &w_, good_, KAPI_##api, (version), (done), (context)); \
     } while (0)
 struct kwriter client_begin(struct client *c, int16_t key, int16_t version);
 void client_end(struct client *c, struct kwriter *w, bool good, int16_t key, int16_t version, client_done_fn *done,
                 void *context);
 /* Memory for decoding one reply; the last one's is gone. */
 struct karena *client_arena(void);
-#define client_decode(r, X, out) \
-    world_check(X##_decode((out), (r)->body, (r)->version, client_arena()), "%s got a reply that is no " #X, (r)->client->name)
+#define client_decode(r, X, out)                                                                             \
+    world_check(X##_decode((out), (r)->body, (r)->version, client_arena()), "%s got a reply that is no " #X, \
+                (r)->client->name)
 
 static inline struct kview view_of(const char *text)
 {

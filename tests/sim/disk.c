@@ -8,8 +8,8 @@ struct disk_node {
     struct disk_node *next; /* all nodes of this world */
     uint32_t id;
     uint8_t *cache, *stable;
-    uint64_t *dirty;            /* per sector: number of its last unsynced write, 0: clean */
-    uint64_t cap;               /* bytes of the two versions; beyond are zeros */
+    uint64_t *dirty;               /* per sector: number of its last unsynced write, 0: clean */
+    uint64_t cap;                  /* bytes of the two versions; beyond are zeros */
     uint64_t dirty_from, dirty_to; /* sectors: all dirty ones lie in [from, to) */
     uint64_t size, stable_size;
     int64_t changed_ms;

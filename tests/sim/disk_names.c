@@ -69,7 +69,8 @@ static void change(enum change_kind kind, const char *path, const char *to, stru
     char parent[FS_PATH_MAX];
     names_parent(path, parent);
     struct change *c = world_alloc(sizeof *c);
-    *c = (struct change){.kind = kind, .node = node, .folder = copy(parent), .path = copy(path), .to = to ? copy(to) : NULL};
+    *c = (struct change){
+        .kind = kind, .node = node, .folder = copy(parent), .path = copy(path), .to = to ? copy(to) : NULL};
     *changes_end = c;
     changes_end = &c->next;
 }

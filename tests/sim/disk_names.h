@@ -19,7 +19,7 @@ struct disk_name {
 void names_begin(void);
 void names_forget(void); /* the power went */
 struct disk_name *names_find(const char *path);
-bool names_folder_exists(const char *path); /* "" is the root */
+bool names_folder_exists(const char *path);     /* "" is the root */
 void names_parent(const char *path, char *out); /* "a/b" -> "a", "a" -> "" */
 void names_link(const char *path, struct disk_node *node);
 void names_unlink(const char *path);

@@ -161,6 +161,11 @@ enum err fs_size(int fd, uint64_t *out_bytes)
     return ERR_NONE;
 }
 
+uint64_t fs_data_from(int fd, uint64_t off)
+{
+    return off < disk_size(disk_node_of(fd)) ? off : UINT64_MAX; /* a disk that knows no holes */
+}
+
 enum err fs_mtime(int fd, int64_t *out_ms)
 {
     *out_ms = disk_changed_ms(disk_node_of(fd));

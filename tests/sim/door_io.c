@@ -53,8 +53,8 @@ enum err io_open(struct io_options options, struct heap *heap, struct io **out_i
     out_why[0] = 0;
     assert(engine_count < ENGINES_MAX);
     struct io *io = &engines[engine_count];
-    *io = (struct io){.heap = heap, .recv_bytes = options.recv_bytes, .index = (uint16_t)engine_count++,
-                       .now_ns = options.now_ns};
+    *io = (struct io){
+        .heap = heap, .recv_bytes = options.recv_bytes, .index = (uint16_t)engine_count++, .now_ns = options.now_ns};
     io->recv_count = io->recv_free_count = options.recv_count;
     io->recv_region = region_open((size_t)options.recv_bytes * options.recv_count);
     io->recv_free = heap_alloc(heap, options.recv_count * sizeof *io->recv_free);
@@ -290,7 +290,8 @@ void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct io
     net_start(io, op);
 }
 
-void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, uint64_t off, io_done_fn *done)
+void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, uint64_t off,
+             io_done_fn *done)
 {
     prepare(op, IO_READ, f, done);
     op->buf.at = at;
@@ -310,8 +311,8 @@ void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at
     start_disk(io, op);
 }
 
-void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count, uint64_t off,
-               bool dsync, io_done_fn *done)
+void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count,
+               uint64_t off, bool dsync, io_done_fn *done)
 {
     assert(count > 0);
     prepare(op, IO_WRITE, f, done);
@@ -372,8 +373,8 @@ static void land(const struct io_op *op, struct disk_node *n, const struct pendi
         at = world_alloc(whole);
         gather(op, at);
     }
-    world_note("%llu bytes land at %llu of file %u%s, crc %08x", (unsigned long long)bytes, (unsigned long long)op->off, disk_id(n),
-               op->dsync ? ", durably" : "", __builtin_bswap32(*(unsigned *)(at+17)));
+    world_note("%llu bytes land at %llu of file %u%s, crc %08x", (unsigned long long)bytes, (unsigned long long)op->off,
+               disk_id(n), op->dsync ? ", durably" : "", __builtin_bswap32(*(unsigned *)(at + 17)));
     disk_write(n, at, bytes, op->off);
     if (op->dsync && bytes)
         disk_sync_range(n, bytes, op->off);
@@ -399,7 +400,8 @@ static int32_t finish_read(struct io_op *op, const struct disk_node *n)
     uint64_t bytes = shorten(op, got);
     if (bytes < got) /* what was not read is not there */
         memset((uint8_t *)op->buf.at + bytes, 0xdb, got - bytes);
-    if (sim.tracing) printf("   read %u at %llu of file %u to %p\n", got, (unsigned long long)op->off, disk_id(n), op->buf.at);
+    if (sim.tracing)
+        printf("   read %u at %llu of file %u to %p\n", got, (unsigned long long)op->off, disk_id(n), op->buf.at);
     return (int32_t)bytes;
 }
 
@@ -535,7 +537,8 @@ static void orphan(const struct pending *p, enum crash_kind kind)
         at = world_alloc(whole);
         gather(op, at);
     }
-    world_note("in flight: %llu bytes at %llu of file %u", (unsigned long long)whole, (unsigned long long)op->off, disk_id(n));
+    world_note("in flight: %llu bytes at %llu of file %u", (unsigned long long)whole, (unsigned long long)op->off,
+               disk_id(n));
     if (kind == CRASH_POWER)
         disk_tear(n, at, whole, op->off);
     else if (dice(2))

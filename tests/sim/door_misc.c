@@ -33,11 +33,18 @@ uint64_t rng_seed_os(void)
 
 /* --- the log --- */
 
+/* That takes a disk that fails. A full one, short reads and crashes are no reason. */
+static void gone_offline(const char *line, size_t bytes)
+{
+    sim.totals.offline++;
+    world_check(sim.knobs.eio_rate, "a partition went offline on a disk without errors: %.*s", (int)bytes, line);
+}
+
 void log_write_line(const char *line, size_t bytes)
 {
     world_mix_bytes(line, bytes);
     if (strstr(line, " offline: ") || strstr(line, " corrupt: "))
-        sim.totals.offline++;
+        gone_offline(line, bytes);
     if (sim.tracing)
         printf("%12.6f broker: %.*s", (double)sim.now_ns / 1e9, (int)bytes, line);
 }

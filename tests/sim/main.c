@@ -25,7 +25,7 @@ enum { VERIFY_EVERY = 50, SEED_SECONDS_MAX = 60, MESSAGE_BYTES = 400 };
 #define LIVENESS_NS (120 * NS_PER_S) /* of simulated time: everything has ended by then */
 #define STEPS_MAX 5000000ull         /* doors passed: a loop that never sleeps */
 
-#define PLANT_NAME(name) PLANTED(name) ? " PLANT=" #name :
+#define PLANT_NAME(name) PLANTED(name) ? " PLANT=" #name:
 static const char *plant(void)
 {
     return PLANT_NAME(ack_before_write) PLANT_NAME(duplicate_before_durable) PLANT_NAME(duplicate_window_off_by_one)
@@ -212,8 +212,9 @@ static bool run_seed(uint64_t seed, uint64_t *out_hash)
 static void caught(int signal_number)
 {
     printf("seed %" PRIu64 " failed: %s\n", sim.seed,
-           signal_number == SIGALRM ? "it does not end (see the stack with a debugger)"
-           : signal_number == SIGABRT ? "an assertion (above)" : "a fault of memory");
+           signal_number == SIGALRM   ? "it does not end (see the stack with a debugger)"
+           : signal_number == SIGABRT ? "an assertion (above)"
+                                      : "a fault of memory");
     print_replay();
     _exit(1);
 }
@@ -263,7 +264,8 @@ static bool try_seed(uint64_t seed, bool twice)
     bool good = run_seed(seed, &again) && hash == again;
     sim.totals = before;
     if (!good) {
-        printf("seed %" PRIu64 " failed: it is not the same run twice: %016" PRIx64 " and %016" PRIx64 "\n", seed, hash, again);
+        printf("seed %" PRIu64 " failed: it is not the same run twice: %016" PRIx64 " and %016" PRIx64 "\n", seed, hash,
+               again);
         print_replay();
     }
     return good;
@@ -272,14 +274,16 @@ static bool try_seed(uint64_t seed, bool twice)
 static void print_totals(double ms)
 {
     const struct totals *t = &sim.totals;
-    printf("%" PRIu64 " seeds, %.1f ms each: %" PRIu64 " batches acked, %" PRIu64 " resent, %" PRIu64 " records compared in %" PRIu64
-           " reads\n", t->seeds, ms / (double)(t->seeds ? t->seeds : 1), t->acked_batches, t->resent_batches,
-           t->compared_records, t->reads);
-    printf("%" PRIu64 " kills, %" PRIu64 " power cuts (%" PRIu64 " of both while starting), %" PRIu64 " clean stops, %" PRIu64
-           " connections cut\n", t->kills, t->power_cuts, t->start_crashes, t->clean_stops, t->conn_cuts);
-    printf("%" PRIu64 " errors of the disk, %" PRIu64 " refusals for lack of room, %" PRIu64 " short reads and writes, %" PRIu64
-           " partitions offline, %" PRIu64 " batches lost that were not promised\n", t->eio, t->full, t->short_ios, t->offline,
-           t->lost_allowed);
+    printf("%" PRIu64 " seeds, %.1f ms each: %" PRIu64 " batches acked, %" PRIu64 " resent, %" PRIu64
+           " records compared in %" PRIu64 " reads\n",
+           t->seeds, ms / (double)(t->seeds ? t->seeds : 1), t->acked_batches, t->resent_batches, t->compared_records,
+           t->reads);
+    printf("%" PRIu64 " kills, %" PRIu64 " power cuts (%" PRIu64 " of both while starting), %" PRIu64
+           " clean stops, %" PRIu64 " connections cut\n",
+           t->kills, t->power_cuts, t->start_crashes, t->clean_stops, t->conn_cuts);
+    printf("%" PRIu64 " errors of the disk, %" PRIu64 " refusals for lack of room, %" PRIu64
+           " short reads and writes, %" PRIu64 " partitions offline, %" PRIu64 " batches lost that were not promised\n",
+           t->eio, t->full, t->short_ios, t->offline, t->lost_allowed);
 }
 
 int main(int argc, char **argv)

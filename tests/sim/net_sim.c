@@ -149,7 +149,8 @@ static size_t copy_out(struct net_conn *c, size_t most)
     for (uint32_t i = 0; i < c->send->len && done < most; i++) {
         size_t bytes = u64_min(c->send->iov[i].iov_len, most - done);
         pipe_put(&c->out, c->send->iov[i].iov_base, bytes);
-        if (sim.tracing) printf("   send %zu from %p\n", bytes, c->send->iov[i].iov_base);
+        if (sim.tracing)
+            printf("   send %zu from %p\n", bytes, c->send->iov[i].iov_base);
         done += bytes;
     }
     return done;
@@ -272,7 +273,8 @@ enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd,
             return ERR_BUSY;
     }
     assert(free_one);
-    *free_one = (struct listener_sim){.fd = LISTENER_FD_FIRST + (int)(free_one - listeners), .port = port, .shared = shared};
+    *free_one =
+        (struct listener_sim){.fd = LISTENER_FD_FIRST + (int)(free_one - listeners), .port = port, .shared = shared};
     snprintf(free_one->address, sizeof free_one->address, "%s", address);
     *out_fd = free_one->fd;
     *out_port = port;
@@ -281,7 +283,8 @@ enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd,
 
 static struct listener_sim *listener_at(int fd)
 {
-    return fd >= LISTENER_FD_FIRST && fd < LISTENER_FD_FIRST + LISTENERS_MAX ? &listeners[fd - LISTENER_FD_FIRST] : NULL;
+    return fd >= LISTENER_FD_FIRST && fd < LISTENER_FD_FIRST + LISTENERS_MAX ? &listeners[fd - LISTENER_FD_FIRST]
+                                                                             : NULL;
 }
 
 static struct net_conn *conn_at(int fd)

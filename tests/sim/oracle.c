@@ -41,7 +41,8 @@ struct oracle_part *oracle_find(const char *topic, int32_t index)
     return p;
 }
 
-#define fail(p, fmt, ...) world_fail("%s-%d%s: " fmt, (p)->topic, (p)->index, (p)->caching ? " (caching)" : "", __VA_ARGS__)
+#define fail(p, fmt, ...) \
+    world_fail("%s-%d%s: " fmt, (p)->topic, (p)->index, (p)->caching ? " (caching)" : "", __VA_ARGS__)
 
 static bool firm(const struct oracle_part *p, uint32_t power_cuts)
 {
@@ -81,8 +82,12 @@ struct attempt *oracle_attempt(struct oracle_part *p, const uint8_t *batch, uint
     struct attempt *a = find_attempt(p, hash);
     if (!a) {
         a = world_alloc(sizeof *a);
-        *a = (struct attempt){.hash = hash, .producer_id = b.producer_id, .offset = -1, .sequence = b.base_sequence,
-                              .count = b.count, .next_same_hash = p->buckets[hash % ATTEMPT_BUCKETS]};
+        *a = (struct attempt){.hash = hash,
+                              .producer_id = b.producer_id,
+                              .offset = -1,
+                              .sequence = b.base_sequence,
+                              .count = b.count,
+                              .next_same_hash = p->buckets[hash % ATTEMPT_BUCKETS]};
         p->buckets[hash % ATTEMPT_BUCKETS] = a;
     }
     a->sends++;
@@ -115,7 +120,8 @@ static void replaced(struct oracle_part *p, uint32_t at, const struct attempt *b
 {
     const struct entry *e = &p->entries[at];
     if (firm(p, e->power_cuts))
-        fail(p, "the batch at offset %" PRId64 " (producer %" PRId64 " sequence %d, %s) was replaced by one at %" PRId64
+        fail(p,
+             "the batch at offset %" PRId64 " (producer %" PRId64 " sequence %d, %s) was replaced by one at %" PRId64
              " (producer %" PRId64 " sequence %d)",
              e->offset, e->attempt->producer_id, e->attempt->sequence, e->attempt->acked ? "acked" : "read", offset,
              by->producer_id, by->sequence);
@@ -160,8 +166,8 @@ static void learn(struct oracle_part *p, struct attempt *a, int64_t offset, uint
         insert(p, at, (struct entry){offset, a, power_cuts});
     }
     if (a->producer_id >= 0 && a->offset >= 0 && a->offset != offset && firm(p, a->power_cuts))
-        fail(p, "the batch of producer %" PRId64 " with sequence %d is at offset %" PRId64 " and at %" PRId64, a->producer_id,
-             a->sequence, a->offset, offset);
+        fail(p, "the batch of producer %" PRId64 " with sequence %d is at offset %" PRId64 " and at %" PRId64,
+             a->producer_id, a->sequence, a->offset, offset);
     a->offset = offset;
     a->power_cuts = power_cuts;
 }
@@ -221,7 +227,8 @@ static struct attempt *check_batch(struct oracle_part *p, const uint8_t *at, uin
     struct attempt *a = find_attempt(p, hash_of(at, b->bytes));
     for (struct oracle_part *o = parts; !a && o; o = o->next)
         if (find_attempt(o, hash_of(at, b->bytes)))
-            fail(p, "the batch at offset %" PRId64 " was sent to %s-%d (crc %08x)", b->base_offset, o->topic, o->index, b->crc);
+            fail(p, "the batch at offset %" PRId64 " was sent to %s-%d (crc %08x)", b->base_offset, o->topic, o->index,
+                 b->crc);
     if (!a)
         fail(p, "the batch at offset %" PRId64 " was never sent (producer %" PRId64 " sequence %d)", b->base_offset,
              b->producer_id, b->base_sequence);
@@ -242,8 +249,8 @@ int64_t oracle_read(struct oracle_part *p, int64_t offset, const uint8_t *record
             fail(p, "a fetch at offset %" PRId64 " returned a batch at %" PRId64 " where %" PRId64 " was next", offset,
                  b.base_offset, next < 0 ? offset : next);
         if (b.leader_epoch < epoch)
-            fail(p, "the batch at offset %" PRId64 " has leader epoch %d behind one with %d", b.base_offset, b.leader_epoch,
-                 epoch);
+            fail(p, "the batch at offset %" PRId64 " has leader epoch %d behind one with %d", b.base_offset,
+                 b.leader_epoch, epoch);
         epoch = b.leader_epoch;
         learn(p, a, b.base_offset, power_cuts);
         a->found += judging;
@@ -268,8 +275,8 @@ void oracle_judge_begin(struct oracle_part *p)
 static void check_found(const struct oracle_part *p, const struct attempt *a)
 {
     if (a->found > (a->producer_id >= 0 ? 1 : a->sends))
-        fail(p, "the batch of producer %" PRId64 " with sequence %d was sent %u times and is there %u times", a->producer_id,
-             a->sequence, a->sends, a->found);
+        fail(p, "the batch of producer %" PRId64 " with sequence %d was sent %u times and is there %u times",
+             a->producer_id, a->sequence, a->sends, a->found);
 }
 
 /* The sequences of each producer id stand in the log in their order, none left out. */
@@ -294,8 +301,8 @@ static void check_sequences(const struct oracle_part *p)
             ids[count++].next = 0;
         }
         if (a->sequence != ids[k].next && !(p->caching && ids[k].next == 0))
-            fail(p, "producer %" PRId64 ": sequence %d at offset %" PRId64 " where %d was next", a->producer_id, a->sequence,
-                 p->entries[i].offset, ids[k].next);
+            fail(p, "producer %" PRId64 ": sequence %d at offset %" PRId64 " where %d was next", a->producer_id,
+                 a->sequence, p->entries[i].offset, ids[k].next);
         ids[k].next = a->sequence + a->count;
     }
 }
@@ -307,8 +314,11 @@ void oracle_judge_end(struct oracle_part *p, int64_t end_offset)
         if (end_of(e) <= end_offset && e->attempt->found)
             continue;
         if (firm(p, e->power_cuts))
-            fail(p, "the %s batch at offset %" PRId64 " (producer %" PRId64 " sequence %d) is gone; the log ends at %" PRId64,
-                 e->attempt->acked ? "acked" : "read", e->offset, e->attempt->producer_id, e->attempt->sequence, end_offset);
+            fail(p,
+                 "the %s batch at offset %" PRId64 " (producer %" PRId64
+                 " sequence %d) is gone; the log ends at %" PRId64,
+                 e->attempt->acked ? "acked" : "read", e->offset, e->attempt->producer_id, e->attempt->sequence,
+                 end_offset);
         sim.totals.lost_allowed++;
         p->entry_count = i; /* and all behind it are not firm, or the reading would have failed */
     }

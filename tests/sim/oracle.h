@@ -9,11 +9,11 @@
 
 struct attempt {
     struct attempt *next_same_hash;
-    uint64_t hash; /* of the bytes that no broker changes: all from the attributes on */
+    uint64_t hash;               /* of the bytes that no broker changes: all from the attributes on */
     int64_t producer_id, offset; /* offset: where it was seen or acknowledged last, -1: nowhere */
     int32_t sequence, count;
-    uint32_t sends, found;       /* found: in the present reading from the start */
-    uint32_t power_cuts;         /* when `offset` was learnt */
+    uint32_t sends, found; /* found: in the present reading from the start */
+    uint32_t power_cuts;   /* when `offset` was learnt */
     bool acked;
 };
 struct entry {
@@ -31,7 +31,7 @@ struct oracle_part {
     struct entry *entries; /* by offset */
     uint32_t entry_count, entry_cap;
     struct attempt *buckets[ATTEMPT_BUCKETS];
-    int64_t watermark;     /* the highest that is firm */
+    int64_t watermark; /* the highest that is firm */
     uint32_t watermark_power_cuts;
     uint32_t acked_count;
 };

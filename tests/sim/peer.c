@@ -78,7 +78,8 @@ static bool learn_topic(struct peer *p, const struct metadata_response_topic *m)
         return false;
     }
     world_check(!has_id(t) || memcmp(t->id, m->topic_id.b, 16) == 0, "%s has another id than before", t->name);
-    world_check(m->partitions.n == t->partitions, "%s has %d partitions instead of %d", t->name, m->partitions.n, t->partitions);
+    world_check(m->partitions.n == t->partitions, "%s has %d partitions instead of %d", t->name, m->partitions.n,
+                t->partitions);
     memcpy(t->id, m->topic_id.b, 16);
     t->known = true;
     for (int32_t i = 0; i < m->partitions.n; i++)

@@ -5,7 +5,14 @@
 #include "tests/sim/peer.h"
 #include <stdio.h>
 
-enum { PRODUCERS_MAX = 8, QUEUE_MAX = 5, FLIGHTS_MAX = 5, FLIGHT_MAX = 4, LANES_MAX = TOPICS_MAX * PARTITIONS_MAX, IDS_MAX = 4096 };
+enum {
+    PRODUCERS_MAX = 8,
+    QUEUE_MAX = 5,
+    FLIGHTS_MAX = 5,
+    FLIGHT_MAX = 4,
+    LANES_MAX = TOPICS_MAX * PARTITIONS_MAX,
+    IDS_MAX = 4096
+};
 
 struct out_batch {
     struct out_batch *next;
@@ -67,7 +74,8 @@ static uint32_t varint_bytes(int64_t v)
 
 static uint8_t *put_record(uint8_t *at, int32_t delta, uint32_t value_bytes)
 {
-    uint32_t body = 1 + varint_bytes(0) + varint_bytes(delta) + varint_bytes(-1) + varint_bytes(value_bytes) + value_bytes + 1;
+    uint32_t body =
+        1 + varint_bytes(0) + varint_bytes(delta) + varint_bytes(-1) + varint_bytes(value_bytes) + value_bytes + 1;
     at = put_varint(at, body);
     *at++ = 0;
     at = put_varint(at, 0);
@@ -296,13 +304,13 @@ static bool refused(struct out_batch *b, int16_t error)
     world_note("%s: %s-%d refused: error %d", l->producer->peer.client.name, l->part->topic, l->part->index, error);
     if (l->producer->idempotent && lost_its_state(error) && first) {
         world_check(l->part->caching && l->acked_power_cuts != broker_power_cuts(),
-                    "%s-%d: producer %lld with sequence %d got error %d although everything before was acked", l->part->topic,
-                    l->part->index, (long long)l->producer->id, b->attempt->sequence, error);
+                    "%s-%d: producer %lld with sequence %d got error %d although everything before was acked",
+                    l->part->topic, l->part->index, (long long)l->producer->id, b->attempt->sequence, error);
         renew(l->producer);
         return true;
     }
-    world_check(passes(error) || (l->producer->idempotent && lost_its_state(error)), "%s-%d: a produce was refused: error %d",
-                l->part->topic, l->part->index, error);
+    world_check(passes(error) || (l->producer->idempotent && lost_its_state(error)),
+                "%s-%d: a produce was refused: error %d", l->part->topic, l->part->index, error);
     if (!l->producer->idempotent && l->producer->gives_up && dice(2))
         drop_batch(l, b);
     else
@@ -316,7 +324,8 @@ static bool land_one(struct flight *f, const struct reply *r, struct kview name,
     const struct oracle_topic *t = topics_find(name, id, r->version >= 13);
     struct out_batch *b = NULL;
     for (uint32_t i = 0; i < f->count; i++)
-        if (t && f->v[i] && strcmp(f->v[i]->lane->part->topic, t->name) == 0 && f->v[i]->lane->part->index == m->index) {
+        if (t && f->v[i] && strcmp(f->v[i]->lane->part->topic, t->name) == 0 &&
+            f->v[i]->lane->part->index == m->index) {
             b = f->v[i];
             f->v[i] = NULL;
             break;
@@ -478,7 +487,7 @@ void producers_sim_tell(char *out, size_t bytes)
             const struct lane *l = &producers[i].lanes[k];
             if (l->queued || l->made < l->target)
                 n += snprintf(out + n, bytes - (size_t)n, " %s to %s-%d: %u queued, %u flying, %u of %u made;",
-                              producers[i].peer.client.name, l->part->topic, l->part->index, l->queued, l->flying, l->made,
-                              l->target);
+                              producers[i].peer.client.name, l->part->topic, l->part->index, l->queued, l->flying,
+                              l->made, l->target);
         }
 }

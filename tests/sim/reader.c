@@ -107,8 +107,8 @@ static void fetch(struct reader_sim *rd)
         parts[i].fetch_offset = q->v[i].offset;
         parts[i].partition_max_bytes = rd->part_bytes;
     }
-    world_note("%s fetches %u partitions, %s-%d from %" PRId64, rd->peer.client.name, q->count, q->v[0].place->part->topic,
-               q->v[0].place->part->index, q->v[0].offset);
+    world_note("%s fetches %u partitions, %s-%d from %" PRId64, rd->peer.client.name, q->count,
+               q->v[0].place->part->topic, q->v[0].place->part->index, q->v[0].offset);
     client_call(&rd->peer.client, fetch, &m, rd->version, fetched, q);
 }
 
@@ -117,7 +117,8 @@ static void fetch(struct reader_sim *rd)
 static void out_of_range(struct place *pl, uint32_t power_cuts)
 {
     world_check(pl->part->caching && pl->power_cuts != power_cuts,
-                "%s-%d: offset %" PRId64 " was there and is out of range now", pl->part->topic, pl->part->index, pl->offset);
+                "%s-%d: offset %" PRId64 " was there and is out of range now", pl->part->topic, pl->part->index,
+                pl->offset);
     pl->offset = 0;
     pl->power_cuts = power_cuts;
 }
@@ -135,7 +136,8 @@ static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, cons
         return;
     }
     if (m->error_code) {
-        world_check(passes(m->error_code), "%s-%d: a fetch got error %d", pl->part->topic, pl->part->index, m->error_code);
+        world_check(passes(m->error_code), "%s-%d: a fetch got error %d", pl->part->topic, pl->part->index,
+                    m->error_code);
         return;
     }
     oracle_watermark_seen(pl->part, at_least, m->high_watermark, power_cuts);
@@ -144,8 +146,9 @@ static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, cons
     int64_t next = pl->offset;
     if (m->records.n > 0)
         next = oracle_read(pl->part, pl->offset, m->records.at, (uint32_t)m->records.n, power_cuts);
-    world_check(next <= m->high_watermark || m->records.n <= 0, "%s-%d: a fetch returned records up to %" PRId64 " beyond the watermark %" PRId64,
-                pl->part->topic, pl->part->index, next, m->high_watermark);
+    world_check(next <= m->high_watermark || m->records.n <= 0,
+                "%s-%d: a fetch returned records up to %" PRId64 " beyond the watermark %" PRId64, pl->part->topic,
+                pl->part->index, next, m->high_watermark);
     pl->offset = next;
     pl->power_cuts = power_cuts;
     pl->watermark = m->high_watermark;
@@ -303,9 +306,11 @@ static void tell_one(const struct reader_sim *rd, char *out, size_t bytes)
         const struct place *pl = &rd->places[k];
         size_t used = strlen(out);
         if (pl->offset < oracle_watermark(pl->part) || (rd->judges && !pl->over))
-            snprintf(out + used, bytes - used, " %s is at %" PRId64 " of %" PRId64 " in %s-%d (%s);", rd->peer.client.name,
-                     pl->offset, oracle_watermark(pl->part), pl->part->topic, pl->part->index,
-                     rd->peer.is_ready ? "ready" : rd->peer.client.link.conn ? "connected" : "not connected");
+            snprintf(out + used, bytes - used, " %s is at %" PRId64 " of %" PRId64 " in %s-%d (%s);",
+                     rd->peer.client.name, pl->offset, oracle_watermark(pl->part), pl->part->topic, pl->part->index,
+                     rd->peer.is_ready           ? "ready"
+                     : rd->peer.client.link.conn ? "connected"
+                                                 : "not connected");
     }
 }
 

@@ -25,22 +25,22 @@ struct knobs {
     uint64_t disk_ns_min, disk_ns_max; /* of one operation */
     uint32_t stall_rate;               /* an operation takes up to stall_ns */
     uint64_t stall_ns;
-    uint32_t short_rate;               /* short reads and writes */
+    uint32_t short_rate; /* short reads and writes */
     uint32_t eio_rate;
-    uint32_t full_periods;             /* how often the disk is full for a while */
+    uint32_t full_periods; /* how often the disk is full for a while */
     uint64_t net_ns_max;
-    uint32_t cut_rate;                 /* per piece that arrives */
-    uint32_t crashes;                  /* at most so many during the trouble */
-    uint32_t crash_at_ack_rate;        /* a crash right after a client saw an ack */
-    uint32_t crash_in_start_rate;      /* a crash while the broker starts */
+    uint32_t cut_rate;            /* per piece that arrives */
+    uint32_t crashes;             /* at most so many during the trouble */
+    uint32_t crash_at_ack_rate;   /* a crash right after a client saw an ack */
+    uint32_t crash_in_start_rate; /* a crash while the broker starts */
     uint64_t trouble_ns;
     uint32_t topics, idempotent, plain, readers, batches;
 };
 
 /* Counted over all seeds of a run. */
 struct totals {
-    uint64_t seeds, acked_batches, acked_duplicates, compared_records, reads, kills, power_cuts, start_crashes, clean_stops,
-        conn_cuts, eio, full, short_ios, resent_batches, offline, lost_allowed;
+    uint64_t seeds, acked_batches, acked_duplicates, compared_records, reads, kills, power_cuts, start_crashes,
+        clean_stops, conn_cuts, eio, full, short_ios, resent_batches, offline, lost_allowed;
 };
 
 struct world {
@@ -49,12 +49,12 @@ struct world {
     struct rng rng;
     struct knobs knobs;
     enum world_phase phase;
-    bool tracing, full;          /* full: the disk has no room now */
-    bool crashable;              /* a broker runs: sim.on_crash is set */
-    uint64_t crash_in;           /* doors until the crash, 0: none set */
+    bool tracing, full; /* full: the disk has no room now */
+    bool crashable;     /* a broker runs: sim.on_crash is set */
+    uint64_t crash_in;  /* doors until the crash, 0: none set */
     enum crash_kind crash_kind;
     jmp_buf on_crash, on_fail;
-    char why[512];               /* of the failure */
+    char why[512]; /* of the failure */
     struct totals totals;
 };
 extern struct world sim;
