@@ -2,6 +2,7 @@
 lock."""
 import fcntl
 import os
+import shutil
 import time
 
 import load
@@ -27,6 +28,7 @@ def check_second(engine):
         assert " started: " not in said, "the second broker started"
         load.produce(broker, "t", history, writer=2, ms=50)
         load.verify(broker, "t", history)
+    shutil.rmtree(broker.folder)
 
 
 def lock_file(broker):
@@ -65,6 +67,7 @@ def check_waits(engine):
             assert "wait" in broker.log_since().lower(), f"it does not say that it waits: {broker.log_since()[-300:]}"
         assert wait_until(broker.started, 5), f"it did not start once the lock was free: {broker.log_since()[-300:]}"
         load.verify(broker, "t", history)
+    shutil.rmtree(broker.folder)
 
 
 def run_all(report):

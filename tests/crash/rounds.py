@@ -29,7 +29,7 @@ class Group:
     def __init__(self, name, engine, disk, cores):
         self.broker = open_broker(name, engine, disk, cores)
         self.writer = 0
-        self.topics = {"c" + caching: {"write.caching": caching, "segment.bytes": 32 << 20} for caching in ("false", "true")}
+        self.topics = {"c" + caching: {"write.caching": caching, "segment.bytes": 2 << 20} for caching in ("false", "true")}
         self.totals = {"rounds": 0, "acked": 0, "read": 0, "losses": 0}
 
     def history(self, topic):
@@ -137,3 +137,4 @@ def check_verifier():
                 file.write("\n".join(forged) + "\n")
             code = load.run([load.PROGRAM, "verify", broker.address, "t", history + ".forged", "reads=1"])[0]
             assert code == 1, f"{lie} was not found"
+    shutil.rmtree(broker.folder)

@@ -34,6 +34,7 @@ CONFIGS = {
     "kept": {"write.caching": "true", "flush.ms": 3_600_000},
 }
 SIZES = {"fresh": {"bytes": 65536, "records": 32}, "again": {"bytes": 1024, "records": 1}}
+SEGMENT = {"fresh": 1 << 20, "again": 4 << 20}  # fresh ones roll under the load
 LIMITS = {"burst": 6 << 20, "rate": 24 << 20, "conns": 2}  # in flight at all times, and it all fits the disk
 CUT_US = (5_000, 250_000)     # after the first ack
 BACK_US = (0, 40_000)         # after the clients are connected again
@@ -95,13 +96,14 @@ class Series:
         """The topic of a round, with the space that it asks for."""
         topic = f"fresh{self.writer}" if wanted.extents == "fresh" else f"again-{wanted.caching}"
         if topic not in self.topics:
-            load.create(self.broker, topic, PARTITIONS, {**CONFIGS[wanted.caching], "segment.bytes": 8 << 20})
+            load.create(self.broker, topic, PARTITIONS, {**CONFIGS[wanted.caching], "segment.bytes": SEGMENT[wanted.extents]})
             self.topics[topic] = wanted.caching
         if wanted.extents == "again":
             load.produce(self.broker, topic, self.history(topic), ms=30, **self.settings(wanted))
             self.broker.kill()
-            for log in glob.glob(os.path.join(self.disk.mount, "data", topic + "-*", "*.log")):
-                write_zeros_ahead(log)
+            for folder in glob.glob(os.path.join(self.disk.mount, "data", topic + "-[0-9]")):
+                for log in segments.logs(folder)[-1:]:
+                    write_zeros_ahead(log)
             self.broker.start()
         return topic
 
