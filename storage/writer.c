@@ -228,6 +228,7 @@ static void repeat(struct partition *p, struct append *a, const struct producer_
 static void append_batch(struct partition *p, struct append *a, struct batch *b)
 {
     struct producer_duplicate d = {.base_offset = -1};
+    assert(!p->wave || p->end.position >= p->wave->end.position); /* what a wave promises stays as it is */
     uint32_t crc =
         tail_copy_in(&p->tail, p->active->base_offset, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
     a->copied = true;
