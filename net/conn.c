@@ -217,8 +217,12 @@ static enum cut cut_frames(struct conn *c)
 {
     while (in_bytes(c) > 0 && !c->closing) {
         struct frame f = frame_look(in_start(c), in_bytes(c), c->server->config->socket_request_max_bytes);
-        if (f.kind == FRAME_PART)
+        if (f.kind == FRAME_PART && f.total <= c->server->blocks.buf_bytes_max)
             return CUT_MORE;
+        if (f.kind == FRAME_PART) {
+            conn_fail(c, "it sent a frame larger than the memory for such frames: half of a core's share of --memory");
+            return CUT_NOTHING;
+        }
         if (f.kind != FRAME_WHOLE) {
             conn_fail(c, frame_complaint(f.kind));
             return CUT_NOTHING;

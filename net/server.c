@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "net/conn.h"
 #include "net/request.h"
+#include <stdatomic.h>
 
 struct peer {
     uint32_t count;
@@ -80,6 +81,12 @@ bool server_notice(struct server *sv)
     return false;
 }
 
+/* All shards have a server while any loop runs. */
+static _Atomic uint32_t *all_conns(struct server *sv)
+{
+    return sv->shard->id == 0 ? &sv->all_conns : &server_of(shard_at(sv->shard->group, 0))->all_conns;
+}
+
 static bool refuse(struct server *sv, const struct conn *c, const char *why)
 {
     sv->counters.refused++;
@@ -104,18 +111,39 @@ static struct peer *peer_of(struct server *sv, const char *address)
     return NULL;
 }
 
+static void peer_drop_unused(struct server *sv, struct peer *p)
+{
+    if (p->count > 0)
+        return;
+    (void)map_remove(&sv->peers, p->address, strlen(p->address)); /* it is p */
+    heap_free(sv->shard->heap, p);
+}
+
+/* NULL, or why not. */
+static const char *count_in(struct server *sv, struct peer *p)
+{
+    if (p->count >= sv->config->max_connections_per_ip)
+        return "max.connections.per.ip is reached";
+    if (atomic_fetch_add(all_conns(sv), 1) >= sv->config->max_connections) {
+        atomic_fetch_sub(all_conns(sv), 1);
+        return "max.connections is reached";
+    }
+    p->count++;
+    return NULL;
+}
+
 bool server_admit(struct server *sv, struct conn *c)
 {
     if (sv->stopping)
         return refuse(sv, c, "the broker is stopping");
-    if (sv->conn_count >= sv->config->max_connections)
-        return refuse(sv, c, "max.connections is reached");
     struct peer *p = peer_of(sv, c->names.peer);
     if (!p)
         return refuse(sv, c, "there is no memory for it");
-    if (p->count >= sv->config->max_connections_per_ip)
-        return refuse(sv, c, "max.connections.per.ip is reached");
-    p->count++;
+    const char *why = count_in(sv, p);
+    if (why) {
+        peer_drop_unused(sv, p);
+        return refuse(sv, c, why);
+    }
     sv->conn_count++;
     sv->counters.accepted++;
     list_push(&sv->conns, &c->link);
@@ -125,16 +153,14 @@ bool server_admit(struct server *sv, struct conn *c)
 
 void server_forget(struct server *sv, struct conn *c)
 {
-    size_t bytes = strlen(c->names.peer);
-    struct peer *p = map_get(&sv->peers, c->names.peer, bytes);
+    struct peer *p = map_get(&sv->peers, c->names.peer, strlen(c->names.peer));
     assert(p);
     assert(p->count > 0);
-    if (--p->count == 0) {
-        (void)map_remove(&sv->peers, c->names.peer, bytes); /* it is p */
-        heap_free(sv->shard->heap, p);
-    }
     assert(sv->conn_count > 0);
+    p->count--;
+    peer_drop_unused(sv, p);
     sv->conn_count--;
+    atomic_fetch_sub(all_conns(sv), 1);
     list_remove(&c->link);
     if (sv->stopping)
         shard_defer(sv->shard, &sv->stop_check);

@@ -56,7 +56,8 @@ struct server {
     struct broker_config *config;
     struct list acceptors, conns;
     uint32_t conn_count;
-    struct map peers; /* address text -> struct peer: counted for max.connections.per.ip */
+    _Atomic uint32_t all_conns; /* of all shards, counted at shard 0's server: the one number that shards share */
+    struct map peers;           /* address text -> struct peer: counted for max.connections.per.ip */
     struct blocks blocks;
     struct list free_requests; /* at most REQUESTS_FREE_MAX */
     uint32_t free_request_count;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { HEADER_BYTES = 10, STREAM_MAX = 8 * 1024 * 1024, PENDING_MAX = 4096, POOLED_BYTES = 4096 };
+enum { HEADER_BYTES = 10, STREAM_MAX = 8 * 1024 * 1024, PENDING_MAX = 4096, POOLED_BYTES = 4096, CONN_FD = 3 };
 
 /* --- the world --- */
 
@@ -95,9 +95,8 @@ void io_shutdown(struct io_file *f)
 void io_close(struct io *io, struct io_file *f)
 {
     (void)io;
-    (void)f;
-    assert_null(w.recv);
-    assert_null(w.send);
+    assert_true(f->fd != CONN_FD || !w.recv);
+    assert_true(f->fd != CONN_FD || !w.send);
     w.closes++;
 }
 
@@ -133,6 +132,13 @@ void io_slab_register(struct io *io, uint32_t slab, void *at, size_t bytes)
 void io_slab_unregister(struct io *io, uint32_t slab)
 {
     (void)io, (void)slab;
+}
+
+struct shard *shard_at(struct shard_group *g, uint16_t id)
+{
+    (void)g;
+    assert_int_equal(id, 0);
+    return &w.shard;
 }
 
 void shard_defer_init(struct shard_defer *d, void (*run)(struct shard_defer *d))
@@ -342,7 +348,7 @@ static int setup(void **state)
     w.in = heap_alloc(w.shard.heap, STREAM_MAX);
     w.out = heap_alloc(w.shard.heap, STREAM_MAX);
     assert_int_equal(server_start(&w.shard, &w.root), ERR_NONE);
-    conn_open(server_of(&w.shard), 3, &w.listener);
+    conn_open(server_of(&w.shard), CONN_FD, &w.listener);
     return 0;
 }
 
@@ -448,7 +454,7 @@ static void a_peer_that_announces_much_and_sends_little_holds_little(void **stat
 {
     (void)state;
     w.config.socket_request_max_bytes = 100 << 20;
-    be32_put(w.in, 100 << 20);
+    be32_put(w.in, 16 << 20);
     w.in_bytes = 1000;
     for (int i = 0; i < 2000; i++)
         turn(0);
@@ -457,6 +463,18 @@ static void a_peer_that_announces_much_and_sends_little_holds_little(void **stat
     w.shard.now_ns += (CONN_FRAME_S + 1) * 1000000000ull; /* and not for ever */
     everything_is_back();
     assert_int_equal(server_of(&w.shard)->counters.failed, 1);
+}
+
+static void a_frame_larger_than_the_memory_is_refused_at_once(void **state)
+{
+    (void)state;
+    w.config.socket_request_max_bytes = 100 << 20;
+    be32_put(w.in, 100 << 20); /* half of the pool's 64 MiB is for frames */
+    w.in_bytes = 1000;
+    for (int i = 0; i < 100; i++)
+        turn(0);
+    assert_int_equal(server_of(&w.shard)->counters.failed, 1);
+    everything_is_back();
 }
 
 static void an_idle_peer_is_closed_but_not_while_we_work(void **state)
@@ -476,6 +494,26 @@ static void an_idle_peer_is_closed_but_not_while_we_work(void **state)
     w.shard.now_ns += 1300 * 1000000000ull;
     everything_is_back();
     assert_int_equal(server_of(&w.shard)->counters.failed, 0);
+}
+
+static void connections_beyond_a_limit_are_refused(void **state)
+{
+    (void)state;
+    struct server *sv = server_of(&w.shard);
+    w.config.max_connections = 1; /* setup has opened one */
+    conn_open(sv, 4, &w.listener);
+    assert_int_equal(w.closes, 1);
+    w.config.max_connections = 10;
+    w.config.max_connections_per_ip = 1;
+    conn_open(sv, 5, &w.listener);
+    assert_int_equal(w.closes, 2);
+    assert_int_equal(sv->counters.refused, 2);
+    assert_int_equal(sv->conn_count, 1);
+    w.closes = 0;
+    w.gone = true;
+    everything_is_back();
+    assert_int_equal(sv->peers.count, 0);
+    assert_int_equal(sv->all_conns, 0);
 }
 
 static void nonsense_closes(void **state)
@@ -507,7 +545,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_runs_is_told_that_nobody_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reader_that_never_reads_is_not_read_from, setup, teardown),
         cmocka_unit_test_setup_teardown(a_peer_that_announces_much_and_sends_little_holds_little, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_frame_larger_than_the_memory_is_refused_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(an_idle_peer_is_closed_but_not_while_we_work, setup, teardown),
+        cmocka_unit_test_setup_teardown(connections_beyond_a_limit_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(nonsense_closes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
