@@ -1,10 +1,13 @@
 /* A partition's life: opening through recovery, facts, watches, what happens when its disk fails, stopping. */
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/bytes.h"
 #include "storage/partition_dir.h"
 #include "storage/partition_state.h"
 #include <stdio.h>
 #include <string.h>
+
+enum { REOPEN_S = 1 };
 
 /* --- opening --- */
 
@@ -139,6 +142,8 @@ static char *dir_of(struct store *st, const struct topic *topic, int32_t index)
     return n > 0 && (size_t)n < sizeof path ? heap_strdup(st->shard->heap, path) : NULL;
 }
 
+static void wait_for_room(struct partition *p, int64_t known_end_offset);
+
 struct partition *partition_open(struct store *st, const struct topic *topic, int32_t index)
 {
     struct heap *h = st->shard->heap;
@@ -159,7 +164,9 @@ struct partition *partition_open(struct store *st, const struct topic *topic, in
         partition_close(p);
         return NULL;
     }
-    if (err)
+    if (err == ERR_NO_SPACE)
+        wait_for_room(p, -1);
+    else if (err)
         partition_offline(p, err_text(err));
     return p;
 }
@@ -192,6 +199,53 @@ void partition_offline(struct partition *p, const char *why)
     partition_moved(p);
 }
 
+/* Nothing is wrong but a full disk: out of service until opening it (again) succeeds, which is tried every second. */
+static void wait_for_room(struct partition *p, int64_t known_end_offset)
+{
+    if (!p->waits_for_room)
+        log_error("no room",
+                  "partition=%s-%d effect=\"produce and fetch answer KAFKA_STORAGE_ERROR until there is room\"",
+                  p->topic->name, p->index);
+    p->condition = PARTITION_OFFLINE;
+    p->waits_for_room = true;
+    p->known_end_offset = known_end_offset;
+    p->retry_at_ns = shard_of(p)->now_ns + REOPEN_S * NS_PER_S;
+    store_retry_later(p->store, p);
+}
+
+static bool in_use(const struct partition *p)
+{
+    return p->wave || p->flushing || p->allocating || p->preparing || !list_empty(&p->readers) ||
+           !list_empty(&p->lookups);
+}
+
+static void reopen(struct partition *p)
+{
+    drop_log(p);
+    p->condition = PARTITION_OPEN;
+    enum err err = partition_recover(p, p->known_end_offset);
+    if (err == ERR_NO_SPACE || err == ERR_NO_MEMORY) {
+        wait_for_room(p, p->known_end_offset);
+        return;
+    }
+    p->waits_for_room = false;
+    p->retry_at_ns = 0;
+    if (err)
+        partition_offline(p, err_text(err));
+    else
+        partition_moved(p);
+}
+
+void partition_retry(struct partition *p)
+{
+    if (!p->waits_for_room || p->stopped)
+        return;
+    if (in_use(p) || shard_of(p)->now_ns < p->retry_at_ns)
+        store_retry_later(p->store, p);
+    else
+        reopen(p);
+}
+
 /* A full disk found out only by a write (a file system without fallocate) rolls back to what was promised and goes on;
  * anything else ends the partition: what a failed write or flush left on the disk is unknown. */
 void partition_fault(struct partition *p, int32_t res, const char *what)
@@ -199,18 +253,20 @@ void partition_fault(struct partition *p, int32_t res, const char *what)
     enum err err = err_from_errno(-res);
     char why[160];
     snprintf(why, sizeof why, "%s failed: %s", what, err_text(err));
-    if (err != ERR_NO_SPACE || !list_empty(&p->readers) || !list_empty(&p->lookups)) {
+    if (p->condition == PARTITION_OFFLINE)
+        return;
+    if (err != ERR_NO_SPACE) {
         partition_offline(p, why);
         return;
     }
     log_error("rolled back", "partition=%s-%d end_offset=%lld why=\"%s\"", p->topic->name, p->index,
               (long long)p->promised.offset, why);
     writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
-    int64_t end = p->promised.offset;
-    drop_log(p);
-    enum err again = partition_recover(p, end);
-    if (again)
-        partition_offline(p, err_text(again));
+    p->known_end_offset = p->promised.offset;
+    if (in_use(p) || p->stopped)
+        wait_for_room(p, p->known_end_offset);
+    else
+        reopen(p);
 }
 
 /* --- watching --- */

@@ -80,11 +80,13 @@ struct partition {
     bool ready;              /* the active file is open and its tail block is in memory */
     bool preparing;          /* a job (roll, wake) is on its way: no appends, no waves */
     bool allocating, no_allocate;
-    bool leaving;          /* deletion, not a clean stop */
-    bool saved;            /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
-    struct list told_link; /* store: watchers are to be told at the end of this turn */
-    uint64_t retry_at_ns;  /* a full disk is not asked before this */
-    uint32_t step;         /* the last space ahead */
+    bool leaving;             /* deletion, not a clean stop */
+    bool saved;               /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
+    struct list told_link;    /* store: watchers are to be told at the end of this turn */
+    uint64_t retry_at_ns;     /* a full disk is not asked before this */
+    bool waits_for_room;      /* offline only because the disk was full when it was (re)opened */
+    int64_t known_end_offset; /* where its log ends then; -1: recovery finds out */
+    uint32_t step;            /* the last space ahead */
     uint64_t step_at_ns;
     struct io_op space_op; /* allocation */
     uint64_t space_bytes, space_need;
@@ -160,6 +162,7 @@ void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct pa
 void partition_stop_step(struct partition *p); /* goes on with a stop when something ended */
 void partition_moved(struct partition *p);     /* tells the watchers at the end of the turn */
 void partition_offline(struct partition *p, const char *why);
+void partition_retry(struct partition *p); /* one that waits for room is opened again, if there is */
 void partition_fault(struct partition *p, int32_t res,
                      const char *what); /* a wave or flush failed: roll back or go offline */
 enum err partition_recover(struct partition *p, int64_t known_end_offset) must_use;

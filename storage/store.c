@@ -70,6 +70,7 @@ static void retry_due(struct timer *t)
     uint32_t cursor = 0;
     struct partition *p;
     while ((p = map_next(&st->partitions, &cursor))) {
+        partition_retry(p);
         writer_retry(p);
         if (p->end.position != p->promised.position)
             writer_kick(p);
