@@ -21,7 +21,6 @@ enum {
     REQUESTS_MEMORY_MIN = 64 * 1024 * 1024, /* of all requests of a shard, however small its budget */
     REQUESTS_FREE_MAX = 256,                /* kept for the next ones: 1 MiB */
     BLOCKS_FREE_MAX = 256,
-    TAGS_IN_HEADER_MAX = 64,
     SOFTWARE_NAME_MAX = 64,         /* of a client's name and version, for log lines: longer ones are cut */
     SESSION_PARTS_MAX = 200 * 1000, /* partitions in all fetch sessions of a shard: 40 MB */
     SESSION_EVICT_S = 120,          /* a session idle for longer may be evicted, as in Kafka */
