@@ -12,31 +12,94 @@ enum {
     TIME_EARLIEST_PENDING = -6 /* KIP-1023, v11 */
 };
 
+/* --- what both have in common --- */
+
+/* A request with its questions under way; the last answer sends the reply. */
+struct asking {
+    struct request *req;
+    void (*reply)(struct asking *run);
+    uint32_t waiting; /* questions without an answer, plus one while they are started */
+};
+/* A question to one partition. `answer` runs on its owner and ends with part_call_done. */
+struct question {
+    struct part_call call;
+    struct asking *run;
+    int32_t current_leader_epoch;
+    int16_t *out_error;
+    void (*answer)(struct question *q, struct partition *p, const struct partition_facts *f);
+};
+
+static void one_over(struct asking *run)
+{
+    if (--run->waiting == 0)
+        run->reply(run);
+}
+
+static void question_answered(struct part_call *c)
+{
+    one_over(container_of(c, struct question, call)->run);
+}
+
+static void question_ask(struct part_call *c, struct partition *p)
+{
+    struct question *q = container_of(c, struct question, call);
+    struct partition_facts f = {0};
+    enum kerr error = KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (p) {
+        f = partition_facts(p);
+        error = f.offline ? KERR_KAFKA_STORAGE_ERROR : leader_epoch_check(q->current_leader_epoch, f.leader_epoch);
+    }
+    *q->out_error = (int16_t)error;
+    if (error)
+        part_call_done(c);
+    else
+        q->answer(q, p, &f);
+}
+
+/* `bytes` of a struct that begins with its question; NULL: no memory, the client is told to ask again. */
+static void *question_new(struct asking *run, size_t bytes, int16_t *out_error)
+{
+    struct question *q = request_zalloc(run->req, bytes);
+    if (!q) {
+        *out_error = KERR_KAFKA_STORAGE_ERROR;
+        return NULL;
+    }
+    q->run = run;
+    q->out_error = out_error;
+    return q;
+}
+
+static void question_start(struct question *q, const struct topic *t, int32_t partition)
+{
+    memcpy(q->call.topic_id, t->id, sizeof q->call.topic_id);
+    q->call.partition = partition;
+    q->call.ask = question_ask;
+    q->call.answered = question_answered;
+    q->run->waiting++;
+    part_call_start(q->run->req->server->shard, &q->call);
+}
+
+static const struct topic *topic_named(const struct request *req, struct kview name)
+{
+    return catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n);
+}
+
 /* --- ListOffsets --- */
 
 struct list_run {
-    struct request *req;
-    struct list_offsets_response *r;
-    uint32_t waiting;
+    struct asking asking;
+    struct list_offsets_response r;
 };
 struct list_part {
-    struct part_call call;
-    struct list_run *run;
+    struct question question;
     struct list_offsets_partition_response *out;
     int64_t timestamp;
-    int32_t current_leader_epoch;
     struct time_lookup lookup;
 };
 
-static void list_over(struct list_run *run)
+static void list_reply(struct asking *run)
 {
-    if (--run->waiting == 0)
-        REQUEST_REPLY(run->req, list_offsets_response, run->r);
-}
-
-static void list_answered(struct part_call *c)
-{
-    list_over(container_of(c, struct list_part, call)->run);
+    REQUEST_REPLY(run->req, list_offsets_response, &container_of(run, struct list_run, asking)->r);
 }
 
 static void list_found(struct time_lookup *l)
@@ -48,7 +111,7 @@ static void list_found(struct time_lookup *l)
         part->out->timestamp = l->found_timestamp;
         part->out->leader_epoch = l->found_epoch;
     }
-    part_call_done(&part->call);
+    part_call_done(&part->question.call);
 }
 
 static void list_look_up(struct list_part *part, struct partition *p)
@@ -65,27 +128,18 @@ static void list_end(struct list_part *part, const struct partition *p, int64_t 
     part->out->leader_epoch = partition_epoch_at(p, offset);
 }
 
-static void list_ask(struct part_call *c, struct partition *p)
+static void list_answer(struct question *q, struct partition *p, const struct partition_facts *f)
 {
-    struct list_part *part = container_of(c, struct list_part, call);
-    if (!p) {
-        part->out->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
-        part_call_done(c);
-        return;
-    }
-    struct partition_facts f = partition_facts(p);
-    enum kerr error =
-        f.offline ? KERR_KAFKA_STORAGE_ERROR : leader_epoch_check(part->current_leader_epoch, f.leader_epoch);
-    part->out->error_code = (int16_t)error;
-    if (!error && (part->timestamp >= 0 || part->timestamp == TIME_MAX)) {
+    struct list_part *part = container_of(q, struct list_part, question);
+    if (part->timestamp >= 0 || part->timestamp == TIME_MAX) {
         list_look_up(part, p);
         return;
     }
-    if (!error && part->timestamp == TIME_LATEST)
-        list_end(part, p, f.high_watermark);
-    else if (!error && (part->timestamp == TIME_EARLIEST || part->timestamp == TIME_EARLIEST_LOCAL))
-        list_end(part, p, f.log_start_offset);
-    part_call_done(c);
+    if (part->timestamp == TIME_LATEST)
+        list_end(part, p, f->high_watermark);
+    else if (part->timestamp == TIME_EARLIEST || part->timestamp == TIME_EARLIEST_LOCAL)
+        list_end(part, p, f->log_start_offset);
+    part_call_done(&q->call);
 }
 
 /* Which special times a version knows; the rest is UNSUPPORTED_VERSION, as in Kafka. */
@@ -114,44 +168,38 @@ static uint8_t *count_asked(struct request *req, const struct topic *t, const st
     return times;
 }
 
-static enum kerr list_refusal(const struct list_run *run, const struct topic *t, const uint8_t *times,
+static enum kerr list_refusal(int16_t version, const struct topic *t, const uint8_t *times,
                               const struct list_offsets_partition *in)
 {
     if (!t || in->partition_index < 0 || in->partition_index >= t->partitions)
         return KERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (times[in->partition_index] > 1)
         return KERR_INVALID_REQUEST;
-    return time_known(in->timestamp, run->req->version) ? KERR_NONE : KERR_UNSUPPORTED_VERSION;
+    return time_known(in->timestamp, version) ? KERR_NONE : KERR_UNSUPPORTED_VERSION;
 }
 
 static void list_start(struct list_run *run, const struct topic *t, const struct list_offsets_partition *in,
                        struct list_offsets_partition_response *out)
 {
-    struct list_part *part = request_zalloc(run->req, sizeof *part);
-    if (!part) {
-        out->error_code = KERR_KAFKA_STORAGE_ERROR; /* no memory: the client asks again */
+    struct list_part *part = question_new(&run->asking, sizeof *part, &out->error_code);
+    if (!part)
         return;
-    }
-    part->run = run;
     part->out = out;
     part->timestamp = in->timestamp;
-    part->current_leader_epoch = in->current_leader_epoch;
-    memcpy(part->call.topic_id, t->id, 16);
-    part->call.partition = in->partition_index;
-    part->call.ask = list_ask;
-    part->call.answered = list_answered;
-    run->waiting++;
-    part_call_start(run->req->server->shard, &part->call);
+    part->question.current_leader_epoch = in->current_leader_epoch;
+    part->question.answer = list_answer;
+    question_start(&part->question, t, in->partition_index);
 }
 
 static bool list_topic(struct list_run *run, const struct list_offsets_topic *ask,
                        struct list_offsets_topic_response *out)
 {
+    struct request *req = run->asking.req;
+    const struct topic *t = topic_named(req, ask->name);
+    const uint8_t *times = t ? count_asked(req, t, ask) : NULL;
     list_offsets_topic_response_init(out);
     out->name = ask->name;
-    out->partitions.v = request_alloc(run->req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
-    const struct topic *t = catalog_by_name(server_catalog(run->req->server), ask->name.at, (size_t)ask->name.n);
-    const uint8_t *times = t ? count_asked(run->req, t, ask) : NULL;
+    out->partitions.v = request_alloc(req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
     if (!out->partitions.v || (t && !times))
         return false;
     out->partitions.n = ask->partitions.n;
@@ -159,7 +207,7 @@ static bool list_topic(struct list_run *run, const struct list_offsets_topic *as
         const struct list_offsets_partition *in = &ask->partitions.v[i];
         list_offsets_partition_response_init(&out->partitions.v[i]);
         out->partitions.v[i].partition_index = in->partition_index;
-        out->partitions.v[i].error_code = (int16_t)list_refusal(run, t, times, in);
+        out->partitions.v[i].error_code = (int16_t)list_refusal(req->version, t, times, in);
         if (!out->partitions.v[i].error_code)
             list_start(run, t, in, &out->partitions.v[i]);
     }
@@ -172,61 +220,43 @@ void list_offsets_run(struct request *req)
     if (!m)
         return;
     struct list_run *run = request_zalloc(req, sizeof *run);
-    struct list_offsets_response *r = request_zalloc(req, sizeof *r);
     struct list_offsets_topic_response *topics = request_alloc(req, (size_t)m->topics.n * sizeof *topics + 1);
-    if (!run || !r || !topics) {
+    if (!run || !topics) {
         request_fail(req, "out of memory");
         return;
     }
-    list_offsets_response_init(r);
-    r->topics.v = topics;
-    *run = (struct list_run){.req = req, .r = r, .waiting = 1};
+    run->asking = (struct asking){.req = req, .reply = list_reply, .waiting = 1};
+    list_offsets_response_init(&run->r);
+    run->r.topics.v = topics;
     for (int32_t i = 0; i < m->topics.n; i++)
-        if (list_topic(run, &m->topics.v[i], &topics[r->topics.n]))
-            r->topics.n++;
-    list_over(run);
+        if (list_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
+            run->r.topics.n++;
+    one_over(&run->asking);
 }
 
 /* --- OffsetForLeaderEpoch --- */
 
 struct epoch_run {
-    struct request *req;
-    struct offset_for_leader_epoch_response *r;
-    uint32_t waiting;
+    struct asking asking;
+    struct offset_for_leader_epoch_response r;
 };
 struct epoch_part {
-    struct part_call call;
-    struct epoch_run *run;
+    struct question question;
     struct offset_for_leader_epoch_end_offset *out;
-    int32_t current_leader_epoch, leader_epoch;
+    int32_t leader_epoch;
 };
 
-static void epoch_over(struct epoch_run *run)
+static void epoch_reply(struct asking *run)
 {
-    if (--run->waiting == 0)
-        REQUEST_REPLY(run->req, offset_for_leader_epoch_response, run->r);
+    REQUEST_REPLY(run->req, offset_for_leader_epoch_response, &container_of(run, struct epoch_run, asking)->r);
 }
 
-static void epoch_answered(struct part_call *c)
+static void epoch_answer(struct question *q, struct partition *p, const struct partition_facts *f)
 {
-    epoch_over(container_of(c, struct epoch_part, call)->run);
-}
-
-static void epoch_ask(struct part_call *c, struct partition *p)
-{
-    struct epoch_part *part = container_of(c, struct epoch_part, call);
-    if (!p) {
-        part->out->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
-        part_call_done(c);
-        return;
-    }
-    struct partition_facts f = partition_facts(p);
-    enum kerr error =
-        f.offline ? KERR_KAFKA_STORAGE_ERROR : leader_epoch_check(part->current_leader_epoch, f.leader_epoch);
-    part->out->error_code = (int16_t)error;
-    if (!error)
-        partition_epoch_end(p, part->leader_epoch, &part->out->leader_epoch, &part->out->end_offset);
-    part_call_done(c);
+    struct epoch_part *part = container_of(q, struct epoch_part, question);
+    (void)f;
+    partition_epoch_end(p, part->leader_epoch, &part->out->leader_epoch, &part->out->end_offset);
+    part_call_done(&q->call);
 }
 
 static void epoch_start(struct epoch_run *run, const struct topic *t, const struct offset_for_leader_partition *in,
@@ -238,30 +268,24 @@ static void epoch_start(struct epoch_run *run, const struct topic *t, const stru
         out->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         return;
     }
-    struct epoch_part *part = request_zalloc(run->req, sizeof *part);
-    if (!part) {
-        out->error_code = KERR_KAFKA_STORAGE_ERROR; /* no memory: the client asks again */
+    struct epoch_part *part = question_new(&run->asking, sizeof *part, &out->error_code);
+    if (!part)
         return;
-    }
-    part->run = run;
     part->out = out;
-    part->current_leader_epoch = in->current_leader_epoch;
     part->leader_epoch = in->leader_epoch;
-    memcpy(part->call.topic_id, t->id, 16);
-    part->call.partition = in->partition;
-    part->call.ask = epoch_ask;
-    part->call.answered = epoch_answered;
-    run->waiting++;
-    part_call_start(run->req->server->shard, &part->call);
+    part->question.current_leader_epoch = in->current_leader_epoch;
+    part->question.answer = epoch_answer;
+    question_start(&part->question, t, in->partition);
 }
 
 static bool epoch_topic(struct epoch_run *run, const struct offset_for_leader_topic *ask,
                         struct offset_for_leader_topic_result *out)
 {
-    const struct topic *t = catalog_by_name(server_catalog(run->req->server), ask->topic.at, (size_t)ask->topic.n);
+    struct request *req = run->asking.req;
+    const struct topic *t = topic_named(req, ask->topic);
     offset_for_leader_topic_result_init(out);
     out->topic = ask->topic;
-    out->partitions.v = request_alloc(run->req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
+    out->partitions.v = request_alloc(req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
     if (!out->partitions.v)
         return false;
     out->partitions.n = ask->partitions.n;
@@ -276,17 +300,16 @@ void offset_for_leader_epoch_run(struct request *req)
     if (!m)
         return;
     struct epoch_run *run = request_zalloc(req, sizeof *run);
-    struct offset_for_leader_epoch_response *r = request_zalloc(req, sizeof *r);
     struct offset_for_leader_topic_result *topics = request_alloc(req, (size_t)m->topics.n * sizeof *topics + 1);
-    if (!run || !r || !topics) {
+    if (!run || !topics) {
         request_fail(req, "out of memory");
         return;
     }
-    offset_for_leader_epoch_response_init(r);
-    r->topics.v = topics;
-    *run = (struct epoch_run){.req = req, .r = r, .waiting = 1};
+    run->asking = (struct asking){.req = req, .reply = epoch_reply, .waiting = 1};
+    offset_for_leader_epoch_response_init(&run->r);
+    run->r.topics.v = topics;
     for (int32_t i = 0; i < m->topics.n; i++)
-        if (epoch_topic(run, &m->topics.v[i], &topics[r->topics.n]))
-            r->topics.n++;
-    epoch_over(run);
+        if (epoch_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
+            run->r.topics.n++;
+    one_over(&run->asking);
 }
