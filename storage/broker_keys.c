@@ -1,6 +1,7 @@
 /* Every broker key: Kafka's of 4.x, what 3.x and older ones had besides, and ours (disk.io, write.caching). Sorted by name.
  * Names, types, defaults and bounds are Kafka's, but for what one node changes; the texts are ours. */
 #include "storage/broker_config.h"
+#include <stdlib.h>
 #include <string.h>
 
 static const char doc_controllers[] = "KRaft controllers: there are none, the broker itself keeps its catalog.";
@@ -549,17 +550,13 @@ const struct broker_key *broker_key_at(uint32_t i)
     return &keys[i];
 }
 
+static int compare_name(const void *name, const void *key)
+{
+    return strcmp(name, ((const struct broker_key *)key)->name);
+}
+
 const struct broker_key *broker_key_find(const char *name)
 {
     assert(name);
-    uint32_t low = 0, high = COUNT_OF(keys);
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        int order = strcmp(name, keys[middle].name);
-        if (order == 0)
-            return &keys[middle];
-        low = order > 0 ? middle + 1 : low;
-        high = order < 0 ? middle : high;
-    }
-    return NULL;
+    return bsearch(name, keys, COUNT_OF(keys), sizeof keys[0], compare_name);
 }

@@ -1,6 +1,7 @@
 /* Every topic key: Kafka's of 4.x, two that only its older releases know and that mean nothing any more, and ours. Sorted by
  * name. Names, types, defaults and bounds are Kafka's; the texts are ours and say what this broker does. */
 #include "storage/topic_config.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define FOREVER "9223372036854775807"
@@ -113,17 +114,13 @@ const struct topic_key *topic_key_at(uint32_t i)
     return &keys[i];
 }
 
+static int compare_name(const void *name, const void *key)
+{
+    return strcmp(name, ((const struct topic_key *)key)->name);
+}
+
 const struct topic_key *topic_key_find(const char *name)
 {
     assert(name);
-    uint32_t low = 0, high = COUNT_OF(keys);
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        int order = strcmp(name, keys[middle].name);
-        if (order == 0)
-            return &keys[middle];
-        low = order > 0 ? middle + 1 : low;
-        high = order < 0 ? middle : high;
-    }
-    return NULL;
+    return bsearch(name, keys, COUNT_OF(keys), sizeof keys[0], compare_name);
 }
