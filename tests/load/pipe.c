@@ -133,6 +133,7 @@ static void take_reply(struct pipe *p, struct rcur *c)
         return;
     p->first = (p->first + 1) % p->plan->window;
     p->used--;
+    p->back = p->anew;
 }
 
 void pipe_take(struct pipe *p)

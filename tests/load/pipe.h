@@ -30,9 +30,10 @@ struct pipe {
     uint32_t first, used; /* slots in flight, a ring of plan->window */
     int32_t corr;
     uint64_t rng;
-    bool again; /* not ready yet, says the broker: connect again and send all that is in flight again */
-    bool last;  /* the disk is cut: whatever fails from here on ends the pipe */
-    bool over;  /* ended by a loss or an error that its plan accepts */
+    bool again;      /* not ready yet, says the broker: connect again and send all that is in flight again */
+    bool anew, back; /* connected again after a loss; and answered since */
+    bool last;       /* the disk is cut: whatever fails from here on ends the pipe */
+    bool over;       /* ended by a loss or an error that its plan accepts */
     char fault[160];
 };
 

@@ -158,7 +158,7 @@ static void mend_pipe(struct run *r, struct pipe *p, uint64_t now)
         p->over = true;
     else if (link_open(&p->link, r->plan->address)) {
         pipe_resend(p);
-        r->back_at = r->back_at ? r->back_at : now;
+        p->anew = true;
         r->stop_at = now + r->plan->after_ms * MS;
     } else if (now - r->lost_at > REOPEN_MS * MS)
         snprintf(p->fault, sizeof p->fault, "producer: no broker came back");
@@ -207,6 +207,8 @@ static void wait_and_serve(struct run *r, uint64_t sleep_ns)
     for (uint32_t i = 0; i < n; i++) {
         serve_link(r, &r->pipes[i].link, fds[i].revents, now);
         pipe_take(&r->pipes[i]);
+        if (r->pipes[i].back && !r->back_at)
+            r->back_at = now;
     }
     serve_link(r, &r->reader.link, fds[n].revents, now);
     reader_take(&r->reader);

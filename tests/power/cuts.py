@@ -10,7 +10,8 @@ A round is
                showed is durable from then on.
     extents    fresh: a new topic, so space that was never written. again: space behind the log's end that holds written
                zeros, so that an append overwrites (the broker is killed for a moment, and the test writes them).
-    kill       the broker is killed first, restarted, and the power goes while the clients have just come back.
+    kill       back: the broker is killed first, restarted, and the power goes when the clients have just come back.
+               early: the same, but the power goes while the new broker recovers, or even before it looks at the disk.
 """
 import collections
 import glob
@@ -37,20 +38,23 @@ SIZES = {"fresh": {"bytes": 65536, "records": 32}, "again": {"bytes": 1024, "rec
 SEGMENT = {"fresh": 1 << 20, "again": 4 << 20}  # fresh ones roll under the load
 LIMITS = {"burst": 6 << 20, "rate": 24 << 20, "conns": 2}  # in flight at all times, and it all fits the disk
 CUT_US = (5_000, 250_000)     # after the first ack
-BACK_US = (0, 40_000)         # after the clients are connected again
+BACK_US = (0, 40_000)         # after the restarted broker's first ack
+EARLY_S = (0.0, 0.02)         # after the restart
 KEPT_S = (0.0, 0.05)          # after the broker is there again
 ZEROS_AHEAD, BLOCK = 2 << 20, 4096
 AGED_S = 0.5                  # flush.ms is 100 ms where caching is on
 DEAD_S = (0.0, 0.03)          # how long the broker lives on with a dead disk
 
 Round = collections.namedtuple("Round", "caching extents kill")
-Setup = collections.namedtuple("Setup", "kind disk_io engine")
+Setup = collections.namedtuple("Setup", "kind disk_io engine cores")
 
-ROUNDS = [Round(caching, extents, kill) for kill in (False, True) for extents in ("fresh", "again")
-          for caching in ("off", "each")] + [Round("aged", "fresh", False), Round("on", "again", False),
-                                          Round("kept", "fresh", True), Round("kept", "again", True)]
-SETUPS = [Setup("ext4", "direct", "io_uring"), Setup("ext4", "buffered", "epoll"), Setup("xfs", "direct", "epoll"),
-          Setup("xfs", "buffered", "io_uring")]
+ROUNDS = [Round(caching, extents, kill) for kill in ("", "back") for extents in ("fresh", "again")
+          for caching in ("off", "each")] + [Round("aged", "fresh", ""), Round("on", "again", ""),
+                                          Round("kept", "fresh", "back"), Round("kept", "again", "back"),
+                                          Round("off", "fresh", "early"), Round("off", "again", "early"),
+                                          Round("each", "again", "early")]
+SETUPS = [Setup("ext4", "direct", "io_uring", "1"), Setup("ext4", "buffered", "epoll", "2"),
+          Setup("xfs", "direct", "epoll", "1"), Setup("xfs", "buffered", "io_uring", "2")]
 
 
 def write_zeros_ahead(log):
@@ -73,7 +77,8 @@ class Series:
         self.disk = Disk(os.path.join(WORK, name, "disk"), setup.kind)
         properties = {"log.dirs": os.path.join(self.disk.mount, "data"), "disk.io": setup.disk_io,
                       "listeners": f"PLAINTEXT://localhost:{load.free_port()}"}
-        self.broker = Broker(os.path.join(WORK, name, "broker"), properties, [f"--io-engine={setup.engine}"])
+        self.broker = Broker(os.path.join(WORK, name, "broker"), properties,
+                             [f"--io-engine={setup.engine}", "--cores", setup.cores])
         if program:
             self.broker.command = lambda: [program, *Broker.command(self.broker)[1:]]
         self.writer = 0
@@ -113,7 +118,7 @@ class Series:
             load.produce(self.broker, topic, self.history(topic), ms=200, **self.settings(wanted))
             time.sleep(AGED_S)
             self.die()
-        elif wanted.caching == "kept":
+        elif wanted.caching == "kept" or wanted.kill == "early":
             self.kill_and_cut(topic, wanted)
         else:
             self.cut_under_load(topic, wanted)
@@ -143,10 +148,14 @@ class Series:
         child = load.start(self.broker, topic, self.history(topic), kill=self.broker.pid, at_us=random.randint(*CUT_US),
                            **self.settings(wanted))
         load.await_trigger(child, self.broker.process)
-        self.broker.start()
-        self.count(load.finish(child))
-        time.sleep(random.uniform(*KEPT_S))
+        if wanted.kill == "early":
+            self.broker.launch()
+            time.sleep(random.uniform(*EARLY_S))
+        else:
+            self.broker.start()
+            time.sleep(random.uniform(*KEPT_S))
         self.die()
+        self.count(load.finish(child))
 
     def count(self, produced):
         assert produced["read"], "nothing was read before the cut"
@@ -202,7 +211,8 @@ def run_series(totals, setup):
 def run_all(report):
     totals = collections.Counter()
     for setup in SETUPS:
-        report.case(f"{len(ROUNDS)} power cuts on {setup.kind}, disk.io={setup.disk_io}, {setup.engine}: nothing acked durable "
-                    "is lost, and with caching off nothing once read vanishes", run_series, totals, setup)
+        words = f"{setup.kind}, disk.io={setup.disk_io}, {setup.engine}, {setup.cores} shard(s)"
+        report.case(f"{len(ROUNDS)} power cuts on {words}: nothing acked durable is lost, and with caching off nothing "
+                    "once read vanishes", run_series, totals, setup)
     print("    " + " ".join(f"{key.replace(' ', '_')}={value}" for key, value in sorted(totals.items())), flush=True)
 

@@ -14,7 +14,7 @@ from harness import NotRun, run_ok
 
 MUTANTS = ("ack_before_flush", "sync_wrong_file")
 ROUNDS_MAX = 16
-WANTED = [cuts.Round("off", "fresh", False), cuts.Round("off", "again", False)]
+WANTED = [cuts.Round("off", "fresh", ""), cuts.Round("off", "again", "")]
 
 
 def one_round(setup, wanted, program):
