@@ -22,6 +22,7 @@ static struct {
     uint64_t busy_until_ns[SHARDS_MAX];
     bool ended[SHARDS_MAX];
     uint32_t opened, power_cuts;
+    bool stopped; /* down after a clean stop to which nothing came in the way */
     char why[CONFIG_WHY_BYTES];
 } broker;
 
@@ -65,6 +66,16 @@ void broker_kill(enum crash_kind kind)
 {
     assert(broker.state != BROKER_DOWN);
     died(kind);
+}
+
+void broker_power_cut_while_down(void)
+{
+    assert(broker.state == BROKER_DOWN);
+    world_note("power cut while down, after a %s", broker.stopped ? "clean stop" : "crash");
+    sim.totals.power_cuts++;
+    disk_crash(CRASH_POWER);
+    if (!broker.stopped)
+        broker.power_cuts++;
 }
 
 /* --- the start --- */
@@ -147,6 +158,7 @@ bool broker_start(void)
         died(sim.crash_kind);
         return false;
     }
+    broker.stopped = false;
     sim.crashable = true;
     enum err err = start();
     sim.crashable = false;
@@ -221,6 +233,7 @@ static void close_all(void)
     uint32_t power_cuts = broker.power_cuts;
     sim.crashable = false;
     sim.totals.clean_stops++;
+    bool good = sim.knobs.eio_rate == 0 && sim.knobs.full_periods == 0;
     world_note("stopped cleanly");
     net_broker_died();
     door_broker_died(CRASH_KILL); /* nothing is pending */
@@ -228,6 +241,7 @@ static void close_all(void)
     world_free_broker();
     memset(&broker, 0, sizeof broker);
     broker.power_cuts = power_cuts;
+    broker.stopped = good;
 }
 
 static void turn(void)

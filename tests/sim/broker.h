@@ -13,6 +13,8 @@ uint32_t broker_power_cuts(void);
 bool broker_start(void);
 /* Ends at once, between two turns. */
 void broker_kill(enum crash_kind kind);
+/* The machine goes down while no broker runs. What a clean stop left is all stable. */
+void broker_power_cut_while_down(void);
 /* A clean stop begins; it is over when the state is BROKER_DOWN. */
 void broker_stop(void);
 /* When some shard wants a turn; UINT64_MAX: none. */

@@ -373,8 +373,8 @@ static void land(const struct io_op *op, struct disk_node *n, const struct pendi
         at = world_alloc(whole);
         gather(op, at);
     }
-    world_note("%llu bytes land at %llu of file %u%s, crc %08x", (unsigned long long)bytes, (unsigned long long)op->off,
-               disk_id(n), op->dsync ? ", durably" : "", __builtin_bswap32(*(unsigned *)(at + 17)));
+    world_note("%llu bytes land at %llu of file %u%s", (unsigned long long)bytes, (unsigned long long)op->off,
+               disk_id(n), op->dsync ? ", durably" : "");
     disk_write(n, at, bytes, op->off);
     if (op->dsync && bytes)
         disk_sync_range(n, bytes, op->off);
@@ -400,8 +400,6 @@ static int32_t finish_read(struct io_op *op, const struct disk_node *n)
     uint64_t bytes = shorten(op, got);
     if (bytes < got) /* what was not read is not there */
         memset((uint8_t *)op->buf.at + bytes, 0xdb, got - bytes);
-    if (sim.tracing)
-        printf("   read %u at %llu of file %u to %p\n", got, (unsigned long long)op->off, disk_id(n), op->buf.at);
     return (int32_t)bytes;
 }
 

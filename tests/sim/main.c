@@ -117,6 +117,8 @@ static void keep_up(bool *starting)
         *starting = false;
     } else if (!*starting) {
         *starting = true;
+        if (trouble() && sim.knobs.power_cuts && dice(4) == 0)
+            broker_power_cut_while_down();
         event_in(trouble() ? dice(200 * NS_PER_MS) : NS_PER_MS, start_again, NULL);
     }
 }
@@ -191,6 +193,7 @@ static void live(void)
     judge_begin();
     run_until(sim.now_ns + LIVENESS_NS, judge_done, "not everything was read back");
     judge_quit();
+    world_check(!sim.offline[0], "a partition went offline although the disk had no error: %s", sim.offline);
 }
 
 /* False: the seed failed. */

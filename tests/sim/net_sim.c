@@ -149,8 +149,6 @@ static size_t copy_out(struct net_conn *c, size_t most)
     for (uint32_t i = 0; i < c->send->len && done < most; i++) {
         size_t bytes = u64_min(c->send->iov[i].iov_len, most - done);
         pipe_put(&c->out, c->send->iov[i].iov_base, bytes);
-        if (sim.tracing)
-            printf("   send %zu from %p\n", bytes, c->send->iov[i].iov_base);
         done += bytes;
     }
     return done;

@@ -62,7 +62,7 @@ void world_begin(uint64_t seed)
     sim.phase = PHASE_TROUBLE;
     sim.full = sim.crashable = false;
     sim.crash_in = 0;
-    sim.why[0] = 0;
+    sim.why[0] = sim.offline[0] = 0;
     roll_disk(&sim.knobs);
     roll_world(&sim.knobs);
     events_begin();

@@ -54,7 +54,8 @@ struct world {
     uint64_t crash_in;  /* doors until the crash, 0: none set */
     enum crash_kind crash_kind;
     jmp_buf on_crash, on_fail;
-    char why[512]; /* of the failure */
+    char why[512];     /* of the failure */
+    char offline[400]; /* the first log line of a partition that went offline without a reason */
     struct totals totals;
 };
 extern struct world sim;
