@@ -129,6 +129,15 @@ enum err fs_size(int fd, uint64_t *out_bytes)
     return ERR_NONE;
 }
 
+uint64_t fs_data_from(int fd, uint64_t off)
+{
+    off_t at = lseek(fd, (off_t)off, SEEK_DATA);
+    if (at < 0)
+        return errno == ENXIO ? UINT64_MAX : off;
+    assert((uint64_t)at >= off);
+    return (uint64_t)at;
+}
+
 enum err fs_mtime(int fd, int64_t *out_ms)
 {
     struct stat st;

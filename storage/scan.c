@@ -152,9 +152,10 @@ static size_t zeros(const uint8_t *at, size_t bytes)
     return i;
 }
 
+/* What was only allocated is not read: after a crash that can be 64 MiB in every partition. */
 enum err scan_nonzero(struct scan *s, uint64_t from, uint64_t *out_at)
 {
-    while (from < s->end) {
+    while ((from = fs_data_from(s->fd, from)) < s->end) {
         const uint8_t *at;
         size_t bytes;
         enum err err = view(s, from, 1, &at, &bytes);

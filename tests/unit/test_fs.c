@@ -88,6 +88,27 @@ static void allocating_sets_the_size(void **state)
     assert_true(free_bytes > 0);
 }
 
+static void a_search_for_data_passes_none(void **state)
+{
+    (void)state;
+    static uint8_t page[4096] = {1};
+    uint64_t at = 512 * 1024;
+    int fd = open_new(DIR_PATH "/sparse");
+    assert_true(fs_data_from(fd, 0) == UINT64_MAX || fs_data_from(fd, 0) == 0); /* empty */
+    assert_int_equal(fs_truncate(fd, 1024 * 1024), ERR_NONE);
+    assert_int_equal(fs_write(fd, page, sizeof page, at), ERR_NONE);
+    for (int synced = 0; synced < 2; synced++) {
+        assert_true(fs_data_from(fd, 0) <= at);
+        assert_int_equal(fs_data_from(fd, at), at);
+        assert_int_equal(fs_data_from(fd, at + 100), at + 100);
+        assert_true(fs_data_from(fd, at + sizeof page) >= at + sizeof page);
+        assert_int_equal(fs_sync(fd), ERR_NONE);
+        fs_drop_cache(fd);
+    }
+    fs_close(fd);
+    assert_int_equal(fs_unlink(DIR_PATH "/sparse"), ERR_NONE);
+}
+
 static void what_is_not_there_or_already_there_is_told(void **state)
 {
     (void)state;
@@ -189,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(bytes_come_back_up_to_the_end, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(allocating_sets_the_size, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_search_for_data_passes_none, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(what_is_not_there_or_already_there_is_told, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(rename_replaces, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_listing_tells_files_from_folders_and_may_stop, make_dir, remove_dir),
