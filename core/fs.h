@@ -25,7 +25,8 @@ enum err fs_truncate(int fd, uint64_t bytes) must_use;
 enum err fs_allocate(int fd, uint64_t off, uint64_t bytes) must_use; /* i_size grows */
 enum err fs_size(int fd, uint64_t *out_bytes) must_use;
 /* From where at or behind `off` the file may hold anything but zeros; UINT64_MAX: nowhere. Space that was allocated and never
- * written costs nothing to pass. `off` itself where the file system cannot tell. */
+ * written costs nothing to pass, unless its zeros are in the page cache: so from now on this descriptor reads nothing ahead.
+ * `off` itself where the file system cannot tell. */
 uint64_t fs_data_from(int fd, uint64_t off);
 enum err fs_rename(const char *from, const char *to) must_use; /* replaces */
 enum err fs_unlink(const char *path) must_use;

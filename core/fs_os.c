@@ -131,6 +131,7 @@ enum err fs_size(int fd, uint64_t *out_bytes)
 
 uint64_t fs_data_from(int fd, uint64_t off)
 {
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     off_t at = lseek(fd, (off_t)off, SEEK_DATA);
     if (at < 0)
         return errno == ENXIO ? UINT64_MAX : off;

@@ -231,6 +231,7 @@ static enum err walk_file(struct recovery *r, struct recovery_file *f, uint64_t 
     err = walk_batches(r, s, &rs.scan);
     f->walked_bytes = s->bytes - from;
     uint64_t dirty_at = UINT64_MAX;
+    fs_drop_cache(rs.fd); /* zeros that were read ahead would be taken for data, and read */
     if (!err)
         err = scan_nonzero(&rs.scan, s->bytes, &dirty_at);
     f->rest_dirty = dirty_at != UINT64_MAX;
