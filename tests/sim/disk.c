@@ -137,6 +137,16 @@ uint32_t disk_read(const struct disk_node *n, void *to, uint64_t bytes, uint64_t
     return (uint32_t)bytes;
 }
 
+/* Whole pages, as a file system counts its extents. */
+uint64_t disk_data_from(const struct disk_node *n, uint64_t off)
+{
+    enum { PAGE = 4096 };
+    for (uint64_t at = off; at < u64_min(n->size, n->cap); at++)
+        if (n->cache[at])
+            return u64_max(off, align_down(at, PAGE));
+    return UINT64_MAX;
+}
+
 static void soil(struct disk_node *n, uint64_t off, uint64_t end)
 {
     uint64_t from = off / DISK_SECTOR, to = (end + DISK_SECTOR - 1) / DISK_SECTOR;

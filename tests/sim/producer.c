@@ -11,7 +11,7 @@ enum {
     FLIGHTS_MAX = 5,
     FLIGHT_MAX = 4,
     LANES_MAX = TOPICS_MAX * PARTITIONS_MAX,
-    IDS_MAX = 4096
+    IDS_MAX = 4096, HUGE_RATE = 15000
 };
 
 struct out_batch {
@@ -31,6 +31,7 @@ struct lane {
     uint32_t queued, flying, made, target;
     int32_t sequence;
     uint32_t acked_power_cuts; /* when the last ack came */
+    bool huge;                 /* its segments have room for huge batches */
     bool begun;                /* the broker has acknowledged something of this producer id */
     bool failed;               /* nothing is sent until nothing flies; then all again */
 };
@@ -93,6 +94,8 @@ static uint8_t *put_record(uint8_t *at, int32_t delta, uint32_t value_bytes)
 
 static uint32_t draw_value_bytes(const struct lane *l)
 {
+    if (l->huge && chance(HUGE_RATE))
+        return (uint32_t)dice_between(20000, 60000);
     if (chance(l->producer->large_rate))
         return (uint32_t)dice_between(2000, 4000);
     return (uint32_t)dice_between(8, dice(3) ? 120 : 900);
@@ -119,16 +122,17 @@ static void fill_header(struct out_batch *b, int32_t sequence)
 
 static void make_batch(struct lane *l)
 {
-    enum { ROOM = 20 * 1024 };
+    enum { ROOM = 200 * 1024 };
+    static uint8_t room[ROOM];
     struct out_batch *b = world_alloc(sizeof *b);
     b->lane = l;
     b->count = (int32_t)dice_between(1, 3);
-    b->bytes = world_alloc(ROOM);
-    uint8_t *at = b->bytes + BATCH_HEADER_BYTES;
+    uint8_t *at = room + BATCH_HEADER_BYTES;
     for (int32_t i = 0; i < b->count; i++)
         at = put_record(at, i, draw_value_bytes(l));
-    b->length = (uint32_t)(at - b->bytes);
+    b->length = (uint32_t)(at - room);
     assert(b->length <= ROOM);
+    b->bytes = memcpy(world_alloc(b->length), room, b->length);
     fill_header(b, l->sequence);
     l->sequence += b->count;
     *l->queue_end = b;
@@ -443,6 +447,7 @@ static void begin_one(struct producer_sim *p, bool idempotent)
         struct lane *l = &p->lanes[p->lane_count++];
         *l = (struct lane){.producer = p, .part = part, .target = (uint32_t)dice_between(1, sim.knobs.batches)};
         l->queue_end = &l->queue;
+        l->huge = strlen(topics_find(view_of(part->topic), NULL, false)->segment_bytes) >= 6; /* 131072 and more */
     }
     peer_start(&p->peer);
 }
