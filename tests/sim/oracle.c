@@ -203,6 +203,11 @@ void oracle_watermark_seen(struct oracle_part *p, int64_t at_least, int64_t wate
     p->watermark = watermark > p->watermark ? watermark : p->watermark;
 }
 
+bool oracle_still_firm(const struct oracle_part *p)
+{
+    return firm(p, p->watermark_power_cuts);
+}
+
 int32_t oracle_epoch(void)
 {
     return epoch_max;

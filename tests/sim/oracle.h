@@ -56,6 +56,7 @@ void oracle_acked(struct oracle_part *p, struct attempt *a, int64_t offset, uint
 int64_t oracle_read(struct oracle_part *p, int64_t offset, const uint8_t *records, uint32_t bytes, uint32_t power_cuts);
 /* What must a reply to a request that is sent now say at least? And what it did say. */
 int64_t oracle_watermark(struct oracle_part *p);
+bool oracle_still_firm(const struct oracle_part *p); /* the highest watermark is of the time since the last power cut */
 void oracle_watermark_seen(struct oracle_part *p, int64_t at_least, int64_t watermark, uint32_t power_cuts);
 /* The broker's leader epoch, the same way. */
 int32_t oracle_epoch(void);

@@ -11,6 +11,7 @@ struct place {
     struct oracle_part *part;
     int64_t offset, watermark; /* watermark: as last told, -1: not yet */
     uint32_t power_cuts;       /* when offset was learnt */
+    int64_t told_offset;       /* what the fetch session has, -1: nothing */
     bool over;                 /* the judge has read all of it */
 };
 struct reader_sim {
@@ -20,6 +21,8 @@ struct reader_sim {
     int16_t version;
     int32_t part_bytes, max_bytes, wait_ms;
     bool judges, fetching;
+    bool sessions;             /* KIP-227: asks only for what changed */
+    int32_t session_id, session_epoch;
 };
 /* What was asked for. */
 struct asked {
@@ -67,7 +70,8 @@ static struct asked *choose(struct reader_sim *rd)
     uint32_t first = (uint32_t)dice(rd->count); /* whoever asks for few bytes must not starve the last ones */
     for (uint32_t i = 0; i < rd->count; i++) {
         struct place *pl = &rd->places[(first + i) % rd->count];
-        if (rd->judges ? pl->over : dice(5) == 0 && q->count + (rd->count - i) > 1)
+        bool skip = rd->judges ? pl->over : dice(5) == 0 && q->count + (rd->count - i) > 1;
+        if (skip && !rd->sessions)
             continue;
         if (!rd->judges && trouble())
             look_back(pl);
@@ -79,6 +83,27 @@ static struct asked *choose(struct reader_sim *rd)
 }
 
 static void fetched(const struct reply *r);
+
+static void ask_place(const struct reader_sim *rd, const struct place *pl, struct fetch_topic *topic,
+                      struct fetch_partition *part)
+{
+    fetch_topic_init(topic);
+    fetch_partition_init(part);
+    topic->topic = view_of(pl->part->topic);
+    memcpy(topic->topic_id.b, topics_find(topic->topic, NULL, false)->id, 16);
+    topic->partitions.v = part;
+    topic->partitions.n = 1;
+    part->partition = pl->part->index;
+    part->fetch_offset = pl->offset;
+    part->partition_max_bytes = trouble() ? rd->part_bytes : 256 * 1024;
+}
+
+static void begin_session(struct reader_sim *rd)
+{
+    rd->session_epoch = 0;
+    for (uint32_t i = 0; i < rd->count; i++)
+        rd->places[i].told_offset = rd->places[i].watermark = -1;
+}
 
 static void fetch(struct reader_sim *rd)
 {
@@ -93,21 +118,21 @@ static void fetch(struct reader_sim *rd)
     fetch_request_init(&m);
     m.max_wait_ms = rd->judges ? 0 : rd->wait_ms;
     m.min_bytes = 1;
-    m.max_bytes = rd->max_bytes;
+    m.max_bytes = trouble() ? rd->max_bytes : 1024 * 1024;
     m.topics.v = topics;
-    m.topics.n = (int32_t)q->count;
-    for (uint32_t i = 0; i < q->count; i++) {
-        fetch_topic_init(&topics[i]);
-        fetch_partition_init(&parts[i]);
-        topics[i].topic = view_of(q->v[i].place->part->topic);
-        memcpy(topics[i].topic_id.b, topics_find(topics[i].topic, NULL, false)->id, 16);
-        topics[i].partitions.v = &parts[i];
-        topics[i].partitions.n = 1;
-        parts[i].partition = q->v[i].place->part->index;
-        parts[i].fetch_offset = q->v[i].offset;
-        parts[i].partition_max_bytes = rd->part_bytes;
+    if (rd->sessions) {
+        m.session_id = rd->session_id;
+        m.session_epoch = rd->session_epoch;
     }
-    world_note("%s fetches %u partitions, %s-%d from %" PRId64, rd->peer.client.name, q->count,
+    for (uint32_t i = 0; i < q->count; i++) {
+        struct place *pl = q->v[i].place;
+        if (rd->sessions && pl->told_offset == pl->offset)
+            continue;
+        pl->told_offset = pl->offset;
+        ask_place(rd, pl, &topics[m.topics.n], &parts[m.topics.n]);
+        m.topics.n++;
+    }
+    world_note("%s fetches %d of %u partitions, %s-%d from %" PRId64, rd->peer.client.name, m.topics.n, q->count,
                q->v[0].place->part->topic, q->v[0].place->part->index, q->v[0].offset);
     client_call(&rd->peer.client, fetch, &m, rd->version, fetched, q);
 }
@@ -176,6 +201,51 @@ static void take_one(struct asked *q, const struct reply *r, const struct fetcha
 
 static void list_offsets(struct reader_sim *rd);
 
+/* A session leaves out what is no news: then what it told before must still be enough. */
+static void check_left_out(const struct reader_sim *rd, const struct asked *q)
+{
+    for (uint32_t i = 0; i < q->count; i++) {
+        const struct place *pl = q->v[i].place;
+        if (!pl)
+            continue;
+        world_check(rd->sessions && rd->session_epoch > 0, "a fetch reply leaves out a partition");
+        world_check(pl->watermark < 0 || pl->watermark >= q->v[i].at_least || !oracle_still_firm(pl->part),
+                    "%s-%d: a fetch session told the watermark %" PRId64 ", now it is at least %" PRId64
+                    " and the session says nothing", pl->part->topic, pl->part->index, pl->watermark, q->v[i].at_least);
+    }
+}
+
+static void next_session_step(struct reader_sim *rd, int32_t session_id)
+{
+    rd->session_id = session_id;
+    if (session_id) /* 0: the broker keeps none */
+        rd->session_epoch++;
+    else
+        begin_session(rd);
+}
+
+/* False: the session is not known (any more); a new one begins. */
+static bool session_holds(struct reader_sim *rd, int16_t error)
+{
+    bool unknown = error == KERR_FETCH_SESSION_ID_NOT_FOUND || error == KERR_INVALID_FETCH_SESSION_EPOCH;
+    world_check(error == 0 || (unknown && rd->sessions && rd->session_id), "a fetch got error %d", error);
+    if (!error)
+        return true;
+    rd->session_id = 0;
+    begin_session(rd);
+    return false;
+}
+
+static void take_all(struct asked *q, const struct reply *r, const struct fetch_response *m)
+{
+    for (int32_t i = 0; i < m->responses.n; i++)
+        for (int32_t k = 0; k < m->responses.v[i].partitions.n; k++)
+            take_one(q, r, &m->responses.v[i], &m->responses.v[i].partitions.v[k]);
+    check_left_out(q->reader, q);
+    if (q->reader->sessions)
+        next_session_step(q->reader, m->session_id);
+}
+
 static void fetched(const struct reply *r)
 {
     struct asked *q = r->context;
@@ -183,12 +253,8 @@ static void fetched(const struct reply *r)
     struct fetch_response m;
     if (r->body.n >= 0) {
         client_decode(r, fetch_response, &m);
-        world_check(m.error_code == 0, "a fetch got error %d", m.error_code);
-        for (int32_t i = 0; i < m.responses.n; i++)
-            for (int32_t k = 0; k < m.responses.v[i].partitions.n; k++)
-                take_one(q, r, &m.responses.v[i], &m.responses.v[i].partitions.v[k]);
-        for (uint32_t i = 0; i < q->count; i++)
-            world_check(!q->v[i].place, "a fetch reply leaves out a partition");
+        if (session_holds(rd, m.error_code))
+            take_all(q, r, &m);
         if (!rd->judges && dice(10) == 0)
             list_offsets(rd);
         else
@@ -243,9 +309,12 @@ static void list_offsets(struct reader_sim *rd)
 
 /* --- all of them --- */
 
+/* The session of a lost connection may have moved on without us: a new one takes its place. */
 static void ready(struct peer *peer)
 {
-    fetch(container_of(peer, struct reader_sim, peer));
+    struct reader_sim *rd = container_of(peer, struct reader_sim, peer);
+    begin_session(rd);
+    fetch(rd);
 }
 
 static void lost(struct peer *peer)
@@ -264,6 +333,7 @@ static void begin_one(struct reader_sim *rd, const char *name, bool judges)
     rd->part_bytes = judges ? 256 * 1024 : sizes[dice(COUNT_OF(sizes))];
     rd->max_bytes = judges ? 1024 * 1024 : sizes[dice(COUNT_OF(sizes))];
     rd->wait_ms = (int32_t)dice_between(1, 500);
+    rd->sessions = !judges && rd->version >= 7 && dice(2);
     for (struct oracle_part *part = oracle_parts(); part; part = part->next)
         rd->places[rd->count++] = (struct place){.part = part, .watermark = -1};
     peer_start(&rd->peer);
@@ -282,15 +352,10 @@ void readers_begin(void)
 
 bool readers_caught_up(void)
 {
-    for (uint32_t i = 0; i < reader_count; i++) {
-        bool all = true;
-        for (uint32_t k = 0; k < readers[i].count; k++) {
-            const struct place *pl = &readers[i].places[k];
-            all = all && pl->offset >= oracle_watermark(pl->part);
-        }
-        if (!all)
-            return false;
-    }
+    for (uint32_t i = 0; i < reader_count; i++)
+        for (uint32_t k = 0; k < readers[i].count; k++)
+            if (readers[i].places[k].offset < oracle_watermark(readers[i].places[k].part))
+                return false;
     return true;
 }
 

@@ -4,7 +4,7 @@
 #include "tests/sim/world.h"
 
 void readers_begin(void);
-/* Has one reader that follows reached the end of everything? */
+/* Have all that follow reached the end of everything? */
 bool readers_caught_up(void);
 void readers_quit(void);
 /* For the message of a seed that is stuck. */
