@@ -83,7 +83,8 @@ def check_twice(engine, disk):
         load.create(broker, "t", 2, {"write.caching": "true"})
         for writer in range(1, 7):
             at_us = random.randint(20_000, 80_000) if writer % 2 else random.randint(0, 5_000)
-            child = load.start(broker, "t", history, writer=writer, conns=2, window=8, bytes=BATCH, kill=broker.pid, at_us=at_us)
+            child = load.start(broker, "t", history, writer=writer, conns=2, window=8, bytes=BATCH, kill=broker.pid,
+                               at_us=at_us)
             load.await_trigger(child, broker.process)
             load.finish(child)
             broker.start()

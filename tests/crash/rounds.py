@@ -1,8 +1,8 @@
 """kill -9 under load, restart at once, verify everything since the folder began.
 
 A group is one broker set-up (engine, disk mode, shards) and one data folder; its eight rounds are every combination of
-`write.caching`, batch size and idempotence. The load itself kills the broker, some time after its first ack, and then waits for
-the next one, which is started the moment the process is gone; it sends again what was in flight, and goes on a little.
+`write.caching`, batch size and idempotence. The load itself kills the broker, some time after its first ack, and then
+waits for the next one, which is started the moment the process is gone; it sends again what was in flight, and goes on a little.
 """
 import os
 import random
@@ -101,8 +101,9 @@ def run_all(report):
         for disk in ("direct", "buffered"):
             for cores in (1, 2):
                 name = f"{engine}-{disk}-{cores}"
-                report.case(f"{len(ROUNDS)} kills of {engine}, disk.io={disk}, {cores} shard(s): every acked record is there, "
-                            "in order, once, and nothing once read vanishes", run_group, totals, name, engine, disk, cores)
+                report.case(f"{len(ROUNDS)} kills of {engine}, disk.io={disk}, {cores} shard(s): every acked record is "
+                            "there, in order, once, and nothing once read vanishes",
+                            run_group, totals, name, engine, disk, cores)
     print(f"    rounds={totals.get('rounds', 0)} acked={totals.get('acked', 0)} read={totals.get('read', 0)} batches",
           flush=True)
 

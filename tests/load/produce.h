@@ -2,8 +2,8 @@
  *
  * A run draws from its seed which partitions a request covers. It may carry a trigger: so many microseconds after the
  * first ack it kills a process or writes a byte into a cut file, in the middle of its own traffic; with both it kills
- * first and cuts some time after the next broker's first reply. When connections are lost it either ends (what was not acked
- * stays unknown), or, with `retry`, connects again and sends what was in flight again, in order and with the same
+ * first and cuts some time after the next broker's first reply. When connections are lost it either ends (what was not
+ * acked stays unknown), or, with `retry`, connects again and sends what was in flight again, in order and with the same
  * sequences. After the cut it ends. */
 #pragma once
 #include "tests/load/reader.h"

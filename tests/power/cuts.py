@@ -101,7 +101,8 @@ class Series:
         """The topic of a round, with the space that it asks for."""
         topic = f"fresh{self.writer}" if wanted.extents == "fresh" else f"again-{wanted.caching}"
         if topic not in self.topics:
-            load.create(self.broker, topic, PARTITIONS, {**CONFIGS[wanted.caching], "segment.bytes": SEGMENT[wanted.extents]})
+            configs = {**CONFIGS[wanted.caching], "segment.bytes": SEGMENT[wanted.extents]}
+            load.create(self.broker, topic, PARTITIONS, configs)
             self.topics[topic] = wanted.caching
         if wanted.extents == "again":
             load.produce(self.broker, topic, self.history(topic), ms=30, **self.settings(wanted))
