@@ -1,5 +1,5 @@
 /* The only door to the kernel for sockets and disk on the data path. One `struct io` per shard. Three implementations:
- * core/io_uring.c, core/io_epoll.c (chosen by core/io.c at run time) and the simulator's (chosen by the linker).
+ * core/io_uring.c, core/io_epoll.c (chosen by core/io_engine.c at run time) and the simulator's (chosen by the linker).
  *
  * Every operation has an io_op that the caller owns until its `done` runs. `done` runs later, from io_run, never inside the
  * call that started the op; it may start the op again. `res` is a byte count (or as said below), or a negative errno.
@@ -127,6 +127,9 @@ void io_allocate(struct io *io, struct io_op *op, struct io_file *f, uint64_t of
 /* Runs a blocking function (core/fs.h calls, long computations) on the shard's one helper thread, in order of submission;
  * res is what it returned. It shares nothing with the shard but what `arg` lends it. */
 void io_job(struct io *io, struct io_op *op, int32_t (*run)(void *arg), void *arg, io_done_fn *done);
+
+/* What the calls above end in: takes over a filled-in op. An engine's; nobody else calls it. */
+void io_start(struct io *io, struct io_op *op);
 
 /* --- the loop --- */
 /* Submits, waits at most wait_ns (0: not at all; UINT64_MAX: until something happens) for a completion or a wake, runs at

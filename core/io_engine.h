@@ -1,5 +1,5 @@
-/* What an engine is to core/io.c: a struct io at the head of its own, with a table of what it does. Inside core/io* only.
- * core/io.c fills in the op; `start` must not run its done. */
+/* What an engine is to core/io_engine.c: a struct io at the head of its own, with a table of what it does. Inside core/io*
+ * only. core/io_engine.c fills in the op; `start` must not run its done. */
 #pragma once
 #include "core/io.h"
 #include "core/io_helper.h"

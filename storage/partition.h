@@ -1,4 +1,4 @@
-/* A partition: an append-only log of record batches, owned by one shard. What an ack promises is ARCHITECTURE's table:
+/* A partition: an append-only log of record batches, owned by one shard. What an ack promises is the table of the README:
  * with write.caching off, an append is done when it is on stable media; with it on, when the kernel holds it. The high
  * watermark follows the same promise, so nothing that a consumer saw vanishes.
  *

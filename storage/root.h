@@ -1,6 +1,6 @@
 /* The data folder as a whole, opened before any shard runs and closed after the last one ended:
  *
- *   <data>/.lock                 flock(2), held while the process and its submitted writes live (ARCHITECTURE: Lock)
+ *   <data>/.lock                 flock(2), held while the process and its submitted writes live (README: the lock)
  *   <data>/meta.properties       Kafka's file: version, cluster.id, node.id, and odradek.format=1 (a newer one is refused)
  *   <data>/catalog               storage/catalog.h
  *   <data>/recovery-point-<n>.checkpoint

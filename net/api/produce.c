@@ -1,4 +1,4 @@
-/* Produce: record batches to partitions, in Kafka's order of errors; acks as ARCHITECTURE's table promises.
+/* Produce: record batches to partitions, in Kafka's order of errors; acks as storage/README.md promises.
  *
  *   decode --> one part per partition --> its owner appends --> all answered --> reply (acks=0: none, an error closes)
  *

@@ -9,7 +9,7 @@
 
 enum { WHY_BYTES = 256 };
 
-/* KAFKA_API: the keys that must be accepted. */
+/* The keys that must be accepted. */
 static const char *const wanted[] = {
     "cleanup.policy",
     "retention.ms",
