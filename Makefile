@@ -54,7 +54,7 @@ HEAP_FILES   := core/mem_mi.c core/mem_libc.c
 HEAP_mi      := core/mem_mi.c
 HEAP_libc    := core/mem_libc.c
 HEAP         := $(if $(filter asan tsan,$(MODE)),libc,mi)
-KERNEL_FILES := $(wildcard core/io*.c core/*_os.c) core/threads.c core/shard_run.c net/main.c net/options.c
+KERNEL_FILES := $(filter-out core/io_op.c,$(wildcard core/io*.c)) $(wildcard core/*_os.c) core/threads.c core/shard_run.c net/main.c net/options.c
 
 LAYERS      := $(sort $(wildcard core/*.c storage/*.c net/*.c net/*/*.c))
 HEADERS     := $(sort $(wildcard core/*.h storage/*.h net/*.h net/*/*.h))

@@ -176,112 +176,18 @@ void io_slab_unregister(struct io *io, uint32_t slab)
 
 /* --- operations --- */
 
-static inline void prepare(struct io_op *op, enum io_kind kind, struct io_file *f, io_done_fn *done)
+void io_start(struct io *io, struct io_op *op)
 {
-    assert(done);
-    assert(!f || f->fd >= 0);
-    op->done = done;
-    op->file = f;
-    op->kind = (uint8_t)kind;
-    op->vector = op->dsync = false;
-    list_init(&op->link);
-}
-
-void io_accept(struct io *io, struct io_op *op, struct io_file *listener, io_done_fn *done)
-{
-    prepare(op, IO_ACCEPT, listener, done);
-    io->ops->start(io, op);
-}
-
-void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, io_done_fn *done)
-{
-    assert(bytes > 0);
-    prepare(op, IO_RECV, f, done);
-    op->buf.at = at;
-    op->len = bytes;
-    io->ops->start(io, op);
-}
-
-void io_recv_pooled(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
-{
-    prepare(op, IO_RECV_POOLED, f, done);
-    op->buf.at = NULL;
-    op->len = io->pool.bytes;
+    if (op->kind == IO_RECV_POOLED)
+        op->len = io->pool.bytes;
+    if (op->vector && op->len > IO_IOV_MAX)
+        op->len = IO_IOV_MAX; /* short, as is allowed everywhere */
     io->ops->start(io, op);
 }
 
 void io_recv_put(struct io *io, void *at)
 {
     io->ops->recv_put(io, at);
-}
-
-void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count,
-             io_done_fn *done)
-{
-    assert(count > 0);
-    prepare(op, IO_SEND, f, done);
-    op->iov = iov;
-    op->vector = true;
-    op->len = count < IO_IOV_MAX ? count : IO_IOV_MAX;
-    io->ops->start(io, op);
-}
-
-void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, uint64_t off,
-             io_done_fn *done)
-{
-    prepare(op, IO_READ, f, done);
-    op->buf.at = at;
-    op->len = bytes;
-    op->off = off;
-    io->ops->start(io, op);
-}
-
-void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at, uint32_t bytes, uint64_t off,
-              bool dsync, io_done_fn *done)
-{
-    prepare(op, IO_WRITE, f, done);
-    op->buf.at = (void *)(uintptr_t)at;
-    op->len = bytes;
-    op->off = off;
-    op->dsync = dsync;
-    io->ops->start(io, op);
-}
-
-void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count,
-               uint64_t off, bool dsync, io_done_fn *done)
-{
-    assert(count > 0);
-    prepare(op, IO_WRITE, f, done);
-    op->iov = iov;
-    op->vector = true;
-    op->len = count < IO_IOV_MAX ? count : IO_IOV_MAX;
-    op->off = off;
-    op->dsync = dsync;
-    io->ops->start(io, op);
-}
-
-void io_sync(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
-{
-    prepare(op, IO_SYNC, f, done);
-    io->ops->start(io, op);
-}
-
-void io_allocate(struct io *io, struct io_op *op, struct io_file *f, uint64_t off, uint64_t bytes, io_done_fn *done)
-{
-    assert(bytes > 0);
-    prepare(op, IO_ALLOCATE, f, done);
-    op->bytes = bytes;
-    op->off = off;
-    io->ops->start(io, op);
-}
-
-void io_job(struct io *io, struct io_op *op, int32_t (*run)(void *arg), void *arg, io_done_fn *done)
-{
-    assert(run);
-    prepare(op, IO_JOB, NULL, done);
-    op->job.run = run;
-    op->job.arg = arg;
-    io->ops->start(io, op);
 }
 
 /* --- the loop --- */

@@ -202,8 +202,12 @@ static enum err begin(struct root *r, char *why)
 {
     enum err err = ERR_NONE;
     r->leader_epoch = catalog_file_epoch(r->catalog);
-    if (!r->fresh && !(r->clean && r->found.all))
+    bool unclean = !r->fresh && !(r->clean && r->found.all);
+    if (unclean)
         err = catalog_file_bump_epoch(r->catalog, &r->leader_epoch);
+    if (err == ERR_NONE &&
+        unclean) /* a partition's first roll may have been cut short before its folder's name was durable */
+        err = fs_sync_dir(r->config->data_dir);
     if (err == ERR_NONE)
         err = clean_mark_remove(r->config->data_dir);
     if (err == ERR_NONE && !r->fresh)

@@ -190,17 +190,6 @@ void door_finish(struct io *io, struct io_op *op, int32_t res, uint64_t at_ns)
     add(io, op, PENDING_READY, at_ns)->res = res;
 }
 
-static void prepare(struct io_op *op, enum io_kind kind, struct io_file *f, io_done_fn *done)
-{
-    assert(done);
-    assert(!f || f->fd >= 0);
-    op->done = done;
-    op->file = f;
-    op->kind = (uint8_t)kind;
-    op->vector = op->dsync = false;
-    list_init(&op->link);
-}
-
 static uint64_t disk_delay(void)
 {
     if (!trouble())
@@ -256,98 +245,29 @@ static void start_disk(struct io *io, struct io_op *op)
     world_mix(disk_id(disk_node_of(op->file->fd)) * 16 + op->kind, op->off);
 }
 
-void io_accept(struct io *io, struct io_op *op, struct io_file *listener, io_done_fn *done)
+static void start_job(struct io *io, struct io_op *op)
 {
-    prepare(op, IO_ACCEPT, listener, done);
-    net_start(io, op);
-}
-
-void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, io_done_fn *done)
-{
-    assert(bytes > 0);
-    prepare(op, IO_RECV, f, done);
-    op->buf.at = at;
-    op->len = bytes;
-    net_start(io, op);
-}
-
-void io_recv_pooled(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
-{
-    prepare(op, IO_RECV_POOLED, f, done);
-    op->buf.at = NULL;
-    op->len = io->recv_bytes;
-    net_start(io, op);
-}
-
-void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count,
-             io_done_fn *done)
-{
-    assert(count > 0);
-    prepare(op, IO_SEND, f, done);
-    op->iov = iov;
-    op->vector = true;
-    op->len = count;
-    net_start(io, op);
-}
-
-void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, uint64_t off,
-             io_done_fn *done)
-{
-    prepare(op, IO_READ, f, done);
-    op->buf.at = at;
-    op->len = bytes;
-    op->off = off;
-    start_disk(io, op);
-}
-
-void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at, uint32_t bytes, uint64_t off,
-              bool dsync, io_done_fn *done)
-{
-    prepare(op, IO_WRITE, f, done);
-    op->buf.at = (void *)(uintptr_t)at;
-    op->len = bytes;
-    op->off = off;
-    op->dsync = dsync;
-    start_disk(io, op);
-}
-
-void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct iovec *iov, uint32_t count,
-               uint64_t off, bool dsync, io_done_fn *done)
-{
-    assert(count > 0);
-    prepare(op, IO_WRITE, f, done);
-    op->iov = iov;
-    op->vector = true;
-    op->len = count;
-    op->off = off;
-    op->dsync = dsync;
-    start_disk(io, op);
-}
-
-void io_sync(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
-{
-    prepare(op, IO_SYNC, f, done);
-    start_disk(io, op);
-}
-
-void io_allocate(struct io *io, struct io_op *op, struct io_file *f, uint64_t off, uint64_t bytes, io_done_fn *done)
-{
-    assert(bytes > 0);
-    prepare(op, IO_ALLOCATE, f, done);
-    op->bytes = bytes;
-    op->off = off;
-    start_disk(io, op);
-}
-
-void io_job(struct io *io, struct io_op *op, int32_t (*run)(void *arg), void *arg, io_done_fn *done)
-{
-    assert(run);
-    prepare(op, IO_JOB, NULL, done);
-    op->job.run = run;
-    op->job.arg = arg;
     world_door();
     io->job_ns = u64_max(io->job_ns, sim.now_ns) + disk_delay();
     add(io, op, PENDING_JOB, io->job_ns);
+}
+
+void io_start(struct io *io, struct io_op *op)
+{
+    switch ((enum io_kind)op->kind) {
+    case IO_RECV_POOLED:
+        op->len = io->recv_bytes;
+        net_start(io, op);
+        break;
+    case IO_ACCEPT:
+    case IO_RECV:
+    case IO_SEND: net_start(io, op); break;
+    case IO_READ:
+    case IO_WRITE:
+    case IO_SYNC:
+    case IO_ALLOCATE: start_disk(io, op); break;
+    case IO_JOB: start_job(io, op); break;
+    }
 }
 
 /* --- finishing --- */

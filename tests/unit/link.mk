@@ -15,7 +15,7 @@ LINK_test_codec := storage/codec.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_batch := storage/batch.o storage/batch_check.o storage/kerr.o core/crc.o
 CORE_HEAP   := core/mem_libc.o core/mem.o core/mem_os.o
 CORE_LOG    := core/log.o core/log_os.o core/clock_os.o core/err.o
-CORE_IO     := core/io_engine.o core/io_socket.o core/io_helper.o core/io_pool.o core/io_epoll.o core/io_epoll_disk.o \
+CORE_IO     := core/io_op.o core/io_engine.o core/io_socket.o core/io_helper.o core/io_pool.o core/io_epoll.o core/io_epoll_disk.o \
                core/io_uring.o core/io_uring_ops.o core/io_uring_setup.o core/ring.o core/threads.o $(CORE_LOG)
 CORE_SHARD  := core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/timer.o $(CORE_IO) $(CORE_HEAP)
 LINK_test_io := $(CORE_IO) $(CORE_HEAP)
