@@ -28,7 +28,7 @@ uint64_t disk_size(const struct disk_node *n);
 uint32_t disk_read(const struct disk_node *n, void *to, uint64_t bytes, uint64_t off); /* up to the end of the file */
 /* From where at or behind `off` there may be anything but zeros; UINT64_MAX: nowhere. */
 uint64_t disk_data_from(const struct disk_node *n, uint64_t off);
-void disk_write(struct disk_node *n, const void *from, uint64_t bytes, uint64_t off);  /* to the cache */
+void disk_write(struct disk_node *n, const void *from, uint64_t bytes, uint64_t off); /* to the cache */
 /* The same sectors on stable media, with the file's size. */
 void disk_sync_range(struct disk_node *n, uint64_t bytes, uint64_t off);
 /* What was written before `mark` becomes stable. */

@@ -12,6 +12,7 @@
 #include "tests/sim/peer.h"
 #include "tests/sim/producer.h"
 #include "tests/sim/reader.h"
+#include "tests/sim/turnover.h"
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ enum { VERIFY_EVERY = 50, SEED_SECONDS_MAX = 60, MESSAGE_BYTES = 400 };
 static const char *plant(void)
 {
     return PLANT_NAME(ack_before_write) PLANT_NAME(duplicate_before_durable) PLANT_NAME(duplicate_window_off_by_one)
-        PLANT_NAME(cut_below_durable_end) PLANT_NAME(ack_before_flush) "";
+        PLANT_NAME(cut_below_durable_end) PLANT_NAME(ack_before_flush) PLANT_NAME(sync_wrong_file) "";
 }
 
 static void print_replay(void)
@@ -135,12 +136,14 @@ static void run_until(uint64_t end_ns, bool (*done)(void), const char *what)
     char who[MESSAGE_BYTES] = "";
     producers_sim_tell(who, sizeof who);
     readers_tell(who, sizeof who);
+    if (!turnover_done())
+        snprintf(who, sizeof who, " the turnover of topics did not go round");
     world_fail("stuck: %s within %llu s:%s", what, LIVENESS_NS / NS_PER_S, who);
 }
 
 static bool all_quiet(void)
 {
-    return admin_done() && producers_sim_done() && readers_caught_up();
+    return admin_done() && producers_sim_done() && turnover_done() && readers_caught_up();
 }
 
 static bool is_down(void)
@@ -157,6 +160,7 @@ static void heal(void)
     if (broker_state() != BROKER_DOWN) /* what the disk took away comes back with a restart only */
         broker_kill(sim.knobs.power_cuts && dice(2) ? CRASH_POWER : CRASH_KILL);
     producers_sim_finish();
+    turnover_finish();
 }
 
 static void end_broker(void)
@@ -183,11 +187,13 @@ static void live(void)
     admin_begin();
     producers_sim_begin();
     readers_begin();
+    turnover_begin();
     run_until(sim.now_ns + sim.knobs.trouble_ns, NULL, "");
     heal();
     run_until(sim.now_ns + LIVENESS_NS, all_quiet, "not everything was produced and read");
     producers_sim_quit();
     readers_quit();
+    turnover_quit();
     end_broker();
     sim.phase = PHASE_JUDGE;
     judge_begin();

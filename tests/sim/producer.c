@@ -1,7 +1,8 @@
 #include "tests/sim/producer.h"
 #include "core/bytes.h"
-#include "storage/batch.h"
+#include "storage/kerr.h"
 #include "tests/sim/broker.h"
+#include "tests/sim/make_batch.h"
 #include "tests/sim/peer.h"
 #include <stdio.h>
 
@@ -11,7 +12,9 @@ enum {
     FLIGHTS_MAX = 5,
     FLIGHT_MAX = 4,
     LANES_MAX = TOPICS_MAX * PARTITIONS_MAX,
-    IDS_MAX = 4096, HUGE_RATE = 15000
+    IDS_MAX = 4096,
+    HUGE_RATE = 15000,
+    RECORDS_MAX = 3
 };
 
 struct out_batch {
@@ -58,40 +61,6 @@ static uint32_t id_count;
 
 /* --- batches --- */
 
-static uint8_t *put_varint(uint8_t *at, int64_t v)
-{
-    uint64_t u = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
-    for (; u >= 0x80; u >>= 7)
-        *at++ = (uint8_t)(u | 0x80);
-    *at++ = (uint8_t)u;
-    return at;
-}
-
-static uint32_t varint_bytes(int64_t v)
-{
-    uint8_t room[10];
-    return (uint32_t)(put_varint(room, v) - room);
-}
-
-static uint8_t *put_record(uint8_t *at, int32_t delta, uint32_t value_bytes)
-{
-    uint32_t body =
-        1 + varint_bytes(0) + varint_bytes(delta) + varint_bytes(-1) + varint_bytes(value_bytes) + value_bytes + 1;
-    at = put_varint(at, body);
-    *at++ = 0;
-    at = put_varint(at, 0);
-    at = put_varint(at, delta);
-    at = put_varint(at, -1);
-    at = put_varint(at, value_bytes);
-    for (uint32_t i = 0; i < value_bytes; i += 8) {
-        uint64_t word = rng_next(&sim.rng);
-        memcpy(at + i, &word, u64_min(8, value_bytes - i));
-    }
-    at += value_bytes;
-    *at++ = 0;
-    return at;
-}
-
 static uint32_t draw_value_bytes(const struct lane *l)
 {
     if (l->huge && chance(HUGE_RATE))
@@ -101,39 +70,18 @@ static uint32_t draw_value_bytes(const struct lane *l)
     return (uint32_t)dice_between(8, dice(3) ? 120 : 900);
 }
 
-static void fill_header(struct out_batch *b, int32_t sequence)
-{
-    const struct producer_sim *p = b->lane->producer;
-    uint8_t *at = b->bytes;
-    uint64_t now_ms = (uint64_t)clock_wall_ms();
-    memset(at, 0, BATCH_HEADER_BYTES);
-    be32_put(at + 8, b->length - BATCH_PREFIX_BYTES);
-    be32_put(at + 12, UINT32_MAX);
-    at[16] = 2;
-    be32_put(at + 23, (uint32_t)b->count - 1);
-    be64_put(at + 27, now_ms);
-    be64_put(at + 35, now_ms);
-    be64_put(at + 43, (uint64_t)(p->idempotent ? p->id : -1));
-    be16_put(at + 51, p->idempotent ? 0 : UINT16_MAX);
-    be32_put(at + 53, (uint32_t)(p->idempotent ? sequence : -1));
-    be32_put(at + 57, (uint32_t)b->count);
-    be32_put(at + 17, batch_crc(at, b->length));
-}
-
 static void make_batch(struct lane *l)
 {
-    enum { ROOM = 200 * 1024 };
-    static uint8_t room[ROOM];
+    static uint8_t room[RECORDS_MAX * 70000];
+    const struct producer_sim *p = l->producer;
+    uint32_t value_bytes[RECORDS_MAX];
     struct out_batch *b = world_alloc(sizeof *b);
     b->lane = l;
-    b->count = (int32_t)dice_between(1, 3);
-    uint8_t *at = room + BATCH_HEADER_BYTES;
+    b->count = (int32_t)dice_between(1, RECORDS_MAX);
     for (int32_t i = 0; i < b->count; i++)
-        at = put_record(at, i, draw_value_bytes(l));
-    b->length = (uint32_t)(at - room);
-    assert(b->length <= ROOM);
+        value_bytes[i] = draw_value_bytes(l);
+    b->length = make_batch_bytes(room, value_bytes, b->count, p->idempotent ? p->id : -1, l->sequence);
     b->bytes = memcpy(world_alloc(b->length), room, b->length);
-    fill_header(b, l->sequence);
     l->sequence += b->count;
     *l->queue_end = b;
     l->queue_end = &b->next;

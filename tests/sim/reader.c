@@ -21,7 +21,7 @@ struct reader_sim {
     int16_t version;
     int32_t part_bytes, max_bytes, wait_ms;
     bool judges, fetching;
-    bool sessions;             /* KIP-227: asks only for what changed */
+    bool sessions; /* KIP-227: asks only for what changed */
     int32_t session_id, session_epoch;
 };
 /* What was asked for. */
@@ -211,7 +211,8 @@ static void check_left_out(const struct reader_sim *rd, const struct asked *q)
         world_check(rd->sessions && rd->session_epoch > 0, "a fetch reply leaves out a partition");
         world_check(pl->watermark < 0 || pl->watermark >= q->v[i].at_least || !oracle_still_firm(pl->part),
                     "%s-%d: a fetch session told the watermark %" PRId64 ", now it is at least %" PRId64
-                    " and the session says nothing", pl->part->topic, pl->part->index, pl->watermark, q->v[i].at_least);
+                    " and the session says nothing",
+                    pl->part->topic, pl->part->index, pl->watermark, q->v[i].at_least);
     }
 }
 
