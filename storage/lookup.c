@@ -155,12 +155,6 @@ static int32_t run_job(void *arg)
 
 /* --- on the shard --- */
 
-struct later {
-    struct shard_defer defer;
-    struct time_lookup *ask;
-    struct shard *shard;
-};
-
 static void answer(struct partition *p, struct lookup *l, enum kerr error)
 {
     struct time_lookup *ask = l->ask;
@@ -220,9 +214,13 @@ static void add_place(struct lookup *l, struct segment *s)
         l->places[l->count++] = (struct place){s->base_offset, from, to};
 }
 
-/* Nothing to read still answers later: a job without places. */
-void partition_lookup(struct partition *p, struct time_lookup *ask)
+/* A partition that is going away must not get another look-up: nothing would wait for it. */
+bool partition_lookup(struct partition *p, struct time_lookup *ask)
 {
+    if (partition_dead(p)) {
+        ask->error = partition_refusal(p);
+        return true;
+    }
     uint32_t most = count_segments(p);
     struct lookup *l = heap_zalloc(shard_of(p)->heap, sizeof *l + most * sizeof l->places[0]);
     assert(l); /* a few hundred bytes: without them the shard cannot go on */
@@ -231,7 +229,7 @@ void partition_lookup(struct partition *p, struct time_lookup *ask)
     l->partition = p;
     l->ask = ask;
     int64_t largest = -1;
-    l->err = partition_dead(p) ? ERR_CLOSED : load_indexes(p, &largest);
+    l->err = load_indexes(p, &largest);
     l->timestamp = ask->max ? largest : ask->timestamp;
     l->log_start_offset = p->log_start_offset;
     l->found_offset = l->found_timestamp = -1;
@@ -243,5 +241,6 @@ void partition_lookup(struct partition *p, struct time_lookup *ask)
         if (s == p->active || s->max_timestamp >= l->timestamp)
             add_place(l, s);
     }
-    io_job(shard_of(p)->io, &l->op, run_job, l, job_done);
+    io_job(shard_of(p)->io, &l->op, run_job, l, job_done); /* also without places: it answers later */
+    return false;
 }

@@ -101,4 +101,5 @@ struct time_lookup {
     struct list link;
     void *state;
 };
-void partition_lookup(struct partition *p, struct time_lookup *l);
+/* True: refused now, with `error` set. False: `done` will run. */
+bool partition_lookup(struct partition *p, struct time_lookup *l);

@@ -118,7 +118,8 @@ static void list_look_up(struct list_part *part, struct partition *p)
 {
     part->lookup =
         (struct time_lookup){.timestamp = part->timestamp, .max = part->timestamp == TIME_MAX, .done = list_found};
-    partition_lookup(p, &part->lookup);
+    if (partition_lookup(p, &part->lookup))
+        list_found(&part->lookup);
 }
 
 /* The epoch of what stands at an end of the log: the current one at the end, the first record's at the start. */
