@@ -225,6 +225,18 @@ static void repeat(struct partition *p, struct append *a, const struct producer_
         pend(p, a);
 }
 
+/* A batch that was sent again needs no room: it is answered from the log, also while the disk is full or a roll is under way.
+ * (If it were refused and one behind it answered, its producer would go on and leave it behind for good.) */
+static bool take_repeated(struct partition *p, struct append *a, const struct batch *b)
+{
+    struct producer_duplicate d;
+    if (b->producer_id < 0 || producers_check(p->producers, b, &d) || d.base_offset < 0 ||
+        batch_crc(a->records, b->bytes) != b->crc)
+        return false;
+    repeat(p, a, &d);
+    return true;
+}
+
 static void append_batch(struct partition *p, struct append *a, struct batch *b)
 {
     struct producer_duplicate d = {.base_offset = -1};
@@ -239,10 +251,7 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
         writer_append_finish(p, a, error);
         return;
     }
-    if (d.base_offset >= 0) {
-        repeat(p, a, &d);
-        return;
-    }
+    assert(d.base_offset < 0); /* take_repeated took it */
     stamp(p, a, b);
     a->base_offset = b->base_offset = p->end.offset;
     b->leader_epoch = p->store->root->leader_epoch;
@@ -280,10 +289,19 @@ static bool take(struct partition *p, struct append *a)
         writer_append_finish(p, a, error);
         return true;
     }
+    if (take_repeated(p, a, &b))
+        return true;
     if (!make_room(p, &b))
         return false;
     append_batch(p, a, &b);
     return true;
+}
+
+/* Before those that wait: its original stands before them. */
+static bool take_repeated_now(struct partition *p, struct append *a)
+{
+    struct batch b;
+    return batch_parse(a->records, a->bytes, &b) && b.bytes == a->bytes && take_repeated(p, a, &b);
 }
 
 void partition_append(struct partition *p, struct append *a)
@@ -295,7 +313,7 @@ void partition_append(struct partition *p, struct append *a)
     a->base_offset = a->append_time_ms = a->log_start_offset = -1;
     if (partition_dead(p))
         writer_append_finish(p, a, partition_refusal(p));
-    else if (!list_empty(&p->parked) || !take(p, a))
+    else if (list_empty(&p->parked) ? !take(p, a) : !take_repeated_now(p, a))
         list_push(&p->parked, &a->link);
 }
 
