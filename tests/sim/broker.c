@@ -6,6 +6,7 @@
 #include "net/shutdown.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/net_sim.h"
+#include "tests/sim/oracle.h"
 #include <stdatomic.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ static struct {
     uint64_t busy_until_ns[SHARDS_MAX];
     bool ended[SHARDS_MAX];
     uint32_t opened, power_cuts;
+    uint64_t up_since_ns, died_ns;
     bool stopped; /* down after a clean stop to which nothing came in the way */
     char why[CONFIG_WHY_BYTES];
 } broker;
@@ -44,8 +46,17 @@ uint32_t broker_power_cuts(void)
 
 /* --- the end --- */
 
+/* The present broker's, or when it is down the last one's. */
+static void tell_oracle(void)
+{
+    oracle_power_cut(broker.up_since_ns, broker.state == BROKER_DOWN ? broker.died_ns : sim.now_ns);
+}
+
 static void died(enum crash_kind kind)
 {
+    uint64_t up_since_ns = broker.up_since_ns, died_ns = broker.state == BROKER_DOWN ? broker.died_ns : sim.now_ns;
+    if (kind == CRASH_POWER)
+        tell_oracle();
     uint32_t power_cuts = broker.power_cuts + (kind == CRASH_POWER);
     sim.crashable = false;
     sim.crash_in = 0;
@@ -60,6 +71,8 @@ static void died(enum crash_kind kind)
     world_free_broker();
     memset(&broker, 0, sizeof broker);
     broker.power_cuts = power_cuts;
+    broker.up_since_ns = up_since_ns;
+    broker.died_ns = died_ns;
 }
 
 void broker_kill(enum crash_kind kind)
@@ -74,8 +87,10 @@ void broker_power_cut_while_down(void)
     world_note("power cut while down, after a %s", broker.stopped ? "clean stop" : "crash");
     sim.totals.power_cuts++;
     disk_crash(CRASH_POWER);
-    if (!broker.stopped)
-        broker.power_cuts++;
+    if (broker.stopped)
+        return;
+    tell_oracle();
+    broker.power_cuts++;
 }
 
 /* --- the start --- */
@@ -170,6 +185,7 @@ bool broker_start(void)
         return false;
     }
     broker.state = BROKER_UP;
+    broker.up_since_ns = sim.now_ns;
     world_note("broker is up: epoch %d", broker.root->leader_epoch);
     return true;
 }

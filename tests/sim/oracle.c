@@ -5,6 +5,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define PROMPT_DISK_NS (5 * NS_PER_MS)
+#define FLUSH_LATE_NS (500 * NS_PER_MS)
+
 static struct oracle_part *parts, **parts_end;
 static int32_t epoch_max;
 static bool judging;
@@ -157,19 +160,44 @@ static void learn(struct oracle_part *p, struct attempt *a, int64_t offset, uint
         return;
     uint32_t at = place_of(p, offset);
     if (at < p->entry_count && p->entries[at].offset == offset && p->entries[at].attempt == a) {
+        if (p->entries[at].power_cuts != power_cuts)
+            p->entries[at].learnt_ns = sim.now_ns;
         p->entries[at].power_cuts = power_cuts;
     } else {
         if (at > 0 && end_of(&p->entries[at - 1]) > offset)
             replaced(p, --at, a, offset);
         while (at < p->entry_count && p->entries[at].offset < offset + a->count)
             replaced(p, at, a, offset);
-        insert(p, at, (struct entry){offset, a, power_cuts});
+        insert(p, at, (struct entry){offset, a, sim.now_ns, power_cuts});
     }
     if (a->producer_id >= 0 && a->offset >= 0 && a->offset != offset && firm(p, a->power_cuts))
         fail(p, "the batch of producer %" PRId64 " with sequence %d is at offset %" PRId64 " and at %" PRId64,
              a->producer_id, a->sequence, a->offset, offset);
     a->offset = offset;
     a->power_cuts = power_cuts;
+}
+
+static void stays_firm(struct entry *e)
+{
+    if (e->attempt->offset == e->offset && e->attempt->power_cuts == e->power_cuts)
+        e->attempt->power_cuts++;
+    e->power_cuts++;
+}
+
+void oracle_power_cut(uint64_t up_since_ns, uint64_t until_ns)
+{
+    const struct knobs *k = &sim.knobs;
+    bool prompt = k->stall_rate == 0 && k->disk_ns_max <= PROMPT_DISK_NS;
+    uint64_t age_ns = (sim.seed % 2 ? FLUSH_MS_ODD : FLUSH_MS_EVEN) * NS_PER_MS + FLUSH_LATE_NS;
+    if (k->eio_rate || k->full_periods)
+        return; /* flushes and recoveries may have failed */
+    for (struct oracle_part *p = parts; p; p = p->next)
+        for (uint32_t i = 0; p->caching && i < p->entry_count; i++) {
+            struct entry *e = &p->entries[i];
+            bool flushed = prompt && e->learnt_ns + age_ns <= until_ns;
+            if (firm(p, e->power_cuts) && (e->learnt_ns <= up_since_ns || flushed))
+                stays_firm(e);
+        }
 }
 
 void oracle_acked(struct oracle_part *p, struct attempt *a, int64_t offset, uint32_t power_cuts)

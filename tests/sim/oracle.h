@@ -19,9 +19,14 @@ struct attempt {
 struct entry {
     int64_t offset;
     struct attempt *attempt;
+    uint64_t learnt_ns;
     uint32_t power_cuts; /* learnt over a connection that was made after so many */
 };
-enum { ATTEMPT_BUCKETS = 256 };
+enum {
+    ATTEMPT_BUCKETS = 256,
+    FLUSH_MS_ODD = 50,
+    FLUSH_MS_EVEN = 1000 /* flush.ms of the topics in odd and even seeds */
+};
 struct oracle_part {
     struct oracle_part *next;
     char topic[32];
@@ -44,6 +49,10 @@ struct oracle_topic {
 };
 
 void oracle_begin(void);
+/* The power goes, and the broker's count of that goes up next. What it must have made stable by then stays firm with caching
+ * too: what was there when it was last up (recovery syncs that), and what is older than flush.ms and a bit at `until_ns`,
+ * when it ended. */
+void oracle_power_cut(uint64_t up_since_ns, uint64_t until_ns);
 struct oracle_part *oracle_part_new(const char *topic, int32_t index, bool caching);
 struct oracle_part *oracle_parts(void);
 struct oracle_part *oracle_find(const char *topic, int32_t index);

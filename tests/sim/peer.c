@@ -227,6 +227,8 @@ static void create(struct client *c)
     struct creatable_topic asked[TOPICS_MAX];
     struct creatable_topic_config configs[TOPICS_MAX][CONFIGS];
     struct create_topics_request m;
+    char flush_ms[16];
+    snprintf(flush_ms, sizeof flush_ms, "%d", sim.seed % 2 ? FLUSH_MS_ODD : FLUSH_MS_EVEN);
     create_topics_request_init(&m);
     m.topics.v = asked;
     m.topics.n = (int32_t)topic_count;
@@ -238,7 +240,7 @@ static void create(struct client *c)
         set_config(&configs[i][0], "write.caching", topics[i].caching ? "true" : "false");
         set_config(&configs[i][1], "internal.segment.bytes", topics[i].segment_bytes);
         set_config(&configs[i][2], "index.interval.bytes", intervals[(sim.seed + i) % COUNT_OF(intervals)]);
-        set_config(&configs[i][3], "flush.ms", sim.seed % 2 ? "50" : "1000");
+        set_config(&configs[i][3], "flush.ms", flush_ms);
         asked[i].configs.v = configs[i];
         asked[i].configs.n = CONFIGS;
     }

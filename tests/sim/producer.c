@@ -122,12 +122,14 @@ static void pump_later(struct producer_sim *p, uint64_t ns_max)
     }
 }
 
-/* The next batch that this lane may send now, or NULL. The first one flies alone: a producer that the broker does not know
+/* The next batch that this lane may send now, or NULL. The first one flies alone (also the first since
+ * a power cut that the log may have lost batches in): a producer that the broker does not know
  * may start anywhere, so if the first were refused for want of room and the second taken, the first would be lost (with
  * Kafka's broker too). */
 static struct out_batch *next_batch(struct lane *l)
 {
-    if (l->flying && (l->failed || (l->producer->idempotent && !l->begun)))
+    bool known = l->begun && (!l->part->caching || l->acked_power_cuts == broker_power_cuts());
+    if (l->flying && (l->failed || (l->producer->idempotent && !known)))
         return NULL;
     l->failed = false;
     struct out_batch *b = l->queue;
