@@ -149,13 +149,17 @@ struct leaving {
     struct list link;
 };
 
+static void one_over(struct store *st);
+
 static void change_over(struct leaving *v)
 {
-    struct shard *s = v->store->shard;
+    struct store *st = v->store;
     struct catalog_change *c = v->change;
     list_remove(&v->link);
-    heap_free(s->heap, v);
-    catalog_change_applied(s, c);
+    heap_free(st->shard->heap, v);
+    catalog_change_applied(st->shard, c);
+    if (st->stopped) /* a stop has counted it */
+        one_over(st);
 }
 
 static void left_now(struct partition *p)
@@ -177,14 +181,12 @@ static void left_now(struct partition *p)
 
 static void apply_delete(struct store *st, struct catalog_change *c)
 {
-    struct shard *s = st->shard;
-    struct leaving *v = heap_zalloc(s->heap, sizeof *v);
     struct topic *t = c->topic;
     catalog_remove(&st->catalog, t);
-    if (!v) { /* the folders stay and are removed at the next start */
-        catalog_change_applied(s, c);
-        return;
-    }
+    if (st->stopped)
+        return; /* its partitions still need the topic; the next start removes the folders, and nobody hears an answer */
+    struct leaving *v = heap_zalloc(st->shard->heap, sizeof *v);
+    assert(v); /* a few bytes: without them the partitions would outlive their topic */
     *v = (struct leaving){.store = st, .change = c, .topic = t, .left = 1};
     list_init(&v->link);
     list_push(&st->changes, &v->link);
@@ -274,21 +276,24 @@ static void checkpoints_stopped(struct checkpointer *c, enum err err)
     st->stopped(st);
 }
 
-static void stop_over(struct store *st)
+static void one_over(struct store *st)
 {
-    checkpointer_stop(st->checkpointer, checkpoints_stopped);
+    assert(st->stopping > 0);
+    if (--st->stopping == 0)
+        checkpointer_stop(st->checkpointer, checkpoints_stopped);
 }
 
 static void one_stopped(struct partition *p)
 {
-    if (--p->store->stopping == 0)
-        stop_over(p->store);
+    one_over(p->store);
 }
 
 void store_stop(struct store *st, void (*done)(struct store *st))
 {
     st->stopped = done;
     st->stopping = 1;
+    for (struct list *l = st->changes.next; l != &st->changes; l = l->next)
+        st->stopping++; /* deletions: jobs of theirs may not outlive the loop */
     uint32_t cursor = 0;
     struct partition *p;
     while ((p = map_next(&st->partitions, &cursor))) {
@@ -297,8 +302,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
         st->stopping++;
         partition_stop(p, false, one_stopped);
     }
-    if (--st->stopping == 0)
-        stop_over(st);
+    one_over(st);
 }
 
 void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition),

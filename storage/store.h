@@ -26,7 +26,7 @@ struct store {
     bool told_slow_flush;
     struct timer idle_timer;  /* partitions without work give their memory back */
     struct timer retry_timer; /* a pool that was empty is asked again */
-    uint32_t stopping;        /* partitions whose stop is not over */
+    uint32_t stopping;        /* partitions and deletions whose stop is not over */
     void (*stopped)(struct store *st);
 };
 
