@@ -83,11 +83,17 @@ static void capture(struct partition *p)
     p->checkpoint_wanted = false;
 }
 
+/* The next tick looks at it. */
+static void touch(struct checkpointer *c, struct partition *p)
+{
+    if (!list_linked(&p->checkpoint_link))
+        list_push(&c->touched, &p->checkpoint_link);
+}
+
 void checkpoint_capture(struct partition *p)
 {
     struct checkpointer *c = checkpointer_of(p);
-    if (!list_linked(&p->checkpoint_link))
-        list_push(&c->touched, &p->checkpoint_link);
+    touch(c, p);
     if (p->checkpoint_wanted && !p->checkpoint_held)
         capture(p);
     c->bytes_since_tick += p->end.position - p->promised.position;
@@ -356,6 +362,13 @@ static void item_saved(struct checkpointer *c, struct item *it)
     }
 }
 
+static void free_items(struct checkpointer *c)
+{
+    for (uint32_t i = 0; i < c->item_count; i++)
+        item_free(c, &c->items[i]);
+    c->item_count = 0;
+}
+
 static void job_failed(struct checkpointer *c)
 {
     if (!c->told)
@@ -364,7 +377,7 @@ static void job_failed(struct checkpointer *c)
     c->whole = true;
     for (uint32_t i = 0; i < c->item_count; i++)
         if (c->items[i].partition)
-            c->items[i].partition->checkpoint_wanted = true;
+            touch(c, c->items[i].partition);
 }
 
 static void job_done(struct io_op *op, int32_t res)
@@ -383,9 +396,7 @@ static void job_done(struct io_op *op, int32_t res)
             if (c->items[i].partition)
                 item_saved(c, &c->items[i]);
     }
-    for (uint32_t i = 0; i < c->item_count; i++)
-        item_free(c, &c->items[i]);
-    c->item_count = 0;
+    free_items(c);
     if (c->stopped)
         stop_step(c);
 }
@@ -418,7 +429,7 @@ static void take_ready(struct checkpointer *c)
         if (p->condition == PARTITION_OFFLINE || !p->active || !p->checkpoint_held)
             continue;
         if (!add_item(c, p, false))
-            p->checkpoint_wanted = true;
+            touch(c, p);
         release(p);
     }
 }
@@ -428,7 +439,7 @@ static void job_start(struct checkpointer *c)
     if (!build_blob(c)) {
         c->err = ERR_NO_MEMORY;
         job_failed(c);
-        c->item_count = 0;
+        free_items(c);
         return;
     }
     c->busy = true;
@@ -504,7 +515,7 @@ static void build_last(struct checkpointer *c)
     uint32_t cursor = 0;
     struct partition *p;
     while ((p = map_next(&c->store->partitions, &cursor))) {
-        if (!p->clean || !p->active || p->saved)
+        if (!p->clean || !p->active || !p->stop_saved)
             continue;
         p->saved_offsets = p->saved_times = p->saved_offsets_crc = p->saved_times_crc = 0;
         capture(p);
@@ -552,8 +563,7 @@ void checkpointer_close(struct checkpointer *c)
     timer_stop(&c->store->shard->timers, &c->timer);
     if (c->fd >= 0)
         fs_close(c->fd);
-    for (uint32_t i = 0; i < c->item_count; i++)
-        item_free(c, &c->items[i]);
+    free_items(c);
     heap_free(h, c->items);
     heap_free(h, c->blob);
     c->store->checkpointer = NULL;
