@@ -233,6 +233,7 @@ static bool take_repeated(struct partition *p, struct append *a, const struct ba
     if (b->producer_id < 0 || producers_check(p->producers, b, &d) || d.base_offset < 0 ||
         batch_crc(a->records, b->bytes) != b->crc)
         return false;
+    list_remove(&a->link);
     repeat(p, a, &d);
     return true;
 }
@@ -269,7 +270,7 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
         space_ahead(p, 0);
 }
 
-/* False: it must wait. Otherwise the append is taken, or refused. */
+/* False: it must wait, or what it waits for failed and it was refused with all that are parked. */
 static bool take(struct partition *p, struct append *a)
 {
     const struct topic_config *c = config_of(p);
@@ -286,6 +287,7 @@ static bool take(struct partition *p, struct append *a)
     struct batch b;
     enum kerr error = batch_check(a->records, a->bytes, &limits, &b, &a->fault);
     if (error) {
+        list_remove(&a->link);
         writer_append_finish(p, a, error);
         return true;
     }
@@ -293,6 +295,7 @@ static bool take(struct partition *p, struct append *a)
         return true;
     if (!make_room(p, &b))
         return false;
+    list_remove(&a->link);
     append_batch(p, a, &b);
     return true;
 }
@@ -311,23 +314,22 @@ void partition_append(struct partition *p, struct append *a)
     a->error = KERR_NONE;
     a->fault = (struct batch_fault){.record = -1};
     a->base_offset = a->append_time_ms = a->log_start_offset = -1;
-    if (partition_dead(p))
+    bool first = list_empty(&p->parked);
+    if (partition_dead(p)) {
         writer_append_finish(p, a, partition_refusal(p));
-    else if (list_empty(&p->parked) ? !take(p, a) : !take_repeated_now(p, a))
+    } else if (first || !take_repeated_now(p, a)) {
         list_push(&p->parked, &a->link);
+        if (first)
+            writer_take_parked(p);
+    }
 }
 
 void writer_take_parked(struct partition *p)
 {
     struct list *l;
-    while (!partition_dead(p) && (l = list_first(&p->parked))) {
-        struct append *a = container_of(l, struct append, link);
-        list_remove(l);
-        if (!take(p, a)) {
-            list_push_front(&p->parked, &a->link);
+    while (!partition_dead(p) && (l = list_first(&p->parked)))
+        if (!take(p, container_of(l, struct append, link)))
             return;
-        }
-    }
 }
 
 void writer_retry(struct partition *p)
