@@ -58,6 +58,14 @@ static void pend(struct partition *p, struct append *a)
 
 /* --- taking an append --- */
 
+/* Is the batch younger than the segment's first one by more than segment.ms? Its own time counts if that is what it gets. */
+static bool too_young(const struct partition *p, const struct batch *b)
+{
+    const struct topic_config *c = config_of(p);
+    int64_t first = p->active->first_timestamp, time = c->log_append_time ? clock_wall_ms() : b->max_timestamp;
+    return first >= 0 && time > first && time - first > c->segment_ms;
+}
+
 static bool must_roll(const struct partition *p, const struct batch *b)
 {
     const struct segment *s = p->active;
@@ -67,8 +75,7 @@ static bool must_roll(const struct partition *p, const struct batch *b)
         return false;
     const struct topic_config *c = config_of(p);
     return p->end.position + b->bytes > c->segment_bytes || index_full(&s->index) ||
-           p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX ||
-           (s->first_timestamp >= 0 && b->max_timestamp - s->first_timestamp > c->segment_ms);
+           p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX || too_young(p, b);
 }
 
 /* New bufs grow with the waves: an idle partition holds little, a busy one writes large pieces. */
