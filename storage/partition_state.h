@@ -22,7 +22,6 @@ struct mark {
     int64_t offset;                              /* next one */
     uint64_t position;                           /* in the active segment */
     int64_t max_timestamp, max_timestamp_offset; /* of the active segment */
-    uint64_t appends;                            /* since the start: flush.messages counts them */
 };
 
 enum partition_condition {
@@ -145,6 +144,7 @@ void writer_start_wave(struct partition *p);  /* from the store's end of turn */
 void writer_take_parked(struct partition *p); /* from the store's end of turn */
 void writer_fail_all(struct partition *p, enum kerr error); /* pending and parked */
 void writer_flush(struct partition *p);                     /* starts one if something written is not durable */
+void writer_flush_later(struct partition *p);               /* after flush.messages or flush.ms */
 void writer_flush_due(struct timer *t);
 void writer_rest(struct partition *p);       /* gives the tail of an idle partition back */
 bool writer_idle(const struct partition *p); /* nothing in flight, everything given is durable */

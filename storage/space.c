@@ -233,6 +233,7 @@ static void job_over(struct partition *p)
     p->preparing = false;
     p->job = NULL;
     writer_kick(p);
+    writer_flush_later(p); /* a flush that fell due during the job did not start */
     writer_retry(p);
     partition_stop_step(p);
 }

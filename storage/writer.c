@@ -212,7 +212,6 @@ static enum err note(struct partition *p, const struct batch *b)
     p->end.position += b->bytes;
     p->end.max_timestamp = s->max_timestamp = s->index.max_timestamp;
     p->end.max_timestamp_offset = s->index.max_timestamp_offset;
-    p->end.appends++;
     p->used_at_ns = shard_of(p)->now_ns;
     s->bytes = p->end.position;
     s->next_offset = p->end.offset;
@@ -352,12 +351,14 @@ void writer_kick(struct partition *p)
     store_queue(p->store, &p->store->dirty, &p->dirty_link);
 }
 
-static void flush_later(struct partition *p)
+void writer_flush_later(struct partition *p)
 {
     struct shard *s = shard_of(p);
-    if (p->promised.appends - p->durable.appends >= (uint64_t)config_of(p)->flush_messages)
+    if (p->durable.position == p->promised.position)
+        return;
+    if (p->promised.offset - p->durable.offset >= config_of(p)->flush_messages)
         writer_flush(p);
-    else if (!timer_started(&p->flush_timer) && p->durable.position != p->promised.position)
+    else if (!timer_started(&p->flush_timer))
         timer_start(&s->timers, &p->flush_timer,
                     s->now_ns + u64_min((uint64_t)config_of(p)->flush_ms, FLUSH_MS_MAX) * NS_PER_MS);
 }
@@ -393,8 +394,7 @@ static void wave_end(struct wave *w)
     }
     if (!PLANTED(ack_before_write))
         promise(p, &end);
-    if (p->durable.position != p->promised.position)
-        flush_later(p);
+    writer_flush_later(p);
     checkpoint_durable(p);
     if (p->end.position != p->promised.position)
         writer_kick(p);
@@ -509,8 +509,7 @@ static void flush_done(struct io_op *op, int32_t res)
     } else {
         p->durable = p->flush_end;
         checkpoint_durable(p);
-        if (p->durable.position != p->promised.position)
-            flush_later(p);
+        writer_flush_later(p);
         writer_retry(p);
     }
     partition_stop_step(p);
