@@ -246,21 +246,26 @@ void partition_retry(struct partition *p)
         reopen(p);
 }
 
+void partition_broken(struct partition *p, int32_t res, const char *what)
+{
+    char why[160];
+    snprintf(why, sizeof why, "%s failed: %s", what, err_text(err_from_errno(-res)));
+    partition_offline(p, why);
+}
+
 /* A full disk found out only by a write (a file system without fallocate) rolls back to what was promised and goes on;
  * anything else ends the partition: what a failed write or flush left on the disk is unknown. */
 void partition_fault(struct partition *p, int32_t res, const char *what)
 {
     enum err err = err_from_errno(-res);
-    char why[160];
-    snprintf(why, sizeof why, "%s failed: %s", what, err_text(err));
     if (p->condition == PARTITION_OFFLINE)
         return;
     if (err != ERR_NO_SPACE) {
-        partition_offline(p, why);
+        partition_broken(p, res, what);
         return;
     }
-    log_error("rolled back", "partition=%s-%d end_offset=%lld why=\"%s\"", p->topic->name, p->index,
-              (long long)p->promised.offset, why);
+    log_error("rolled back", "partition=%s-%d end_offset=%lld why=\"%s failed: %s\"", p->topic->name, p->index,
+              (long long)p->promised.offset, what, err_text(err));
     writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
     p->known_end_offset = p->promised.offset;
     if (in_use(p) || p->stopped)

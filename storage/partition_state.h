@@ -163,8 +163,8 @@ void partition_stop_step(struct partition *p); /* goes on with a stop when somet
 void partition_moved(struct partition *p);     /* tells the watchers at the end of the turn */
 void partition_offline(struct partition *p, const char *why);
 void partition_retry(struct partition *p); /* one that waits for room is opened again, if there is */
-void partition_fault(struct partition *p, int32_t res,
-                     const char *what); /* a wave or flush failed: roll back or go offline */
+void partition_fault(struct partition *p, int32_t res, const char *what);  /* a wave failed: roll back or go offline */
+void partition_broken(struct partition *p, int32_t res, const char *what); /* offline, whatever the reason */
 enum err partition_recover(struct partition *p, int64_t known_end_offset) must_use;
 /* checkpointer.c */
 void checkpoint_capture(struct partition *p); /* at a wave's start, when it carries everything to `end` */

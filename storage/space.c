@@ -52,12 +52,19 @@ static enum err write_beside(const struct space_job *j, const char *name, const 
     return segment_write_file(path, at, bytes);
 }
 
+/* A flush that failed is never tried again, not even for lack of room: the kernel may have dropped what it could not write. */
+static enum err sync_old(const struct space_job *j)
+{
+    enum err err = fs_sync(j->old_fd);
+    return err ? ERR_IO : ERR_NONE;
+}
+
 /* Trims the segment to its batches and saves what stands beside it. */
 static enum err save_old(struct space_job *j)
 {
     enum err err = fs_truncate(j->old_fd, j->old_bytes);
     if (!err)
-        err = fs_sync(j->old_fd);
+        err = sync_old(j);
     if (!err)
         err = segment_save_index(j->dir, j->old);
     char path[FS_PATH_MAX];
@@ -118,7 +125,9 @@ static enum err run_wake(struct space_job *j)
         return err;
     size_t got = 0;
     memset(j->block, 0, PAGE_BYTES);
-    return fs_read(j->old_fd < 0 ? j->fd : j->old_fd, j->block, PAGE_BYTES, j->block_position, &got);
+    err = fs_read(j->old_fd < 0 ? j->fd : j->old_fd, j->block, PAGE_BYTES, j->block_position, &got);
+    return !err && j->block_position + got < j->old_bytes ? ERR_CORRUPT
+                                                          : err; /* zeros would be written over what was lost */
 }
 
 static enum err run_stop(struct space_job *j)
@@ -352,6 +361,7 @@ void space_wake(struct partition *p)
     }
     j->old = p->active;
     j->old_fd = p->active->file.fd;
+    j->old_bytes = p->end.position;
     if (block != p->end.position) {
         j->block = tail_find(&p->tail, p->active->base_offset, block, &left)->buf->at;
         j->block_position = block;

@@ -505,7 +505,8 @@ static void flush_done(struct io_op *op, int32_t res)
     struct partition *p = container_of(op, struct partition, flush_op);
     p->flushing = false;
     if (res < 0) {
-        partition_fault(p, res, "flush");
+        partition_broken(p, res,
+                         "flush"); /* also for lack of room: what the kernel dropped, the next flush would not miss */
     } else {
         p->durable = p->flush_end;
         checkpoint_durable(p);
