@@ -82,6 +82,7 @@ struct partition {
     bool leaving;             /* deletion, not a clean stop */
     bool saved;               /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
     struct list told_link;    /* store: watchers are to be told at the end of this turn */
+    uint64_t short_since_ns;  /* parked appends wait for memory since then, 0: they do not */
     uint64_t retry_at_ns;     /* a full disk is not asked before this */
     bool waits_for_room;      /* offline only because the disk was full when it was (re)opened */
     int64_t known_end_offset; /* where its log ends then; -1: recovery finds out */

@@ -102,6 +102,14 @@ bool tail_evict(struct tail *t, int64_t segment, uint64_t position)
     return true;
 }
 
+void tail_unreserve(struct tail *t, int64_t segment, uint64_t position)
+{
+    while (t->count && at(t, t->count - 1)->segment == segment && at(t, t->count - 1)->from >= position) {
+        buf_put(at(t, t->count - 1)->buf);
+        t->count--;
+    }
+}
+
 const struct tail_part *tail_find(const struct tail *t, int64_t segment, uint64_t position, uint32_t *out_left)
 {
     uint32_t low = 0, high = t->count; /* the last part that starts at or before (segment, position) */

@@ -28,6 +28,8 @@ enum err tail_reserve(struct tail *t, struct bufpool *pool, int64_t segment, uin
                       uint32_t size) must_use;
 /* Drops the oldest part if it lies wholly below (segment, position). False: nothing to drop. */
 bool tail_evict(struct tail *t, int64_t segment, uint64_t position);
+/* Gives back the parts that were reserved but hold nothing below (segment, position). */
+void tail_unreserve(struct tail *t, int64_t segment, uint64_t position);
 void tail_clear(struct tail *t);
 /* The part that holds this position, and how many of its bytes follow; NULL: not in memory. */
 const struct tail_part *tail_find(const struct tail *t, int64_t segment, uint64_t position, uint32_t *out_left);

@@ -106,6 +106,22 @@ static void keep_tails_small(struct partition *p)
         ;
 }
 
+/* The pool is empty. What was got so far goes back, since the others that wait may need just that; after a while whoever
+ * waits is refused, which frees the requests' own memory. */
+static void out_of_memory(struct partition *p)
+{
+    uint64_t now = shard_of(p)->now_ns;
+    tail_unreserve(&p->tail, p->active->base_offset, p->end.position);
+    if (!p->short_since_ns)
+        p->short_since_ns = now;
+    if (now - p->short_since_ns > MEMORY_WAIT_S * NS_PER_S) {
+        p->short_since_ns = 0;
+        space_full(p, ERR_NO_MEMORY);
+        return;
+    }
+    store_retry_later(p->store, p);
+}
+
 static bool reserve_memory(struct partition *p, uint32_t bytes)
 {
     uint64_t whole = align_up(p->end.position + bytes, PAGE_BYTES) - p->end.position;
@@ -115,10 +131,12 @@ static bool reserve_memory(struct partition *p, uint32_t bytes)
     for (;;) {
         enum err err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->base_offset, p->end.position, whole,
                                     buf_wish(p, bytes));
-        if (!err)
+        if (!err) {
+            p->short_since_ns = 0;
             return true;
+        }
         if (!store_evict(p->store)) {
-            store_retry_later(p->store, p);
+            out_of_memory(p);
             return false;
         }
     }

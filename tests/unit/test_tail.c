@@ -146,6 +146,21 @@ static void a_used_up_pool_is_said_and_eviction_helps(void **state)
     assert_int_equal(tail_reserve(&w->tail, w->pool, 0, at, 256 * 1024, 256 * 1024), ERR_NONE);
 }
 
+static void what_was_reserved_in_vain_goes_back(void **state)
+{
+    struct world *w = *state;
+    uint8_t in[100], out[100];
+    fill(in, sizeof in, 1);
+    assert_int_equal(tail_reserve(&w->tail, w->pool, 0, 0, sizeof in, 16 * 1024), ERR_NONE);
+    (void)tail_copy_in(&w->tail, 0, 0, in, sizeof in, 0);
+    assert_int_equal(tail_reserve(&w->tail, w->pool, 0, 100, 16 << 20, 256 * 1024), ERR_NO_MEMORY);
+    assert_true(bufpool_used_bytes(w->pool) > 1 << 20);
+    tail_unreserve(&w->tail, 0, 100);
+    assert_int_equal(bufpool_used_bytes(w->pool), 16 * 1024);
+    assert_true(tail_peek(&w->tail, 0, 0, out, sizeof out));
+    assert_memory_equal(in, out, sizeof in);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -156,6 +171,7 @@ int main(void)
         CASE(segments_do_not_mix),
         CASE(padding_ends_at_the_block),
         CASE(a_used_up_pool_is_said_and_eviction_helps),
+        CASE(what_was_reserved_in_vain_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
