@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/io.h"
 #include "core/limits.h"
+#include "core/poison.h"
 
 #define IDLE_NS (60 * NS_PER_S)
 
@@ -68,6 +69,7 @@ static void slab_close(struct bufpool *pool, struct slab *s)
     assert(s->out == 0);
     if (pool->io)
         io_slab_unregister(pool->io, index);
+    memory_unpoison(pool->region + (size_t)index * SLAB_BYTES, SLAB_BYTES);
     region_discard(pool->region + (size_t)index * SLAB_BYTES, SLAB_BYTES);
     list_remove(&s->room);
     list_init(&s->free);
@@ -81,8 +83,11 @@ static void slab_close(struct bufpool *pool, struct slab *s)
 void bufpool_close(struct bufpool *pool)
 {
     assert(pool);
-    for (uint32_t i = 0; pool->slabs && i < pool->slab_count; i++)
+    for (uint32_t i = 0; pool->slabs && i < pool->slab_count; i++) {
+        if (pool->slabs[i].bufs) /* the next mapping may stand where they do */
+            memory_unpoison(pool->region + (size_t)i * SLAB_BYTES, SLAB_BYTES);
         heap_free(pool->heap, pool->slabs[i].bufs);
+    }
     if (pool->region)
         region_close(pool->region, (size_t)pool->slab_count * SLAB_BYTES);
     heap_free(pool->heap, pool->slabs);
@@ -107,6 +112,7 @@ static bool slab_open(struct bufpool *pool, enum buf_class class)
         buf_init(pool, &s->bufs[i], at + (size_t)i * bytes, bytes, (uint8_t) class);
         list_push(&s->free, &s->bufs[i].link);
     }
+    memory_poison(at, SLAB_BYTES);
     s->count = count;
     pool->vacant = s->next_vacant;
     pool->held_bytes += SLAB_BYTES;
@@ -149,6 +155,7 @@ static struct buf *take(struct bufpool *pool, enum buf_class class)
     if (s->out == s->count)
         list_remove(&s->room);
     b->refs = 1;
+    memory_unpoison(b->at, b->size);
     pool->used_bytes += b->size;
     return b;
 }
@@ -244,6 +251,7 @@ static void slab_put(struct bufpool *pool, struct buf *b)
 {
     struct slab *s = &pool->slabs[(size_t)(b->at - pool->region) / SLAB_BYTES];
     assert(s->out > 0);
+    memory_poison(b->at, b->size);
     list_push_front(&s->free, &b->link);
     s->out--;
     struct list *room = &pool->room[b->class];

@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/io.h"
 #include "core/limits.h"
+#include "core/poison.h"
 #include "core/rng.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -191,6 +192,20 @@ static void bufs_never_overlap(void **state)
     }
 }
 
+#ifdef __SANITIZE_ADDRESS__
+static void a_free_buf_is_poisoned(void **state)
+{
+    (void)state;
+    struct buf *b = bufpool_get(pool, 1);
+    uint8_t *first = b->at, *last = b->at + b->size - 1;
+    assert_false(__asan_address_is_poisoned(first));
+    assert_false(__asan_address_is_poisoned(last));
+    buf_put(b);
+    assert_true(__asan_address_is_poisoned(first));
+    assert_true(__asan_address_is_poisoned(last));
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +215,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_budget_is_kept_and_room_comes_back, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(slabs_go_after_a_minute_of_idleness_only, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(bufs_never_overlap, open_pool, close_pool),
+#ifdef __SANITIZE_ADDRESS__
+        cmocka_unit_test_setup_teardown(a_free_buf_is_poisoned, open_pool, close_pool),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
