@@ -51,3 +51,5 @@ LINK_test_order := net/order.o
 LINK_test_session := net/session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
 LINK_test_conn := net/conn.o net/request.o net/server.o net/accept.o net/block.o net/frame.o net/order.o net/session.o \
                   net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
+# The data path as a whole: all of storage and core.
+LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c core/*.c))))

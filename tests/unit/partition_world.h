@@ -1,0 +1,285 @@
+/* A store on one real shard and in real files, for the tests of the data path: the loop is turned by hand, and what the log
+ * should hold is kept beside it. */
+#pragma once
+#include "core/clock.h"
+#include "core/shard.h"
+#include "storage/partition_state.h"
+#include "tests/unit/make_batch.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define DIR "build/tests/unit/partition"
+enum { MEMORY_BYTES = 32 << 20, WAIT_S = 20, RECORDS_MAX = 8 << 20, APPENDS_MAX = 256, TURN_NS = 5 * 1000 * 1000 };
+
+struct mode {
+    const char *name;
+    struct io_options io;
+    const char *disk;
+};
+
+struct sent {
+    struct append append;
+    uint8_t *bytes;
+    uint32_t count, place; /* in the order of answers */
+    bool over;
+};
+static struct world {
+    const struct mode *mode;
+    struct heap *heap;
+    struct broker_config config;
+    struct root *root;
+    struct shard_group *group;
+    struct shard *shard;
+    struct partition *p;
+    struct sent sent[APPENDS_MAX];
+    uint32_t sent_count, answers;
+    uint8_t *expected; /* the whole log, as its consumers see it */
+    size_t expected_bytes;
+    char why[CONFIG_WHY_BYTES];
+} w;
+
+/* --- turning --- */
+
+static inline void turn(void)
+{
+    (void)shard_turn(w.shard, TURN_NS);
+}
+static inline void until(const bool *flag)
+{
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (!*flag) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+}
+
+/* --- start and stop --- */
+
+static inline enum err start_shard(struct shard *s, void *arg)
+{
+    return store_open(s, arg);
+}
+static inline void mark_one(void *arg, const uint8_t topic_id[16], int32_t partition)
+{
+    assert_int_equal(root_mark_add(arg, topic_id, partition), ERR_NONE);
+}
+static inline void stop_shard(struct shard *s, void *arg)
+{
+    store_each_clean(store_of(s), mark_one, arg);
+    store_close(store_of(s));
+}
+static inline void start(void)
+{
+    if (root_open(&w.config, w.heap, &w.root, w.why))
+        fail_msg("%s", w.why);
+    struct shard_options options = {.count = 1,
+                                    .io = w.mode->io,
+                                    .memory_bytes = MEMORY_BYTES,
+                                    .start = start_shard,
+                                    .stop = stop_shard,
+                                    .arg = w.root};
+    assert_int_equal(shard_group_open(options, &w.group), ERR_NONE);
+    enum err err = shard_open(w.group, 0);
+    if (err == ERR_UNSUPPORTED) {
+        printf("not run: %s: %s\n", w.mode->name, shard_group_why(w.group));
+        skip();
+    }
+    assert_int_equal(err, ERR_NONE);
+    w.shard = shard_at(w.group, 0);
+}
+static bool store_is_stopped;
+static inline void note_stopped(struct store *st)
+{
+    (void)st;
+    store_is_stopped = true;
+}
+static inline void stop_begin(void)
+{
+    store_is_stopped = false;
+    store_stop(store_of(w.shard), note_stopped);
+}
+static inline void stop_end(void)
+{
+    until(&store_is_stopped);
+    shard_close(w.shard);
+    shard_group_close(w.group);
+    assert_int_equal(root_mark_write(w.root), ERR_NONE);
+    root_close(w.root);
+    w.shard = NULL;
+}
+static inline void stop(void)
+{
+    stop_begin();
+    stop_end();
+}
+
+static inline void set(const char *name, const char *value)
+{
+    assert_int_equal(broker_config_set(&w.config, name, value, "test", w.why), ERR_NONE);
+}
+static inline int setup(void **state)
+{
+    if (system("rm -rf " DIR " && mkdir -p " DIR) != 0)
+        return -1;
+    w = (struct world){.mode = *state, .heap = heap_open()};
+    w.expected = malloc(64 << 20);
+    broker_config_init(&w.config, w.heap);
+    set("log.dirs", DIR "/data");
+    set("disk.io", w.mode->disk);
+    start();
+    return 0;
+}
+static inline void forget_sent(void)
+{
+    for (uint32_t i = 0; i < w.sent_count; i++)
+        free(w.sent[i].bytes);
+    w.sent_count = w.answers = 0;
+}
+static inline int teardown(void **state)
+{
+    (void)state;
+    if (w.shard)
+        stop();
+    forget_sent();
+    free(w.expected);
+    broker_config_deinit(&w.config);
+    heap_close(w.heap);
+    return 0;
+}
+
+/* --- topics --- */
+
+static bool change_is_over;
+static inline void change_done(struct catalog_change *c)
+{
+    (void)c;
+    change_is_over = true;
+}
+static inline void find_partition(const char *name)
+{
+    struct topic *t = catalog_by_name(&store_of(w.shard)->catalog, (const uint8_t *)name, strlen(name));
+    assert_non_null(t);
+    w.p = store_partition(store_of(w.shard), t->id, 0);
+    assert_non_null(w.p);
+}
+static inline void make_topic(const struct topic_override *overrides, uint32_t count)
+{
+    struct catalog_change c = {.kind = CATALOG_CREATE,
+                               .name = "t",
+                               .partitions = 1,
+                               .overrides = overrides,
+                               .override_count = count,
+                               .done = change_done};
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+    until(&change_is_over);
+    assert_int_equal(c.error, KERR_NONE);
+    find_partition("t");
+}
+static inline void delete_begin(struct catalog_change *c)
+{
+    *c = (struct catalog_change){.kind = CATALOG_DELETE, .done = change_done};
+    memcpy(c->topic_id, w.p->topic->id, 16);
+    change_is_over = false;
+    catalog_change_start(w.shard, c);
+}
+
+/* --- appends --- */
+
+static inline void appended(struct append *a)
+{
+    struct sent *s = container_of(a, struct sent, append);
+    assert_false(s->over);
+    s->over = true;
+    s->place = w.answers++;
+}
+static inline struct sent *append_made(struct make_batch m)
+{
+    assert_true(w.sent_count < APPENDS_MAX);
+    struct sent *s = &w.sent[w.sent_count++];
+    uint8_t *bytes = malloc(MAKE_BATCH_MAX);
+    uint32_t size = make_batch(bytes, m);
+    *s = (struct sent){.bytes = bytes, .count = (uint32_t)m.count};
+    s->append = (struct append){.records = bytes, .bytes = size, .produce_version = 9, .done = appended};
+    partition_append(w.p, &s->append);
+    assert_false(s->over); /* never inside the call */
+    return s;
+}
+static inline struct sent *append(int32_t count, uint32_t value_bytes)
+{
+    return append_made((struct make_batch){.producer_id = -1,
+                                           .producer_epoch = -1,
+                                           .sequence = -1,
+                                           .timestamp = 1000,
+                                           .count = count,
+                                           .value_bytes = value_bytes});
+}
+static inline void expect(const struct sent *s)
+{
+    uint8_t *at = w.expected + w.expected_bytes;
+    memcpy(at, s->append.records, s->append.bytes);
+    be64_put(at, (uint64_t)s->append.base_offset);
+    be32_put(at + 12, (uint32_t)w.root->leader_epoch);
+    w.expected_bytes += s->append.bytes;
+}
+/* Waits for all that were sent since the last time; each must be good and follow the one before it. */
+static inline void all_are_acked(void)
+{
+    int64_t next = -1;
+    for (uint32_t i = 0; i < w.sent_count; i++) {
+        struct sent *s = &w.sent[i];
+        until(&s->over);
+        assert_int_equal(s->append.error, KERR_NONE);
+        assert_int_equal(s->place, i);
+        assert_true(next < 0 || s->append.base_offset == next);
+        next = s->append.base_offset + s->count;
+        assert_true(next <= partition_facts(w.p).high_watermark);
+        expect(s);
+    }
+    forget_sent();
+}
+
+/* --- reading --- */
+
+static bool read_is_over;
+static inline void read_done(struct part_read *r)
+{
+    (void)r;
+    read_is_over = true;
+}
+/* Reads the whole log in steps and compares it; `disk`: every step must have gone to the disk, or none. */
+static inline void log_is_as_expected(bool disk)
+{
+    size_t at = 0;
+    while (at < w.expected_bytes) {
+        struct part_read r = {
+            .offset = (int64_t)be64_get(w.expected + at), .max_bytes = 100000, .first_whole = true, .done = read_done};
+        read_is_over = false;
+        bool now = partition_read(w.p, &r);
+        assert_int_equal(now, !disk);
+        if (!now)
+            until(&read_is_over);
+        assert_int_equal(r.error, KERR_NONE);
+        size_t got = 0;
+        for (uint32_t i = 0; i < r.slices.count; i++) {
+            assert_memory_equal(r.slices.v[i].at, w.expected + at + got, r.slices.v[i].bytes);
+            got += r.slices.v[i].bytes;
+        }
+        slices_deinit(&r.slices);
+        size_t whole = 0; /* the last batch may be cut off */
+        while (at + whole < w.expected_bytes && whole + 12 + be32_get(w.expected + at + whole + 8) <= got)
+            whole += 12 + be32_get(w.expected + at + whole + 8);
+        assert_true(whole > 0);
+        at += whole;
+    }
+}
+static inline void fall_idle(void)
+{
+    w.p->used_at_ns = w.shard->now_ns - (IDLE_TAIL_S + 1) * NS_PER_S;
+    writer_rest(w.p);
+}
