@@ -174,6 +174,10 @@ static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, cons
     world_check(next <= m->high_watermark || m->records.n <= 0,
                 "%s-%d: a fetch returned records up to %" PRId64 " beyond the watermark %" PRId64, pl->part->topic,
                 pl->part->index, next, m->high_watermark);
+    if (next > m->high_watermark) { /* appends under way may make an offset valid that the log has lost */
+        out_of_range(pl, power_cuts);
+        return;
+    }
     pl->offset = next;
     pl->power_cuts = power_cuts;
     pl->watermark = m->high_watermark;

@@ -49,6 +49,8 @@ static void go_on(void *arg)
 {
     (void)arg;
     turn.waiting = false;
+    if (!trouble() && turnover_done())
+        return;
     if (sim.now_ns < turn.hold_until_ns && turn.hold_ends == broker_ends())
         later();
     else if (turn.client.link.conn && !turn.client.call_count)
