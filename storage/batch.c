@@ -43,32 +43,6 @@ uint32_t batch_crc(const uint8_t *at, uint32_t bytes)
     return crc32c(0, at + BATCH_CRC_FROM, bytes - BATCH_CRC_FROM);
 }
 
-void batch_stamp(uint8_t *at, int64_t base_offset, int32_t leader_epoch)
-{
-    assert(base_offset >= 0);
-    be64_put(at, (uint64_t)base_offset);
-    be32_put(at + LEADER_EPOCH_AT, (uint32_t)leader_epoch);
-}
-
-static void crc_redo(uint8_t *at, uint32_t bytes)
-{
-    assert(bytes == be32_get(at + LENGTH_AT) + BATCH_PREFIX_BYTES);
-    be32_put(at + CRC_AT, batch_crc(at, bytes));
-}
-
-void batch_stamp_append_time(uint8_t *at, uint32_t bytes, int64_t now_ms)
-{
-    be16_put(at + ATTRIBUTES_AT, be16_get(at + ATTRIBUTES_AT) | BATCH_LOG_APPEND_TIME);
-    be64_put(at + MAX_TIMESTAMP_AT, (uint64_t)now_ms);
-    crc_redo(at, bytes);
-}
-
-void batch_stamp_max_timestamp(uint8_t *at, uint32_t bytes, int64_t max_timestamp)
-{
-    be64_put(at + MAX_TIMESTAMP_AT, (uint64_t)max_timestamp);
-    crc_redo(at, bytes);
-}
-
 /* --- records ---
  * length varint | attributes 1 | timestamp delta varlong | offset delta varint | key bytes varint, key | value bytes varint,
  * value | header count varint, of each: key bytes varint, key, value bytes varint, value. Varints are zigzag. */

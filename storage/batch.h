@@ -63,7 +63,7 @@ struct batch_fault {     /* for Produce v8's record_errors and error_message */
 };
 /* KERR_NONE, or what the partition answers. The records of an uncompressed batch are walked; compressed ones are taken by
  * header and CRC (a deliberate difference to Kafka). Fills *out_batch when the header could be read; its max_timestamp is
- * the walked records', and where that differs from the header's, the caller stamps it (batch_stamp_max_timestamp), as Kafka. */
+ * the walked records', and where that differs from the header's, the caller mends that, as Kafka does. */
 enum kerr batch_check(const uint8_t *at, uint32_t bytes, const struct batch_limits *limits, struct batch *out_batch,
                       struct batch_fault *out_fault) must_use;
 
@@ -80,10 +80,6 @@ struct batch_cursor {
 };
 bool batch_next(struct batch_cursor *c, struct batch_record *out_record) must_use;
 
-/* Stamping: base offset and leader epoch lie outside the CRC; max timestamp and the type bit inside, so the CRC is redone. */
-void batch_stamp(uint8_t *at, int64_t base_offset, int32_t leader_epoch);
-void batch_stamp_append_time(uint8_t *at, uint32_t bytes, int64_t now_ms);
-void batch_stamp_max_timestamp(uint8_t *at, uint32_t bytes, int64_t max_timestamp);
 static inline int64_t batch_header_max_timestamp(const uint8_t *at)
 {
     return (int64_t)be64_get(at + 35);

@@ -230,26 +230,6 @@ static void a_lying_max_timestamp_is_found(void **state)
     assert_int_equal(batch_check(sent, bytes, &usual, &b, &fault), KERR_NONE);
     assert_int_equal(b.max_timestamp, NOW);
     assert_int_equal(batch_header_max_timestamp(sent), NOW + 77);
-    batch_stamp_max_timestamp(sent, bytes, b.max_timestamp);
-    assert_int_equal(batch_header_max_timestamp(sent), NOW);
-    assert_int_equal(be32_get(sent + 17), batch_crc(sent, bytes));
-}
-
-static void stamps_leave_the_crc_right(void **state)
-{
-    (void)state;
-    struct batch b;
-    uint32_t bytes = make_batch(sent, good);
-    batch_stamp(sent, 1234567890123, 42);
-    assert_true(batch_parse(sent, bytes, &b));
-    assert_int_equal(b.base_offset, 1234567890123);
-    assert_int_equal(b.leader_epoch, 42);
-    assert_int_equal(b.crc, batch_crc(sent, bytes));
-    batch_stamp_append_time(sent, bytes, 99);
-    assert_true(batch_parse(sent, bytes, &b));
-    assert_int_equal(b.max_timestamp, 99);
-    assert_true(b.attributes & BATCH_LOG_APPEND_TIME);
-    assert_int_equal(b.crc, batch_crc(sent, bytes));
 }
 
 static void records_are_read_as_written(void **state)
@@ -302,7 +282,6 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_behind_the_crc_is_corrupt_or_left_to_the_copy),
         cmocka_unit_test(any_bytes_are_survived),
         cmocka_unit_test(a_lying_max_timestamp_is_found),
-        cmocka_unit_test(stamps_leave_the_crc_right),
         cmocka_unit_test(records_are_read_as_written),
         cmocka_unit_test(sequences_wrap),
         cmocka_unit_test(error_names_are_kafkas),
