@@ -211,6 +211,11 @@ static bool still_there(const uint8_t id[16])
 {
     return store_partition(store_of(w.shard), id, 0) != NULL;
 }
+static bool still_open(const uint8_t id[16])
+{
+    const struct partition *p = store_partition(store_of(w.shard), id, 0);
+    return p && p->condition == PARTITION_OPEN;
+}
 
 static void a_deletion_waits_for_what_is_in_flight(void **state)
 {
@@ -232,7 +237,7 @@ static void a_deletion_waits_for_what_is_in_flight(void **state)
     assert_false(read_is_over);
     assert_false(partition_lookup(w.p, &l));
     delete_begin(&c);
-    while (w.p->condition == PARTITION_OPEN) { /* appends in every stage */
+    while (still_open(id)) { /* appends in every stage */
         if (w.sent_count < APPENDS_MAX)
             append(1, 1000);
         turn();
@@ -258,11 +263,13 @@ static void a_stop_waits_for_deletions(void **state)
 {
     (void)state;
     struct catalog_change c;
+    uint8_t id[16];
     make_topic(NULL, 0);
+    memcpy(id, w.p->topic->id, 16);
     append(1, 100);
     all_are_acked();
     delete_begin(&c);
-    while (w.p->condition == PARTITION_OPEN)
+    while (still_open(id))
         turn();
     stop_begin();
     until(&store_is_stopped);
