@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,7 +20,9 @@ enum {
     EXIT_USAGE = 2,
     ADDRESSES_MAX = 16, /* of one host name */
     SOCKETS_MAX = LISTENERS_MAX * ADDRESSES_MAX,
-    PORT_TRIES = 16, /* to find one port that is free for every address */
+    PORT_TRIES = 16,     /* to find one port that is free for every address */
+    PORT_WAIT_MS = 2000, /* for a port that is taken: by a broker that was just killed? */
+    PORT_STEP_MS = 20,
     WHY_BYTES = 512,
 };
 
@@ -186,6 +187,11 @@ static int open_listener(struct broker *b, const struct listener *l)
     enum err err = open_host(b, l, names, count, &failed);
     for (int i = 1; err == ERR_BUSY && l->port == 0 && i < PORT_TRIES; i++)
         err = open_host(b, l, names, count, &failed);
+    /* After kill -9 the kernel gives a ring's sockets back some tens of milliseconds late. */
+    for (int i = 0; err == ERR_BUSY && l->port != 0 && i < PORT_WAIT_MS / PORT_STEP_MS; i++) {
+        clock_sleep_ms(PORT_STEP_MS);
+        err = open_host(b, l, names, count, &failed);
+    }
     return err ? no_listening(&failed, l->port, err) : 0;
 }
 
@@ -341,20 +347,10 @@ static int serve(struct broker *b)
     return code;
 }
 
-/* Descriptors are for connections and segments: as many as we may have. */
-static void raise_limits(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files); /* fewer will do for most */
-    }
-}
-
 static int run(struct broker *b, int argc, char **argv)
 {
     switch (options_parse(argc, argv, &b->config, &b->options, b->why)) {
-    case OPTIONS_SERVE: raise_limits(); return serve(b);
+    case OPTIONS_SERVE: return serve(b);
     case OPTIONS_HELP: fputs(options_help(), stdout); return 0;
     case OPTIONS_VERSION: puts(options_version()); return 0;
     case OPTIONS_USAGE: complain(b->why); return EXIT_USAGE;
