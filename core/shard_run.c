@@ -44,7 +44,7 @@ static int cpu_of(const struct shard_group *g, uint16_t id)
 static void start_seats(struct shard_group *g, struct seat *seats)
 {
     for (uint16_t id = 1; id < g->options.count; id++) {
-        char name[16];
+        char name[24]; /* thread_start cuts it; gcc 14 counts a uint32_t's digits */
         snprintf(name, sizeof name, "shard-%u", (unsigned)id);
         seats[id] = (struct seat){.group = g, .id = id};
         enum err err = thread_start(name, cpu_of(g, id), run_seat, &seats[id], &seats[id].thread);
