@@ -57,7 +57,7 @@ struct part_read {
     /* out */
     enum kerr error;
     int64_t high_watermark, last_stable_offset, log_start_offset;
-    struct slices slices; /* whole batches, the first one contains `offset` */
+    struct slices slices; /* batches: the first one contains `offset`, the last one may be cut short, as in Kafka */
     void (*done)(struct part_read *r);
     /* the partition's */
     struct list link;
