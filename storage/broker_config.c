@@ -265,7 +265,7 @@ static bool reachable(const struct broker_config *c, const struct listener *l, c
     if (!named)
         snprintf(fault, LISTENER_FAULT_BYTES, "there is no listener %s; name it as listeners does", l->name);
     else if (!somewhere || l->port == 0)
-        snprintf(fault, LISTENER_FAULT_BYTES, "nobody can connect to %s://%s:%u; give a host and a port", l->name,
+        snprintf(fault, LISTENER_FAULT_BYTES, "nobody can connect to %s://%.160s:%u; give a host and a port", l->name,
                  l->host, l->port);
     return named && somewhere && l->port != 0;
 }
