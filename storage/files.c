@@ -66,11 +66,51 @@ void files_adopt(struct store *st, struct segment *s, int fd)
     st->open_count++;
 }
 
+void files_index_drop(struct store *st, struct segment *s)
+{
+    if (list_linked(&s->index_link)) {
+        list_remove(&s->index_link);
+        st->index_count--;
+    }
+    index_deinit(&s->index);
+    s->index_loaded = false;
+}
+
+static void make_index_room(struct store *st)
+{
+    struct list *l = st->indexes.next;
+    while (st->index_count > INDEXES_MAX && l != &st->indexes) {
+        struct segment *s = container_of(l, struct segment, index_link);
+        l = l->next;
+        if (s->users > 0)
+            continue;
+        uint32_t bytes_max = s->index.entries_max * INDEX_OFFSET_BYTES;
+        files_index_drop(st, s);
+        index_init(&s->index, st->shard->heap, s->base_offset, bytes_max);
+    }
+}
+
+void files_index_used(struct store *st, struct segment *s)
+{
+    assert(s->index_loaded);
+    if (list_linked(&s->index_link))
+        list_remove(&s->index_link);
+    else
+        st->index_count++;
+    list_push(&st->indexes, &s->index_link);
+    make_index_room(st);
+}
+
 /* Loads a closed segment's indexes, or builds them anew where the files are damaged. Synchronous: once per segment and run. */
 enum err files_need_index(struct partition *p, struct segment *s)
 {
-    if (s->index_loaded)
+    assert(s != p->active || s->index_loaded);
+    if (s == p->active)
         return ERR_NONE;
+    if (s->index_loaded) {
+        files_index_used(p->store, s);
+        return ERR_NONE;
+    }
     enum err err = segment_load_index(p->dir, s);
     if (err == ERR_CORRUPT || err == ERR_NOT_FOUND) {
         uint64_t bad_at = 0;
@@ -78,7 +118,9 @@ enum err files_need_index(struct partition *p, struct segment *s)
                  (long long)s->base_offset);
         err = scan_rebuild_index(p->dir, s, config_of(p)->index_interval_bytes, &bad_at);
     }
-    if (!err)
-        s->max_timestamp = s->index.max_timestamp;
-    return err;
+    if (err)
+        return err;
+    s->max_timestamp = s->index.max_timestamp;
+    files_index_used(p->store, s);
+    return ERR_NONE;
 }

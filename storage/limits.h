@@ -17,6 +17,7 @@ enum {
     IDLE_TAIL_S = 60,                        /* an idle partition keeps no bytes in memory */
     IDLE_LOOK_S = 10,                        /* how often idle ones are looked for */
     MEMORY_WAIT_S = 10,                      /* appends for which there is no memory are refused after this */
+    INDEXES_MAX = 64,                        /* of closed segments in memory, per shard: 5 MB each at worst */
     RETRY_MS = 100,                          /* a full disk is asked again this often */
     OPEN_FILES_SHARE = 2,                    /* half of the descriptors are for segments, half for sockets */
 };

@@ -188,13 +188,13 @@ static uint32_t count_segments(const struct partition *p)
     return n < LOOKUP_SEGMENTS_MAX ? n : LOOKUP_SEGMENTS_MAX;
 }
 
-/* Every closed segment's timestamps are known after this. */
-static enum err load_indexes(struct partition *p, int64_t *out_largest)
+/* Every closed segment's largest timestamp is known after this. */
+static enum err learn_timestamps(struct partition *p, int64_t *out_largest)
 {
     int64_t largest = p->promised.max_timestamp;
     for (struct list *i = p->segments.next; i != &p->segments; i = i->next) {
         struct segment *s = container_of(i, struct segment, link);
-        enum err err = s == p->active ? ERR_NONE : files_need_index(p, s);
+        enum err err = s == p->active || s->max_timestamp >= 0 ? ERR_NONE : files_need_index(p, s);
         if (err)
             return err;
         if (s != p->active && s->max_timestamp > largest)
@@ -204,10 +204,13 @@ static enum err load_indexes(struct partition *p, int64_t *out_largest)
     return ERR_NONE;
 }
 
+/* The answer is mostly in the first place: only that one's index is loaded, the others are read from their start if need be. */
 static void add_place(struct lookup *l, struct segment *s)
 {
-    const struct partition *p = l->partition;
+    struct partition *p = l->partition;
     uint64_t to = s == p->active ? p->promised.position : s->bytes, from = 0;
+    if (l->count == 0 && !l->err)
+        l->err = files_need_index(p, s);
     if (s->index_loaded)
         from = index_position(&s->index, index_offset_of_time(&s->index, l->timestamp));
     if (from < to)
@@ -229,7 +232,7 @@ bool partition_lookup(struct partition *p, struct time_lookup *ask)
     l->partition = p;
     l->ask = ask;
     int64_t largest = -1;
-    l->err = load_indexes(p, &largest);
+    l->err = learn_timestamps(p, &largest);
     l->timestamp = ask->max ? largest : ask->timestamp;
     l->log_start_offset = p->log_start_offset;
     l->found_offset = l->found_timestamp = -1;

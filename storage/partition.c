@@ -17,7 +17,7 @@ static void drop_segments(struct partition *p)
     while ((l = list_pop(&p->segments))) {
         struct segment *s = container_of(l, struct segment, link);
         files_close(p->store, s);
-        index_deinit(&s->index);
+        files_index_drop(p->store, s);
         heap_free(shard_of(p)->heap, s);
     }
     p->active = NULL;
@@ -53,8 +53,11 @@ static void install(struct partition *p, struct recovered *r, bool clean)
         struct segment *s = container_of(l, struct segment, link);
         s->partition = p;
         list_push(&p->segments, &s->link);
-        if (p->active)
+        if (p->active) {
             p->closed_bytes += p->active->bytes;
+            if (p->active->index_loaded)
+                files_index_used(p->store, p->active);
+        }
         p->active = s;
     }
     p->producers = r->producers;

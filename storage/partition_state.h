@@ -186,6 +186,9 @@ enum err files_open(struct partition *p, struct segment *s) must_use; /* open an
 /* Takes an fd that a job opened. */
 void files_adopt(struct store *st, struct segment *s, int fd);
 enum err files_need_index(struct partition *p, struct segment *s) must_use;
+/* A closed segment's index is in memory and was used: the least recently used one beyond INDEXES_MAX goes. */
+void files_index_used(struct store *st, struct segment *s);
+void files_index_drop(struct store *st, struct segment *s);
 void files_close(struct store *st, struct segment *s);
 /* store.c */
 /* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */

@@ -49,6 +49,7 @@ static struct segment *add_segment(struct recovery *r, int64_t base_offset)
         return NULL;
     list_init(&s->link);
     list_init(&s->open_link);
+    list_init(&s->index_link);
     s->base_offset = s->next_offset = base_offset;
     s->first_timestamp = s->max_timestamp = -1;
     s->file = (struct io_file){.fd = -1, .slot = -1};

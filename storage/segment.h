@@ -19,6 +19,7 @@ struct segment {
     uint64_t bytes;              /* of batches */
     uint64_t allocated;          /* i_size while active, else == bytes */
     struct io_file file;         /* fd -1: not open */
+    struct list index_link;      /* store's loaded indexes of closed segments, least recently used first */
     struct list open_link;       /* store's open files, least recently used first */
     struct partition *partition; /* set by it; recovery leaves NULL */
     uint32_t users;              /* reads in flight: not to be closed */

@@ -255,6 +255,7 @@ static struct segment *segment_new(struct partition *p, int64_t base_offset)
         return NULL;
     list_init(&s->link);
     list_init(&s->open_link);
+    list_init(&s->index_link);
     s->partition = p;
     s->base_offset = s->next_offset = base_offset;
     s->first_timestamp = s->max_timestamp = -1;
@@ -281,6 +282,7 @@ static void roll_done(struct io_op *op, int32_t res)
         if (p->active) {
             p->active->allocated = p->active->bytes;
             p->closed_bytes += p->active->bytes;
+            files_index_used(p->store, p->active);
         }
         files_adopt(p->store, s, j->fd);
         s->allocated = j->allocated;

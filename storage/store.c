@@ -231,6 +231,7 @@ static void init(struct store *st, struct shard *s, struct root *root)
     list_init(&st->told);
     list_init(&st->cold_waiting);
     list_init(&st->open_files);
+    list_init(&st->indexes);
     shard_defer_init(&st->turn_end, turn_end);
     timer_init(&st->retry_timer, retry_due);
     timer_init(&st->idle_timer, look_for_idle);

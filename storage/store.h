@@ -21,6 +21,8 @@ struct store {
     struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
     struct list open_files;   /* struct segment, least recently used first (storage/files.c) */
     uint32_t open_count, open_max;
+    struct list indexes; /* struct segment, closed and with a loaded index, least recently used first */
+    uint32_t index_count;
     uint64_t free_bytes;      /* of the disk, as the checkpointer's job last saw it */
     uint64_t free_bytes_seen; /* the job's */
     bool told_slow_flush;
