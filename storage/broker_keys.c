@@ -266,7 +266,7 @@ static const struct broker_key keys[] = {
     {"log.roll.ms", NULL, "The default of segment.ms.", CONFIG_LONG, true, CONFIG_ANY},
     {"log.segment.bytes", "1073741824", "The default of segment.bytes.", CONFIG_INT, true, CONFIG_AT_LEAST(1048576)},
     {"log.segment.delete.delay.ms", "60000",
-     "The default of file.delete.delay.ms.", CONFIG_LONG, true, CONFIG_AT_LEAST(0)},
+     "The default of file.delete.delay.ms; kept, not obeyed yet.", CONFIG_LONG, false, CONFIG_AT_LEAST(0)},
     {"max.connection.creation.rate", "2147483647",
      "How many connections are accepted per second; kept, not obeyed yet.", CONFIG_INT, false, CONFIG_AT_LEAST(0)},
     {"max.connections", "2147483647",

@@ -15,7 +15,6 @@ struct topic_config {
     int64_t segment_ms, flush_messages, flush_ms;
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
     bool log_append_time, write_caching, compacted;
-    int64_t file_delete_delay_ms;
 };
 
 struct topic_key {

@@ -146,6 +146,5 @@ void topic_config_resolve(struct topic_config *out, const struct topic_override 
         .log_append_time = list_has("message.timestamp.type", "LogAppendTime", &given),
         .write_caching = boolean("write.caching", &given),
         .compacted = list_has("cleanup.policy", "compact", &given),
-        .file_delete_delay_ms = number("file.delete.delay.ms", &given),
     };
 }

@@ -189,7 +189,6 @@ static void without_overrides_kafkas_defaults_count(void **state)
     assert_int_equal(c.flush_ms, INT64_MAX);
     assert_int_equal(c.timestamp_before_max_ms, INT64_MAX);
     assert_int_equal(c.timestamp_after_max_ms, 3600000);
-    assert_int_equal(c.file_delete_delay_ms, 60000);
     assert_false(c.log_append_time || c.write_caching || c.compacted);
 }
 
