@@ -47,6 +47,7 @@ struct wave {
     bool dsync;
     uint64_t started_ns;
     struct io_op sync_op; /* PLANTED(sync_wrong_file) */
+    struct io_file wrong_file;
     struct wave_piece v[];
 };
 

@@ -11,6 +11,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/partition_state.h"
+#include <errno.h>
 
 enum { SLOW_FLUSH_NS = 10 * 1000 * 1000, FLUSH_MS_MAX = INT32_MAX /* 24 days: as good as never */ };
 
@@ -431,9 +432,8 @@ static void wave_over(struct wave *w)
     struct partition *p = w->partition;
     if (PLANTED(sync_wrong_file) && w->dsync) {
         /* the lock file is an other file: its flush carries nothing of this segment's metadata */
-        static struct io_file lock;
-        io_file_init(&lock, p->store->root->lock_fd);
-        io_sync(shard_of(p)->io, &w->sync_op, &lock, wrong_sync_done);
+        io_file_init(&w->wrong_file, p->store->root->lock_fd);
+        io_sync(shard_of(p)->io, &w->sync_op, &w->wrong_file, wrong_sync_done);
         return;
     }
     wave_end(w);
@@ -454,7 +454,7 @@ static void piece_done(struct io_op *op, int32_t res)
         return;
     }
     if (res <= 0 && !w->failure)
-        w->failure = res ? res : -5; /* EIO: a write that writes nothing */
+        w->failure = res ? res : -EIO; /* a write that writes nothing */
     if (--w->left == 0)
         wave_over(w);
 }
@@ -522,9 +522,8 @@ static void flush_done(struct io_op *op, int32_t res)
 {
     struct partition *p = container_of(op, struct partition, flush_op);
     p->flushing = false;
-    if (res < 0) {
-        partition_broken(p, res,
-                         "flush"); /* also for lack of room: what the kernel dropped, the next flush would not miss */
+    if (res < 0) { /* also for lack of room: what the kernel dropped, the next flush would not miss */
+        partition_broken(p, res, "flush");
     } else {
         p->durable = p->flush_end;
         checkpoint_durable(p);
