@@ -112,3 +112,21 @@ static inline void run_cases(const struct variant *v, const struct io_case *case
     }
     world_close(&w);
 }
+
+/* The three tests that run `cases` over every variant. */
+#define ON_EVERY_VARIANT(cases)                                             \
+    static void every_case_holds_on_io_uring(void **state)                  \
+    {                                                                       \
+        (void)state;                                                        \
+        run_cases(&variants[0], cases, COUNT_OF(cases));                    \
+    }                                                                       \
+    static void every_case_holds_on_io_uring_without_features(void **state) \
+    {                                                                       \
+        (void)state;                                                        \
+        run_cases(&variants[1], cases, COUNT_OF(cases));                    \
+    }                                                                       \
+    static void every_case_holds_on_epoll(void **state)                     \
+    {                                                                       \
+        (void)state;                                                        \
+        run_cases(&variants[2], cases, COUNT_OF(cases));                    \
+    }

@@ -6,6 +6,7 @@
 #include "core/crc.h"
 #include "core/rng.h"
 #include "storage/scan.h"
+#include "tests/unit/empty_dir.h"
 #include "tests/unit/make_batch.h"
 #include <inttypes.h>
 #include <setjmp.h>
@@ -41,14 +42,6 @@ static struct world {
 
 /* --- the broker --- */
 
-static inline bool remove_one(void *arg, const struct fs_entry *entry)
-{
-    (void)arg;
-    char path[FS_PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", dir, entry->name);
-    assert_int_equal(fs_unlink(path), ERR_NONE);
-    return true;
-}
 static inline int open_file(int64_t base, const char *suffix, unsigned flags)
 {
     char path[FS_PATH_MAX];
@@ -77,7 +70,7 @@ static inline void close_segment(void)
 }
 static inline void fresh(void)
 {
-    assert_int_equal(fs_list(dir, remove_one, NULL), ERR_NONE);
+    empty_dir(dir);
     w = (struct world){.heap = heap_open(), .fd = -1, .epoch = 1, .known_end = -1};
     w.producers = producers_open(w.heap);
 }
@@ -90,11 +83,6 @@ static inline void over(void)
 static inline int setup(void **state)
 {
     (void)state;
-    static const char *const folders[] = {"build", "build/tests", "build/tests/unit", dir};
-    for (size_t i = 0; i < COUNT_OF(folders); i++) {
-        enum err err = fs_mkdir(folders[i]);
-        assert_true(err == ERR_NONE || err == ERR_EXISTS);
-    }
     fresh();
     open_segment(0);
     return 0;

@@ -1,6 +1,7 @@
 /* Checkpoint files: entries come back, the newest of a partition counts over all files, torn ones are stepped over. */
 #include "storage/checkpoint.h"
 #include "core/bytes.h"
+#include "tests/unit/empty_dir.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,24 +14,11 @@ static struct heap *heap;
 static uint8_t file[1 << 20];
 static size_t file_bytes;
 
-static bool remove_one(void *arg, const struct fs_entry *entry)
-{
-    (void)arg;
-    char path[FS_PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", dir, entry->name);
-    assert_int_equal(fs_unlink(path), ERR_NONE);
-    return true;
-}
 static int setup(void **state)
 {
     (void)state;
     heap = heap_open();
-    static const char *const folders[] = {"build", "build/tests", "build/tests/unit", dir};
-    for (size_t i = 0; i < COUNT_OF(folders); i++) {
-        enum err err = fs_mkdir(folders[i]);
-        assert_true(err == ERR_NONE || err == ERR_EXISTS);
-    }
-    assert_int_equal(fs_list(dir, remove_one, NULL), ERR_NONE);
+    empty_dir(dir);
     file_bytes = 0;
     return 0;
 }

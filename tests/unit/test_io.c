@@ -509,23 +509,7 @@ static const struct io_case cases[] = {
     CASE(closing_gives_up_what_is_pending),
 };
 
-static void every_case_holds_on_io_uring(void **state)
-{
-    (void)state;
-    run_cases(&variants[0], cases, COUNT_OF(cases));
-}
-
-static void every_case_holds_on_io_uring_without_features(void **state)
-{
-    (void)state;
-    run_cases(&variants[1], cases, COUNT_OF(cases));
-}
-
-static void every_case_holds_on_epoll(void **state)
-{
-    (void)state;
-    run_cases(&variants[2], cases, COUNT_OF(cases));
-}
+ON_EVERY_VARIANT(cases)
 
 /* --- what needs no engine --- */
 

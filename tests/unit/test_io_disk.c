@@ -170,23 +170,7 @@ static const struct io_case cases[] = {
     CASE(the_ring_keeps_the_lock_after_the_descriptor_is_closed),
 };
 
-static void every_case_holds_on_io_uring(void **state)
-{
-    (void)state;
-    run_cases(&variants[0], cases, COUNT_OF(cases));
-}
-
-static void every_case_holds_on_io_uring_without_features(void **state)
-{
-    (void)state;
-    run_cases(&variants[1], cases, COUNT_OF(cases));
-}
-
-static void every_case_holds_on_epoll(void **state)
-{
-    (void)state;
-    run_cases(&variants[2], cases, COUNT_OF(cases));
-}
+ON_EVERY_VARIANT(cases)
 
 int main(void)
 {

@@ -1,6 +1,7 @@
 /* A segment's names and small files, and the walk over its batches. */
 #include "storage/scan.h"
 #include "core/rng.h"
+#include "tests/unit/empty_dir.h"
 #include "tests/unit/make_batch.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,24 +13,11 @@
 static const char dir[] = "build/tests/unit/segment";
 static struct heap *heap;
 
-static bool remove_one(void *arg, const struct fs_entry *entry)
-{
-    (void)arg;
-    char path[FS_PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", dir, entry->name);
-    assert_int_equal(fs_unlink(path), ERR_NONE);
-    return true;
-}
 static int setup(void **state)
 {
     (void)state;
     heap = heap_open();
-    static const char *const folders[] = {"build", "build/tests", "build/tests/unit", dir};
-    for (size_t i = 0; i < COUNT_OF(folders); i++) {
-        enum err err = fs_mkdir(folders[i]);
-        assert_true(err == ERR_NONE || err == ERR_EXISTS);
-    }
-    assert_int_equal(fs_list(dir, remove_one, NULL), ERR_NONE);
+    empty_dir(dir);
     return 0;
 }
 static int teardown(void **state)
