@@ -51,3 +51,15 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_sync_wrong_file /* power cut: the wave is plain, then another file is synced */
 #define PLANT_sync_wrong_file 0
 #endif
+#ifndef PLANT_generation_unchecked /* simulator: a commit's generation is not looked at */
+#define PLANT_generation_unchecked 0
+#endif
+#ifndef PLANT_foreign_heartbeat /* simulator: a member is expired by another member's heartbeat */
+#define PLANT_foreign_heartbeat 0
+#endif
+#ifndef PLANT_trim_before_durable /* simulator: the log start moves and is answered before it is saved */
+#define PLANT_trim_before_durable 0
+#endif
+#ifndef PLANT_caching_off_unflushed /* simulator: turning write.caching off flushes nothing */
+#define PLANT_caching_off_unflushed 0
+#endif

@@ -43,6 +43,10 @@ enum err fs_mtime(int fd, int64_t *out_ms) must_use;
 /* flock(2), exclusive, without waiting: ERR_BUSY. */
 enum err fs_lock(int fd) must_use;
 enum err fs_free_bytes(const char *path, uint64_t *out_bytes) must_use;
+/* Of the disk that holds `path`: all of it, and what is free for us. */
+enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free) must_use;
+/* The path from the root on, without looking for links. ERR_INVALID: it is longer than `bytes`. */
+enum err fs_absolute(const char *path, char *out_path, size_t bytes) must_use;
 /* How this file is best written. `direct` false on tmpfs, overlay, 9p, btrfs and where statx knows no alignment up to 4096. */
 struct fs_traits {
     bool direct;

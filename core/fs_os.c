@@ -206,13 +206,30 @@ enum err fs_lock(int fd)
     return check(flock(fd, LOCK_EX | LOCK_NB));
 }
 
-enum err fs_free_bytes(const char *path, uint64_t *out_bytes)
+enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free)
 {
     struct statfs st;
     if (statfs(path, &st) != 0)
         return last();
-    *out_bytes = (uint64_t)st.f_bavail * (uint64_t)st.f_bsize;
+    *out_total = (uint64_t)st.f_blocks * (uint64_t)st.f_bsize;
+    *out_free = (uint64_t)st.f_bavail * (uint64_t)st.f_bsize;
     return ERR_NONE;
+}
+
+enum err fs_free_bytes(const char *path, uint64_t *out_bytes)
+{
+    uint64_t total;
+    return fs_space(path, &total, out_bytes);
+}
+
+enum err fs_absolute(const char *path, char *out_path, size_t bytes)
+{
+    char here[4096] = "";
+    if (path[0] != '/' && !getcwd(here, sizeof here))
+        return last();
+    bool slash = path[0] != '/' && strcmp(here, "/") != 0;
+    int n = snprintf(out_path, bytes, "%s%s%s", here, slash ? "/" : "", path);
+    return n >= 0 && (size_t)n < bytes ? ERR_NONE : ERR_INVALID;
 }
 
 void fs_drop_cache(int fd)

@@ -151,7 +151,7 @@ struct io_names {
  * made without it, so that a foreign listener is found out: ERR_BUSY. Port 0: the kernel chooses; *out_port is the real one. */
 enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd, uint16_t *out_port) must_use;
 enum err io_socket_names(int fd, struct io_names *out_names) must_use;
-/* All numeric addresses of a host name ("" = all interfaces: "0.0.0.0" and "::"); returns how many. */
+/* All numeric addresses of a host name ("" and "::" = all interfaces: "0.0.0.0" and "::"); returns how many. */
 uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32_t max);
 void io_shutdown(struct io_file *f);
 /* Detaches and closes a socket or file without pending ops. */

@@ -146,7 +146,7 @@ uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32
     socklen_t bytes;
     if (max == 0)
         return 0;
-    if (host[0] == 0)
+    if (host[0] == 0 || strcmp(host, "::") == 0) /* as in Java, "::" takes IPv4 as well */
         return names_put(out_addresses, max, "0.0.0.0", "::");
     /* Not left to the resolver: many hosts files know only one of the two, and clients try either first. */
     if (strcasecmp(host, "localhost") == 0)

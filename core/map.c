@@ -113,6 +113,17 @@ enum err map_put(struct map *m, const void *key, size_t key_bytes, void *value)
     return ERR_NONE;
 }
 
+void map_replace(struct map *m, const void *key, size_t key_bytes, void *value)
+{
+    assert(key);
+    assert(value);
+    assert(m->count > 0);
+    struct map_entry *e = find(m, hash_of(key, key_bytes), key, key_bytes);
+    assert(e->value);
+    e->key = key;
+    e->value = value;
+}
+
 void *map_remove(struct map *m, const void *key, size_t key_bytes)
 {
     assert(key);

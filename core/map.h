@@ -19,6 +19,8 @@ void map_deinit(struct map *m);
 void *map_get(const struct map *m, const void *key, size_t key_bytes); /* NULL: not there */
 /* The key must not be there. `value` is not NULL. */
 enum err map_put(struct map *m, const void *key, size_t key_bytes, void *value) must_use;
+/* The key must be there; the entry has this key (the same bytes elsewhere) and value from now on. Moves nothing. */
+void map_replace(struct map *m, const void *key, size_t key_bytes, void *value);
 void *map_remove(struct map *m, const void *key, size_t key_bytes); /* what was there, or NULL */
 /* Goes through all values: start with *cursor = 0; NULL at the end. Removing the current one is allowed. */
 void *map_next(const struct map *m, uint32_t *cursor);

@@ -15,6 +15,7 @@ void *heap_alloc(struct heap *h, size_t bytes) must_use;
 void *heap_zalloc(struct heap *h, size_t bytes) must_use;
 void *heap_realloc(struct heap *h, void *old, size_t bytes) must_use;
 void heap_free(struct heap *h, void *block); /* NULL is fine */
+void heap_trim(struct heap *h);              /* what is free may go back to the kernel; now and then, from its thread */
 char *heap_strdup(struct heap *h, const char *s) must_use;
 
 /* Page-aligned address space without memory behind it; NULL when refused. */

@@ -44,3 +44,10 @@ void heap_free(struct heap *h, void *block)
     assert(h);
     mi_free(block);
 }
+
+/* mimalloc keeps whole segments of freed pages otherwise, up to the peak of what was ever used at once. */
+void heap_trim(struct heap *h)
+{
+    assert(h);
+    mi_heap_collect((mi_heap_t *)h, true);
+}

@@ -12,6 +12,7 @@ static void trim(struct timer *t)
 {
     struct shard *s = container_of(t, struct shard, trim);
     bufpool_trim(s->bufs, s->now_ns);
+    heap_trim(s->heap);
     timer_start(&s->timers, t, s->now_ns + TRIM_PERIOD_NS);
 }
 
