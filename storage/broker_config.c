@@ -1,7 +1,7 @@
 /* The broker's configuration: setting one key, what follows from all, reading a file (broker_config.h; the table of keys is
  * broker_keys.c). Each key that has a field is copied there as soon as it is set; the ones that depend on others are worked
  * out again in broker_config_finish, when all are known. */
-#include "storage/broker_config.h"
+#include "storage/broker_config_state.h"
 #include "core/config.h"
 #include "core/fs.h"
 #include "core/log.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { FILE_BYTES_MAX = 1024 * 1024, LISTED_BYTES = 1900, BROKER_KEYS_MAX = 1024 };
+enum { FILE_BYTES_MAX = 1024 * 1024, LISTED_BYTES = 1900, BROKER_KEYS_MAX = 1024, MS_PER_MINUTE = 60000 };
 
 /* Keys whose value goes into a field as it is. */
 enum field_kind { FIELD_BOOL, FIELD_I32, FIELD_U32, FIELD_I64 };
@@ -23,11 +23,20 @@ static const struct field {
     {"connections.max.idle.ms", FIELD_I64, offsetof(struct broker_config, connections_max_idle_ms)},
     {"delete.topic.enable", FIELD_BOOL, offsetof(struct broker_config, delete_topic_enable)},
     {"fetch.max.bytes", FIELD_U32, offsetof(struct broker_config, fetch_max_bytes)},
+    {"group.initial.rebalance.delay.ms", FIELD_I64, offsetof(struct broker_config, group_initial_rebalance_delay_ms)},
+    {"group.max.session.timeout.ms", FIELD_I32, offsetof(struct broker_config, group_max_session_timeout_ms)},
+    {"group.max.size", FIELD_I32, offsetof(struct broker_config, group_max_size)},
+    {"group.min.session.timeout.ms", FIELD_I32, offsetof(struct broker_config, group_min_session_timeout_ms)},
     {"max.connections", FIELD_U32, offsetof(struct broker_config, max_connections)},
     {"max.connections.per.ip", FIELD_U32, offsetof(struct broker_config, max_connections_per_ip)},
     {"max.incremental.fetch.session.cache.slots", FIELD_U32, offsetof(struct broker_config, fetch_session_slots)},
     {"node.id", FIELD_I32, offsetof(struct broker_config, node_id)},
     {"num.partitions", FIELD_I32, offsetof(struct broker_config, num_partitions)},
+    {"offset.metadata.max.bytes", FIELD_I32, offsetof(struct broker_config, offset_metadata_max_bytes)},
+    {"offsets.retention.check.interval.ms", FIELD_I64, offsetof(struct broker_config, offsets_retention_check_ms)},
+    {"offsets.retention.minutes", FIELD_I64, offsetof(struct broker_config, offsets_retention_ms)},
+    {"offsets.topic.num.partitions", FIELD_I32, offsetof(struct broker_config, offsets_topic_partitions)},
+    {"offsets.topic.segment.bytes", FIELD_I32, offsetof(struct broker_config, offsets_topic_segment_bytes)},
     {"producer.id.expiration.ms", FIELD_I64, offsetof(struct broker_config, producer_id_expiration_ms)},
     {"socket.request.max.bytes", FIELD_U32, offsetof(struct broker_config, socket_request_max_bytes)},
 };
@@ -35,7 +44,7 @@ static const struct field {
 /* Names that Kafka composes: of one listener, and of plugins. */
 static const char *const prefixes[] = {"listener.name.", "config.providers.", "rlmm.config.", "rsm.config."};
 
-static bool composed(const char *name)
+bool broker_key_composed(const char *name)
 {
     for (uint32_t i = 0; i < COUNT_OF(prefixes); i++)
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
@@ -43,7 +52,7 @@ static bool composed(const char *name)
     return false;
 }
 
-static void say_unknown(const char *name, const char *where, char *why)
+void broker_key_say_unknown(const char *name, const char *where, char *why)
 {
     const char *names[BROKER_KEYS_MAX];
     for (uint32_t i = 0; i < broker_key_count(); i++)
@@ -55,18 +64,21 @@ static void say_unknown(const char *name, const char *where, char *why)
 
 /* --- what was set --- */
 
-static struct config_entry *entry_find(const struct broker_config *c, const char *name)
+struct config_entry *config_entry_find(struct config_entry *list, const char *name)
 {
-    for (struct config_entry *e = c->set; e; e = e->next)
-        if (strcmp(e->name, name) == 0)
-            return e;
-    return NULL;
+    while (list && strcmp(list->name, name) != 0)
+        list = list->next;
+    return list;
 }
 
 const char *broker_config_get(const struct broker_config *c, const char *name)
 {
     assert(c && name);
-    const struct config_entry *e = entry_find(c, name);
+    struct config_entry *e = config_entry_find(c->dynamic, name);
+    if (!e)
+        e = config_entry_find(c->dynamic_default, name);
+    if (!e)
+        e = config_entry_find(c->set, name);
     return e ? e->value : NULL;
 }
 
@@ -80,7 +92,7 @@ static const char *value_of(const struct broker_config *c, const char *name)
 
 static const char *where_of(const struct broker_config *c, const char *name)
 {
-    const struct config_entry *e = entry_find(c, name);
+    const struct config_entry *e = config_entry_find(c->set, name);
     return e ? e->where : "default";
 }
 
@@ -106,17 +118,29 @@ static struct config_entry *entry_new(struct heap *heap, const char *name, const
     return NULL;
 }
 
-/* Takes the place of an earlier one with that name, else goes to the end. */
-static void entry_put(struct broker_config *c, struct config_entry *e)
+enum err config_entry_put(struct config_entry **list, struct heap *heap, const char *name, const char *value,
+                          const char *where)
 {
-    struct config_entry **at = &c->set;
-    while (*at && strcmp((*at)->name, e->name) != 0)
+    struct config_entry *e = entry_new(heap, name, value, where), **at = list;
+    if (!e)
+        return ERR_NO_MEMORY;
+    while (*at && strcmp((*at)->name, name) != 0)
         at = &(*at)->next;
     struct config_entry *old = *at;
     e->next = old ? old->next : NULL;
     *at = e;
     if (old)
-        entry_free(c->heap, old);
+        entry_free(heap, old);
+    return ERR_NONE;
+}
+
+void config_entries_free(struct config_entry **list, struct heap *heap)
+{
+    while (*list) {
+        struct config_entry *e = *list;
+        *list = e->next;
+        entry_free(heap, e);
+    }
 }
 
 /* --- fields --- */
@@ -141,7 +165,15 @@ static void fields_fill(struct broker_config *c)
         field_write(c, &fields[i], value_of(c, fields[i].name));
     const char *disk = value_of(c, "disk.io");
     c->disk = strcmp(disk, "direct") == 0 ? DISK_DIRECT : strcmp(disk, "buffered") == 0 ? DISK_BUFFERED : DISK_AUTO;
+    c->offsets_retention_ms *= MS_PER_MINUTE;
     topic_config_resolve(&c->topic_defaults, NULL, 0, c);
+}
+
+void broker_config_resolve(struct broker_config *c)
+{
+    int32_t node_id = c->node_id; /* broker.id may have said it */
+    fields_fill(c);
+    c->node_id = node_id;
 }
 
 /* log.dirs, or else log.dir: one folder. */
@@ -305,12 +337,8 @@ void broker_config_init(struct broker_config *c, struct heap *heap)
 
 void broker_config_deinit(struct broker_config *c)
 {
-    assert(c && c->heap);
-    while (c->set) {
-        struct config_entry *e = c->set;
-        c->set = e->next;
-        entry_free(c->heap, e);
-    }
+    assert(c && c->heap && !c->version);
+    config_entries_free(&c->set, c->heap);
 }
 
 /* The value without blanks around it, in the heap. */
@@ -325,7 +353,7 @@ static char *trimmed(struct heap *heap, const char *value)
 }
 
 /* Is this value possible for this key, whatever the others are? */
-static bool value_good(const struct broker_key *key, const char *name, const char *value, const char *where, char *why)
+bool broker_value_good(const struct broker_key *key, const char *name, const char *value, const char *where, char *why)
 {
     char fault[CONFIG_FAULT_BYTES];
     struct listeners ls;
@@ -352,18 +380,16 @@ static bool follow(struct broker_config *c, const char *name, char *why)
 static enum err set_trimmed(struct broker_config *c, const char *name, const char *value, const char *where, char *why)
 {
     const struct broker_key *key = broker_key_find(name);
-    if (!key && !composed(name)) {
-        say_unknown(name, where, why);
+    if (!key && !broker_key_composed(name)) {
+        broker_key_say_unknown(name, where, why);
         return ERR_INVALID;
     }
-    if (!value_good(key, name, value, where, why))
+    if (!broker_value_good(key, name, value, where, why))
         return ERR_INVALID;
-    struct config_entry *e = entry_new(c->heap, name, value, where);
-    if (!e) {
+    if (config_entry_put(&c->set, c->heap, name, value, where)) {
         snprintf(why, CONFIG_WHY_BYTES, "%s: there is no memory left for the configuration.", where);
         return ERR_NO_MEMORY;
     }
-    entry_put(c, e);
     return follow(c, name, why) ? ERR_NONE : ERR_INVALID;
 }
 

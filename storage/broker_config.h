@@ -26,11 +26,20 @@ struct broker_config {
     int64_t connections_max_idle_ms;
     uint32_t fetch_session_slots; /* max.incremental.fetch.session.cache.slots */
     int64_t producer_id_expiration_ms;
+    int32_t offsets_topic_partitions, offsets_topic_segment_bytes; /* of __consumer_offsets, when it is made */
+    int64_t offsets_retention_ms, offsets_retention_check_ms;      /* offsets.retention.minutes, in ms */
+    int32_t offset_metadata_max_bytes;
+    int64_t group_initial_rebalance_delay_ms;
+    int32_t group_min_session_timeout_ms, group_max_session_timeout_ms, group_max_size;
     struct topic_config topic_defaults; /* the log.* keys, message.max.bytes, write.caching */
     struct config_entry {               /* what was set, in order: DescribeConfigs shows it */
         char *name, *value, *where;
         struct config_entry *next;
     } * set;
+    /* What AlterConfigs set while brokers ran: of this broker, which counts first, and of all brokers of the cluster. */
+    struct config_entry *dynamic, *dynamic_default;
+    bool
+        version; /* made by broker_config_version: `set` is lent by the configuration that the broker was started with */
     struct heap *heap;
 };
 
@@ -46,6 +55,9 @@ const struct broker_key *broker_key_at(uint32_t i); /* sorted by name */
  * broker_config_set takes them, without effect. */
 const struct broker_key *broker_key_find(const char *name);
 
+/* May it be altered while the broker runs? Kafka's DynamicBrokerConfig decides, but for what is fixed here at the start. */
+bool broker_key_dynamic(const char *name);
+
 /* Defaults only; complete, no broker_config_finish needed. */
 void broker_config_init(struct broker_config *c, struct heap *heap);
 void broker_config_deinit(struct broker_config *c);
@@ -59,3 +71,17 @@ enum err broker_config_load(struct broker_config *c, const char *path, char *why
 enum err broker_config_finish(struct broker_config *c, char *why) must_use;
 /* The value that counts as text, NULL: not set. */
 const char *broker_config_get(const struct broker_config *c, const char *name);
+/* As one layer has it (CONFIG_SOURCE_DYNAMIC_BROKER, _DYNAMIC_DEFAULT, _BROKER, _DEFAULT); NULL: that has none. */
+const char *broker_config_in(const struct broker_config *c, const char *name, enum config_source layer);
+/* Which layer counts. */
+enum config_source broker_config_source(const struct broker_config *c, const char *name);
+
+/* --- dynamic settings: a configuration is immutable once the broker runs, a change makes a new version --- */
+/* KERR_NONE, or KERR_INVALID_REQUEST with a sentence in why[256] as Kafka refuses it. `layer`: CONFIG_SOURCE_DYNAMIC_BROKER or
+ * _DYNAMIC_DEFAULT. */
+enum kerr broker_dynamic_check(const char *name, const char *value, enum config_source layer, char *why) must_use;
+/* `old` with one dynamic layer wholly replaced; values were checked. NULL: no memory. Freed by broker_config_version_free. */
+struct broker_config *broker_config_version(const struct broker_config *old, struct heap *heap,
+                                            enum config_source layer, const struct topic_override *settings,
+                                            uint32_t count) must_use;
+void broker_config_version_free(struct broker_config *c);

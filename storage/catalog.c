@@ -130,6 +130,19 @@ void catalog_remove(struct catalog *c, struct topic *t)
     memmove(c->sorted + at, c->sorted + at + 1, (c->count - at) * sizeof *c->sorted);
 }
 
+/* A topic that could not be added for lack of memory is not there: nothing to do. */
+void catalog_replace(struct catalog *c, struct topic *old, struct topic *t)
+{
+    assert(strcmp(old->name, t->name) == 0 && memcmp(old->id, t->id, sizeof t->id) == 0);
+    uint32_t at = place_of(c, old);
+    if (at == c->count || c->sorted[at] != old)
+        return;
+    map_replace(&c->by_name, t->name, strlen(t->name), t);
+    map_replace(&c->by_id, t->id, sizeof t->id, t);
+    c->sorted[at] = t;
+    c->partitions_total += (uint64_t)t->partitions - (uint64_t)old->partitions;
+}
+
 struct topic *catalog_by_name(const struct catalog *c, const uint8_t *name, size_t bytes)
 {
     return map_get(&c->by_name, name, bytes);

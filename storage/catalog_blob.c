@@ -72,28 +72,66 @@ static uint8_t *put_text(uint8_t *at, const char *text)
     return at + 2 + bytes;
 }
 
-static size_t topic_bytes(const struct topic *t)
+static size_t settings_bytes(const struct topic_override *v, uint32_t count)
 {
-    size_t bytes = 16 + 4 + 2 + strlen(t->name) + 2;
-    for (uint32_t i = 0; i < t->override_count; i++)
-        bytes += 4 + strlen(t->overrides[i].name) + strlen(t->overrides[i].value);
+    size_t bytes = 2;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += 4 + strlen(v[i].name) + strlen(v[i].value);
     return bytes;
+}
+
+static void put_settings(uint8_t *at, const struct topic_override *v, uint32_t count)
+{
+    assert(count <= UINT16_MAX);
+    be16_put(at, (uint16_t)count);
+    at += 2;
+    for (uint32_t i = 0; i < count; i++) {
+        at = put_text(at, v[i].name);
+        at = put_text(at, v[i].value);
+    }
 }
 
 enum err catalog_blob_topic(struct catalog_blob *b, const struct topic *t)
 {
-    uint8_t *at = open_record(b, CATALOG_TOPIC_CREATED, topic_bytes(t));
+    size_t bytes = 16 + 4 + 2 + strlen(t->name) + settings_bytes(t->overrides, t->override_count);
+    uint8_t *at = open_record(b, CATALOG_TOPIC_CREATED, bytes);
     if (!at)
         return ERR_NO_MEMORY;
     memcpy(at, t->id, 16);
     be32_put(at + 16, (uint32_t)t->partitions);
     at = put_text(at + 20, t->name);
-    be16_put(at, (uint16_t)t->override_count);
-    at += 2;
-    for (uint32_t i = 0; i < t->override_count; i++) {
-        at = put_text(at, t->overrides[i].name);
-        at = put_text(at, t->overrides[i].value);
-    }
+    put_settings(at, t->overrides, t->override_count);
+    return close_record(b);
+}
+
+enum err catalog_blob_partitions(struct catalog_blob *b, const uint8_t id[16], int32_t partitions)
+{
+    uint8_t *at = open_record(b, CATALOG_TOPIC_PARTITIONS, 16 + 4);
+    if (!at)
+        return ERR_NO_MEMORY;
+    memcpy(at, id, 16);
+    be32_put(at + 16, (uint32_t)partitions);
+    return close_record(b);
+}
+
+enum err catalog_blob_config(struct catalog_blob *b, const struct topic *t)
+{
+    uint8_t *at = open_record(b, CATALOG_TOPIC_CONFIG, 16 + settings_bytes(t->overrides, t->override_count));
+    if (!at)
+        return ERR_NO_MEMORY;
+    memcpy(at, t->id, 16);
+    put_settings(at + 16, t->overrides, t->override_count);
+    return close_record(b);
+}
+
+enum err catalog_blob_broker(struct catalog_blob *b, bool cluster_default, const struct topic_override *settings,
+                             uint32_t count)
+{
+    uint8_t *at = open_record(b, CATALOG_BROKER_SETTINGS, 1 + settings_bytes(settings, count));
+    if (!at)
+        return ERR_NO_MEMORY;
+    at[0] = !cluster_default;
+    put_settings(at + 1, settings, count);
     return close_record(b);
 }
 

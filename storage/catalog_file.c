@@ -49,8 +49,9 @@ static void overrides_copy(struct topic *t, uint8_t *room, const struct topic_ov
         qsort(t->overrides, count, sizeof *t->overrides, by_key);
 }
 
-struct topic *catalog_topic_new(struct catalog_file *f, const uint8_t id[16], const char *name, int32_t partitions,
-                                const struct topic_override *overrides, uint32_t count)
+static struct topic *topic_new(struct catalog_file *f, const uint8_t id[16], const char *name, int32_t partitions,
+                               const struct topic_override *overrides, uint32_t count,
+                               const struct broker_config *config)
 {
     assert(partitions > 0 && strlen(name) <= TOPIC_NAME_MAX);
     size_t head = align_up(sizeof(struct catalog_topic), 16);
@@ -64,8 +65,21 @@ struct topic *catalog_topic_new(struct catalog_file *f, const uint8_t id[16], co
     ct->topic.partitions = partitions;
     ct->topic.internal = strcmp(name, "__consumer_offsets") == 0 || strcmp(name, "__transaction_state") == 0;
     overrides_copy(&ct->topic, room + head, overrides, count);
-    topic_config_resolve(&ct->topic.config, ct->topic.overrides, count, f->config);
+    topic_config_resolve(&ct->topic.config, ct->topic.overrides, count, config);
     return &ct->topic;
+}
+
+struct topic *catalog_topic_new(struct catalog_file *f, const uint8_t id[16], const char *name, int32_t partitions,
+                                const struct topic_override *overrides, uint32_t count)
+{
+    return topic_new(f, id, name, partitions, overrides, count, f->config);
+}
+
+struct topic *catalog_topic_version(struct catalog_file *f, const struct topic *t, int32_t partitions,
+                                    const struct topic_override *overrides, uint32_t count,
+                                    const struct broker_config *config)
+{
+    return topic_new(f, t->id, t->name, partitions, overrides, count, config);
 }
 
 void catalog_topic_free(struct catalog_file *f, struct topic *t)
@@ -91,6 +105,35 @@ void catalog_file_remove(struct catalog_file *f, struct topic *t)
     void *was = map_remove(&f->by_plain, ct->plain, strlen(ct->plain));
     assert(was == ct);
     catalog_remove(&f->all, t);
+}
+
+void catalog_file_replace(struct catalog_file *f, struct topic *old, struct topic *t)
+{
+    struct catalog_topic *ct = catalog_topic_of(t);
+    map_replace(&f->by_plain, ct->plain, strlen(ct->plain), ct);
+    catalog_replace(&f->all, old, t);
+}
+
+void catalog_file_adopt(struct catalog_file *f, struct broker_config *config)
+{
+    const struct broker_config *old = f->config;
+    f->config = config;
+    if (old && old->version)
+        broker_config_version_free((struct broker_config *)(uintptr_t)old);
+}
+
+struct topic_override *catalog_file_layer(const struct catalog_file *f, bool cluster_default, uint32_t *out_count)
+{
+    const struct config_entry *list = cluster_default ? f->config->dynamic_default : f->config->dynamic;
+    uint32_t count = 0;
+    for (const struct config_entry *e = list; e; e = e->next)
+        count++;
+    struct topic_override *v = heap_alloc(f->heap, (count + 1) * sizeof *v);
+    *out_count = count;
+    count = 0;
+    for (const struct config_entry *e = list; v && e; e = e->next)
+        v[count++] = (struct topic_override){e->name, e->value};
+    return v;
 }
 
 /* --- the deleted --- */
@@ -167,6 +210,11 @@ struct topic *catalog_file_topic(const struct catalog_file *f, uint32_t i)
 int32_t catalog_file_epoch(const struct catalog_file *f)
 {
     return f->epoch;
+}
+
+const struct broker_config *catalog_file_config(const struct catalog_file *f)
+{
+    return f->config;
 }
 
 bool catalog_file_empty(const struct catalog_file *f)
@@ -265,11 +313,24 @@ enum err catalog_file_sync_names(const struct catalog_file *f)
 
 /* --- rewriting --- */
 
+static enum err blob_layer(const struct catalog_file *f, struct catalog_blob *b, bool cluster_default)
+{
+    uint32_t count;
+    struct topic_override *v = catalog_file_layer(f, cluster_default, &count);
+    enum err err = !v ? ERR_NO_MEMORY : count ? catalog_blob_broker(b, cluster_default, v, count) : ERR_NONE;
+    heap_free(f->heap, v);
+    return err;
+}
+
 static enum err blob_all(const struct catalog_file *f, struct catalog_blob *b)
 {
     enum err err = catalog_blob_epoch(b, f->epoch);
     if (err == ERR_NONE)
         err = catalog_blob_ids(b, f->ids_reserved);
+    if (err == ERR_NONE)
+        err = blob_layer(f, b, true);
+    if (err == ERR_NONE)
+        err = blob_layer(f, b, false);
     for (uint32_t i = 0; err == ERR_NONE && i < f->deleted_count; i++)
         err = catalog_blob_deleted(b, f->deleted[i]);
     for (uint32_t i = 0; err == ERR_NONE && i < f->all.count; i++)
@@ -416,5 +477,6 @@ void catalog_file_close(struct catalog_file *f)
     heap_free(f->heap, f->deleted);
     if (f->fd >= 0)
         fs_close(f->fd);
+    catalog_file_adopt(f, NULL);
     heap_free(f->heap, f);
 }

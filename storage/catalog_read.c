@@ -75,12 +75,13 @@ static char *take_text(struct body *b, struct heap *heap, enum err *err)
     return text;
 }
 
-/* A topic's record, read. Freed by topic_record_deinit. */
+/* A topic's record, or another one with settings, read. Freed by topic_record_deinit. */
 struct topic_record {
     const uint8_t *id;
     int32_t partitions;
     char *name;
     char *keys[OVERRIDES_MAX], *values[OVERRIDES_MAX];
+    struct topic_override overrides[OVERRIDES_MAX];
     uint16_t count;
 };
 
@@ -93,22 +94,29 @@ static void topic_record_deinit(struct topic_record *r, struct heap *heap)
     }
 }
 
+/* The rest of the body: a count, and as many keys and values. */
+static enum err settings_read(struct topic_record *r, struct heap *heap, struct body *b)
+{
+    enum err err = ERR_NONE;
+    uint16_t count = be16_get(take(b, 2));
+    b->bad |= count > OVERRIDES_MAX;
+    while (!b->bad && err == ERR_NONE && r->count < count) {
+        r->keys[r->count] = take_text(b, heap, &err);
+        r->values[r->count] = take_text(b, heap, &err);
+        r->overrides[r->count] = (struct topic_override){r->keys[r->count], r->values[r->count]};
+        r->count++;
+    }
+    return err != ERR_NONE ? err : b->bad || b->left > 0 ? ERR_CORRUPT : ERR_NONE;
+}
+
 static enum err topic_record_read(struct topic_record *r, struct heap *heap, struct body *b)
 {
     enum err err = ERR_NONE;
     *r = (struct topic_record){.id = take(b, 16)};
     r->partitions = (int32_t)be32_get(take(b, 4));
     r->name = take_text(b, heap, &err);
-    uint16_t count = be16_get(take(b, 2));
-    b->bad |= count > OVERRIDES_MAX;
-    while (!b->bad && err == ERR_NONE && r->count < count) {
-        r->keys[r->count] = take_text(b, heap, &err);
-        r->values[r->count] = take_text(b, heap, &err);
-        r->count++;
-    }
-    return err != ERR_NONE ? err : b->bad || b->left > 0 ? ERR_CORRUPT : ERR_NONE;
+    return err != ERR_NONE ? err : settings_read(r, heap, b);
 }
-
 /* Keys that a newer release knows are kept; a known one must have a value that can be obeyed. */
 static bool overrides_possible(const struct topic_record *r)
 {
@@ -133,10 +141,7 @@ static enum err topic_record_apply(struct catalog_file *f, const struct topic_re
 {
     if (!topic_possible(f, r))
         return ERR_CORRUPT;
-    struct topic_override overrides[OVERRIDES_MAX];
-    for (uint32_t i = 0; i < r->count; i++)
-        overrides[i] = (struct topic_override){r->keys[i], r->values[i]};
-    struct topic *t = catalog_topic_new(f, r->id, r->name, r->partitions, overrides, r->count);
+    struct topic *t = catalog_topic_new(f, r->id, r->name, r->partitions, r->overrides, r->count);
     enum err err = t ? catalog_file_add(f, t) : ERR_NO_MEMORY;
     if (t && err != ERR_NONE)
         catalog_topic_free(f, t);
@@ -173,6 +178,75 @@ static enum err apply_deleted(struct catalog_file *f, struct body *b)
     return ERR_NONE;
 }
 
+static enum err take_version(struct catalog_file *f, struct topic *old, struct topic *t)
+{
+    if (!t)
+        return ERR_NO_MEMORY;
+    catalog_file_replace(f, old, t);
+    catalog_topic_free(f, old);
+    return ERR_NONE;
+}
+
+static enum err apply_partitions(struct catalog_file *f, struct body *b)
+{
+    if (b->left != 16 + 4)
+        return ERR_CORRUPT;
+    struct topic *t = catalog_by_id(&f->all, take(b, 16));
+    int32_t partitions = (int32_t)be32_get(take(b, 4));
+    if (!t || partitions <= t->partitions || partitions > TOPIC_PARTITIONS_MAX)
+        return ERR_CORRUPT;
+    return take_version(f, t, catalog_topic_version(f, t, partitions, t->overrides, t->override_count, f->config));
+}
+
+static enum err apply_config(struct catalog_file *f, struct body *b)
+{
+    struct topic_record r = {.id = take(b, 16)};
+    struct topic *t = b->bad ? NULL : catalog_by_id(&f->all, r.id);
+    enum err err = settings_read(&r, f->heap, b);
+    if (err == ERR_NONE)
+        err = !t || !overrides_possible(&r)
+                  ? ERR_CORRUPT
+                  : take_version(f, t, catalog_topic_version(f, t, t->partitions, r.overrides, r.count, f->config));
+    topic_record_deinit(&r, f->heap);
+    return err;
+}
+
+/* A dynamic layer counts whole. Every topic is resolved again: some of its values may be the broker's. */
+static enum err adopt_layer(struct catalog_file *f, const struct topic_record *r, enum config_source layer)
+{
+    struct broker_config *c = broker_config_version(f->config, f->heap, layer, r->overrides, r->count);
+    if (!c)
+        return ERR_NO_MEMORY;
+    catalog_file_adopt(f, c);
+    for (uint32_t i = 0; i < f->all.count; i++) {
+        struct topic *t = f->all.sorted[i];
+        topic_config_resolve(&t->config, t->overrides, t->override_count, c);
+    }
+    return ERR_NONE;
+}
+
+/* Settings that this release does not let one change are a newer one's: kept, and without effect. */
+static bool layer_possible(const struct topic_record *r, enum config_source layer)
+{
+    char why[256];
+    for (uint32_t i = 0; i < r->count; i++)
+        if (broker_key_dynamic(r->keys[i]) && broker_dynamic_check(r->keys[i], r->values[i], layer, why) != KERR_NONE)
+            return false;
+    return true;
+}
+
+static enum err apply_broker(struct catalog_file *f, struct body *b)
+{
+    struct topic_record r = {.count = 0};
+    uint8_t own = take(b, 1)[0];
+    enum config_source layer = own ? CONFIG_SOURCE_DYNAMIC_BROKER : CONFIG_SOURCE_DYNAMIC_DEFAULT;
+    enum err err = own > 1 ? ERR_CORRUPT : settings_read(&r, f->heap, b);
+    if (err == ERR_NONE)
+        err = layer_possible(&r, layer) ? adopt_layer(f, &r, layer) : ERR_CORRUPT;
+    topic_record_deinit(&r, f->heap);
+    return err;
+}
+
 static enum err apply_epoch(struct catalog_file *f, struct body *b)
 {
     int32_t epoch = b->left == 4 ? (int32_t)be32_get(take(b, 4)) : -1;
@@ -199,6 +273,9 @@ static enum err record_apply(struct catalog_file *f, const struct record *r)
     case CATALOG_TOPIC_DELETED: return apply_deleted(f, &b);
     case CATALOG_LEADER_EPOCH: return apply_epoch(f, &b);
     case CATALOG_IDS_RESERVED: return apply_ids(f, &b);
+    case CATALOG_TOPIC_PARTITIONS: return apply_partitions(f, &b);
+    case CATALOG_TOPIC_CONFIG: return apply_config(f, &b);
+    case CATALOG_BROKER_SETTINGS: return apply_broker(f, &b);
     default: return ERR_CORRUPT; /* a kind that this release does not know: not ours to skip */
     }
 }

@@ -20,6 +20,7 @@ struct catalog_leg {
     struct shard_msg msg;
     struct catalog_change *change;
     void (*apply)(struct shard *s, struct catalog_change *c);
+    bool unready;
 };
 
 struct catalog_writer {
@@ -31,6 +32,8 @@ struct catalog_writer {
     struct catalog_blob blob;
     size_t written;
     uint32_t deletes; /* in the blob */
+    uint32_t flying;  /* changes that shards are applying or preparing */
+    bool alone;       /* a change of the broker's settings is under way, and nothing else */
     bool busy;        /* an op or a job is out */
     bool dirty;       /* what a failed write left could not be cut yet */
     struct io_file io_file;
@@ -52,6 +55,7 @@ static void answered(struct shard *at, struct shard_msg *msg)
     c->done(c);
 }
 
+/* The end of it here: the shard that asked may free it from now on. */
 static void answer(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(!list_linked(&c->link));
@@ -83,16 +87,50 @@ static void changed(struct catalog_writer *w)
 
 /* --- applying --- */
 
+/* Every shard keeps to the new rule, and what was written under the old one is durable: now it is worked out again, and recorded. */
+static void prepared(struct catalog_writer *w, struct catalog_change *c)
+{
+    catalog_alter_drop(w->file, c);
+    c->preparing = false;
+    c->prepared = true;
+    w->alone = false;
+    if (c->unready) {
+        if (c->kind != CATALOG_BROKER_CONFIG)
+            catalog_topic_of(c->old)->changing = false;
+        refuse(w, c, KERR_KAFKA_STORAGE_ERROR, "A partition waits for room on the disk and cannot flush what it took.");
+        changed(w);
+        return;
+    }
+    list_insert_before(w->queue.next, &c->link);
+    kick(w);
+}
+
 /* All shards are done with it. */
 static void over(struct catalog_writer *w, struct catalog_change *c)
 {
     struct topic *t = c->topic;
-    if (c->kind == CATALOG_CREATE) {
-        catalog_topic_of(t)->changing = false;
-    } else {
+    w->flying--;
+    if (c->preparing) {
+        prepared(w, c);
+        return;
+    }
+    switch (c->kind) {
+    case CATALOG_CREATE: catalog_topic_of(t)->changing = false; break;
+    case CATALOG_DELETE:
         catalog_file_remove(w->file, t);
         catalog_topic_free(w->file, t);
         c->topic = NULL;
+        break;
+    case CATALOG_PARTITIONS:
+    case CATALOG_CONFIG:
+        catalog_topic_of(t)->changing = false;
+        catalog_alter_over(w->file, c);
+        break;
+    case CATALOG_BROKER_CONFIG:
+        catalog_alter_over(w->file, c);
+        w->alone = false;
+        break;
+    case CATALOG_PRODUCER_IDS: break;
     }
     answer(w, c);
     changed(w);
@@ -100,8 +138,10 @@ static void over(struct catalog_writer *w, struct catalog_change *c)
 
 static void leg_back(struct shard *at, struct shard_msg *msg)
 {
-    struct catalog_change *c = container_of(msg, struct catalog_leg, msg)->change;
+    struct catalog_leg *leg = container_of(msg, struct catalog_leg, msg);
+    struct catalog_change *c = leg->change;
     assert(c->waiting > 0);
+    c->unready |= leg->unready;
     if (--c->waiting == 0)
         over(writer_of(at), c);
 }
@@ -113,6 +153,12 @@ void catalog_change_applied(struct shard *s, struct catalog_change *c)
     shard_send(s, 0, &leg->msg);
 }
 
+void catalog_change_unready(struct shard *s, struct catalog_change *c)
+{
+    assert(c->preparing);
+    c->legs[s->id].unready = true;
+}
+
 static void leg_there(struct shard *at, struct shard_msg *msg)
 {
     struct catalog_leg *leg = container_of(msg, struct catalog_leg, msg);
@@ -122,6 +168,7 @@ static void leg_there(struct shard *at, struct shard_msg *msg)
 static void broadcast(struct catalog_writer *w, struct catalog_change *c)
 {
     c->waiting = w->shard->count;
+    w->flying++;
     for (uint16_t i = 0; i < w->shard->count; i++) {
         c->legs[i].change = c;
         c->legs[i].apply = w->apply;
@@ -141,6 +188,16 @@ static void landed(struct catalog_writer *w, struct catalog_change *c)
         broadcast(w, c);
         break;
     case CATALOG_PRODUCER_IDS: answer(w, c); break;
+    case CATALOG_PARTITIONS:
+    case CATALOG_CONFIG:
+        catalog_alter_take(w->file, c);
+        catalog_topic_of(c->topic)->changing = true;
+        broadcast(w, c);
+        break;
+    case CATALOG_BROKER_CONFIG:
+        catalog_alter_take(w->file, c);
+        broadcast(w, c);
+        break;
     }
 }
 
@@ -153,6 +210,15 @@ static void take_back(struct catalog_writer *w, struct catalog_change *c)
         break;
     case CATALOG_DELETE: catalog_topic_of(c->topic)->changing = false; break;
     case CATALOG_PRODUCER_IDS: break; /* the ids are given up */
+    case CATALOG_PARTITIONS:
+    case CATALOG_CONFIG:
+        catalog_topic_of(c->old)->changing = false;
+        catalog_alter_drop(w->file, c);
+        break;
+    case CATALOG_BROKER_CONFIG:
+        catalog_alter_drop(w->file, c);
+        w->alone = false;
+        break;
     }
     c->topic = NULL;
     refuse(w, c, KERR_KAFKA_STORAGE_ERROR, "The catalog could not be written to disk.");
@@ -409,25 +475,89 @@ static void gather_ids(struct catalog_writer *w, struct catalog_change *c)
     f->ids_reserved += CATALOG_PRODUCER_BLOCK;
 }
 
+/* It was worked out: for the record, or first for the shards to prepare. */
+static void begin_alter(struct catalog_writer *w, struct catalog_change *c)
+{
+    enum err err = make_legs(w, c);
+    bool prepare = !c->prepared && catalog_alter_tightens(c);
+    if (err == ERR_NONE && !prepare)
+        err = catalog_alter_blob(w->file, c, &w->blob);
+    if (err != ERR_NONE)
+        catalog_alter_drop(w->file, c);
+    if (err == ERR_NONE && prepare) {
+        c->preparing = true;
+        broadcast(w, c);
+    } else if (!join(w, c, err)) {
+        changed(w);
+        return;
+    }
+    if (c->kind == CATALOG_BROKER_CONFIG)
+        w->alone = true;
+    else
+        catalog_topic_of(c->old)->changing = true;
+}
+
+static void gather_alter(struct catalog_writer *w, struct catalog_change *c)
+{
+    bool topic = c->kind != CATALOG_BROKER_CONFIG;
+    c->old = topic ? catalog_by_id(&w->file->all, c->topic_id) : NULL;
+    if (topic && !c->old) {
+        refuse(w, c, KERR_UNKNOWN_TOPIC_OR_PARTITION, "No topic has this id.");
+        return;
+    }
+    if (topic && catalog_topic_of(c->old)->changing && !c->prepared) {
+        wait_for(w, c);
+        return;
+    }
+    if (topic)
+        catalog_topic_of(c->old)->changing = false; /* one that was prepared holds it itself */
+    enum kerr error = !topic                          ? catalog_alter_broker(w->file, c)
+                      : c->kind == CATALOG_PARTITIONS ? catalog_alter_partitions(w->file, c)
+                                                      : catalog_alter_config(w->file, c);
+    if (!error && !c->validate_only) {
+        begin_alter(w, c);
+        return;
+    }
+    if (!error)
+        catalog_alter_drop(w->file, c);
+    if (c->prepared) /* others waited for it */
+        changed(w);
+    refuse(w, c, error, error ? c->message : NULL);
+}
+
 static void gather_one(struct catalog_writer *w, struct catalog_change *c)
 {
     switch (c->kind) {
     case CATALOG_CREATE: gather_create(w, c); break;
     case CATALOG_DELETE: gather_delete(w, c); break;
     case CATALOG_PRODUCER_IDS: gather_ids(w, c); break;
+    case CATALOG_PARTITIONS:
+    case CATALOG_CONFIG:
+    case CATALOG_BROKER_CONFIG: gather_alter(w, c); break;
     }
+}
+
+/* A change of the broker's settings touches every topic: it goes when no other change is under way. */
+static bool must_wait_alone(const struct catalog_writer *w, const struct catalog_change *c)
+{
+    return c->kind == CATALOG_BROKER_CONFIG && (w->flying > 0 || w->blob.bytes > 0);
 }
 
 static void gather(struct shard_defer *d)
 {
     struct catalog_writer *w = container_of(d, struct catalog_writer, gather);
     struct list *l;
-    if (w->busy)
-        return; /* batch_end comes back here */
+    if (w->busy || w->alone)
+        return; /* batch_end or over comes back here */
     w->blob.wave = w->file->wave + 1;
     w->deletes = 0;
-    while (w->blob.bytes < BATCH_BYTES && (l = list_pop(&w->queue)))
-        gather_one(w, container_of(l, struct catalog_change, link));
+    while (w->blob.bytes < BATCH_BYTES && !w->alone && (l = list_first(&w->queue))) {
+        struct catalog_change *c = container_of(l, struct catalog_change, link);
+        if (must_wait_alone(w, c))
+            break;
+        list_remove(l);
+        gather_one(w, c);
+    }
     if (w->blob.bytes == 0)
         return;
     catalog_blob_end(&w->blob);
@@ -450,7 +580,11 @@ void catalog_change_start(struct shard *s, struct catalog_change *c)
     c->asked_by = s->id;
     c->error = KERR_NONE;
     c->message = NULL;
-    c->topic = NULL;
+    c->topic = c->old = NULL;
+    c->versions = NULL;
+    c->version_count = 0;
+    c->broker = NULL;
+    c->preparing = c->prepared = c->unready = false;
     c->legs = NULL;
     list_init(&c->link);
     shard_msg_init(&c->msg, arrived);

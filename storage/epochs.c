@@ -2,6 +2,7 @@
 #include "storage/epochs.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 void epochs_init(struct epochs *es, struct heap *heap)
 {
@@ -82,6 +83,18 @@ void epochs_truncate(struct epochs *es, int64_t end_offset)
 {
     while (es->count && es->v[es->count - 1].start_offset >= end_offset)
         es->count--;
+}
+
+void epochs_truncate_start(struct epochs *es, int64_t start_offset)
+{
+    uint32_t past = 0; /* entries that begin at or before the start: the last of them holds it */
+    while (past < es->count && es->v[past].start_offset <= start_offset)
+        past++;
+    if (past == 0)
+        return;
+    es->count -= past - 1;
+    memmove(es->v, es->v + past - 1, es->count * sizeof *es->v);
+    es->v[0].start_offset = start_offset;
 }
 
 size_t epochs_text(const struct epochs *es, char *out, size_t cap)

@@ -23,6 +23,8 @@ void epochs_end_of(const struct epochs *es, int32_t epoch, int32_t current_epoch
 int32_t epochs_of_offset(const struct epochs *es, int64_t offset); /* -1: unknown */
 /* Forgets entries that start at or beyond `end_offset` (a cut log). */
 void epochs_truncate(struct epochs *es, int64_t end_offset);
+/* Forgets what ended before `start_offset` (a log whose start moved); the epoch that holds it begins there. Kafka: truncateFromStart. */
+void epochs_truncate_start(struct epochs *es, int64_t start_offset);
 /* The file's text; returns its length, writes at most `cap` bytes. */
 size_t epochs_text(const struct epochs *es, char *out, size_t cap);
 enum err epochs_parse(struct epochs *es, const char *text, size_t bytes) must_use;

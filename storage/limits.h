@@ -12,6 +12,7 @@ enum {
     COLD_READ_BYTES = 256 * 1024,         /* one disk read for a fetch, unless its first batch is larger */
     COLD_READS_MAX = 32,                  /* per shard: a backlog drain does not starve producers */
     CHECKPOINT_MS = 500,                  /* twice a second, so that recovery is at most 1 s behind */
+    SEGMENT_BYTES_MIN = 1024 * 1024,      /* Kafka's least segment.bytes */
     CHECKPOINT_BYTES = 64 * 1024 * 1024,
     CHECKPOINT_FILE_BYTES = 8 * 1024 * 1024, /* rewritten beyond this, when more than half is stale */
     IDLE_TAIL_S = 60,                        /* an idle partition keeps no bytes in memory */

@@ -12,6 +12,7 @@ enum { LOOKUP_READ_BYTES = 128 * 1024, LOOKUP_SEGMENTS_MAX = 4096 };
 struct place {
     int64_t segment;
     uint64_t from, to;
+    int64_t max_timestamp; /* of all its records, which are all at or above the log start; -1: to be found out */
 };
 struct lookup {
     struct io_op op;
@@ -19,6 +20,8 @@ struct lookup {
     struct time_lookup *ask;
     char dir[FS_PATH_MAX];
     int64_t timestamp, log_start_offset; /* max: `timestamp` is the largest one, to be found exactly */
+    bool
+        unsure; /* max: the largest one of the segments may be of a record below the log start; the job finds out first */
     uint32_t count;
     enum err err;
     int64_t found_offset, found_timestamp;
@@ -48,7 +51,7 @@ static enum err unpack(struct walk *w, const struct batch *b, const uint8_t *bat
     return err;
 }
 
-/* The first record of this batch that is young enough; false: none. */
+/* The first record of this batch that is young enough; false: none. (`unsure`: the youngest, whatever `timestamp` is; goes on.) */
 static bool find_record(struct walk *w, const struct batch *b)
 {
     struct lookup *l = w->l;
@@ -60,6 +63,10 @@ static bool find_record(struct walk *w, const struct batch *b)
         int64_t offset = b->base_offset + r.offset_delta;
         if (timestamp < l->timestamp || offset < l->log_start_offset)
             continue;
+        if (l->unsure) {
+            l->timestamp = timestamp;
+            continue;
+        }
         l->found_offset = offset;
         l->found_timestamp = timestamp;
         l->found_epoch = b->leader_epoch;
@@ -114,6 +121,10 @@ static bool look_through(struct lookup *l, struct heap *heap, int fd, const stru
         }
         if (b.max_timestamp < l->timestamp || batch_last_offset(&b) < l->log_start_offset)
             continue;
+        if (l->unsure && b.base_offset >= l->log_start_offset) {
+            l->timestamp = b.max_timestamp;
+            continue;
+        }
         uint8_t *batch;
         l->err = read_batch(fd, heap, at, &b, &batch);
         if (l->err)
@@ -126,6 +137,33 @@ static bool look_through(struct lookup *l, struct heap *heap, int fd, const stru
     return false;
 }
 
+static bool look_at(struct lookup *l, struct heap *heap, const struct place *place, uint8_t *window)
+{
+    char path[FS_PATH_MAX];
+    int fd;
+    l->err = segment_path(path, l->dir, place->segment, ".log") ? fs_open(path, FS_READ, &fd) : ERR_INVALID;
+    if (l->err)
+        return false;
+    bool found = look_through(l, heap, fd, place, window);
+    fs_drop_cache(fd); /* cached pages would make direct writes slow */
+    fs_close(fd);
+    return found;
+}
+
+/* The largest timestamp of the records that are left. */
+static void make_sure(struct lookup *l, struct heap *heap, uint8_t *window)
+{
+    l->timestamp = -1;
+    for (uint32_t i = 0; i < l->count && !l->err; i++) {
+        const struct place *place = &l->places[i];
+        if (place->max_timestamp < 0)
+            (void)look_at(l, heap, place, window); /* finds nothing, raises the timestamp */
+        else if (place->max_timestamp > l->timestamp)
+            l->timestamp = place->max_timestamp;
+    }
+    l->unsure = false;
+}
+
 static int32_t run_job(void *arg)
 {
     struct lookup *l = arg;
@@ -133,21 +171,11 @@ static int32_t run_job(void *arg)
     uint8_t *window = heap ? heap_alloc(heap, LOOKUP_READ_BYTES) : NULL;
     if (!window)
         l->err = ERR_NO_MEMORY;
+    if (!l->err && l->unsure)
+        make_sure(l, heap, window);
     bool found = false;
-    for (uint32_t i = 0; i < l->count && !found && !l->err; i++) {
-        char path[FS_PATH_MAX];
-        int fd;
-        if (!segment_path(path, l->dir, l->places[i].segment, ".log")) {
-            l->err = ERR_INVALID;
-            break;
-        }
-        l->err = fs_open(path, FS_READ, &fd);
-        if (l->err)
-            break;
-        found = look_through(l, heap, fd, &l->places[i], window);
-        fs_drop_cache(fd); /* cached pages would make direct writes slow */
-        fs_close(fd);
-    }
+    for (uint32_t i = 0; i < l->count && !found && !l->err; i++)
+        found = look_at(l, heap, &l->places[i], window);
     if (heap)
         heap_close(heap);
     return 0;
@@ -166,11 +194,37 @@ static void answer(struct partition *p, struct lookup *l, enum kerr error)
     partition_stop_step(p);
 }
 
+static void begin(struct partition *p, struct time_lookup *ask);
+
+/* The log start moved past what the job looked at: files may be gone, or what it found is below the start. */
+static bool outdated(const struct lookup *l)
+{
+    int64_t start = l->partition->log_start_offset;
+    return start != l->log_start_offset && (l->err || l->found_offset < start);
+}
+
+static void again(struct lookup *l)
+{
+    struct time_lookup *ask = l->ask;
+    struct partition *p = l->partition;
+    list_remove(&ask->link);
+    heap_free(shard_of(p)->heap, l);
+    begin(p, ask);
+}
+
 static void job_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct lookup *l = container_of(op, struct lookup, op);
     struct partition *p = l->partition;
+    if (partition_dead(p)) {
+        answer(p, l, partition_refusal(p));
+        return;
+    }
+    if (outdated(l)) {
+        again(l);
+        return;
+    }
     l->ask->found_offset = l->found_offset;
     l->ask->found_timestamp = l->found_timestamp;
     l->ask->found_epoch = l->found_epoch;
@@ -211,19 +265,27 @@ static void add_place(struct lookup *l, struct segment *s)
     uint64_t to = s == p->active ? p->promised.position : s->bytes, from = 0;
     if (l->count == 0 && !l->err)
         l->err = files_need_index(p, s);
-    if (s->index_loaded)
+    if (l->unsure && s->base_offset < l->log_start_offset && s->index_loaded)
+        from = index_position(&s->index, l->log_start_offset);
+    else if (s->index_loaded && !l->unsure)
         from = index_position(&s->index, index_offset_of_time(&s->index, l->timestamp));
+    int64_t max_timestamp = s->base_offset < l->log_start_offset ? -1
+                            : s == p->active                     ? p->promised.max_timestamp
+                                                                 : s->max_timestamp;
     if (from < to)
-        l->places[l->count++] = (struct place){s->base_offset, from, to};
+        l->places[l->count++] = (struct place){s->base_offset, from, to, max_timestamp};
 }
 
-/* A partition that is going away must not get another look-up: nothing would wait for it. */
-bool partition_lookup(struct partition *p, struct time_lookup *ask)
+/* Is the largest timestamp of the segment that holds the log start as large as any other? It may be of a record before it. */
+static bool unsure_of(const struct partition *p, int64_t largest)
 {
-    if (partition_dead(p)) {
-        ask->error = partition_refusal(p);
-        return true;
-    }
+    const struct segment *s = list_empty(&p->segments) ? NULL : container_of(p->segments.next, struct segment, link);
+    return s && s->base_offset < p->log_start_offset &&
+           (s == p->active ? p->promised.max_timestamp : s->max_timestamp) >= largest;
+}
+
+static void begin(struct partition *p, struct time_lookup *ask)
+{
     uint32_t most = count_segments(p);
     struct lookup *l = heap_zalloc(shard_of(p)->heap, sizeof *l + most * sizeof l->places[0]);
     assert(l); /* a few hundred bytes: without them the shard cannot go on */
@@ -234,6 +296,7 @@ bool partition_lookup(struct partition *p, struct time_lookup *ask)
     int64_t largest = -1;
     l->err = learn_timestamps(p, &largest);
     l->timestamp = ask->max ? largest : ask->timestamp;
+    l->unsure = ask->max && unsure_of(p, largest);
     l->log_start_offset = p->log_start_offset;
     l->found_offset = l->found_timestamp = -1;
     l->found_epoch = -1;
@@ -241,9 +304,19 @@ bool partition_lookup(struct partition *p, struct time_lookup *ask)
     bool any = !l->err && !(ask->max && largest < 0);
     for (struct list *i = p->segments.next; any && i != &p->segments && l->count < most; i = i->next) {
         struct segment *s = container_of(i, struct segment, link);
-        if (s == p->active || s->max_timestamp >= l->timestamp)
+        if (s == p->active || l->unsure || s->max_timestamp >= l->timestamp)
             add_place(l, s);
     }
     io_job(shard_of(p)->io, &l->op, run_job, l, job_done); /* also without places: it answers later */
+}
+
+/* A partition that is going away must not get another look-up: nothing would wait for it. */
+bool partition_lookup(struct partition *p, struct time_lookup *ask)
+{
+    if (partition_dead(p)) {
+        ask->error = partition_refusal(p);
+        return true;
+    }
+    begin(p, ask);
     return false;
 }

@@ -14,6 +14,7 @@ enum { REOPEN_S = 1 };
 static void drop_segments(struct partition *p)
 {
     struct list *l;
+    list_splice(&p->segments, &p->dropped);
     while ((l = list_pop(&p->segments))) {
         struct segment *s = container_of(l, struct segment, link);
         files_close(p->store, s);
@@ -65,6 +66,7 @@ static void install(struct partition *p, struct recovered *r, bool clean)
     r->producers = NULL;
     epochs_init(&r->epochs, shard_of(p)->heap);
     p->log_start_offset = r->log_start_offset;
+    p->need_durable = 0;
     p->end = p->promised = p->durable = mark_of_active(p, r->end_offset);
     p->ready = false;
     p->saved = clean;
@@ -91,7 +93,9 @@ enum err partition_recover(struct partition *p, int64_t known_end_offset)
         .dir = p->dir,
         .checkpoint = checkpoint,
         .clean = clean,
-        .caching = checkpoint ? checkpoint->caching : !durable_acks(p), /* as it was when the log was written */
+        /* As it was when the log was written, at its laxest: the setting is recorded before the first wave that needs no flush, and
+         * recorded again only when all of those are flushed. */
+        .caching = (checkpoint && checkpoint->caching) || !durable_acks(p),
         .known_end_offset = known_end_offset,
         .wave_bytes_max = wave_bytes_max(config_of(p)->max_message_bytes),
         .index_interval_bytes = config_of(p)->index_interval_bytes,
@@ -131,6 +135,9 @@ static void init_lists(struct partition *p)
     list_init(&p->watches);
     list_init(&p->readers);
     list_init(&p->lookups);
+    list_init(&p->trims);
+    list_init(&p->trimming);
+    list_init(&p->dropped);
     list_init(&p->dirty_link);
     list_init(&p->parked_link);
     list_init(&p->told_link);
@@ -154,7 +161,7 @@ struct partition *partition_open(struct store *st, const struct topic *topic, in
     if (!p)
         return NULL;
     p->store = st;
-    p->topic = topic;
+    partition_adopt(p, topic);
     p->index = index;
     memcpy(p->key, topic->id, 16);
     be32_put(p->key + 16, (uint32_t)index);
@@ -199,6 +206,8 @@ void partition_offline(struct partition *p, const char *why)
               "partition=%s-%d why=\"%s\" effect=\"produce and fetch answer KAFKA_STORAGE_ERROR until a restart\"",
               p->topic->name, p->index, why);
     writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
+    trim_fail_waiting(p);
+    partition_settle(p);
     partition_moved(p);
 }
 
@@ -212,13 +221,15 @@ static void wait_for_room(struct partition *p, int64_t known_end_offset)
     p->condition = PARTITION_OFFLINE;
     p->waits_for_room = true;
     p->known_end_offset = known_end_offset;
+    trim_fail_waiting(p);
+    partition_settle(p);
     p->retry_at_ns = shard_of(p)->now_ns + REOPEN_S * NS_PER_S;
     store_retry_later(p->store, p);
 }
 
 static bool in_use(const struct partition *p)
 {
-    return p->wave || p->flushing || p->allocating || p->preparing || !list_empty(&p->readers) ||
+    return p->wave || p->flushing || p->allocating || p->preparing || p->trim_job || !list_empty(&p->readers) ||
            !list_empty(&p->lookups);
 }
 
@@ -233,10 +244,12 @@ static void reopen(struct partition *p)
     }
     p->waits_for_room = false;
     p->retry_at_ns = 0;
+    p->settle_offset = 0; /* recovery synced what it found; what was beyond is in no promise */
     if (err)
         partition_offline(p, err_text(err));
     else
         partition_moved(p);
+    partition_settle(p);
 }
 
 void partition_retry(struct partition *p)
@@ -295,6 +308,54 @@ void partition_unwatch(struct watch *w)
     list_remove(&w->link);
 }
 
+void partition_durable(struct partition *p)
+{
+    checkpoint_durable(p);
+    partition_settle(p);
+}
+
+/* --- changes of its settings --- */
+
+/* A clean stop flushes what it took. */
+static bool promises_nothing(const struct partition *p)
+{
+    return p->condition == PARTITION_OFFLINE || p->leaving;
+}
+
+void partition_settle(struct partition *p)
+{
+    struct settling *s = p->settling;
+    if (s && (promises_nothing(p) || p->durable.offset >= p->settle_offset)) {
+        p->settling = NULL;
+        if (p->waits_for_room)
+            store_unready(s);
+        store_settled(s);
+    }
+    trim_step(p);
+}
+
+bool partition_pledge(struct partition *p, const struct topic_config *next, struct settling *settling)
+{
+    assert(!p->settling);
+    p->pledged_durable |= topic_config_acks_durable(next);
+    p->pledged_message_bytes = (uint32_t)u64_min(p->pledged_message_bytes, next->max_message_bytes);
+    if (p->waits_for_room)
+        store_unready(settling);
+    if (promises_nothing(p) || p->durable.offset >= p->end.offset || PLANTED(caching_off_unflushed))
+        return false;
+    p->settling = settling;
+    p->need_durable = p->settle_offset = p->end.offset;
+    writer_flush(p); /* or the wave, flush or roll that is under way: its end comes back here */
+    return true;
+}
+
+void partition_adopt(struct partition *p, const struct topic *version)
+{
+    p->topic = version;
+    p->pledged_durable = false;
+    p->pledged_message_bytes = UINT32_MAX;
+}
+
 void partition_moved(struct partition *p)
 {
     if (!list_empty(&p->watches))
@@ -339,6 +400,8 @@ void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct pa
     struct list *l;
     while ((l = list_pop(&p->parked)))
         writer_append_finish(p, container_of(l, struct append, link), partition_refusal(p));
+    trim_fail_waiting(p);
+    partition_settle(p);
     partition_moved(p);
     partition_stop_step(p);
 }
@@ -346,8 +409,7 @@ void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct pa
 /* Waits until nothing is in flight, flushes, then trims and saves (or deletes). */
 void partition_stop_step(struct partition *p)
 {
-    if (!p->stopped || p->wave || p->preparing || p->flushing || p->allocating || !list_empty(&p->readers) ||
-        !list_empty(&p->lookups))
+    if (!p->stopped || in_use(p))
         return;
     bool offline = p->condition == PARTITION_OFFLINE;
     if (!offline && !p->leaving && p->end.position != p->promised.position) {

@@ -77,6 +77,22 @@ void watch_init(struct watch *w, void (*moved)(struct watch *w));
 void partition_watch(struct partition *p, struct watch *w);
 void partition_unwatch(struct watch *w);
 
+/* --- the log's start --- */
+/* Moves the log start up, durably, before it is done (DeleteRecords). Fetching below it is OFFSET_OUT_OF_RANGE from then on, and
+ * segments that lie wholly below it go. OFFSET_OUT_OF_RANGE: beyond the high watermark, or below -1. At or below the present
+ * start nothing changes, and that is no error. Several at a time become one. */
+struct log_trim {
+    int64_t before; /* the first offset that stays; -1: the high watermark */
+    /* out */
+    enum kerr error;
+    int64_t low_watermark; /* the log start, when it was done */
+    void (*done)(struct log_trim *t);
+    /* the partition's */
+    int64_t target;
+    struct list link;
+};
+void partition_trim(struct partition *p, struct log_trim *t);
+
 /* --- facts --- */
 struct partition_facts {
     int64_t log_start_offset, high_watermark, last_stable_offset, end_offset;

@@ -3,6 +3,7 @@
  *   partition.c    opening, facts, epochs, watches      writer.c   appends and waves
  *   space.c        rolls, waking, space ahead (jobs)    reader.c   fetches from memory and disk
  *   lookup.c       offsets by time                      checkpointer.c  durable ends, lazily
+ *   trim.c         the log's start
  *
  * Where the log stands, each mark behind or equal to the next one's left:
  *
@@ -92,6 +93,16 @@ struct partition {
     struct io_op space_op; /* allocation */
     uint64_t space_bytes, space_need;
     struct space_job *job;
+    /* the log's start */
+    struct list trims, trimming; /* struct log_trim: waiting; answered by the job that saves the start */
+    struct list dropped;         /* struct segment, below the start: their files go when nobody reads them */
+    struct trim_job *trim_job;
+    /* a change of its settings is being prepared: it keeps to the stricter rule already (catalog.h) */
+    bool pledged_durable;
+    uint32_t pledged_message_bytes;
+    struct settling *settling; /* told when the durable end reaches settle_offset, or never will */
+    int64_t settle_offset;
+    int64_t need_durable; /* somebody waits for the durable end to reach this: a flush waits for nothing */
     /* flushing, with write.caching */
     bool flushing;
     struct io_op flush_op;
@@ -116,10 +127,10 @@ static inline const struct topic_config *config_of(const struct partition *p)
 {
     return &p->topic->config;
 }
-/* Acks wait for stable media: caching off, or flush.messages=1 which is the same promise. */
+/* Acks wait for stable media: caching off, or flush.messages=1 which is the same promise. The broker's own topics always do. */
 static inline bool durable_acks(const struct partition *p)
 {
-    return !config_of(p)->write_caching || config_of(p)->flush_messages <= 1;
+    return p->topic->internal || p->pledged_durable || topic_config_acks_durable(config_of(p));
 }
 static inline struct shard *shard_of(const struct partition *p)
 {
@@ -156,13 +167,22 @@ void space_wake(struct partition *p); /* opens the active file, reads its tail b
 void space_ahead(struct partition *p, uint64_t need_position); /* at least up to there; 0: a step */
 void space_full(struct partition *p, enum err err);            /* parked appends are refused, retriably */
 void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */
+/* trim.c */
+void trim_step(struct partition *p);         /* goes on when the durable end moved, a read or a job ended */
+void trim_fail_waiting(struct partition *p); /* those whose job is not under way */
 /* partition.c */
 struct partition *partition_open(struct store *st, const struct topic *topic,
                                  int32_t index) must_use; /* NULL: no memory */
 void partition_close(struct partition *p);
 void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct partition *p));
 void partition_stop_step(struct partition *p); /* goes on with a stop when something ended */
-void partition_moved(struct partition *p);     /* tells the watchers at the end of the turn */
+/* From now on it keeps to what `next` asks as well as to its own settings. True: what it took so far is not all durable, and
+ * `settling` is told by store_settled. */
+bool partition_pledge(struct partition *p, const struct topic_config *next, struct settling *settling) must_use;
+void partition_adopt(struct partition *p, const struct topic *version); /* the pledge is over */
+void partition_durable(struct partition *p);                            /* the durable end moved */
+void partition_settle(struct partition *p); /* it, a job or the partition's condition changed */
+void partition_moved(struct partition *p);  /* tells the watchers at the end of the turn */
 void partition_offline(struct partition *p, const char *why);
 void partition_retry(struct partition *p); /* one that waits for room is opened again, if there is */
 void partition_fault(struct partition *p, int32_t res, const char *what);  /* a wave failed: roll back or go offline */
@@ -195,6 +215,9 @@ void files_close(struct store *st, struct segment *s);
 /* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */
 bool store_evict(struct store *st);
 void store_finish(struct store *st, struct append *a);
+void store_settled(struct settling *s);
+void store_unready(
+    struct settling *s); /* somebody waits for room: what it promised is not durable, the change must not be */
 /* Puts a partition's link into one of the store's queues for the end of this turn. */
 void store_queue(struct store *st, struct list *queue, struct list *link);
 void store_turn(struct store *st); /* the end of this turn has work */

@@ -339,34 +339,51 @@ enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes)
     return at == end ? ERR_NONE : ERR_CORRUPT;
 }
 
-/* --- Kafka's .snapshot: version 2, crc 4, count 4, then per producer: id 8, epoch 2, last sequence 4, last offset 8,
- * offset delta 4, timestamp 8, coordinator epoch 4, first offset of the open transaction 8 (-1: none). --- */
+/* --- Kafka's .snapshot: version 2, crc 4, count 4, then per entry: id 8, epoch 2, last sequence 4, last offset 8,
+ * offset delta 4, timestamp 8, coordinator epoch 4, first offset of the open transaction 8 (-1: none). Each batch of a
+ * producer is an entry, the oldest first: Kafka takes the last entry of an id. --- */
 
+static uint32_t snapshot_entries(const struct producers *ps)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ps->count; i++)
+        n += ps->v[i].count ? ps->v[i].count : 1;
+    return n;
+}
 size_t producers_snapshot_bytes(const struct producers *ps)
 {
-    return SNAPSHOT_HEAD_BYTES + (size_t)ps->count * SNAPSHOT_ENTRY_BYTES;
+    return SNAPSHOT_HEAD_BYTES + (size_t)snapshot_entries(ps) * SNAPSHOT_ENTRY_BYTES;
 }
 
-static void snapshot_one(const struct producer *p, uint8_t *out)
+static uint8_t *snapshot_entry(const struct producer *p, const struct remembered *r, int64_t timestamp, uint8_t *out)
 {
-    static const struct remembered none = {.base_offset = -1, .last_offset = -1, .timestamp = -1, .last_sequence = -1};
-    const struct remembered *r = p->count ? &p->v[p->count - 1] : &none;
     be64_put(out, (uint64_t)p->id);
     be16_put(out + 8, (uint16_t)p->epoch);
     be32_put(out + 10, (uint32_t)r->last_sequence);
     be64_put(out + 14, (uint64_t)r->last_offset);
     be32_put(out + 22, (uint32_t)(r->last_offset - r->base_offset));
-    be64_put(out + 26, (uint64_t)(p->count ? r->timestamp : p->written_ms));
+    be64_put(out + 26, (uint64_t)timestamp);
     be32_put(out + 34, UINT32_MAX);
     be64_put(out + 38, UINT64_MAX);
+    return out + SNAPSHOT_ENTRY_BYTES;
+}
+static uint8_t *snapshot_one(const struct producer *p, uint8_t *out)
+{
+    static const struct remembered none = {.base_offset = -1, .last_offset = -1, .timestamp = -1, .last_sequence = -1};
+    if (!p->count)
+        return snapshot_entry(p, &none, p->written_ms, out);
+    for (uint32_t i = 0; i < p->count; i++)
+        out = snapshot_entry(p, &p->v[i], p->v[i].timestamp, out);
+    return out;
 }
 void producers_snapshot(const struct producers *ps, uint8_t *out)
 {
+    uint8_t *at = out + SNAPSHOT_HEAD_BYTES;
     be16_put(out, SNAPSHOT_VERSION);
-    be32_put(out + SNAPSHOT_CRC_FROM, ps->count);
+    be32_put(out + SNAPSHOT_CRC_FROM, snapshot_entries(ps));
     for (uint32_t i = 0; i < ps->count; i++)
-        snapshot_one(&ps->v[i], out + SNAPSHOT_HEAD_BYTES + (size_t)i * SNAPSHOT_ENTRY_BYTES);
-    be32_put(out + 2, crc32c(0, out + SNAPSHOT_CRC_FROM, producers_snapshot_bytes(ps) - SNAPSHOT_CRC_FROM));
+        at = snapshot_one(&ps->v[i], at);
+    be32_put(out + 2, crc32c(0, out + SNAPSHOT_CRC_FROM, (size_t)(at - out) - SNAPSHOT_CRC_FROM));
 }
 
 static bool snapshot_valid(const uint8_t *at, size_t bytes)
@@ -387,6 +404,17 @@ static void snapshot_read_one(const uint8_t *at, struct producer *p)
         remember(p, &(struct remembered){last_offset - delta, last_offset, p->written_ms, (int32_t)be32_get(at + 10)});
 }
 
+/* One more batch of the producer whose entry came last? */
+static bool snapshot_joins(struct producers *ps, const struct producer *read)
+{
+    struct producer *last = ps->count ? &ps->v[ps->count - 1] : NULL;
+    if (!last || last->id != read->id || last->epoch != read->epoch || !read->count)
+        return false;
+    remember(last, &read->v[0]);
+    last->written_ms = read->written_ms;
+    return true;
+}
+
 enum err producers_snapshot_load(struct producers *ps, const uint8_t *at, size_t bytes)
 {
     empty(ps);
@@ -396,7 +424,7 @@ enum err producers_snapshot_load(struct producers *ps, const uint8_t *at, size_t
     for (uint32_t i = 0; i < count; i++) {
         struct producer p;
         snapshot_read_one(at + SNAPSHOT_HEAD_BYTES + (size_t)i * SNAPSHOT_ENTRY_BYTES, &p);
-        enum err err = take(ps, &p);
+        enum err err = snapshot_joins(ps, &p) ? ERR_NONE : take(ps, &p);
         if (err)
             return err;
     }

@@ -34,7 +34,8 @@ uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expirati
 size_t producers_saved_bytes(const struct producers *ps);
 void producers_save(const struct producers *ps, uint8_t *out);
 enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes) must_use; /* ERR_CORRUPT */
-/* Kafka's .snapshot file (version 1): the last batch of each, for tools and for partitions that move. */
+/* Kafka's .snapshot file (version 1): of each the batches that are remembered. What a recovery begins with where no checkpoint
+ * is of a segment that is still there; also for tools, and for partitions that move. */
 size_t producers_snapshot_bytes(const struct producers *ps);
 void producers_snapshot(const struct producers *ps, uint8_t *out);
 enum err producers_snapshot_load(struct producers *ps, const uint8_t *at, size_t bytes) must_use;

@@ -132,7 +132,7 @@ static bool read_memory(struct partition *p, struct segment *s, struct part_read
 struct cold {
     struct io_op op;
     struct partition *partition;
-    struct segment *segment;
+    struct segment *segment; /* NULL: not begun */
     struct part_read *read;
     struct buf *buf;
     uint64_t at;   /* position where walking goes on */
@@ -152,15 +152,19 @@ static void cold_finish(struct cold *c, enum kerr error)
     struct part_read *r = c->read;
     if (c->buf)
         buf_put(c->buf);
-    c->segment->users--;
+    if (c->segment)
+        c->segment->users--;
     r->error = error;
     r->high_watermark = r->last_stable_offset =
         p->promised.offset; /* it may have moved, and records up to it be here */
+    r->log_start_offset = p->log_start_offset;
     r->state = NULL;
     list_remove(&r->link);
     heap_free(st->shard->heap, c);
     st->cold_reads--;
     r->done(r);
+    if (!list_empty(&p->dropped))
+        trim_step(p);
     partition_stop_step(p);
     cold_next(st);
 }
@@ -310,7 +314,13 @@ static enum err cold_prepare(struct cold *c)
 
 static void cold_begin(struct cold *c)
 {
-    c->partition->store->cold_reads++;
+    struct partition *p = c->partition;
+    p->store->cold_reads++;
+    if (c->read->offset < p->log_start_offset) { /* the start moved while it waited */
+        cold_finish(c, KERR_OFFSET_OUT_OF_RANGE);
+        return;
+    }
+    c->segment = segment_of(p, c->read->offset);
     c->segment->users++;
     enum err err = cold_prepare(c);
     if (err) {
@@ -331,10 +341,10 @@ static void cold_next(struct store *st)
         cold_begin(container_of(l, struct cold, link));
 }
 
-static void cold_start(struct partition *p, struct segment *s, struct part_read *r)
+static void cold_start(struct partition *p, struct part_read *r)
 {
     struct cold *c = r->state;
-    *c = (struct cold){.partition = p, .segment = s, .read = r};
+    *c = (struct cold){.partition = p, .read = r};
     list_init(&c->link);
     list_push(&p->readers, &r->link);
     list_push(&p->store->cold_waiting, &c->link);
@@ -372,6 +382,6 @@ bool partition_read(struct partition *p, struct part_read *r)
         r->error = KERR_KAFKA_STORAGE_ERROR;
         return true;
     }
-    cold_start(p, s, r);
+    cold_start(p, r);
     return false;
 }

@@ -83,6 +83,24 @@ static enum err repair_file(struct recovery *r, struct recovery_file *f, bool cl
     return err ? err : segment_save_index(r->in->dir, s);
 }
 
+/* Oldest first: what is left of them after a crash is below the start again. */
+static enum err drop_below(struct recovery *r)
+{
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; i < r->below && !err; i++)
+        err = folder_remove_segment(r->in->dir, r->folder.segments.v[i]);
+    return err;
+}
+
+static int64_t log_start(const struct recovery *r)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    int64_t start = r->files[0].segment->base_offset;
+    if (c && c->log_start_offset > start)
+        start = c->log_start_offset;
+    return r->start > start ? r->start : start;
+}
+
 /* Snapshots of offsets that are gone, and what interrupted jobs left. */
 static enum err tidy(struct recovery *r)
 {
@@ -106,6 +124,13 @@ static bool name_unsure(const struct recovery *r)
     return !r->in->clean && (!c || r->files[r->last].segment->base_offset > c->segment_base_offset);
 }
 
+/* The same of a start that no checkpoint has: nobody may be told of it before its name is there for good. */
+static bool start_unsure(const struct recovery *r)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    return !r->in->clean && r->start > (c ? c->log_start_offset : 0);
+}
+
 enum err recovery_repair(struct recovery *r)
 {
     enum err err = drop_later(r);
@@ -115,14 +140,13 @@ enum err recovery_repair(struct recovery *r)
         err = repair_file(r, &r->files[i], i < r->last);
     if (!err)
         err = tidy(r);
-    if (!err && (r->changed || name_unsure(r)))
+    if (!err && (r->changed || name_unsure(r) || start_unsure(r)))
         err = fs_sync_dir(r->in->dir);
     if (err)
         return err;
-    const struct checkpoint_entry *c = r->in->checkpoint;
-    int64_t first = r->files[0].segment->base_offset;
-    r->out->log_start_offset = c && c->log_start_offset > first ? c->log_start_offset : first;
+    r->out->log_start_offset = log_start(r);
     r->out->end_offset = r->next_offset;
     epochs_truncate(&r->out->epochs, r->next_offset);
-    return ERR_NONE;
+    epochs_truncate_start(&r->out->epochs, r->out->log_start_offset);
+    return drop_below(r);
 }

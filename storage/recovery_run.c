@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/crc.h"
 #include "core/log.h"
+#include "storage/log_start.h"
 #include "storage/recovery_state.h"
 
 enum err recovery_scan_open(struct recovery *r, const struct segment *s, uint64_t at, unsigned flags,
@@ -58,14 +59,26 @@ static struct segment *add_segment(struct recovery *r, int64_t base_offset)
     return s;
 }
 
+static enum err load_start(struct recovery *r)
+{
+    enum err err = log_start_load(r->in->heap, r->in->dir, &r->start);
+    if (err == ERR_CORRUPT)
+        return recovery_corrupt(r, r->folder.segments.count ? r->folder.segments.v[0] : 0, 0);
+    return err == ERR_NOT_FOUND ? ERR_NONE : err;
+}
+
+/* What a deletion of old segments left is not looked at. */
 static enum err find_segments(struct recovery *r)
 {
-    r->count = r->folder.segments.count;
+    const struct folder_offsets *all = &r->folder.segments;
+    while (r->below + 1 < all->count && all->v[r->below + 1] <= r->start)
+        r->below++;
+    r->count = all->count - r->below;
     r->files = heap_zalloc(r->in->heap, (r->count + 1) * sizeof *r->files);
     if (!r->files)
         return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < r->count; i++) {
-        struct segment *s = add_segment(r, r->folder.segments.v[i]);
+        struct segment *s = add_segment(r, all->v[r->below + i]);
         if (!s)
             return ERR_NO_MEMORY;
         r->files[i].segment = s;
@@ -162,6 +175,8 @@ static enum err plan(struct recovery *r)
     r->floor = c ? c->offset : 0;
     if (r->in->known_end_offset > r->floor)
         r->floor = r->in->known_end_offset;
+    if (r->start > r->floor) /* it was durable before the start was */
+        r->floor = r->start;
     r->epoch = -1;
     r->producers_from = r->next_offset = r->files[0].segment->base_offset;
     uint32_t file = c ? find_file(r, c->segment_base_offset) : r->count;
@@ -262,7 +277,8 @@ static enum err no_segments(struct recovery *r)
 {
     const struct checkpoint_entry *c = r->in->checkpoint;
     int64_t offset = c ? c->offset : 0;
-    if ((c && (c->position > 0 || c->offset != c->segment_base_offset)) || r->in->known_end_offset > offset)
+    if ((c && (c->position > 0 || c->offset != c->segment_base_offset)) || r->in->known_end_offset > offset ||
+        r->start > offset)
         return recovery_corrupt(r, c ? c->segment_base_offset : 0, 0);
     r->out->end_offset = r->out->log_start_offset = offset;
     return c ? producers_load(r->out->producers, c->producers, c->producers_bytes) : ERR_NONE;
@@ -290,7 +306,10 @@ static enum err recover(struct recovery *r)
     if (err == ERR_NOT_FOUND && (r->in->checkpoint || r->in->known_end_offset > 0))
         return no_segments(r); /* the folder is gone: fine only if nothing was in it */
     if (!err)
-        err = find_segments(r);
+        err = load_start(r);
+    if (err || r->out->corrupt)
+        return err;
+    err = find_segments(r);
     if (!err)
         err = r->count ? recover_segments(r) : no_segments(r);
     return err;

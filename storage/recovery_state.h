@@ -6,7 +6,7 @@
  *
  *   files:   trusted ... trusted | first ......... last | later ...
  *                                  ^ first_position   ^ the log ends in it, at segment->bytes
- *   floor: what must be found, whatever it takes: the checkpoint's durable end, or the end that is known */
+ *   floor: what must be found, whatever it takes: the checkpoint's durable end, or the end that is known, or the saved start */
 #pragma once
 #include "storage/folder.h"
 #include "storage/recovery.h"
@@ -26,6 +26,8 @@ struct recovery {
     struct recovery_file *files;
     uint32_t count, first, last;
     uint64_t first_position;
+    uint32_t below; /* segments in the folder that lie wholly below `start`: not among the files */
+    int64_t start;  /* the log start that was saved, 0: none */
     int64_t floor, producers_from;
     int64_t next_offset; /* behind the last good batch */
     int32_t epoch;       /* of the last good batch */

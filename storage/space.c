@@ -296,6 +296,7 @@ static void roll_done(struct io_op *op, int32_t res)
         p->ready = true;
         p->saved = false;
         checkpoint_rolled(p);
+        partition_settle(p); /* the whole segment is durable */
     }
     job_free(j);
     job_over(p);

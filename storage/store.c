@@ -59,6 +59,11 @@ static void turn_end(struct shard_defer *d)
         struct append *a = container_of(l, struct append, link);
         a->done(a);
     }
+    list_splice(&now, &st->trimmed);
+    while ((l = list_pop(&now))) {
+        struct log_trim *t = container_of(l, struct log_trim, link);
+        t->done(t);
+    }
     reader_begin_waiting(st);
 }
 
@@ -120,9 +125,10 @@ struct partition *store_partition(const struct store *st, const uint8_t topic_id
     return map_get(&st->partitions, key, sizeof key);
 }
 
-static enum err open_partitions(struct store *st, const struct topic *t)
+/* Those from `first` on. */
+static enum err open_partitions(struct store *st, const struct topic *t, int32_t first)
 {
-    for (int32_t i = 0; i < t->partitions; i++) {
+    for (int32_t i = first; i < t->partitions; i++) {
         if (topic_shard(t->id, i, st->shard->count) != st->shard->id)
             continue;
         struct partition *p = partition_open(st, t, i);
@@ -183,6 +189,8 @@ static void apply_delete(struct store *st, struct catalog_change *c)
 {
     struct topic *t = c->topic;
     catalog_remove(&st->catalog, t);
+    if (st->topic_gone)
+        st->topic_gone(st, t);
     if (st->stopped)
         return; /* its partitions still need the topic; the next start removes the folders, and nobody hears an answer */
     struct leaving *v = heap_zalloc(st->shard->heap, sizeof *v);
@@ -201,19 +209,108 @@ static void apply_delete(struct store *st, struct catalog_change *c)
         change_over(v);
 }
 
+static void open_new(struct store *st, const struct topic *t, int32_t first)
+{
+    if (open_partitions(st, t, first))
+        log_error("no memory", "topic=%s effect=\"some of its partitions are missing until a restart\"", t->name);
+}
+
+static void apply_create(struct store *st, struct catalog_change *c)
+{
+    if (catalog_add(&st->catalog, c->topic))
+        log_error("no memory", "topic=%s effect=\"it is missing until a restart\"", c->topic->name);
+    else
+        open_new(st, c->topic, 0);
+    if (st->topic_made)
+        st->topic_made(st, c->topic);
+}
+
+/* The new version takes the old one's place in this shard's view and in its partitions. */
+static void swap_topic(struct store *st, struct topic *old, struct topic *t)
+{
+    catalog_replace(&st->catalog, old, t);
+    for (int32_t i = 0; i < old->partitions; i++) {
+        struct partition *p = store_partition(st, t->id, i);
+        if (p)
+            partition_adopt(p, t);
+    }
+    if (t->partitions > old->partitions)
+        open_new(st, t, old->partitions);
+}
+
+static void apply_broker(struct store *st, struct catalog_change *c)
+{
+    for (uint32_t i = 0; i < c->version_count; i++)
+        swap_topic(st, c->versions[c->version_count + i], c->versions[i]);
+    st->config = c->broker;
+    if (st->config_changed)
+        st->config_changed(st->shard);
+}
+
+/* A preparation that waits for flushes of this shard's partitions. */
+struct settling {
+    struct store *store;
+    struct catalog_change *change;
+    uint32_t left;
+    bool unready;
+};
+
+void store_unready(struct settling *v)
+{
+    v->unready = true;
+}
+
+void store_settled(struct settling *v)
+{
+    struct store *st = v->store;
+    struct catalog_change *c = v->change;
+    assert(v->left > 0);
+    if (--v->left > 0)
+        return;
+    if (v->unready)
+        catalog_change_unready(st->shard, c);
+    heap_free(st->shard->heap, v);
+    catalog_change_applied(st->shard, c);
+}
+
+static void pledge(struct store *st, const struct topic *old, const struct topic *t, struct settling *v)
+{
+    if (!topic_config_tightens(&old->config, &t->config))
+        return;
+    for (int32_t i = 0; i < old->partitions; i++) {
+        struct partition *p = store_partition(st, t->id, i);
+        if (p && partition_pledge(p, &t->config, v))
+            v->left++;
+    }
+}
+
+static void prepare(struct store *st, struct catalog_change *c)
+{
+    struct settling *v = heap_zalloc(st->shard->heap, sizeof *v);
+    assert(v); /* a few bytes: without them nobody would know when the promise holds */
+    *v = (struct settling){.store = st, .change = c, .left = 1};
+    if (c->kind == CATALOG_CONFIG)
+        pledge(st, c->old, c->topic, v);
+    for (uint32_t i = 0; i < c->version_count; i++)
+        pledge(st, c->versions[c->version_count + i], c->versions[i], v);
+    store_settled(v);
+}
+
 void store_apply(struct shard *s, struct catalog_change *c)
 {
     struct store *st = store_of(s);
-    if (c->kind == CATALOG_DELETE) {
-        apply_delete(st, c);
+    if (c->preparing) {
+        prepare(st, c);
         return;
     }
-    enum err err = catalog_add(&st->catalog, c->topic);
-    if (!err)
-        err = open_partitions(st, c->topic);
-    if (err)
-        log_error("no memory", "topic=%s effect=\"some of its partitions are missing until a restart\"",
-                  c->topic->name);
+    switch (c->kind) {
+    case CATALOG_DELETE: apply_delete(st, c); return;
+    case CATALOG_CREATE: apply_create(st, c); break;
+    case CATALOG_PARTITIONS:
+    case CATALOG_CONFIG: swap_topic(st, c->old, c->topic); break;
+    case CATALOG_BROKER_CONFIG: apply_broker(st, c); break;
+    case CATALOG_PRODUCER_IDS: break;
+    }
     catalog_change_applied(s, c);
 }
 
@@ -223,9 +320,11 @@ static void init(struct store *st, struct shard *s, struct root *root)
 {
     st->shard = s;
     st->root = root;
+    st->config = catalog_file_config(root->catalog);
     map_init(&st->partitions, s->heap);
     list_init(&st->changes);
     list_init(&st->finished);
+    list_init(&st->trimmed);
     list_init(&st->retry);
     list_init(&st->dirty);
     list_init(&st->told);
@@ -254,7 +353,7 @@ enum err store_open(struct shard *s, struct root *root)
         struct topic *t = catalog_file_topic(root->catalog, i);
         err = catalog_add(&st->catalog, t);
         if (!err)
-            err = open_partitions(st, t);
+            err = open_partitions(st, t, 0);
     }
     if (!err)
         err = io_lock_attach(s->io, root->lock_fd);

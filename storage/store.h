@@ -8,12 +8,20 @@ struct store {
     struct shard *shard;
     struct root *root;
     struct catalog catalog;
+    /* This shard's version of the broker's configuration, immutable: a dynamic change puts another in its place, and the old one is
+     * gone at the end of that turn. root->config is what the broker was started with, for what never changes. */
+    const struct broker_config *config;
+    void (*config_changed)(struct shard *s); /* told after `config` changed; NULL: nobody */
+    /* Told when a change was applied here; NULL: nobody. A topic that was made is usable, of one that is gone only the name is left. */
+    void (*topic_made)(struct store *st, const struct topic *t);
+    void (*topic_gone)(struct store *st, const struct topic *t);
     struct map partitions; /* key: topic id 16 + partition index 4, big-endian */
     struct checkpointer *checkpointer;
     struct list changes; /* catalog changes being applied here */
     /* Work for the end of this turn: one deferred call runs all of it. */
     struct shard_defer turn_end;
     struct list finished; /* struct append, error set */
+    struct list trimmed;  /* struct log_trim, error set */
     struct list retry;    /* partitions with parked appends to look at */
     struct list dirty;    /* partitions for which a wave may start */
     struct list told;     /* partitions whose watchers are to be told */

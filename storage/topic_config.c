@@ -56,6 +56,17 @@ static int64_t override_number(const struct topic_override *overrides, uint32_t 
     return number;
 }
 
+bool topic_config_acks_durable(const struct topic_config *c)
+{
+    return !c->write_caching || c->flush_messages <= 1;
+}
+
+bool topic_config_tightens(const struct topic_config *from, const struct topic_config *to)
+{
+    return (topic_config_acks_durable(to) && !topic_config_acks_durable(from)) ||
+           to->max_message_bytes < from->max_message_bytes;
+}
+
 enum kerr topic_overrides_check(const struct topic_override *overrides, uint32_t count, char *why)
 {
     assert(why);

@@ -1,5 +1,6 @@
 /* Every topic key: Kafka's of 4.x, two that only its older releases know and that mean nothing any more, and ours. Sorted by
  * name. Names, types, defaults and bounds are Kafka's; the texts are ours and say what this broker does. */
+#include "storage/limits.h"
 #include "storage/topic_config.h"
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static const struct topic_key keys[] = {
     {"retention.ms", "log.retention.ms", "604800000",
      "The age beyond which a partition's segments are dropped; -1 keeps all.", CONFIG_LONG, CONFIG_AT_LEAST(-1), false},
     {"segment.bytes", "log.segment.bytes", "1073741824",
-     "The size at which a segment is closed and the next one begins.", CONFIG_INT, CONFIG_AT_LEAST(1048576), false},
+     "The size at which a segment is closed and the next one begins.", CONFIG_INT, CONFIG_AT_LEAST(SEGMENT_BYTES_MIN), false},
     {"segment.index.bytes", "log.index.size.max.bytes", "10485760",
      "The size to which a segment's index may grow before the segment is closed.", CONFIG_INT, CONFIG_AT_LEAST(4), false},
     {"segment.jitter.ms", "log.roll.jitter.ms", "0",

@@ -43,7 +43,7 @@ static bool from_broker(const struct broker_config *broker, const char *broker_k
     if (value) {
         out->value = value;
         out->source_name = broker_key;
-        out->source = CONFIG_SOURCE_BROKER;
+        out->source = broker_config_source(broker, broker_key);
     }
     return value != NULL;
 }
@@ -82,6 +82,63 @@ static void value_get(const struct topic_key *key, const struct given *given, st
     out->source_name = own || !key->synonym ? key->name : key->synonym;
     out->source = own ? CONFIG_SOURCE_TOPIC : CONFIG_SOURCE_DEFAULT;
 }
+
+/* --- all that could count --- */
+
+enum { NAMES_MAX = 4 };
+
+/* Broker keys with one meaning: the first synonym of a topic key, then the others. */
+static uint32_t names_of(const struct topic_key *key, const char *names[NAMES_MAX])
+{
+    uint32_t count = 0;
+    if (key->synonym)
+        names[count++] = key->synonym;
+    for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++)
+        if (strcmp(more_synonyms[i].topic_key, key->name) == 0 && count < NAMES_MAX)
+            names[count++] = more_synonyms[i].broker_key;
+    return count;
+}
+
+/* Layer by layer. Kafka leaves out what stands before the first one of the name that was asked for. */
+static uint32_t list_layers(const char *const *names, uint32_t name_count, const char *asked,
+                            const struct broker_config *broker, struct config_synonym *out)
+{
+    uint32_t count = 0;
+    for (enum config_source layer = CONFIG_SOURCE_DYNAMIC_BROKER; layer <= CONFIG_SOURCE_DEFAULT; layer++) {
+        for (uint32_t i = 0; i < name_count; i++) {
+            const char *value = broker_config_in(broker, names[i], layer);
+            if (value && (count > 0 || strcmp(names[i], asked) == 0))
+                out[count++] = (struct config_synonym){names[i], value, layer};
+        }
+    }
+    return count;
+}
+
+uint32_t topic_synonyms(const struct topic_key *key, const struct topic_override *overrides, uint32_t count,
+                        const struct broker_config *broker, struct config_synonym out[CONFIG_SYNONYMS_MAX])
+{
+    const char *names[NAMES_MAX], *own = topic_override_find(overrides, count, key->name);
+    uint32_t listed = 0;
+    if (own)
+        out[listed++] = (struct config_synonym){key->name, own, CONFIG_SOURCE_TOPIC};
+    uint32_t name_count = names_of(key, names);
+    return listed + (name_count ? list_layers(names, name_count, key->synonym, broker, out + listed) : 0);
+}
+
+uint32_t broker_synonyms(const char *name, const struct broker_config *broker,
+                         struct config_synonym out[CONFIG_SYNONYMS_MAX])
+{
+    const char *names[NAMES_MAX] = {name};
+    uint32_t name_count = 1;
+    for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++) {
+        const struct topic_key *key = topic_key_find(more_synonyms[i].topic_key);
+        if (strcmp(more_synonyms[i].broker_key, name) == 0 || strcmp(key->synonym, name) == 0)
+            name_count = names_of(key, names);
+    }
+    return list_layers(names, name_count, name, broker, out);
+}
+
+/* --- what counts --- */
 
 static bool boolean(const char *name, const struct given *given)
 {

@@ -300,7 +300,7 @@ static bool take(struct partition *p, struct append *a)
 {
     const struct topic_config *c = config_of(p);
     const struct batch_limits limits = {
-        .max_message_bytes = c->max_message_bytes,
+        .max_message_bytes = (uint32_t)u64_min(c->max_message_bytes, p->pledged_message_bytes),
         .segment_bytes = c->segment_bytes,
         .now_ms = clock_wall_ms(),
         .timestamp_before_max_ms = c->timestamp_before_max_ms,
@@ -375,7 +375,7 @@ void writer_flush_later(struct partition *p)
     struct shard *s = shard_of(p);
     if (p->durable.position == p->promised.position)
         return;
-    if (p->promised.offset - p->durable.offset >= config_of(p)->flush_messages)
+    if (p->promised.offset - p->durable.offset >= config_of(p)->flush_messages || p->durable.offset < p->need_durable)
         writer_flush(p);
     else if (!timer_started(&p->flush_timer))
         timer_start(&s->timers, &p->flush_timer,
@@ -384,7 +384,7 @@ void writer_flush_later(struct partition *p)
 
 static void tell_slow_flush(struct partition *p, uint64_t took_ns)
 {
-    if (took_ns < SLOW_FLUSH_NS || p->store->told_slow_flush)
+    if (took_ns < SLOW_FLUSH_NS || p->store->told_slow_flush || p->topic->internal) /* the hint is none for those */
         return;
     p->store->told_slow_flush = true;
     log_warn(
@@ -408,13 +408,15 @@ static void wave_end(struct wave *w)
         return;
     }
     if (dsync || PLANTED(ack_before_flush)) {
+        /* Its own flush says nothing about bytes that an earlier wave left in the cache: there were none. */
+        assert(p->durable.offset == p->promised.offset || PLANTED(ack_before_flush) || PLANTED(ack_before_write));
         p->durable = end;
         tell_slow_flush(p, took_ns);
     }
     if (!PLANTED(ack_before_write))
         promise(p, &end);
     writer_flush_later(p);
-    checkpoint_durable(p);
+    partition_durable(p);
     if (p->end.position != p->promised.position)
         writer_kick(p);
     writer_retry(p);
@@ -496,6 +498,11 @@ void writer_start_wave(struct partition *p)
     if (p->wave || p->preparing || !p->ready || p->condition == PARTITION_OFFLINE ||
         p->end.position == p->promised.position)
         return;
+    if (durable_acks(p) && p->durable.position != p->promised.position) {
+        writer_flush(
+            p); /* caching was turned off: a wave's own flush would say nothing about what was written before */
+        return;
+    }
     uint64_t from = align_down(p->promised.position, PAGE_BYTES), to = align_up(p->end.position, PAGE_BYTES);
     uint32_t count = count_pieces(p, from, to);
     struct wave *w = heap_alloc(shard_of(p)->heap, sizeof *w + count * sizeof w->v[0]);
@@ -526,8 +533,10 @@ static void flush_done(struct io_op *op, int32_t res)
         partition_broken(p, res, "flush");
     } else {
         p->durable = p->flush_end;
-        checkpoint_durable(p);
+        partition_durable(p);
         writer_flush_later(p);
+        if (p->end.position != p->promised.position)
+            writer_kick(p);
         writer_retry(p);
     }
     partition_stop_step(p);
