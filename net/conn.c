@@ -91,7 +91,7 @@ static void finish_closing(struct conn *c)
     if (c->send_pending)
         return;
     drop_ready(c);
-    if (c->recv_pending || c->request_count > 0)
+    if (c->recv_pending || c->request_count > 0 || !told_leave(&c->told))
         return;
     drop_input(c);
     timer_stop(&shard_of(c)->timers, &c->timer);
@@ -464,6 +464,11 @@ static void name_peer(struct conn *c)
     snprintf(c->peer, sizeof c->peer, "%s%s%s:%u", six ? "[" : "", c->names.peer, six ? "]" : "", c->names.peer_port);
 }
 
+static void told_back(struct told *t)
+{
+    conn_kick(container_of(t, struct conn, told));
+}
+
 void conn_open(struct server *sv, int fd, const struct listener *listener)
 {
     struct io_file file;
@@ -480,6 +485,7 @@ void conn_open(struct server *sv, int fd, const struct listener *listener)
     list_init(&c->link);
     list_init(&c->starved_link);
     list_init(&c->requests);
+    told_init(&c->told, sv->shard, c->names.peer, told_back);
     shard_defer_init(&c->turn_end, turn_end);
     timer_init(&c->timer, deadline_due);
     c->active_ns = sv->shard->now_ns;
@@ -509,4 +515,48 @@ void conn_address(const struct conn *c, struct kview *out_host, int32_t *out_por
     const char *host = l ? l->host : c->names.local;
     *out_host = (struct kview){(const uint8_t *)host, (int32_t)strlen(host)};
     *out_port = l ? l->port : c->names.local_port;
+}
+
+/* --- who comes to the address --- */
+
+/* Goes into log lines: only what is surely harmless there. */
+static void put_plain(char *out, size_t room, struct kview text)
+{
+    size_t n = text.n < 0 ? 0 : u64_min((uint64_t)text.n, room - 1);
+    for (size_t i = 0; i < n; i++)
+        out[i] =
+            text.at[i] > ' ' && text.at[i] < 127 && text.at[i] != '"' && text.at[i] != '\\' ? (char)text.at[i] : '?';
+    out[n] = 0;
+}
+
+static bool is_software(const struct conn *c, const char *begin)
+{
+    return strncmp(c->software, begin, strlen(begin)) == 0;
+}
+
+static struct homecoming_name name_client(const struct conn *c, struct kview client_id)
+{
+    bool java = is_software(c, "apache-kafka-java "), python = is_software(c, "kafka-python ");
+    struct homecoming_name name = {.opens_anew = java || python, .leaves_first = python};
+    struct kview host;
+    int32_t port;
+    conn_address(c, &host, &port);
+    bool six = memchr(host.at, ':', (size_t)host.n);
+    snprintf(name.told, sizeof name.told, "%s%.*s%s:%d", six ? "[" : "", host.n, (const char *)host.at, six ? "]" : "",
+             port);
+    snprintf(name.software, sizeof name.software, "%s", c->software);
+    put_plain(name.client_id, sizeof name.client_id, client_id);
+    return name;
+}
+
+void conn_asks_way(struct conn *c, enum told_way way, struct kview client_id)
+{
+    struct homecoming_name name = name_client(c, client_id);
+    bool opening = way == TOLD_OPENING && !name.opens_anew; /* others who ask for no topic only look around */
+    told_note(&c->told, opening ? TOLD_OF_ALL : way, &name);
+}
+
+void conn_came(struct conn *c)
+{
+    told_came(&c->told);
 }

@@ -15,7 +15,7 @@
 #pragma once
 #include "net/block.h"
 #include "net/limits.h"
-#include "net/server.h"
+#include "net/told.h"
 #include "net/wire/wire.h"
 
 struct request;
@@ -47,6 +47,7 @@ struct conn {
     struct io_names names;
     char peer[CONN_PEER_MAX];         /* "127.0.0.1:50000", "[::1]:50000" */
     char software[SOFTWARE_NAME_MAX]; /* "librdkafka 2.0.2", "" until ApiVersions tells */
+    struct told told;                 /* for clients that are told where to go and never come */
 };
 
 /* Takes over an accepted socket. */
@@ -63,3 +64,6 @@ void conn_resume(struct conn *c);
 void conn_cancel(struct conn *c);
 /* The address that this client can reach us by: advertised.listeners of its listener, else the local end of its connection. */
 void conn_address(const struct conn *c, struct kview *out_host, int32_t *out_port);
+/* For net/homecoming.h: the client asks where to go, or for something that needs no telling. */
+void conn_asks_way(struct conn *c, enum told_way way, struct kview client_id);
+void conn_came(struct conn *c);

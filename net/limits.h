@@ -27,5 +27,37 @@ enum {
     NOTICE_PER_S = 10,              /* log lines that peers can provoke; the rest is counted */
     ACCEPT_RETRY_MS = 100,          /* out of descriptors: accept again after this */
     ACCEPTS_AHEAD = 1,              /* accepts in flight per listener: one operation a side, as io.h has it */
+    HOMECOMING_S = 10,              /* so long a client may take to come to the address that it was told */
+    HOMECOMING_AGAIN = 2,           /* so many more bootstraps within that time are no look around */
+    HOMECOMING_RETRIES = 3, /* so many more times it asks on one connection, when it insists, at such intervals: */
+    HOMECOMING_RETRY_MS_MIN = 500, /* (what comes at once belongs to the same attempt) */
+    HOMECOMING_RETRY_MS_MAX = 6000,
+    HOMECOMING_NAMED_S = 3600,            /* one that does not is named once in this time */
+    HOMECOMING_GUESTS_MAX = 4096,         /* addresses watched at once: 2.5 MB; more are not watched */
+    HOMECOMING_TOLD_MAX = 272,            /* the longest host, brackets and a port */
+    GROUP_NEW_MEMBER_MS = 5 * 60 * 1000,  /* a first JoinGroup waits no longer, as in Kafka */
+    GROUP_POSTPONE_MS_MIN = 1000,         /* a rebalance that nobody joined is looked at again this often at most */
+    GROUP_MEMBERS_MAX = 10 * 1000,        /* whatever group.max.size says: joins look at every member */
+    GROUP_PENDING_MAX = 10 * 1000,        /* ids that were given out and have not come back: as many */
+    GROUP_PROTOCOLS_MAX = 64,             /* of one member: Kafka's clients bring up to four */
+    GROUP_MEMBER_BYTES_MAX = 1024 * 1024, /* of one member: 10,000 topics are half of it */
+    GROUP_METADATA_BYTES_MAX = 64 * 1024 * 1024,   /* of all members: a record of the group could not hold more */
+    GROUP_ASSIGNMENT_BYTES_MAX = 64 * 1024 * 1024, /* of all members, likewise */
+    GROUPS_MAX = 100 * 1000, /* group ids in one partition of __consumer_offsets: beyond, new ones are refused */
+    GROUP_LOG_SLACK_BYTES =
+        4 * 1024 * 1024, /* a log shorter than this, or than a segment, is not rewritten: it loads in some ten ms */
+    GROUP_LOG_SLACK_TIMES = 3,         /* a longer one is when it is so many times what lives in it */
+    GROUP_LOG_READ_BYTES = 256 * 1024, /* one read while loading */
+    GROUP_LOG_READ_TRIES = 50,         /* a read that finds no memory is tried again so often ... */
+    GROUP_LOG_READ_MS = 100,           /* ... after this; then the log is FAILED */
+    GROUP_BATCH_BYTES = 64 * 1024,     /* of records appended at once, unless the first is larger */
+    GROUP_BATCH_RECORDS = 1024,
+    GROUP_LOG_ALONE = 64,                 /* groups rewritten or swept at once: one wave of the disk carries them all */
+    COORDINATOR_MEMBERS_MAX = 100 * 1000, /* in all groups of a shard, pending ids too: 100 MB of modest consumers */
+    GROUP_ANSWER_BYTES_MAX = REQUEST_ARENA_MAX,      /* what one answer copies of a group: home could not send more */
+    GROUP_ANSWERS_BYTES_MAX = 4 * REQUEST_ARENA_MAX, /* of many groups, for one request: encoded, offsets are a third */
+    PACE_UNITS = 4096, /* of background work in one turn, each about 100 ns: below 1 ms with what a step goes over */
+    PACE_RECORD = 8,   /* what a record costs that is loaded or written ... */
+    PACE_BYTES = 256,  /* ... and one more for so many bytes of it */
 };
 static_assert(POOLED_HELD_MAX >= 1, "at least one request can be parsed in place");

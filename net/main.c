@@ -6,6 +6,7 @@
  * A signal reaches shard 0 through a socket pair, because that is something its engine can wait for. */
 #include "core/clock.h"
 #include "core/log.h"
+#include "net/group/coordinator.h"
 #include "net/options.h"
 #include "net/shutdown.h"
 #include <errno.h>
@@ -216,7 +217,7 @@ static void log_started(const struct broker *b, const struct shard *s)
 {
     const struct opening *first = &b->openings[0];
     const char *host = shown_host(first->listener), *why = shard_group_why(b->group);
-    bool six = strchr(host, ':'), caching = b->config.topic_defaults.write_caching;
+    bool six = strchr(host, ':'), caching = catalog_file_config(b->root->catalog)->topic_defaults.write_caching;
     log_info("started", "address=%s%s%s:%u engine=%s%s%s%s disk=%s ack=%s route=written cores=%u data=%s took_ms=%llu",
              six ? "[" : "", host, six ? "]" : "", first->port, io_engine_name(s->io), why[0] ? " why=\"" : "", why,
              why[0] ? "\"" : "", b->root->direct ? "direct" : "buffered", caching ? "crash-safe" : "durable",
@@ -240,6 +241,8 @@ static enum err start_shard(struct shard *s, void *arg)
     if (err)
         return err;
     err = server_start(s, b->root);
+    if (!err)
+        err = coordinator_start(server_of(s));
     if (!err)
         err = listen_all(b, s);
     if (err)
@@ -274,6 +277,7 @@ static void stop_shard(struct shard *s, void *arg)
 {
     struct broker *b = arg;
     note_all_clean(&b->clean[s->id], store_of(s));
+    coordinator_close(server_of(s));
     server_close(server_of(s));
     store_close(store_of(s));
 }

@@ -267,10 +267,24 @@ static void answer_unknown_version(struct request *req)
     REQUEST_REPLY(req, api_versions_response, &r);
 }
 
+/* What a client asks before it knows where to go; those handlers who tell it say themselves what it asked for. */
+static void note_way(const struct request *req)
+{
+    switch (req->api->key) {
+    case KAPI_api_versions:
+    case KAPI_metadata:
+    case KAPI_describe_cluster:
+    case KAPI_find_coordinator: return;
+    case KAPI_init_producer_id: conn_asks_way(req->conn, TOLD_A_PRODUCER, req->header.client_id); return;
+    default: conn_came(req->conn);
+    }
+}
+
 static void run(struct request *req)
 {
     api_run_fn *handler = api_handler(req->api->key);
     req->version = req->header.request_api_version;
+    note_way(req);
     if (handler)
         handler(req);
     else

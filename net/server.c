@@ -22,6 +22,12 @@ static uint32_t session_slots(const struct shard *s, const struct broker_config 
     return (uint32_t)u64_max(config->fetch_session_slots / s->count, config->fetch_session_slots ? 1 : 0);
 }
 
+/* Settings that may change while the broker runs are read where they are obeyed, from this shard's version. */
+static void config_changed(struct shard *s)
+{
+    server_of(s)->config = store_of(s)->config;
+}
+
 enum err server_start(struct shard *s, struct root *root)
 {
     struct server *sv = heap_zalloc(s->heap, sizeof *sv);
@@ -29,7 +35,8 @@ enum err server_start(struct shard *s, struct root *root)
         return ERR_NO_MEMORY;
     sv->shard = s;
     sv->root = root;
-    sv->config = root->config;
+    sv->config = store_of(s)->config;
+    store_of(s)->config_changed = config_changed;
     list_init(&sv->acceptors);
     list_init(&sv->conns);
     list_init(&sv->free_requests);
@@ -40,6 +47,8 @@ enum err server_start(struct shard *s, struct root *root)
     sv->request_bytes_max = u64_max(bufpool_max_bytes(s->bufs) / 4, REQUESTS_MEMORY_MIN);
     timer_init(&sv->starved_timer, starved_due);
     timer_init(&sv->stop_timer, stop_due);
+    timer_init(&sv->homecoming_timer, told_judge);
+    homecoming_init(&sv->homecoming, s->heap);
     shard_defer_init(&sv->stop_check, stop_check);
     sessions_init(&sv->sessions, s->heap, session_slots(s, sv->config), rng_next(&s->rng));
     s->net = sv;
@@ -58,6 +67,8 @@ void server_close(struct server *sv)
     struct shard *s = sv->shard;
     timer_stop(&s->timers, &sv->starved_timer);
     timer_stop(&s->timers, &sv->stop_timer);
+    timer_stop(&s->timers, &sv->homecoming_timer);
+    homecoming_deinit(&sv->homecoming);
     list_remove(&sv->stop_check.link);
     sessions_deinit(&sv->sessions);
     free_requests(sv);

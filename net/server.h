@@ -8,10 +8,12 @@
  * net/shutdown.h to end it. */
 #pragma once
 #include "net/block.h"
+#include "net/homecoming.h"
 #include "net/session.h"
 #include "storage/store.h"
 
 struct conn;
+struct coordinator_shard;
 struct server;
 struct shutdown_part;
 
@@ -53,7 +55,7 @@ struct notices {
 struct server {
     struct shard *shard;
     struct root *root;
-    struct broker_config *config;
+    const struct broker_config *config; /* the present version (storage/store.h): not kept across a turn */
     struct list acceptors, conns;
     uint32_t conn_count;
     _Atomic uint32_t all_conns; /* of all shards, counted at shard 0's server: the one number that shards share */
@@ -67,7 +69,10 @@ struct server {
     struct timer starved_timer, stop_timer;
     struct sessions sessions;
     struct producer_ids producer_ids;
+    struct coordinator_shard *coordinator; /* net/group/coordinator.h */
     struct notices notices;
+    struct homecoming homecoming; /* shard 0's: net/told.h */
+    struct timer homecoming_timer;
     struct server_counters counters;
     bool stopping, stop_cut, stop_over;
     void (*stopped)(struct server *sv);

@@ -1,6 +1,7 @@
 /* A clean stop of the whole broker. */
 #include "net/shutdown.h"
 #include "core/log.h"
+#include "net/group/coordinator.h"
 
 static void begin_step(struct shutdown *sd, enum shutdown_step step);
 
@@ -10,7 +11,8 @@ static enum shutdown_step next_step(enum shutdown_step step)
 {
     switch (step) {
     case SHUTDOWN_NOT: return SHUTDOWN_SERVERS;
-    case SHUTDOWN_SERVERS: return SHUTDOWN_STORES;
+    case SHUTDOWN_SERVERS: return SHUTDOWN_GROUPS;
+    case SHUTDOWN_GROUPS: return SHUTDOWN_STORES;
     case SHUTDOWN_STORES: return SHUTDOWN_LOOPS;
     case SHUTDOWN_LOOPS: return SHUTDOWN_LOOPS;
     }
@@ -53,6 +55,7 @@ static void run_step(struct shard *at, struct shard_msg *msg)
     sv->shutdown = p;
     switch (p->all->step) {
     case SHUTDOWN_SERVERS: server_stop(sv, server_stopped); return;
+    case SHUTDOWN_GROUPS: coordinator_stop(sv, server_stopped); return;
     case SHUTDOWN_STORES: store_stop(store_of(at), store_stopped); return;
     case SHUTDOWN_LOOPS: at->stop = true; return;
     case SHUTDOWN_NOT: break;

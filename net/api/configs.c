@@ -1,53 +1,137 @@
-/* DescribeConfigs for topics and for this broker. Nothing can be altered yet, so broker keys are read-only. */
+/* DescribeConfigs: topics, this broker, and what was altered for all brokers of the cluster. */
 #include "net/api/configs.h"
 #include "net/api/api.h"
 #include "net/api/reply.h"
+#include <stdarg.h>
 #include <stdio.h>
 
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+enum { MESSAGE_BYTES = 256 };
+
+/* --- what there is to show --- */
+
+/* False: no memory. */
+static bool take_synonyms(struct request *req, struct config_shown *c, const struct config_synonym *synonyms,
+                          uint32_t count)
+{
+    struct config_synonym *copy = request_alloc(req, count * sizeof *copy + 1);
+    if (!copy)
+        return false;
+    memcpy(copy, synonyms, count * sizeof *copy);
+    c->synonyms = copy;
+    c->synonym_count = count;
+    c->source = count > 0 ? synonyms[0].source : CONFIG_SOURCE_DEFAULT;
+    return true;
+}
+
+static bool take_topic_key(struct request *req, const struct topic_key *k, const struct topic_override *overrides,
+                           uint32_t count, struct config_shown *out)
+{
+    const struct broker_config *broker = req->server->config;
+    struct config_synonym synonyms[CONFIG_SYNONYMS_MAX];
+    struct topic_value *value = request_alloc(req, sizeof *value); /* its text may be what is shown */
+    if (!value)
+        return false;
+    topic_value_get(k, overrides, count, broker, value);
+    *out = (struct config_shown){.name = k->name, .doc = k->doc, .value = value->value, .type = k->type};
+    return take_synonyms(req, out, synonyms, topic_synonyms(k, overrides, count, broker, synonyms));
+}
 
 bool configs_of_topic(struct request *req, const struct topic_override *overrides, uint32_t count,
                       struct config_list *out)
 {
-    const struct broker_config *broker = req->server->config;
+    bool good = true;
     out->count = 0;
     out->v = request_zalloc(req, topic_key_count() * sizeof *out->v);
-    for (uint32_t i = 0; out->v && i < topic_key_count(); i++) {
-        const struct topic_key *k = topic_key_at(i);
-        if (k->internal)
-            continue;
-        struct config_shown *c = &out->v[out->count++];
-        *c = (struct config_shown){
-            .name = k->name, .doc = k->doc, .synonym = k->synonym, .fallback = k->fallback, .type = k->type};
-        topic_value_get(k, overrides, count, broker, &c->own);
-        topic_value_get(k, NULL, 0, broker, &c->broker);
-    }
-    return out->v != NULL;
+    for (uint32_t i = 0; out->v && good && i < topic_key_count(); i++)
+        if (!topic_key_at(i)->internal)
+            good = take_topic_key(req, topic_key_at(i), overrides, count, &out->v[out->count++]);
+    return out->v && good;
 }
 
-bool configs_of_broker(struct request *req, struct config_list *out)
+static bool take_broker_key(struct request *req, const struct broker_key *k, struct config_shown *out)
 {
     const struct broker_config *broker = req->server->config;
-    out->count = broker_key_count();
-    out->v = request_zalloc(req, out->count * sizeof *out->v);
-    for (uint32_t i = 0; out->v && i < out->count; i++) {
-        const struct broker_key *k = broker_key_at(i);
-        const char *set = broker_config_get(broker, k->name);
-        struct config_shown *c = &out->v[i];
-        *c = (struct config_shown){
-            .name = k->name, .doc = k->doc, .synonym = k->name, .fallback = k->fallback, .type = k->type};
-        c->own.value = set ? set : k->fallback;
-        c->own.source_name = k->name;
-        c->own.source = set ? CONFIG_SOURCE_BROKER : CONFIG_SOURCE_DEFAULT;
-        c->broker = c->own;
-        c->read_only = true;
-    }
-    return out->v != NULL;
+    struct config_synonym synonyms[CONFIG_SYNONYMS_MAX];
+    const char *set = broker_config_get(broker, k->name);
+    *out = (struct config_shown){.name = k->name,
+                                 .doc = k->doc,
+                                 .value = set ? set : k->fallback,
+                                 .type = k->type,
+                                 .read_only = !broker_key_dynamic(k->name),
+                                 .sensitive = k->type == CONFIG_PASSWORD};
+    return take_synonyms(req, out, synonyms, broker_synonyms(k->name, broker, synonyms));
 }
 
+/* Keys that are in no table (listener.name.<name>.<key>, those of plugins): of unknown type, so perhaps secrets. */
+static bool take_unknown_keys(struct request *req, const struct config_entry *entries, uint32_t room,
+                              struct config_list *out)
+{
+    for (const struct config_entry *e = entries; e; e = e->next) {
+        bool shown = broker_key_find(e->name);
+        for (uint32_t i = broker_key_count(); !shown && i < out->count; i++)
+            shown = strcmp(out->v[i].name, e->name) == 0;
+        if (shown || out->count == room)
+            continue;
+        struct config_synonym synonyms[CONFIG_SYNONYMS_MAX];
+        struct config_shown *c = &out->v[out->count++];
+        *c = (struct config_shown){.name = e->name, .read_only = !broker_key_dynamic(e->name), .sensitive = true};
+        if (!take_synonyms(req, c, synonyms, broker_synonyms(e->name, req->server->config, synonyms)))
+            return false;
+    }
+    return true;
+}
+
+static uint32_t count_entries(const struct config_entry *e)
+{
+    uint32_t count = 0;
+    for (; e; e = e->next)
+        count++;
+    return count;
+}
+
+static bool configs_of_broker(struct request *req, struct config_list *out)
+{
+    const struct broker_config *broker = req->server->config;
+    const struct config_entry *layers[] = {broker->set, broker->dynamic, broker->dynamic_default};
+    uint32_t room = broker_key_count();
+    for (uint32_t i = 0; i < COUNT_OF(layers); i++)
+        room += count_entries(layers[i]);
+    out->v = request_zalloc(req, room * sizeof *out->v);
+    bool good = out->v;
+    for (out->count = 0; good && out->count < broker_key_count(); out->count++)
+        good = take_broker_key(req, broker_key_at(out->count), &out->v[out->count]);
+    for (uint32_t i = 0; good && i < COUNT_OF(layers); i++)
+        good = take_unknown_keys(req, layers[i], room, out);
+    return good;
+}
+
+/* What was altered for all brokers, and nothing else. */
+static bool configs_of_cluster(struct request *req, struct config_list *out)
+{
+    const struct config_entry *e = req->server->config->dynamic_default;
+    bool good = true;
+    out->count = 0;
+    out->v = request_zalloc(req, count_entries(e) * sizeof *out->v + 1);
+    for (; out->v && good && e; e = e->next) {
+        const struct broker_key *k = broker_key_find(e->name);
+        struct config_shown *c = &out->v[out->count++];
+        *c = (struct config_shown){.name = e->name,
+                                   .doc = k ? k->doc : NULL,
+                                   .value = e->value,
+                                   .type = k ? k->type : 0,
+                                   .read_only = !broker_key_dynamic(e->name),
+                                   .sensitive = !k || k->type == CONFIG_PASSWORD};
+        good = take_synonyms(req, c, &(struct config_synonym){e->name, e->value, CONFIG_SOURCE_DYNAMIC_DEFAULT}, 1);
+    }
+    return out->v && good;
+}
+
+/* --- the reply --- */
+
+/* No name at all is every name, as in Kafka 4. */
 static bool wanted(const struct describe_configs_resource *ask, const char *name)
 {
-    if (ask->configuration_keys.n < 0)
+    if (ask->configuration_keys.n <= 0)
         return true;
     for (int32_t i = 0; i < ask->configuration_keys.n; i++)
         if (view_is(ask->configuration_keys.v[i], name))
@@ -55,30 +139,20 @@ static bool wanted(const struct describe_configs_resource *ask, const char *name
     return false;
 }
 
-static void add_synonym(struct describe_configs_resource_result *out, const char *name, const char *value,
-                        enum config_source source)
-{
-    struct describe_configs_synonym *s = &out->synonyms.v[out->synonyms.n++];
-    describe_configs_synonym_init(s);
-    s->name = view_of(name);
-    s->value = view_of(value);
-    s->source = (int8_t)source;
-}
-
-/* Where the value could come from, the one that counts first. */
 static bool show_synonyms(struct request *req, const struct config_shown *c,
                           struct describe_configs_resource_result *out)
 {
-    out->synonyms.v = request_alloc(req, 3 * sizeof *out->synonyms.v);
-    out->synonyms.n = 0;
+    out->synonyms.v = request_alloc(req, c->synonym_count * sizeof *out->synonyms.v + 1);
     if (!out->synonyms.v)
         return false;
-    if (c->own.source == CONFIG_SOURCE_TOPIC)
-        add_synonym(out, c->own.source_name, c->own.value, CONFIG_SOURCE_TOPIC);
-    if (c->broker.source == CONFIG_SOURCE_BROKER)
-        add_synonym(out, c->broker.source_name, c->broker.value, CONFIG_SOURCE_BROKER);
-    if (c->synonym)
-        add_synonym(out, c->synonym, c->fallback, CONFIG_SOURCE_DEFAULT);
+    out->synonyms.n = (int32_t)c->synonym_count;
+    for (uint32_t i = 0; i < c->synonym_count; i++) {
+        struct describe_configs_synonym *s = &out->synonyms.v[i];
+        describe_configs_synonym_init(s);
+        s->name = view_of(c->synonyms[i].name);
+        s->value = view_of(c->sensitive ? NULL : c->synonyms[i].value);
+        s->source = (int8_t)c->synonyms[i].source;
+    }
     return true;
 }
 
@@ -87,10 +161,11 @@ static bool show(struct request *req, const struct describe_configs_request *m, 
 {
     describe_configs_resource_result_init(out);
     out->name = view_of(c->name);
-    out->value = view_of(c->own.value);
+    out->value = view_of(c->sensitive ? NULL : c->value);
     out->read_only = c->read_only;
-    out->is_default = c->own.source == CONFIG_SOURCE_DEFAULT;
-    out->config_source = (int8_t)c->own.source;
+    out->is_sensitive = c->sensitive;
+    out->is_default = c->source == CONFIG_SOURCE_DEFAULT;
+    out->config_source = (int8_t)c->source;
     out->config_type = (int8_t)c->type;
     out->documentation = view_of(m->include_documentation ? c->doc : NULL);
     return !m->include_synonyms || show_synonyms(req, c, out);
@@ -109,53 +184,84 @@ static bool show_list(struct request *req, const struct describe_configs_request
     return true;
 }
 
-static bool refuse(struct describe_configs_result *out, enum kerr error, const char *message)
+static void refuse(struct request *req, struct describe_configs_result *out, enum kerr error, const char *fmt, ...)
+    printf_like(4, 5);
+static void refuse(struct request *req, struct describe_configs_result *out, enum kerr error, const char *fmt, ...)
 {
+    va_list args;
+    char *text = request_alloc(req, MESSAGE_BYTES);
+    va_start(args, fmt);
+    if (text)
+        vsnprintf(text, MESSAGE_BYTES, fmt, args);
+    va_end(args);
     out->error_code = (int16_t)error;
-    out->error_message = view_of(message);
-    return true;
+    out->error_message = view_of(text);
 }
 
+/* False: no memory. */
 static bool describe_topic(struct request *req, const struct describe_configs_request *m,
                            const struct describe_configs_resource *ask, struct describe_configs_result *out)
 {
     struct kview name = ask->resource_name;
     const struct topic *t = catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n);
-    if (!t && !topic_name_legal(name.at, (size_t)name.n))
-        return refuse(out, KERR_INVALID_TOPIC_EXCEPTION, "The topic name is not legal.");
-    if (!t)
-        return refuse(out, KERR_UNKNOWN_TOPIC_OR_PARTITION, "There is no such topic.");
     struct config_list list;
-    return configs_of_topic(req, t->overrides, t->override_count, &list) && show_list(req, m, ask, &list, out);
+    if (t)
+        return configs_of_topic(req, t->overrides, t->override_count, &list) && show_list(req, m, ask, &list, out);
+    if (topic_name_legal(name.at, (size_t)name.n))
+        refuse(req, out, KERR_UNKNOWN_TOPIC_OR_PARTITION, "There is no such topic.");
+    else
+        refuse(req, out, KERR_INVALID_TOPIC_EXCEPTION, "%s", topic_name_rule);
+    return true;
 }
 
-/* A named broker shows what it runs with; "" asks for the cluster-wide dynamic defaults, of which there are none. */
+static bool is_this_broker(struct request *req, const struct describe_configs_resource *ask,
+                           struct describe_configs_result *out)
+{
+    char text[24];
+    int64_t id;
+    snprintf(text, sizeof text, "%.*s", ask->resource_name.n, (const char *)ask->resource_name.at);
+    if (!config_to_i64(text, &id))
+        refuse(req, out, KERR_INVALID_REQUEST, "Broker id must be an integer, but it is: %s", text);
+    else if (id != node_id(req))
+        refuse(req, out, KERR_INVALID_REQUEST, "Unexpected broker id, expected %d or empty string, but received %s",
+               node_id(req), text);
+    return out->error_code == KERR_NONE;
+}
+
 static bool describe_broker(struct request *req, const struct describe_configs_request *m,
                             const struct describe_configs_resource *ask, struct describe_configs_result *out)
 {
-    char self[16];
-    snprintf(self, sizeof self, "%d", node_id(req));
-    if (ask->resource_name.n == 0)
-        return true;
-    if (!view_is(ask->resource_name, self))
-        return refuse(out, KERR_INVALID_REQUEST, "Unexpected broker id: this is the only node.");
     struct config_list list;
-    return configs_of_broker(req, &list) && show_list(req, m, ask, &list, out);
+    bool cluster = ask->resource_name.n == 0;
+    if (!cluster && !is_this_broker(req, ask, out))
+        return true;
+    return (cluster ? configs_of_cluster(req, &list) : configs_of_broker(req, &list)) &&
+           show_list(req, m, ask, &list, out);
+}
+
+/* There are no loggers whose level could be shown. */
+static void describe_loggers(struct request *req, const struct describe_configs_resource *ask,
+                             struct describe_configs_result *out)
+{
+    if (ask->resource_name.n == 0)
+        refuse(req, out, KERR_INVALID_REQUEST, "Broker id must not be empty");
+    else
+        (void)is_this_broker(req, ask, out); /* the answer is the refusal, or nothing */
 }
 
 static bool describe(struct request *req, const struct describe_configs_request *m,
                      const struct describe_configs_resource *ask, struct describe_configs_result *out)
 {
     describe_configs_result_init(out);
-    out->error_message = view_of(NULL);
     out->resource_type = ask->resource_type;
     out->resource_name = ask->resource_name;
     switch (ask->resource_type) {
     case RESOURCE_TOPIC: return describe_topic(req, m, ask, out);
     case RESOURCE_BROKER: return describe_broker(req, m, ask, out);
+    case RESOURCE_BROKER_LOGGER: describe_loggers(req, ask, out); return true;
     default:
-        return refuse(out, KERR_INVALID_REQUEST,
-                      "Unsupported resource type: topics (2) and brokers (4) are described.");
+        refuse(req, out, KERR_INVALID_REQUEST, "Unsupported resource type: topics (2) and brokers (4) are described.");
+        return true;
     }
 }
 

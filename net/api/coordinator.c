@@ -1,19 +1,88 @@
-/* FindCoordinator. There is no coordinator yet, and that is the answer: COORDINATOR_NOT_AVAILABLE, for every key. The API must
- * be there all the same, because librdkafka up to 2.11 sends lz4 batches uncompressed to a broker without FindCoordinator
- * version 0 (its feature table takes that for "0.8.2, knows lz4"), with no more than a line in its log. */
+/* FindCoordinator: this broker, for groups. The first question makes __consumer_offsets, and is answered when that is durable and
+ * usable; of several at a time one makes it, and the others wait for that.
+ *
+ * Transactions have no coordinator yet: COORDINATOR_NOT_AVAILABLE. The API must be there all the same, because librdkafka up to
+ * 2.11 sends lz4 batches uncompressed to a broker without FindCoordinator version 0 (its feature table takes that for "0.8.2,
+ * knows lz4"), with no more than a line in its log. Share groups: INVALID_REQUEST, as Kafka answers where they are off. */
 #include "net/api/api.h"
 #include "net/api/reply.h"
+#include "net/group/coordinator.h"
 
-static const char none_yet[] = "This broker does not coordinate groups or transactions.";
+enum { TYPE_GROUP = 0, TYPE_TRANSACTION = 1 };
+static const char none_yet[] = "This broker does not coordinate transactions.";
 
-static void fill(struct coordinator *out, struct kview key)
+struct find_run {
+    struct request *req;
+    const struct find_coordinator_request *ask;
+    struct catalog_change change;
+    struct topic_override overrides[OFFSETS_OVERRIDES];
+    char room[OFFSETS_ROOM];
+};
+
+static enum kerr find_error(const struct find_run *run)
+{
+    switch (run->ask->key_type) {
+    case TYPE_GROUP:
+        return coordinator_topic(store_of(run->req->server->shard)) ? KERR_NONE : KERR_COORDINATOR_NOT_AVAILABLE;
+    case TYPE_TRANSACTION: return KERR_COORDINATOR_NOT_AVAILABLE;
+    default: return KERR_INVALID_REQUEST;
+    }
+}
+
+static const char *find_message(const struct find_run *run, enum kerr error)
+{
+    if (error == KERR_COORDINATOR_NOT_AVAILABLE && run->ask->key_type == TYPE_TRANSACTION)
+        return none_yet;
+    return error && run->change.message ? run->change.message : kerr_name(error);
+}
+
+static void fill(struct coordinator *out, const struct request *req, struct kview key, enum kerr error,
+                 const char *message)
 {
     coordinator_init(out);
     out->key = key;
-    out->node_id = -1;
-    out->port = -1;
-    out->error_code = KERR_COORDINATOR_NOT_AVAILABLE;
-    out->error_message = view_of(none_yet);
+    out->error_code = (int16_t)error;
+    out->node_id = out->port = -1;
+    if (error) {
+        out->error_message = view_of(message);
+        return;
+    }
+    out->node_id = node_id(req);
+    conn_address(req->conn, &out->host, &out->port);
+}
+
+static void find_reply(struct find_run *run)
+{
+    struct request *req = run->req;
+    const struct find_coordinator_request *m = run->ask;
+    enum kerr error = find_error(run);
+    const char *message = find_message(run, error);
+    struct find_coordinator_response r;
+    struct coordinator one;
+    find_coordinator_response_init(&r);
+    fill(&one, req, m->key, error, message);
+    if (!error)
+        conn_asks_way(req->conn, TOLD_TO_GO, req->header.client_id);
+    r.error_code = one.error_code;
+    r.error_message = view_of(message);
+    r.node_id = one.node_id;
+    r.host = one.host;
+    r.port = one.port;
+    r.coordinators.n = m->coordinator_keys.n;
+    r.coordinators.v = request_alloc(req, (size_t)r.coordinators.n * sizeof *r.coordinators.v + 1);
+    if (!r.coordinators.v) {
+        request_fail(req, "there is no memory for its request");
+        return;
+    }
+    for (int32_t i = 0; i < r.coordinators.n; i++)
+        fill(&r.coordinators.v[i], req, m->coordinator_keys.v[i], error, message);
+    REQUEST_REPLY(req, find_coordinator_response, &r);
+}
+
+/* Whatever came of it, the reply looks into the catalog. */
+static void created(struct catalog_change *c)
+{
+    find_reply(container_of(c, struct find_run, change));
 }
 
 void find_coordinator_run(struct request *req)
@@ -21,18 +90,18 @@ void find_coordinator_run(struct request *req)
     const struct find_coordinator_request *m = REQUEST_DECODE(req, find_coordinator_request);
     if (!m)
         return;
-    struct find_coordinator_response r;
-    find_coordinator_response_init(&r);
-    r.error_code = KERR_COORDINATOR_NOT_AVAILABLE;
-    r.error_message = view_of(none_yet);
-    r.node_id = r.port = -1;
-    r.coordinators.n = m->coordinator_keys.n;
-    r.coordinators.v = request_alloc(req, (size_t)r.coordinators.n * sizeof *r.coordinators.v);
-    if (!r.coordinators.v) {
+    struct find_run *run = request_zalloc(req, sizeof *run);
+    if (!run) {
         request_fail(req, "there is no memory for its request");
         return;
     }
-    for (int32_t i = 0; i < r.coordinators.n; i++)
-        fill(&r.coordinators.v[i], m->coordinator_keys.v[i]);
-    REQUEST_REPLY(req, find_coordinator_response, &r);
+    run->req = req;
+    run->ask = m;
+    if (m->key_type != TYPE_GROUP || !find_error(run)) {
+        find_reply(run);
+        return;
+    }
+    coordinator_topic_change(req->server->config, run->room, run->overrides, &run->change);
+    run->change.done = created;
+    catalog_change_start(req->server->shard, &run->change);
 }

@@ -4,6 +4,7 @@
  * Kafka gives only to the second attempt. */
 #include "net/api/api.h"
 #include "net/api/reply.h"
+#include "net/group/coordinator.h"
 #include <stdlib.h>
 
 enum { DESCRIBE_PARTITIONS_MAX = 2000 }; /* Kafka's max.request.partition.size.limit */
@@ -20,6 +21,8 @@ struct metadata_run {
 struct auto_create {
     struct catalog_change change;
     struct metadata_run *run;
+    struct topic_override overrides[OFFSETS_OVERRIDES]; /* of __consumer_offsets */
+    char room[OFFSETS_ROOM];
 };
 
 static bool reply_partitions(struct request *req, struct metadata_response_topic *out, const struct topic *t)
@@ -93,6 +96,12 @@ static bool reply_topics(struct request *req, const struct metadata_request *m, 
     return true;
 }
 
+static void note_way(struct request *req, const struct metadata_request *m)
+{
+    enum told_way way = all_topics(req, m) ? TOLD_OF_ALL : m->topics.n > 0 ? TOLD_TO_GO : TOLD_OPENING;
+    conn_asks_way(req->conn, way, req->header.client_id);
+}
+
 static void metadata_reply(struct request *req, const struct metadata_request *m)
 {
     struct metadata_response r;
@@ -138,8 +147,12 @@ static void create_missing(struct metadata_run *run, const struct metadata_reque
         return;
     }
     a->run = run;
-    a->change = (struct catalog_change){
-        .kind = CATALOG_CREATE, .name = name, .partitions = run->req->server->config->num_partitions, .done = created};
+    const struct broker_config *config = run->req->server->config;
+    if (coordinator_topic_name(ask->name))
+        coordinator_topic_change(config, a->room, a->overrides, &a->change);
+    else
+        a->change = (struct catalog_change){.kind = CATALOG_CREATE, .name = name, .partitions = config->num_partitions};
+    a->change.done = created;
     run->waiting++;
     catalog_change_start(run->req->server->shard, &a->change);
 }
@@ -178,6 +191,7 @@ void metadata_run(struct request *req)
     struct metadata_request *m = REQUEST_DECODE(req, metadata_request);
     if (!m)
         return;
+    note_way(req, m);
     if (metadata_invalid(req, m)) {
         metadata_refuse(req, m);
         return;
@@ -338,6 +352,7 @@ void describe_cluster_run(struct request *req)
     struct describe_cluster_request *m = REQUEST_DECODE(req, describe_cluster_request);
     if (!m)
         return;
+    conn_asks_way(req->conn, TOLD_OF_ALL, req->header.client_id);
     struct describe_cluster_response r;
     struct describe_cluster_broker self;
     describe_cluster_response_init(&r);

@@ -29,3 +29,30 @@ enum kerr leader_epoch_check(int32_t asked, int32_t current)
         return KERR_NONE;
     return asked < current ? KERR_FENCED_LEADER_EPOCH : KERR_UNKNOWN_LEADER_EPOCH;
 }
+
+const char topic_name_rule[] =
+    "A topic name has 1 to 249 characters of [a-zA-Z0-9._-] and is neither \".\" nor \"..\".";
+
+const uint8_t *find_twins(struct request *req, const struct kview *names, int32_t count)
+{
+    struct map seen;
+    map_init(&seen, req->server->shard->heap);
+    uint8_t *twins = request_zalloc(req, (size_t)count * sizeof *twins + 1);
+    for (int32_t i = 0; twins && i < count; i++) {
+        uint8_t *first = map_get(&seen, names[i].at, (size_t)names[i].n);
+        if (first) {
+            *first = TWIN_FIRST;
+            twins[i] = TWIN_LATER;
+        } else if (map_put(&seen, names[i].at, (size_t)names[i].n, &twins[i])) {
+            twins = NULL;
+        }
+    }
+    map_deinit(&seen);
+    return twins;
+}
+
+const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id)
+{
+    const struct catalog *c = server_catalog(req->server);
+    return by_id ? catalog_by_id(c, id.b) : catalog_by_name(c, name.at, (size_t)name.n);
+}

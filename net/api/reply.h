@@ -1,4 +1,4 @@
-/* What several handlers put into their replies: texts as views, this broker's address, the replica list of one node. */
+/* What several handlers put into their replies: texts as views, the replica list of one node. */
 #pragma once
 #include "net/request.h"
 
@@ -7,6 +7,11 @@ struct kview view_of(const char *text);
 /* A zero-terminated copy in the request's memory; NULL: over its limit. A null view gives NULL too. */
 char *request_text(struct request *req, struct kview v) must_use;
 bool view_is(struct kview v, const char *text);
+/* Which of `count` names stand there more than once; NULL: no memory. */
+enum twin { TWIN_NONE, TWIN_FIRST, TWIN_LATER };
+const uint8_t *find_twins(struct request *req, const struct kview *names, int32_t count) must_use;
+/* What a legal topic name is, as a sentence. */
+extern const char topic_name_rule[];
 static inline struct kuuid uuid_of(const uint8_t id[16])
 {
     struct kuuid u;
@@ -27,5 +32,7 @@ static inline const int32_t *replica_list(const struct request *req)
 {
     return &req->server->config->node_id;
 }
+/* NULL: there is none. Valid in this turn. */
+const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id);
 /* Errors for a request's epoch of the leader (KIP-320): -1 asks nothing. */
 enum kerr leader_epoch_check(int32_t asked, int32_t current);

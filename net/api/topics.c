@@ -40,8 +40,8 @@ static bool describe_created(struct create_run *run, struct creatable_topic_resu
     for (uint32_t i = 0; i < list.count; i++) {
         creatable_topic_configs_init(&out->configs.v[i]);
         out->configs.v[i].name = view_of(list.v[i].name);
-        out->configs.v[i].value = view_of(list.v[i].own.value);
-        out->configs.v[i].config_source = (int8_t)list.v[i].own.source;
+        out->configs.v[i].value = request_copy(run->req, view_of(list.v[i].value)); /* outlives the topic */
+        out->configs.v[i].config_source = (int8_t)list.v[i].source;
     }
     return true;
 }
@@ -178,7 +178,7 @@ static void create_one(struct create_run *run, const struct creatable_topic *t, 
         error = take_overrides(run->req, t, &overrides, &message);
     if (!error && !topic_name_legal(t->name.at, (size_t)t->name.n)) {
         error = KERR_INVALID_TOPIC_EXCEPTION;
-        message = "A topic name has 1 to 249 characters of [a-zA-Z0-9._-] and is neither \".\" nor \"..\".";
+        message = topic_name_rule;
     }
     if (!error && catalog_by_name(c, t->name.at, (size_t)t->name.n)) {
         error = KERR_TOPIC_ALREADY_EXISTS;
@@ -195,21 +195,12 @@ static void create_one(struct create_run *run, const struct creatable_topic *t, 
         create_checked(run, t, partitions, overrides, count, out);
 }
 
-/* Which of them share their name with another one; NULL: no memory. */
-static bool *find_twins(struct request *req, const struct create_topics_request *m)
+static const uint8_t *find_name_twins(struct request *req, const struct create_topics_request *m)
 {
-    struct map names;
-    map_init(&names, req->server->shard->heap);
-    bool *twins = request_zalloc(req, (size_t)m->topics.n * sizeof *twins + 1);
-    for (int32_t i = 0; twins && i < m->topics.n; i++) {
-        struct creatable_topic *t = &m->topics.v[i], *other = map_get(&names, t->name.at, (size_t)t->name.n);
-        if (other)
-            twins[i] = twins[other - m->topics.v] = true;
-        else if (map_put(&names, t->name.at, (size_t)t->name.n, t))
-            twins = NULL;
-    }
-    map_deinit(&names);
-    return twins;
+    struct kview *names = request_alloc(req, (size_t)m->topics.n * sizeof *names + 1);
+    for (int32_t i = 0; names && i < m->topics.n; i++)
+        names[i] = m->topics.v[i].name;
+    return names ? find_twins(req, names, m->topics.n) : NULL;
 }
 
 void create_topics_run(struct request *req)
@@ -220,7 +211,7 @@ void create_topics_run(struct request *req)
     struct create_run *run = request_zalloc(req, sizeof *run);
     struct create_topics_response *r = request_zalloc(req, sizeof *r);
     struct creatable_topic_result *out = request_alloc(req, (size_t)m->topics.n * sizeof *out + 1);
-    const bool *twins = find_twins(req, m);
+    const uint8_t *twins = find_name_twins(req, m);
     if (!run || !r || !out || !twins) {
         request_fail(req, "out of memory");
         return;
@@ -276,6 +267,8 @@ static enum kerr delete_refusal(const struct request *req, struct kview name, st
         return KERR_INVALID_REQUEST; /* both, or neither */
     if (!t)
         return by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (t->internal) /* Kafka deletes it, and every group with it */
+        return KERR_INVALID_TOPIC_EXCEPTION;
     return KERR_NONE;
 }
 

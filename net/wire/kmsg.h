@@ -80,7 +80,7 @@ struct ksize {
 enum {
 #define API(api, name, key, advertised, first, last, flexible) \
     KFIRST_##api = (first), KLAST_##api = (last), KFLEX_##api = (flexible),
-#define HEADER(s, first, last, flexible) KFIRST_##s = (first), KLAST_##s = (last), KFLEX_##s = (flexible),
+#define VERSIONS(s, first, last, flexible) KFIRST_##s = (first), KLAST_##s = (last), KFLEX_##s = (flexible),
 #include "net/wire/schema/all.def"
 };
 

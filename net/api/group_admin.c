@@ -1,0 +1,337 @@
+/* DescribeGroups, ListGroups, DeleteGroups: what administrators ask about groups. */
+#include "net/api/api.h"
+#include "net/api/group_asking.h"
+#include "net/api/reply.h"
+#include <stdio.h>
+#include <strings.h>
+
+static const char no_memory[] = "there is no memory for its request";
+/* Of a group, without an authorizer: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS, a bit each. */
+enum { GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 };
+
+/* "Group <id> not found.", as Kafka says it. */
+static struct kview not_found_text(struct request *req, struct kview id)
+{
+    size_t bytes = (size_t)id.n + sizeof "Group  not found.";
+    char *text = request_alloc(req, bytes);
+    if (!text)
+        return view_of(NULL);
+    snprintf(text, bytes, "Group %.*s not found.", id.n, (const char *)id.at);
+    return view_of(text);
+}
+
+/* --- DescribeGroups --- */
+
+struct describe_part {
+    struct group_question question;
+    struct described_group *out;
+    bool operations; /* were asked for */
+};
+struct describe_run {
+    struct group_asking asking;
+    struct describe_groups_response r;
+    struct describe_part *parts;
+};
+
+static void describe_members(struct group_call *c, const struct group *g, struct described_group *out)
+{
+    out->members.v = group_call_alloc(c, (size_t)g->member_count * sizeof *out->members.v + 1);
+    if (!out->members.v)
+        return;
+    for (const struct list *l = g->members.next; l != &g->members && !c->starved; l = l->next) {
+        const struct group_member *m = container_of(l, struct group_member, link);
+        struct described_group_member *to = &out->members.v[out->members.n++];
+        described_group_member_init(to);
+        to->member_id = group_call_text(c, group_view(m->id));
+        to->group_instance_id = group_call_text(c, group_view(m->instance_id));
+        to->client_id = group_call_text(c, group_view(m->client_id));
+        to->client_host = group_call_text(c, group_view(m->client_host));
+        to->member_assignment = group_call_text(c, group_view(m->assignment));
+        if (g->state == GROUP_STABLE)
+            to->member_metadata = group_call_text(c, group_metadata(g, m));
+    }
+}
+
+static void describe_fill(struct group_call *c, const struct group *g, struct described_group *out)
+{
+    out->group_state = view_of(group_state_name(g->state));
+    out->protocol_type = group_call_text(c, group_view(g->protocol_type));
+    if (g->state == GROUP_STABLE)
+        out->protocol_data = group_call_text(c, group_view(g->protocol));
+    describe_members(c, g, out);
+}
+
+static void describe_ask(struct group_call *c)
+{
+    struct describe_part *part = container_of(c, struct describe_part, question.call);
+    const struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
+    part->out->error_code = (int16_t)c->error;
+    if (e)
+        describe_fill(c, e->group, part->out);
+    else if (!c->error)
+        part->out->group_state = view_of(group_state_name(GROUP_DEAD));
+    if (c->starved) {
+        part->out->members.n = 0;
+        part->out->error_code = KERR_COORDINATOR_NOT_AVAILABLE;
+    }
+    group_call_done(c);
+}
+
+static void describe_reply(struct group_asking *asking)
+{
+    struct describe_run *run = container_of(asking, struct describe_run, asking);
+    struct request *req = asking->req;
+    for (int32_t i = 0; i < run->r.groups.n; i++) {
+        struct described_group *out = &run->r.groups.v[i];
+        bool dead = view_is(out->group_state, group_state_name(GROUP_DEAD));
+        if (dead && req->version >= 6 && !out->error_code) {
+            out->error_code = KERR_GROUP_ID_NOT_FOUND;
+            out->error_message = not_found_text(req, out->group_id);
+        }
+        if (run->parts[i].operations && !out->error_code)
+            out->authorized_operations = GROUP_OPERATIONS;
+    }
+    REQUEST_REPLY(req, describe_groups_response, &run->r);
+}
+
+void describe_groups_run(struct request *req)
+{
+    const struct describe_groups_request *m = REQUEST_DECODE(req, describe_groups_request);
+    if (!m)
+        return;
+    struct describe_run *run = request_zalloc(req, sizeof *run);
+    struct describe_part *parts = request_zalloc(req, (size_t)m->groups.n * sizeof *parts + 1);
+    struct described_group *out = request_alloc(req, (size_t)m->groups.n * sizeof *out + 1);
+    if (!run || !parts || !out) {
+        request_fail(req, no_memory);
+        return;
+    }
+    group_asking_init(&run->asking, req, describe_reply);
+    describe_groups_response_init(&run->r);
+    run->parts = parts;
+    run->r.groups.v = out;
+    run->r.groups.n = m->groups.n;
+    for (int32_t i = 0; i < m->groups.n; i++) {
+        described_group_init(&out[i]);
+        out[i].group_id = parts[i].question.call.group_id = m->groups.v[i];
+        parts[i].out = &out[i];
+        parts[i].operations = m->include_authorized_operations;
+        parts[i].question.call.ask = describe_ask;
+        group_asking_queue(&run->asking, &parts[i].question);
+    }
+    group_asking_end(&run->asking);
+}
+
+/* --- ListGroups: every shard lists its own --- */
+
+struct list_run;
+struct list_part {
+    struct group_question question;
+    struct list_run *run;
+    struct listed_group *v; /* the owner's */
+    uint32_t count;
+    enum kerr error;
+};
+struct list_run {
+    struct group_asking asking;
+    const struct list_groups_request *ask;
+    struct list_part *parts; /* one per shard */
+    uint16_t shards;
+};
+
+/* Kafka compares states and types without regard to case, states without the spaces around them. */
+static bool names(struct kview v, const char *name)
+{
+    while (v.n > 0 && v.at[0] == ' ') {
+        v.at++;
+        v.n--;
+    }
+    while (v.n > 0 && v.at[v.n - 1] == ' ')
+        v.n--;
+    return (size_t)v.n == strlen(name) && strncasecmp((const char *)v.at, name, (size_t)v.n) == 0;
+}
+
+static bool passes(const struct kview *v, int32_t n, const char *name)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (names(v[i], name))
+            return true;
+    return n == 0;
+}
+
+static bool lists(const struct list_groups_request *m, const struct group *g)
+{
+    return passes(m->states_filter.v, m->states_filter.n, group_state_name(g->state)) &&
+           passes(m->types_filter.v, m->types_filter.n, "classic") && g->state != GROUP_DEAD;
+}
+
+static void list_fill(struct group_call *c, const struct group *g, struct listed_group *out)
+{
+    listed_group_init(out);
+    out->group_id = group_call_text(c, group_view(g->id));
+    out->protocol_type = group_call_text(c, group_view(g->protocol_type));
+    out->group_state = view_of(group_state_name(g->state));
+    out->group_type = view_of("classic");
+}
+
+/* How many; with `part` they are put there, too. */
+static uint32_t list_each (struct group_call *c, const struct list_groups_request *m, struct list_part * part,
+                           enum kerr * out_error)
+{
+    uint32_t count = 0;
+    struct group_log *l;
+    for (int32_t at = 0; !c->starved && (l = coordinator_next_log(c->coordinator, &at, out_error));) {
+        const struct group_entry *e;
+        for (uint32_t cursor = 0; (e = group_log_next(l, &cursor));) {
+            if (!lists(m, e->group))
+                continue;
+            if (part)
+                list_fill(c, e->group, &part->v[count]);
+            count++;
+        }
+    }
+    return count;
+}
+
+static void list_ask(struct group_call *c)
+{
+    struct list_part *part = container_of(c, struct list_part, question.call);
+    const struct list_groups_request *m = part->run->ask;
+    uint32_t count = list_each (c, m, NULL, &part->error);
+    if (!part->error && count > 0) {
+        part->v = group_call_alloc(c, count * sizeof *part->v);
+        part->count = part->v ? list_each (c, m, part, &part->error) : 0;
+    }
+    if (c->starved)
+        part->error = KERR_COORDINATOR_NOT_AVAILABLE;
+    group_call_done(c);
+}
+
+static void list_reply(struct group_asking *asking)
+{
+    struct list_run *run = container_of(asking, struct list_run, asking);
+    struct request *req = asking->req;
+    struct list_groups_response r;
+    size_t total = 0;
+    list_groups_response_init(&r);
+    for (uint16_t i = 0; i < run->shards; i++) {
+        total += run->parts[i].count;
+        r.error_code = r.error_code ? r.error_code : (int16_t)run->parts[i].error;
+    }
+    r.groups.v = request_alloc(req, total * sizeof *r.groups.v + 1);
+    if (!r.groups.v) {
+        request_fail(req, no_memory);
+        return;
+    }
+    for (uint16_t i = 0; i < run->shards && !r.error_code; i++) {
+        if (run->parts[i].count > 0)
+            memcpy(r.groups.v + r.groups.n, run->parts[i].v, run->parts[i].count * sizeof *r.groups.v);
+        r.groups.n += (int32_t)run->parts[i].count;
+    }
+    REQUEST_REPLY(req, list_groups_response, &r);
+}
+
+void list_groups_run(struct request *req)
+{
+    const struct list_groups_request *m = REQUEST_DECODE(req, list_groups_request);
+    if (!m)
+        return;
+    uint16_t shards = req->server->shard->count;
+    struct list_run *run = request_zalloc(req, sizeof *run);
+    struct list_part *parts = request_zalloc(req, shards * sizeof *parts);
+    if (!run || !parts) {
+        request_fail(req, no_memory);
+        return;
+    }
+    group_asking_init(&run->asking, req, list_reply);
+    run->ask = m;
+    run->parts = parts;
+    run->shards = shards;
+    for (uint16_t i = 0; i < shards; i++) {
+        parts[i].run = run;
+        parts[i].question.call.ask = list_ask;
+        group_asking_ask_shard(&run->asking, &parts[i].question, i);
+    }
+    group_asking_end(&run->asking);
+}
+
+/* --- DeleteGroups --- */
+
+struct delete_part {
+    struct group_question question;
+    struct group_write write;
+    struct deletable_group_result *out;
+};
+struct delete_run {
+    struct group_asking asking;
+    struct delete_groups_response r;
+};
+
+static void delete_over(struct delete_part *part, enum kerr error)
+{
+    part->out->error_code = (int16_t)error;
+    group_call_done(&part->question.call);
+}
+
+static void delete_written(struct group_write *w, enum kerr error)
+{
+    delete_over(container_of(w, struct delete_part, write), error);
+}
+
+static void delete_ask(struct group_call *c)
+{
+    struct delete_part *part = container_of(c, struct delete_part, question.call);
+    struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
+    enum kerr error = c->error ? c->error : KERR_GROUP_ID_NOT_FOUND;
+    if (e)
+        error = group_delete(e->group, group_log_now().wall_ms);
+    if (error) {
+        delete_over(part, error);
+        return;
+    }
+    part->write = (struct group_write){.entry = e, .kind = GROUP_WRITE_DELETE, .done = delete_written};
+    group_log_write(c->log, &part->write);
+    coordinator_settle(e);
+}
+
+static void delete_reply(struct group_asking *asking)
+{
+    struct delete_run *run = container_of(asking, struct delete_run, asking);
+    struct request *req = asking->req;
+    for (int32_t i = 0; i < run->r.results.n; i++) {
+        struct deletable_group_result *out = &run->r.results.v[i];
+        if (req->version >= 3 && out->error_code == KERR_GROUP_ID_NOT_FOUND)
+            out->error_message = not_found_text(req, out->group_id);
+        else if (req->version >= 3 && out->error_code == KERR_NON_EMPTY_GROUP)
+            out->error_message = view_of("The group is not empty.");
+    }
+    REQUEST_REPLY(req, delete_groups_response, &run->r);
+}
+
+void delete_groups_run(struct request *req)
+{
+    const struct delete_groups_request *m = REQUEST_DECODE(req, delete_groups_request);
+    if (!m)
+        return;
+    struct delete_run *run = request_zalloc(req, sizeof *run);
+    struct delete_part *parts = request_zalloc(req, (size_t)m->groups_names.n * sizeof *parts + 1);
+    struct deletable_group_result *out = request_alloc(req, (size_t)m->groups_names.n * sizeof *out + 1);
+    const uint8_t *twins = find_twins(req, m->groups_names.v, m->groups_names.n);
+    if (!run || !parts || !out || !twins) {
+        request_fail(req, no_memory);
+        return;
+    }
+    group_asking_init(&run->asking, req, delete_reply);
+    delete_groups_response_init(&run->r);
+    run->r.results.v = out;
+    for (int32_t i = 0; i < m->groups_names.n; i++) {
+        if (twins[i] == TWIN_LATER) /* answered once, as in Kafka */
+            continue;
+        parts[i].out = &out[run->r.results.n++];
+        deletable_group_result_init(parts[i].out);
+        parts[i].out->group_id = parts[i].question.call.group_id = m->groups_names.v[i];
+        parts[i].question.call.ask = delete_ask;
+        group_asking_ask(&run->asking, &parts[i].question);
+    }
+    group_asking_end(&run->asking);
+}

@@ -1,0 +1,125 @@
+/* A request with its questions to coordinators. */
+#include "net/api/group_asking.h"
+
+/* --- the owners' memory --- */
+
+static void all_back(struct group_asking *run)
+{
+    assert(run->waiting > 0);
+    if (--run->waiting == 0)
+        request_free(run->req);
+}
+
+static void came_back(struct group_call *c)
+{
+    all_back(container_of(c, struct group_question, call)->run);
+}
+
+static void give_back(struct request *req)
+{
+    struct group_asking *run = req->context;
+    run->waiting = 1;
+    for (struct group_question *q = run->questions; q; q = q->next) {
+        if (!group_call_holds(&q->call))
+            continue;
+        run->waiting++;
+        group_call_give_back(&q->call, came_back);
+    }
+    all_back(run);
+}
+
+/* --- answers --- */
+
+static void one_over(struct group_asking *run)
+{
+    assert(run->waiting > 0);
+    if (--run->waiting > 0)
+        return;
+    run->req->sent = give_back;
+    run->reply(run);
+}
+
+static void answered(struct group_call *c)
+{
+    struct group_question *q = container_of(c, struct group_question, call);
+    struct group_asking *run = q->run;
+    struct shard *home = run->req->server->shard;
+    if (q->queued)
+        run->queued_bytes += group_call_bytes(c);
+    if (q->queued && run->queue)
+        shard_send(home, home->id, &run->turn);
+    one_over(run);
+}
+
+/* --- questions --- */
+
+static void ask_queued(struct group_asking *run)
+{
+    struct group_question *q = run->queue;
+    assert(q);
+    run->queue = q->queue_next;
+    q->call.spent_bytes = run->queued_bytes;
+    group_call_start(run->req->server->shard, &q->call);
+}
+
+static void take_turn(struct shard *home, struct shard_msg *msg)
+{
+    struct group_asking *run = container_of(msg, struct group_asking, turn);
+    assert(run->req->server->shard == home);
+    ask_queued(run);
+}
+
+void group_asking_init(struct group_asking *run, struct request *req, void (*reply)(struct group_asking *run))
+{
+    *run = (struct group_asking){.req = req, .reply = reply, .waiting = 1};
+    shard_msg_init(&run->turn, take_turn);
+    req->context = run;
+}
+
+static void add(struct group_asking *run, struct group_question *q)
+{
+    q->call.answered = answered;
+    q->run = run;
+    q->next = run->questions;
+    run->questions = q;
+    run->waiting++;
+}
+
+void group_asking_ask(struct group_asking *run, struct group_question *q)
+{
+    add(run, q);
+    group_call_start(run->req->server->shard, &q->call);
+}
+
+void group_asking_queue(struct group_asking *run, struct group_question *q)
+{
+    add(run, q);
+    q->queued = true;
+    q->queue_next = NULL;
+    if (run->queue)
+        run->queue_end->queue_next = q;
+    else
+        run->queue = q;
+    run->queue_end = q;
+}
+
+void group_asking_ask_shard(struct group_asking *run, struct group_question *q, uint16_t shard)
+{
+    add(run, q);
+    group_call_start_at(run->req->server->shard, shard, &q->call);
+}
+
+void group_asking_end(struct group_asking *run)
+{
+    if (run->queue)
+        ask_queued(run);
+    one_over(run);
+}
+
+void group_asking_cancel(struct request *req)
+{
+    struct group_asking *run = req->context;
+    assert(run->questions);
+    assert(!run->questions->next);
+    group_call_cancel(&run->questions->call);
+}

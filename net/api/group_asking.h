@@ -1,0 +1,41 @@
+/* A request with its questions to coordinators under way (net/group/group_call.h). The last answer sends the reply; when that
+ * was sent, the owners get the memory of their answers back, and then the request is freed.
+ *
+ * A request may name a group ten thousand times. Questions whose answers copy much of a group are therefore queued: each is asked in a
+ * turn of its own, when the one before it was answered, and gets what that left of the memory that all of them may hold. */
+#pragma once
+#include "net/group/group_call.h"
+#include "net/request.h"
+
+struct group_asking {
+    struct request *req;
+    void (*reply)(struct group_asking *run);  /* with REQUEST_REPLY or request_fail; `run` is gone after that */
+    struct group_question *questions;         /* all of them, newest first */
+    struct group_question *queue, *queue_end; /* not yet asked, in order */
+    size_t queued_bytes;                      /* what the answers to those of the queue hold */
+    struct shard_msg turn;                    /* to oneself: the next one */
+    uint32_t waiting; /* without an answer, plus one while they are started; then: memory on its way */
+};
+/* Embedded in what it is about, in the request's memory. `call.group_id` and `call.ask` are the handler's. */
+struct group_question {
+    struct group_call call;
+    struct group_asking *run;
+    struct group_question *next, *queue_next;
+    bool queued;
+};
+
+void group_asking_init(struct group_asking *run, struct request *req, void (*reply)(struct group_asking *run));
+void group_asking_ask(struct group_asking *run, struct group_question *q);
+/* The same, once those that were queued before it are answered. */
+void group_asking_queue(struct group_asking *run, struct group_question *q);
+/* All groups of one shard. */
+void group_asking_ask_shard(struct group_asking *run, struct group_question *q, uint16_t shard);
+/* No more questions. `run` may be gone after this. */
+void group_asking_end(struct group_asking *run);
+/* The only question waits in a group for long: tells it to give up. For request->cancel. */
+void group_asking_cancel(struct request *req);
+/* An id that Kafka's coordinator takes: not empty. */
+static inline bool group_id_given(struct kview id)
+{
+    return id.n > 0;
+}

@@ -1,0 +1,320 @@
+/* OffsetCommit, OffsetDelete: how far groups have read. Home knows the topics, the owner the group: partitions that are not there
+ * are answered at home, the rest is asked for, and answered when it is durable. */
+#include "core/clock.h"
+#include "net/api/api.h"
+#include "net/api/group_asking.h"
+#include "net/api/reply.h"
+
+static const char no_memory[] = "there is no memory for its request";
+
+/* --- OffsetCommit --- */
+
+struct commit_run {
+    struct group_asking asking;
+    struct group_question question;
+    const struct offset_commit_request *ask;
+    struct offset_commit_response r;
+    int16_t **asked; /* where the group's error goes if there is one: of each partition that exists */
+    int32_t asked_count;
+    struct committed *commits;
+    int32_t commit_count;
+    int64_t now_ms;
+    int16_t version;
+    struct group_write write;
+    enum kerr error;
+};
+
+static void commit_over(struct commit_run *run, enum kerr error)
+{
+    run->error = error;
+    group_call_done(&run->question.call);
+}
+
+static void commit_written(struct group_write *w, enum kerr error)
+{
+    if (w->entry)
+        coordinator_settle(w->entry);
+    commit_over(container_of(w, struct commit_run, write), error);
+}
+
+/* Whoever commits without a generation makes a simple group, which has offsets and no members. */
+static struct group_entry *commit_entry(const struct commit_run *run, enum kerr *out_error)
+{
+    const struct group_call *c = &run->question.call;
+    struct group_entry *e = group_log_find(c->log, c->group_id);
+    if (!e && run->ask->generation_id_or_member_epoch >= 0)
+        *out_error = run->version >= 9 ? KERR_GROUP_ID_NOT_FOUND : KERR_ILLEGAL_GENERATION;
+    else if (!e && !(e = group_log_make(c->log, c->group_id)))
+        *out_error = KERR_COORDINATOR_NOT_AVAILABLE;
+    return e;
+}
+
+static void commit_ask(struct group_call *c)
+{
+    struct commit_run *run = container_of(c, struct commit_run, question.call);
+    const struct offset_commit_request *m = run->ask;
+    enum kerr error = c->error;
+    struct group_entry *e = error ? NULL : commit_entry(run, &error);
+    if (e)
+        error = group_commit_check(e->group, m->member_id, m->group_instance_id, m->generation_id_or_member_epoch,
+                                   group_log_now());
+    bool writes = !error && run->commit_count > 0;
+    if (writes) {
+        run->write = (struct group_write){.entry = e,
+                                          .kind = GROUP_WRITE_COMMITS,
+                                          .commits = run->commits,
+                                          .commit_count = run->commit_count,
+                                          .done = commit_written};
+        group_log_write(c->log, &run->write);
+    }
+    if (e)
+        coordinator_settle(e);
+    if (!writes)
+        commit_over(run, error);
+}
+
+static void commit_reply(struct group_asking *asking)
+{
+    struct commit_run *run = container_of(asking, struct commit_run, asking);
+    for (int32_t i = 0; run->error && i < run->asked_count; i++)
+        *run->asked[i] = (int16_t)run->error;
+    REQUEST_REPLY(asking->req, offset_commit_response, &run->r);
+}
+
+/* In units of UTF-16, as Kafka's limit counts. */
+static int32_t text_length(struct kview v)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < v.n; i++)
+        n += (v.at[i] & 0xc0) == 0x80 ? 0 : v.at[i] >= 0xf0 ? 2 : 1;
+    return n;
+}
+
+static void commit_partition(struct commit_run *run, struct kview topic,
+                             const struct offset_commit_request_partition *in, int16_t *out_error)
+{
+    const struct offset_commit_request *m = run->ask;
+    run->asked[run->asked_count++] = out_error;
+    if (text_length(in->committed_metadata) > run->asking.req->server->config->offset_metadata_max_bytes) {
+        *out_error = KERR_OFFSET_METADATA_TOO_LARGE;
+        return;
+    }
+    struct committed *c = &run->commits[run->commit_count++];
+    *c = (struct committed){.topic = topic,
+                            .partition = in->partition_index,
+                            .offset = in->committed_offset,
+                            .commit_ms = in->commit_timestamp == -1 ? run->now_ms : in->commit_timestamp,
+                            .expire_ms = -1,
+                            .leader_epoch = in->committed_leader_epoch,
+                            .metadata = in->committed_metadata.n < 0 ? view_of("") : in->committed_metadata};
+    if (m->retention_time_ms >= 0)
+        c->expire_ms = m->retention_time_ms > INT64_MAX - run->now_ms ? INT64_MAX : run->now_ms + m->retention_time_ms;
+}
+
+static bool commit_topic(struct commit_run *run, const struct offset_commit_request_topic *in,
+                         struct offset_commit_response_topic *out)
+{
+    struct request *req = run->asking.req;
+    bool by_id = req->version >= 10;
+    const struct topic *t = topic_asked(req, by_id, in->name, in->topic_id);
+    struct kview name = by_id && t ? request_copy(req, view_of(t->name)) : in->name;
+    int32_t n = in->partitions.n;
+    offset_commit_response_topic_init(out);
+    out->name = in->name;
+    out->topic_id = in->topic_id;
+    out->partitions.v = request_alloc(req, (size_t)n * sizeof *out->partitions.v + 1);
+    if (!out->partitions.v || name.n < 0)
+        return false;
+    out->partitions.n = n;
+    for (int32_t i = 0; i < n; i++) {
+        struct offset_commit_response_partition *p = &out->partitions.v[i];
+        offset_commit_response_partition_init(p);
+        p->partition_index = in->partitions.v[i].partition_index;
+        if (!t)
+            p->error_code = by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
+        else if (p->partition_index < 0 || p->partition_index >= t->partitions)
+            p->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
+        else
+            commit_partition(run, name, &in->partitions.v[i], &p->error_code);
+    }
+    return true;
+}
+
+/* False: no memory. */
+static bool commit_prepare(struct commit_run *run)
+{
+    struct request *req = run->asking.req;
+    const struct offset_commit_request *m = run->ask;
+    size_t n = 0;
+    for (int32_t i = 0; i < m->topics.n; i++)
+        n += (size_t)m->topics.v[i].partitions.n;
+    offset_commit_response_init(&run->r);
+    run->asked = request_alloc(req, n * sizeof *run->asked + 1);
+    run->commits = request_alloc(req, n * sizeof *run->commits + 1);
+    run->r.topics.v = request_alloc(req, (size_t)m->topics.n * sizeof *run->r.topics.v + 1);
+    run->version = req->version;
+    run->now_ms = clock_wall_ms();
+    bool good = run->asked && run->commits && run->r.topics.v;
+    for (int32_t i = 0; good && i < m->topics.n; i++)
+        good = commit_topic(run, &m->topics.v[i], &run->r.topics.v[run->r.topics.n++]);
+    return good;
+}
+
+void offset_commit_run(struct request *req)
+{
+    const struct offset_commit_request *m = REQUEST_DECODE(req, offset_commit_request);
+    if (!m)
+        return;
+    struct commit_run *run = request_zalloc(req, sizeof *run);
+    if (run) {
+        run->ask = m;
+        group_asking_init(&run->asking, req, commit_reply);
+    }
+    if (!run || !commit_prepare(run)) {
+        request_fail(req, no_memory);
+        return;
+    }
+    run->question.call.group_id = m->group_id;
+    run->question.call.ask = commit_ask;
+    if (run->asked_count > 0)
+        group_asking_ask(&run->asking, &run->question);
+    group_asking_end(&run->asking);
+}
+
+/* --- OffsetDelete --- */
+
+struct delete_run {
+    struct group_asking asking;
+    struct group_question question;
+    struct offset_delete_response r;
+    struct delete_part {
+        struct committed what;
+        int16_t *out_error;
+    } * parts; /* those that exist */
+    int32_t part_count;
+    struct committed *removed;
+    int32_t removed_count;
+    struct group_write write;
+};
+
+static void delete_over(struct delete_run *run, enum kerr error)
+{
+    run->r.error_code = (int16_t)error;
+    group_call_done(&run->question.call);
+}
+
+static void delete_written(struct group_write *w, enum kerr error)
+{
+    if (w->entry)
+        coordinator_settle(w->entry);
+    delete_over(container_of(w, struct delete_run, write), error);
+}
+
+/* A group with members lets go of offsets only where it is known what its members read. */
+static enum kerr delete_check(const struct group_entry *e)
+{
+    if (!e || e->group->state == GROUP_DEAD)
+        return KERR_GROUP_ID_NOT_FOUND;
+    bool known = view_is(group_view(e->group->protocol_type), "consumer");
+    return e->group->state == GROUP_EMPTY || known ? KERR_NONE : KERR_NON_EMPTY_GROUP;
+}
+
+static void delete_choose(struct delete_run *run, const struct group_entry *e)
+{
+    for (int32_t i = 0; i < run->part_count; i++) {
+        const struct committed *what = &run->parts[i].what;
+        if (group_subscribed(e->group, what->topic))
+            *run->parts[i].out_error = KERR_GROUP_SUBSCRIBED_TO_TOPIC;
+        else if (offsets_get(&e->offsets, what->topic, what->partition))
+            run->removed[run->removed_count++] = *what;
+    }
+}
+
+static void delete_ask(struct group_call *c)
+{
+    struct delete_run *run = container_of(c, struct delete_run, question.call);
+    struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
+    enum kerr error = c->error ? c->error : delete_check(e);
+    if (!error)
+        delete_choose(run, e);
+    if (error || run->removed_count == 0) {
+        delete_over(run, error);
+        return;
+    }
+    run->write = (struct group_write){.entry = e,
+                                      .kind = GROUP_WRITE_COMMITS,
+                                      .removed = run->removed,
+                                      .removed_count = run->removed_count,
+                                      .done = delete_written};
+    group_log_write(c->log, &run->write);
+}
+
+static void delete_reply(struct group_asking *asking)
+{
+    struct delete_run *run = container_of(asking, struct delete_run, asking);
+    if (run->r.error_code)
+        run->r.topics.n = 0;
+    REQUEST_REPLY(asking->req, offset_delete_response, &run->r);
+}
+
+static bool delete_topic(struct delete_run *run, const struct offset_delete_request_topic *in,
+                         struct offset_delete_response_topic *out)
+{
+    struct request *req = run->asking.req;
+    const struct topic *t = topic_asked(req, false, in->name, (struct kuuid){{0}});
+    offset_delete_response_topic_init(out);
+    out->name = in->name;
+    out->partitions.v = request_alloc(req, (size_t)in->partitions.n * sizeof *out->partitions.v + 1);
+    if (!out->partitions.v)
+        return false;
+    out->partitions.n = in->partitions.n;
+    for (int32_t i = 0; i < in->partitions.n; i++) {
+        struct offset_delete_response_partition *p = &out->partitions.v[i];
+        offset_delete_response_partition_init(p);
+        p->partition_index = in->partitions.v[i].partition_index;
+        if (!t || p->partition_index < 0 || p->partition_index >= t->partitions)
+            p->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
+        else
+            run->parts[run->part_count++] =
+                (struct delete_part){{.topic = in->name, .partition = p->partition_index}, &p->error_code};
+    }
+    return true;
+}
+
+/* False: no memory. */
+static bool delete_prepare(struct delete_run *run, const struct offset_delete_request *m)
+{
+    struct request *req = run->asking.req;
+    size_t n = 0;
+    for (int32_t i = 0; i < m->topics.n; i++)
+        n += (size_t)m->topics.v[i].partitions.n;
+    offset_delete_response_init(&run->r);
+    run->parts = request_alloc(req, n * sizeof *run->parts + 1);
+    run->removed = request_alloc(req, n * sizeof *run->removed + 1);
+    run->r.topics.v = request_alloc(req, (size_t)m->topics.n * sizeof *run->r.topics.v + 1);
+    bool good = run->parts && run->removed && run->r.topics.v;
+    for (int32_t i = 0; good && i < m->topics.n; i++)
+        good = delete_topic(run, &m->topics.v[i], &run->r.topics.v[run->r.topics.n++]);
+    return good;
+}
+
+void offset_delete_run(struct request *req)
+{
+    const struct offset_delete_request *m = REQUEST_DECODE(req, offset_delete_request);
+    if (!m)
+        return;
+    struct delete_run *run = request_zalloc(req, sizeof *run);
+    if (run)
+        group_asking_init(&run->asking, req, delete_reply);
+    if (!run || !delete_prepare(run, m)) {
+        request_fail(req, no_memory);
+        return;
+    }
+    run->question.call.group_id = m->group_id;
+    run->question.call.ask = delete_ask;
+    if (group_id_given(m->group_id))
+        group_asking_ask(&run->asking, &run->question);
+    else
+        run->r.error_code = KERR_INVALID_GROUP_ID;
+    group_asking_end(&run->asking);
+}

@@ -1,0 +1,467 @@
+/* JoinGroup, SyncGroup, Heartbeat, LeaveGroup: the conversation of a classic group's members with their coordinator.
+ *
+ * JoinGroup and SyncGroup wait for the other members, a rebalance time-out at most. They let go of the receive buffer first, and
+ * everything behind them on their connection waits, as in Kafka. When the connection closes, the member stays in its group
+ * until its session time-out is over.
+ *
+ * Answers are filled on the group's shard; what they say of the group is copied there (net/group/group_call.h). */
+#include "net/api/api.h"
+#include "net/api/group_asking.h"
+#include "net/api/reply.h"
+#include "storage/uuid.h"
+#include <stdio.h>
+
+enum { UUID_HEX_BYTES = 36, ID_NAME_MAX = INT16_MAX - UUID_HEX_BYTES - 1 }; /* an id must fit into a string */
+
+static const char no_memory[] = "there is no memory for its request";
+
+static struct kview empty_if_null(struct kview v)
+{
+    return v.n < 0 ? view_of("") : v;
+}
+
+/* The request waits for long: its bytes move out of the receive buffer. False: the request was ended. */
+static bool keep_bytes(struct request *req)
+{
+    struct kview body = request_copy(req, req->body), id = request_copy(req, req->header.client_id);
+    if (body.n != req->body.n || id.n != req->header.client_id.n) {
+        request_fail(req, no_memory);
+        return false;
+    }
+    req->body = body;
+    req->header.client_id = id;
+    request_release(req);
+    return true;
+}
+
+/* --- JoinGroup --- */
+
+struct join_run {
+    struct group_asking asking;
+    struct group_question question;
+    struct join_group_request *ask;
+    struct join_group_response r;
+    struct kview client_id, client_host, fresh_id;
+    int16_t version;
+};
+
+static struct join_run *join_of(struct group_call *c)
+{
+    return container_of(c, struct join_run, question.call);
+}
+
+static void join_refuse(struct join_run *run, enum kerr error, struct kview member_id)
+{
+    run->r.error_code = (int16_t)error;
+    run->r.member_id = member_id;
+    group_call_done(&run->question.call);
+}
+
+static bool join_members(struct group_call *c, const struct group *g, struct join_group_response *r)
+{
+    r->members.v = group_call_alloc(c, (size_t)g->member_count * sizeof *r->members.v);
+    if (!r->members.v)
+        return false;
+    for (const struct list *l = g->members.next; l != &g->members; l = l->next) {
+        const struct group_member *m = container_of(l, struct group_member, link);
+        struct join_group_response_member *out = &r->members.v[r->members.n++];
+        join_group_response_member_init(out);
+        out->member_id = group_call_text(c, group_view(m->id));
+        out->group_instance_id = group_call_text(c, group_view(m->instance_id));
+        out->metadata = group_call_text(c, group_metadata(g, m));
+    }
+    return !c->starved;
+}
+
+static bool join_fill(struct group_call *c, const struct group *g, const struct group_action *a,
+                      struct join_group_response *r)
+{
+    struct kview id = a->member_id, leader = a->leader;
+    r->generation_id = g->generation;
+    r->protocol_type = group_call_text(c, group_view(g->protocol_type));
+    r->protocol_name = group_call_text(c, group_view(g->protocol));
+    r->leader = group_call_text(c, empty_if_null(leader));
+    r->skip_assignment = a->skip_assignment;
+    bool leads = id.n == leader.n && memcmp(id.at, leader.at, (size_t)id.n) == 0;
+    return (!leads || join_members(c, g, r)) && !c->starved;
+}
+
+static void join_told(struct group_waiter *w, const struct group *g, const struct group_action *a)
+{
+    struct group_call *c = container_of(w, struct group_call, waiter);
+    struct join_run *run = join_of(c);
+    enum kerr error = a->error;
+    struct kview id = group_call_text(c, empty_if_null(a->member_id));
+    if (!error && !join_fill(c, g, a, &run->r)) { /* it joins again when it sees this */
+        join_group_response_init(&run->r);
+        error = KERR_COORDINATOR_NOT_AVAILABLE;
+    }
+    join_refuse(run, error, id);
+}
+
+/* Kafka's members without an id are in no group yet: only they make one. */
+static struct group_entry *join_entry(struct join_run *run, enum kerr *out_error, bool *out_made)
+{
+    const struct group_call *c = &run->question.call;
+    struct group_entry *e = group_log_find(c->log, run->ask->group_id);
+    *out_made = !e;
+    *out_error = KERR_UNKNOWN_MEMBER_ID;
+    if (e || run->ask->member_id.n > 0)
+        return e;
+    *out_error = KERR_COORDINATOR_NOT_AVAILABLE;
+    return group_log_make(c->log, run->ask->group_id);
+}
+
+static void join_ask(struct group_call *c)
+{
+    struct join_run *run = join_of(c);
+    const struct join_group_request *m = run->ask;
+    enum kerr error = c->error;
+    bool made = false, full = coordinator_full(c->coordinator) && m->member_id.n <= 0;
+    struct group_entry *e = error || full ? NULL : join_entry(run, &error, &made);
+    if (!e) {
+        join_refuse(run, full && !error ? KERR_GROUP_MAX_SIZE_REACHED : error,
+                    error == KERR_UNKNOWN_MEMBER_ID ? m->member_id : view_of(""));
+        return;
+    }
+    struct group_join join = {
+        .member_id = m->member_id,
+        .instance_id = m->group_instance_id,
+        .client_id = run->client_id,
+        .client_host = run->client_host,
+        .protocol_type = m->protocol_type,
+        .fresh_id = run->fresh_id,
+        .protocols = m->protocols.v,
+        .protocol_count = m->protocols.n,
+        .session_timeout_ms = m->session_timeout_ms,
+        .rebalance_timeout_ms = run->version == 0 ? m->session_timeout_ms : m->rebalance_timeout_ms,
+        .id_required = run->version >= 4 && m->group_instance_id.n < 0,
+        .can_skip = run->version >= 9,
+        .may_create = made,
+        .waiter = &c->waiter,
+    };
+    c->waiter.entry = e;
+    c->waiter.told = join_told;
+    group_join(e->group, &join, group_log_now(), coordinator_emit(c->coordinator));
+    coordinator_settle(e); /* the call may be gone */
+}
+
+/* As in Kafka no protocol is null, and before version 7, which has no null, empty. */
+static void join_send(struct request *req, struct join_group_response *r)
+{
+    if (r->error_code)
+        r->protocol_name = view_of(req->version < 7 ? "" : NULL);
+    REQUEST_REPLY(req, join_group_response, r);
+}
+
+static void join_reply(struct group_asking *asking)
+{
+    join_send(asking->req, &container_of(asking, struct join_run, asking)->r);
+}
+
+/* The client's (or the instance's) name, "-", a random UUID: Kafka's form. n == -1: no memory. */
+static struct kview make_id(struct request *req, struct kview name)
+{
+    uint8_t uuid[UUID_BYTES];
+    static const char form[] = "-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x";
+    size_t n = name.n > 0 ? u64_min((uint64_t)name.n, ID_NAME_MAX) : 0;
+    char *text = request_alloc(req, n + UUID_HEX_BYTES + 2);
+    if (!text)
+        return (struct kview){.n = -1};
+    if (n > 0)
+        memcpy(text, name.at, n);
+    uuid_random(&req->server->shard->rng, uuid);
+    snprintf(text + n, UUID_HEX_BYTES + 2, form, uuid[0], uuid[1], uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7],
+             uuid[8], uuid[9], uuid[10], uuid[11], uuid[12], uuid[13], uuid[14], uuid[15]);
+    return (struct kview){(const uint8_t *)text, (int32_t)n + UUID_HEX_BYTES + 1};
+}
+
+/* Java's way to print an address without a name. n == -1: no memory. */
+static struct kview client_host(struct request *req)
+{
+    size_t bytes = strlen(req->conn->names.peer) + 1;
+    char *text = request_alloc(req, bytes + 1);
+    if (!text)
+        return (struct kview){.n = -1};
+    snprintf(text, bytes + 1, "/%s", req->conn->names.peer);
+    return (struct kview){(const uint8_t *)text, (int32_t)bytes};
+}
+
+static enum kerr join_check(const struct request *req, const struct join_group_request *m)
+{
+    const struct broker_config *config = req->server->config;
+    if (!group_id_given(m->group_id))
+        return KERR_INVALID_GROUP_ID;
+    if (m->session_timeout_ms < config->group_min_session_timeout_ms ||
+        m->session_timeout_ms > config->group_max_session_timeout_ms)
+        return KERR_INVALID_SESSION_TIMEOUT;
+    return KERR_NONE;
+}
+
+/* What the coordinator needs of the connection. False: no memory. */
+static bool join_prepare(struct join_run *run, struct request *req)
+{
+    const struct join_group_request *m = run->ask;
+    run->version = req->version;
+    run->client_id = empty_if_null(req->header.client_id);
+    run->client_host = client_host(req);
+    run->fresh_id = make_id(req, m->group_instance_id.n >= 0 ? m->group_instance_id : run->client_id);
+    return run->client_host.n >= 0 && run->fresh_id.n >= 0;
+}
+
+/* The decoded message, in memory that outlives the receive buffer; NULL: the request was ended. */
+#define DECODE_KEPT(req, X) (keep_bytes(req) ? REQUEST_DECODE(req, X) : NULL)
+
+void join_group_run(struct request *req)
+{
+    struct join_group_request *m = DECODE_KEPT(req, join_group_request);
+    if (!m)
+        return;
+    struct join_run *run = request_zalloc(req, sizeof *run);
+    if (run)
+        run->ask = m;
+    if (!run || !join_prepare(run, req)) {
+        request_fail(req, no_memory);
+        return;
+    }
+    join_group_response_init(&run->r);
+    run->r.error_code = (int16_t)join_check(req, m);
+    if (run->r.error_code) {
+        run->r.member_id = m->member_id;
+        join_send(req, &run->r);
+        return;
+    }
+    group_asking_init(&run->asking, req, join_reply);
+    run->question.call.group_id = m->group_id;
+    run->question.call.ask = join_ask;
+    req->cancel = group_asking_cancel;
+    group_asking_ask(&run->asking, &run->question);
+    group_asking_end(&run->asking);
+}
+
+/* --- SyncGroup --- */
+
+struct sync_run {
+    struct group_asking asking;
+    struct group_question question;
+    struct sync_group_request *ask;
+    struct sync_group_response r;
+};
+
+static void sync_done(struct sync_run *run, enum kerr error)
+{
+    run->r.error_code = (int16_t)error;
+    group_call_done(&run->question.call);
+}
+
+static void sync_told(struct group_waiter *w, const struct group *g, const struct group_action *a)
+{
+    struct group_call *c = container_of(w, struct group_call, waiter);
+    struct sync_run *run = container_of(c, struct sync_run, question.call);
+    enum kerr error = a->error;
+    if (!error) {
+        run->r.protocol_type = group_call_text(c, group_view(g->protocol_type));
+        run->r.protocol_name = group_call_text(c, group_view(g->protocol));
+        run->r.assignment = group_call_text(c, group_view(a->member->assignment));
+    }
+    if (c->starved) {
+        sync_group_response_init(&run->r);
+        error = KERR_COORDINATOR_NOT_AVAILABLE;
+    }
+    sync_done(run, error);
+}
+
+/* While the group is loaded its members join again, which they do after REBALANCE_IN_PROGRESS: not every client knows another
+ * answer here. */
+static void sync_ask(struct group_call *c)
+{
+    struct sync_run *run = container_of(c, struct sync_run, question.call);
+    const struct sync_group_request *m = run->ask;
+    struct group_entry *e = c->error ? NULL : group_log_find(c->log, m->group_id);
+    if (!e) {
+        enum kerr error = c->error ? c->error : KERR_UNKNOWN_MEMBER_ID;
+        sync_done(run, error == KERR_COORDINATOR_LOAD_IN_PROGRESS ? KERR_REBALANCE_IN_PROGRESS : error);
+        return;
+    }
+    struct group_sync sync = {
+        .member_id = m->member_id,
+        .instance_id = m->group_instance_id,
+        .protocol_type = m->protocol_type,
+        .protocol = m->protocol_name,
+        .generation = m->generation_id,
+        .assignments = m->assignments.v,
+        .assignment_count = m->assignments.n,
+        .waiter = &c->waiter,
+    };
+    c->waiter.entry = e;
+    c->waiter.told = sync_told;
+    group_sync(e->group, &sync, group_log_now(), coordinator_emit(c->coordinator));
+    coordinator_settle(e); /* the call may be gone */
+}
+
+static void sync_reply(struct group_asking *asking)
+{
+    REQUEST_REPLY(asking->req, sync_group_response, &container_of(asking, struct sync_run, asking)->r);
+}
+
+static enum kerr sync_check(const struct request *req, const struct sync_group_request *m)
+{
+    if (req->version >= 5 && (m->protocol_type.n < 0 || m->protocol_name.n < 0))
+        return KERR_INCONSISTENT_GROUP_PROTOCOL;
+    return group_id_given(m->group_id) ? KERR_NONE : KERR_INVALID_GROUP_ID;
+}
+
+void sync_group_run(struct request *req)
+{
+    struct sync_group_request *m = DECODE_KEPT(req, sync_group_request);
+    if (!m)
+        return;
+    struct sync_run *run = request_zalloc(req, sizeof *run);
+    if (!run) {
+        request_fail(req, no_memory);
+        return;
+    }
+    run->ask = m;
+    sync_group_response_init(&run->r);
+    run->r.error_code = (int16_t)sync_check(req, m);
+    if (run->r.error_code) {
+        REQUEST_REPLY(req, sync_group_response, &run->r);
+        return;
+    }
+    group_asking_init(&run->asking, req, sync_reply);
+    run->question.call.group_id = m->group_id;
+    run->question.call.ask = sync_ask;
+    req->cancel = group_asking_cancel;
+    group_asking_ask(&run->asking, &run->question);
+    group_asking_end(&run->asking);
+}
+
+/* --- Heartbeat --- */
+
+struct heartbeat_run {
+    struct group_asking asking;
+    struct group_question question;
+    const struct heartbeat_request *ask;
+    struct heartbeat_response r;
+};
+
+static void heartbeat_ask(struct group_call *c)
+{
+    struct heartbeat_run *run = container_of(c, struct heartbeat_run, question.call);
+    const struct heartbeat_request *m = run->ask;
+    struct group_entry *e = c->error ? NULL : group_log_find(c->log, m->group_id);
+    enum kerr error = c->error ? c->error : KERR_UNKNOWN_MEMBER_ID;
+    if (e) {
+        error = group_heartbeat(e->group, m->member_id, m->group_instance_id, m->generation_id, group_log_now());
+        coordinator_settle(e);
+    }
+    if (error == KERR_COORDINATOR_LOAD_IN_PROGRESS)
+        error = KERR_NONE; /* the member stays: its time starts anew when the group is loaded */
+    run->r.error_code = (int16_t)error;
+    group_call_done(c);
+}
+
+static void heartbeat_reply(struct group_asking *asking)
+{
+    REQUEST_REPLY(asking->req, heartbeat_response, &container_of(asking, struct heartbeat_run, asking)->r);
+}
+
+void heartbeat_run(struct request *req)
+{
+    const struct heartbeat_request *m = REQUEST_DECODE(req, heartbeat_request);
+    if (!m)
+        return;
+    struct heartbeat_run *run = request_zalloc(req, sizeof *run);
+    if (!run) {
+        request_fail(req, no_memory);
+        return;
+    }
+    run->ask = m;
+    heartbeat_response_init(&run->r);
+    group_asking_init(&run->asking, req, heartbeat_reply);
+    run->question.call.group_id = m->group_id;
+    run->question.call.ask = heartbeat_ask;
+    if (group_id_given(m->group_id))
+        group_asking_ask(&run->asking, &run->question);
+    else
+        run->r.error_code = KERR_INVALID_GROUP_ID;
+    group_asking_end(&run->asking);
+}
+
+/* --- LeaveGroup --- */
+
+struct leave_run {
+    struct group_asking asking;
+    struct group_question question;
+    const struct member_identity *members; /* who leaves; before version 3 one */
+    struct leave_group_response r;         /* of all versions the newest: leave_reply makes the others */
+};
+
+static void leave_ask(struct group_call *c)
+{
+    struct leave_run *run = container_of(c, struct leave_run, question.call);
+    struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
+    run->r.error_code = (int16_t)c->error;
+    for (int32_t i = 0; i < run->r.members.n; i++) {
+        enum kerr error = KERR_UNKNOWN_MEMBER_ID;
+        if (e)
+            error = group_leave(e->group, run->members[i].member_id, run->members[i].group_instance_id, group_log_now(),
+                                coordinator_emit(c->coordinator));
+        run->r.members.v[i].error_code = (int16_t)error;
+    }
+    if (e)
+        coordinator_settle(e);
+    group_call_done(c);
+}
+
+static void leave_reply(struct group_asking *asking)
+{
+    struct leave_run *run = container_of(asking, struct leave_run, asking);
+    struct request *req = asking->req;
+    if (req->version < 3 && !run->r.error_code)
+        run->r.error_code = run->r.members.v[0].error_code;
+    if (req->version < 3 || run->r.error_code)
+        run->r.members.n = 0;
+    REQUEST_REPLY(req, leave_group_response, &run->r);
+}
+
+/* False: no memory. */
+static bool leave_prepare(struct leave_run *run, struct request *req, const struct leave_group_request *m)
+{
+    struct member_identity *one = request_zalloc(req, sizeof *one);
+    int32_t n = req->version < 3 ? 1 : m->members.n;
+    leave_group_response_init(&run->r);
+    run->r.members.v = request_alloc(req, (size_t)n * sizeof *run->r.members.v + 1);
+    if (!one || !run->r.members.v)
+        return false;
+    member_identity_init(one);
+    one->member_id = m->member_id;
+    run->members = req->version < 3 ? one : m->members.v;
+    run->r.members.n = n;
+    for (int32_t i = 0; i < n; i++) {
+        member_response_init(&run->r.members.v[i]);
+        run->r.members.v[i].member_id = run->members[i].member_id;
+        run->r.members.v[i].group_instance_id = run->members[i].group_instance_id;
+    }
+    return true;
+}
+
+void leave_group_run(struct request *req)
+{
+    const struct leave_group_request *m = REQUEST_DECODE(req, leave_group_request);
+    if (!m)
+        return;
+    struct leave_run *run = request_zalloc(req, sizeof *run);
+    if (!run || !leave_prepare(run, req, m)) {
+        request_fail(req, no_memory);
+        return;
+    }
+    group_asking_init(&run->asking, req, leave_reply);
+    run->question.call.group_id = m->group_id;
+    run->question.call.ask = leave_ask;
+    if (group_id_given(m->group_id))
+        group_asking_ask(&run->asking, &run->question);
+    else
+        run->r.error_code = KERR_INVALID_GROUP_ID;
+    group_asking_end(&run->asking);
+}

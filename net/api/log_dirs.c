@@ -1,0 +1,242 @@
+/* DescribeLogDirs: the one data folder, how large the partitions in it are, and how full its disk is.
+ *
+ *   home: a list of partitions per shard --msg--> owner: sizes of at most SIZES_PER_TURN --msg--> home: the rest of the list,
+ *         or when all lists are at their end the reply
+ *
+ * The lists are in the request's memory. An owner writes only to the entries of its list, and home looks at none of them
+ * before the list is back. */
+#include "core/fs.h"
+#include "net/api/api.h"
+#include "net/api/reply.h"
+
+enum { SIZES_PER_TURN = 1000 };
+
+struct size_ask {
+    const uint8_t *topic_id;
+    struct describe_log_dirs_partition *out;
+    struct size_ask *next;
+};
+struct log_dirs_run;
+/* The list of one shard. */
+struct size_leg {
+    struct shard_msg msg;
+    struct log_dirs_run *run;
+    uint16_t home, owner;
+    struct size_ask *next; /* not yet answered */
+};
+struct log_dirs_run {
+    struct request *req;
+    struct describe_log_dirs_response r;
+    struct describe_log_dirs_result dir;
+    struct size_leg *legs; /* one per shard */
+    uint32_t waiting;      /* legs that are away, plus one while they start */
+};
+/* A topic of the reply while it is filled. */
+struct log_topic {
+    const uint8_t *id;
+    struct describe_log_dirs_topic *out;
+    bool *asked; /* per partition */
+};
+
+/* --- the reply --- */
+
+/* Partitions that went away while they were asked for are not there, nor are topics without partitions. */
+static void drop_missing(struct describe_log_dirs_result *dir)
+{
+    int32_t topics = 0;
+    for (int32_t i = 0; i < dir->topics.n; i++) {
+        struct describe_log_dirs_topic *t = &dir->topics.v[i];
+        int32_t kept = 0;
+        for (int32_t k = 0; k < t->partitions.n; k++)
+            if (t->partitions.v[k].partition_size >= 0)
+                t->partitions.v[kept++] = t->partitions.v[k];
+        t->partitions.n = kept;
+        if (kept > 0)
+            dir->topics.v[topics++] = *t;
+    }
+    dir->topics.n = topics;
+}
+
+static void leg_over(struct log_dirs_run *run)
+{
+    if (--run->waiting > 0)
+        return;
+    drop_missing(&run->dir);
+    REQUEST_REPLY(run->req, describe_log_dirs_response, &run->r);
+}
+
+/* --- to the owners and back --- */
+
+static void size_there(struct shard *at, struct shard_msg *msg);
+
+static void came_home(struct shard *at, struct shard_msg *msg)
+{
+    struct size_leg *leg = container_of(msg, struct size_leg, msg);
+    if (!leg->next) {
+        leg_over(leg->run);
+        return;
+    }
+    shard_msg_init(&leg->msg, size_there);
+    shard_send(at, leg->owner, &leg->msg);
+}
+
+static void size_there(struct shard *at, struct shard_msg *msg)
+{
+    struct size_leg *leg = container_of(msg, struct size_leg, msg);
+    for (uint32_t i = 0; i < SIZES_PER_TURN && leg->next; i++, leg->next = leg->next->next) {
+        const struct size_ask *a = leg->next;
+        const struct partition *p = store_partition(store_of(at), a->topic_id, a->out->partition_index);
+        if (p)
+            a->out->partition_size = (int64_t)partition_facts(p).bytes;
+    }
+    shard_msg_init(&leg->msg, came_home);
+    shard_send(at, leg->home, &leg->msg);
+}
+
+static void start_legs(struct log_dirs_run *run)
+{
+    struct shard *home = run->req->server->shard;
+    for (uint16_t i = 0; i < home->count; i++) {
+        struct size_leg *leg = &run->legs[i];
+        leg->run = run;
+        leg->home = home->id;
+        leg->owner = i;
+        if (!leg->next)
+            continue;
+        run->waiting++;
+        shard_msg_init(&leg->msg, size_there);
+        shard_send(home, i, &leg->msg);
+    }
+}
+
+/* --- what is asked --- */
+
+/* False: no memory. */
+static bool ask_partition(struct log_dirs_run *run, struct log_topic *t, int32_t index)
+{
+    struct size_ask *a = request_alloc(run->req, sizeof *a);
+    if (!a)
+        return false;
+    struct size_leg *leg = &run->legs[topic_shard(t->id, index, run->req->server->shard->count)];
+    *a = (struct size_ask){t->id, &t->out->partitions.v[t->out->partitions.n++], leg->next};
+    leg->next = a;
+    describe_log_dirs_partition_init(a->out);
+    a->out->partition_index = index;
+    a->out->partition_size = -1;
+    t->asked[index] = true;
+    return true;
+}
+
+/* Copies what outlives the turn: the topic may be deleted meanwhile. */
+static struct log_topic *add_topic(struct log_dirs_run *run, const struct topic *t)
+{
+    struct request *req = run->req;
+    struct log_topic *lt = request_zalloc(req, sizeof *lt);
+    struct kview id = request_copy(req, (struct kview){t->id, sizeof t->id});
+    struct kview name = request_copy(req, view_of(t->name));
+    struct describe_log_dirs_partition *parts = request_alloc(req, (size_t)t->partitions * sizeof *parts);
+    bool *asked = request_zalloc(req, (size_t)t->partitions * sizeof *asked);
+    if (!lt || id.n < 0 || name.n < 0 || !parts || !asked)
+        return NULL;
+    lt->id = id.at;
+    lt->asked = asked;
+    lt->out = &run->dir.topics.v[run->dir.topics.n++];
+    describe_log_dirs_topic_init(lt->out);
+    lt->out->name = name;
+    lt->out->partitions.v = parts;
+    lt->out->partitions.n = 0;
+    return lt;
+}
+
+static bool ask_all(struct log_dirs_run *run, const struct catalog *c)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct log_topic *lt = add_topic(run, c->sorted[i]);
+        for (int32_t k = 0; lt && k < c->sorted[i]->partitions; k++)
+            if (!ask_partition(run, lt, k))
+                return false;
+        if (!lt)
+            return false;
+    }
+    return true;
+}
+
+/* The partitions that there are; a topic may stand in the request more than once. */
+static bool ask_named(struct log_dirs_run *run, const struct topic *t, const struct describable_log_dir_topic *named,
+                      struct map *topics)
+{
+    struct log_topic *lt = map_get(topics, t->id, sizeof t->id);
+    if (!lt) {
+        lt = add_topic(run, t);
+        if (!lt || map_put(topics, lt->id, sizeof t->id, lt))
+            return false;
+    }
+    for (int32_t i = 0; i < named->partitions.n; i++) {
+        int32_t index = named->partitions.v[i];
+        bool there = index >= 0 && index < t->partitions && !lt->asked[index];
+        if (there && !ask_partition(run, lt, index))
+            return false;
+    }
+    return true;
+}
+
+static bool ask_some(struct log_dirs_run *run, const struct catalog *c, const struct describe_log_dirs_request *m)
+{
+    struct map topics;
+    bool good = true;
+    map_init(&topics, run->req->server->shard->heap);
+    for (int32_t i = 0; good && i < m->topics.n; i++) {
+        struct kview name = m->topics.v[i].topic;
+        const struct topic *t = catalog_by_name(c, name.at, (size_t)name.n);
+        good = !t || ask_named(run, t, &m->topics.v[i], &topics);
+    }
+    map_deinit(&topics);
+    return good;
+}
+
+/* The folder and its disk; false: no memory. */
+static bool describe_folder(struct log_dirs_run *run)
+{
+    enum { PATH_BYTES = 4096 };
+    const char *folder = run->req->server->config->data_dir;
+    char *path = request_alloc(run->req, PATH_BYTES);
+    uint64_t total, usable;
+    describe_log_dirs_response_init(&run->r);
+    describe_log_dirs_result_init(&run->dir);
+    run->r.results.v = &run->dir;
+    run->r.results.n = 1;
+    if (!path)
+        return false;
+    run->dir.log_dir = view_of(fs_absolute(folder, path, PATH_BYTES) ? folder : path);
+    if (fs_space(folder, &total, &usable) == ERR_NONE) {
+        run->dir.total_bytes = (int64_t)total;
+        run->dir.usable_bytes = (int64_t)usable;
+    }
+    return true;
+}
+
+void describe_log_dirs_run(struct request *req)
+{
+    struct describe_log_dirs_request *m = REQUEST_DECODE(req, describe_log_dirs_request);
+    if (!m)
+        return;
+    const struct catalog *c = server_catalog(req->server);
+    struct log_dirs_run *run = request_zalloc(req, sizeof *run);
+    struct size_leg *legs = request_zalloc(req, req->server->shard->count * sizeof *legs);
+    struct describe_log_dirs_topic *topics = request_alloc(req, c->count * sizeof *topics + 1);
+    bool good = run && legs && topics;
+    if (good) {
+        run->req = req;
+        run->legs = legs;
+        run->waiting = 1;
+        good = describe_folder(run);
+        run->dir.topics.v = topics;
+        run->dir.topics.n = 0;
+    }
+    if (!good || !(m->topics.n < 0 ? ask_all(run, c) : ask_some(run, c, m))) {
+        request_fail(req, "too many partitions for one reply");
+        return;
+    }
+    start_legs(run);
+    leg_over(run);
+}

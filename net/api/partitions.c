@@ -1,0 +1,181 @@
+/* CreatePartitions. Each topic is one change of the catalog; the reply leaves when all are durable and the new partitions can be
+ * used on every shard. timeout_ms is not looked at: a change takes as long as the disk takes.
+ *
+ * Internal topics are refused, which Kafka allows: the number of their partitions decides which group or transaction is kept
+ * where, and more of them would hide what was committed before. */
+#include "net/api/api.h"
+#include "net/api/reply.h"
+#include <stdio.h>
+
+enum { MESSAGE_BYTES = 400 };
+
+struct more_run {
+    struct request *req;
+    struct create_partitions_response r;
+    bool validate_only;
+    uint32_t waiting; /* changes without an answer, plus one while they start */
+};
+struct more_part {
+    struct catalog_change change;
+    struct more_run *run;
+    struct create_partitions_topic_result *out;
+};
+
+static void one_over(struct more_run *run)
+{
+    if (--run->waiting == 0)
+        REQUEST_REPLY(run->req, create_partitions_response, &run->r);
+}
+
+/* --- what can be refused without the catalog's writer --- */
+
+/* Nobody but this node can have a replica. NULL: it does. */
+static const char *replica_fault(const struct create_partitions_assignment *a, int32_t self, char *room)
+{
+    const char *begin = "The manual partition assignment includes";
+    for (int32_t i = 0; i < a->broker_ids.n; i++) {
+        if (a->broker_ids.v[i] == self)
+            continue;
+        snprintf(room, MESSAGE_BYTES, "%s broker %d, but no such broker is registered.", begin, a->broker_ids.v[i]);
+        return room;
+    }
+    if (a->broker_ids.n == 1)
+        return NULL;
+    if (a->broker_ids.n == 0)
+        snprintf(room, MESSAGE_BYTES, "%s an empty replica list.", begin);
+    else
+        snprintf(room, MESSAGE_BYTES, "%s the broker %d more than once.", begin, self);
+    return room;
+}
+
+static enum kerr check_assignments(const struct request *req, const struct create_partitions_topic *ask,
+                                   int32_t additional, char *room, const char **out_message)
+{
+    *out_message = room;
+    if (ask->assignments.n != additional) {
+        snprintf(room, MESSAGE_BYTES,
+                 "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.", additional,
+                 ask->assignments.n);
+        return KERR_INVALID_REPLICA_ASSIGNMENT;
+    }
+    for (int32_t i = 0; i < additional; i++) {
+        *out_message = replica_fault(&ask->assignments.v[i], node_id(req), room);
+        if (*out_message)
+            return KERR_INVALID_REPLICA_ASSIGNMENT;
+    }
+    return KERR_NONE;
+}
+
+static enum kerr check_count(const struct create_partitions_topic *ask, const struct topic *t, char *room,
+                             const char **out_message)
+{
+    *out_message = room;
+    if (ask->count > TOPIC_PARTITIONS_MAX) {
+        *out_message = "More partitions than one topic may have (100000).";
+        return KERR_INVALID_PARTITIONS;
+    }
+    if (ask->count > t->partitions)
+        return KERR_NONE;
+    if (ask->count == t->partitions)
+        snprintf(room, MESSAGE_BYTES, "Topic already has %d partition(s).", t->partitions);
+    else
+        snprintf(room, MESSAGE_BYTES, "The topic %s currently has %d partition(s); %d would not be an increase.",
+                 t->name, t->partitions, ask->count);
+    return KERR_INVALID_PARTITIONS;
+}
+
+static enum kerr check(struct request *req, const struct create_partitions_topic *ask, const struct topic *t,
+                       const char **out_message)
+{
+    char *room = request_alloc(req, MESSAGE_BYTES);
+    *out_message = NULL;
+    if (!t)
+        return KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (!room)
+        return KERR_UNKNOWN_SERVER_ERROR;
+    if (t->internal) {
+        *out_message = "The number of partitions of an internal topic decides what is kept where and stays as it is.";
+        return KERR_INVALID_TOPIC_EXCEPTION;
+    }
+    enum kerr error = check_count(ask, t, room, out_message);
+    if (!error && ask->assignments.n >= 0)
+        error = check_assignments(req, ask, ask->count - t->partitions, room, out_message);
+    return error;
+}
+
+/* --- the change --- */
+
+static void refuse(struct create_partitions_topic_result *out, enum kerr error, const char *message)
+{
+    out->error_code = (int16_t)error;
+    out->error_message = view_of(error ? message : NULL);
+}
+
+static void more_done(struct catalog_change *c)
+{
+    struct more_part *p = container_of(c, struct more_part, change);
+    refuse(p->out, c->error, c->message);
+    one_over(p->run);
+}
+
+static void more_one(struct more_run *run, const struct create_partitions_topic *ask,
+                     struct create_partitions_topic_result *out)
+{
+    const char *message;
+    const struct topic *t = catalog_by_name(server_catalog(run->req->server), ask->name.at, (size_t)ask->name.n);
+    enum kerr error = check(run->req, ask, t, &message);
+    if (error) {
+        refuse(out, error, message);
+        return;
+    }
+    struct more_part *p = request_zalloc(run->req, sizeof *p);
+    if (!p) {
+        refuse(out, KERR_UNKNOWN_SERVER_ERROR, "out of memory");
+        return;
+    }
+    p->run = run;
+    p->out = out;
+    p->change = (struct catalog_change){
+        .kind = CATALOG_PARTITIONS, .partitions = ask->count, .validate_only = run->validate_only, .done = more_done};
+    memcpy(p->change.topic_id, t->id, sizeof p->change.topic_id);
+    run->waiting++;
+    catalog_change_start(run->req->server->shard, &p->change);
+}
+
+static const uint8_t *find_name_twins(struct request *req, const struct create_partitions_request *m)
+{
+    struct kview *names = request_alloc(req, (size_t)m->topics.n * sizeof *names + 1);
+    for (int32_t i = 0; names && i < m->topics.n; i++)
+        names[i] = m->topics.v[i].name;
+    return names ? find_twins(req, names, m->topics.n) : NULL;
+}
+
+void create_partitions_run(struct request *req)
+{
+    struct create_partitions_request *m = REQUEST_DECODE(req, create_partitions_request);
+    if (!m)
+        return;
+    struct more_run *run = request_zalloc(req, sizeof *run);
+    struct create_partitions_topic_result *out = request_alloc(req, (size_t)m->topics.n * sizeof *out + 1);
+    const uint8_t *twins = find_name_twins(req, m);
+    if (!run || !out || !twins) {
+        request_fail(req, "too many topics for one request");
+        return;
+    }
+    *run = (struct more_run){.req = req, .validate_only = m->validate_only, .waiting = 1};
+    create_partitions_response_init(&run->r);
+    run->r.results.v = out;
+    for (int32_t i = 0; i < m->topics.n; i++) {
+        const struct create_partitions_topic *ask = &m->topics.v[i];
+        if (twins[i] == TWIN_LATER) /* answered once, as in Kafka */
+            continue;
+        struct create_partitions_topic_result *o = &out[run->r.results.n++];
+        create_partitions_topic_result_init(o);
+        o->name = ask->name;
+        if (twins[i])
+            refuse(o, KERR_INVALID_REQUEST, "Duplicate topic name.");
+        else
+            more_one(run, ask, o);
+    }
+    one_over(run);
+}

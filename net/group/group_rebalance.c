@@ -1,0 +1,304 @@
+/* See group_state.h: from one generation to the next. */
+#include "net/group/group_state.h"
+
+static bool all_joined(const struct group *g)
+{
+    return g->joined_count == g->member_count && g->pending_count == 0;
+}
+
+/* Kafka waits for the slowest that members allow for. */
+static uint64_t rebalance_ns(const struct group *g)
+{
+    int32_t ms = 0;
+    GROUP_EACH(m, g)
+    if (m->rebalance_ms > ms)
+        ms = m->rebalance_ms;
+    return group_ns(ms);
+}
+
+/* --- PREPARING --- */
+
+/* Whoever waits for an assignment of this generation gets none. */
+static void fail_syncs(struct group *g, enum kerr error, struct group_now now, const struct group_emit *emit)
+{
+    assert(g->state == GROUP_COMPLETING && error != KERR_NONE);
+    g->sync_serial = 0;
+    GROUP_EACH(m, g)
+    {
+        if (!m->sync_waiter)
+            continue;
+        group_answer_sync(g, m, error, emit);
+        group_touch(g, m, now);
+    }
+}
+
+/* A static member whose record is under way joins as everybody else. */
+static void drop_undos(struct group *g)
+{
+    GROUP_EACH(m, g)
+    {
+        group_undo_drop(g, m);
+        m->synced = false;
+    }
+}
+
+static void wait_for_more(struct group *g, struct group_now now)
+{
+    assert(g->rules->initial_delay_ms >= 0);
+    uint64_t delay = group_ns(g->rules->initial_delay_ms);
+    g->join_due_ns = now.ns + delay;
+    g->join_limit_ns = now.ns + u64_max(rebalance_ns(g), delay);
+    g->new_since = false;
+}
+
+static void complete(struct group *g, struct group_now now, const struct group_emit *emit);
+
+void group_prepare(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    if (g->state == GROUP_COMPLETING)
+        fail_syncs(g, KERR_REBALANCE_IN_PROGRESS, now, emit);
+    drop_undos(g);
+    g->sync_due_ns = UINT64_MAX;
+    g->initial = g->state == GROUP_EMPTY;
+    group_become(g, GROUP_PREPARING, now.wall_ms);
+    if (g->initial)
+        wait_for_more(g, now);
+    else if (all_joined(g))
+        complete(g, now, emit);
+    else
+        g->join_due_ns = now.ns + rebalance_ns(g);
+}
+
+void group_maybe_complete(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    if (g->state == GROUP_PREPARING && !g->initial && all_joined(g))
+        complete(g, now, emit);
+}
+
+void group_rebalance(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    assert(g->state != GROUP_DEAD);
+    if (g->state == GROUP_PREPARING)
+        group_maybe_complete(g, now, emit);
+    else
+        group_prepare(g, now, emit);
+}
+
+/* --- COMPLETING --- */
+
+/* Dynamic members that did not join again are out. Static ones stay: they have until the end of the sync. */
+static void remove_absent(struct group *g)
+{
+    for (struct list *at = g->members.next, *next; at != &g->members; at = next) {
+        struct group_member *m = group_member_of(at);
+        next = at->next;
+        if (!m->join_waiter && m->instance_id.n < 0)
+            group_remove(g, m);
+    }
+}
+
+/* The leader must be somebody who joined. False: nobody did. */
+static bool elect(struct group *g)
+{
+    struct group_member *leader = group_by_id(g, group_view(g->leader));
+    if (leader && leader->join_waiter)
+        return true;
+    GROUP_EACH(m, g)
+    if (m->join_waiter) {
+        group_lead(g, m);
+        return true;
+    }
+    return false;
+}
+
+static void next_generation(struct group *g)
+{
+    /* Kafka overflows into the numbers that mean "none". */
+    g->generation = g->generation == INT32_MAX ? 1 : g->generation + 1;
+    g->join_due_ns = UINT64_MAX;
+    g->initial = g->new_since = false;
+}
+
+static void answer_joiners(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    GROUP_EACH(m, g)
+    {
+        group_answer_join(g, m, KERR_NONE, emit);
+        m->is_new = m->synced = false;
+        group_touch(g, m, now);
+    }
+}
+
+/* All have joined, or time is up. */
+static void complete(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    assert(g->state == GROUP_PREPARING);
+    remove_absent(g);
+    if (!elect(g) && g->member_count > 0) {
+        g->join_due_ns = now.ns + u64_max(rebalance_ns(g), group_ns(GROUP_POSTPONE_MS_MIN));
+        g->initial = false;
+        return;
+    }
+    next_generation(g);
+    if (g->member_count == 0) {
+        group_set_protocol(g, (struct kview){NULL, -1});
+        group_become(g, GROUP_EMPTY, now.wall_ms);
+        uint32_t unheard;
+        group_persist(g, &unheard, emit);
+        return;
+    }
+    group_set_protocol(g, group_select(g));
+    group_become(g, GROUP_COMPLETING, now.wall_ms);
+    g->sync_due_ns = now.ns + rebalance_ns(g);
+    answer_joiners(g, now, emit);
+}
+
+/* --- STABLE --- */
+
+/* Kafka's table: what a client is told when the group's record could not be written. */
+static enum kerr refusal(enum kerr error)
+{
+    if (error == KERR_UNKNOWN_TOPIC_OR_PARTITION || error == KERR_NOT_ENOUGH_REPLICAS ||
+        error == KERR_REQUEST_TIMED_OUT)
+        return KERR_COORDINATOR_NOT_AVAILABLE;
+    if (error == KERR_NOT_LEADER_OR_FOLLOWER || error == KERR_KAFKA_STORAGE_ERROR)
+        return KERR_NOT_COORDINATOR;
+    if (error == KERR_MESSAGE_TOO_LARGE || error == KERR_RECORD_LIST_TOO_LARGE || error == KERR_INVALID_FETCH_SIZE)
+        return KERR_UNKNOWN_SERVER_ERROR;
+    return error;
+}
+
+static void settle(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    g->sync_serial = 0;
+    group_become(g, GROUP_STABLE, now.wall_ms);
+    GROUP_EACH(m, g)
+    {
+        if (!m->sync_waiter)
+            continue;
+        group_answer_sync(g, m, KERR_NONE, emit);
+        group_touch(g, m, now);
+    }
+}
+
+static void replaced(struct group *g, struct group_member *m, enum kerr error, struct group_now now,
+                     const struct group_emit *emit)
+{
+    group_answer_join(g, m, error, emit);
+    if (error == KERR_NONE)
+        group_undo_drop(g, m);
+    else
+        group_undo_apply(g, m);
+    group_touch(g, m, now);
+}
+
+/* A serial that nobody waits for is of a generation that is over, or of an empty group: it changes nothing. */
+void group_persisted(struct group *g, uint32_t serial, enum kerr error, struct group_now now,
+                     const struct group_emit *emit)
+{
+    assert(serial != 0);
+    error = refusal(error);
+    if (g->state == GROUP_COMPLETING && g->sync_serial == serial) {
+        if (error == KERR_NONE) {
+            settle(g, now, emit);
+        } else {
+            fail_syncs(g, error, now, emit);
+            group_prepare(g, now, emit);
+        }
+    } else if (g->state == GROUP_STABLE) {
+        GROUP_EACH(m, g)
+        if (m->join_serial == serial) {
+            replaced(g, m, error, now, emit);
+            return;
+        }
+    }
+}
+
+/* --- time --- */
+
+void group_expel(struct group *g, struct group_member *m, const struct group_emit *emit)
+{
+    group_answer_join(g, m, KERR_UNKNOWN_MEMBER_ID, emit);
+    group_answer_sync(g, m, KERR_UNKNOWN_MEMBER_ID, emit);
+    group_remove(g, m);
+}
+
+/* NULL: none is due. Also finds when the next one will be. */
+static struct group_member *overdue(struct group *g, uint64_t now_ns)
+{
+    g->expiry_ns = UINT64_MAX;
+    GROUP_EACH(m, g)
+    {
+        if (m->expires_ns <= now_ns)
+            return m;
+        g->expiry_ns = u64_min(g->expiry_ns, m->expires_ns);
+    }
+    return NULL;
+}
+
+static void drop_pending(struct group *g, uint64_t now_ns)
+{
+    for (struct list *at = g->pending.next, *next; at != &g->pending; at = next) {
+        struct group_pending *p = container_of(at, struct group_pending, link);
+        next = at->next;
+        if (p->expires_ns <= now_ns)
+            group_pending_remove(g, p);
+        else
+            g->expiry_ns = u64_min(g->expiry_ns, p->expires_ns);
+    }
+}
+
+static void after_expiry(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    if (g->state == GROUP_STABLE || g->state == GROUP_COMPLETING)
+        group_prepare(g, now, emit);
+    else if (g->state == GROUP_PREPARING && all_joined(g))
+        complete(g, now, emit);
+}
+
+static void expire(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    struct group_member *m;
+    int32_t pending = g->pending_count;
+    while ((m = overdue(g, now.ns))) {
+        group_expel(g, m, emit);
+        after_expiry(g, now, emit);
+    }
+    drop_pending(g, now.ns);
+    if (g->pending_count < pending && g->state == GROUP_PREPARING && all_joined(g))
+        complete(g, now, emit);
+}
+
+static void end_join(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    uint64_t delay = group_ns(g->rules->initial_delay_ms);
+    if (g->initial && g->new_since && delay > 0) {
+        g->new_since = false;
+        g->join_due_ns = u64_min(now.ns + delay, g->join_limit_ns);
+    } else {
+        complete(g, now, emit);
+    }
+}
+
+static void end_sync(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    for (struct list *at = g->members.next, *next; at != &g->members; at = next) {
+        struct group_member *m = group_member_of(at);
+        next = at->next;
+        if (!m->synced)
+            group_expel(g, m, emit);
+    }
+    group_prepare(g, now, emit);
+}
+
+void group_tick(struct group *g, struct group_now now, const struct group_emit *emit)
+{
+    if (g->state == GROUP_DEAD)
+        return;
+    if (now.ns >= g->expiry_ns)
+        expire(g, now, emit);
+    if (now.ns >= g->join_due_ns)
+        end_join(g, now, emit);
+    if (now.ns >= g->sync_due_ns)
+        end_sync(g, now, emit);
+}

@@ -1,0 +1,246 @@
+#include "net/group/records.h"
+
+enum {
+    KEY_OFFSET_OLD = 0,
+    KEY_OFFSET = 1,
+    KEY_GROUP = 2,
+    VALUE_OFFSET = 3,
+    VALUE_OFFSET_EXPIRES = 1,
+    VALUE_GROUP = 3,
+    VERSION_BYTES = 2,
+    RECORD_EXTRA = 5 * 5 + 2, /* five varints, attributes, a count of headers */
+    MEMBER_LEAST = 16,        /* bytes of the shortest member in a value */
+};
+
+/* --- reading --- */
+
+static struct kview behind_version(struct kview v)
+{
+    return (struct kview){v.at + VERSION_BYTES, v.n - VERSION_BYTES};
+}
+
+static const char *read_offset_value(struct kview value, struct committed *out)
+{
+    struct karena none = {0};
+    struct offset_commit_value v;
+    if (value.n < VERSION_BYTES)
+        return "an offset without a version";
+    int16_t version = (int16_t)be16_get(value.at);
+    if (version < KFIRST_offset_commit_value || version > KLAST_offset_commit_value)
+        return "an offset of an unknown version";
+    if (!offset_commit_value_decode(&v, behind_version(value), version, &none))
+        return "an offset that cannot be decoded";
+    out->offset = v.offset;
+    out->leader_epoch = v.leader_epoch;
+    out->metadata = v.metadata;
+    out->commit_ms = v.commit_timestamp;
+    out->expire_ms = v.expire_timestamp;
+    return NULL;
+}
+
+static const char *read_offset(struct kview key, struct kview value, struct record *out)
+{
+    struct karena none = {0};
+    struct offset_commit_key k;
+    if (!offset_commit_key_decode(&k, key, 0, &none))
+        return "an offset's key that cannot be decoded";
+    if (k.topic.n > OFFSETS_TOPIC_MAX)
+        return "an offset of a topic whose name is too long";
+    out->kind = RECORD_OFFSET;
+    out->group = k.group;
+    out->committed = (struct committed){.topic = k.topic, .partition = k.partition, .expire_ms = -1};
+    return out->tombstone ? NULL : read_offset_value(value, &out->committed);
+}
+
+static const char *read_group(struct kview key, struct kview value, struct record *out)
+{
+    struct karena none = {0};
+    struct group_metadata_key k;
+    if (!group_metadata_key_decode(&k, key, 0, &none))
+        return "a group's key that cannot be decoded";
+    out->kind = RECORD_GROUP;
+    out->group = k.group;
+    out->value = value;
+    return NULL;
+}
+
+const char *record_read(const struct batch_record *r, struct record *out)
+{
+    struct kview key = {r->key, r->key_bytes}, value = {r->value, r->value_bytes};
+    *out = (struct record){.kind = RECORD_UNKNOWN, .tombstone = !r->value};
+    if (key.n < 0)
+        return NULL;
+    if (key.n < VERSION_BYTES)
+        return "a key without a version";
+    int16_t version = (int16_t)be16_get(key.at);
+    if (version < 0)
+        return "a key of a negative version";
+    if (version == KEY_OFFSET_OLD || version == KEY_OFFSET)
+        return read_offset(behind_version(key), value, out);
+    if (version == KEY_GROUP)
+        return read_group(behind_version(key), value, out);
+    return NULL;
+}
+
+/* --- a group's value --- */
+
+size_t record_group_room(struct kview value)
+{
+    assert(value.n >= 0);
+    return ((size_t)value.n / MEMBER_LEAST + 2) * sizeof(struct member_metadata);
+}
+
+bool record_group_value(struct kview value, struct karena *arena, struct group_metadata_value *out)
+{
+    if (value.n < VERSION_BYTES)
+        return false;
+    int16_t version = (int16_t)be16_get(value.at);
+    return version >= KFIRST_group_metadata_value && version <= KLAST_group_metadata_value &&
+           group_metadata_value_decode(out, behind_version(value), version, arena);
+}
+
+uint32_t record_group_bytes(const struct group_metadata_value *v)
+{
+    uint64_t bytes = group_metadata_value_size(v, VALUE_GROUP).bytes + VERSION_BYTES;
+    return bytes < INT32_MAX ? (uint32_t)bytes : INT32_MAX;
+}
+
+void record_group_encode(const struct group_metadata_value *v, uint8_t *out, uint32_t bytes)
+{
+    struct kwriter w = kwriter_of(out, bytes);
+    kwrite_int16(&w, VALUE_GROUP);
+    bool good = group_metadata_value_encode(v, &w, VALUE_GROUP);
+    assert(good && kwriter_bytes(&w) == bytes);
+}
+
+/* --- writing --- */
+
+static uint32_t offset_key_bytes(struct kview group, const struct committed *c)
+{
+    return VERSION_BYTES + 2 + (uint32_t)group.n + 2 + (uint32_t)c->topic.n + 4;
+}
+
+static uint32_t offset_value_bytes(const struct committed *c)
+{
+    return VERSION_BYTES + 8 + 2 + (uint32_t)c->metadata.n + 8 + (c->expire_ms >= 0 ? 8 : 4);
+}
+
+uint32_t record_offset_bytes(struct kview group, const struct committed *c)
+{
+    return RECORD_EXTRA + offset_key_bytes(group, c) + offset_value_bytes(c);
+}
+
+uint32_t record_group_record_bytes(struct kview group, struct kview value)
+{
+    return RECORD_EXTRA + VERSION_BYTES + 2 + (uint32_t)group.n + (value.n > 0 ? (uint32_t)value.n : 0);
+}
+
+static uint32_t zigzag(int32_t v)
+{
+    return ((uint32_t)v << 1) ^ (uint32_t)(v >> 31);
+}
+
+static uint32_t varint_bytes(int32_t v)
+{
+    uint32_t n = 1;
+    for (uint32_t z = zigzag(v); z >= 0x80; z >>= 7)
+        n++;
+    return n;
+}
+
+static void put_varint(struct kwriter *w, int32_t v)
+{
+    kwrite_uvarint(w, zigzag(v));
+}
+
+/* What stands before the key. `value_bytes` -1: a tombstone. The writer's `over` tells when there is no room for the rest. */
+static struct kwriter open_record(struct record_batch *b, uint32_t key_bytes, int32_t value_bytes)
+{
+    uint32_t body = 2 + varint_bytes(b->count) + varint_bytes((int32_t)key_bytes) + key_bytes +
+                    varint_bytes(value_bytes) + (value_bytes > 0 ? (uint32_t)value_bytes : 0) + 1;
+    struct kwriter w = kwriter_of(b->at, (size_t)(b->end - b->at));
+    put_varint(&w, (int32_t)body);
+    kwrite_int8(&w, 0); /* attributes */
+    put_varint(&w, 0);  /* timestamp delta */
+    put_varint(&w, b->count);
+    put_varint(&w, (int32_t)key_bytes);
+    return w;
+}
+
+static bool close_record(struct record_batch *b, struct kwriter *w)
+{
+    put_varint(w, 0); /* headers */
+    assert(!w->bad);
+    if (!kwriter_good(w))
+        return false;
+    b->at = w->at;
+    b->count++;
+    return true;
+}
+
+static void put_offset_key(struct kwriter *w, struct kview group, const struct committed *c)
+{
+    struct offset_commit_key k = {.group = group, .topic = c->topic, .partition = c->partition};
+    kwrite_int16(w, KEY_OFFSET);
+    (void)offset_commit_key_encode(&k, w, 0); /* the writer remembers */
+}
+
+bool record_put_offset(struct record_batch *b, struct kview group, const struct committed *c)
+{
+    struct offset_commit_value v = {.offset = c->offset,
+                                    .leader_epoch = c->leader_epoch,
+                                    .metadata = c->metadata,
+                                    .commit_timestamp = c->commit_ms,
+                                    .expire_timestamp = c->expire_ms};
+    int16_t version = c->expire_ms >= 0 ? VALUE_OFFSET_EXPIRES : VALUE_OFFSET;
+    int32_t bytes = (int32_t)offset_value_bytes(c);
+    struct kwriter w = open_record(b, offset_key_bytes(group, c), bytes);
+    put_offset_key(&w, group, c);
+    put_varint(&w, bytes);
+    kwrite_int16(&w, version);
+    (void)offset_commit_value_encode(&v, &w, version);
+    return close_record(b, &w);
+}
+
+bool record_put_offset_gone(struct record_batch *b, struct kview group, const struct committed *c)
+{
+    struct kwriter w = open_record(b, offset_key_bytes(group, c), -1);
+    put_offset_key(&w, group, c);
+    put_varint(&w, -1);
+    return close_record(b, &w);
+}
+
+bool record_put_group(struct record_batch *b, struct kview group, struct kview value)
+{
+    struct group_metadata_key k = {.group = group};
+    struct kwriter w = open_record(b, VERSION_BYTES + 2 + (uint32_t)group.n, value.n);
+    kwrite_int16(&w, KEY_GROUP);
+    (void)group_metadata_key_encode(&k, &w, 0);
+    put_varint(&w, value.n);
+    if (value.n > 0)
+        kwrite_raw(&w, value.at, (size_t)value.n);
+    return close_record(b, &w);
+}
+
+void record_batch_begin(struct record_batch *b, uint8_t *at, uint32_t bytes)
+{
+    assert(bytes > BATCH_HEADER_BYTES);
+    *b = (struct record_batch){.start = at, .at = at + BATCH_HEADER_BYTES, .end = at + bytes};
+}
+
+uint32_t record_batch_end(struct record_batch *b, int64_t now_ms)
+{
+    assert(b->count > 0);
+    uint32_t bytes = (uint32_t)(b->at - b->start);
+    uint8_t *at = b->start;
+    memset(at, 0, BATCH_HEADER_BYTES);
+    be32_put(at + 8, bytes - BATCH_PREFIX_BYTES);
+    at[16] = 2;
+    be32_put(at + 23, (uint32_t)b->count - 1);
+    be64_put(at + 27, (uint64_t)now_ms);
+    be64_put(at + 35, (uint64_t)now_ms);
+    memset(at + 43, 0xff, 8 + 2 + 4); /* no producer */
+    be32_put(at + 57, (uint32_t)b->count);
+    be32_put(at + 17, batch_crc(at, bytes));
+    return bytes;
+}
