@@ -1,0 +1,42 @@
+"""The result table in README.md, between its two markers."""
+import os
+
+from steps import STEPS
+
+README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "README.md")
+BEGIN, END = "<!-- results: written by tests/compat/run --table -->\n", "<!-- end of results -->\n"
+
+LEGEND = "What is not `ok` the client does not have:"
+
+
+def cell(outcomes, notes):
+    """A step's field: why something is unsupported goes to the notes below the table, each reason once."""
+    kinds = [kind for kind, _, _ in outcomes]
+    if not kinds:
+        return "not run"
+    if "failed" in kinds:
+        return f"{kinds.count('failed')} of {len(kinds)} failed"
+    reasons = dict.fromkeys(why for kind, _, why in outcomes if kind == "unsupported")
+    marks = " ".join(f"[{notes.setdefault(why, len(notes) + 1)}]" for why in reasons)
+    if not marks:
+        return "ok"
+    return f"in part {marks}" if "ok" in kinds else f"no {marks}"
+
+
+def table(trials):
+    lines = ["| row | client | " + " | ".join(step.heading for step in STEPS) + " |", "|---" * (len(STEPS) + 2) + "|"]
+    below = []
+    for trial in trials:
+        notes = {}
+        cells = [cell(trial.outcomes.get(step.name, []), notes) for step in STEPS]
+        lines.append(f"| {trial.row.name} | {trial.client} | " + " | ".join(cells) + " |")
+        below += [f"{trial.row.name}: " + "; ".join(f"[{number}] {why}" for why, number in notes.items())] if notes else []
+    return "\n".join(lines) + "\n" + ("\n" + LEGEND + "\n\n- " + "\n- ".join(below) + "\n" if below else "")
+
+
+def write_table(trials, broker):
+    with open(README, encoding="utf-8") as file:
+        before, rest = file.read().split(BEGIN)
+    after = rest.split(END)[1]
+    with open(README, "w", encoding="utf-8") as file:
+        file.write(f"{before}{BEGIN}Against {broker}.\n\n{table(trials)}{END}{after}")
