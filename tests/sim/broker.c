@@ -2,6 +2,7 @@
 #include "tests/sim/broker.h"
 #include "core/limits.h"
 #include "core/list.h"
+#include "net/group/coordinator.h"
 #include "net/server.h"
 #include "net/shutdown.h"
 #include "tests/sim/disk.h"
@@ -42,6 +43,11 @@ enum broker_state broker_state(void)
 uint32_t broker_power_cuts(void)
 {
     return broker.power_cuts;
+}
+
+uint64_t broker_ends(void)
+{
+    return sim.totals.kills + sim.totals.power_cuts + sim.totals.clean_stops;
 }
 
 /* --- the end --- */
@@ -109,6 +115,12 @@ static enum err configure(void)
     if (!err)
         err = set("listeners", "PLAINTEXT://127.0.0.1:9092");
     if (!err)
+        err = set("offsets.topic.num.partitions", "4");
+    if (!err)
+        err = set("offsets.topic.segment.bytes", "16384");
+    if (!err)
+        err = set("group.min.session.timeout.ms", "10");
+    if (!err)
         err = set("disk.io", sim.knobs.direct ? "direct" : "buffered");
     return err ? err : broker_config_finish(broker.config, broker.why);
 }
@@ -120,6 +132,8 @@ static enum err start_shard(struct shard *s, void *arg)
     enum err err = store_open(s, arg);
     if (!err)
         err = server_start(s, arg);
+    if (!err)
+        err = coordinator_start(server_of(s));
     if (!err)
         err = io_listen("127.0.0.1", PORT, true, &fd, &port);
     return err ? err : server_listen(server_of(s), fd, &broker.config->listeners[0]);
@@ -136,6 +150,7 @@ static void stop_shard(struct shard *s, void *arg)
     bool good = true;
     (void)arg;
     store_each_clean(store_of(s), mark, &good);
+    coordinator_close(server_of(s));
     server_close(server_of(s));
     store_close(store_of(s));
 }

@@ -9,6 +9,7 @@ void broker_begin(void);
 enum broker_state broker_state(void);
 /* How many power cuts there were before the present moment: what a client learnt earlier may be gone (write.caching). */
 uint32_t broker_power_cuts(void);
+uint64_t broker_ends(void); /* of any kind, also while starting */
 /* False: it could not (the disk failed, or it crashed meanwhile); it is down then. */
 bool broker_start(void);
 /* Ends at once, between two turns. */

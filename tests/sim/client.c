@@ -109,6 +109,7 @@ void client_connect(struct client *c)
         return;
     }
     c->power_cuts = broker_power_cuts();
+    c->broker_ends = broker_ends();
     c->up(c);
 }
 

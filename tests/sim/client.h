@@ -23,6 +23,7 @@ struct client {
     uint32_t call_count;
     int32_t correlation;
     uint32_t power_cuts; /* at the time of the connection */
+    uint64_t broker_ends;
     uint64_t timeout_ns;
     bool wants; /* a connection */
     bool retrying;

@@ -8,7 +8,9 @@ struct disk_node {
     struct disk_node *next; /* all nodes of this world */
     uint32_t id;
     uint8_t *cache, *stable;
+    uint8_t *before;               /* per sector that is dirty: what stood there before its last write */
     uint64_t *dirty;               /* per sector: number of its last unsynced write, 0: clean */
+    uint64_t *dirty_since;         /* and of its first */
     uint64_t cap;                  /* bytes of the two versions; beyond are zeros */
     uint64_t dirty_from, dirty_to; /* sectors: all dirty ones lie in [from, to) */
     uint64_t size, stable_size;
@@ -121,7 +123,10 @@ static void hold(struct disk_node *n, uint64_t end)
         cap *= 2;
     n->cache = grow(n->cache, n->cap, cap);
     n->stable = grow(n->stable, n->cap, cap);
+    n->before = grow(n->before, n->cap, cap);
     n->dirty = grow(n->dirty, n->cap / DISK_SECTOR * sizeof *n->dirty, cap / DISK_SECTOR * sizeof *n->dirty);
+    n->dirty_since =
+        grow(n->dirty_since, n->cap / DISK_SECTOR * sizeof *n->dirty, cap / DISK_SECTOR * sizeof *n->dirty);
     n->cap = cap;
 }
 
@@ -147,11 +152,15 @@ uint64_t disk_data_from(const struct disk_node *n, uint64_t off)
     return UINT64_MAX;
 }
 
+/* These bytes are about to change. */
 static void soil(struct disk_node *n, uint64_t off, uint64_t end)
 {
     uint64_t from = off / DISK_SECTOR, to = (end + DISK_SECTOR - 1) / DISK_SECTOR;
-    for (uint64_t i = from; i < to; i++)
+    memcpy(n->before + from * DISK_SECTOR, n->cache + from * DISK_SECTOR, (to - from) * DISK_SECTOR);
+    for (uint64_t i = from; i < to; i++) {
+        n->dirty_since[i] = n->dirty[i] ? n->dirty_since[i] : write_number;
         n->dirty[i] = write_number;
+    }
     n->dirty_from = n->dirty_to ? u64_min(n->dirty_from, from) : from;
     n->dirty_to = u64_max(n->dirty_to, to);
 }
@@ -161,8 +170,8 @@ void disk_write(struct disk_node *n, const void *from, uint64_t bytes, uint64_t 
     if (bytes == 0)
         return;
     hold(n, align_up(off + bytes, DISK_SECTOR));
-    memcpy(n->cache + off, from, bytes);
     soil(n, off, off + bytes);
+    memcpy(n->cache + off, from, bytes);
     write_number++;
     n->size = u64_max(n->size, off + bytes);
     n->changed_ms = clock_wall_ms();
@@ -172,8 +181,8 @@ void disk_set_size(struct disk_node *n, uint64_t bytes)
 {
     uint64_t old_end = u64_min(n->size, n->cap);
     if (bytes < old_end) {
-        memset(n->cache + bytes, 0, old_end - bytes);
         soil(n, bytes, old_end);
+        memset(n->cache + bytes, 0, old_end - bytes);
         write_number++;
     }
     n->size = bytes;
@@ -199,12 +208,21 @@ uint64_t disk_mark(void)
     return write_number;
 }
 
+/* Written before the sync began, and again since: some version from then on is stable, not a yet older one. */
+static void settle_before(struct disk_node *n, uint64_t sector)
+{
+    memcpy(n->stable + sector * DISK_SECTOR, n->before + sector * DISK_SECTOR, DISK_SECTOR);
+    n->dirty_since[sector] = n->dirty[sector];
+}
+
 void disk_sync(struct disk_node *n, uint64_t mark)
 {
     bool all = true;
     for (uint64_t i = n->dirty_from; i < n->dirty_to; i++) {
         if (n->dirty[i] && n->dirty[i] < mark)
             settle(n, i);
+        else if (n->dirty[i] && n->dirty_since[i] < mark)
+            settle_before(n, i);
         all = all && !n->dirty[i];
     }
     if (all)

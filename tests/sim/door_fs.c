@@ -183,6 +183,8 @@ enum err fs_rename(const char *from, const char *to)
     if (breaks())
         return ERR_IO;
     names_rename(from, to);
+    if (trouble() && sim.crashable && chance(sim.knobs.crash_at_rename_rate)) /* before the folder is synced */
+        world_crash(sim.knobs.power_cuts && dice(3) == 0 ? CRASH_POWER : CRASH_KILL);
     return ERR_NONE;
 }
 
@@ -253,9 +255,22 @@ enum err fs_lock(int fd)
 
 enum err fs_free_bytes(const char *path, uint64_t *out_bytes)
 {
+    uint64_t total;
+    return fs_space(path, &total, out_bytes);
+}
+
+enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free)
+{
     (void)path;
-    *out_bytes = sim.full ? 100 * 1024 : 20ull * 1024 * 1024 * 1024;
+    *out_total = 20ull * 1024 * 1024 * 1024;
+    *out_free = sim.full ? 100 * 1024 : *out_total;
     return ERR_NONE;
+}
+
+enum err fs_absolute(const char *path, char *out_path, size_t bytes)
+{
+    int n = snprintf(out_path, bytes, "%s%s", path[0] == '/' ? "" : "/", path);
+    return n >= 0 && (size_t)n < bytes ? ERR_NONE : ERR_INVALID;
 }
 
 enum err fs_probe(const char *folder, struct fs_traits *out_traits)

@@ -7,6 +7,8 @@
  * Ends with 1 when a seed failed, and when nothing was acknowledged or compared. */
 #include "tests/sim/broker.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/keeper.h"
+#include "tests/sim/member.h"
 #include "tests/sim/net_sim.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/peer.h"
@@ -30,7 +32,9 @@ enum { VERIFY_EVERY = 50, SEED_SECONDS_MAX = 60, MESSAGE_BYTES = 400 };
 static const char *plant(void)
 {
     return PLANT_NAME(ack_before_write) PLANT_NAME(duplicate_before_durable) PLANT_NAME(duplicate_window_off_by_one)
-        PLANT_NAME(cut_below_durable_end) PLANT_NAME(ack_before_flush) PLANT_NAME(sync_wrong_file) "";
+        PLANT_NAME(cut_below_durable_end) PLANT_NAME(ack_before_flush) PLANT_NAME(sync_wrong_file)
+            PLANT_NAME(generation_unchecked) PLANT_NAME(foreign_heartbeat) PLANT_NAME(trim_before_durable)
+                PLANT_NAME(caching_off_unflushed) "";
 }
 
 static void print_replay(void)
@@ -138,12 +142,20 @@ static void run_until(uint64_t end_ns, bool (*done)(void), const char *what)
     readers_tell(who, sizeof who);
     if (!turnover_done())
         snprintf(who, sizeof who, " the turnover of topics did not go round");
+    members_tell(who, sizeof who);
+    keeper_tell(who, sizeof who);
     world_fail("stuck: %s within %llu s:%s", what, LIVENESS_NS / NS_PER_S, who);
 }
 
 static bool all_quiet(void)
 {
-    return admin_done() && producers_sim_done() && turnover_done() && readers_caught_up();
+    return admin_done() && producers_sim_done() && turnover_done() && readers_caught_up() && members_done() &&
+           keeper_done();
+}
+
+static bool all_judged(void)
+{
+    return judge_done() && members_judged() && keeper_judged();
 }
 
 static bool is_down(void)
@@ -161,6 +173,8 @@ static void heal(void)
         broker_kill(sim.knobs.power_cuts && dice(2) ? CRASH_POWER : CRASH_KILL);
     producers_sim_finish();
     turnover_finish();
+    members_finish();
+    keeper_finish();
 }
 
 static void end_broker(void)
@@ -188,17 +202,25 @@ static void live(void)
     producers_sim_begin();
     readers_begin();
     turnover_begin();
+    members_begin();
+    keeper_begin();
     run_until(sim.now_ns + sim.knobs.trouble_ns, NULL, "");
     heal();
     run_until(sim.now_ns + LIVENESS_NS, all_quiet, "not everything was produced and read");
     producers_sim_quit();
     readers_quit();
     turnover_quit();
+    members_quit();
+    keeper_quit();
     end_broker();
     sim.phase = PHASE_JUDGE;
     judge_begin();
-    run_until(sim.now_ns + LIVENESS_NS, judge_done, "not everything was read back");
+    members_judge_begin();
+    keeper_judge_begin();
+    run_until(sim.now_ns + LIVENESS_NS, all_judged, "not everything was read back");
     judge_quit();
+    members_judge_quit();
+    keeper_judge_quit();
     world_check(!sim.offline[0], "a partition went offline although the disk had no error: %s", sim.offline);
 }
 
@@ -293,6 +315,12 @@ static void print_totals(double ms)
     printf("%" PRIu64 " errors of the disk, %" PRIu64 " refusals for lack of room, %" PRIu64
            " short reads and writes, %" PRIu64 " partitions offline, %" PRIu64 " batches lost that were not promised\n",
            t->eio, t->full, t->short_ios, t->offline, t->lost_allowed);
+    printf("%" PRIu64 " assignments, %" PRIu64 " commits acked, %" PRIu64 " refused, %" PRIu64 " fetched, %" PRIu64
+           " members expelled\n",
+           t->assignments, t->commits, t->refused_commits, t->fetched_commits, t->expulsions);
+    printf("%" PRIu64 " log starts moved, %" PRIu64 " fetches out of range, %" PRIu64 " settings altered, %" PRIu64
+           " compared\n",
+           t->trims, t->out_of_range, t->alterations, t->shown_settings);
 }
 
 int main(int argc, char **argv)
@@ -313,7 +341,10 @@ int main(int argc, char **argv)
         return 1;
     if (!o.quiet)
         print_totals((double)(clock() - start) * 1000 / CLOCKS_PER_SEC);
-    if (sim.totals.acked_batches == 0 || sim.totals.compared_records == 0) {
+    const struct totals *t = &sim.totals;
+    bool all_kinds = o.to - o.from < VERIFY_EVERY ||
+                     (t->fetched_commits && t->trims && t->out_of_range && t->alterations && t->shown_settings);
+    if (t->acked_batches == 0 || t->compared_records == 0 || !all_kinds) {
         printf("failed: nothing was acknowledged, or nothing compared\n");
         return 1;
     }

@@ -20,12 +20,14 @@ void oracle_begin(void)
     judging = false;
 }
 
-struct oracle_part *oracle_part_new(const char *topic, int32_t index, bool caching)
+struct oracle_part *oracle_part_new(const char *topic, int32_t index, bool caching, uint32_t flush_ms)
 {
     struct oracle_part *p = world_alloc(sizeof *p);
     snprintf(p->topic, sizeof p->topic, "%s", topic);
     p->index = index;
-    p->caching = caching;
+    p->durable = !caching;
+    p->ever_cached = caching;
+    p->flush_ms = flush_ms;
     *parts_end = p;
     parts_end = &p->next;
     return p;
@@ -45,11 +47,16 @@ struct oracle_part *oracle_find(const char *topic, int32_t index)
 }
 
 #define fail(p, fmt, ...) \
-    world_fail("%s-%d%s: " fmt, (p)->topic, (p)->index, (p)->caching ? " (caching)" : "", __VA_ARGS__)
+    world_fail("%s-%d%s: " fmt, (p)->topic, (p)->index, (p)->durable ? "" : " (caching)", __VA_ARGS__)
 
-static bool firm(const struct oracle_part *p, uint32_t power_cuts)
+bool oracle_firm(uint32_t promise)
 {
-    return !p->caching || power_cuts == broker_power_cuts();
+    return promise == FOR_GOOD || promise == broker_power_cuts();
+}
+
+uint32_t oracle_promise(const struct oracle_part *p, uint32_t power_cuts)
+{
+    return p->durable && power_cuts >= p->durable_since ? FOR_GOOD : power_cuts;
 }
 
 /* --- attempts --- */
@@ -94,6 +101,7 @@ struct attempt *oracle_attempt(struct oracle_part *p, const uint8_t *batch, uint
         p->buckets[hash % ATTEMPT_BUCKETS] = a;
     }
     a->sends++;
+    p->sent_records += b.count;
     return a;
 }
 
@@ -122,14 +130,14 @@ static int64_t end_of(const struct entry *e)
 static void replaced(struct oracle_part *p, uint32_t at, const struct attempt *by, int64_t offset)
 {
     const struct entry *e = &p->entries[at];
-    if (firm(p, e->power_cuts))
+    if (oracle_firm(e->power_cuts))
         fail(p,
              "the batch at offset %" PRId64 " (producer %" PRId64 " sequence %d, %s) was replaced by one at %" PRId64
              " (producer %" PRId64 " sequence %d)",
              e->offset, e->attempt->producer_id, e->attempt->sequence, e->attempt->acked ? "acked" : "read", offset,
              by->producer_id, by->sequence);
     for (uint32_t i = at; i < p->entry_count; i++) {
-        if (firm(p, p->entries[i].power_cuts))
+        if (oracle_firm(p->entries[i].power_cuts))
             continue;
         sim.totals.lost_allowed++;
         if (p->entries[i].attempt->offset == p->entries[i].offset)
@@ -137,7 +145,7 @@ static void replaced(struct oracle_part *p, uint32_t at, const struct attempt *b
     }
     uint32_t kept = at;
     for (uint32_t i = at; i < p->entry_count; i++)
-        if (firm(p, p->entries[i].power_cuts))
+        if (oracle_firm(p->entries[i].power_cuts))
             p->entries[kept++] = p->entries[i];
     p->entry_count = kept;
 }
@@ -153,50 +161,57 @@ static void insert(struct oracle_part *p, uint32_t at, struct entry e)
     p->entry_count++;
 }
 
+static void learn_again(struct entry *e, uint32_t promise)
+{
+    if (e->power_cuts == promise || e->power_cuts == FOR_GOOD)
+        return;
+    e->learnt_ns = sim.now_ns;
+    e->power_cuts = promise;
+}
+
 /* The batch is in the log at this offset: agrees with what is known, or fails. */
 static void learn(struct oracle_part *p, struct attempt *a, int64_t offset, uint32_t power_cuts)
 {
-    if (!firm(p, power_cuts)) /* said before the power cut, heard after it: proves nothing */
+    uint32_t promise = oracle_promise(p, power_cuts);
+    if (!oracle_firm(promise)) /* said before the power cut, heard after it: proves nothing */
         return;
     uint32_t at = place_of(p, offset);
     if (at < p->entry_count && p->entries[at].offset == offset && p->entries[at].attempt == a) {
-        if (p->entries[at].power_cuts != power_cuts)
-            p->entries[at].learnt_ns = sim.now_ns;
-        p->entries[at].power_cuts = power_cuts;
-    } else {
+        learn_again(&p->entries[at], promise);
+    } else if (offset + a->count > p->log_start) { /* or it was said before the start moved there */
         if (at > 0 && end_of(&p->entries[at - 1]) > offset)
             replaced(p, --at, a, offset);
         while (at < p->entry_count && p->entries[at].offset < offset + a->count)
             replaced(p, at, a, offset);
-        insert(p, at, (struct entry){offset, a, sim.now_ns, power_cuts});
+        insert(p, at, (struct entry){offset, a, sim.now_ns, promise});
     }
-    if (a->producer_id >= 0 && a->offset >= 0 && a->offset != offset && firm(p, a->power_cuts))
+    if (a->producer_id >= 0 && a->offset >= 0 && a->offset != offset && oracle_firm(a->power_cuts))
         fail(p, "the batch of producer %" PRId64 " with sequence %d is at offset %" PRId64 " and at %" PRId64,
              a->producer_id, a->sequence, a->offset, offset);
+    if (a->offset != offset || a->power_cuts != FOR_GOOD)
+        a->power_cuts = promise;
     a->offset = offset;
-    a->power_cuts = power_cuts;
 }
 
-static void stays_firm(struct entry *e)
+static void set_promise(struct entry *e, uint32_t promise)
 {
     if (e->attempt->offset == e->offset && e->attempt->power_cuts == e->power_cuts)
-        e->attempt->power_cuts++;
-    e->power_cuts++;
+        e->attempt->power_cuts = promise;
+    e->power_cuts = promise;
 }
 
 void oracle_power_cut(uint64_t up_since_ns, uint64_t until_ns)
 {
     const struct knobs *k = &sim.knobs;
     bool prompt = k->stall_rate == 0 && k->disk_ns_max <= PROMPT_DISK_NS;
-    uint64_t age_ns = (sim.seed % 2 ? FLUSH_MS_ODD : FLUSH_MS_EVEN) * NS_PER_MS + FLUSH_LATE_NS;
     if (k->eio_rate || k->full_periods)
         return; /* flushes and recoveries may have failed */
     for (struct oracle_part *p = parts; p; p = p->next)
-        for (uint32_t i = 0; p->caching && i < p->entry_count; i++) {
+        for (uint32_t i = 0; i < p->entry_count; i++) {
             struct entry *e = &p->entries[i];
-            bool flushed = prompt && e->learnt_ns + age_ns <= until_ns;
-            if (firm(p, e->power_cuts) && (e->learnt_ns <= up_since_ns || flushed))
-                stays_firm(e);
+            bool flushed = prompt && e->learnt_ns + p->flush_ms * NS_PER_MS + FLUSH_LATE_NS <= until_ns;
+            if (e->power_cuts == broker_power_cuts() && (e->learnt_ns <= up_since_ns || flushed))
+                set_promise(e, e->power_cuts + 1);
         }
 }
 
@@ -212,20 +227,26 @@ void oracle_acked(struct oracle_part *p, struct attempt *a, int64_t offset, uint
     oracle_watermark_seen(p, 0, offset + a->count, power_cuts);
 }
 
-/* --- watermarks and epochs --- */
+/* --- watermarks --- */
 
 int64_t oracle_watermark(struct oracle_part *p)
 {
-    return firm(p, p->watermark_power_cuts) ? p->watermark : 0;
+    int64_t least = p->firm_watermark > p->log_start ? p->firm_watermark : p->log_start;
+    return oracle_firm(p->watermark_power_cuts) && p->watermark > least ? p->watermark : least;
 }
 
 void oracle_watermark_seen(struct oracle_part *p, int64_t at_least, int64_t watermark, uint32_t power_cuts)
 {
-    if (!firm(p, power_cuts))
+    uint32_t promise = oracle_promise(p, power_cuts);
+    if (!oracle_firm(promise))
         return;
     if (watermark < at_least)
         fail(p, "the high watermark was %" PRId64 ", now it is %" PRId64, at_least, watermark);
-    if (p->watermark_power_cuts != power_cuts && p->caching)
+    if (promise == FOR_GOOD) {
+        p->firm_watermark = watermark > p->firm_watermark ? watermark : p->firm_watermark;
+        return;
+    }
+    if (p->watermark_power_cuts != power_cuts)
         p->watermark = 0;
     p->watermark_power_cuts = power_cuts;
     p->watermark = watermark > p->watermark ? watermark : p->watermark;
@@ -233,8 +254,90 @@ void oracle_watermark_seen(struct oracle_part *p, int64_t at_least, int64_t wate
 
 bool oracle_still_firm(const struct oracle_part *p)
 {
-    return firm(p, p->watermark_power_cuts);
+    return oracle_promise(p, p->watermark_power_cuts) == FOR_GOOD || oracle_firm(p->watermark_power_cuts);
 }
+
+/* --- the log start --- */
+
+static int64_t start_most(const struct oracle_part *p)
+{
+    return p->start_at_watermark ? p->sent_records : p->log_start_most;
+}
+
+void oracle_start_asked(struct oracle_part *p, int64_t offset)
+{
+    p->start_at_watermark |= offset < 0;
+    if (offset > p->log_start_most)
+        p->log_start_most = offset;
+}
+
+static void drop_below_start(struct oracle_part *p)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < p->entry_count; i++) {
+        struct entry *e = &p->entries[i];
+        if (e->offset < p->log_start && oracle_firm(e->power_cuts)) /* durable, or the start could not be there */
+            set_promise(e, FOR_GOOD);
+        if (end_of(e) > p->log_start)
+            p->entries[kept++] = *e;
+    }
+    p->entry_count = kept;
+}
+
+void oracle_start_seen(struct oracle_part *p, int64_t at_least, int64_t start)
+{
+    if (start < at_least)
+        fail(p, "the log start was %" PRId64 ", now it is %" PRId64, at_least, start);
+    if (start > start_most(p))
+        fail(p, "the log start is %" PRId64 ", but nobody asked for more than %" PRId64, start, start_most(p));
+    if (start <= p->log_start)
+        return;
+    p->log_start = start;
+    drop_below_start(p);
+}
+
+bool oracle_below_start(const struct oracle_part *p, int64_t offset)
+{
+    return offset < start_most(p);
+}
+
+/* --- settings --- */
+
+void oracle_caches(const char *topic, uint32_t flush_ms)
+{
+    for (struct oracle_part *p = parts; p; p = p->next) {
+        if (strcmp(p->topic, topic) != 0)
+            continue;
+        p->durable = false;
+        p->ever_cached = true;
+        p->flush_ms = flush_ms > p->flush_ms ? flush_ms : p->flush_ms;
+    }
+}
+
+/* Turning caching off flushes what was written before. Whether a partition that the disk failed could is another matter. */
+static void becomes_firm(struct oracle_part *p, uint32_t power_cuts)
+{
+    if (sim.knobs.eio_rate)
+        return;
+    for (uint32_t i = 0; i < p->entry_count; i++)
+        if (p->entries[i].power_cuts >= power_cuts)
+            set_promise(&p->entries[i], FOR_GOOD);
+    if (p->watermark_power_cuts >= power_cuts && p->watermark > p->firm_watermark)
+        p->firm_watermark = p->watermark;
+}
+
+void oracle_is_durable(const char *topic, uint32_t power_cuts)
+{
+    for (struct oracle_part *p = parts; p; p = p->next) {
+        if (p->durable || strcmp(p->topic, topic) != 0)
+            continue;
+        becomes_firm(p, power_cuts);
+        p->durable = true;
+        p->durable_since = power_cuts;
+    }
+}
+
+/* --- epochs --- */
 
 int32_t oracle_epoch(void)
 {
@@ -333,7 +436,7 @@ static void check_sequences(const struct oracle_part *p)
             ids[k].id = a->producer_id;
             ids[count++].next = 0;
         }
-        if (a->sequence != ids[k].next && !(p->caching && ids[k].next == 0))
+        if (a->sequence != ids[k].next && !((p->ever_cached || p->log_start > 0) && ids[k].next == 0))
             fail(p, "producer %" PRId64 ": sequence %d at offset %" PRId64 " where %d was next", a->producer_id,
                  a->sequence, p->entries[i].offset, ids[k].next);
         ids[k].next = a->sequence + a->count;
@@ -346,7 +449,7 @@ void oracle_judge_end(struct oracle_part *p, int64_t end_offset)
         const struct entry *e = &p->entries[i];
         if (end_of(e) <= end_offset && e->attempt->found)
             continue;
-        if (firm(p, e->power_cuts))
+        if (oracle_firm(e->power_cuts))
             fail(p,
                  "the %s batch at offset %" PRId64 " (producer %" PRId64
                  " sequence %d) is gone; the log ends at %" PRId64,

@@ -13,14 +13,18 @@ static uint32_t topic_count;
 void topics_begin(void)
 {
     static const char *const segment_bytes[] = {"16384", "40000", "131072", "1048576"};
+    static const char *const intervals[] = {"4096", "1000", "16384"};
+    const uint32_t flush_ms = sim.seed % 2 ? 50 : 1000;
     topic_count = sim.knobs.topics;
     for (uint32_t i = 0; i < topic_count; i++) {
         struct oracle_topic *t = &topics[i];
         *t = (struct oracle_topic){.partitions = (int32_t)dice_between(1, PARTITIONS_MAX), .caching = dice(3) == 0};
         snprintf(t->name, sizeof t->name, "topic-%u", i);
         snprintf(t->segment_bytes, sizeof t->segment_bytes, "%s", segment_bytes[dice(COUNT_OF(segment_bytes))]);
+        snprintf(t->interval_bytes, sizeof t->interval_bytes, "%s", intervals[(sim.seed + i) % COUNT_OF(intervals)]);
+        snprintf(t->flush_ms, sizeof t->flush_ms, "%u", flush_ms);
         for (int32_t k = 0; k < t->partitions; k++)
-            oracle_part_new(t->name, k, t->caching);
+            oracle_part_new(t->name, k, t->caching, flush_ms);
     }
 }
 
@@ -222,13 +226,10 @@ static void set_config(struct creatable_topic_config *config, const char *name, 
 
 static void create(struct client *c)
 {
-    static const char *const intervals[] = {"4096", "1000", "16384"};
     enum { CONFIGS = 4 };
     struct creatable_topic asked[TOPICS_MAX];
     struct creatable_topic_config configs[TOPICS_MAX][CONFIGS];
     struct create_topics_request m;
-    char flush_ms[16];
-    snprintf(flush_ms, sizeof flush_ms, "%d", sim.seed % 2 ? FLUSH_MS_ODD : FLUSH_MS_EVEN);
     create_topics_request_init(&m);
     m.topics.v = asked;
     m.topics.n = (int32_t)topic_count;
@@ -239,8 +240,8 @@ static void create(struct client *c)
         asked[i].replication_factor = 1;
         set_config(&configs[i][0], "write.caching", topics[i].caching ? "true" : "false");
         set_config(&configs[i][1], "internal.segment.bytes", topics[i].segment_bytes);
-        set_config(&configs[i][2], "index.interval.bytes", intervals[(sim.seed + i) % COUNT_OF(intervals)]);
-        set_config(&configs[i][3], "flush.ms", flush_ms);
+        set_config(&configs[i][2], "index.interval.bytes", topics[i].interval_bytes);
+        set_config(&configs[i][3], "flush.ms", topics[i].flush_ms);
         asked[i].configs.v = configs[i];
         asked[i].configs.n = CONFIGS;
     }

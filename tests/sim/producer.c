@@ -33,10 +33,10 @@ struct lane {
     struct out_batch *queue, **queue_end;
     uint32_t queued, flying, made, target;
     int32_t sequence;
-    uint32_t acked_power_cuts; /* when the last ack came */
-    bool huge;                 /* its segments have room for huge batches */
-    bool begun;                /* the broker has acknowledged something of this producer id */
-    bool failed;               /* nothing is sent until nothing flies; then all again */
+    uint32_t acked_promise; /* of the last ack */
+    bool huge;              /* its segments have room for huge batches */
+    bool begun;             /* the broker has acknowledged something of this producer id */
+    bool failed;            /* nothing is sent until nothing flies; then all again */
 };
 struct producer_sim {
     struct peer peer;
@@ -128,7 +128,7 @@ static void pump_later(struct producer_sim *p, uint64_t ns_max)
  * Kafka's broker too). */
 static struct out_batch *next_batch(struct lane *l)
 {
-    bool known = l->begun && (!l->part->caching || l->acked_power_cuts == broker_power_cuts());
+    bool known = l->begun && oracle_firm(l->acked_promise);
     if (l->flying && (l->failed || (l->producer->idempotent && !known)))
         return NULL;
     l->failed = false;
@@ -257,7 +257,7 @@ static bool refused(struct out_batch *b, int16_t error)
     bool first = l->queue == b && !l->failed;
     world_note("%s: %s-%d refused: error %d", l->producer->peer.client.name, l->part->topic, l->part->index, error);
     if (l->producer->idempotent && lost_its_state(error) && first) {
-        world_check(l->part->caching && l->acked_power_cuts != broker_power_cuts(),
+        world_check(!oracle_firm(l->acked_promise),
                     "%s-%d: producer %lld with sequence %d got error %d although everything before was acked",
                     l->part->topic, l->part->index, (long long)l->producer->id, b->attempt->sequence, error);
         renew(l->producer);
@@ -291,7 +291,9 @@ static bool land_one(struct flight *f, const struct reply *r, struct kview name,
     if (m->error_code)
         return refused(b, m->error_code);
     oracle_acked(l->part, b->attempt, m->base_offset, r->client->power_cuts);
-    l->acked_power_cuts = r->client->power_cuts;
+    l->acked_promise = oracle_promise(l->part, r->client->power_cuts);
+    if (m->log_start_offset >= 0)
+        oracle_start_seen(l->part, 0, m->log_start_offset);
     l->begun = true;
     drop_batch(l, b);
     if (trouble() && !sim.crash_in && broker_state() != BROKER_DOWN && chance(sim.knobs.crash_at_ack_rate)) {

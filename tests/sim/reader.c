@@ -5,13 +5,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { READERS_MAX = 4, PARTS_MAX = TOPICS_MAX * PARTITIONS_MAX, LIST_VERSION = 6 };
+enum { READERS_MAX = 4, PARTS_MAX = TOPICS_MAX * PARTITIONS_MAX, LIST_VERSION = 6, LATEST = -1, EARLIEST = -2 };
 
 struct place {
     struct oracle_part *part;
     int64_t offset, watermark; /* watermark: as last told, -1: not yet */
-    uint32_t power_cuts;       /* when offset was learnt */
+    int64_t log_start;         /* the same */
+    uint32_t promise;          /* with which the offset was learnt */
     int64_t told_offset;       /* what the fetch session has, -1: nothing */
+    bool lost;                 /* its offset is out of range: it asks where the log starts */
     bool over;                 /* the judge has read all of it */
 };
 struct reader_sim {
@@ -28,9 +30,10 @@ struct reader_sim {
 struct asked {
     struct reader_sim *reader;
     uint32_t count;
+    bool earliest;
     struct {
         struct place *place;
-        int64_t offset, at_least;
+        int64_t offset, at_least, start_at_least;
     } v[PARTS_MAX];
 };
 
@@ -77,6 +80,7 @@ static struct asked *choose(struct reader_sim *rd)
             look_back(pl);
         q->v[q->count].place = pl;
         q->v[q->count].offset = pl->offset;
+        q->v[q->count].start_at_least = pl->part->log_start;
         q->v[q->count++].at_least = oracle_watermark(pl->part);
     }
     return q;
@@ -102,11 +106,25 @@ static void begin_session(struct reader_sim *rd)
 {
     rd->session_epoch = 0;
     for (uint32_t i = 0; i < rd->count; i++)
-        rd->places[i].told_offset = rd->places[i].watermark = -1;
+        rd->places[i].told_offset = rd->places[i].watermark = rd->places[i].log_start = -1;
+}
+
+static void list_offsets(struct reader_sim *rd, struct place *pl, bool earliest);
+
+static bool find_start(struct reader_sim *rd)
+{
+    for (uint32_t i = 0; i < rd->count; i++)
+        if (rd->places[i].lost) {
+            list_offsets(rd, &rd->places[i], true);
+            return true;
+        }
+    return false;
 }
 
 static void fetch(struct reader_sim *rd)
 {
+    if (find_start(rd))
+        return;
     struct asked *q = choose(rd);
     struct fetch_topic topics[PARTS_MAX];
     struct fetch_partition parts[PARTS_MAX];
@@ -139,13 +157,15 @@ static void fetch(struct reader_sim *rd)
 
 /* --- what came --- */
 
+/* Either the log starts behind it, or it was cut before it, which its promise must allow. */
 static void out_of_range(struct place *pl, uint32_t power_cuts)
 {
-    world_check(pl->part->caching && pl->power_cuts != power_cuts,
+    bool cut = pl->promise != FOR_GOOD && pl->promise != power_cuts;
+    world_check(cut || oracle_below_start(pl->part, pl->offset),
                 "%s-%d: offset %" PRId64 " was there and is out of range now", pl->part->topic, pl->part->index,
                 pl->offset);
-    pl->offset = 0;
-    pl->power_cuts = power_cuts;
+    sim.totals.out_of_range++;
+    pl->lost = true;
 }
 
 static bool passes(int16_t error)
@@ -153,18 +173,32 @@ static bool passes(int16_t error)
     return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER;
 }
 
-static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, const struct fetch_partition_data *m)
+/* A fetch that was answered was not of what is deleted. */
+static void check_start(struct place *pl, int64_t at_least, const struct fetch_partition_data *m)
+{
+    world_check(pl->offset >= at_least, "%s-%d: the log starts at %" PRId64 ", and a fetch at %" PRId64 " is answered",
+                pl->part->topic, pl->part->index, at_least, pl->offset);
+    pl->log_start = m->log_start_offset;
+    if (m->log_start_offset >= 0) /* -1 from a version that does not tell */
+        oracle_start_seen(pl->part, at_least, m->log_start_offset);
+}
+
+static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, int64_t start_at_least,
+                 const struct fetch_partition_data *m)
 {
     uint32_t power_cuts = rd->peer.client.power_cuts;
     if (m->error_code == KERR_OFFSET_OUT_OF_RANGE) {
+        pl->log_start = -1;
         out_of_range(pl, power_cuts);
         return;
     }
     if (m->error_code) {
         world_check(passes(m->error_code), "%s-%d: a fetch got error %d", pl->part->topic, pl->part->index,
                     m->error_code);
+        pl->log_start = -1;
         return;
     }
+    check_start(pl, start_at_least, m);
     oracle_watermark_seen(pl->part, at_least, m->high_watermark, power_cuts);
     world_note("%s got %d bytes at %" PRId64 " of %" PRId64 " of %s-%d", rd->peer.client.name, m->records.n, pl->offset,
                m->high_watermark, pl->part->topic, pl->part->index);
@@ -179,7 +213,7 @@ static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, cons
         return;
     }
     pl->offset = next;
-    pl->power_cuts = power_cuts;
+    pl->promise = oracle_promise(pl->part, power_cuts);
     pl->watermark = m->high_watermark;
     if (rd->judges && next == m->high_watermark) {
         pl->over = true;
@@ -197,13 +231,11 @@ static void take_one(struct asked *q, const struct reply *r, const struct fetcha
             continue;
         q->v[i].place = NULL;
         pl->offset = q->v[i].offset;
-        took(q->reader, pl, q->v[i].at_least, m);
+        took(q->reader, pl, q->v[i].at_least, q->v[i].start_at_least, m);
         return;
     }
     world_fail("a fetch reply for a partition that was not asked for");
 }
-
-static void list_offsets(struct reader_sim *rd);
 
 /* A session leaves out what is no news: then what it told before must still be enough. */
 static void check_left_out(const struct reader_sim *rd, const struct asked *q)
@@ -217,6 +249,10 @@ static void check_left_out(const struct reader_sim *rd, const struct asked *q)
                     "%s-%d: a fetch session told the watermark %" PRId64 ", now it is at least %" PRId64
                     " and the session says nothing",
                     pl->part->topic, pl->part->index, pl->watermark, q->v[i].at_least);
+        world_check(pl->log_start < 0 || pl->log_start >= q->v[i].start_at_least,
+                    "%s-%d: a fetch session told the log start %" PRId64 ", now it is %" PRId64
+                    " and the session says nothing",
+                    pl->part->topic, pl->part->index, pl->log_start, q->v[i].start_at_least);
     }
 }
 
@@ -261,7 +297,7 @@ static void fetched(const struct reply *r)
         if (session_holds(rd, m.error_code))
             take_all(q, r, &m);
         if (!rd->judges && dice(10) == 0)
-            list_offsets(rd);
+            list_offsets(rd, &rd->places[dice(rd->count)], false);
         else
             fetch_later(rd);
     }
@@ -269,6 +305,19 @@ static void fetched(const struct reply *r)
 }
 
 /* --- offsets --- */
+
+static void listed_one(struct asked *q, int64_t offset, uint32_t power_cuts)
+{
+    struct place *pl = q->v[0].place;
+    if (!q->earliest) {
+        oracle_watermark_seen(pl->part, q->v[0].at_least, offset, power_cuts);
+        return;
+    }
+    oracle_start_seen(pl->part, q->v[0].start_at_least, offset);
+    pl->offset = offset;
+    pl->promise = FOR_GOOD; /* a start is durable */
+    pl->lost = false;
+}
 
 static void listed(const struct reply *r)
 {
@@ -281,28 +330,27 @@ static void listed(const struct reply *r)
         if (p->error_code)
             world_check(passes(p->error_code), "ListOffsets got error %d", p->error_code);
         else
-            oracle_watermark_seen(q->v[0].place->part, q->v[0].at_least, p->offset, r->client->power_cuts);
+            listed_one(q, p->offset, r->client->power_cuts);
         fetch_later(q->reader);
     }
     world_free(q);
 }
 
-static void list_offsets(struct reader_sim *rd)
+static void list_offsets(struct reader_sim *rd, struct place *pl, bool earliest)
 {
-    enum { LATEST = -1 };
     struct asked *q = world_alloc(sizeof *q);
-    struct place *pl = &rd->places[dice(rd->count)];
     struct list_offsets_partition part;
     struct list_offsets_topic topic;
     struct list_offsets_request m;
-    *q = (struct asked){.reader = rd, .count = 1};
+    *q = (struct asked){.reader = rd, .count = 1, .earliest = earliest};
     q->v[0].place = pl;
     q->v[0].at_least = oracle_watermark(pl->part);
+    q->v[0].start_at_least = pl->part->log_start;
     list_offsets_partition_init(&part);
     list_offsets_topic_init(&topic);
     list_offsets_request_init(&m);
     part.partition_index = pl->part->index;
-    part.timestamp = LATEST;
+    part.timestamp = earliest ? EARLIEST : LATEST;
     topic.name = view_of(pl->part->topic);
     topic.partitions.v = &part;
     topic.partitions.n = 1;
@@ -340,7 +388,7 @@ static void begin_one(struct reader_sim *rd, const char *name, bool judges)
     rd->wait_ms = (int32_t)dice_between(1, 500);
     rd->sessions = !judges && rd->version >= 7 && dice(2);
     for (struct oracle_part *part = oracle_parts(); part; part = part->next)
-        rd->places[rd->count++] = (struct place){.part = part, .watermark = -1};
+        rd->places[rd->count++] = (struct place){.part = part, .watermark = -1, .log_start = -1};
     peer_start(&rd->peer);
 }
 

@@ -1,5 +1,6 @@
 #include "tests/sim/turnover.h"
 #include "storage/kerr.h"
+#include "tests/sim/broker.h"
 #include "tests/sim/client.h"
 #include "tests/sim/make_batch.h"
 
@@ -29,11 +30,6 @@ static struct turnover {
 } turn;
 
 static void ask(void);
-
-static uint64_t broker_ends(void)
-{
-    return sim.totals.kills + sim.totals.power_cuts + sim.totals.clean_stops;
-}
 
 /* A change whose answer was lost may still be under way: nothing is sure until that broker is gone or had its time. */
 static void hold(void)

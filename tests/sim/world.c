@@ -49,6 +49,12 @@ static void roll_world(struct knobs *k)
     k->plain = (uint32_t)dice(3);
     k->readers = (uint32_t)dice_between(1, 3);
     k->batches = (uint32_t)dice_between(20, 120);
+    k->groups = (uint32_t)dice(3);
+    k->members = (uint32_t)dice_between(2, 5);
+    k->trims = dice(2);
+    k->alters = dice(2);
+    k->crash_at_rename_rate = sometimes(25, 60000);
+    k->keeper_ns = (dice(3) ? 20 : 200) * NS_PER_MS;
 }
 
 void world_begin(uint64_t seed)

@@ -33,14 +33,19 @@ struct knobs {
     uint32_t crashes;             /* at most so many during the trouble */
     uint32_t crash_at_ack_rate;   /* a crash right after a client saw an ack */
     uint32_t crash_in_start_rate; /* a crash while the broker starts */
+    uint32_t crash_at_rename_rate;
     uint64_t trouble_ns;
     uint32_t topics, idempotent, plain, readers, batches;
+    uint32_t groups, members; /* members of each group */
+    bool trims, alters;       /* what the keeper does */
+    uint64_t keeper_ns;       /* at most so long between two of its requests */
 };
 
 /* Counted over all seeds of a run. */
 struct totals {
     uint64_t seeds, acked_batches, acked_duplicates, compared_records, reads, kills, power_cuts, start_crashes,
-        clean_stops, conn_cuts, eio, full, short_ios, resent_batches, offline, lost_allowed;
+        clean_stops, conn_cuts, eio, full, short_ios, resent_batches, offline, lost_allowed, assignments, commits,
+        fetched_commits, refused_commits, expulsions, trims, out_of_range, alterations, shown_settings;
 };
 
 struct world {

@@ -1,0 +1,138 @@
+#include "storage/kerr.h"
+#include "tests/sim/keeper_parts.h"
+#include <inttypes.h>
+
+enum { DELETE_VERSION_MAX = 2, LIST_VERSION = 6, EARLIEST = -2, AT_WATERMARK = -1, FAR_BEHIND = 1000000 };
+
+/* What is asked of one partition. */
+struct trim {
+    struct keeper *keeper;
+    struct oracle_part *part;
+    int64_t before, least; /* least: where the start is then */
+    bool beyond;           /* the end of the log: to be refused */
+};
+
+static struct oracle_part *choose_part(void)
+{
+    const struct oracle_topic *t = topics_at((uint32_t)dice(topics_count()));
+    return oracle_find(t->name, (int32_t)dice((uint64_t)t->partitions));
+}
+
+/* --- deleting --- */
+
+static void choose_offset(struct trim *t)
+{
+    int64_t start = t->part->log_start, watermark = oracle_watermark(t->part);
+    t->least = start;
+    switch (dice(12)) {
+    case 0:
+        t->before = AT_WATERMARK;
+        t->least = watermark;
+        return;
+    case 1:
+        t->before = t->part->sent_records + FAR_BEHIND;
+        t->beyond = true;
+        return;
+    case 2: t->before = (int64_t)dice((uint64_t)start + 1); return;
+    default: t->before = start + (int64_t)dice((uint64_t)(watermark - start) + 1); t->least = t->before;
+    }
+}
+
+static void answered(const struct trim *t, const struct delete_records_partition_result *m)
+{
+    world_note("keeper: records of %s-%d below %" PRId64 ": error %d, start %" PRId64, t->part->topic, t->part->index,
+               t->before, m->error_code, m->low_watermark);
+    if (keeper_passes(m->error_code))
+        return;
+    if (t->beyond) {
+        world_check(m->error_code == KERR_OFFSET_OUT_OF_RANGE,
+                    "%s-%d: deleting records beyond the end of the log: error %d", t->part->topic, t->part->index,
+                    m->error_code);
+        return;
+    }
+    world_check(!m->error_code, "%s-%d: deleting records below %" PRId64 ": error %d", t->part->topic, t->part->index,
+                t->before, m->error_code);
+    oracle_start_seen(t->part, t->least, m->low_watermark);
+    sim.totals.trims++;
+    keeper_may_crash();
+}
+
+static void deleted(const struct reply *r)
+{
+    struct trim *t = r->context;
+    struct delete_records_response m;
+    if (r->body.n >= 0) {
+        client_decode(r, delete_records_response, &m);
+        world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "DeleteRecords does not answer what was asked");
+        answered(t, &m.topics.v[0].partitions.v[0]);
+        keeper_next(t->keeper);
+    }
+    world_free(t);
+}
+
+void keeper_trim(struct keeper *k)
+{
+    struct delete_records_partition part;
+    struct delete_records_topic topic;
+    struct delete_records_request m;
+    int16_t version = (int16_t)dice(DELETE_VERSION_MAX + 1);
+    struct trim *t = world_alloc(sizeof *t);
+    *t = (struct trim){.keeper = k, .part = choose_part()};
+    choose_offset(t);
+    if (!t->beyond)
+        oracle_start_asked(t->part, t->before);
+    delete_records_partition_init(&part);
+    delete_records_topic_init(&topic);
+    delete_records_request_init(&m);
+    part.partition_index = t->part->index;
+    part.offset = t->before;
+    topic.name = view_of(t->part->topic);
+    topic.partitions.v = &part;
+    topic.partitions.n = 1;
+    m.topics.v = &topic;
+    m.topics.n = 1;
+    m.timeout_ms = 10000;
+    client_call(&k->peer.client, delete_records, &m, version, deleted, t);
+    if (dice(3) == 0)
+        keeper_may_crash(); /* in the middle of it */
+}
+
+/* --- asking where the log starts --- */
+
+static void listed(const struct reply *r)
+{
+    struct trim *t = r->context;
+    struct list_offsets_response m;
+    if (r->body.n >= 0) {
+        client_decode(r, list_offsets_response, &m);
+        world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "ListOffsets does not answer what was asked");
+        const struct list_offsets_partition_response *p = &m.topics.v[0].partitions.v[0];
+        world_check(!p->error_code || keeper_passes(p->error_code), "ListOffsets got error %d", p->error_code);
+        if (!p->error_code)
+            oracle_start_seen(t->part, t->least, p->offset);
+        keeper_next(t->keeper);
+    }
+    world_free(t);
+}
+
+void keeper_list_start(struct keeper *k)
+{
+    struct list_offsets_partition part;
+    struct list_offsets_topic topic;
+    struct list_offsets_request m;
+    struct trim *t = world_alloc(sizeof *t);
+    *t = (struct trim){.keeper = k, .part = choose_part()};
+    t->least = t->part->log_start;
+    list_offsets_partition_init(&part);
+    list_offsets_topic_init(&topic);
+    list_offsets_request_init(&m);
+    part.partition_index = t->part->index;
+    part.timestamp = EARLIEST;
+    topic.name = view_of(t->part->topic);
+    topic.partitions.v = &part;
+    topic.partitions.n = 1;
+    m.replica_id = -1;
+    m.topics.v = &topic;
+    m.topics.n = 1;
+    client_call(&k->peer.client, list_offsets, &m, LIST_VERSION, listed, t);
+}
