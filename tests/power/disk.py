@@ -82,9 +82,15 @@ class Disk:
 
     def start_nbdfuse(self):
         file = self.path("disk")
-        with open(file, "wb"), open(self.path("nbdfuse.log"), "wb") as log:
-            self.nbdfuse = spawn(["nbdfuse", file, "--unix", self.path("socket")], stdout=log, stderr=log)
-        came = wait_until(lambda: os.stat(file).st_size > 0, 10, 0.005)
+        with open(file, "wb"):
+            pass
+
+        def came():
+            if self.nbdfuse is None or self.nbdfuse.poll() is not None:  # nbdkit's socket is there before it listens
+                with open(self.path("nbdfuse.log"), "wb") as log:
+                    self.nbdfuse = spawn(["nbdfuse", file, "--unix", self.path("socket")], stdout=log, stderr=log)
+            return os.stat(file).st_size > 0
+        came = wait_until(came, 10, 0.02)
         assert came, f"nbdfuse did not start: {self.read('nbdfuse.log')}"
 
     def check(self):

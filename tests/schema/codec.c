@@ -19,7 +19,7 @@ static void print_table(void)
 {
 #define API(api, name, key, advertised, first, last, flexible) \
     printf("api %s %s %d %d %d %d %d\n", #api, #name, key, advertised, first, last, flexible);
-#define HEADER(s, first, last, flexible) printf("header %s %d %d %d\n", #s, first, last, flexible);
+#define VERSIONS(s, first, last, flexible) printf("versions %s %d %d %d\n", #s, first, last, flexible);
 #define STRUCT(s) printf("struct %s\n", #s);
 #define ROW(kind, type, name, since, until, null_since, fit, dflt, tag)                              \
     printf("field %s %s %s %d %d %d %d %lld %d\n", kind, type, #name, since, until, null_since, fit, \

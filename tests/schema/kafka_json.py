@@ -3,6 +3,7 @@ knows nothing of our schema files.
 
 A field, as it is in one version, is a dict: name (snake case), type, fields (of a struct, else None), nullable, default,
 tag (None where the field is not tagged), ignorable, flexible (False where Kafka keeps the old encoding of a length).
+Ignorable is None in an older file whose every version has the field: only a version without it makes a difference.
 """
 import functools
 import json
@@ -33,7 +34,7 @@ class Definitions:
     """The newest description that has a version wins; lower versions come from Kafka 3.9's files."""
 
     def __init__(self, folder):
-        self.folders = [pathlib.Path(folder) / "protocol", pathlib.Path(folder) / "protocol-3.9"]
+        self.folders = [pathlib.Path(folder) / name for name in ("protocol", "protocol-3.9", "group-coordinator")]
 
     @functools.cache
     def files(self, name):
@@ -48,7 +49,8 @@ class Definitions:
     def fields(self, name, version):
         file = self.message(name, version)
         shared = {s["name"]: s["fields"] for s in file.get("commonStructs", [])}
-        return [as_of(f, version, shared) for f in file["fields"] if version in versions(f["versions"])]
+        fields = [as_of(f, version, shared) for f in file["fields"] if version in versions(f["versions"])]
+        return fields if file is self.files(name)[0] else [without_idle_ignorable(f, file) for f in fields]
 
     def flexible(self, name, version):
         return version in versions(self.message(name, version)["flexibleVersions"])
@@ -70,8 +72,16 @@ def as_of(field, version, shared):
         "default": default(kind, field.get("default"), inner),
         "tag": field["tag"] if version in versions(field.get("taggedVersions")) else None,
         "ignorable": bool(field.get("ignorable", False)),
+        "versions": versions(field["versions"]),
         "flexible": field.get("flexibleVersions") != "none",
     }
+
+
+def without_idle_ignorable(field, file):
+    """A field of an older file, and its fields: the newest file may call it ignorable for versions that came later."""
+    always = set(versions(file["validVersions"])) <= set(field["versions"])
+    inner = field["fields"] and [without_idle_ignorable(f, file) for f in field["fields"]]
+    return {**field, "fields": inner, "ignorable": None if always else field["ignorable"]}
 
 
 def default(kind, given, inner):

@@ -6,7 +6,7 @@ NEVER = 0x7FFF
 
 class Schema:
     def __init__(self, table):
-        self.structs, self.apis, self.headers, self.messages, self.errors = {}, {}, {}, {}, []
+        self.structs, self.apis, self.others, self.messages, self.errors = {}, {}, {}, {}, []
         for line in table.splitlines():
             word, *rest = line.split()
             getattr(self, word)(*rest)
@@ -16,9 +16,9 @@ class Schema:
         self.apis[api] = {"name": name, "key": key, "advertised": advertised, "first": first, "last": last,
                           "flexible": flexible}
 
-    def header(self, name, *numbers):
+    def versions(self, name, *numbers):
         first, last, flexible = map(int, numbers)
-        self.headers[name] = {"name": None, "key": None, "first": first, "last": last, "flexible": flexible}
+        self.others[name] = {"name": None, "key": None, "first": first, "last": last, "flexible": flexible}
 
     def struct(self, name):
         self.current = self.structs.setdefault(name, [])
@@ -38,7 +38,7 @@ class Schema:
         self.errors.append((int(number), name, spoken))
 
     def limits(self, message):
-        return {**self.headers, **self.apis}[self.messages[message]]
+        return {**self.others, **self.apis}[self.messages[message]]
 
     def kafka_name(self, message):
         """produce_request is Kafka's ProduceRequest; an API's own name is in its API row."""

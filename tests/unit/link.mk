@@ -4,10 +4,10 @@ LINK_test_wire := net/wire/wire.o
 LINK_test_kmsg := net/wire/kmsg.o net/wire/wire.o
 CORE_CONFIG := core/mem.o core/mem_os.o core/mem_libc.o core/err.o core/config.o core/fs_os.o core/log.o core/log_os.o core/clock_os.o
 STORAGE_CONFIG := storage/config_value.o storage/topic_keys.o storage/topic_config.o storage/topic_value.o \
-                  storage/listener.o storage/broker_keys.o storage/broker_config.o
+                  storage/listener.o storage/broker_keys.o storage/broker_config.o storage/broker_dynamic.o
 LINK_test_topic_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_broker_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
-STORAGE_CATALOG := storage/catalog.o storage/catalog_file.o storage/catalog_read.o storage/catalog_blob.o storage/uuid.o \
+STORAGE_CATALOG := storage/catalog.o storage/catalog_file.o storage/catalog_read.o storage/catalog_blob.o storage/catalog_alter.o storage/settings.o storage/uuid.o \
                    core/map.o core/crc.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_catalog := $(STORAGE_CATALOG)
 LINK_test_tail := storage/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
@@ -39,7 +39,7 @@ LINK_test_log := core/log.o
 LINK_test_buf := core/buf.o $(CORE_HEAP)
 LINK_test_fs := core/fs_os.o core/err.o core/clock_os.o
 STORAGE_RECOVERY := storage/recovery_run.o storage/recovery_judge.o storage/recovery_repair.o storage/recovery_epochs.o \
-                    storage/folder.o storage/scan.o storage/segment.o storage/index.o storage/batch.o storage/epochs.o storage/producer.o
+                    storage/folder.o storage/log_start.o storage/scan.o storage/segment.o storage/index.o storage/batch.o storage/epochs.o storage/producer.o
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
@@ -48,8 +48,25 @@ LINK_test_root := storage/root.o storage/root_sweep.o storage/clean_mark.o stora
 LINK_test_catalog_writer := storage/catalog_writer.o $(STORAGE_CATALOG)
 LINK_test_frame := net/frame.o
 LINK_test_order := net/order.o
+LINK_test_group_call := net/group/group_call.o $(CORE_HEAP)
+LINK_test_homecoming := net/homecoming.o core/map.o $(CORE_HEAP)
 LINK_test_session := net/session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
 LINK_test_conn := net/conn.o net/request.o net/server.o net/accept.o net/block.o net/frame.o net/order.o net/session.o \
-                  net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
+                  net/told.o net/homecoming.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c core/*.c))))
+LINK_test_trim := $(LINK_test_partition)
+LINK_test_alter := $(LINK_test_partition)
+LINK_test_offsets := net/group/offsets.o core/map.o $(CORE_HEAP)
+LINK_test_group_records := net/group/records.o net/wire/kmsg.o net/wire/wire.o storage/batch.o storage/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)
+NET_GROUP := net/group/group.o net/group/group_members.o net/group/group_rebalance.o net/group/group_join.o net/group/group_events.o \
+         net/group/group_record.o net/group/group_check.o storage/kerr.o net/wire/kmsg.o net/wire/wire.o core/map.o
+LINK_test_group := $(NET_GROUP) $(CORE_HEAP)
+LINK_test_group_sequences := $(NET_GROUP) $(CORE_HEAP)
+LINK_test_group_random := $(NET_GROUP) core/mem.o core/mem_os.o
+
+NET_GROUP_LOG := $(patsubst %.c,%.o,$(filter-out net/group/coordinator% net/group/group_call%,$(sort $(wildcard net/group/*.c)))) \
+                 net/wire/kmsg.o net/wire/wire.o
+LINK_test_group_log := $(NET_GROUP_LOG) $(LINK_test_partition)
+LINK_test_group_log_life := $(LINK_test_group_log)
+LINK_test_group_log_faults := $(NET_GROUP_LOG) $(filter-out core/mem_libc.o,$(LINK_test_partition))

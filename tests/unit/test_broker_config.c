@@ -267,6 +267,147 @@ static int teardown(void **state)
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* --- while the broker runs --- */
+
+static const char *const dynamic[] = {
+    "background.threads",
+    "config.providers",
+    "follower.fetch.last.tiered.offset.enable",
+    "follower.replication.throttled.rate",
+    "group.coordinator.cached.buffer.max.bytes",
+    "leader.replication.throttled.rate",
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.buffer.size",
+    "log.cleaner.io.max.bytes.per.second",
+    "log.cleaner.threads",
+    "max.connection.creation.rate",
+    "max.connections",
+    "max.connections.per.ip",
+    "max.connections.per.ip.overrides",
+    "metric.reporters",
+    "num.io.threads",
+    "num.network.threads",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.fetchers",
+    "principal.builder.class",
+    "producer.id.expiration.ms",
+    "remote.fetch.max.wait.ms",
+    "remote.list.offsets.request.timeout.ms",
+    "remote.log.index.file.cache.total.size.bytes",
+    "remote.log.manager.copier.thread.pool.size",
+    "remote.log.manager.copy.max.bytes.per.second",
+    "remote.log.manager.expiration.thread.pool.size",
+    "remote.log.manager.fetch.max.bytes.per.second",
+    "remote.log.reader.threads",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+    "sasl.enabled.mechanisms",
+    "sasl.jaas.config",
+    "sasl.kerberos.kinit.cmd",
+    "sasl.kerberos.min.time.before.relogin",
+    "sasl.kerberos.principal.to.local.rules",
+    "sasl.kerberos.service.name",
+    "sasl.kerberos.ticket.renew.jitter",
+    "sasl.kerberos.ticket.renew.window.factor",
+    "sasl.login.refresh.buffer.seconds",
+    "sasl.login.refresh.min.period.seconds",
+    "sasl.login.refresh.window.factor",
+    "sasl.login.refresh.window.jitter",
+    "sasl.mechanism.inter.broker.protocol",
+    "share.coordinator.cached.buffer.max.bytes",
+    "ssl.cipher.suites",
+    "ssl.client.auth",
+    "ssl.enabled.protocols",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.engine.factory.class",
+    "ssl.keymanager.algorithm",
+    "ssl.protocol",
+    "ssl.provider",
+    "ssl.secure.random.implementation",
+    "ssl.trustmanager.algorithm",
+    "transaction.partition.verification.enable",
+    "log.retention.ms",
+    "log.segment.bytes",
+    "message.max.bytes",
+    "min.insync.replicas",
+    "write.caching",
+};
+
+static void what_kafka_lets_one_alter_can_be_altered(void **state)
+{
+    (void)state;
+    static const char *const fixed[] = {"log.dirs", "node.id", "listeners", "log.retention.hours",
+                                        "offsets.topic.num.partitions"};
+    for (uint32_t i = 0; i < COUNT_OF(dynamic); i++) {
+        assert_true(broker_key_dynamic(dynamic[i]));
+        assert_non_null(broker_key_find(dynamic[i]));
+    }
+    for (uint32_t i = 0; i < COUNT_OF(fixed); i++)
+        assert_false(broker_key_dynamic(fixed[i]));
+}
+
+static void a_version_has_its_layers_and_the_one_before_stays_as_it_was(void **state)
+{
+    (void)state;
+    const struct topic_override all[] = {{"max.connections", "20"}, {"log.segment.bytes", "2000000"}};
+    const struct topic_override own[] = {{"max.connections", "30"}};
+    set("max.connections", "10");
+    set("broker.id", "7");
+    finish();
+    struct heap *heap = config.heap;
+    struct broker_config *a = broker_config_version(&config, heap, CONFIG_SOURCE_DYNAMIC_DEFAULT, all, 2);
+    struct broker_config *b = broker_config_version(a, heap, CONFIG_SOURCE_DYNAMIC_BROKER, own, 1);
+    struct broker_config *c = broker_config_version(b, heap, CONFIG_SOURCE_DYNAMIC_DEFAULT, NULL, 0);
+    struct broker_config *d = broker_config_version(c, heap, CONFIG_SOURCE_DYNAMIC_BROKER, NULL, 0);
+    assert_int_equal(config.max_connections, 10);
+    assert_int_equal(a->max_connections, 20);
+    assert_int_equal(a->topic_defaults.segment_bytes, 2000000);
+    assert_int_equal(b->max_connections, 30);
+    assert_int_equal(b->topic_defaults.segment_bytes, 2000000);
+    assert_int_equal(c->max_connections, 30);
+    assert_int_equal(c->topic_defaults.segment_bytes, 1 << 30);
+    assert_int_equal(d->max_connections, 10);
+    assert_int_equal(d->node_id, 7);
+    assert_int_equal(broker_config_source(b, "max.connections"), CONFIG_SOURCE_DYNAMIC_BROKER);
+    assert_int_equal(broker_config_source(a, "max.connections"), CONFIG_SOURCE_DYNAMIC_DEFAULT);
+    assert_int_equal(broker_config_source(d, "max.connections"), CONFIG_SOURCE_BROKER);
+    assert_int_equal(broker_config_source(d, "num.partitions"), CONFIG_SOURCE_DEFAULT);
+    assert_string_equal(broker_config_get(b, "max.connections"), "30");
+    struct config_synonym s[CONFIG_SYNONYMS_MAX];
+    assert_int_equal(broker_synonyms("max.connections", b, s), 4);
+    for (int i = 0; i < 4; i++) {
+        static const char *const values[] = {"30", "20", "10", "2147483647"};
+        assert_string_equal(s[i].value, values[i]);
+        assert_int_equal(s[i].source, CONFIG_SOURCE_DYNAMIC_BROKER + i);
+    }
+    assert_int_equal(topic_synonyms(topic_key_find("segment.bytes"), all + 1, 0, b, s), 2);
+    assert_string_equal(s[0].name, "log.segment.bytes");
+    assert_int_equal(s[0].source, CONFIG_SOURCE_DYNAMIC_DEFAULT);
+    struct broker_config *versions[] = {d, c, b, a};
+    for (int i = 0; i < 4; i++)
+        broker_config_version_free(versions[i]);
+}
+
+static void keys_of_groups_have_fields(void **state)
+{
+    (void)state;
+    finish();
+    assert_int_equal(config.offsets_topic_partitions, 50);
+    assert_int_equal(config.offsets_topic_segment_bytes, 104857600);
+    assert_int_equal(config.offsets_retention_ms, 604800000);
+    assert_int_equal(config.offsets_retention_check_ms, 600000);
+    assert_int_equal(config.offset_metadata_max_bytes, 4096);
+    assert_int_equal(config.group_initial_rebalance_delay_ms, 0);
+    assert_int_equal(config.group_min_session_timeout_ms, 6000);
+    assert_int_equal(config.group_max_session_timeout_ms, 1800000);
+    assert_int_equal(config.group_max_size, INT32_MAX);
+    set("offsets.retention.minutes", "2");
+    set("group.initial.rebalance.delay.ms", "3000");
+    assert_int_equal(config.offsets_retention_ms, 120000);
+    assert_int_equal(config.group_initial_rebalance_delay_ms, 3000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +421,9 @@ int main(void)
         CASE(pairs_that_do_not_fit_are_a_sentence),
         CASE(keys_without_effect_and_composed_ones_are_kept),
         CASE(a_file_is_read_and_its_faults_name_the_line),
+        CASE(what_kafka_lets_one_alter_can_be_altered),
+        CASE(a_version_has_its_layers_and_the_one_before_stays_as_it_was),
+        CASE(keys_of_groups_have_fields),
     };
     return cmocka_run_group_tests_name("broker_config", tests, NULL, NULL);
 }

@@ -138,7 +138,31 @@ static struct topic *make(struct catalog_file *f, uint8_t number, const char *na
     return t;
 }
 
-/* Three waves: two topics; one deleted and ids; an epoch and a third topic. `ends` are the places behind them. */
+/* The first topic as wave 3 changes it: nine partitions, one setting. */
+static void blob_changes(struct catalog_file *f, struct catalog_blob *blob, const struct topic *a)
+{
+    static const struct topic_override own[] = {{"segment.ms", "7000"}}, all[] = {{"log.segment.bytes", "2000000"}},
+                                       mine[] = {{"max.connections", "5"}, {"log.segment.bytes", "3000000"}};
+    struct topic *v = catalog_topic_version(f, a, 9, own, 1, &config);
+    assert_non_null(v);
+    assert_int_equal(catalog_blob_partitions(blob, a->id, 9) | catalog_blob_config(blob, v), ERR_NONE);
+    assert_int_equal(catalog_blob_broker(blob, true, all, 1) | catalog_blob_broker(blob, false, mine, 2), ERR_NONE);
+    catalog_topic_free(f, v);
+}
+
+static void expect_changes(const struct catalog_file *f, bool changed)
+{
+    const struct topic *a = catalog_file_topic(f, 0);
+    const struct broker_config *c = catalog_file_config(f);
+    assert_int_equal(a->partitions, changed ? 9 : 1);
+    assert_int_equal(a->override_count, changed ? 1 : 2);
+    assert_int_equal(a->config.segment_ms, changed ? 7000 : 5000);
+    assert_int_equal(a->config.segment_bytes, changed ? 3000000 : 1 << 30);
+    assert_int_equal(c->max_connections, changed ? 5 : INT32_MAX);
+    assert_int_equal(broker_config_in(c, "log.segment.bytes", CONFIG_SOURCE_DYNAMIC_DEFAULT) != NULL, changed);
+}
+
+/* Three waves: two topics; one deleted and ids; an epoch, a third topic, and changes of the first one and of the broker. `ends` are the places behind them. */
 static size_t write_three_waves(uint8_t *at, size_t ends[4])
 {
     fresh_folder();
@@ -157,6 +181,8 @@ static size_t write_three_waves(uint8_t *at, size_t ends[4])
             assert_int_equal(catalog_blob_deleted(&blob, b->id) | catalog_blob_ids(&blob, 2000), ERR_NONE);
         else
             assert_int_equal(catalog_blob_epoch(&blob, 4) | catalog_blob_topic(&blob, c), ERR_NONE);
+        if (wave == 3)
+            blob_changes(f, &blob, a);
         catalog_blob_end(&blob);
         memcpy(at + bytes, blob.at, blob.bytes);
         bytes += blob.bytes;
@@ -181,6 +207,8 @@ static void expect_waves(const struct catalog_file *f, uint32_t waves)
     assert_int_equal(catalog_file_knew(f, b), waves >= 1);
     assert_int_equal(catalog_file_knew(f, c), waves == 3);
     assert_int_equal(catalog_file_empty(f), waves == 0);
+    if (waves > 0)
+        expect_changes(f, waves == 3);
 }
 
 static void what_was_written_is_read_back(void **state)
@@ -193,13 +221,16 @@ static void what_was_written_is_read_back(void **state)
     expect_waves(f, 3);
     const struct topic *a = catalog_file_topic(f, 0);
     assert_string_equal(a->name, "a.one");
-    assert_int_equal(a->partitions, 1);
+    assert_string_equal(a->overrides[0].value, "7000");
+    assert_false(a->internal);
+    catalog_file_close(f);
+    write_file(at, ends[1]);
+    f = must_open();
+    a = catalog_file_topic(f, 0);
     assert_int_equal(a->override_count, 2);
     assert_string_equal(a->overrides[0].name, "cleanup.policy");
     assert_string_equal(a->overrides[1].value, "5000");
     assert_true(a->config.compacted);
-    assert_int_equal(a->config.segment_ms, 5000);
-    assert_false(a->internal);
     catalog_file_close(f);
 }
 
@@ -289,7 +320,10 @@ static void a_stale_file_is_rewritten_and_says_the_same(void **state)
     struct catalog_blob blob = {.heap = heap, .wave = 1};
     struct topic *t = make(f, 9, "kept", 2);
     const uint8_t gone[16] = {7};
+    const struct topic_override fewer[] = {{"max.connections", "6"}}, all[] = {{"log.segment.bytes", "2000000"}};
     assert_int_equal(catalog_blob_topic(&blob, t) | catalog_blob_deleted(&blob, gone), ERR_NONE);
+    assert_int_equal(catalog_blob_partitions(&blob, t->id, 12) | catalog_blob_broker(&blob, true, all, 1), ERR_NONE);
+    assert_int_equal(catalog_blob_broker(&blob, false, all, 1) | catalog_blob_broker(&blob, false, fewer, 1), ERR_NONE);
     for (int32_t i = 1; i <= 9000; i++)
         assert_int_equal(catalog_blob_epoch(&blob, i), ERR_NONE);
     catalog_blob_end(&blob);
@@ -304,6 +338,9 @@ static void a_stale_file_is_rewritten_and_says_the_same(void **state)
         assert_int_equal(catalog_file_topics(f), 1);
         assert_int_equal(catalog_file_topic(f, 0)->config.segment_ms, 5000);
         assert_true(catalog_file_knew(f, gone));
+        assert_int_equal(catalog_file_topic(f, 0)->partitions, 12);
+        assert_int_equal(catalog_file_topic(f, 0)->config.segment_bytes, 2000000);
+        assert_int_equal(catalog_file_config(f)->max_connections, 6);
         catalog_file_close(f);
     }
 }
@@ -312,7 +349,9 @@ static void a_stale_file_is_rewritten_and_says_the_same(void **state)
 static void a_contradiction_is_refused(void **state)
 {
     (void)state;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 10; i++) {
+        static const struct topic_override odd[] = {{"max.connections", "many"}};
+        const uint8_t nobody[16] = {99};
         fresh_folder();
         struct catalog_file *f = must_open();
         struct catalog_blob blob = {.heap = heap, .wave = 1};
@@ -322,6 +361,11 @@ static void a_contradiction_is_refused(void **state)
         err |= i == 1 ? catalog_blob_topic(&blob, b) : ERR_NONE;
         err |= i == 2 ? catalog_blob_topic(&blob, again) : ERR_NONE;
         err |= i == 3 ? catalog_blob_epoch(&blob, 5) | catalog_blob_epoch(&blob, 4) : ERR_NONE;
+        err |= i == 5 ? catalog_blob_partitions(&blob, a->id, a->partitions) : ERR_NONE;
+        err |= i == 6 ? catalog_blob_partitions(&blob, nobody, 5) : ERR_NONE;
+        err |= i == 7 ? catalog_blob_config(&blob, b) : ERR_NONE;
+        err |= i == 8 ? catalog_blob_broker(&blob, false, odd, 1) : ERR_NONE;
+        err |= i == 9 ? catalog_blob_partitions(&blob, a->id, TOPIC_PARTITIONS_MAX + 1) : ERR_NONE;
         err |= i == 4 ? catalog_blob_deleted(&blob, a->id) | catalog_blob_topic(&blob, again) : ERR_NONE;
         assert_int_equal(err, ERR_NONE);
         catalog_blob_end(&blob);

@@ -139,16 +139,43 @@ static void run(void)
 
 /* --- the store's part: its view of the catalog, and who has applied what --- */
 
-static int applied[SHARDS];
+static int applied[SHARDS], prepared[SHARDS];
+
+/* What was asked of the shards to keep to is never more lax than what they got. */
+static void prepare(struct shard *s, const struct catalog_change *c)
+{
+    bool tightens = c->topic && topic_config_tightens(&c->old->config, &c->topic->config);
+    for (uint32_t i = 0; i < c->version_count; i++)
+        tightens |= topic_config_tightens(&c->versions[c->version_count + i]->config, &c->versions[i]->config);
+    assert_true(tightens);
+    prepared[s->id]++;
+}
+
+static void apply_broker(struct shard *s, const struct catalog_change *c)
+{
+    for (uint32_t i = 0; i < c->version_count; i++)
+        catalog_replace(&stores[s->id].catalog, c->versions[c->version_count + i], c->versions[i]);
+    assert_ptr_equal(stores[s->id].config, c->old_broker);
+    stores[s->id].config = c->broker;
+}
 
 static void apply(struct shard *s, struct catalog_change *c)
 {
     struct catalog *view = &stores[s->id].catalog;
+    if (c->preparing) {
+        prepare(s, c);
+        catalog_change_applied(s, c);
+        return;
+    }
     applied[s->id]++;
-    if (c->kind == CATALOG_CREATE)
-        assert_int_equal(catalog_add(view, c->topic), ERR_NONE);
-    else
-        catalog_remove(view, c->topic);
+    switch (c->kind) {
+    case CATALOG_CREATE: assert_int_equal(catalog_add(view, c->topic), ERR_NONE); break;
+    case CATALOG_DELETE: catalog_remove(view, c->topic); break;
+    case CATALOG_PARTITIONS:
+    case CATALOG_CONFIG: catalog_replace(view, c->old, c->topic); break;
+    case CATALOG_BROKER_CONFIG: apply_broker(s, c); break;
+    case CATALOG_PRODUCER_IDS: assert_false("producer ids go to nobody"); break;
+    }
     catalog_change_applied(s, c);
 }
 
@@ -162,10 +189,10 @@ static void open_world(void)
     fault_at = NO_FAULT;
     for (uint16_t i = 0; i < SHARDS; i++) {
         list_init(&inbox[i]);
-        applied[i] = 0;
+        applied[i] = prepared[i] = 0;
         shards[i] =
             (struct shard){.id = i, .count = SHARDS, .heap = heap, .store = &stores[i], .rng = {.state = i + 1u}};
-        stores[i] = (struct store){.shard = &shards[i], .root = &root};
+        stores[i] = (struct store){.shard = &shards[i], .root = &root, .config = catalog_file_config(root.catalog)};
         assert_int_equal(catalog_init(&stores[i].catalog, heap), ERR_NONE);
         for (uint32_t t = 0; t < catalog_file_topics(root.catalog); t++)
             assert_int_equal(catalog_add(&stores[i].catalog, catalog_file_topic(root.catalog, t)), ERR_NONE);
@@ -272,6 +299,39 @@ static enum kerr delete (const uint8_t id[16]) {
 static struct topic *topic_named(const char *name)
 {
     return catalog_by_name(&stores[2].catalog, (const uint8_t *)name, strlen(name));
+}
+
+static void start_partitions(struct ask *a, uint16_t shard, const uint8_t id[16], int32_t partitions)
+{
+    *a = (struct ask){.change = {.kind = CATALOG_PARTITIONS, .partitions = partitions, .done = ask_done}};
+    memcpy(a->change.topic_id, id, 16);
+    catalog_change_start(&shards[shard], &a->change);
+}
+
+static void start_config(struct ask *a, uint16_t shard, const uint8_t id[16], const struct config_op *op)
+{
+    *a = (struct ask){.change = {.kind = CATALOG_CONFIG, .ops = op, .op_count = 1, .done = ask_done}};
+    memcpy(a->change.topic_id, id, 16);
+    catalog_change_start(&shards[shard], &a->change);
+}
+
+static void start_broker(struct ask *a, uint16_t shard, const struct config_op *op)
+{
+    *a = (struct ask){.change = {.kind = CATALOG_BROKER_CONFIG, .ops = op, .op_count = 1, .done = ask_done}};
+    catalog_change_start(&shards[shard], &a->change);
+}
+
+/* Every shard has the same versions, and they are those of the file. */
+static void views_agree(void)
+{
+    for (int i = 0; i < SHARDS; i++) {
+        const struct catalog *view = &stores[i].catalog;
+        assert_int_equal(view->count, catalog_file_topics(root.catalog));
+        assert_int_equal(view->partitions_total, catalog_file_partitions(root.catalog));
+        assert_ptr_equal(stores[i].config, catalog_file_config(root.catalog));
+        for (uint32_t t = 0; t < view->count; t++)
+            assert_ptr_equal(view->sorted[t], catalog_file_topic(root.catalog, t));
+    }
 }
 
 /* --- statements --- */
@@ -465,6 +525,169 @@ static void producer_ids_are_never_given_twice(void **state)
     }
 }
 
+static const struct config_op lazy = {"write.caching", CONFIG_OP_SET, "true"},
+                              strict = {"write.caching", CONFIG_OP_SET, "false"},
+                              segments = {"log.segment.bytes", CONFIG_OP_SET, "2000000"},
+                              more = {"cleanup.policy", CONFIG_OP_APPEND, "compact"};
+
+/* Several changes of one topic and of the broker at once: each finds what the one before left, whenever it comes. */
+static void changes_of_settings_follow_each_other(void **state)
+{
+    (void)state;
+    for (int steps = 0; steps < 60; steps++) {
+        static struct ask asks[6];
+        uint8_t id[16];
+        assert_int_equal(create("t", 1), KERR_NONE);
+        assert_int_equal(create("other", 1), KERR_NONE);
+        memcpy(id, topic_named("t")->id, 16);
+        start_config(&asks[0], 1, id, &lazy);
+        for (int i = 0; i < steps && (step_messages() || step_rest()); i++)
+            continue;
+        start_broker(&asks[1], 2, steps % 2 ? &lazy : &segments);
+        start_config(&asks[2], 0, id, &more);
+        start_partitions(&asks[3], 1, id, 7);
+        start_config(&asks[4], 2, id, &strict);
+        start_broker(&asks[5], 0, &strict);
+        run();
+        for (int i = 0; i < 6; i++)
+            assert_int_equal(asks[i].change.error, KERR_NONE);
+        views_agree();
+        for (int round = 0; round < 2; round++) {
+            const struct topic *t = topic_named("t");
+            assert_int_equal(t->partitions, 7);
+            assert_false(t->config.write_caching || topic_named("other")->config.write_caching);
+            assert_true(t->config.compacted);
+            close_world();
+            open_world();
+            views_agree();
+        }
+        assert_int_equal(delete (id), KERR_NONE);
+        assert_int_equal(delete (topic_named("other")->id), KERR_NONE);
+    }
+}
+
+/* A name's creation and deletion, with a change of its settings and of the broker's between them, at every step. */
+static void a_deletion_waits_for_a_change_of_settings_and_the_other_way_round(void **state)
+{
+    (void)state;
+    for (int steps = 0; steps < 60; steps++) {
+        struct ask a, b, c;
+        uint8_t id[16];
+        assert_int_equal(create("t", 1), KERR_NONE);
+        memcpy(id, topic_named("t")->id, 16);
+        start_config(&c, 0, id, &lazy);
+        run();
+        start_config(&a, 1, id, &strict);
+        for (int i = 0; i < steps && (step_messages() || step_rest()); i++)
+            continue;
+        start_delete(&b, 2, id);
+        start_partitions(&c, 0, id, 9);
+        run();
+        assert_true(a.change.error == KERR_NONE);
+        assert_int_equal(b.change.error, KERR_NONE);
+        assert_true(c.change.error == KERR_NONE || c.change.error == KERR_UNKNOWN_TOPIC_OR_PARTITION);
+        assert_int_equal(stores[1].catalog.count, 0);
+        views_agree();
+    }
+}
+
+static void only_a_change_that_promises_more_is_prepared(void **state)
+{
+    (void)state;
+    struct ask a;
+    assert_int_equal(create("t", 1), KERR_NONE);
+    static const struct {
+        struct config_op op;
+        int prepared;
+    } cases[] = {
+        {{"write.caching", CONFIG_OP_SET, "true"}, 0},        {{"retention.ms", CONFIG_OP_SET, "77"}, 0},
+        {{"flush.messages", CONFIG_OP_SET, "5"}, 0},          {{"flush.messages", CONFIG_OP_SET, "1"}, 1},
+        {{"flush.messages", CONFIG_OP_SET, "2"}, 0},          {{"write.caching", CONFIG_OP_DELETE, NULL}, 1},
+        {{"max.message.bytes", CONFIG_OP_SET, "9999999"}, 0}, {{"max.message.bytes", CONFIG_OP_DELETE, NULL}, 1},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        int before = prepared[1];
+        start_config(&a, 1, topic_named("t")->id, &cases[i].op);
+        run();
+        assert_int_equal(a.change.error, KERR_NONE);
+        assert_int_equal(prepared[1] - before, cases[i].prepared);
+    }
+}
+
+static void what_is_only_validated_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct config_op bad = {"segment.bytes", CONFIG_OP_SET, "-1"};
+    assert_int_equal(create("t", 1), KERR_NONE);
+    int before = write_count;
+    for (int i = 0; i < 4; i++) {
+        struct ask a = {.change = {.kind = i < 2    ? CATALOG_CONFIG
+                                           : i == 2 ? CATALOG_BROKER_CONFIG
+                                                    : CATALOG_PARTITIONS,
+                                   .ops = i == 0   ? &lazy
+                                          : i == 1 ? &bad
+                                                   : &segments,
+                                   .op_count = 1,
+                                   .partitions = 4,
+                                   .validate_only = true,
+                                   .done = ask_done}};
+        memcpy(a.change.topic_id, topic_named("t")->id, 16);
+        catalog_change_start(&shards[1], &a.change);
+        run();
+        assert_int_equal(a.change.error, i == 1 ? KERR_INVALID_CONFIG : KERR_NONE);
+    }
+    assert_int_equal(write_count, before);
+    assert_int_equal(topic_named("t")->override_count, 0);
+    views_agree();
+}
+
+/* Each write and job of a change fails in turn: it happened everywhere or nowhere, also after a restart. */
+static void changes_of_settings_on_a_failing_disk(void **state)
+{
+    (void)state;
+    uint32_t failed = 0;
+    for (int round = 0; round < 40; round++) {
+        struct ask asks[4];
+        uint8_t id[16];
+        fault_length = 1 + round % 2;
+        short_write = round % 3 * 20;
+        assert_int_equal(create("t", 1), KERR_NONE);
+        memcpy(id, topic_named("t")->id, 16);
+        op_count = 0;
+        fault_at = round / 4;
+        start_config(&asks[0], 0, id, &lazy);
+        run();
+        start_config(&asks[1], 1, id, &strict);
+        start_broker(&asks[2], 2, &segments);
+        run();
+        start_partitions(&asks[3], 1, id, 4);
+        run();
+        fault_at = NO_FAULT;
+        for (int i = 0; i < 4; i++)
+            if (asks[i].change.error != KERR_NONE) {
+                assert_int_equal(asks[i].change.error, KERR_KAFKA_STORAGE_ERROR);
+                failed++;
+            }
+        for (int again = 0; again < 2; again++) {
+            views_agree();
+            const struct topic *t = topic_named("t");
+            if (again == 0 || fault_length == 1)
+                assert_int_equal(t->partitions, asks[3].change.error ? 1 : 4);
+            if (!asks[1].change.error)
+                assert_false(t->config.write_caching);
+            if (!asks[2].change.error)
+                assert_int_equal(t->config.segment_bytes, 2000000);
+            close_world();
+            open_world();
+        }
+        assert_int_equal(delete (id), KERR_NONE);
+        close_world();
+        unlink(DIR "/catalog");
+        open_world();
+    }
+    assert_in_range(failed, 20, 159);
+}
+
 /* What was answered well has happened; what was answered badly has not, unless the disk failed for the cut, too. */
 static void check_answers(const enum kerr good[3], const char *name, const char *old_name, bool exactly)
 {
@@ -554,6 +777,11 @@ int main(void)
         CASE(a_deleted_topic_is_gone_everywhere_and_its_id_remembered),
         CASE(changes_of_one_topic_follow_each_other),
         CASE(producer_ids_are_never_given_twice),
+        CASE(changes_of_settings_follow_each_other),
+        CASE(a_deletion_waits_for_a_change_of_settings_and_the_other_way_round),
+        CASE(only_a_change_that_promises_more_is_prepared),
+        CASE(what_is_only_validated_changes_nothing),
+        CASE(changes_of_settings_on_a_failing_disk),
         CASE(every_write_and_job_may_fail),
         CASE(a_first_change_that_fails_leaves_nothing),
     };

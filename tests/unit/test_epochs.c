@@ -142,6 +142,28 @@ static void other_texts_are_refused(void **state)
     assert_int_equal(epochs_parse(&es, "0\n0\n", 4), ERR_NONE);
 }
 
+static void a_log_whose_start_moved_forgets_what_ended_before(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t start;
+        uint32_t count;
+        int32_t epoch;
+        int64_t first;
+    } cases[] = {{0, 3, 1, 0}, {9, 3, 1, 9}, {10, 2, 4, 10}, {11, 2, 4, 11}, {30, 1, 6, 30}, {99, 1, 6, 99}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        es.count = 0;
+        epochs_truncate_start(&es, 5); /* none is fine */
+        assert_int_equal(es.count, 0);
+        assert_int_equal(epochs_add(&es, 1, 0) | epochs_add(&es, 4, 10) | epochs_add(&es, 6, 30), ERR_NONE);
+        epochs_truncate_start(&es, cases[i].start);
+        assert_int_equal(es.count, cases[i].count);
+        assert_int_equal(es.v[0].epoch, cases[i].epoch);
+        assert_int_equal(es.v[0].start_offset, cases[i].first);
+        assert_int_equal(epochs_latest(&es), 6);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(ends_are_kafkas, setup, teardown),
         cmocka_unit_test_setup_teardown(an_empty_log_knows_its_current_epoch, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cut_forgets_what_began_behind_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_log_whose_start_moved_forgets_what_ended_before, setup, teardown),
         cmocka_unit_test_setup_teardown(the_text_is_kafkas_and_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(other_texts_are_refused, setup, teardown),
     };

@@ -88,6 +88,23 @@ static void allocating_sets_the_size(void **state)
     assert_true(free_bytes > 0);
 }
 
+static void a_folder_knows_its_disk_and_its_whole_path(void **state)
+{
+    (void)state;
+    uint64_t total, free_bytes;
+    char whole[4096], again[4096], tiny[4];
+    assert_int_equal(fs_space(DIR_PATH, &total, &free_bytes), ERR_NONE);
+    assert_true(free_bytes > 0 && free_bytes <= total);
+    assert_int_equal(fs_space(DIR_PATH "/none", &total, &free_bytes), ERR_NOT_FOUND);
+    assert_int_equal(fs_absolute(DIR_PATH, whole, sizeof whole), ERR_NONE);
+    assert_true(whole[0] == '/' && strlen(whole) >= strlen(DIR_PATH));
+    assert_string_equal(whole + strlen(whole) - strlen(DIR_PATH), DIR_PATH);
+    assert_int_equal(fs_probe(whole, &(struct fs_traits){0}), ERR_NONE);
+    assert_int_equal(fs_absolute(whole, again, sizeof again), ERR_NONE);
+    assert_string_equal(whole, again);
+    assert_int_equal(fs_absolute(DIR_PATH, tiny, sizeof tiny), ERR_INVALID);
+}
+
 static void a_search_for_data_passes_none(void **state)
 {
     (void)state;
@@ -211,6 +228,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bytes_come_back_up_to_the_end, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(allocating_sets_the_size, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_search_for_data_passes_none, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_folder_knows_its_disk_and_its_whole_path, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(what_is_not_there_or_already_there_is_told, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(rename_replaces, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_listing_tells_files_from_folders_and_may_stop, make_dir, remove_dir),

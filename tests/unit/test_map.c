@@ -127,9 +127,33 @@ static void hashes_differ_by_length_content_and_seed(void **state)
         assert_in_range(buckets[i], 850, 1150);
 }
 
+static void a_value_may_be_replaced_with_its_key(void **state)
+{
+    (void)state;
+    struct heap *h = heap_open();
+    struct map m;
+    char first[] = "key", second[] = "key";
+    int other, a, b;
+    uint32_t cursor = 0;
+    map_init(&m, h);
+    assert_int_equal(map_put(&m, "other", 5, &other), ERR_NONE);
+    assert_int_equal(map_put(&m, first, 3, &a), ERR_NONE);
+    uint32_t used = m.used;
+    map_replace(&m, second, 3, &b);
+    memset(first, 'x', sizeof first); /* no longer the map's */
+    assert_ptr_equal(map_get(&m, "key", 3), &b);
+    assert_ptr_equal(map_get(&m, "other", 5), &other);
+    assert_int_equal(m.count, 2);
+    assert_int_equal(m.used, used);
+    while (map_next(&m, &cursor) != &b)
+        assert_true(cursor < m.cap);
+    heap_close(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_value_may_be_replaced_with_its_key),
         cmocka_unit_test(a_map_agrees_with_a_table_whatever_is_put_and_removed),
         cmocka_unit_test(the_current_one_may_be_removed_while_going_through),
         cmocka_unit_test(ids_are_keys_too_and_zero_bytes_matter),

@@ -1,4 +1,5 @@
 /* Recovery on real files: what ends a log, what is a torn tail and what is corruption, and what is left behind. */
+#include "storage/log_start.h"
 #include "tests/unit/log_world.h"
 
 /* --- the end of a log --- */
@@ -642,11 +643,78 @@ static void seeded_damage_is_survived(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* --- the log start --- */
+
+static void trimmed_to(int64_t start, int batches)
+{
+    struct recovered r;
+    run(&r);
+    assert_false(r.corrupt);
+    assert_int_equal(r.log_start_offset, start);
+    assert_int_equal(r.end_offset, w.batches[batches - 1].end_offset);
+    check_producers(&r, batches);
+    if (r.epochs.count)
+        assert_true(r.epochs.v[0].start_offset >= start);
+    recovered_deinit(&r);
+}
+
+/* The newest checkpoint is of a segment that is gone: the walk begins at the first one that is left, with its snapshot. */
+static void a_checkpoint_below_the_log_start_is_not_needed(void **state)
+{
+    (void)state;
+    append_many(8);
+    checkpoint();
+    append_many(8);
+    roll();
+    append_many(8);
+    roll();
+    int64_t third = w.base;
+    append_many(8);
+    for (int inside = 0; inside < 2; inside++) {
+        int64_t start = inside ? w.batches[28].base_offset : third;
+        assert_int_equal(log_start_save(dir, "t", 0, start), ERR_NONE);
+        trimmed_to(start, 32);
+        assert_false(exists(0, ".log") || exists(0, ".index") || exists(w.batches[16].segment, ".log"));
+        assert_true(exists(third, ".snapshot"));
+        trimmed_to(start, 32);
+    }
+}
+
+/* The oldest segment came back after a power cut, the next one did not. */
+static void a_gap_below_the_log_start_is_no_gap(void **state)
+{
+    (void)state;
+    append_many(8);
+    roll();
+    append_many(8);
+    roll();
+    append_many(8);
+    checkpoint();
+    assert_int_equal(log_start_save(dir, "t", 0, w.base), ERR_NONE);
+    unlink_file(w.batches[8].segment, ".log");
+    trimmed_to(w.base, 24);
+    assert_false(exists(0, ".log"));
+}
+
+static void a_log_that_ends_before_its_start_is_corrupt(void **state)
+{
+    (void)state;
+    append_many(8);
+    w.caching = true;
+    assert_int_equal(log_start_save(dir, "t", 0, w.next + 1), ERR_NONE);
+    must_be_corrupt(0, w.at);
+    assert_int_equal(log_start_save(dir, "t", 0, w.next), ERR_NONE);
+    trimmed_to(w.next, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(nothing_is_an_empty_log),
         TEST(no_folder_is_not_found_unless_something_was_in_it),
+        TEST(a_checkpoint_below_the_log_start_is_not_needed),
+        TEST(a_gap_below_the_log_start_is_no_gap),
+        TEST(a_log_that_ends_before_its_start_is_corrupt),
         TEST(zeros_end_the_log),
         TEST(a_torn_tail_is_cut_and_wiped),
         TEST(ghosts_behind_a_torn_batch_are_wiped),

@@ -131,11 +131,16 @@ void heap_free(struct heap *h, void *block)
 
 #include "tests/unit/log_world.h"
 
-/* Two trusted segments, one of them without its index; one that was not trimmed; a torn tail with ghosts; leftovers. */
-static int build(void)
+#include "storage/log_start.h"
+
+/* Two trusted segments, one of them without its index; one that was not trimmed; a torn tail with ghosts; leftovers. `trimmed`: the first
+ * segment lies below the log start. */
+static int build(bool trimmed)
 {
     append_many(8);
     roll();
+    if (trimmed)
+        assert_int_equal(log_start_save(dir, "t", 0, w.base), ERR_NONE);
     append_many(8);
     roll();
     append_many(8);
@@ -164,10 +169,10 @@ static enum err run_once(struct recovered *r)
 }
 
 /* False: that many operations are never reached. */
-static bool fail_at(int n, bool forever)
+static bool fail_at(int n, bool forever, bool trimmed)
 {
     assert_int_equal(setup(NULL), 0);
-    int batches = build();
+    int batches = build(trimmed);
     int blocks = fault.blocks;
     struct recovered r;
     fault.armed = true;
@@ -184,6 +189,7 @@ static bool fail_at(int n, bool forever)
     }
     assert_int_equal(fault.blocks, blocks);
     must_end_behind(batches);
+    assert_int_equal(exists(0, ".log"), !trimmed);
     assert_int_equal(teardown(NULL), 0);
     return reached;
 }
@@ -191,9 +197,9 @@ static bool fail_at(int n, bool forever)
 static void each_operation_may_fail(void **state)
 {
     (void)state;
-    for (int forever = 0; forever < 2; forever++) {
+    for (int way = 0; way < 4; way++) {
         int n = 1;
-        while (fail_at(n, forever))
+        while (fail_at(n, way % 2, way / 2))
             n++;
         assert_true(n > 60); /* it did get to the end */
     }

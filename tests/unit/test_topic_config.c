@@ -286,6 +286,42 @@ static int close_heap(void **state)
     return 0;
 }
 
+static void synonyms_are_listed_layer_by_layer(void **state)
+{
+    (void)state;
+    struct heap *heap = heap_open();
+    struct broker_config c;
+    char why[CONFIG_WHY_BYTES];
+    broker_config_init(&c, heap);
+    assert_int_equal(broker_config_set(&c, "log.roll.hours", "2", "test", why), ERR_NONE);
+    assert_int_equal(broker_config_set(&c, "log.roll.ms", "50", "test", why), ERR_NONE);
+    const struct topic_override own[] = {{"segment.ms", "7"}}, all[] = {{"log.roll.ms", "60"}};
+    struct broker_config *v = broker_config_version(&c, heap, CONFIG_SOURCE_DYNAMIC_DEFAULT, all, 1);
+    static const struct {
+        const char *name, *value;
+        enum config_source source;
+    } listed[] = {
+        {"segment.ms", "7", CONFIG_SOURCE_TOPIC},         {"log.roll.ms", "60", CONFIG_SOURCE_DYNAMIC_DEFAULT},
+        {"log.roll.ms", "50", CONFIG_SOURCE_BROKER},      {"log.roll.hours", "2", CONFIG_SOURCE_BROKER},
+        {"log.roll.hours", "168", CONFIG_SOURCE_DEFAULT},
+    };
+    struct config_synonym s[CONFIG_SYNONYMS_MAX];
+    assert_int_equal(topic_synonyms(topic_key_find("segment.ms"), own, 1, v, s), COUNT_OF(listed));
+    for (size_t i = 0; i < COUNT_OF(listed); i++) {
+        assert_string_equal(s[i].name, listed[i].name);
+        assert_string_equal(s[i].value, listed[i].value);
+        assert_int_equal(s[i].source, listed[i].source);
+    }
+    struct topic_value value;
+    topic_value_get(topic_key_find("segment.ms"), NULL, 0, v, &value);
+    assert_string_equal(value.value, "60");
+    assert_int_equal(value.source, CONFIG_SOURCE_DYNAMIC_DEFAULT);
+    assert_int_equal(topic_synonyms(topic_key_find("retention.ms"), NULL, 0, v, s), 0); /* as Kafka leaves it */
+    broker_config_version_free(v);
+    broker_config_deinit(&c);
+    heap_close(heap);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +330,7 @@ int main(void)
         cmocka_unit_test(values_are_checked_by_type_and_bounds),
         cmocka_unit_test(an_unknown_key_names_the_nearest),
         cmocka_unit_test(keys_of_one_topic_agree),
+        cmocka_unit_test(synonyms_are_listed_layer_by_layer),
         cmocka_unit_test(without_overrides_kafkas_defaults_count),
         cmocka_unit_test(the_topics_own_value_beats_the_brokers_and_that_the_default),
         cmocka_unit_test(a_caching_topic_flushes_after_100_ms_unless_told),

@@ -1,0 +1,224 @@
+"""Kafka's messages in every version, from our own schema files (net/wire/schema, which tests/schema compares with Kafka's).
+
+    from messages import call, send, take
+    r = call(connection, "join_group", 9, group_id="g", protocols=[{"name": "range", "metadata": b""}])
+    r.error_code, r.members[0].member_id        # texts are str, bytes and records are bytes, uuids are bytes
+
+A field that is not given has its default; one that the version lacks is not sent. An answer's fields that the version lacks
+have their defaults.
+"""
+import functools
+import pathlib
+import re
+import struct
+
+import wire
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent.parent / "net/wire/schema"
+NUMBERS = {"bool": "?", "int8": "b", "int16": "h", "int32": "i", "int64": "q"}
+WORDS = re.compile(r"(?<!\w)(API|STRUCT|FIELD|TEXT|LIST|ARRAY|NULLABLE|TAG_FIELD|TAG_TEXT|TAG_ARRAY|TAG_NEST|END)\(([^()]*)\)")
+LAST = NEVER = 1 << 15
+CONSTANTS = {"LAST": LAST, "NEVER": NEVER, "EMPTY": 0, "NONE": None, "MAY_DROP": 1, "MUST_FIT": 0, "true": True, "false": False,
+             "INT32_MIN": -(1 << 31), "INT32_MAX": (1 << 31) - 1, "INT64_MAX": (1 << 63) - 1}
+
+
+class Fields(dict):
+    __getattr__ = dict.__getitem__
+
+
+def number(text):
+    return CONSTANTS[text] if text in CONSTANTS else int(text)
+
+
+def field(word, values):
+    tag = None
+    if word.startswith("TAG_"):
+        word, tag, values = word.removeprefix("TAG_"), int(values[0]), values[1:]
+    type_, name, since, until = values[0], values[1], number(values[2]), number(values[3])
+    null_since = number(values[4]) if word in ("TEXT", "LIST", "ARRAY", "NULLABLE") else NEVER
+    default = number(values[-1]) if word in ("FIELD", "TEXT", "LIST", "ARRAY") else None
+    return Fields(kind=word, type=type_, name=name, since=since, until=until, null_since=null_since, default=default, tag=tag)
+
+
+@functools.cache
+def schema():
+    """(APIs by name: key, advertised, first, last, flexible; fields by struct)"""
+    apis, structs = {}, {}
+    for path in sorted(FOLDER.glob("*.def")):
+        if path.name.startswith("words"):
+            continue
+        current = None
+        for word, inside in WORDS.findall(re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)):
+            values = [v.strip() for v in inside.split(",")]
+            if word == "API":
+                apis[values[0]] = tuple(number(v) for v in values[2:])
+            elif word == "STRUCT":
+                current = structs.setdefault(values[0], [])
+            elif word != "END":
+                current.append(field(word, values))
+    return apis, structs
+
+
+def versions(api):
+    _, _, first, last, _ = schema()[0][api]
+    return range(first, last + 1)
+
+
+def fresh(f):
+    if f.kind == "FIELD":
+        return bytes(16) if f.type == "uuid" else f.default
+    if f.kind == "TEXT":
+        return None if f.default is None else "" if f.type == "string" else b""
+    if f.kind == "NEST":
+        return Fields({g.name: fresh(g) for g in schema()[1][f.type]})
+    return None if f.kind == "NULLABLE" or f.default is None else []
+
+
+# --- encoding ---
+
+
+def put_length(n, wide, flexible):
+    if flexible:
+        return wire.uvarint(0 if n is None else n + 1)
+    return struct.pack(">i" if wide else ">h", -1 if n is None else n)
+
+
+def put_plain(type_, value, flexible):
+    if type_ == "uuid":
+        return value
+    if type_ in NUMBERS:
+        return struct.pack(">" + NUMBERS[type_], value)
+    raw = value.encode(errors="surrogateescape") if isinstance(value, str) else value
+    return put_length(None if raw is None else len(raw), type_ not in ("string", "string16"), flexible and type_ != "string16") + (raw or b"")
+
+
+def put(f, value, version, flexible):
+    if f.kind in ("FIELD", "TEXT"):
+        return put_plain(f.type, value, flexible)
+    if f.kind in ("LIST", "ARRAY"):
+        one = put_plain if f.kind == "LIST" else lambda t, v, flex: put_struct(t, v, version, flex)
+        return put_length(None if value is None else len(value), True, flexible) + b"".join(one(f.type, v, flexible) for v in value or [])
+    if f.kind == "NEST":
+        return put_struct(f.type, value, version, flexible)
+    return b"\xff" if value is None else b"\x01" + put_struct(f.type, value, version, flexible)
+
+
+def put_struct(name, values, version, flexible):
+    fields = [f for f in schema()[1][name] if f.since <= version <= f.until]
+    unknown = set(values) - {f.name for f in schema()[1][name]}
+    assert not unknown, f"{name} has no {unknown}"
+    full = {f.name: values.get(f.name, fresh(f)) for f in fields}
+    out = b"".join(put(f, full[f.name], version, flexible) for f in fields if f.tag is None)
+    if not flexible:
+        return out
+    tagged = [f for f in fields if f.tag is not None and full[f.name] != fresh(f)]
+    out += wire.uvarint(len(tagged))
+    for f in tagged:
+        body = put(f, full[f.name], version, True)
+        out += wire.uvarint(f.tag) + wire.uvarint(len(body)) + body
+    return out
+
+
+# --- decoding ---
+
+
+class Cursor:
+    def __init__(self, raw):
+        self.raw, self.at = raw, 0
+
+    def bytes(self, n):
+        assert 0 <= n <= len(self.raw) - self.at, "the answer ends in the middle of a field"
+        self.at += n
+        return self.raw[self.at - n:self.at]
+
+    def number(self, form):
+        return struct.unpack(">" + form, self.bytes(struct.calcsize(">" + form)))[0]
+
+    def uvarint(self):
+        value = shift = 0
+        while True:
+            byte = self.number("B")
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def length(self, wide, flexible):
+        n = self.uvarint() - 1 if flexible else self.number("i" if wide else "h")
+        return None if n < 0 else n
+
+
+def get_plain(c, type_, flexible):
+    if type_ == "uuid":
+        return c.bytes(16)
+    if type_ in NUMBERS:
+        return c.number(NUMBERS[type_])
+    n = c.length(type_ not in ("string", "string16"), flexible)
+    if n is None:
+        return None
+    raw = c.bytes(n)
+    return raw.decode(errors="surrogateescape") if type_.startswith("string") else raw
+
+
+def get(c, f, version, flexible):
+    if f.kind in ("FIELD", "TEXT"):
+        return get_plain(c, f.type, flexible)
+    if f.kind in ("LIST", "ARRAY"):
+        n = c.length(True, flexible)
+        one = get_plain if f.kind == "LIST" else lambda c, t, flex: get_struct(c, t, version, flex)
+        value = None if n is None else [one(c, f.type, flexible) for _ in range(n)]
+        assert value is not None or version >= f.null_since, f"{f.name} is null in version {version}"
+        return value
+    if f.kind == "NULLABLE" and c.number("b") < 0:
+        return None
+    return get_struct(c, f.type, version, flexible)
+
+
+def get_struct(c, name, version, flexible):
+    out = Fields({f.name: fresh(f) for f in schema()[1][name]})
+    fields = [f for f in schema()[1][name] if f.since <= version <= f.until]
+    for f in fields:
+        if f.tag is None:
+            out[f.name] = get(c, f, version, flexible)
+            assert out[f.name] is not None or version >= f.null_since, f"{name}.{f.name} is null in version {version}"
+    for _ in range(c.uvarint() if flexible else 0):
+        tag, size = c.uvarint(), c.uvarint()
+        inner = Cursor(c.bytes(size))
+        for f in fields:
+            if f.tag == tag:
+                out[f.name] = get(inner, f, version, True)
+    return out
+
+
+# --- conversation ---
+
+
+def frame(api, version, correlation=7, client="test", **values):
+    """A frame."""
+    key, _, _, _, flexible = schema()[0][api]
+    head = wire.i16(key) + wire.i16(version) + wire.i32(correlation) + put_plain("string16", client, False)
+    head += b"\0" if version >= flexible else b""
+    raw = head + put_struct(api + "_request", values, version, version >= flexible)
+    return wire.i32(len(raw)) + raw
+
+
+def send(connection, api, version, **values):
+    connection.send(frame(api, version, **values))
+
+
+def take(connection, api, version):
+    """The answer to what was sent."""
+    flexible = version >= schema()[0][api][4]
+    correlation, raw = connection.reply()
+    assert correlation == 7, f"correlation id {correlation} instead of 7"
+    c = Cursor(raw)
+    if flexible and api != "api_versions":
+        assert c.number("B") == 0, "the response header has tags"
+    out = get_struct(c, api + "_response", version, flexible)
+    assert c.at == len(raw), f"{len(raw) - c.at} bytes behind the answer to {api} version {version}"
+    return out
+
+
+def call(connection, api, version, **values):
+    send(connection, api, version, **values)
+    return take(connection, api, version)

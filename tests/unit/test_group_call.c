@@ -1,0 +1,274 @@
+/* group_call: every order in which the question, its answer, the cancel and their ways home can meet. */
+#include "net/group/group_call.h"
+#include "net/server.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { HOME, OWNER, SHARDS, RING = 8, STEPS = 16 };
+enum asked { WAITS_IN_GROUP, WAITS_FOR_DISK, ANSWERS_AT_ONCE, KINDS };
+
+struct shard_group {
+    struct shard shards[SHARDS];
+};
+struct way {
+    struct shard_msg *v[RING];
+    int from, to;
+};
+static struct world {
+    struct shard_group group;
+    struct server servers[SHARDS];
+    struct way rings[SHARDS]; /* by sender: to the other one */
+    struct group_call call;
+    struct group_entry entry;
+    enum asked kind;
+    bool cancelled, on_disk;
+    int asked, forgotten, answered, settled, back;
+} w;
+
+/* --- what the call calls --- */
+
+struct shard *shard_at(struct shard_group *g, uint16_t id)
+{
+    return &g->shards[id];
+}
+
+void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg)
+{
+    assert_int_not_equal(from->id, to);
+    struct way *r = &w.rings[from->id];
+    assert_true(r->to < RING);
+    r->v[r->to++] = msg;
+}
+
+struct group_log *coordinator_log(struct coordinator_shard *c, int32_t partition, enum kerr *out_error)
+{
+    (void)c;
+    assert_int_equal(partition, 5);
+    *out_error = KERR_NOT_COORDINATOR;
+    return NULL;
+}
+
+const struct topic *coordinator_topic(const struct store *st)
+{
+    static const struct topic t = {.partitions = 9};
+    (void)st;
+    return &t;
+}
+
+int32_t coordinator_partition(struct kview group_id, int32_t partitions)
+{
+    (void)group_id;
+    assert_int_equal(partitions, 9);
+    return 5;
+}
+
+static uint16_t owner;
+uint16_t topic_shard(const uint8_t id[16], int32_t partition, uint16_t shard_count)
+{
+    (void)id;
+    (void)partition;
+    assert_int_equal(shard_count, SHARDS);
+    return owner;
+}
+
+struct group_now group_log_now(void)
+{
+    return (struct group_now){1, 1};
+}
+
+const struct group_emit *coordinator_emit(const struct coordinator_shard *c)
+{
+    (void)c;
+    return NULL;
+}
+
+void coordinator_settle(struct group_entry *e)
+{
+    assert_ptr_equal(e, &w.entry);
+    w.settled++;
+}
+
+static void tell(void)
+{
+    w.call.waiter.entry = NULL;
+    assert_non_null(group_call_alloc(&w.call, 100));
+    group_call_done(&w.call);
+}
+
+void group_forget(struct group *g, void *waiter, struct group_now now, const struct group_emit *emit)
+{
+    (void)g;
+    (void)now;
+    (void)emit;
+    assert_ptr_equal(waiter, &w.call.waiter);
+    w.forgotten++;
+    tell();
+}
+
+/* --- the handler --- */
+
+static void ask(struct group_call *c)
+{
+    w.asked++;
+    if (w.kind == WAITS_IN_GROUP)
+        c->waiter.entry = &w.entry;
+    w.on_disk = w.kind == WAITS_FOR_DISK;
+    if (w.kind == ANSWERS_AT_ONCE)
+        tell();
+}
+
+static void answered(struct group_call *c)
+{
+    assert_ptr_equal(c, &w.call);
+    assert_int_equal(c->away, 0);
+    w.answered++;
+}
+
+static void back(struct group_call *c)
+{
+    assert_false(group_call_holds(c));
+    w.back++;
+}
+
+/* --- one thing at a time --- */
+
+enum event { DELIVER_THERE, DELIVER_HOME, CANCEL, TELL, EVENTS };
+
+static bool possible(enum event e)
+{
+    switch (e) {
+    case DELIVER_THERE: return w.rings[HOME].from < w.rings[HOME].to;
+    case DELIVER_HOME: return w.rings[OWNER].from < w.rings[OWNER].to;
+    case CANCEL: return !w.cancelled && w.answered == 0;
+    case TELL: return w.call.waiter.entry || w.on_disk;
+    case EVENTS: break;
+    }
+    return false;
+}
+
+static void deliver(int from)
+{
+    struct shard_msg *m = w.rings[from].v[w.rings[from].from++];
+    m->run(&w.group.shards[!from], m);
+}
+
+static void happen(enum event e)
+{
+    switch (e) {
+    case DELIVER_THERE: deliver(HOME); return;
+    case DELIVER_HOME: deliver(OWNER); return;
+    case CANCEL:
+        w.cancelled = true;
+        group_call_cancel(&w.call);
+        return;
+    case TELL:
+        w.on_disk = false;
+        tell();
+        return;
+    case EVENTS: break;
+    }
+    fail();
+}
+
+static int choose(int pick)
+{
+    int count = 0;
+    for (enum event e = 0; e < EVENTS; e++)
+        if (possible(e) && count++ == pick) {
+            happen(e);
+            return -1;
+        }
+    return count;
+}
+
+static void begin(struct heap *heap, enum asked kind)
+{
+    memset(&w, 0, sizeof w);
+    for (uint16_t i = 0; i < SHARDS; i++)
+        w.group.shards[i] =
+            (struct shard){.id = i, .count = SHARDS, .group = &w.group, .heap = heap, .net = &w.servers[i]};
+    w.kind = kind;
+    w.call.ask = ask;
+    w.call.answered = answered;
+    group_call_start(&w.group.shards[HOME], &w.call);
+}
+
+static void end(void)
+{
+    assert_int_equal(w.asked, 1);
+    assert_int_equal(w.answered, 1);
+    assert_int_equal(w.settled, w.forgotten);
+    assert_true(w.call.done && !w.call.starved);
+    assert_int_equal(w.call.error, KERR_NOT_COORDINATOR);
+    assert_true(group_call_holds(&w.call));
+    group_call_give_back(&w.call, back);
+    while (possible(DELIVER_THERE) || possible(DELIVER_HOME))
+        deliver(possible(DELIVER_THERE) ? HOME : OWNER);
+    assert_int_equal(w.back, 1);
+    assert_int_equal(w.answered, 1);
+}
+
+/* Plays all sequences: picks[] counts like an odometer whose digits have as many values as there were possibilities. */
+static int play_all(struct heap *heap, enum asked kind, int *out_forgotten)
+{
+    int picks[STEPS] = {0}, played = 0;
+    for (int steps = 0; steps >= 0; played++) {
+        int counts[STEPS];
+        begin(heap, kind);
+        for (steps = 0;; steps++) {
+            assert_true(steps < STEPS);
+            counts[steps] = 0;
+            for (enum event e = 0; e < EVENTS; e++)
+                counts[steps] += possible(e);
+            if (counts[steps] == 0)
+                break;
+            assert_int_equal(choose(picks[steps]), -1);
+        }
+        end();
+        *out_forgotten += w.forgotten;
+        while (--steps >= 0 && ++picks[steps] == counts[steps])
+            picks[steps] = 0;
+    }
+    return played;
+}
+
+static void every_order_answers_once_and_gives_back(void **state)
+{
+    struct heap *heap = heap_open();
+    (void)state;
+    for (owner = HOME; owner < SHARDS; owner++)
+        for (enum asked kind = 0; kind < KINDS; kind++) {
+            int forgotten = 0, played = play_all(heap, kind, &forgotten);
+            assert_true(played >= (kind == ANSWERS_AT_ONCE && owner == HOME ? 1 : 2));
+            assert_true((forgotten > 0) == (kind == WAITS_IN_GROUP));
+        }
+    heap_close(heap);
+}
+
+static void what_does_not_fit_is_said(void **state)
+{
+    struct heap *heap = heap_open();
+    static const uint8_t bytes[100];
+    (void)state;
+    owner = OWNER;
+    begin(heap, WAITS_FOR_DISK);
+    deliver(HOME);
+    assert_int_equal(group_call_text(&w.call, (struct kview){bytes, 100}).n, 100);
+    assert_int_equal(group_call_text(&w.call, (struct kview){NULL, -1}).n, -1);
+    assert_false(w.call.starved);
+    w.call.memory.max_bytes = w.call.memory.used_bytes;
+    assert_int_equal(group_call_text(&w.call, (struct kview){bytes, 100}).n, 0);
+    assert_true(w.call.starved);
+    heap_close(heap);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_order_answers_once_and_gives_back),
+        cmocka_unit_test(what_does_not_fit_is_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

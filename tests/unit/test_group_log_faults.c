@@ -1,0 +1,232 @@
+/* A group log on a failing heap: each of its allocations fails in turn, once or from then on. Everything that was asked is
+ * answered, nothing is left over, and with memory again what was acknowledged stands. */
+#define heap_alloc real_heap_alloc
+#define heap_zalloc real_heap_zalloc
+#define heap_realloc real_heap_realloc
+#define heap_free real_heap_free
+#include "core/mem_libc.c"
+#undef heap_alloc
+#undef heap_zalloc
+#undef heap_realloc
+#undef heap_free
+
+/* Only the group log's own allocations count: it gets a heap to itself. */
+static struct {
+    struct heap *poor;
+    bool armed, forever;
+    int countdown; /* the call that makes it 0 fails */
+    int blocks;    /* of that heap, out */
+} fault;
+
+void *heap_alloc(struct heap *h, size_t bytes) must_use;
+void *heap_zalloc(struct heap *h, size_t bytes) must_use;
+void *heap_realloc(struct heap *h, void *old, size_t bytes) must_use;
+void heap_free(struct heap *h, void *block);
+
+static bool fails(const struct heap *h)
+{
+    if (h != fault.poor || !fault.armed)
+        return false;
+    fault.countdown -= fault.countdown > 0 || !fault.forever;
+    return fault.countdown == 0;
+}
+void *heap_alloc(struct heap *h, size_t bytes)
+{
+    void *at = fails(h) ? NULL : real_heap_alloc(h, bytes);
+    fault.blocks += at && h == fault.poor;
+    return at;
+}
+void *heap_zalloc(struct heap *h, size_t bytes)
+{
+    void *at = heap_alloc(h, bytes);
+    return at ? memset(at, 0, bytes) : NULL;
+}
+void *heap_realloc(struct heap *h, void *old, size_t bytes)
+{
+    void *at = fails(h) ? NULL : real_heap_realloc(h, old, bytes);
+    fault.blocks += at && !old && h == fault.poor;
+    return at;
+}
+void heap_free(struct heap *h, void *block)
+{
+    fault.blocks -= block && h == fault.poor;
+    real_heap_free(h, block);
+}
+
+#define DIR "build/tests/unit/group_log_faults"
+#include "tests/unit/group_log_world.h"
+
+/* False: there was no memory for it. */
+static bool open_poor(void)
+{
+    struct heap *rich = w.shard->heap;
+    w.shard->heap = fault.poor;
+    init_log();
+    w.shard->heap = rich;
+    if (!g.log)
+        return false;
+    UNTIL(g.readies > 0);
+    return group_log_state(g.log) == GROUP_LOG_READY;
+}
+
+static bool commit(int group, uint32_t mask, bool remove)
+{
+    struct asked a;
+    if (!entry_or_make(group))
+        return false;
+    assert_true(ask(&a, group, mask, remove));
+    UNTIL(a.over);
+    assert_true(a.error == KERR_NONE || a.error == KERR_COORDINATOR_NOT_AVAILABLE || a.error == KERR_NOT_COORDINATOR);
+    if (a.error == KERR_NONE)
+        return true;
+    for (int k = 0; k < KEYS; k++) /* either may stand */
+        g.keys[group][k].busy = a.mask & 1u << k;
+    return false;
+}
+
+static bool record(int group, int32_t generation)
+{
+    uint32_t before = g.persisted;
+    if (!entry_or_make(group))
+        return false;
+    persist(group, generation);
+    UNTIL(g.persisted > before);
+    assert_int_equal(g.persisted, before + 1);
+    return true;
+}
+
+static uint32_t deleted;
+static void note_deleted(struct group_write *write, enum kerr error)
+{
+    assert_int_equal(write->entry == NULL, error == KERR_NONE);
+    deleted++;
+    if (error)
+        return;
+    for (int k = 0; k < KEYS; k++)
+        g.keys[5][k].acked = NONE;
+}
+static bool remove_group(void)
+{
+    struct group_entry *e = entry_of(5);
+    struct group_write write = {.entry = e, .kind = GROUP_WRITE_DELETE, .done = note_deleted};
+    assert_int_equal(group_delete(e->group, clock_wall_ms()), KERR_NONE);
+    deleted = 0;
+    group_log_write(g.log, &write);
+    UNTIL(deleted > 0);
+    if (write.entry)
+        for (int k = 0; k < KEYS; k++) {
+            g.keys[5][k].busy = true;
+            g.keys[5][k].under_way = NONE;
+        }
+    return !write.entry;
+}
+
+static void sweeps(void)
+{
+    group_log_forget_topic(g.log, view_of("other"));
+    group_log_expire(g.log, clock_wall_ms(), 1000000);
+    g.hooks.slack_bytes = 1;
+    for (int i = 0; i < 50 && g.log->sweep.kind == SWEEP_NONE && group_log_state(g.log) == GROUP_LOG_READY; i++)
+        group_turn();
+    UNTIL(g.log->sweep.kind == SWEEP_NONE);
+}
+
+/* Until something fails that is told. */
+static void use(void)
+{
+    if (!open_poor())
+        return;
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < GROUPS; i += 1 + round)
+            if (!commit(i, 0x7u << round, round == 1 && i == 2))
+                return;
+    if (!record(1, 2) || !record(4, 2) || !commit(5, ALL, false))
+        return;
+    if (commit(3, 0x5, true) && remove_group())
+        sweeps();
+}
+
+static void end_log(void)
+{
+    if (g.log)
+        close_log();
+    assert_int_equal(fault.blocks, 0);
+}
+
+/* A short log to begin with, so that loading it is tried too. */
+static bool trim_is_over;
+static void trim_done(struct log_trim *t)
+{
+    assert_int_equal(t->error, KERR_NONE);
+    trim_is_over = true;
+}
+static void start_anew(void)
+{
+    struct log_trim trim = {.before = -1, .done = trim_done};
+    list_init(&trim.link);
+    trim_is_over = false;
+    partition_trim(w.p, &trim);
+    UNTIL(trim_is_over);
+    memset(g.keys, 0, sizeof g.keys);
+    for (int i = 0; i < GROUPS; i++)
+        for (int k = 0; k < KEYS; k++)
+            g.keys[i][k].acked = NONE;
+    assert_true(open_poor());
+    assert_true(commit(0, ALL, false) && commit(4, 0x3, false) && commit(4, 0x1, true) && record(4, 1) && record(6, 1));
+    end_log();
+}
+
+/* False: that many allocations are never reached. */
+static bool fail_at(int n, bool forever)
+{
+    fault.blocks = 0;
+    start_anew();
+    fault.forever = forever;
+    fault.countdown = n;
+    fault.armed = true;
+    g.slack = 1 << 20;
+    use();
+    bool reached = fault.countdown <= 0;
+    end_log();
+    fault.armed = false;
+    for (int i = 0; i < GROUPS; i++)
+        g.acked_generation[i] = 0; /* records are asked for, and may be refused */
+    assert_true(open_poor());
+    all_stands();
+    end_log();
+    return reached;
+}
+
+static void each_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (int forever = 0; forever < 2; forever++) {
+        int n = 1;
+        while (fail_at(n, forever))
+            n++;
+        assert_true(n > 100);
+    }
+}
+
+static int poor_setup(void **state)
+{
+    fault.poor = heap_open();
+    return fault.poor ? group_setup(state) : -1;
+}
+static int poor_teardown(void **state)
+{
+    int result = group_teardown(state);
+    heap_close(fault.poor);
+    return result;
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate_setup_teardown(each_allocation_may_fail, poor_setup, poor_teardown,
+                                                 (void *)(uintptr_t)&modes[1]),
+        cmocka_unit_test_prestate_setup_teardown(each_allocation_may_fail, poor_setup, poor_teardown,
+                                                 (void *)(uintptr_t)&modes[3]),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
