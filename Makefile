@@ -71,7 +71,7 @@ BENCH_BIN := $(BENCH_C:%.c=$(B)/%) $(BENCH_CXX:%.cc=$(B)/%)
 
 # --- targets -------------------------------------------------------------------------------------------------------
 
-.PHONY: all run unit unit-bin test check format sim sim-bin bench bench-bin clean help
+.PHONY: all run unit unit-bin test compat check format sim sim-bin bench bench-bin clean help
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 MAKEFLAGS += --no-builtin-rules
@@ -93,6 +93,10 @@ ifeq ($(MODE),release)
 else
 	@$(FRESH) scripts/test --groups unit-$(MODE) $(ARGS)
 endif
+
+# All rows of the matrix of clients, also those that are too slow for `make test`.
+compat: all $(BUILD)/.deps-test $(BUILD)/.deps-compat
+	@$(FRESH) tests/compat/run --all $(ARGS)
 
 unit unit-bin: $(UNIT_BIN)
 
@@ -122,6 +126,7 @@ help:
 	@echo 'make                build the broker: build/odradek'
 	@echo 'make run            build it and start it on localhost:9092, data in build/data   ARGS="key=value ..."'
 	@echo 'make test           every test   GROUPS="unit schema ..." selects, MODE=asan|tsan|debug runs that build'"'"'s unit tests'
+	@echo 'make compat         every client library of the matrix   ARGS="--table kafkajs ..."'
 	@echo 'make check          format, layers, doors, headers, sizes'
 	@echo 'make format         put the sources into shape   FILES="..." only these'
 	@echo 'make sim            the simulator   SEED=n or SEEDS=from-to'
@@ -134,7 +139,7 @@ help:
 # --- what the distribution has to bring ------------------------------------------------------------------------------
 
 # scripts/deps looks for what is missing and installs it; the stamp keeps later builds from looking again.
-STAMPS := $(addprefix $(BUILD)/.deps-,build check test bench)
+STAMPS := $(addprefix $(BUILD)/.deps-,build check test compat bench)
 $(STAMPS): $(BUILD)/.deps-%: scripts/deps
 	@mkdir -p $(@D)
 	@scripts/deps $*
