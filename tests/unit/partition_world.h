@@ -310,8 +310,16 @@ static inline void log_is_as_expected(bool disk)
         at += whole;
     }
 }
+/* Its next file may still be under way when all is acked: then it does not rest yet. */
 static inline void fall_idle(void)
 {
-    w.p->used_at_ns = w.shard->now_ns - (IDLE_TAIL_S + 1) * NS_PER_S;
-    writer_rest(w.p);
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    for (;;) {
+        w.p->used_at_ns = w.shard->now_ns - (IDLE_TAIL_S + 1) * NS_PER_S;
+        writer_rest(w.p);
+        if (w.p->tail.count == 0)
+            return;
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
 }
