@@ -10,16 +10,18 @@ import shutil
 
 import cuts
 import load
+import promises
 from harness import NotRun, run_ok
 
-MUTANTS = ("ack_before_flush", "sync_wrong_file")
+DATA = (cuts.Series, [cuts.Round("off", "fresh", ""), cuts.Round("off", "again", "")])
+PROMISES = (promises.Series, ["load"])
+MUTANTS = [("ack_before_flush", *DATA), ("ack_before_flush", *PROMISES), ("sync_wrong_file", *DATA)]
 ROUNDS_MAX = 16
-WANTED = [cuts.Round("off", "fresh", ""), cuts.Round("off", "again", "")]
 
 
-def one_round(setup, wanted, program):
+def one_round(kind, setup, wanted, program):
     """None when nothing was found; otherwise what was."""
-    series = cuts.Series(setup, program)
+    series = kind(setup, program)
     try:
         series.begin()
         series.round(wanted)
@@ -41,13 +43,13 @@ def can_run(setup):
         return False
 
 
-def check(name):
+def check(name, kind, rounds):
     run_ok(["make", "-s", f"PLANT={name}"], timeout=600)
     program = os.path.abspath(f"build/plant-{name}/odradek")
     setups = [setup for setup in cuts.SETUPS if can_run(setup)]
     for number in range(ROUNDS_MAX):
-        setup = setups[number // len(WANTED) % len(setups)]
-        found = one_round(setup, WANTED[number % len(WANTED)], program)
+        setup = setups[number // len(rounds) % len(setups)]
+        found = one_round(kind, setup, rounds[number % len(rounds)], program)
         if found:
             print(f"    {name}: caught in round {number + 1}: {found.splitlines()[0][:200]}", flush=True)
             return
@@ -55,5 +57,5 @@ def check(name):
 
 
 def run_all(report):
-    for name in MUTANTS:
-        report.case(f"the mutant {name} is caught", check, name)
+    for name, kind, rounds in MUTANTS:
+        report.case(f"the mutant {name} is caught by {kind.__module__}", check, name, kind, rounds)

@@ -1,0 +1,61 @@
+"""Power cuts while groups commit and topics, settings, partitions and log starts change (tests/load/numbered.py).
+
+A cut is
+    load    under the changes
+    back    the broker is killed first, restarted, and the power goes when the clients have just come back
+    early   the same, but the power goes while the new broker recovers
+"""
+import random
+import time
+
+import cuts
+import numbered
+
+CUTS = ("load", "load", "back", "load", "early")
+FIRST_ROUND = 60  # changes by each client: enough that the logs of groups are rewritten
+AGAIN = 1
+
+
+class Series(cuts.Series):
+    def __init__(self, setup, program=None):
+        super().__init__(setup, program)
+        self.broker.properties.update(numbered.SETTINGS, **{"write.caching": "true"})  # which must not matter
+        self.loses_little = True  # nearly all is flushed at once
+        self.crowd = numbered.Crowd()
+
+    def begin(self):
+        super().begin()
+        self.crowd.set_up(self.broker)
+
+    def round(self, wanted):
+        self.crowd.start(self.broker, AGAIN if self.totals["rounds"] else FIRST_ROUND)
+        if wanted == "load":
+            time.sleep(random.uniform(*cuts.CUT_US) / 1e6)
+            self.totals["acked"] += self.crowd.crash(self.die)
+        else:
+            self.totals["acked"] += self.crowd.crash(self.broker.kill)
+            self.cut_again(wanted)
+        self.come_back()
+        self.totals["compared"] += self.crowd.compare(self.broker)
+        self.totals["rounds"] += 1
+
+    def cut_again(self, wanted):
+        if wanted == "early":
+            self.broker.launch()
+            time.sleep(random.uniform(*cuts.EARLY_S))
+            self.die()
+            return
+        self.broker.start()
+        self.crowd.compare(self.broker)
+        self.crowd.start(self.broker, AGAIN)
+        self.totals["acked"] += self.crowd.crash(self.die)
+
+    def end(self):
+        given_back = self.crowd.given_back(self.broker)
+        assert given_back > 0, "no log was rewritten"
+        self.totals["given back"] += given_back
+        super().end()
+
+
+def run_all(report):
+    cuts.run_setups(report, Series, CUTS, "commits, members, settings, partitions, log starts and topics are as last acknowledged, or later")
