@@ -9,6 +9,7 @@
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
 #include "storage/uuid.h"
+#include <arpa/inet.h>
 #include <stdio.h>
 
 enum { UUID_HEX_BYTES = 36, ID_NAME_MAX = INT16_MAX - UUID_HEX_BYTES - 1 }; /* an id must fit into a string */
@@ -176,15 +177,21 @@ static struct kview make_id(struct request *req, struct kview name)
     return (struct kview){(const uint8_t *)text, (int32_t)n + UUID_HEX_BYTES + 1};
 }
 
-/* Java's way to print an address without a name. n == -1: no memory. */
+/* Java's way to print an address without a name: in IPv6 no zeros are left out. n == -1: no memory. */
 static struct kview client_host(struct request *req)
 {
-    size_t bytes = strlen(req->conn->names.peer) + 1;
-    char *text = request_alloc(req, bytes + 1);
+    const char *peer = req->conn->names.peer;
+    struct in6_addr six;
+    char *text = request_alloc(req, IO_NAME_MAX + 1);
     if (!text)
         return (struct kview){.n = -1};
-    snprintf(text, bytes + 1, "/%s", req->conn->names.peer);
-    return (struct kview){(const uint8_t *)text, (int32_t)bytes};
+    int n = snprintf(text, IO_NAME_MAX + 1, "/%s", peer);
+    if (inet_pton(AF_INET6, peer, &six) == 1) {
+        n = 0;
+        for (int i = 0; i < 8; i++)
+            n += snprintf(text + n, IO_NAME_MAX + 1 - (size_t)n, "%c%x", i ? ':' : '/', be16_get(six.s6_addr + 2 * i));
+    }
+    return (struct kview){(const uint8_t *)text, n};
 }
 
 static enum kerr join_check(const struct request *req, const struct join_group_request *m)

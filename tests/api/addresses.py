@@ -67,15 +67,6 @@ def told(c):
     return answers.pop()
 
 
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as s:
-            s.bind(("::1", 0))
-        return True
-    except OSError:
-        return False
-
-
 def a_client_is_told_the_address_that_it_reached():
     for listener in ("PLAINTEXT://:0", "PLAINTEXT://0.0.0.0:0", "PLAINTEXT://localhost:0"):
         with Broker(f"{WORK}/reached", {"listeners": listener}, ["--cores", "2"]) as broker:

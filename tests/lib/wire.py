@@ -148,6 +148,15 @@ class Connection:
         self.close()
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
 def create_topic(connection, name, partitions=1, configs=()):
     """CreateTopics v2; answers the error code."""
     body = i32(1) + string(name) + i32(partitions) + i16(1) + i32(0) + i32(len(configs))
