@@ -298,28 +298,7 @@ static inline enum kerr write_and_wait(struct group_write *write)
     return wrote_error;
 }
 
-/* --- on both engines and both ways to the disk --- */
-
-static const struct mode modes[] = {
-    {"io_uring, direct",
-     {.engine = IO_ENGINE_IO_URING, .features = IO_FEATURE_ALL, .recv_bytes = 4096, .recv_count = 4},
-     "direct"},
-    {"io_uring, buffered", {.engine = IO_ENGINE_IO_URING, .recv_bytes = 4096, .recv_count = 4}, "buffered"},
-    {"epoll, direct", {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4}, "direct"},
-    {"epoll, buffered", {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4}, "buffered"},
-};
-
 #define CASE(f)                                                                                \
     {                                                                                          \
         .name = #f, .test_func = f, .setup_func = group_setup, .teardown_func = group_teardown \
     }
-static inline int run_on_every_mode(struct CMUnitTest *tests, size_t count)
-{
-    int failed = 0;
-    for (size_t m = 0; m < COUNT_OF(modes); m++) {
-        for (size_t i = 0; i < count; i++)
-            tests[i].initial_state = (void *)(uintptr_t)&modes[m];
-        failed += _cmocka_run_group_tests(modes[m].name, tests, count, NULL, NULL);
-    }
-    return failed;
-}

@@ -323,3 +323,25 @@ static inline void fall_idle(void)
         turn();
     }
 }
+
+/* --- on both engines and both ways to the disk; the first two have one of each --- */
+
+static const struct mode modes[] = {
+    {"io_uring, direct",
+     {.engine = IO_ENGINE_IO_URING, .features = IO_FEATURE_ALL, .recv_bytes = 4096, .recv_count = 4},
+     "direct"},
+    {"epoll, buffered", {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4}, "buffered"},
+    {"io_uring, buffered", {.engine = IO_ENGINE_IO_URING, .recv_bytes = 4096, .recv_count = 4}, "buffered"},
+    {"epoll, direct", {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4}, "direct"},
+};
+
+static inline int run_in_modes(struct CMUnitTest *tests, size_t count, size_t mode_count)
+{
+    int failed = 0;
+    for (size_t m = 0; m < mode_count; m++) {
+        for (size_t i = 0; i < count; i++)
+            tests[i].initial_state = (void *)(uintptr_t)&modes[m];
+        failed += _cmocka_run_group_tests(modes[m].name, tests, count, NULL, NULL);
+    }
+    return failed;
+}

@@ -372,13 +372,6 @@ static void the_brokers_own_topics_are_durable_whatever_is_set(void **state)
     assert_int_equal(w.p->durable.offset, 1);
 }
 
-static const struct mode modes[] = {
-    {"io_uring, direct",
-     {.engine = IO_ENGINE_IO_URING, .features = IO_FEATURE_ALL, .recv_bytes = 4096, .recv_count = 4},
-     "direct"},
-    {"epoll, buffered", {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4}, "buffered"},
-};
-
 #define CASE(f)                                                                    \
     {                                                                              \
         .name = #f, .test_func = f, .setup_func = setup, .teardown_func = teardown \
@@ -398,11 +391,5 @@ int main(void)
         CASE(what_cannot_change_while_it_runs_is_an_invalid_request),
         CASE(the_brokers_own_topics_are_durable_whatever_is_set),
     };
-    int failed = 0;
-    for (size_t m = 0; m < COUNT_OF(modes); m++) {
-        for (size_t i = 0; i < COUNT_OF(tests); i++)
-            tests[i].initial_state = (void *)(uintptr_t)&modes[m];
-        failed += cmocka_run_group_tests_name(modes[m].name, tests, NULL, NULL);
-    }
-    return failed;
+    return run_in_modes(tests, COUNT_OF(tests), 2);
 }

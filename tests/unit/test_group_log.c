@@ -579,5 +579,5 @@ int main(void)
         CASE(what_belongs_to_a_transaction_is_skipped),
         CASE(a_damaged_record_fails_the_log),
     };
-    return run_on_every_mode(tests, COUNT_OF(tests));
+    return run_in_modes(tests, COUNT_OF(tests), COUNT_OF(modes));
 }

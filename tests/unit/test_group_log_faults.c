@@ -1,58 +1,8 @@
 /* A group log on a failing heap: each of its allocations fails in turn, once or from then on. Everything that was asked is
  * answered, nothing is left over, and with memory again what was acknowledged stands. */
-#define heap_alloc real_heap_alloc
-#define heap_zalloc real_heap_zalloc
-#define heap_realloc real_heap_realloc
-#define heap_free real_heap_free
-#include "core/mem_libc.c"
-#undef heap_alloc
-#undef heap_zalloc
-#undef heap_realloc
-#undef heap_free
+#include "tests/unit/faulty_heap.h"
 
 /* Only the group log's own allocations count: it gets a heap to itself. */
-static struct {
-    struct heap *poor;
-    bool armed, forever;
-    int countdown; /* the call that makes it 0 fails */
-    int blocks;    /* of that heap, out */
-} fault;
-
-void *heap_alloc(struct heap *h, size_t bytes) must_use;
-void *heap_zalloc(struct heap *h, size_t bytes) must_use;
-void *heap_realloc(struct heap *h, void *old, size_t bytes) must_use;
-void heap_free(struct heap *h, void *block);
-
-static bool fails(const struct heap *h)
-{
-    if (h != fault.poor || !fault.armed)
-        return false;
-    fault.countdown -= fault.countdown > 0 || !fault.forever;
-    return fault.countdown == 0;
-}
-void *heap_alloc(struct heap *h, size_t bytes)
-{
-    void *at = fails(h) ? NULL : real_heap_alloc(h, bytes);
-    fault.blocks += at && h == fault.poor;
-    return at;
-}
-void *heap_zalloc(struct heap *h, size_t bytes)
-{
-    void *at = heap_alloc(h, bytes);
-    return at ? memset(at, 0, bytes) : NULL;
-}
-void *heap_realloc(struct heap *h, void *old, size_t bytes)
-{
-    void *at = fails(h) ? NULL : real_heap_realloc(h, old, bytes);
-    fault.blocks += at && !old && h == fault.poor;
-    return at;
-}
-void heap_free(struct heap *h, void *block)
-{
-    fault.blocks -= block && h == fault.poor;
-    real_heap_free(h, block);
-}
-
 #define DIR "build/tests/unit/group_log_faults"
 #include "tests/unit/group_log_world.h"
 
@@ -181,14 +131,12 @@ static bool fail_at(int n, bool forever)
 {
     fault.blocks = 0;
     start_anew();
-    fault.forever = forever;
-    fault.countdown = n;
-    fault.armed = true;
+    fault_begin(n, forever);
     g.slack = 1 << 20;
     use();
-    bool reached = fault.countdown <= 0;
+    bool reached = fault.fired;
     end_log();
-    fault.armed = false;
+    (void)fault_end();
     for (int i = 0; i < GROUPS; i++)
         g.acked_generation[i] = 0; /* records are asked for, and may be refused */
     assert_true(open_poor());
@@ -224,9 +172,9 @@ int main(void)
 {
     struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate_setup_teardown(each_allocation_may_fail, poor_setup, poor_teardown,
-                                                 (void *)(uintptr_t)&modes[1]),
+                                                 (void *)(uintptr_t)&modes[2]),
         cmocka_unit_test_prestate_setup_teardown(each_allocation_may_fail, poor_setup, poor_teardown,
-                                                 (void *)(uintptr_t)&modes[3]),
+                                                 (void *)(uintptr_t)&modes[1]),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,5 +211,5 @@ int main(void)
         CASE(an_offline_partition_is_not_coordinated),
         CASE(a_large_log_is_loaded_in_small_steps),
     };
-    return run_on_every_mode(tests, COUNT_OF(tests));
+    return run_in_modes(tests, COUNT_OF(tests), COUNT_OF(modes));
 }

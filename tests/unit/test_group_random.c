@@ -1,57 +1,9 @@
 /* A group under random events, and under a heap that fails: whatever happens, group_check holds, every waiter is answered once,
  * a stable group's members have the assignments of its generation, and an event that was refused for want of memory left the
  * group as it was. */
-#define heap_alloc real_heap_alloc
-#define heap_zalloc real_heap_zalloc
-#define heap_realloc real_heap_realloc
-#define heap_free real_heap_free
-#include "core/mem_libc.c"
-#undef heap_alloc
-#undef heap_zalloc
-#undef heap_realloc
-#undef heap_free
+#include "tests/unit/faulty_heap.h"
+
 #include "core/rng.h"
-
-static struct {
-    int countdown; /* the allocation that makes it 0 fails */
-    bool fired;
-    int blocks; /* out */
-} fault;
-
-static bool fails(void)
-{
-    bool now = fault.countdown > 0 && --fault.countdown == 0;
-    fault.fired |= now;
-    return now;
-}
-
-void *heap_alloc(struct heap *h, size_t bytes) must_use;
-void *heap_zalloc(struct heap *h, size_t bytes) must_use;
-void *heap_realloc(struct heap *h, void *old, size_t bytes) must_use;
-void heap_free(struct heap *h, void *block);
-void *heap_alloc(struct heap *h, size_t bytes)
-{
-    void *at = fails() ? NULL : real_heap_alloc(h, bytes);
-    fault.blocks += at != NULL;
-    return at;
-}
-void *heap_zalloc(struct heap *h, size_t bytes)
-{
-    void *at = heap_alloc(h, bytes);
-    return at ? memset(at, 0, bytes) : NULL;
-}
-void *heap_realloc(struct heap *h, void *old, size_t bytes)
-{
-    void *at = fails() ? NULL : real_heap_realloc(h, old, bytes);
-    fault.blocks += at && !old;
-    return at;
-}
-void heap_free(struct heap *h, void *block)
-{
-    fault.blocks -= block != NULL;
-    real_heap_free(h, block);
-}
-
 #include "net/limits.h"
 #include "tests/unit/group_world.h"
 
@@ -158,11 +110,9 @@ static bool failing_step(struct group_world *w, const char *step, int nth)
     struct client clients[COUNT_OF(w->clients)];
     memcpy(clients, w->clients, sizeof clients);
     int blocks = fault.blocks;
-    fault.countdown = nth;
-    fault.fired = false;
+    fault_begin(nth, false);
     group_step(w, step);
-    fault.countdown = 0;
-    if (!fault.fired)
+    if (!fault_end())
         return false;
     if (!strstr(w->said, "COORDINATOR_NOT_AVAILABLE") || digest(w->g) != before)
         fail_msg("allocation %d of \"%s\" failed: %s", nth, step, w->said);
@@ -201,12 +151,10 @@ static void a_record_is_read_whole_or_not_at_all(void **state)
     assert_int_equal(v.members.n, 4);
     for (bool done = false; !done;) {
         int blocks = fault.blocks;
-        fault.countdown = failures + 1;
-        fault.fired = false;
+        fault_begin(failures + 1, false);
         struct group *g = group_open(w.heap, &w.rules, text("other"), 0);
         enum err err = g ? group_from_value(g, &v, w.now) : ERR_NO_MEMORY;
-        fault.countdown = 0;
-        done = !fault.fired;
+        done = !fault_end();
         assert_int_equal(err, done ? ERR_NONE : ERR_NO_MEMORY);
         failures += !done;
         if (done)
@@ -295,7 +243,7 @@ static void random_event(struct group_world *w, struct rng *rng)
         snprintf(step, sizeof step, "wait %d", (int)rng_below(rng, what < 90 ? 10 : what < 98 ? 1000 : 50000));
         group_step(w, step);
     } else if (rng_below(rng, 4) == 0) {
-        fault.countdown = 0;
+        (void)fault_end();
         group_step(w, "restart");
     }
 }
@@ -362,11 +310,9 @@ static uint32_t run(uint64_t seed, int events, bool poor)
     w.rules.size_max = rng_below(&rng, 2) ? 6 : 100;
     for (int i = 0; i < events; i++) {
         uint64_t before = digest(w.g);
-        fault.countdown = poor && rng_below(&rng, 3) == 0 ? 1 + (int)rng_below(&rng, 12) : 0;
-        fault.fired = false;
+        fault_begin(poor && rng_below(&rng, 3) == 0 ? 1 + (int)rng_below(&rng, 12) : 0, false);
         (rng_below(&rng, 10) < 9 ? sensible_event : random_event)(&w, &rng);
-        fault.countdown = 0;
-        if (fault.fired && strstr(w.said, "COORDINATOR_NOT_AVAILABLE"))
+        if (fault_end() && strstr(w.said, "COORDINATOR_NOT_AVAILABLE"))
             assert_true(digest(w.g) == before);
         assignments_are_of_the_generation(&w);
         assert_true(w.g->generation >= generation);

@@ -291,17 +291,6 @@ static void a_deletion_during_a_stop_is_left_to_the_next_start(void **state)
     assert_int_equal(store_of(w.shard)->partitions.count, access(DIR "/data/t-0", F_OK) ? 0 : 1);
 }
 
-/* --- all of it, over both engines and both ways to the disk --- */
-
-static const struct mode modes[] = {
-    {"io_uring, direct",
-     {.engine = IO_ENGINE_IO_URING, .features = IO_FEATURE_ALL, .recv_bytes = 4096, .recv_count = 4},
-     "direct"},
-    {"io_uring, buffered", {.engine = IO_ENGINE_IO_URING, .recv_bytes = 4096, .recv_count = 4}, "buffered"},
-    {"epoll, direct", {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4}, "direct"},
-    {"epoll, buffered", {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4}, "buffered"},
-};
-
 #define CASE(f)                                                                    \
     {                                                                              \
         .name = #f, .test_func = f, .setup_func = setup, .teardown_func = teardown \
@@ -322,11 +311,5 @@ int main(void)
         CASE(a_stop_waits_for_deletions),
         CASE(a_deletion_during_a_stop_is_left_to_the_next_start),
     };
-    int failed = 0;
-    for (size_t m = 0; m < COUNT_OF(modes); m++) {
-        for (size_t i = 0; i < COUNT_OF(tests); i++)
-            tests[i].initial_state = (void *)(uintptr_t)&modes[m];
-        failed += cmocka_run_group_tests_name(modes[m].name, tests, NULL, NULL);
-    }
-    return failed;
+    return run_in_modes(tests, COUNT_OF(tests), COUNT_OF(modes));
 }

@@ -1,6 +1,8 @@
 /* Recovery on a failing machine: each file operation and each allocation fails in turn, once or from then on (which is also
  * what a crash in the midst of recovery looks like). It says so, frees what it took, and the next recovery, on a machine
  * that works, finds the log as if nothing had been. */
+#include "tests/unit/faulty_heap.h"
+
 #define fs_open real_fs_open
 #define fs_read real_fs_read
 #define fs_write real_fs_write
@@ -11,12 +13,7 @@
 #define fs_rename real_fs_rename
 #define fs_unlink real_fs_unlink
 #define fs_list real_fs_list
-#define heap_alloc real_heap_alloc
-#define heap_zalloc real_heap_zalloc
-#define heap_realloc real_heap_realloc
-#define heap_free real_heap_free
 #include "core/fs_os.c"
-#include "core/mem_libc.c"
 #undef fs_open
 #undef fs_read
 #undef fs_write
@@ -27,25 +24,7 @@
 #undef fs_rename
 #undef fs_unlink
 #undef fs_list
-#undef heap_alloc
-#undef heap_zalloc
-#undef heap_realloc
-#undef heap_free
 
-static struct {
-    bool armed, forever;
-    int countdown; /* the call that makes it 0 fails */
-    int blocks;    /* of the heap, out */
-    int files;     /* open */
-} fault;
-
-static bool fails(void)
-{
-    if (!fault.armed)
-        return false;
-    fault.countdown -= fault.countdown > 0 || !fault.forever;
-    return fault.countdown == 0;
-}
 enum err fs_open(const char *path, unsigned flags, int *out_fd) must_use;
 enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes) must_use;
 enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off) must_use;
@@ -56,10 +35,6 @@ enum err fs_size(int fd, uint64_t *out_bytes) must_use;
 enum err fs_rename(const char *from, const char *to) must_use;
 enum err fs_unlink(const char *path) must_use;
 enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg) must_use;
-void *heap_alloc(struct heap *h, size_t bytes) must_use;
-void *heap_zalloc(struct heap *h, size_t bytes) must_use;
-void *heap_realloc(struct heap *h, void *old, size_t bytes) must_use;
-void heap_free(struct heap *h, void *block);
 
 enum err fs_open(const char *path, unsigned flags, int *out_fd)
 {
@@ -105,28 +80,6 @@ enum err fs_unlink(const char *path)
 enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg)
 {
     return fails() ? ERR_IO : real_fs_list(path, each, arg);
-}
-void *heap_alloc(struct heap *h, size_t bytes)
-{
-    void *at = fails() ? NULL : real_heap_alloc(h, bytes);
-    fault.blocks += at != NULL;
-    return at;
-}
-void *heap_zalloc(struct heap *h, size_t bytes)
-{
-    void *at = heap_alloc(h, bytes);
-    return at ? memset(at, 0, bytes) : NULL;
-}
-void *heap_realloc(struct heap *h, void *old, size_t bytes)
-{
-    void *at = fails() ? NULL : real_heap_realloc(h, old, bytes);
-    fault.blocks += at && !old;
-    return at;
-}
-void heap_free(struct heap *h, void *block)
-{
-    fault.blocks -= block != NULL;
-    real_heap_free(h, block);
 }
 
 #include "tests/unit/log_world.h"
@@ -175,12 +128,9 @@ static bool fail_at(int n, bool forever, bool trimmed)
     int batches = build(trimmed);
     int blocks = fault.blocks;
     struct recovered r;
-    fault.armed = true;
-    fault.forever = forever;
-    fault.countdown = n;
+    fault_begin(n, forever);
     enum err err = run_once(&r);
-    bool reached = fault.countdown <= 0;
-    fault.armed = false;
+    bool reached = fault_end();
     assert_true(reached || err == ERR_NONE);
     if (err == ERR_NONE) {
         assert_false(r.corrupt); /* a failing machine is no reason to call bytes bad */

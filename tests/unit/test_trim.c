@@ -565,13 +565,6 @@ static void a_random_life_keeps_what_was_promised(void **state)
     assert_true(restarts > 20 && life.start > 100);
 }
 
-static const struct mode modes[] = {
-    {"io_uring, direct",
-     {.engine = IO_ENGINE_IO_URING, .features = IO_FEATURE_ALL, .recv_bytes = 4096, .recv_count = 4},
-     "direct"},
-    {"epoll, buffered", {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4}, "buffered"},
-};
-
 #define CASE(f)                                                                    \
     {                                                                              \
         .name = #f, .test_func = f, .setup_func = setup, .teardown_func = teardown \
@@ -596,11 +589,5 @@ int main(void)
         CASE(a_random_life_keeps_what_was_promised),
         CASE(a_failed_save_takes_the_partition_offline_and_says_so),
     };
-    int failed = 0;
-    for (size_t m = 0; m < COUNT_OF(modes); m++) {
-        for (size_t i = 0; i < COUNT_OF(tests); i++)
-            tests[i].initial_state = (void *)(uintptr_t)&modes[m];
-        failed += cmocka_run_group_tests_name(modes[m].name, tests, NULL, NULL);
-    }
-    return failed;
+    return run_in_modes(tests, COUNT_OF(tests), 2);
 }
