@@ -9,10 +9,10 @@
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
 #include "storage/uuid.h"
-#include <arpa/inet.h>
 #include <stdio.h>
 
 enum { UUID_HEX_BYTES = 36, ID_NAME_MAX = INT16_MAX - UUID_HEX_BYTES - 1 }; /* an id must fit into a string */
+enum { IPV6_GROUPS = 8 };
 
 static const char no_memory[] = "there is no memory for its request";
 
@@ -177,20 +177,29 @@ static struct kview make_id(struct request *req, struct kview name)
     return (struct kview){(const uint8_t *)text, (int32_t)n + UUID_HEX_BYTES + 1};
 }
 
-/* Java's way to print an address without a name: in IPv6 no zeros are left out. n == -1: no memory. */
+/* Writes the zeros that "::" stands for; any other address as it is. */
+static int address_put(char *out, size_t room, const char *name)
+{
+    const char *gap = strstr(name, "::");
+    int groups = 0;
+    if (!gap)
+        return snprintf(out, room, "%s", name);
+    for (const char *at = name; *at; at++)
+        groups += *at != ':' && (at == name || at[-1] == ':');
+    int n = snprintf(out, room, "%.*s", (int)(gap - name), name);
+    for (; groups < IPV6_GROUPS; groups++)
+        n += snprintf(out + n, room - (size_t)n, n > 0 ? ":0" : "0");
+    return n + snprintf(out + n, room - (size_t)n, "%s%s", gap[2] ? ":" : "", gap + 2);
+}
+
+/* Java's way to print an address without a name. n == -1: no memory. */
 static struct kview client_host(struct request *req)
 {
-    const char *peer = req->conn->names.peer;
-    struct in6_addr six;
     char *text = request_alloc(req, IO_NAME_MAX + 1);
     if (!text)
         return (struct kview){.n = -1};
-    int n = snprintf(text, IO_NAME_MAX + 1, "/%s", peer);
-    if (inet_pton(AF_INET6, peer, &six) == 1) {
-        n = 0;
-        for (int i = 0; i < 8; i++)
-            n += snprintf(text + n, IO_NAME_MAX + 1 - (size_t)n, "%c%x", i ? ':' : '/', be16_get(six.s6_addr + 2 * i));
-    }
+    text[0] = '/';
+    int n = 1 + address_put(text + 1, IO_NAME_MAX, req->conn->names.peer);
     return (struct kview){(const uint8_t *)text, n};
 }
 
