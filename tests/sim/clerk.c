@@ -52,28 +52,37 @@ static void committed(const struct reply *r)
     world_free(e);
 }
 
+void clerk_fill_commit(struct clerk_commit *out, struct group_part *const *parts, const int64_t *offsets, int32_t count,
+                       const char *name)
+{
+    offset_commit_request_init(&out->request);
+    out->request.group_id = view_of(name);
+    out->request.topics.v = out->topics;
+    out->request.topics.n = count;
+    for (int32_t i = 0; i < count; i++) {
+        offset_commit_request_topic_init(&out->topics[i]);
+        offset_commit_request_partition_init(&out->parts[i]);
+        out->topics[i].name = view_of(parts[i]->topic);
+        out->topics[i].partitions.v = &out->parts[i];
+        out->topics[i].partitions.n = 1;
+        out->parts[i].partition_index = parts[i]->partition;
+        out->parts[i].committed_offset = offsets[i];
+    }
+}
+
 static void commit(struct clerk *c)
 {
-    struct offset_commit_request m;
-    struct offset_commit_request_topic topics[GROUP_PARTS_MAX];
-    struct offset_commit_request_partition parts[GROUP_PARTS_MAX];
+    static const int64_t nowhere[GROUP_PARTS_MAX];
+    struct clerk_commit say;
+    struct group_part *parts[GROUP_PARTS_MAX];
     struct errand *e = world_alloc(sizeof *e);
     e->clerk = c;
-    offset_commit_request_init(&m);
-    m.group_id = view_of(c->group->name);
-    m.topics.v = topics;
-    m.topics.n = c->group->part_count;
-    for (int32_t i = 0; i < m.topics.n; i++) {
-        struct group_part *p = &c->group->parts[i];
-        offset_commit_request_topic_init(&topics[i]);
-        offset_commit_request_partition_init(&parts[i]);
-        topics[i].name = view_of(p->topic);
-        topics[i].partitions.v = &parts[i];
-        topics[i].partitions.n = 1;
-        parts[i].partition_index = p->partition;
-        e->commits[i] = group_oracle_commit(c->group, p, 0, 0); /* before the first generation */
+    for (int32_t i = 0; i < c->group->part_count; i++) {
+        parts[i] = &c->group->parts[i];
+        e->commits[i] = group_oracle_commit(c->group, parts[i], 0, 0); /* before the first generation */
     }
-    client_call(&c->peer.client, offset_commit, &m, COMMIT_VERSION, committed, e);
+    clerk_fill_commit(&say, parts, nowhere, c->group->part_count, c->group->name);
+    client_call(&c->peer.client, offset_commit, &say.request, COMMIT_VERSION, committed, e);
 }
 
 /* Finding the coordinator makes __consumer_offsets. */

@@ -20,3 +20,12 @@ struct clerk_fetch {
     struct offset_fetch_request_topics topics[GROUP_PARTS_MAX];
 };
 void clerk_fill_fetch(struct clerk_fetch *out, struct group_part *const *parts, int32_t count, const char *name);
+
+/* An OffsetCommit of one group, by nobody yet, and what it points to. */
+struct clerk_commit {
+    struct offset_commit_request request;
+    struct offset_commit_request_topic topics[GROUP_PARTS_MAX];
+    struct offset_commit_request_partition parts[GROUP_PARTS_MAX];
+};
+void clerk_fill_commit(struct clerk_commit *out, struct group_part *const *parts, const int64_t *offsets, int32_t count,
+                       const char *name);

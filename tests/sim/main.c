@@ -8,7 +8,7 @@
 #include "tests/sim/broker.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/keeper.h"
-#include "tests/sim/member.h"
+#include "tests/sim/members.h"
 #include "tests/sim/net_sim.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/peer.h"
