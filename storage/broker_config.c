@@ -490,11 +490,30 @@ static void log_without_effect(const struct broker_config *c)
         log_warn("settings without effect", "keys=%s", keys);
 }
 
+/* Both names of the broker's number say it when they are asked for, as in Kafka. */
+static enum err ids_put(struct broker_config *c)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", c->node_id);
+    const char *set = broker_config_get(c, "broker.id");
+    bool negative = set && set[0] == '-';
+    enum err err = ERR_NONE;
+    if (set && !negative && !broker_config_get(c, "node.id"))
+        err = config_entry_put(&c->set, c->heap, "node.id", number, where_of(c, "broker.id"));
+    if (!set || negative)
+        err = config_entry_put(&c->set, c->heap, "broker.id", number, where_of(c, "node.id"));
+    return err;
+}
+
 enum err broker_config_finish(struct broker_config *c, char *why)
 {
     assert(c && why);
     if (!fill(c, why))
         return ERR_INVALID;
+    if (ids_put(c)) {
+        snprintf(why, CONFIG_WHY_BYTES, "There is no memory left for the configuration.");
+        return ERR_NO_MEMORY;
+    }
     log_without_effect(c);
     return ERR_NONE;
 }

@@ -196,6 +196,22 @@ static const struct {
     {"node.id", "1", "broker.id", "2", "set only one"},
 };
 
+static void both_names_of_the_brokers_number_say_it(void **state)
+{
+    static const struct {
+        const char *name, *value, *number;
+    } ways[] = {{"num.partitions", "1", "1"}, {"node.id", "5", "5"}, {"broker.id", "6", "6"}, {"broker.id", "-1", "1"}};
+    for (uint32_t i = 0; i < COUNT_OF(ways); i++) {
+        broker_config_deinit(&config);
+        broker_config_init(&config, *state);
+        set(ways[i].name, ways[i].value);
+        finish();
+        assert_string_equal(broker_config_get(&config, "broker.id"), ways[i].number);
+        const char *node = broker_config_get(&config, "node.id");
+        assert_string_equal(node ? node : broker_key_find("node.id")->fallback, ways[i].number);
+    }
+}
+
 static void pairs_that_do_not_fit_are_a_sentence(void **state)
 {
     for (uint32_t i = 0; i < COUNT_OF(together); i++) {
@@ -418,6 +434,7 @@ int main(void)
         CASE(log_dirs_beats_log_dir),
         CASE(listeners_have_names_hosts_and_ports),
         CASE(a_wrong_pair_is_a_sentence),
+        CASE(both_names_of_the_brokers_number_say_it),
         CASE(pairs_that_do_not_fit_are_a_sentence),
         CASE(keys_without_effect_and_composed_ones_are_kept),
         CASE(a_file_is_read_and_its_faults_name_the_line),
