@@ -118,6 +118,8 @@ class Asker(Worker):
             {**topic, "configs": [{"name": "write.caching", "config_operation": 0, "value": pick(("true", "false"))}]},
             {**broker, "configs": [{"name": "log.retention.ms", "config_operation": pick((0, 1)), "value": "600000"}]}])
         call(c, "alter_configs", 2, resources=[{**topic, "configs": [{"name": "segment.bytes", "value": pick(("65536", "1048576"))}]}])
+        for value in ("65536", "none"):  # checked and refused: what is asked comes back at once
+            call(c, "alter_configs", 2, validate_only=True, resources=[{**topic, "configs": [{"name": "segment.bytes", "value": value}]}])
         call(c, "describe_configs", 4, resources=[{**topic, "configuration_keys": None}, {**broker, "configuration_keys": None}])
         call(c, "delete_records", 2, timeout_ms=10000, topics=[
             {"name": TOPIC, "partitions": [{"partition_index": p, "offset": -1} for p in range(PARTITIONS)]}])
