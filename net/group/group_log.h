@@ -78,10 +78,10 @@ void group_log_drop_if_empty(struct group_entry *e);
 /* All groups: *cursor = 0 first; no group may be made meanwhile. */
 struct group_entry *group_log_next(const struct group_log *l, uint32_t *cursor);
 
-/* --- writes. `done` is called once, never within the call, with the error that the client gets: NONE, NOT_COORDINATOR, or a storage error
- * turned into what Kafka's coordinator answers for it. The object is the caller's
- * until then, the texts it points to as well. A large one is appended in several batches: one that fails may have been
- * written, and become visible, in part. --- */
+/* --- writes. `done` is called once, never within the call, with the error that the client gets: NONE, NOT_COORDINATOR, or a
+ * storage error turned into what Kafka's coordinator answers for it. The object is the caller's until then, the texts it
+ * points to as well. A large one is appended in several batches: one that fails may have been written, and become visible, in
+ * part. --- */
 enum group_write_kind {
     GROUP_WRITE_COMMITS, /* shared: `commits`, then tombstones for `removed` */
     GROUP_WRITE_DELETE,  /* alone: tombstones for all offsets and the group, which must be DEAD; then the entry goes */
