@@ -175,8 +175,8 @@ static void list_fill(struct group_call *c, const struct group *g, struct listed
 }
 
 /* How many; with `part` they are put there, too. */
-static uint32_t list_each (struct group_call *c, const struct list_groups_request *m, struct list_part * part,
-                           enum kerr * out_error)
+static uint32_t list_take(struct group_call *c, const struct list_groups_request *m, struct list_part *part,
+                          enum kerr *out_error)
 {
     uint32_t count = 0;
     struct group_log *l;
@@ -197,10 +197,10 @@ static void list_ask(struct group_call *c)
 {
     struct list_part *part = container_of(c, struct list_part, question.call);
     const struct list_groups_request *m = part->run->ask;
-    uint32_t count = list_each (c, m, NULL, &part->error);
+    uint32_t count = list_take(c, m, NULL, &part->error);
     if (!part->error && count > 0) {
         part->v = group_call_alloc(c, count * sizeof *part->v);
-        part->count = part->v ? list_each (c, m, part, &part->error) : 0;
+        part->count = part->v ? list_take(c, m, part, &part->error) : 0;
     }
     if (c->starved)
         part->error = KERR_COORDINATOR_NOT_AVAILABLE;

@@ -4,7 +4,7 @@ import os
 import re
 import threading
 
-from messages import call, frame, send, take
+from messages import call, coordinated, frame, send, take
 from harness import wait_until
 from wire import *
 
@@ -79,12 +79,7 @@ def ready(world):
     if not hasattr(world, "admin"):
         world.admin = Connection(world.port, timeout=60)
         assert create_topic(world.admin, "wide", 1000) == 0
-
-    def coordinates():
-        call(world.admin, "find_coordinator", 4, coordinator_keys=["g"])
-        groups = call(world.admin, "describe_groups", 5, groups=[f"any-{i}" for i in range(100)]).groups
-        return not any(g.error_code for g in groups)
-    assert wait_until(coordinates, 20), "there is no coordinator"
+    assert wait_until(lambda: coordinated(world.admin), 20), "there is no coordinator"
 
 
 def gone(world, *groups):

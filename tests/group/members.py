@@ -2,7 +2,7 @@
 import struct
 
 from harness import open_broker, wait_until
-from messages import call, frame, send, take
+from messages import call, coordinated, frame, send, take
 from wire import *
 
 NONE, OUT_OF_RANGE, UNKNOWN_TOPIC, METADATA_TOO_LARGE, LOADING, NOT_COORDINATOR, INVALID_TOPIC = 0, 1, 3, 12, 14, 16, 17
@@ -31,13 +31,7 @@ class World:
 
     def find(self):
         """Kafka says so some time after the first question, and coordinates some time after that."""
-        def found():
-            return call(self.admin, "find_coordinator", 4, coordinator_keys=["any"]).coordinators[0].error_code == NONE
-
-        def coordinates():
-            r = call(self.admin, "describe_groups", 5, groups=[f"any-{i}" for i in range(100)])
-            return not any(g.error_code for g in r.groups)
-        assert wait_until(found, 20) and wait_until(coordinates, 20), "there is no coordinator"
+        assert wait_until(lambda: coordinated(self.admin), 20), "there is no coordinator"
 
     def restart(self, kill):
         if kill:

@@ -222,3 +222,11 @@ def take(connection, api, version):
 def call(connection, api, version, **values):
     send(connection, api, version, **values)
     return take(connection, api, version)
+
+
+def coordinated(connection, groups=()):
+    """Are the coordinators there, have they loaded all groups, and do they answer for these?"""
+    if call(connection, "find_coordinator", 4, coordinator_keys=["any"]).coordinators[0].error_code:  # the first question makes the topic
+        return False
+    described = call(connection, "describe_groups", 5, groups=list(groups)).groups
+    return call(connection, "list_groups", 4).error_code == 0 and not any(g.error_code for g in described)

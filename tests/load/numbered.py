@@ -6,7 +6,7 @@ did after the last acknowledged change, or after a later one that was sent.
 import threading
 
 from harness import wait_until
-from messages import call, frame, take
+from messages import call, coordinated, frame, take
 from wire import *
 
 PARTITIONS, RECORDS = 4, 30000
@@ -257,11 +257,7 @@ class Crowd:
         """A connection, once all groups can be asked."""
         c = Connection(broker.port)
         names = [group.name for group in self.groups]
-
-        def coordinates():
-            found = call(c, "find_coordinator", 4, coordinator_keys=["any"]).coordinators[0].error_code
-            return found == 0 and not any(g.error_code for g in call(c, "describe_groups", 5, groups=names).groups)
-        assert wait_until(coordinates, 20), f"{fault}a group has no coordinator"
+        assert wait_until(lambda: coordinated(c, names), 20), f"{fault}a group has no coordinator"
         return c
 
     def start(self, broker, least):

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 
-from messages import call, frame, send, take
+from messages import call, coordinated, frame, send, take
 from harness import seconds, wait_until
 from wire import *
 
@@ -99,11 +99,13 @@ class Asker(Worker):
                 self.count += 1
 
     def ask(self, c, names):
-        assert len(call(c, "describe_groups", 5, groups=names * 3).groups) == 3 * GROUPS
+        n = len(call(c, "describe_groups", 5, groups=names * 3).groups)
+        assert n == 3 * GROUPS, f"DescribeGroups answers for {n} groups"
         r = call(c, "list_groups", 5, states_filter=self.dice.choice(([], ["Stable"])))
-        assert r.error_code == 0
+        assert r.error_code == 0, f"ListGroups got {r.error_code}"
         r = call(c, "offset_fetch", 9, groups=[{"group_id": g, "topics": None} for g in names])
-        assert {g.error_code for g in r.groups} == {0}
+        errors = {g.error_code for g in r.groups}
+        assert errors == {0}, f"OffsetFetch got {errors}"
         simple = f"simple-{self.dice.randrange(20)}"
         call(c, "offset_commit", 7, group_id=simple,
              topics=[{"name": TOPIC, "partitions": [{"partition_index": p, "committed_offset": 1} for p in range(PARTITIONS)]}])
@@ -126,7 +128,8 @@ class Asker(Worker):
         call(c, "describe_log_dirs", 4, topics=None)
         name = f"grown-{self.ident}-{self.count}"
         if self.count % 8 == 0:
-            assert create_topic(c, name, 1) == 0
+            error = create_topic(c, name, 1)
+            assert error == 0, f"CreateTopics got {error}"
             r = call(c, "create_partitions", 3, timeout_ms=10000, topics=[{"name": name, "count": 7, "assignments": None}])
             assert r.results[0].error_code == 0, f"CreatePartitions got {r.results[0].error_code}"
             call(c, "offset_commit", 7, group_id=f"simple-{self.dice.randrange(20)}",
@@ -182,11 +185,7 @@ class Groups:
 
 def ready(broker):
     with Connection(broker.port) as c:
-        def coordinates():
-            found = call(c, "find_coordinator", 4, coordinator_keys=["any"]).coordinators[0].error_code
-            groups = call(c, "describe_groups", 5, groups=[f"any-{i}" for i in range(50)]).groups
-            return found == 0 and not any(g.error_code for g in groups)
-        assert wait_until(coordinates, 30), "there is no coordinator"
+        assert wait_until(lambda: coordinated(c), 30), "there is no coordinator"
         create_topic(c, TOPIC, PARTITIONS)
 
 
