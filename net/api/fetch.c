@@ -177,18 +177,13 @@ static bool place_part(struct fetch *all, struct fetch_part *p)
     return true;
 }
 
-static bool same_text(struct kview a, struct kview b)
-{
-    return a.n == b.n && (a.n <= 0 || memcmp(a.at, b.at, (size_t)a.n) == 0);
-}
-
 /* The next part of the request; names are copied once per run of equal ones. */
 static struct fetch_part *add_part(struct fetch *all, struct kview name, const uint8_t id[16], int32_t partition)
 {
     struct fetch_part *p = &all->parts[all->part_count];
     struct kview last = all->part_count ? p[-1].name : (struct kview){.n = -1};
     memset(p, 0, sizeof *p);
-    p->name = same_text(last, name) ? last : request_copy(all->req, name);
+    p->name = kview_same(last, name) ? last : request_copy(all->req, name);
     if (p->name.n < 0)
         return NULL;
     memcpy(p->topic_id, id, sizeof p->topic_id);

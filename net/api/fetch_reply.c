@@ -39,7 +39,7 @@ static bool same_topic(const struct fetch *all, const struct fetch_part *a, cons
 {
     if (all->by_id)
         return memcmp(a->topic_id, b->topic_id, sizeof a->topic_id) == 0;
-    return a->name.n == b->name.n && memcmp(a->name.at, b->name.at, (size_t)a->name.n) == 0;
+    return kview_same(a->name, b->name);
 }
 
 static void add_topic(const struct fetch *all, struct fetch_response *r, const struct fetch_part *p)

@@ -41,18 +41,13 @@ static int by_name(const void *a, const void *b)
     return order ? order : (x->partition > y->partition) - (x->partition < y->partition);
 }
 
-static bool same_topic(const struct committed *a, const struct committed *b)
-{
-    return a->topic.n == b->topic.n && memcmp(a->topic.at, b->topic.at, (size_t)a->topic.n) == 0;
-}
-
 /* `sorted` is cut into topics. */
 static void fetch_topics(struct group_call *c, const struct committed **sorted, int32_t n,
                          struct offset_fetch_response_group *out)
 {
     for (int32_t i = 0, end; i < n; i = end) {
         struct offset_fetch_response_topics *t = &out->topics.v[out->topics.n++];
-        for (end = i + 1; end < n && same_topic(sorted[i], sorted[end]);)
+        for (end = i + 1; end < n && kview_same(sorted[i]->topic, sorted[end]->topic);)
             end++;
         offset_fetch_response_topics_init(t);
         t->name = group_call_text(c, sorted[i]->topic);

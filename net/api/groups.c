@@ -83,7 +83,7 @@ static bool join_fill(struct group_call *c, const struct group *g, const struct 
     r->protocol_name = group_call_text(c, group_view(g->protocol));
     r->leader = group_call_text(c, empty_if_null(leader));
     r->skip_assignment = a->skip_assignment;
-    bool leads = id.n == leader.n && memcmp(id.at, leader.at, (size_t)id.n) == 0;
+    bool leads = kview_same(id, leader);
     return (!leads || join_members(c, g, r)) && !c->starved;
 }
 

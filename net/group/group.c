@@ -144,7 +144,7 @@ enum kerr group_validate(const struct group *g, struct kview member_id, struct k
 {
     if (instance_id.n >= 0) {
         const struct group_member *m = group_by_instance(g, instance_id);
-        if (m && !group_same(group_view(m->id), member_id))
+        if (m && !kview_same(group_view(m->id), member_id))
             return KERR_FENCED_INSTANCE_ID;
         return m ? KERR_NONE : KERR_UNKNOWN_MEMBER_ID;
     }

@@ -97,7 +97,7 @@ static bool all_support(const struct group *g)
     {
         bool found = false;
         for (int32_t i = 0; i < m->protocol_count && !found; i++)
-            found = group_same(group_view(m->protocols[i].name), group_view(g->protocol));
+            found = kview_same(group_view(m->protocols[i].name), group_view(g->protocol));
         if (!found)
             return false;
     }

@@ -5,7 +5,7 @@
 
 static bool differs(struct kview asked, struct kview is)
 {
-    return asked.n >= 0 && is.n >= 0 && !group_same(asked, is);
+    return asked.n >= 0 && is.n >= 0 && !kview_same(asked, is);
 }
 
 static enum kerr judge_sync(const struct group *g, const struct group_sync *e)

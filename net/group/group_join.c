@@ -82,7 +82,7 @@ static void come_back(struct group *g, struct group_member *m, const struct grou
 {
     if (group_replace(g, m, e, now, emit) != ERR_NONE) {
         group_refuse_join(g, e->waiter, KERR_COORDINATOR_NOT_AVAILABLE, no_id, emit);
-    } else if (g->state == GROUP_STABLE && group_same(group_select(g), group_view(g->protocol))) {
+    } else if (g->state == GROUP_STABLE && kview_same(group_select(g), group_view(g->protocol))) {
         group_persist(g, &m->join_serial, emit);
     } else {
         group_undo_drop(g, m);

@@ -44,18 +44,13 @@ static bool topic_gone(const struct group_log *l, struct kview topic)
     return !catalog_by_name(&store_of(l->shard)->catalog, topic.at, (size_t)topic.n);
 }
 
-static bool same_topic(struct kview a, struct kview b)
-{
-    return a.n == b.n && memcmp(a.at, b.at, (size_t)a.n) == 0;
-}
-
 bool sweep_removes(const struct group_write *w, const struct committed *c)
 {
     const struct sweep *s = &w->log->sweep;
     switch (w->kind) {
     case GROUP_WRITE_DELETE: return true;
     case GROUP_WRITE_EXPIRE: return topic_gone(w->log, c->topic) || expired(s, w->entry->group, c);
-    case GROUP_WRITE_FORGET: return c->position < s->forget->position && same_topic(c->topic, s->forget->topic);
+    case GROUP_WRITE_FORGET: return c->position < s->forget->position && kview_same(c->topic, s->forget->topic);
     case GROUP_WRITE_COMMITS:
     case GROUP_WRITE_RECORD:
     case GROUP_WRITE_REWRITE: break;

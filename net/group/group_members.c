@@ -76,8 +76,8 @@ bool group_protocols_match(const struct group_member *m, const struct group_join
     if (m->protocol_count != e->protocol_count)
         return false;
     for (int32_t i = 0; i < e->protocol_count; i++)
-        if (!group_same(group_view(m->protocols[i].name), e->protocols[i].name) ||
-            !group_same(group_view(m->protocols[i].metadata), e->protocols[i].metadata))
+        if (!kview_same(group_view(m->protocols[i].name), e->protocols[i].name) ||
+            !kview_same(group_view(m->protocols[i].metadata), e->protocols[i].metadata))
             return false;
     return true;
 }
@@ -85,7 +85,7 @@ bool group_protocols_match(const struct group_member *m, const struct group_join
 static const struct group_protocol *protocol_of(const struct group_member *m, struct kview name)
 {
     for (int32_t i = 0; i < m->protocol_count; i++)
-        if (group_same(group_view(m->protocols[i].name), name))
+        if (kview_same(group_view(m->protocols[i].name), name))
             return &m->protocols[i];
     return NULL;
 }
@@ -104,7 +104,7 @@ bool group_supports(const struct group *g, const struct group_join *e)
         return false;
     if (g->state == GROUP_EMPTY)
         return e->protocol_type.n > 0;
-    if (!group_same(group_view(g->protocol_type), e->protocol_type))
+    if (!kview_same(group_view(g->protocol_type), e->protocol_type))
         return false;
     for (int32_t i = 0; i < e->protocol_count; i++)
         if (all_know(g, e->protocols[i].name))
@@ -117,7 +117,7 @@ static int32_t vote(const struct group_member *first, const struct group_member 
 {
     for (int32_t i = 0; i < m->protocol_count; i++)
         for (int32_t j = 0; j < first->protocol_count; j++)
-            if (known[j] && group_same(group_view(first->protocols[j].name), group_view(m->protocols[i].name)))
+            if (known[j] && kview_same(group_view(first->protocols[j].name), group_view(m->protocols[i].name)))
                 return j;
     assert(!"a member is let in only when all know one of its protocols");
     return 0;

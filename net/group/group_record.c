@@ -110,7 +110,7 @@ enum err group_from_value(struct group *g, const struct group_metadata_value *v,
 
 static bool same_topic(struct kreader *r, struct kview topic)
 {
-    return group_same(kread_string(r, false), topic);
+    return kview_same(kread_string(r, false), topic);
 }
 
 /* ConsumerProtocolSubscription, of which every version begins with the fields of version 0. What does not look like it may be
@@ -126,7 +126,7 @@ static bool may_read(struct kview metadata, struct kview topic)
 
 bool group_subscribed(const struct group *g, struct kview topic)
 {
-    if (!group_same(group_view(g->protocol_type), (struct kview){(const uint8_t *)"consumer", 8}))
+    if (!kview_same(group_view(g->protocol_type), (struct kview){(const uint8_t *)"consumer", 8}))
         return false;
     GROUP_EACH(m, g)
     if (g->protocol.n < 0 || may_read(group_metadata(g, m), topic))

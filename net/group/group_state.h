@@ -24,10 +24,6 @@ static inline struct group_member *group_member_of(struct list *node)
     for (struct group_member *m = group_member_of((g)->members.next); &(m)->link != &(g)->members; \
          m = group_member_of((m)->link.next))
 
-static inline bool group_same(struct kview a, struct kview b)
-{
-    return a.n == b.n && (a.n <= 0 || memcmp(a.at, b.at, (size_t)a.n) == 0);
-}
 static inline uint64_t group_ns(int64_t ms)
 {
     return ms > 0 ? (uint64_t)ms * NS_PER_MS : 0;

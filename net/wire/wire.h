@@ -30,6 +30,11 @@ struct kview {
     int32_t n;
 };
 
+static inline bool kview_same(struct kview a, struct kview b)
+{
+    return a.n == b.n && (a.n <= 0 || memcmp(a.at, b.at, (size_t)a.n) == 0);
+}
+
 /* The bytes of a `records` field. n == -1 is null. Received or in memory: `at` points to them.
  * Elsewhere (a file, slices of an arena): `at` is NULL and `from` means something to the sender,
  * who must have given the writer a splice list. */
