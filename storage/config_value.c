@@ -92,14 +92,19 @@ bool config_list_next(const char **at, const char **out_item, size_t *out_bytes)
     return true;
 }
 
-bool config_list_has(const char *list, const char *word)
+bool config_list_has_item(const char *list, const char *item, size_t bytes)
 {
-    const char *at = config_list_start(list), *item;
-    size_t bytes, want = strlen(word);
-    while (config_list_next(&at, &item, &bytes))
-        if (bytes == want && memcmp(item, word, want) == 0)
+    const char *at = config_list_start(list), *other;
+    size_t other_bytes;
+    while (config_list_next(&at, &other, &other_bytes))
+        if (other_bytes == bytes && memcmp(other, item, bytes) == 0)
             return true;
     return false;
+}
+
+bool config_list_has(const char *list, const char *word)
+{
+    return config_list_has_item(list, word, strlen(word));
 }
 
 /* Is this text one of "a|b|c"? */

@@ -49,6 +49,7 @@ bool config_to_i64(const char *value, int64_t *out) must_use;
 bool config_to_f64(const char *value, double *out) must_use;
 /* Is `word` an item of this comma-separated list? */
 bool config_list_has(const char *list, const char *word);
+bool config_list_has_item(const char *list, const char *item, size_t bytes);
 /* Goes through a list's items, without the blanks around them: for (at = config_list_start(list); config_list_next(&at, ...);).
  * An empty list has no item. */
 const char *config_list_start(const char *list);

@@ -61,7 +61,7 @@ enum err settings_put(struct settings *s, const char *name, const char *value)
     return ERR_NONE;
 }
 
-void settings_remove(struct settings *s, const char *name)
+static void remove_one(struct settings *s, const char *name)
 {
     struct topic_override *o = find(s, name);
     if (!o)
@@ -92,16 +92,6 @@ static bool add_item(struct text *t, const char *item, size_t bytes)
     return true;
 }
 
-static bool list_has(const char *list, const char *item, size_t bytes)
-{
-    const char *at = config_list_start(list), *other;
-    size_t other_bytes;
-    while (config_list_next(&at, &other, &other_bytes))
-        if (other_bytes == bytes && memcmp(other, item, bytes) == 0)
-            return true;
-    return false;
-}
-
 /* Items of `list` that `other` has not. */
 static bool add_without(struct text *t, const char *list, const char *other)
 {
@@ -109,7 +99,7 @@ static bool add_without(struct text *t, const char *list, const char *other)
     size_t bytes;
     bool fits = true;
     while (fits && config_list_next(&at, &item, &bytes))
-        if (bytes > 0 && !list_has(other, item, bytes) && !list_has(t->at, item, bytes))
+        if (bytes > 0 && !config_list_has_item(other, item, bytes) && !config_list_has_item(t->at, item, bytes))
             fits = add_item(t, item, bytes);
     return fits;
 }
@@ -156,7 +146,7 @@ static enum kerr change_one(struct settings *s, const struct config_op *op, sett
     }
     switch (op->kind) {
     case CONFIG_OP_SET: return settings_put(s, op->name, op->value) ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE;
-    case CONFIG_OP_DELETE: settings_remove(s, op->name); return KERR_NONE;
+    case CONFIG_OP_DELETE: remove_one(s, op->name); return KERR_NONE;
     case CONFIG_OP_APPEND:
     case CONFIG_OP_SUBTRACT: return change_list(s, op, key, why);
     }

@@ -17,7 +17,6 @@ struct settings {
 void settings_init(struct settings *s, struct heap *heap);
 void settings_deinit(struct settings *s);
 enum err settings_put(struct settings *s, const char *name, const char *value) must_use;
-void settings_remove(struct settings *s, const char *name);
 
 /* What is known of a key: false: nothing. */
 typedef bool settings_key_fn(const char *name, enum config_type *out_type, const char **out_fallback);
