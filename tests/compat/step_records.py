@@ -1,5 +1,5 @@
 """Produce, read, offsets by time, delete records, idempotence: what needs no group."""
-from driver import Refused, Unsupported, decoded, encoded
+from driver import Refused, decoded, encoded
 from stored import batches_of
 from wire import fetched
 

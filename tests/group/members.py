@@ -1,5 +1,4 @@
 """Members of groups as raw connections, one each, and the world they live in."""
-import struct
 
 from harness import open_broker, wait_until
 from messages import call, coordinated, frame, send, take
@@ -160,7 +159,7 @@ class Member:
         self.connection.close()
 
 
-def together(*members, assignments=None):
+def together(*members):
     """All join, who is new first, so that the others are waited for; the leader gives each its own id as assignment."""
     old = [m for m in members if m.generation >= 0]
     for m in members:

@@ -84,10 +84,9 @@ static struct question *ask(struct keeper *k, struct kept *t, bool only_checks)
 
 static void becomes(struct kept *t, const struct settings *s, uint32_t power_cuts)
 {
-    struct settings is = *s;
-    t->now = is;
+    t->now = *s;
     t->unsure = false;
-    if (is_durable(&is))
+    if (is_durable(&t->now))
         oracle_is_durable(t->topic->name, power_cuts);
 }
 
@@ -240,9 +239,13 @@ static bool shows(const struct describe_configs_result *m, enum key key, const c
 
 static bool shows_all(const struct describe_configs_result *m, const struct settings *s)
 {
-    for (uint32_t i = 0; i < KEYS; i++)
-        if (!keys[i].hidden && !shows(m, i, s->v[i]))
+    for (uint32_t i = 0; i < KEYS; i++) {
+        if (keys[i].hidden)
+            continue;
+        if (!shows(m, i, s->v[i]))
             return false;
+        sim.totals.shown_settings++;
+    }
     return true;
 }
 
@@ -270,7 +273,6 @@ static void described(const struct reply *r)
             fail(t, &m.results.v[0]);
         if (q->decides)
             becomes(t, is_next ? &t->next : &t->now, r->client->power_cuts);
-        sim.totals.shown_settings += KEYS;
         keeper_next(q->keeper);
     }
     world_free(q);
