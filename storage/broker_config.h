@@ -85,3 +85,5 @@ struct broker_config *broker_config_version(const struct broker_config *old, str
                                             enum config_source layer, const struct topic_override *settings,
                                             uint32_t count) must_use;
 void broker_config_version_free(struct broker_config *c);
+/* The same for whatever counted until now: NULL and what the caller started with stay as they are. */
+void broker_config_version_drop(const struct broker_config *c);

@@ -201,3 +201,9 @@ void broker_config_version_free(struct broker_config *c)
     config_entries_free(&c->dynamic_default, c->heap);
     heap_free(c->heap, c);
 }
+
+void broker_config_version_drop(const struct broker_config *c)
+{
+    if (c && c->version)
+        broker_config_version_free((struct broker_config *)(uintptr_t)c);
+}

@@ -113,7 +113,7 @@ static enum kerr make_layer(struct catalog_file *f, struct catalog_change *c)
 {
     struct settings s;
     uint32_t count;
-    struct topic_override *now = catalog_file_layer(f, c->cluster_default, &count);
+    struct topic_override *now = catalog_file_layer(f->heap, f->config, c->cluster_default, &count);
     settings_init(&s, f->heap);
     enum kerr error = KERR_KAFKA_STORAGE_ERROR;
     if (now && !settings_fill(&s, now, count))
@@ -182,9 +182,8 @@ bool catalog_alter_tightens(const struct catalog_change *c)
 
 static enum err blob_layer(struct catalog_file *f, const struct catalog_change *c, struct catalog_blob *b)
 {
-    const struct catalog_file after = {.heap = f->heap, .config = c->broker};
     uint32_t count;
-    struct topic_override *v = catalog_file_layer(&after, c->cluster_default, &count);
+    struct topic_override *v = catalog_file_layer(f->heap, c->broker, c->cluster_default, &count);
     enum err err = v ? catalog_blob_broker(b, c->cluster_default, v, count) : ERR_NO_MEMORY;
     heap_free(f->heap, v);
     return err;
@@ -242,7 +241,6 @@ void catalog_alter_over(struct catalog_file *f, struct catalog_change *c)
         catalog_topic_free(f, c->versions[c->version_count + i]);
     heap_free(f->heap, c->versions);
     c->versions = NULL;
-    if (c->old_broker->version)
-        broker_config_version_free((struct broker_config *)(uintptr_t)c->old_broker);
+    broker_config_version_drop(c->old_broker);
     c->broker = NULL;
 }

@@ -118,17 +118,17 @@ void catalog_file_adopt(struct catalog_file *f, struct broker_config *config)
 {
     const struct broker_config *old = f->config;
     f->config = config;
-    if (old && old->version)
-        broker_config_version_free((struct broker_config *)(uintptr_t)old);
+    broker_config_version_drop(old);
 }
 
-struct topic_override *catalog_file_layer(const struct catalog_file *f, bool cluster_default, uint32_t *out_count)
+struct topic_override *catalog_file_layer(struct heap *heap, const struct broker_config *config, bool cluster_default,
+                                          uint32_t *out_count)
 {
-    const struct config_entry *list = cluster_default ? f->config->dynamic_default : f->config->dynamic;
+    const struct config_entry *list = cluster_default ? config->dynamic_default : config->dynamic;
     uint32_t count = 0;
     for (const struct config_entry *e = list; e; e = e->next)
         count++;
-    struct topic_override *v = heap_alloc(f->heap, (count + 1) * sizeof *v);
+    struct topic_override *v = heap_alloc(heap, (count + 1) * sizeof *v);
     *out_count = count;
     count = 0;
     for (const struct config_entry *e = list; v && e; e = e->next)
@@ -316,7 +316,7 @@ enum err catalog_file_sync_names(const struct catalog_file *f)
 static enum err blob_layer(const struct catalog_file *f, struct catalog_blob *b, bool cluster_default)
 {
     uint32_t count;
-    struct topic_override *v = catalog_file_layer(f, cluster_default, &count);
+    struct topic_override *v = catalog_file_layer(f->heap, f->config, cluster_default, &count);
     enum err err = !v ? ERR_NO_MEMORY : count ? catalog_blob_broker(b, cluster_default, v, count) : ERR_NONE;
     heap_free(f->heap, v);
     return err;

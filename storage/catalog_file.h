@@ -75,8 +75,8 @@ void catalog_topic_free(struct catalog_file *f, struct topic *t);
 void catalog_file_replace(struct catalog_file *f, struct topic *old, struct topic *t);
 /* Another version of the broker's configuration counts; the one before is freed if it is none of the caller's. */
 void catalog_file_adopt(struct catalog_file *f, struct broker_config *config);
-/* One dynamic layer as a list: the array is the caller's, the texts are lent. NULL with a count above 0: no memory. */
-struct topic_override *catalog_file_layer(const struct catalog_file *f, bool cluster_default,
+/* One dynamic layer of `config` as a list: the array is the caller's, the texts are lent. NULL: no memory. */
+struct topic_override *catalog_file_layer(struct heap *heap, const struct broker_config *config, bool cluster_default,
                                           uint32_t *out_count) must_use;
 enum err catalog_file_add(struct catalog_file *f, struct topic *t) must_use;
 void catalog_file_remove(struct catalog_file *f, struct topic *t);
