@@ -215,8 +215,7 @@ static enum kerr delete_check(const struct group_entry *e)
 {
     if (!e || e->group->state == GROUP_DEAD)
         return KERR_GROUP_ID_NOT_FOUND;
-    bool known = view_is(group_view(e->group->protocol_type), "consumer");
-    return e->group->state == GROUP_EMPTY || known ? KERR_NONE : KERR_NON_EMPTY_GROUP;
+    return e->group->state == GROUP_EMPTY || group_reads_topics(e->group) ? KERR_NONE : KERR_NON_EMPTY_GROUP;
 }
 
 static void delete_choose(struct delete_run *run, const struct group_entry *e)

@@ -34,6 +34,8 @@ static inline struct kview group_view(struct group_text t)
 {
     return (struct kview){t.at, t.n};
 }
+/* A null view gives a null text. An empty text has an address too: maps want one. False: no memory. */
+bool group_copy(struct heap *h, struct kview from, struct group_text *out) must_use;
 
 struct group_protocol {
     struct group_text name, metadata;
@@ -178,6 +180,8 @@ void group_tick(struct group *g, struct group_now now, const struct group_emit *
 /* When group_tick is due; UINT64_MAX: never. */
 uint64_t group_deadline(const struct group *g);
 
+/* Is its protocol type "consumer", so that it is known which topics its members read? */
+bool group_reads_topics(const struct group *g);
 /* Does an active member (of a group that uses the protocol type "consumer") read this topic? OffsetDelete and the expiry of
  * offsets spare those. Unknown subscriptions count as reading everything. */
 bool group_subscribed(const struct group *g, struct kview topic);

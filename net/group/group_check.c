@@ -83,34 +83,13 @@ static const char *check_pending(const struct group *g)
                                                                                   : "the map of pending ids disagrees";
 }
 
-static bool all_synced(const struct group *g)
-{
-    GROUP_EACH(m, g)
-    if (!m->synced)
-        return false;
-    return true;
-}
-
-static bool all_support(const struct group *g)
-{
-    GROUP_EACH(m, g)
-    {
-        bool found = false;
-        for (int32_t i = 0; i < m->protocol_count && !found; i++)
-            found = kview_same(group_view(m->protocols[i].name), group_view(g->protocol));
-        if (!found)
-            return false;
-    }
-    return true;
-}
-
 static const char *check_settled(const struct group *g)
 {
     if (g->member_count == 0 || g->generation < 0)
         return "a generation has no members or no number";
-    if (g->protocol.n < 0 || !all_support(g))
+    if (g->protocol.n < 0 || !group_all_know(g, group_view(g->protocol)))
         return "a generation has a protocol that not all members know";
-    if ((g->sync_due_ns == UINT64_MAX) != all_synced(g))
+    if ((g->sync_due_ns == UINT64_MAX) != group_all_synced(g))
         return "the end of the sync is not when it must be";
     return NULL;
 }

@@ -63,7 +63,7 @@ static void assign(struct group *g)
     }
 }
 
-static bool all_synced(const struct group *g)
+bool group_all_synced(const struct group *g)
 {
     GROUP_EACH(m, g)
     if (!m->synced)
@@ -74,7 +74,7 @@ static bool all_synced(const struct group *g)
 static void note_sync(struct group *g, struct group_member *m)
 {
     m->synced = true;
-    if (g->sync_due_ns != UINT64_MAX && all_synced(g))
+    if (g->sync_due_ns != UINT64_MAX && group_all_synced(g))
         g->sync_due_ns = UINT64_MAX;
 }
 

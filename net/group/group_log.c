@@ -5,18 +5,6 @@
 
 /* --- entries --- */
 
-enum err text_copy(struct heap *heap, struct kview from, struct group_text *out)
-{
-    assert(from.n >= 0);
-    uint8_t *at = heap_alloc(heap, (size_t)from.n + 1);
-    if (!at)
-        return ERR_NO_MEMORY;
-    if (from.n > 0)
-        memcpy(at, from.at, (size_t)from.n);
-    *out = (struct group_text){at, from.n};
-    return ERR_NONE;
-}
-
 static struct group_entry *entry_open(struct group_log *l, struct kview id)
 {
     struct group_entry *e = heap_zalloc(heap_of(l), sizeof *e);

@@ -109,7 +109,6 @@ void log_fail(struct group_log *l, const char *why);
 enum err entry_put(struct group_entry *e, const struct committed *c) must_use;
 void entry_remove(struct group_entry *e, struct kview topic, int32_t partition);
 void entry_set_record(struct group_entry *e, struct group_text record); /* takes it; null: none */
-enum err text_copy(struct heap *heap, struct kview from, struct group_text *out) must_use;
 /* group_log_load.c */
 enum err load_begin(struct group_log *l) must_use;
 void load_step(struct group_log *l);  /* at the pace */

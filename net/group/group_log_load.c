@@ -223,11 +223,12 @@ static enum err apply_group(struct group_log *l, const struct record *r)
 {
     struct group_entry *e = map_get(&l->by_id, r->group.at, (size_t)r->group.n);
     struct group_text record = {NULL, -1};
+    assert(r->tombstone || r->value.n >= 0);
     if (!e && r->tombstone)
         return ERR_NONE;
     if (!e)
         e = entry_make(l, r->group);
-    if (!e || (!r->tombstone && text_copy(heap_of(l), r->value, &record)))
+    if (!e || (!r->tombstone && !group_copy(heap_of(l), r->value, &record)))
         return ERR_NO_MEMORY;
     entry_set_record(e, record);
     return ERR_NONE;

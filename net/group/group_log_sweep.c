@@ -23,10 +23,7 @@ static bool expires_from(const struct group *g, const struct committed *c, int64
             *out_ms = g->state_since_ms;
         return true;
     }
-    static const char consumer[] = "consumer";
-    bool reads_topics =
-        g->protocol_type.n == sizeof consumer - 1 && memcmp(g->protocol_type.at, consumer, sizeof consumer - 1) == 0;
-    return reads_topics && g->state == GROUP_STABLE && !group_subscribed(g, c->topic);
+    return group_reads_topics(g) && g->state == GROUP_STABLE && !group_subscribed(g, c->topic);
 }
 
 static bool expired(const struct sweep *s, const struct group *g, const struct committed *c)

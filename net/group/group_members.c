@@ -90,7 +90,7 @@ static const struct group_protocol *protocol_of(const struct group_member *m, st
     return NULL;
 }
 
-static bool all_know(const struct group *g, struct kview name)
+bool group_all_know(const struct group *g, struct kview name)
 {
     GROUP_EACH(m, g)
     if (!protocol_of(m, name))
@@ -107,7 +107,7 @@ bool group_supports(const struct group *g, const struct group_join *e)
     if (!kview_same(group_view(g->protocol_type), e->protocol_type))
         return false;
     for (int32_t i = 0; i < e->protocol_count; i++)
-        if (all_know(g, e->protocols[i].name))
+        if (group_all_know(g, e->protocols[i].name))
             return true;
     return false;
 }
@@ -131,7 +131,7 @@ struct kview group_select(const struct group *g)
     bool known[GROUP_PROTOCOLS_MAX];
     int32_t votes[GROUP_PROTOCOLS_MAX] = {0}, best = 0;
     for (int32_t i = 0; i < first->protocol_count; i++)
-        known[i] = all_know(g, group_view(first->protocols[i].name));
+        known[i] = group_all_know(g, group_view(first->protocols[i].name));
     GROUP_EACH(m, g)
     votes[vote(first, m, known)]++;
     for (int32_t i = 1; i < first->protocol_count; i++)

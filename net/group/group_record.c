@@ -124,9 +124,14 @@ static bool may_read(struct kview metadata, struct kview topic)
     return found || r.bad;
 }
 
+bool group_reads_topics(const struct group *g)
+{
+    return kview_same(group_view(g->protocol_type), (struct kview){(const uint8_t *)"consumer", 8});
+}
+
 bool group_subscribed(const struct group *g, struct kview topic)
 {
-    if (!kview_same(group_view(g->protocol_type), (struct kview){(const uint8_t *)"consumer", 8}))
+    if (!group_reads_topics(g))
         return false;
     GROUP_EACH(m, g)
     if (g->protocol.n < 0 || may_read(group_metadata(g, m), topic))

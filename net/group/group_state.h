@@ -34,8 +34,6 @@ static inline bool group_waits(const struct group_member *m)
 }
 
 /* --- group.c --- */
-/* A null view gives a null text. An empty text has an address too: maps want one. */
-bool group_copy(struct heap *h, struct kview from, struct group_text *out) must_use;
 /* NULL: no such member, or no such text. */
 struct group_member *group_by_id(const struct group *g, struct kview id);
 struct group_member *group_by_instance(const struct group *g, struct kview instance_id);
@@ -64,6 +62,8 @@ uint64_t group_protocols_bytes(const struct group_protocol *v, int32_t count);
 bool group_protocols_match(const struct group_member *m, const struct group_join *e);
 /* Does the group, as it is, go on with somebody of this type and these protocols? */
 bool group_supports(const struct group *g, const struct group_join *e);
+/* Does every member have this protocol? */
+bool group_all_know(const struct group *g, struct kview name);
 /* The protocol that all support and most prefer. There are members. */
 struct kview group_select(const struct group *g);
 /* The name fits: room was made when its member brought it. */
@@ -98,3 +98,7 @@ void group_maybe_complete(struct group *g, struct group_now now, const struct gr
 void group_prepare(struct group *g, struct group_now now, const struct group_emit *emit);
 /* Answers the waiters of a member with UNKNOWN_MEMBER_ID, then removes it. */
 void group_expel(struct group *g, struct group_member *m, const struct group_emit *emit);
+
+/* --- group_events.c --- */
+/* Has every member of this generation asked for its assignment? */
+bool group_all_synced(const struct group *g);
