@@ -242,15 +242,22 @@ bool talk_beaten(const uint8_t *at, size_t len, int16_t *out_error)
     return talk_found(at, len, out_error);
 }
 
+/* Up to what is said of the partition. False: there is not exactly one of one topic. */
+static bool one_partition(struct get *g)
+{
+    get_u32(g); /* throttle time */
+    bool one = get_u32(g) == 1;
+    skip_text(g);
+    one = get_u32(g) == 1 && one;
+    get_u32(g);
+    return one;
+}
+
 bool talk_committed(const uint8_t *at, size_t len, int16_t *out_error)
 {
     struct get g = {at, at + len, false};
+    bool one = one_partition(&g);
 
-    get_u32(&g);
-    bool one = get_u32(&g) == 1;
-    skip_text(&g);
-    one = get_u32(&g) == 1 && one;
-    get_u32(&g);
     *out_error = (int16_t)get_u16(&g);
     return one && !g.bad;
 }
@@ -258,12 +265,8 @@ bool talk_committed(const uint8_t *at, size_t len, int16_t *out_error)
 bool talk_fetched(const uint8_t *at, size_t len, int16_t *out_error, uint64_t *out_offset)
 {
     struct get g = {at, at + len, false};
+    bool one = one_partition(&g);
 
-    get_u32(&g);
-    bool one = get_u32(&g) == 1;
-    skip_text(&g);
-    one = get_u32(&g) == 1 && one;
-    get_u32(&g);
     *out_offset = get_u64(&g);
     get_u32(&g);
     skip_text(&g);
