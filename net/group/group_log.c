@@ -53,6 +53,18 @@ static void skip_over(struct list **cursor, struct list *gone)
         *cursor = gone->next;
 }
 
+/* A rewrite would give each its own batch at worst. */
+static uint64_t offset_weight(const struct group_entry *e, const struct committed *c)
+{
+    return record_offset_bytes(id_of(e), c) + BATCH_HEADER_BYTES;
+}
+
+static void uncount(struct group_entry *e, const struct committed *c)
+{
+    assert(e->log->live_bytes >= offset_weight(e, c));
+    e->log->live_bytes -= offset_weight(e, c);
+}
+
 void entry_free(struct group_entry *e)
 {
     struct group_log *l = e->log;
@@ -62,7 +74,7 @@ void entry_free(struct group_entry *e)
     uint32_t cursor = 0;
     const struct committed *c;
     while ((c = offsets_next(&e->offsets, &cursor)))
-        entry_remove(e, c->topic, c->partition);
+        uncount(e, c);
     skip_over(&l->sweep.next, &e->link);
     if (l->load)
         skip_over(&l->load->entry, &e->link);
@@ -86,12 +98,6 @@ bool entry_empty(const struct group_entry *e)
            e->writes == 0 && list_empty(&e->held) && !list_linked(&e->lost_link);
 }
 
-/* A rewrite would give each its own batch at worst. */
-static uint64_t offset_weight(const struct group_entry *e, const struct committed *c)
-{
-    return record_offset_bytes(id_of(e), c) + BATCH_HEADER_BYTES;
-}
-
 enum err entry_put(struct group_entry *e, const struct committed *c)
 {
     const struct committed *old = offsets_get(&e->offsets, c->topic, c->partition);
@@ -110,8 +116,7 @@ void entry_remove(struct group_entry *e, struct kview topic, int32_t partition)
     const struct committed *c = offsets_get(&e->offsets, topic, partition);
     if (!c)
         return;
-    assert(e->log->live_bytes >= offset_weight(e, c));
-    e->log->live_bytes -= offset_weight(e, c);
+    uncount(e, c);
     offsets_remove(&e->offsets, topic, partition);
 }
 
