@@ -73,13 +73,10 @@ struct config_entry *config_entry_find(struct config_entry *list, const char *na
 
 const char *broker_config_get(const struct broker_config *c, const char *name)
 {
-    assert(c && name);
-    struct config_entry *e = config_entry_find(c->dynamic, name);
-    if (!e)
-        e = config_entry_find(c->dynamic_default, name);
-    if (!e)
-        e = config_entry_find(c->set, name);
-    return e ? e->value : NULL;
+    const char *value = NULL;
+    for (enum config_source layer = CONFIG_SOURCE_DYNAMIC_BROKER; layer < CONFIG_SOURCE_DEFAULT && !value; layer++)
+        value = broker_config_in(c, name, layer);
+    return value;
 }
 
 /* What counts for a key of the table: set or default; NULL: neither. */

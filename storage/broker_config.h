@@ -36,7 +36,8 @@ struct broker_config {
         char *name, *value, *where;
         struct config_entry *next;
     } * set;
-    /* What AlterConfigs set while brokers ran: of this broker, which counts first, and of all brokers of the cluster. */
+    /* What AlterConfigs set while brokers ran: of this broker, which counts first, and of all brokers of the cluster. What is
+     * not broker_key_dynamic is a newer release's: kept, unchecked, and without effect. */
     struct config_entry *dynamic, *dynamic_default;
     bool
         version; /* made by broker_config_version: `set` is lent by the configuration that the broker was started with */
@@ -71,7 +72,8 @@ enum err broker_config_load(struct broker_config *c, const char *path, char *why
 enum err broker_config_finish(struct broker_config *c, char *why) must_use;
 /* The value that counts as text, NULL: not set. */
 const char *broker_config_get(const struct broker_config *c, const char *name);
-/* As one layer has it (CONFIG_SOURCE_DYNAMIC_BROKER, _DYNAMIC_DEFAULT, _BROKER, _DEFAULT); NULL: that has none. */
+/* As one layer has it (CONFIG_SOURCE_DYNAMIC_BROKER, _DYNAMIC_DEFAULT, _BROKER, _DEFAULT); NULL: that has none that may
+ * count. */
 const char *broker_config_in(const struct broker_config *c, const char *name, enum config_source layer);
 /* Which layer counts. */
 enum config_source broker_config_source(const struct broker_config *c, const char *name);
@@ -80,7 +82,8 @@ enum config_source broker_config_source(const struct broker_config *c, const cha
 /* KERR_NONE, or KERR_INVALID_REQUEST with a sentence in why[256] as Kafka refuses it. `layer`: CONFIG_SOURCE_DYNAMIC_BROKER or
  * _DYNAMIC_DEFAULT. */
 enum kerr broker_dynamic_check(const char *name, const char *value, enum config_source layer, char *why) must_use;
-/* `old` with one dynamic layer wholly replaced; values were checked. NULL: no memory. Freed by broker_config_version_free. */
+/* `old` with one dynamic layer wholly replaced; values of keys that are broker_key_dynamic were checked. NULL: no memory. Freed
+ * by broker_config_version_free. */
 struct broker_config *broker_config_version(const struct broker_config *old, struct heap *heap,
                                             enum config_source layer, const struct topic_override *settings,
                                             uint32_t count) must_use;

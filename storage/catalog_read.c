@@ -225,7 +225,7 @@ static enum err adopt_layer(struct catalog_file *f, const struct topic_record *r
     return ERR_NONE;
 }
 
-/* Settings that this release does not let one change are a newer one's: kept, and without effect. */
+/* Settings that this release does not let one change are a newer one's: kept, and without effect (broker_config_in). */
 static bool layer_possible(const struct topic_record *r, enum config_source layer)
 {
     char why[256];

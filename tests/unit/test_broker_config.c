@@ -405,6 +405,58 @@ static void a_version_has_its_layers_and_the_one_before_stays_as_it_was(void **s
         broker_config_version_free(versions[i]);
 }
 
+/* As a newer release may have left it in the catalog, whose reader does not check what it cannot judge. */
+static void what_cannot_be_altered_does_not_count_in_a_dynamic_layer_and_is_kept(void **state)
+{
+    static const char *const values[] = {"7", "nonsense"};
+    static const enum config_source layers[] = {CONFIG_SOURCE_DYNAMIC_BROKER, CONFIG_SOURCE_DYNAMIC_DEFAULT};
+    finish();
+    for (uint32_t i = 0; i < COUNT_OF(values) * COUNT_OF(layers); i++) {
+        const enum config_source layer = layers[i / 2], other = layers[1 - i / 2];
+        const struct topic_override v[] = {
+            {"num.partitions", values[i % 2]}, {"max.connections", "20"}, {"a.later.key", "on"}};
+        struct broker_config *a = broker_config_version(&config, *state, layer, v, COUNT_OF(v));
+        struct broker_config *b = broker_config_version(a, *state, other, NULL, 0);
+        struct config_synonym s[CONFIG_SYNONYMS_MAX];
+        assert_int_equal(b->num_partitions, 1);
+        assert_null(broker_config_get(b, "num.partitions"));
+        assert_null(broker_config_in(b, "num.partitions", layer));
+        assert_int_equal(broker_config_source(b, "num.partitions"), CONFIG_SOURCE_DEFAULT);
+        assert_int_equal(broker_synonyms("num.partitions", b, s), 1);
+        assert_int_equal(s[0].source, CONFIG_SOURCE_DEFAULT);
+        assert_string_equal(s[0].value, "1");
+        assert_null(broker_config_get(b, "a.later.key"));
+        assert_int_equal(broker_synonyms("a.later.key", b, s), 0);
+        assert_int_equal(b->max_connections, 20);
+        assert_int_equal(broker_config_source(b, "max.connections"), layer);
+        const struct config_entry *kept = layer == CONFIG_SOURCE_DYNAMIC_BROKER ? b->dynamic : b->dynamic_default;
+        for (uint32_t k = 0; k < COUNT_OF(v); k++, kept = kept->next) {
+            assert_string_equal(kept->name, v[k].name);
+            assert_string_equal(kept->value, v[k].value);
+        }
+        broker_config_version_free(b);
+        broker_config_version_free(a);
+    }
+}
+
+/* What the start was given counts then, not the default. */
+static void what_was_set_at_the_start_outlasts_a_dynamic_layer_that_may_not_alter_it(void **state)
+{
+    const struct topic_override v[] = {{"num.partitions", "7"}, {"log.retention.hours", "3"}};
+    struct topic_value value;
+    set("num.partitions", "4");
+    set("log.retention.hours", "2");
+    finish();
+    struct broker_config *a = broker_config_version(&config, *state, CONFIG_SOURCE_DYNAMIC_BROKER, v, COUNT_OF(v));
+    assert_int_equal(a->num_partitions, 4);
+    assert_string_equal(broker_config_get(a, "num.partitions"), "4");
+    assert_int_equal(broker_config_source(a, "num.partitions"), CONFIG_SOURCE_BROKER);
+    topic_value_get(topic_key_find("retention.ms"), NULL, 0, a, &value);
+    assert_string_equal(value.value, "7200000");
+    assert_int_equal(value.source, CONFIG_SOURCE_BROKER);
+    broker_config_version_free(a);
+}
+
 static void keys_of_groups_have_fields(void **state)
 {
     (void)state;
@@ -440,6 +492,8 @@ int main(void)
         CASE(a_file_is_read_and_its_faults_name_the_line),
         CASE(what_kafka_lets_one_alter_can_be_altered),
         CASE(a_version_has_its_layers_and_the_one_before_stays_as_it_was),
+        CASE(what_cannot_be_altered_does_not_count_in_a_dynamic_layer_and_is_kept),
+        CASE(what_was_set_at_the_start_outlasts_a_dynamic_layer_that_may_not_alter_it),
         CASE(keys_of_groups_have_fields),
     };
     return cmocka_run_group_tests_name("broker_config", tests, NULL, NULL);
