@@ -148,16 +148,12 @@ static void join_ask(struct group_call *c)
 }
 
 /* As in Kafka no protocol is null, and before version 7, which has no null, empty. */
-static void join_send(struct request *req, struct join_group_response *r)
-{
-    if (r->error_code)
-        r->protocol_name = view_of(req->version < 7 ? "" : NULL);
-    REQUEST_REPLY(req, join_group_response, r);
-}
-
 static void join_reply(struct group_asking *asking)
 {
-    join_send(asking->req, &container_of(asking, struct join_run, asking)->r);
+    struct join_group_response *r = &container_of(asking, struct join_run, asking)->r;
+    if (r->error_code)
+        r->protocol_name = view_of(asking->req->version < 7 ? "" : NULL);
+    REQUEST_REPLY(asking->req, join_group_response, r);
 }
 
 /* The client's (or the instance's) name, "-", a random UUID: Kafka's form. n == -1: no memory. */
@@ -242,16 +238,15 @@ void join_group_run(struct request *req)
     }
     join_group_response_init(&run->r);
     run->r.error_code = (int16_t)join_check(req, m);
-    if (run->r.error_code) {
-        run->r.member_id = m->member_id;
-        join_send(req, &run->r);
-        return;
-    }
     group_asking_init(&run->asking, req, join_reply);
     run->question.call.group_id = m->group_id;
     run->question.call.ask = join_ask;
-    req->cancel = group_asking_cancel;
-    group_asking_ask(&run->asking, &run->question);
+    if (run->r.error_code) {
+        run->r.member_id = m->member_id;
+    } else {
+        req->cancel = group_asking_cancel;
+        group_asking_ask(&run->asking, &run->question);
+    }
     group_asking_end(&run->asking);
 }
 
@@ -340,15 +335,13 @@ void sync_group_run(struct request *req)
     run->ask = m;
     sync_group_response_init(&run->r);
     run->r.error_code = (int16_t)sync_check(req, m);
-    if (run->r.error_code) {
-        REQUEST_REPLY(req, sync_group_response, &run->r);
-        return;
-    }
     group_asking_init(&run->asking, req, sync_reply);
     run->question.call.group_id = m->group_id;
     run->question.call.ask = sync_ask;
-    req->cancel = group_asking_cancel;
-    group_asking_ask(&run->asking, &run->question);
+    if (!run->r.error_code) {
+        req->cancel = group_asking_cancel;
+        group_asking_ask(&run->asking, &run->question);
+    }
     group_asking_end(&run->asking);
 }
 
