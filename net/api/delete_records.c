@@ -60,23 +60,23 @@ static bool drops_records(const struct request *req, const struct topic *t)
     return config_list_has(policy.value, "delete");
 }
 
-/* Kafka's order: what is not there, what is the broker's own, what compaction alone may thin out. */
-static enum kerr refusal(const struct request *req, const struct topic *t, int32_t index)
+/* Of all its partitions: the broker's own topics, and what compaction alone may thin out. */
+static enum kerr refusal(const struct request *req, const struct topic *t)
 {
-    if (!t || index < 0 || index >= t->partitions)
-        return KERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (t->internal)
         return KERR_INVALID_TOPIC_EXCEPTION;
     return drops_records(req, t) ? KERR_NONE : KERR_POLICY_VIOLATION;
 }
 
-static void delete_part(struct delete_run *run, const struct topic *t, const struct delete_records_partition *ask,
-                        struct delete_records_partition_result *out)
+/* As in Kafka what is not there is that first, also where the topic is refused. */
+static void delete_part(struct delete_run *run, const struct topic *t, enum kerr refused,
+                        const struct delete_records_partition *ask, struct delete_records_partition_result *out)
 {
+    bool there = t && ask->partition_index >= 0 && ask->partition_index < t->partitions;
     delete_records_partition_result_init(out);
     out->partition_index = ask->partition_index;
     out->low_watermark = NO_WATERMARK;
-    out->error_code = (int16_t)refusal(run->req, t, ask->partition_index);
+    out->error_code = (int16_t)(there ? refused : KERR_UNKNOWN_TOPIC_OR_PARTITION);
     if (out->error_code)
         return;
     struct delete_part *p = request_zalloc(run->req, sizeof *p);
@@ -101,6 +101,7 @@ static bool delete_in_topic(struct delete_run *run, const struct delete_records_
                             struct delete_records_topic_result *out)
 {
     const struct topic *t = catalog_by_name(server_catalog(run->req->server), ask->name.at, (size_t)ask->name.n);
+    enum kerr refused = t ? refusal(run->req, t) : KERR_NONE;
     delete_records_topic_result_init(out);
     out->name = ask->name;
     out->partitions.v = request_alloc(run->req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
@@ -108,7 +109,7 @@ static bool delete_in_topic(struct delete_run *run, const struct delete_records_
         return false;
     out->partitions.n = ask->partitions.n;
     for (int32_t i = 0; i < ask->partitions.n; i++)
-        delete_part(run, t, &ask->partitions.v[i], &out->partitions.v[i]);
+        delete_part(run, t, refused, &ask->partitions.v[i], &out->partitions.v[i]);
     return true;
 }
 
