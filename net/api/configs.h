@@ -4,13 +4,7 @@
 #include "net/request.h"
 
 /* What has configs, in Kafka's numbers. */
-enum config_resource {
-    RESOURCE_TOPIC = 2,
-    RESOURCE_BROKER = 4,
-    RESOURCE_BROKER_LOGGER = 8,
-    RESOURCE_CLIENT_METRICS = 16,
-    RESOURCE_GROUP = 32
-};
+enum config_resource { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8 };
 
 struct config_shown {
     const char *name, *doc, *value;

@@ -25,12 +25,11 @@ static struct kview not_found_text(struct request *req, struct kview id)
 struct describe_part {
     struct group_question question;
     struct described_group *out;
-    bool operations; /* were asked for */
 };
 struct describe_run {
     struct group_asking asking;
     struct describe_groups_response r;
-    struct describe_part *parts;
+    bool operations; /* were asked for */
 };
 
 static void describe_members(struct group_call *c, const struct group *g, struct described_group *out)
@@ -88,7 +87,7 @@ static void describe_reply(struct group_asking *asking)
             out->error_code = KERR_GROUP_ID_NOT_FOUND;
             out->error_message = not_found_text(req, out->group_id);
         }
-        if (run->parts[i].operations && !out->error_code)
+        if (run->operations && !out->error_code)
             out->authorized_operations = GROUP_OPERATIONS;
     }
     REQUEST_REPLY(req, describe_groups_response, &run->r);
@@ -108,14 +107,13 @@ void describe_groups_run(struct request *req)
     }
     group_asking_init(&run->asking, req, describe_reply);
     describe_groups_response_init(&run->r);
-    run->parts = parts;
+    run->operations = m->include_authorized_operations;
     run->r.groups.v = out;
     run->r.groups.n = m->groups.n;
     for (int32_t i = 0; i < m->groups.n; i++) {
         described_group_init(&out[i]);
         out[i].group_id = parts[i].question.call.group_id = m->groups.v[i];
         parts[i].out = &out[i];
-        parts[i].operations = m->include_authorized_operations;
         parts[i].question.call.ask = describe_ask;
         group_asking_queue(&run->asking, &parts[i].question);
     }
@@ -124,10 +122,8 @@ void describe_groups_run(struct request *req)
 
 /* --- ListGroups: every shard lists its own --- */
 
-struct list_run;
 struct list_part {
     struct group_question question;
-    struct list_run *run;
     struct listed_group *v; /* the owner's */
     uint32_t count;
     enum kerr error;
@@ -196,7 +192,7 @@ static uint32_t list_take(struct group_call *c, const struct list_groups_request
 static void list_ask(struct group_call *c)
 {
     struct list_part *part = container_of(c, struct list_part, question.call);
-    const struct list_groups_request *m = part->run->ask;
+    const struct list_groups_request *m = container_of(part->question.run, struct list_run, asking)->ask;
     uint32_t count = list_take(c, m, NULL, &part->error);
     if (!part->error && count > 0) {
         part->v = group_call_alloc(c, count * sizeof *part->v);
@@ -248,7 +244,6 @@ void list_groups_run(struct request *req)
     run->parts = parts;
     run->shards = shards;
     for (uint16_t i = 0; i < shards; i++) {
-        parts[i].run = run;
         parts[i].question.call.ask = list_ask;
         group_asking_ask_shard(&run->asking, &parts[i].question, i);
     }

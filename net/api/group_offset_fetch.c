@@ -19,7 +19,6 @@ struct fetch_run {
     struct group_asking asking;
     struct offset_fetch_response r;
     struct fetch_group *groups;
-    int32_t group_count;
 };
 
 static void fetch_fill(struct group_call *c, const struct committed *in, struct offset_fetch_response_partitions *out)
@@ -167,7 +166,7 @@ static void fetch_reply(struct group_asking *asking)
             request_fail(req, no_memory);
         return;
     }
-    for (int32_t i = 0; i < run->group_count; i++) {
+    for (int32_t i = 0; i < run->r.groups.n; i++) {
         struct offset_fetch_response_group *out = run->groups[i].out;
         if (out->error_code)
             out->topics.n = 0;
@@ -249,7 +248,7 @@ static bool fetch_prepare(struct fetch_run *run, const struct offset_fetch_reque
     run->r.groups.v = request_alloc(req, (size_t)n * sizeof *run->r.groups.v + 1);
     if (!run->groups || !run->r.groups.v || (n > 0 && !in))
         return false;
-    run->group_count = run->r.groups.n = n;
+    run->r.groups.n = n;
     for (int32_t i = 0; i < n; i++) {
         struct fetch_group *g = &run->groups[i];
         g->ask = &in[i];
@@ -274,7 +273,7 @@ void offset_fetch_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    for (int32_t i = 0; i < run->group_count; i++)
+    for (int32_t i = 0; i < run->r.groups.n; i++)
         group_asking_queue(&run->asking, &run->groups[i].question);
     group_asking_end(&run->asking);
 }
