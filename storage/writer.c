@@ -10,6 +10,7 @@
  * the kernel writes it: such bytes are in no promise, and the next wave writes them again. */
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/race.h"
 #include "storage/partition_state.h"
 #include <errno.h>
 
@@ -263,12 +264,21 @@ static bool take_repeated(struct partition *p, struct append *a, const struct ba
     return true;
 }
 
+/* Is the end of the log in the block that a wave in flight ends in, and so is being written with what comes behind its end? */
+static bool end_in_wave(const struct partition *p)
+{
+    assert(!p->wave || p->end.position >= p->wave->end.position); /* what a wave promises stays as it is */
+    return p->wave && p->end.position < align_up(p->wave->end.position, PAGE_BYTES);
+}
+
 static void append_batch(struct partition *p, struct append *a, struct batch *b)
 {
     struct producer_duplicate d = {.base_offset = -1};
-    assert(!p->wave || p->end.position >= p->wave->end.position); /* what a wave promises stays as it is */
+    bool meant = end_in_wave(p);
+    race_begin(meant);
     uint32_t crc =
         tail_copy_in(&p->tail, p->active->base_offset, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
+    race_end(meant);
     a->copied = true;
     enum kerr error = crc == b->crc ? KERR_NONE : KERR_CORRUPT_MESSAGE;
     if (!error && b->producer_id >= 0)
@@ -278,7 +288,9 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
         return;
     }
     assert(d.base_offset < 0); /* take_repeated took it */
+    race_begin(meant);
     stamp(p, a, b);
+    race_end(meant);
     a->base_offset = b->base_offset = p->end.offset;
     b->leader_epoch = p->store->root->leader_epoch;
     if (a->append_time_ms >= 0)
