@@ -25,14 +25,14 @@ api_run_fn list_groups_run;
 api_run_fn delete_groups_run;
 api_run_fn create_topics_run; /* topics.c */
 api_run_fn delete_topics_run;
-api_run_fn delete_records_run;            /* delete_records.c */
-api_run_fn create_partitions_run;         /* partitions.c */
-api_run_fn alter_configs_run;             /* alter_configs.c */
-api_run_fn incremental_alter_configs_run; /* alter_configs.c */
-api_run_fn describe_log_dirs_run;         /* log_dirs.c */
-api_run_fn describe_configs_run;          /* configs.c */
-api_run_fn describe_cluster_run;          /* cluster.c */
-api_run_fn describe_topic_partitions_run; /* metadata.c */
-api_run_fn init_producer_id_run;          /* producer_ids.c */
-api_run_fn list_offsets_run;              /* offsets.c */
-api_run_fn offset_for_leader_epoch_run;   /* offsets.c */
+api_run_fn delete_records_run;    /* delete_records.c */
+api_run_fn create_partitions_run; /* partitions.c */
+api_run_fn alter_configs_run;     /* alter_configs.c */
+api_run_fn incremental_alter_configs_run;
+api_run_fn describe_log_dirs_run; /* log_dirs.c */
+api_run_fn describe_configs_run;  /* configs.c */
+api_run_fn describe_cluster_run;  /* metadata.c */
+api_run_fn describe_topic_partitions_run;
+api_run_fn init_producer_id_run; /* producer_ids.c */
+api_run_fn list_offsets_run;     /* offsets.c */
+api_run_fn offset_for_leader_epoch_run;

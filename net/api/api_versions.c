@@ -1,5 +1,6 @@
 /* ApiVersions: what the broker speaks, and who the client is. */
 #include "net/api/api.h"
+#include "net/api/reply.h"
 #include <stdio.h>
 
 static bool alphanumeric(uint8_t ch)
@@ -70,7 +71,7 @@ void api_versions_run(struct request *req)
     api_versions_response_init(&r);
     r.api_keys.v = request_alloc(req, (size_t)kapi_count() * sizeof *r.api_keys.v);
     if (!r.api_keys.v) {
-        request_fail(req, "there is no memory for its request");
+        request_fail(req, no_memory);
         return;
     }
     r.error_code = (int16_t)judge(req, m);

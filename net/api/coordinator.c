@@ -71,7 +71,7 @@ static void find_reply(struct find_run *run)
     r.coordinators.n = m->coordinator_keys.n;
     r.coordinators.v = request_alloc(req, (size_t)r.coordinators.n * sizeof *r.coordinators.v + 1);
     if (!r.coordinators.v) {
-        request_fail(req, "there is no memory for its request");
+        request_fail(req, no_memory);
         return;
     }
     for (int32_t i = 0; i < r.coordinators.n; i++)
@@ -92,7 +92,7 @@ void find_coordinator_run(struct request *req)
         return;
     struct find_run *run = request_zalloc(req, sizeof *run);
     if (!run) {
-        request_fail(req, "there is no memory for its request");
+        request_fail(req, no_memory);
         return;
     }
     run->req = req;

@@ -5,6 +5,7 @@
  * client gives changes nothing: there are no followers. */
 #include "core/clock.h"
 #include "net/api/fetch.h"
+#include "net/api/reply.h"
 
 /* --- deciding --- */
 
@@ -307,7 +308,7 @@ void fetch_run(struct request *req)
         timer_init(&all->timer, waited_enough);
     }
     if (!all || !take(all, m, s)) {
-        request_fail(req, "there is no memory for its request");
+        request_fail(req, no_memory);
         return;
     }
     if (kind == SESSION_NEW)

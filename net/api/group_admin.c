@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-static const char no_memory[] = "there is no memory for its request";
 /* Of a group, without an authorizer: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS, a bit each. */
 enum { GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 };
 

@@ -8,8 +8,6 @@
 #include "net/api/reply.h"
 #include <stdlib.h>
 
-static const char no_memory[] = "there is no memory for its request";
-
 struct fetch_group {
     struct group_question question;
     const struct offset_fetch_request_group *ask;

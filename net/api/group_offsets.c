@@ -5,8 +5,6 @@
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
 
-static const char no_memory[] = "there is no memory for its request";
-
 /* --- OffsetCommit --- */
 
 struct commit_run {

@@ -14,8 +14,6 @@
 enum { UUID_HEX_BYTES = 36, ID_NAME_MAX = INT16_MAX - UUID_HEX_BYTES - 1 }; /* an id must fit into a string */
 enum { IPV6_GROUPS = 8 };
 
-static const char no_memory[] = "there is no memory for its request";
-
 static struct kview empty_if_null(struct kview v)
 {
     return v.n < 0 ? view_of("") : v;

@@ -9,6 +9,7 @@
  * - transactional_id is not looked at by itself. Kafka checks it only for transactional batches, and those get INVALID_TXN_STATE:
  *   no transaction can have begun (InitProducerId with a transactional id is refused). */
 #include "net/api/api.h"
+#include "net/api/reply.h"
 
 struct produce_part {
     struct part_call call;
@@ -32,7 +33,7 @@ static void finish(struct produce *all)
 {
     struct request *req = all->req;
     if (all->no_memory)
-        request_fail(req, "there is no memory for its request");
+        request_fail(req, no_memory);
     else if (all->acks != 0)
         REQUEST_REPLY(req, produce_response, &all->response);
     else if (all->failed)
@@ -221,7 +222,7 @@ void produce_run(struct request *req)
         return;
     struct produce *all = request_alloc(req, sizeof *all);
     if (!all) {
-        request_fail(req, "there is no memory for its request");
+        request_fail(req, no_memory);
         return;
     }
     *all = (struct produce){.req = req, .acks = m->acks, .waiting = 1};

@@ -30,6 +30,8 @@ enum kerr leader_epoch_check(int32_t asked, int32_t current)
     return asked < current ? KERR_FENCED_LEADER_EPOCH : KERR_UNKNOWN_LEADER_EPOCH;
 }
 
+const char no_memory[] = "there is no memory for its request";
+
 const char topic_name_rule[] =
     "A topic name has 1 to 249 characters of [a-zA-Z0-9._-] and is neither \".\" nor \"..\".";
 

@@ -10,6 +10,8 @@ bool view_is(struct kview v, const char *text);
 /* Which of `count` names stand there more than once; NULL: no memory. */
 enum twin { TWIN_NONE, TWIN_FIRST, TWIN_LATER };
 const uint8_t *find_twins(struct request *req, const struct kview *names, int32_t count) must_use;
+/* For request_fail. */
+extern const char no_memory[];
 /* What a legal topic name is, as a sentence. */
 extern const char topic_name_rule[];
 static inline struct kuuid uuid_of(const uint8_t id[16])

@@ -8,7 +8,8 @@
  *   LOADING --> READY          questions: COORDINATOR_LOAD_IN_PROGRESS --> NONE
  *      |          | no memory
  *      |          +--> closed, and opened again by the next question
- *      +--> FAILED             a damaged log, its partition offline: NOT_COORDINATOR until the next start
+ *      +--> FAILED             NOT_COORDINATOR. Its partition is offline: closed by the first question once that is back, and opened
+ *                              again by the next one. The log is damaged, or no memory to read it: until the next start
  *
  * Time: each group has one timer, at group_deadline. Whoever makes an event of a group calls coordinator_settle after it. */
 #pragma once
