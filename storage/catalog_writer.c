@@ -85,6 +85,15 @@ static void changed(struct catalog_writer *w)
     kick(w);
 }
 
+/* What a change of partitions or settings keeps others from: its topic, or everything when it has none (the broker's). */
+static void hold(struct catalog_writer *w, struct topic *t, bool held)
+{
+    if (t)
+        catalog_topic_of(t)->changing = held;
+    else
+        w->alone = held;
+}
+
 /* --- applying --- */
 
 /* Every shard keeps to the new rule, and what was written under the old one is durable: now it is worked out again, and recorded. */
@@ -123,12 +132,9 @@ static void over(struct catalog_writer *w, struct catalog_change *c)
         break;
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
-        catalog_topic_of(t)->changing = false;
-        catalog_alter_over(w->file, c);
-        break;
     case CATALOG_BROKER_CONFIG:
         catalog_alter_over(w->file, c);
-        w->alone = false;
+        hold(w, t, false);
         break;
     case CATALOG_PRODUCER_IDS: break;
     }
@@ -190,12 +196,9 @@ static void landed(struct catalog_writer *w, struct catalog_change *c)
     case CATALOG_PRODUCER_IDS: answer(w, c); break;
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
-        catalog_alter_take(w->file, c);
-        catalog_topic_of(c->topic)->changing = true;
-        broadcast(w, c);
-        break;
     case CATALOG_BROKER_CONFIG:
         catalog_alter_take(w->file, c);
+        hold(w, c->topic, true);
         broadcast(w, c);
         break;
     }
@@ -212,12 +215,9 @@ static void take_back(struct catalog_writer *w, struct catalog_change *c)
     case CATALOG_PRODUCER_IDS: break; /* the ids are given up */
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
-        catalog_topic_of(c->old)->changing = false;
-        catalog_alter_drop(w->file, c);
-        break;
     case CATALOG_BROKER_CONFIG:
         catalog_alter_drop(w->file, c);
-        w->alone = false;
+        hold(w, c->old, false);
         break;
     }
     c->topic = NULL;
@@ -491,10 +491,7 @@ static void begin_alter(struct catalog_writer *w, struct catalog_change *c)
         changed(w);
         return;
     }
-    if (c->kind == CATALOG_BROKER_CONFIG)
-        w->alone = true;
-    else
-        catalog_topic_of(c->old)->changing = true;
+    hold(w, c->old, true);
 }
 
 static void gather_alter(struct catalog_writer *w, struct catalog_change *c)
