@@ -446,15 +446,6 @@ def bad_numbers_of_partitions_are_refused():
 
 # --- DeleteRecords ---
 
-def list_offset(c, topic, partition, timestamp):
-    """(error, offset) by ListOffsets v1."""
-    body = i32(-1) + i32(1) + string(topic) + i32(1) + i32(partition) + i64(timestamp)
-    r = Reader(c.call(LIST_OFFSETS, 1, body))
-    assert r.i32() == 1 and r.text() == topic and r.i32() == 1 and r.i32() == partition
-    error, _, offset = r.i16(), r.i64(), r.i64()
-    return error, offset
-
-
 def records_before_an_offset_are_deleted():
     with open_broker(f"{WORK}/records", arguments=["--cores", "2"]) as broker:
         c = Connection(broker.port)

@@ -3,19 +3,17 @@
 A record's value names its partition and offset. Nobody else writes, so after a lost connection the end of each partition tells
 whether the last record was stored.
 """
-import struct
 import threading
 
-from wire import Connection, batch, i32, i64, i8, produced, string
+from wire import Connection, batch, list_offset, produced
 
-LIST_OFFSETS, LATEST = 2, -1
+LATEST = -1
 PAUSE_S = 0.1
 
 
 def end_of(connection, topic, partition):
     """The high watermark."""
-    answer = connection.call(LIST_OFFSETS, 2, i32(-1) + i8(0) + i32(1) + string(topic) + i32(1) + i32(partition) + i64(LATEST))
-    error, _, offset = struct.unpack(">hqq", answer[-18:])
+    error, offset = list_offset(connection, topic, partition, LATEST)
     if error != 0:
         raise OSError(f"ListOffsets says error {error}")
     return offset

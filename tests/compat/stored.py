@@ -14,7 +14,7 @@ OPENED_BYTES = 4 << 20
 XERIAL = b"\x82SNAPPY\0"
 
 Record = collections.namedtuple("Record", "offset key value headers timestamp")
-Batch = collections.namedtuple("Batch", "base_offset codec producer_id producer_epoch sequence count records")
+Batch = collections.namedtuple("Batch", "base_offset last_offset codec producer_id producer_epoch sequence count records")
 
 
 def open_zstd(raw):
@@ -100,12 +100,12 @@ def record_at(cursor, base_offset, base_timestamp):
 
 def batch_at(raw, at):
     """(the batch that starts at `at`, where the next one does)."""
-    base, length, _, magic, _, attributes, _, first, _, pid, epoch, sequence, count = HEADER.unpack_from(raw, at)
+    base, length, _, magic, _, attributes, delta, first, _, pid, epoch, sequence, count = HEADER.unpack_from(raw, at)
     assert magic == 2, f"a batch of magic {magic}"
     codec = CODECS[attributes & 7]
     cursor = Cursor(OPEN[codec](raw[at + HEADER.size:at + 12 + length]))
     records = [record_at(cursor, base, first) for _ in range(count)]
-    return Batch(base, codec, pid, epoch, sequence, count, records), at + 12 + length
+    return Batch(base, base + delta, codec, pid, epoch, sequence, count, records), at + 12 + length
 
 
 def batches_in(raw):
@@ -132,4 +132,4 @@ def batches_of(broker, topic, partition, offset=0):
             more = batches_in(raw)
             assert more, f"a raw fetch of {topic}/{partition} at {offset} gives nothing, the end is {end}"
             found += more
-            offset = more[-1].records[-1].offset + 1
+            offset = more[-1].last_offset + 1

@@ -183,3 +183,12 @@ def fetched(connection, topic, partition, offset, **options):
     assert aborted <= 0, f"{aborted} aborted transactions"
     size = struct.unpack(">i", answer[at + 22:at + 26])[0]
     return error, high_watermark, answer[at + 26:at + 26 + max(size, 0)]
+
+
+def list_offset(connection, topic, partition, timestamp):
+    """(error code, offset) of a ListOffsets v1."""
+    asked = i32(1) + string(topic) + i32(1) + i32(partition)
+    answer = connection.call(LIST_OFFSETS, 1, i32(-1) + asked + i64(timestamp))
+    assert answer.startswith(asked), f"ListOffsets of {topic}-{partition} is answered for something else"
+    error, _, offset = struct.unpack_from(">hqq", answer, len(asked))
+    return error, offset

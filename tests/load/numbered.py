@@ -176,10 +176,9 @@ class Coming(Numbered):
 
 
 def log_start(connection, topic, partition):
-    r = call(connection, "list_offsets", 5, topics=[{"name": topic, "partitions": [{"partition_index": partition, "timestamp": -2}]}])
-    part = r.topics[0].partitions[0]
-    assert part.error_code == 0, f"ListOffsets of {topic}-{partition} got {part.error_code}"
-    return part.offset
+    error, offset = list_offset(connection, topic, partition, -2)
+    assert error == 0, f"ListOffsets of {topic}-{partition} got {error}"
+    return offset
 
 
 def partitions_of(connection, topic):

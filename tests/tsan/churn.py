@@ -13,13 +13,6 @@ def delete_topic(connection, name):
     return struct.unpack(">h", answer[-2:])[0]
 
 
-def list_offset(connection, name, partition, timestamp):
-    """ListOffsets v1; answers (error code, offset)."""
-    answer = connection.call(LIST_OFFSETS, 1, i32(-1) + i32(1) + string(name) + i32(1) + i32(partition) + i64(timestamp))
-    error, _, offset = struct.unpack(">hqq", answer[-18:])
-    return error, offset
-
-
 class Churn(threading.Thread):
     def __init__(self, port):
         super().__init__(daemon=True)
