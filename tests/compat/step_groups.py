@@ -168,8 +168,7 @@ def run_commit(trial):
         done = trial.case("offsets are committed, and fetched by another client", resume.commit, "")
     if not done:
         return
-    if trial.restarts:
-        trial.case("the committed offsets are there after a clean restart of the broker", resume.restart)
+    trial.case("the committed offsets are there after a clean restart of the broker", resume.restart)
     if trial.case("a new member resumes exactly there, and commits behind all it was given", resume.resume):
         trial.case("after that one crashed, the next resumes behind what it committed", resume.resume_at_end)
 

@@ -23,14 +23,29 @@ def cell(outcomes, notes):
     return f"in part {marks}" if "ok" in kinds else f"no {marks}"
 
 
+def result(trial):
+    """(the cells of a row, its notes)"""
+    notes = {}
+    cells = [cell(trial.outcomes.get(step.name, []), notes) for step in STEPS]
+    return cells, "; ".join(f"[{number}] {why}" for why, number in notes.items())
+
+
+def stated(name):
+    """The result of that row in README.md."""
+    with open(README, encoding="utf-8") as file:
+        lines = file.read().split(BEGIN)[1].split(END)[0].splitlines()
+    cells = [line.strip("| ").split(" | ")[2:] for line in lines if line.startswith(f"| {name} |")]
+    notes = [line.removeprefix(f"- {name}: ") for line in lines if line.startswith(f"- {name}: ")]
+    return cells[0] if cells else None, notes[0] if notes else ""
+
+
 def table(trials):
     lines = ["| row | client | " + " | ".join(step.heading for step in STEPS) + " |", "|---" * (len(STEPS) + 2) + "|"]
     below = []
     for trial in trials:
-        notes = {}
-        cells = [cell(trial.outcomes.get(step.name, []), notes) for step in STEPS]
+        cells, notes = result(trial)
         lines.append(f"| {trial.row.name} | {trial.client} | " + " | ".join(cells) + " |")
-        below += [f"{trial.row.name}: " + "; ".join(f"[{number}] {why}" for why, number in notes.items())] if notes else []
+        below += [f"{trial.row.name}: {notes}"] if notes else []
     return "\n".join(lines) + "\n" + ("\n" + LEGEND + "\n\n- " + "\n- ".join(below) + "\n" if below else "")
 
 

@@ -12,14 +12,13 @@ DELETE_RECORDS = 21
 class Trial:
     """The steps call `case`; `outcomes` maps each step to its list of (outcome, statement, why)."""
 
-    def __init__(self, report, row, broker, folder, restarts):
+    def __init__(self, report, row, broker, folder):
         self.report = report
         self.row = row
         self.broker = broker
         self.crew = Crew(row.command(), broker, folder)
         self.outcomes = {}
         self.step = None
-        self.restarts = restarts
         self.topics = 0
         self.client = None
         self.main_adapter = None

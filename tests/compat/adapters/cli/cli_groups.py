@@ -119,8 +119,7 @@ def run_group(trial, tools):
         trial.case("one consumer is killed, the other gets all partitions", turnover.crash)
         trial.case("the last one closes, its offsets are committed, the group is empty", turnover.close)
     trial.case("a kafka-console-consumer follows a pattern of topics, also one that is made later", by_pattern, tools)
-    if trial.restarts:
-        trial.case("the broker is killed and comes back: members commit again, nothing was revoked", Restart(tools).run)
+    trial.case("the broker is killed and comes back: members commit again, nothing was revoked", Restart(tools).run)
 
 
 class Offsets:
