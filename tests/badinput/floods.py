@@ -5,7 +5,7 @@ import os
 import re
 import threading
 
-from messages import call, coordinated, frame, send, take
+from messages import call, coordinated, frame, take
 from harness import wait_until
 from wire import *
 
