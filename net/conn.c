@@ -105,7 +105,7 @@ static void finish_closing(struct conn *c)
 
 static uint64_t idle_deadline(const struct conn *c, uint64_t since_ns)
 {
-    int64_t idle_ms = c->server->config->connections_max_idle_ms;
+    int64_t idle_ms = server_config(c->server)->connections_max_idle_ms;
     return idle_ms > 0 ? since_ns + (uint64_t)idle_ms * NS_PER_MS : TIMER_NEVER;
 }
 
@@ -216,7 +216,7 @@ enum cut { CUT_MORE, CUT_BLOCKED, CUT_STARVED, CUT_NOTHING };
 static enum cut cut_frames(struct conn *c)
 {
     while (in_bytes(c) > 0 && !c->closing) {
-        struct frame f = frame_look(in_start(c), in_bytes(c), c->server->config->socket_request_max_bytes);
+        struct frame f = frame_look(in_start(c), in_bytes(c), server_config(c->server)->socket_request_max_bytes);
         if (f.kind == FRAME_PART && f.total <= c->server->blocks.buf_bytes_max)
             return CUT_MORE;
         if (f.kind == FRAME_PART) {
@@ -241,7 +241,7 @@ static enum cut cut_frames(struct conn *c)
 static bool make_room(struct conn *c)
 {
     uint32_t have = in_bytes(c);
-    uint32_t total = frame_look(in_start(c), have, c->server->config->socket_request_max_bytes).total;
+    uint32_t total = frame_look(in_start(c), have, server_config(c->server)->socket_request_max_bytes).total;
     if (!block_pooled(c->in) && c->in_at == 0 && c->in->cap > have && c->in->refs == 1)
         return true;
     return move_input(c, frame_room(total, have));
@@ -322,7 +322,7 @@ static void recv_done(struct io_op *op, int32_t res)
 static uint32_t rest_of_frame(const struct conn *c)
 {
     uint32_t have = in_bytes(c);
-    uint32_t total = frame_look(in_start(c), have, c->server->config->socket_request_max_bytes).total;
+    uint32_t total = frame_look(in_start(c), have, server_config(c->server)->socket_request_max_bytes).total;
     return (uint32_t)u64_min(c->in->cap - c->in_end, total ? total - have : 4 - have);
 }
 
@@ -502,7 +502,7 @@ void conn_open(struct server *sv, int fd, const struct listener *listener)
 
 static const struct listener *advertised(const struct conn *c)
 {
-    const struct broker_config *config = c->server->config;
+    const struct broker_config *config = server_config(c->server);
     for (uint32_t i = 0; i < config->advertised_count; i++)
         if (strcmp(config->advertised[i].name, c->listener->name) == 0)
             return &config->advertised[i];

@@ -22,12 +22,6 @@ static uint32_t session_slots(const struct shard *s, const struct broker_config 
     return (uint32_t)u64_max(config->fetch_session_slots / s->count, config->fetch_session_slots ? 1 : 0);
 }
 
-/* Settings that may change while the broker runs are read where they are obeyed, from this shard's version. */
-static void config_changed(struct shard *s)
-{
-    server_of(s)->config = store_of(s)->config;
-}
-
 enum err server_start(struct shard *s, struct root *root)
 {
     struct server *sv = heap_zalloc(s->heap, sizeof *sv);
@@ -35,8 +29,6 @@ enum err server_start(struct shard *s, struct root *root)
         return ERR_NO_MEMORY;
     sv->shard = s;
     sv->root = root;
-    sv->config = store_of(s)->config;
-    store_of(s)->config_changed = config_changed;
     list_init(&sv->acceptors);
     list_init(&sv->conns);
     list_init(&sv->free_requests);
@@ -50,7 +42,7 @@ enum err server_start(struct shard *s, struct root *root)
     timer_init(&sv->homecoming_timer, told_judge);
     homecoming_init(&sv->homecoming, s->heap);
     shard_defer_init(&sv->stop_check, stop_check);
-    sessions_init(&sv->sessions, s->heap, session_slots(s, sv->config), rng_next(&s->rng));
+    sessions_init(&sv->sessions, s->heap, session_slots(s, server_config(sv)), rng_next(&s->rng));
     s->net = sv;
     return ERR_NONE;
 }
@@ -133,9 +125,9 @@ static void peer_drop_unused(struct server *sv, struct peer *p)
 /* NULL, or why not. */
 static const char *count_in(struct server *sv, struct peer *p)
 {
-    if (p->count >= sv->config->max_connections_per_ip)
+    if (p->count >= server_config(sv)->max_connections_per_ip)
         return "max.connections.per.ip is reached";
-    if (atomic_fetch_add(all_conns(sv), 1) >= sv->config->max_connections) {
+    if (atomic_fetch_add(all_conns(sv), 1) >= server_config(sv)->max_connections) {
         atomic_fetch_sub(all_conns(sv), 1);
         return "max.connections is reached";
     }

@@ -55,7 +55,6 @@ struct notices {
 struct server {
     struct shard *shard;
     struct root *root;
-    const struct broker_config *config; /* the present version (storage/store.h): not kept across a turn */
     struct list acceptors, conns;
     uint32_t conn_count;
     _Atomic uint32_t all_conns; /* of all shards, counted at shard 0's server: the one number that shards share */
@@ -102,4 +101,9 @@ static inline struct server *server_of(const struct shard *s)
 static inline struct catalog *server_catalog(const struct server *sv)
 {
     return &store_of(sv->shard)->catalog;
+}
+/* The present version (storage/store.h): not kept across a turn. */
+static inline const struct broker_config *server_config(const struct server *sv)
+{
+    return store_of(sv->shard)->config;
 }

@@ -243,8 +243,6 @@ static void apply_broker(struct store *st, struct catalog_change *c)
     for (uint32_t i = 0; i < c->version_count; i++)
         swap_topic(st, c->versions[c->version_count + i], c->versions[i]);
     st->config = c->broker;
-    if (st->config_changed)
-        st->config_changed(st->shard);
 }
 
 /* A preparation that waits for flushes of this shard's partitions. */

@@ -11,7 +11,6 @@ struct store {
     /* This shard's version of the broker's configuration, immutable: a dynamic change puts another in its place, and the old one is
      * gone at the end of that turn. root->config is what the broker was started with, for what never changes. */
     const struct broker_config *config;
-    void (*config_changed)(struct shard *s); /* told after `config` changed; NULL: nobody */
     /* Told when a change was applied here; NULL: nobody. A topic that was made is usable, of one that is gone only the name is left. */
     void (*topic_made)(struct store *st, const struct topic *t);
     void (*topic_gone)(struct store *st, const struct topic *t);

@@ -34,7 +34,7 @@ static bool misrouted(const struct server *sv, const struct api_versions_request
     size_t own_bytes = strlen(own);
     if (m->cluster_id.n >= 0 && ((size_t)m->cluster_id.n != own_bytes || memcmp(m->cluster_id.at, own, own_bytes) != 0))
         return true;
-    return m->node_id >= 0 && m->node_id != sv->config->node_id;
+    return m->node_id >= 0 && m->node_id != server_config(sv)->node_id;
 }
 
 static enum kerr judge(struct request *req, const struct api_versions_request *m)

@@ -26,7 +26,7 @@ static bool take_synonyms(struct request *req, struct config_shown *c, const str
 static bool take_topic_key(struct request *req, const struct topic_key *k, const struct topic_override *overrides,
                            uint32_t count, struct config_shown *out)
 {
-    const struct broker_config *broker = req->server->config;
+    const struct broker_config *broker = server_config(req->server);
     struct config_synonym synonyms[CONFIG_SYNONYMS_MAX];
     struct topic_value *value = request_alloc(req, sizeof *value); /* its text may be what is shown */
     if (!value)
@@ -50,7 +50,7 @@ bool configs_of_topic(struct request *req, const struct topic_override *override
 
 static bool take_broker_key(struct request *req, const struct broker_key *k, struct config_shown *out)
 {
-    const struct broker_config *broker = req->server->config;
+    const struct broker_config *broker = server_config(req->server);
     struct config_synonym synonyms[CONFIG_SYNONYMS_MAX];
     const char *set = broker_config_get(broker, k->name);
     *out = (struct config_shown){.name = k->name,
@@ -75,7 +75,7 @@ static bool take_unknown_keys(struct request *req, const struct config_entry *en
         struct config_synonym synonyms[CONFIG_SYNONYMS_MAX];
         struct config_shown *c = &out->v[out->count++];
         *c = (struct config_shown){.name = e->name, .read_only = !broker_key_dynamic(e->name), .sensitive = true};
-        if (!take_synonyms(req, c, synonyms, broker_synonyms(e->name, req->server->config, synonyms)))
+        if (!take_synonyms(req, c, synonyms, broker_synonyms(e->name, server_config(req->server), synonyms)))
             return false;
     }
     return true;
@@ -91,7 +91,7 @@ static uint32_t count_entries(const struct config_entry *e)
 
 static bool configs_of_broker(struct request *req, struct config_list *out)
 {
-    const struct broker_config *broker = req->server->config;
+    const struct broker_config *broker = server_config(req->server);
     const struct config_entry *layers[] = {broker->set, broker->dynamic, broker->dynamic_default};
     uint32_t room = broker_key_count();
     for (uint32_t i = 0; i < COUNT_OF(layers); i++)
@@ -108,7 +108,7 @@ static bool configs_of_broker(struct request *req, struct config_list *out)
 /* What was altered for all brokers, and nothing else. */
 static bool configs_of_cluster(struct request *req, struct config_list *out)
 {
-    const struct config_entry *e = req->server->config->dynamic_default;
+    const struct config_entry *e = server_config(req->server)->dynamic_default;
     bool good = true;
     out->count = 0;
     out->v = request_zalloc(req, count_entries(e) * sizeof *out->v + 1);

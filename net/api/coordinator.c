@@ -101,7 +101,7 @@ void find_coordinator_run(struct request *req)
         find_reply(run);
         return;
     }
-    coordinator_topic_change(req->server->config, run->room, run->overrides, &run->change);
+    coordinator_topic_change(server_config(req->server), run->room, run->overrides, &run->change);
     run->change.done = created;
     catalog_change_start(req->server->shard, &run->change);
 }

@@ -56,7 +56,8 @@ static void answered(struct part_call *c)
 static bool drops_records(const struct request *req, const struct topic *t)
 {
     struct topic_value policy;
-    topic_value_get(topic_key_find("cleanup.policy"), t->overrides, t->override_count, req->server->config, &policy);
+    topic_value_get(topic_key_find("cleanup.policy"), t->overrides, t->override_count, server_config(req->server),
+                    &policy);
     return config_list_has(policy.value, "delete");
 }
 

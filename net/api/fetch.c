@@ -276,7 +276,7 @@ static void begin(struct fetch *all, const struct fetch_request *m)
     int64_t wait_ms = m->max_wait_ms;
     bool may_wait = wait_ms > 0 && m->min_bytes > 0 && all->part_count > 0;
     all->max_bytes =
-        (uint32_t)u64_min((uint64_t)(m->max_bytes > 0 ? m->max_bytes : 0), req->server->config->fetch_max_bytes);
+        (uint32_t)u64_min((uint64_t)(m->max_bytes > 0 ? m->max_bytes : 0), server_config(req->server)->fetch_max_bytes);
     all->min_bytes = u64_min((uint64_t)(m->min_bytes > 0 ? m->min_bytes : 0), all->max_bytes);
     all->committed = m->isolation_level == 1;
     all->deadline_ns = may_wait ? home->now_ns + (uint64_t)wait_ms * NS_PER_MS : 0;

@@ -93,7 +93,7 @@ static void commit_partition(struct commit_run *run, struct kview topic,
 {
     const struct offset_commit_request *m = run->ask;
     run->asked[run->asked_count++] = out_error;
-    if (text_length(in->committed_metadata) > run->asking.req->server->config->offset_metadata_max_bytes) {
+    if (text_length(in->committed_metadata) > server_config(run->asking.req->server)->offset_metadata_max_bytes) {
         *out_error = KERR_OFFSET_METADATA_TOO_LARGE;
         return;
     }

@@ -199,7 +199,7 @@ static struct kview client_host(struct request *req)
 
 static enum kerr join_check(const struct request *req, const struct join_group_request *m)
 {
-    const struct broker_config *config = req->server->config;
+    const struct broker_config *config = server_config(req->server);
     if (!group_id_given(m->group_id))
         return KERR_INVALID_GROUP_ID;
     if (m->session_timeout_ms < config->group_min_session_timeout_ms ||

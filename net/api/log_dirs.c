@@ -198,7 +198,7 @@ static bool ask_some(struct log_dirs_run *run, const struct catalog *c, const st
 static bool describe_folder(struct log_dirs_run *run)
 {
     enum { PATH_BYTES = 4096 };
-    const char *folder = run->req->server->config->data_dir;
+    const char *folder = server_config(run->req->server)->data_dir;
     char *path = request_alloc(run->req, PATH_BYTES);
     uint64_t total, usable;
     describe_log_dirs_response_init(&run->r);

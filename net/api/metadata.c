@@ -147,7 +147,7 @@ static void create_missing(struct metadata_run *run, const struct metadata_reque
         return;
     }
     a->run = run;
-    const struct broker_config *config = run->req->server->config;
+    const struct broker_config *config = server_config(run->req->server);
     if (coordinator_topic_name(ask->name))
         coordinator_topic_change(config, a->room, a->overrides, &a->change);
     else
@@ -196,7 +196,7 @@ void metadata_run(struct request *req)
         metadata_refuse(req, m);
         return;
     }
-    if (all_topics(req, m) || !m->allow_auto_topic_creation || !req->server->config->auto_create_topics) {
+    if (all_topics(req, m) || !m->allow_auto_topic_creation || !server_config(req->server)->auto_create_topics) {
         metadata_reply(req, m);
         return;
     }

@@ -27,12 +27,12 @@ static inline bool uuid_zero(struct kuuid u)
 }
 static inline int32_t node_id(const struct request *req)
 {
-    return req->server->config->node_id;
+    return req->server->root->config->node_id; /* no change alters it */
 }
-/* [node id], the replicas of every partition; the configuration's own memory. */
+/* [node id], the replicas of every partition; of what the broker was started with, and as long-lived. */
 static inline const int32_t *replica_list(const struct request *req)
 {
-    return &req->server->config->node_id;
+    return &req->server->root->config->node_id;
 }
 /* NULL: there is none. Valid in this turn. */
 const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id);

@@ -113,7 +113,7 @@ static enum kerr check_counts(const struct request *req, const struct creatable_
     *out_message = "Replication factor must be larger than 0, or -1 to use the default value.";
     if (t->replication_factor == 0 || t->replication_factor < -1)
         return KERR_INVALID_REPLICATION_FACTOR;
-    *out_partitions = t->num_partitions == -1 ? req->server->config->num_partitions : t->num_partitions;
+    *out_partitions = t->num_partitions == -1 ? server_config(req->server)->num_partitions : t->num_partitions;
     return KERR_NONE;
 }
 
@@ -261,7 +261,7 @@ static void delete_done(struct catalog_change *c)
 static enum kerr delete_refusal(const struct request *req, struct kview name, struct kuuid id, const struct topic *t)
 {
     bool by_id = !uuid_zero(id);
-    if (!req->server->config->delete_topic_enable)
+    if (!server_config(req->server)->delete_topic_enable)
         return req->version < 3 ? KERR_INVALID_REQUEST : KERR_TOPIC_DELETION_DISABLED;
     if (by_id == (name.n >= 0))
         return KERR_INVALID_REQUEST; /* both, or neither */
