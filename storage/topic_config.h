@@ -72,8 +72,6 @@ struct topic_value {
 /* `overrides` may be NULL: what a topic without its own gets. */
 void topic_value_get(const struct topic_key *key, const struct topic_override *overrides, uint32_t count,
                      const struct broker_config *broker, struct topic_value *out);
-/* Is this broker key the synonym of a topic key? */
-bool topic_synonym(const char *broker_key);
 
 /* Everything that says something about a key, the strongest first, as DescribeConfigs lists it: the topic's own value, then for
  * each layer (dynamic of this broker, dynamic default, static, default) the broker keys of that meaning. Pointers are lent, values

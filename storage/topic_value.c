@@ -19,17 +19,6 @@ static const struct {
     {"segment.ms", "log.roll.hours", MS_PER_HOUR},
 };
 
-bool topic_synonym(const char *broker_key)
-{
-    for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++)
-        if (strcmp(more_synonyms[i].broker_key, broker_key) == 0)
-            return true;
-    for (uint32_t i = 0; i < topic_key_count(); i++)
-        if (topic_key_at(i)->synonym && strcmp(topic_key_at(i)->synonym, broker_key) == 0)
-            return true;
-    return false;
-}
-
 /* What may say something about a key, the strongest first. */
 struct given {
     const struct topic_override *overrides;
