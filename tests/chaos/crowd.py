@@ -1,11 +1,11 @@
-"""The members: started, stopped, killed, made to commit, and judged."""
+"""The members: started, stopped, killed, and made to commit."""
 import os
 import random
 import signal
 import threading
 import time
 
-from driver import Crew, decoded
+from driver import Crew
 from member import Member, partitions_of
 
 # The first one leads the group. Java's 4.x would, by itself, ask for a rebalance as a leader whose broker was away: it forgets its
@@ -159,25 +159,3 @@ class Crowd:
     def close(self):
         for crew in self.crews:
             crew.close()
-
-
-def check_runs(guest, judge):
-    """Each run of the member began where the group may have been; answers what it read as {partition: set of offsets}."""
-    read, following, assigned_at = {}, {}, {}
-    for event in guest.adapter.events:
-        if event.get("event") in ("assigned", "revoked"):
-            for partition in partitions_of(event):
-                assigned_at[partition] = guest.heard_at(event["at"])
-        elif event.get("event") == "record":
-            partition, offset = event["partition"], event["offset"]
-            if offset != following.get(partition):
-                assert partition in assigned_at, f"{guest.name} was given {partition}/{offset}, " \
-                    f"not {following.get(partition)} before it"
-                starts = judge.standing(partition, assigned_at[partition])
-                assert offset in starts, f"{guest.name} starts at {partition}/{offset} instead of {sorted(starts)}"
-            assigned_at.pop(partition, None)
-            assert decoded(event["value"]) == b"%d-%d" % (partition, offset), \
-                f"{guest.name} was given {event['value']} at {partition}/{offset}"
-            following[partition] = offset + 1
-            read.setdefault(partition, set()).add(offset)
-    return read

@@ -3,6 +3,7 @@
 A *run* is what a member reads of one partition from one assignment on. Every run must start where the group last
 committed and go on without a gap; together the runs must have read everything.
 """
+import functools
 import time
 
 from driver import decoded
@@ -88,26 +89,24 @@ def check_generations(members):
                 assert other == member.name, f"{other} and {member.name} own {partition} in generation {generation}"
 
 
-def check_member(member, commits):
+def check_runs(member, starts):
     """Checks the runs of one member; answers what it read as {partition: set of offsets}.
 
-    `commits` has (asked, acknowledged, partition, offset) of every commit. A run may start at the newest commit that was
-    acknowledged before the assignment was told, or at one that came after and was asked for before the first record.
+    `starts(partition, told, given)` has the offsets at which a run may start whose assignment and first record the member told
+    of at these times.
     """
-    read, following, assigned_at = {}, {}, {}
+    read, following, told = {}, {}, {}
     for event in member.adapter.events:
         if event.get("event") in ("assigned", "revoked"):
-            for partition in partitions_of(event):
-                assigned_at[partition] = event["at"]
+            told.update((partition, event["at"]) for partition in partitions_of(event))
         elif event.get("event") == "record":
             partition, offset = event["partition"], event["offset"]
             if offset != following.get(partition):
-                assert partition in assigned_at, f"{member.name} was given {partition}/{offset} without owning it, " \
+                assert partition in told, f"{member.name} was given {partition}/{offset} without owning it, " \
                     f"or not {following.get(partition)} before it"
-                starts = allowed_starts([one for one in commits if one[2] == partition and one[0] < event["at"]],
-                                        assigned_at[partition])
-                assert offset in starts, f"{member.name} starts at {partition}/{offset} instead of {sorted(starts)}"
-            assigned_at.pop(partition, None)
+                may = starts(partition, told[partition], event["at"])
+                assert offset in may, f"{member.name} starts at {partition}/{offset} instead of {sorted(may)}"
+            told.pop(partition, None)
             assert decoded(event["value"]) == b"%d-%d" % (partition, offset), \
                 f"{member.name} was given {event['value']} at {partition}/{offset}"
             following[partition] = offset + 1
@@ -115,16 +114,19 @@ def check_member(member, commits):
     return read
 
 
-def allowed_starts(commits, at):
-    before = [offset for _, acknowledged, _, offset in commits if acknowledged < at]
-    return {before[-1] if before else 0} | {offset for _, acknowledged, _, offset in commits if acknowledged >= at}
+def allowed_starts(commits, partition, told, given):
+    """The newest commit that was acknowledged before the assignment was told, and those that came after and were asked for
+    before the first record. `commits` has (asked, acknowledged, partition, offset) of each."""
+    asked = [(acknowledged, offset) for asked, acknowledged, of, offset in commits if of == partition and asked < given]
+    before = [offset for acknowledged, offset in asked if acknowledged < told]
+    return {before[-1] if before else 0} | {offset for acknowledged, offset in asked if acknowledged >= told}
 
 
 def check_delivery(members, ends, commits):
     """Every record up to `ends` (partition -> offset) was read, in order per run, none skipped."""
     read = {}
     for member in members:
-        for partition, offsets in check_member(member, commits).items():
+        for partition, offsets in check_runs(member, functools.partial(allowed_starts, commits)).items():
             read.setdefault(partition, set()).update(offsets)
     assert sum(ends.values()) > 0, "no record was written"
     for partition, end in ends.items():
