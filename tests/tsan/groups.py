@@ -3,6 +3,7 @@ all shards, and configs, partitions and log starts that change under producers."
 import random
 import threading
 import time
+import uuid
 
 from messages import call, coordinated, frame, send, take
 from harness import seconds, wait_until
@@ -126,8 +127,8 @@ class Asker(Worker):
         call(c, "delete_records", 2, timeout_ms=10000, topics=[
             {"name": TOPIC, "partitions": [{"partition_index": p, "offset": -1} for p in range(PARTITIONS)]}])
         call(c, "describe_log_dirs", 4, topics=None)
-        name = f"grown-{self.ident}-{self.count}"
         if self.count % 8 == 0:
+            name = f"grown-{uuid.uuid4()}"  # a stop may leave the one before undeleted
             error = create_topic(c, name, 1)
             assert error == 0, f"CreateTopics got {error}"
             r = call(c, "create_partitions", 3, timeout_ms=10000, topics=[{"name": name, "count": 7, "assignments": None}])
