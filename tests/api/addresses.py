@@ -241,8 +241,8 @@ def a_consumer_and_a_producer_that_cannot_come_are_named_and_working_ones_are_no
 
 
 CASES = (
-    a_client_is_told_the_address_that_it_reached, a_client_is_told_the_ipv6_address_that_it_reached, a_listener_for_ipv6_shows_ipv4_clients_an_ipv4_address,
-    each_listener_has_its_own_advertised_address, a_client_on_another_network_is_told_the_address_there,
+    a_client_is_told_the_address_that_it_reached, a_client_is_told_the_ipv6_address_that_it_reached,
+    a_listener_for_ipv6_shows_ipv4_clients_an_ipv4_address, each_listener_has_its_own_advertised_address, a_client_on_another_network_is_told_the_address_there,
     only_clients_that_do_not_come_are_named, a_consumer_and_a_producer_that_cannot_come_are_named_and_working_ones_are_not,
 )
 

@@ -450,11 +450,11 @@ def records_before_an_offset_are_deleted():
     with open_broker(f"{WORK}/records", arguments=["--cores", "2"]) as broker:
         c = Connection(broker.port)
         assert create_topic(c, "t", 3) == 0
-        assert comes(lambda: all(list_offset(c, "t", p, -1) == (0, 0) for p in range(3)))
+        assert comes(lambda: all(list_offset(c, "t", p, LATEST) == (0, 0) for p in range(3)))
         for partition in range(3):
             for n in range(3):
                 assert produced(c, "t", partition, batch([b"a", b"b", b"c"])) == (0, 3 * n)
-        earliest = lambda partition: list_offset(c, "t", partition, -2)
+        earliest = lambda partition: list_offset(c, "t", partition, EARLIEST)
         for version, offset in ((0, 2), (1, 4), (2, 5)):
             assert delete_records(c, [("t", [(0, offset)])], version) == {("t", 0): (offset, 0)}
             assert earliest(0) == (0, offset)
@@ -481,12 +481,12 @@ def records_that_may_not_be_deleted_stay():
         assert create_topic(c, "both", 1, [("cleanup.policy", "compact,delete")]) == 0
         keyed = batch([b"a"] * 3, records=b"".join(record(b"v", b"k", n) for n in range(3)))
         for topic in ("compacted", "both"):
-            assert comes(lambda: list_offset(c, topic, 0, -1) == (0, 0)) and produced(c, topic, 0, keyed) == (0, 0)
+            assert comes(lambda: list_offset(c, topic, 0, LATEST) == (0, 0)) and produced(c, topic, 0, keyed) == (0, 0)
         assert delete_records(c, [("compacted", [(0, 1), (5, 1)])]) == {("compacted", 0): (-1, 44), ("compacted", 5): (-1, 3)}
         assert delete_records(c, [("both", [(0, 1)])]) == {("both", 0): (1, 0)}
         assert change_one(c, TOPIC, "both", ("cleanup.policy", SUBTRACT, "delete")) == (0, None)
         assert comes(lambda: delete_records(c, [("both", [(0, 2)])]) == {("both", 0): (-1, 44)})
-        starts = [list_offset(c, topic, 0, -2) for topic in ("compacted", "both")]
+        starts = [list_offset(c, topic, 0, EARLIEST) for topic in ("compacted", "both")]
         assert starts == [(0, 0), (0, 1)], starts
         internal = "__consumer_offsets"
         assert wait_until(lambda: Reader(c.call(10, 1, string("group") + i8(0))).raw[4:6] == i16(0), 20), "no coordinator"

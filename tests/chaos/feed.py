@@ -5,9 +5,8 @@ whether the last record was stored.
 """
 import threading
 
-from wire import Connection, batch, list_offset, produced
+from wire import LATEST, Connection, batch, list_offset, produced
 
-LATEST = -1
 PAUSE_S = 0.1
 
 

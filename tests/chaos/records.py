@@ -1,9 +1,9 @@
 """The group's records in __consumer_offsets: who was assigned what in which generation."""
 from messages import Cursor, get_plain, get_struct
 from stored import batches_of
-from wire import Connection, list_offset
+from wire import EARLIEST, Connection, list_offset
 
-TOPIC, EARLIEST = "__consumer_offsets", -2
+TOPIC = "__consumer_offsets"
 GROUP_KEY = 2
 
 

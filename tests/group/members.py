@@ -1,5 +1,4 @@
 """Members of groups as raw connections, one each, and the world they live in."""
-
 from harness import open_broker, wait_until
 from messages import call, coordinated, frame, send, take
 from wire import *

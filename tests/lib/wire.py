@@ -10,6 +10,7 @@ import struct
 from report import NotRun
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 2, 3, 18, 19, 20
+LATEST, EARLIEST = -1, -2  # in place of a time in ListOffsets
 
 
 def i8(v):

@@ -176,7 +176,7 @@ class Coming(Numbered):
 
 
 def log_start(connection, topic, partition):
-    error, offset = list_offset(connection, topic, partition, -2)
+    error, offset = list_offset(connection, topic, partition, EARLIEST)
     assert error == 0, f"ListOffsets of {topic}-{partition} got {error}"
     return offset
 

@@ -34,14 +34,14 @@ class Churn(threading.Thread):
             assert create_topic(c, name, PARTITIONS) == 0
             for p in range(PARTITIONS):
                 assert produced(c, name, p, batch([b"first"])) == (0, 0)
-                assert list_offset(c, name, p, -1) == (0, 1)
+                assert list_offset(c, name, p, LATEST) == (0, 1)
                 error, _, records = fetched(c, name, p, 0)
                 assert error == 0 and b"first" in records
             witness.send(request(FETCH, 4, fetch(name, self.count % PARTITIONS, 1, wait=LONG_MS)))
             for p in range(PARTITIONS):
                 straggler.send(request(PRODUCE, 7, produce(name, p, batch([b"late"]))))
             assert delete_topic(c, name) == 0
-            assert list_offset(c, name, 0, -1)[0] == UNKNOWN_TOPIC
+            assert list_offset(c, name, 0, LATEST)[0] == UNKNOWN_TOPIC
             c.call(METADATA, 4, i32(-1) + i8(0))
             if self.count % 2:
                 witness.reply()

@@ -277,8 +277,10 @@ static void the_brokers_settings_reach_topics_without_their_own(void **state)
     struct store *st = store_of(w.shard);
     assert_int_equal(alter_broker("log.segment.bytes", CONFIG_OP_SET, "2000000", true).error, KERR_NONE);
     assert_int_equal(w.p->topic->config.segment_bytes, 2000000);
+    assert_string_equal(broker_config_get(st->config, "log.segment.bytes"), "2000000");
     assert_int_equal(alter_broker("log.segment.bytes", CONFIG_OP_SET, "3000000", false).error, KERR_NONE);
     assert_int_equal(w.p->topic->config.segment_bytes, 3000000);
+    assert_string_equal(broker_config_get(st->config, "log.segment.bytes"), "3000000");
     assert_int_equal(alter_broker("max.connections", CONFIG_OP_SET, "17", false).error, KERR_NONE);
     assert_int_equal(st->config->max_connections, 17);
     assert_int_equal(w.root->config->max_connections, INT32_MAX); /* what the broker was started with stays */
