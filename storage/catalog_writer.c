@@ -104,8 +104,7 @@ static void prepared(struct catalog_writer *w, struct catalog_change *c)
     c->prepared = true;
     w->alone = false;
     if (c->unready) {
-        if (c->kind != CATALOG_BROKER_CONFIG)
-            catalog_topic_of(c->old)->changing = false;
+        hold(w, c->old, false);
         refuse(w, c, KERR_KAFKA_STORAGE_ERROR, "A partition waits for room on the disk and cannot flush what it took.");
         changed(w);
         return;

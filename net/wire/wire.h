@@ -30,6 +30,7 @@ struct kview {
     int32_t n;
 };
 
+/* The same bytes, or both null. */
 static inline bool kview_same(struct kview a, struct kview b)
 {
     return a.n == b.n && (a.n <= 0 || memcmp(a.at, b.at, (size_t)a.n) == 0);
