@@ -56,8 +56,8 @@ HEAP_libc    := core/mem_libc.c
 HEAP         := $(if $(filter asan tsan,$(MODE)),libc,mi)
 KERNEL_FILES := $(filter-out core/io_op.c,$(wildcard core/io*.c)) $(wildcard core/*_os.c) core/threads.c core/shard_run.c net/main.c net/options.c
 
-LAYERS      := $(sort $(wildcard core/*.c storage/*.c net/*.c net/*/*.c))
-HEADERS     := $(sort $(wildcard core/*.h storage/*.h net/*.h net/*/*.h))
+LAYERS      := $(sort $(wildcard core/*.c storage/*.c storage/*/*.c net/*.c net/*/*.c))
+HEADERS     := $(sort $(wildcard core/*.h storage/*.h storage/*/*.h net/*.h net/*/*.h))
 BROKER_SRC  := $(filter-out $(HEAP_FILES),$(LAYERS)) $(filter $(HEAP_$(HEAP)),$(LAYERS))
 SIM_SRC     := $(filter-out $(HEAP_FILES) $(KERNEL_FILES),$(LAYERS)) $(filter $(HEAP_libc),$(LAYERS)) \
                $(sort $(wildcard tests/sim/*.c))

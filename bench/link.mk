@@ -8,6 +8,6 @@ LINK_group_load := bench/group/talk.o bench/group/member.o bench/load/wire.o ben
 LINK_near_far  := bench/load/cpu.o
 LINK_launch    := bench/load/cpu.o bench/load/sock.o bench/load/wire.o bench/load/kafka.o
 LINK_micro_bench := $(BENCH_LOAD) bench/micro/subject.o bench/micro/requests.o core/crc.o net/wire/kmsg.o net/wire/wire.o \
-                  storage/batch.o storage/batch_check.o
+                  storage/log/batch.o storage/log/batch_check.o
 
 -include $(wildcard $(B)/bench/*/*.d)

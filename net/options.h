@@ -4,7 +4,7 @@
 #include "core/io.h"
 #include "core/limits.h"
 #include "core/log.h"
-#include "storage/broker_config.h"
+#include "storage/config/broker_config.h"
 
 enum { OPTIONS_WHY_BYTES = CONFIG_WHY_BYTES };
 

@@ -2,8 +2,8 @@
 #include "net/server.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "net/conn.h"
-#include "net/request.h"
+#include "net/conn/conn.h"
+#include "net/conn/request.h"
 #include <stdatomic.h>
 
 struct peer {

@@ -7,9 +7,9 @@
  * main.c and the simulator build a broker from the same calls: store_open, server_start, server_listen per shard, and
  * net/shutdown.h to end it. */
 #pragma once
-#include "net/block.h"
-#include "net/homecoming.h"
-#include "net/session.h"
+#include "net/conn/block.h"
+#include "net/conn/homecoming.h"
+#include "net/api/session.h"
 #include "storage/store.h"
 
 struct conn;
@@ -70,7 +70,7 @@ struct server {
     struct producer_ids producer_ids;
     struct coordinator_shard *coordinator; /* net/group/coordinator.h */
     struct notices notices;
-    struct homecoming homecoming; /* shard 0's: net/told.h */
+    struct homecoming homecoming; /* shard 0's: net/conn/told.h */
     struct timer homecoming_timer;
     struct server_counters counters;
     bool stopping, stop_cut, stop_over;

@@ -2,7 +2,7 @@
 #include "storage/root.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "storage/meta.h"
+#include "storage/catalog/meta.h"
 #include "storage/uuid.h"
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  *
  *   <data>/.lock                 flock(2), held while the process and its submitted writes live (README: the lock)
  *   <data>/meta.properties       Kafka's file: version, cluster.id, node.id, and odradek.format=1 (a newer one is refused)
- *   <data>/catalog               storage/catalog.h
+ *   <data>/catalog               storage/catalog/catalog.h
  *   <data>/recovery-point-<n>.checkpoint
  *   <data>/.clean                the clean mark: the partitions whose last flush succeeded; gone while the broker runs
  *   <data>/<topic>-<partition>/  segments
@@ -13,10 +13,10 @@
  * of the catalog does that. */
 #pragma once
 #include "core/fs.h"
-#include "storage/broker_config.h"
-#include "storage/catalog.h"
-#include "storage/checkpoint.h"
-#include "storage/clean_mark.h"
+#include "storage/config/broker_config.h"
+#include "storage/catalog/catalog.h"
+#include "storage/recovery/checkpoint.h"
+#include "storage/recovery/clean_mark.h"
 
 struct root {
     struct broker_config *config;

@@ -1,7 +1,7 @@
 /* What a deletion left behind: the catalog forgot a topic before its folders were gone (root.h). A folder is known by the
  * topic id in its partition.metadata, which a deletion removes last. */
 #include "core/log.h"
-#include "storage/partition_dir.h"
+#include "storage/log/partition_dir.h"
 #include "storage/root.h"
 #include <stdio.h>
 #include <string.h>

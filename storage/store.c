@@ -2,7 +2,7 @@
 #include "storage/store.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "storage/partition_state.h"
+#include "storage/log/partition_state.h"
 #include <string.h>
 
 enum { FREE_BYTES_UNKNOWN = 1 << 30 };

@@ -1,7 +1,7 @@
 /* Storage of one shard: its view of the catalog and the partitions that it owns. Hangs from shard->store. */
 #pragma once
-#include "storage/catalog.h"
-#include "storage/partition.h"
+#include "storage/catalog/catalog.h"
+#include "storage/log/partition.h"
 #include "storage/root.h"
 
 struct store {
@@ -26,7 +26,7 @@ struct store {
     struct list told;     /* partitions whose watchers are to be told */
     uint32_t evict_cursor, cold_reads;
     struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
-    struct list open_files;   /* struct segment, least recently used first (storage/files.c) */
+    struct list open_files;   /* struct segment, least recently used first (storage/log/files.c) */
     uint32_t open_count, open_max;
     struct list indexes; /* struct segment, closed and with a loaded index, least recently used first */
     uint32_t index_count;

@@ -5,7 +5,7 @@
 
 #include "core/crc.h"
 #include "net/wire/kmsg.h"
-#include "storage/batch.h"
+#include "storage/log/batch.h"
 
 enum { CRC_AT = 17, ARENA_BYTES = 16 << 10 };
 

@@ -1,7 +1,7 @@
-/* The handlers, one per API. How to write one: net/request.h. An API without a handler in dispatch.c is neither
+/* The handlers, one per API. How to write one: net/conn/request.h. An API without a handler in dispatch.c is neither
  * advertised nor served. */
 #pragma once
-#include "net/request.h"
+#include "net/conn/request.h"
 
 typedef void api_run_fn(struct request *req);
 

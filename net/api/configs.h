@@ -1,7 +1,7 @@
 /* The configuration of a topic or of the broker as DescribeConfigs and CreateTopics show it: every key, its value, where it
  * comes from. */
 #pragma once
-#include "net/request.h"
+#include "net/conn/request.h"
 
 /* What has configs, in Kafka's numbers. */
 enum config_resource { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8 };

@@ -5,7 +5,7 @@
  * turn of its own, when the one before it was answered, and gets what that left of the memory that all of them may hold. */
 #pragma once
 #include "net/group/group_call.h"
-#include "net/request.h"
+#include "net/conn/request.h"
 
 struct group_asking {
     struct request *req;

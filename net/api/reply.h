@@ -1,6 +1,6 @@
 /* What several handlers put into their replies: texts as views, the replica list of one node. */
 #pragma once
-#include "net/request.h"
+#include "net/conn/request.h"
 
 /* A zero-terminated text as a view; lent. NULL gives null. */
 struct kview view_of(const char *text);

@@ -10,7 +10,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "net/group/group_log_inside.h"
-#include "storage/codec.h"
+#include "storage/log/codec.h"
 #include <stdio.h>
 
 static void free_unpacked(struct group_log *l)

@@ -7,7 +7,7 @@
  * version 3 (1 when it has a time to expire at, which 3 has no field for), a group's in version 3. */
 #pragma once
 #include "net/group/offsets.h"
-#include "storage/batch.h"
+#include "storage/log/batch.h"
 
 enum record_kind { RECORD_UNKNOWN, RECORD_OFFSET, RECORD_GROUP };
 struct record {

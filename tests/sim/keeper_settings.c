@@ -1,7 +1,7 @@
 /* The settings of topics. While an alteration has no answer, or a failed one, either version may be there; which one it is, is
  * sure when the broker that was asked is gone. */
 #include "storage/kerr.h"
-#include "storage/topic_config.h"
+#include "storage/config/topic_config.h"
 #include "tests/sim/keeper_parts.h"
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 #include "tests/sim/make_batch.h"
-#include "storage/batch.h"
+#include "storage/log/batch.h"
 #include "tests/sim/world.h"
 
 static uint8_t *put_varint(uint8_t *at, int64_t v)

@@ -1,6 +1,6 @@
 #include "tests/sim/oracle.h"
 #include "core/bytes.h"
-#include "storage/batch.h"
+#include "storage/log/batch.h"
 #include "tests/sim/broker.h"
 #include <inttypes.h>
 #include <stdio.h>

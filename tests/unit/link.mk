@@ -3,16 +3,16 @@
 LINK_test_wire := net/wire/wire.o
 LINK_test_kmsg := net/wire/kmsg.o net/wire/wire.o
 CORE_CONFIG := core/mem.o core/mem_os.o core/mem_libc.o core/err.o core/config.o core/fs_os.o core/log.o core/log_os.o core/clock_os.o
-STORAGE_CONFIG := storage/config_value.o storage/topic_keys.o storage/topic_config.o storage/topic_value.o \
-                  storage/listener.o storage/broker_keys.o storage/broker_config.o storage/broker_dynamic.o
+STORAGE_CONFIG := storage/config/config_value.o storage/config/topic_keys.o storage/config/topic_config.o storage/config/topic_value.o \
+                  storage/config/listener.o storage/config/broker_keys.o storage/config/broker_config.o storage/config/broker_dynamic.o
 LINK_test_topic_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_broker_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
-STORAGE_CATALOG := storage/catalog.o storage/catalog_file.o storage/catalog_read.o storage/catalog_blob.o storage/catalog_alter.o storage/settings.o storage/uuid.o \
+STORAGE_CATALOG := storage/catalog/catalog.o storage/catalog/catalog_file.o storage/catalog/catalog_read.o storage/catalog/catalog_blob.o storage/catalog/catalog_alter.o storage/config/settings.o storage/uuid.o \
                    core/map.o core/crc.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_catalog := $(STORAGE_CATALOG)
-LINK_test_tail := storage/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
-LINK_test_codec := storage/codec.o core/mem.o core/mem_libc.o core/mem_os.o
-LINK_test_batch := storage/batch.o storage/batch_check.o storage/kerr.o core/crc.o
+LINK_test_tail := storage/log/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
+LINK_test_codec := storage/log/codec.o core/mem.o core/mem_libc.o core/mem_os.o
+LINK_test_batch := storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o
 CORE_HEAP   := core/mem_libc.o core/mem.o core/mem_os.o
 CORE_LOG    := core/log.o core/log_os.o core/clock_os.o core/err.o
 CORE_IO     := core/io_op.o core/io_engine.o core/io_socket.o core/io_helper.o core/io_pool.o core/io_epoll.o core/io_epoll_disk.o \
@@ -20,13 +20,13 @@ CORE_IO     := core/io_op.o core/io_engine.o core/io_socket.o core/io_helper.o c
 CORE_SHARD  := core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/timer.o $(CORE_IO) $(CORE_HEAP)
 LINK_test_io := $(CORE_IO) $(CORE_HEAP)
 CORE_HEAP := core/mem.o core/mem_libc.o core/mem_os.o
-LINK_test_producer := storage/producer.o storage/batch.o core/crc.o $(CORE_HEAP)
-LINK_test_epochs := storage/epochs.o $(CORE_HEAP)
-LINK_test_index := storage/index.o $(CORE_HEAP)
+LINK_test_producer := storage/log/producer.o storage/log/batch.o core/crc.o $(CORE_HEAP)
+LINK_test_epochs := storage/log/epochs.o $(CORE_HEAP)
+LINK_test_index := storage/log/index.o $(CORE_HEAP)
 LINK_test_shard := $(CORE_SHARD)
 CORE_FILES := core/fs_os.o core/err.o core/crc.o $(CORE_HEAP)
-LINK_test_segment := storage/segment.o storage/scan.o storage/index.o storage/batch.o $(CORE_FILES)
-LINK_test_checkpoint := storage/checkpoint.o storage/segment.o storage/index.o $(CORE_FILES)
+LINK_test_segment := storage/log/segment.o storage/recovery/scan.o storage/log/index.o storage/log/batch.o $(CORE_FILES)
+LINK_test_checkpoint := storage/recovery/checkpoint.o storage/log/segment.o storage/log/index.o $(CORE_FILES)
 LINK_test_err := core/err.o
 LINK_test_list :=
 LINK_test_map := core/map.o $(CORE_HEAP)
@@ -38,27 +38,27 @@ LINK_test_config := core/config.o
 LINK_test_log := core/log.o
 LINK_test_buf := core/buf.o $(CORE_HEAP)
 LINK_test_fs := core/fs_os.o core/err.o core/clock_os.o
-STORAGE_RECOVERY := storage/recovery_run.o storage/recovery_judge.o storage/recovery_repair.o storage/recovery_epochs.o \
-                    storage/folder.o storage/log_start.o storage/scan.o storage/segment.o storage/index.o storage/batch.o storage/epochs.o storage/producer.o
+STORAGE_RECOVERY := storage/recovery/recovery_run.o storage/recovery/recovery_judge.o storage/recovery/recovery_repair.o storage/recovery/recovery_epochs.o \
+                    storage/log/folder.o storage/log/log_start.o storage/recovery/scan.o storage/log/segment.o storage/log/index.o storage/log/batch.o storage/log/epochs.o storage/log/producer.o
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
-LINK_test_root := storage/root.o storage/root_sweep.o storage/clean_mark.o storage/meta.o storage/checkpoint.o storage/segment.o storage/partition_dir.o storage/folder.o \
-                  storage/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
-LINK_test_catalog_writer := storage/catalog_writer.o $(STORAGE_CATALOG)
-LINK_test_frame := net/frame.o
-LINK_test_order := net/order.o
+LINK_test_root := storage/root.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/segment.o storage/log/partition_dir.o storage/log/folder.o \
+                  storage/log/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
+LINK_test_catalog_writer := storage/catalog/catalog_writer.o $(STORAGE_CATALOG)
+LINK_test_frame := net/conn/frame.o
+LINK_test_order := net/conn/order.o
 LINK_test_group_call := net/group/group_call.o $(CORE_HEAP)
-LINK_test_homecoming := net/homecoming.o core/map.o $(CORE_HEAP)
-LINK_test_session := net/session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
-LINK_test_conn := net/conn.o net/request.o net/server.o net/accept.o net/block.o net/frame.o net/order.o net/session.o \
-                  net/told.o net/homecoming.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
+LINK_test_homecoming := net/conn/homecoming.o core/map.o $(CORE_HEAP)
+LINK_test_session := net/api/session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
+LINK_test_conn := net/conn/conn.o net/conn/request.o net/server.o net/conn/accept.o net/conn/block.o net/conn/frame.o net/conn/order.o net/api/session.o \
+                  net/conn/told.o net/conn/homecoming.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
 # The data path as a whole: all of storage and core.
-LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c core/*.c))))
+LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))
 LINK_test_trim := $(LINK_test_partition)
 LINK_test_alter := $(LINK_test_partition)
 LINK_test_offsets := net/group/offsets.o core/map.o $(CORE_HEAP)
-LINK_test_group_records := net/group/records.o net/wire/kmsg.o net/wire/wire.o storage/batch.o storage/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)
+LINK_test_group_records := net/group/records.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)
 NET_GROUP := net/group/group.o net/group/group_members.o net/group/group_rebalance.o net/group/group_join.o net/group/group_events.o \
          net/group/group_record.o net/group/group_check.o storage/kerr.o net/wire/kmsg.o net/wire/wire.o core/map.o
 LINK_test_group := $(NET_GROUP) $(CORE_HEAP)

@@ -1,11 +1,11 @@
 /* A small broker for the recovery tests: it appends, rolls and takes checkpoints as the partition does, on real files. A test
  * spoils them and says where the log must end; whatever is found is checked against the files and recovered a second time. */
 #pragma once
-#include "storage/recovery.h"
+#include "storage/recovery/recovery.h"
 #include "core/clock.h"
 #include "core/crc.h"
 #include "core/rng.h"
-#include "storage/scan.h"
+#include "storage/recovery/scan.h"
 #include "tests/unit/empty_dir.h"
 #include "tests/unit/make_batch.h"
 #include <inttypes.h>

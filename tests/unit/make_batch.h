@@ -1,6 +1,6 @@
 /* Real record batches for the storage tests: uncompressed, records of one size, as a producer or the broker writes them. */
 #pragma once
-#include "storage/batch.h"
+#include "storage/log/batch.h"
 
 struct make_batch {
     int64_t base_offset, timestamp; /* every record has this timestamp */

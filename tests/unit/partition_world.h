@@ -3,7 +3,7 @@
 #pragma once
 #include "core/clock.h"
 #include "core/shard.h"
-#include "storage/partition_state.h"
+#include "storage/log/partition_state.h"
 #include "tests/unit/make_batch.h"
 #include <setjmp.h>
 #include <stdarg.h>

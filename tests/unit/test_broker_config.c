@@ -1,5 +1,5 @@
 /* The broker's configuration: the table, one key, all together, a file, and the sentences when something is wrong. */
-#include "storage/broker_config.h"
+#include "storage/config/broker_config.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* The catalog: names, one shard's view, and the file, cut and damaged at every byte. */
 #include "core/bytes.h"
-#include "storage/catalog_file.h"
+#include "storage/catalog/catalog_file.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Catalog changes from several shards, in a small world of our own: messages, the end of a turn, writes and jobs happen one
  * after the other, and any write or job can be made to fail. The file is a real one. */
-#include "storage/catalog_file.h"
+#include "storage/catalog/catalog_file.h"
 #include "storage/store.h"
 #include <errno.h>
 #include <setjmp.h>

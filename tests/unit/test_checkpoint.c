@@ -1,5 +1,5 @@
 /* Checkpoint files: entries come back, the newest of a partition counts over all files, torn ones are stepped over. */
-#include "storage/checkpoint.h"
+#include "storage/recovery/checkpoint.h"
 #include "core/bytes.h"
 #include "tests/unit/empty_dir.h"
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Each codec gives back what its library packed; broken, cut and endless streams are refused within the bound. */
-#include "storage/codec.h"
+#include "storage/log/codec.h"
 #include "core/bytes.h"
 #include <isa-l/igzip_lib.h>
 #include <lz4frame.h>

@@ -1,5 +1,5 @@
 /* Leader epochs: where they begin, what a client that asks for an end is told, and the file's text. */
-#include "storage/epochs.h"
+#include "storage/log/epochs.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

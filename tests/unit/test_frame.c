@@ -1,5 +1,5 @@
 /* Frames: what is whole, what is not, what is none, and how memory follows the bytes that came. */
-#include "net/frame.h"
+#include "net/conn/frame.h"
 #include "core/bytes.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Clients that are told an address and do not come there: who is named, who is not, and how often. */
-#include "net/homecoming.h"
+#include "net/conn/homecoming.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Sparse indexes: entries where Kafka puts them, look-ups that never lead past what is sought, files that are checked. */
-#include "storage/index.h"
+#include "storage/log/index.h"
 #include "core/bytes.h"
 #include "core/rng.h"
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Which request of a connection may start. */
-#include "net/order.h"
+#include "net/conn/order.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>

@@ -1,5 +1,5 @@
 /* Producer state against Kafka's rules: five batches, gaps, epochs, wrapping sequences, and what is saved. */
-#include "storage/producer.h"
+#include "storage/log/producer.h"
 #include "core/rng.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Recovery on real files: what ends a log, what is a torn tail and what is corruption, and what is left behind. */
-#include "storage/log_start.h"
+#include "storage/log/log_start.h"
 #include "tests/unit/log_world.h"
 
 /* --- the end of a log --- */

@@ -84,7 +84,7 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
 
 #include "tests/unit/log_world.h"
 
-#include "storage/log_start.h"
+#include "storage/log/log_start.h"
 
 /* Two trusted segments, one of them without its index; one that was not trimmed; a torn tail with ghosts; leftovers. `trimmed`: the first
  * segment lies below the log start. */

@@ -2,8 +2,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/rng.h"
-#include "storage/catalog_file.h"
-#include "storage/meta.h"
+#include "storage/catalog/catalog_file.h"
+#include "storage/catalog/meta.h"
 #include "storage/root.h"
 #include "storage/uuid.h"
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* A segment's names and small files, and the walk over its batches. */
-#include "storage/scan.h"
+#include "storage/recovery/scan.h"
 #include "core/rng.h"
 #include "tests/unit/empty_dir.h"
 #include "tests/unit/make_batch.h"

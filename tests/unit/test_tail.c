@@ -1,5 +1,5 @@
 /* The tail: bytes copied in come back across buf borders, positions stay aligned, eviction never takes what is promised. */
-#include "storage/tail.h"
+#include "storage/log/tail.h"
 #include "core/crc.h"
 #include "core/io.h"
 #include "core/limits.h"

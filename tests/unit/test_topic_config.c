@@ -1,6 +1,6 @@
 /* A topic's configuration: the table, the checks, and what counts in the end. */
-#include "storage/broker_config.h"
-#include "storage/topic_config.h"
+#include "storage/config/broker_config.h"
+#include "storage/config/topic_config.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

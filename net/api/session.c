@@ -1,0 +1,266 @@
+/* Fetch sessions. */
+#include "net/api/session.h"
+#include "core/clock.h"
+
+enum { KEY_ID_AT = 4, KEY_NAME_AT = 20, KEY_MAX = KEY_NAME_AT + TOPIC_NAME_MAX };
+
+void sessions_init(struct sessions *ss, struct heap *heap, uint32_t slots, uint64_t seed)
+{
+    *ss = (struct sessions){.slots = slots, .heap = heap, .rng = {seed}};
+    map_init(&ss->ids, heap);
+}
+
+void sessions_deinit(struct sessions *ss)
+{
+    while (ss->count > 0)
+        sessions_close(ss, ss->v[ss->count - 1]);
+    heap_free(ss->heap, ss->v);
+    map_deinit(&ss->ids);
+}
+
+struct session *sessions_find(const struct sessions *ss, int32_t id)
+{
+    return map_get(&ss->ids, &id, sizeof id);
+}
+
+/* --- partitions of a session --- */
+
+static uint32_t make_key(uint8_t *key, int32_t partition, const uint8_t id[16], struct kview name)
+{
+    assert(name.n >= 0);
+    assert(name.n <= TOPIC_NAME_MAX);
+    be32_put(key, (uint32_t)partition);
+    memcpy(key + KEY_ID_AT, id, 16);
+    if (name.n > 0)
+        memcpy(key + KEY_NAME_AT, name.at, (size_t)name.n);
+    return KEY_NAME_AT + (uint32_t)name.n;
+}
+
+struct session_part *session_find(const struct session *s, int32_t partition, const uint8_t id[16], struct kview name)
+{
+    uint8_t key[KEY_MAX];
+    if (name.n > TOPIC_NAME_MAX)
+        return NULL;
+    return map_get(&s->parts, key, make_key(key, partition, id, name));
+}
+
+static void drop_part(struct sessions *ss, struct session *s, struct session_part *p)
+{
+    (void)map_remove(&s->parts, p->key, p->key_bytes); /* it is p */
+    list_remove(&p->link);
+    heap_free(ss->heap, p);
+    assert(s->count > 0);
+    s->count--;
+    ss->parts_total--;
+}
+
+static struct session_part *add_part(struct sessions *ss, struct session *s, int32_t partition, const uint8_t id[16],
+                                     struct kview name)
+{
+    if (ss->parts_total >= SESSION_PARTS_MAX || name.n > TOPIC_NAME_MAX)
+        return NULL;
+    struct session_part *p = heap_zalloc(ss->heap, sizeof *p + KEY_NAME_AT + (size_t)name.n);
+    if (!p)
+        return NULL;
+    list_init(&p->link);
+    p->name_bytes = (uint16_t)name.n;
+    p->key_bytes = (uint16_t)make_key(p->key, partition, id, name);
+    p->told_high_watermark = p->told_log_start = -1;
+    if (map_put(&s->parts, p->key, p->key_bytes, p) != ERR_NONE) {
+        heap_free(ss->heap, p);
+        return NULL;
+    }
+    list_push(&s->order, &p->link);
+    s->count++;
+    ss->parts_total++;
+    return p;
+}
+
+/* False: no room. */
+static bool put_part(struct sessions *ss, struct session *s, const struct fetch_topic *t,
+                     const struct fetch_partition *in)
+{
+    struct session_part *p = session_find(s, in->partition, t->topic_id.b, t->topic);
+    if (!p)
+        p = add_part(ss, s, in->partition, t->topic_id.b, t->topic);
+    if (!p)
+        return false;
+    p->fetch_offset = in->fetch_offset;
+    p->log_start_offset = in->log_start_offset;
+    p->current_leader_epoch = in->current_leader_epoch;
+    p->last_fetched_epoch = in->last_fetched_epoch;
+    p->max_bytes = in->partition_max_bytes;
+    return true;
+}
+
+static bool put_topics(struct sessions *ss, struct session *s, const struct fetch_request *m)
+{
+    for (int32_t i = 0; i < m->topics.n; i++)
+        for (int32_t k = 0; k < m->topics.v[i].partitions.n; k++)
+            if (!put_part(ss, s, &m->topics.v[i], &m->topics.v[i].partitions.v[k]))
+                return false;
+    return true;
+}
+
+static void forget_topic(struct sessions *ss, struct session *s, const struct fetch_forgotten_topic *t)
+{
+    for (int32_t i = 0; i < t->partitions.n; i++) {
+        struct session_part *p = session_find(s, t->partitions.v[i], t->topic_id.b, t->topic);
+        if (p)
+            drop_part(ss, s, p);
+    }
+}
+
+bool session_part_answer(struct session *s, struct session_part *p, enum kerr error, bool diverging,
+                         int64_t high_watermark, int64_t log_start, int32_t record_bytes)
+{
+    bool news = error || diverging || record_bytes > 0 || high_watermark != p->told_high_watermark ||
+                log_start != p->told_log_start;
+    p->told_high_watermark = error ? -1 : high_watermark; /* an error that ends is news */
+    p->told_log_start = log_start;
+    if (record_bytes > 0) { /* next time the others come first */
+        list_remove(&p->link);
+        list_push(&s->order, &p->link);
+    }
+    return news;
+}
+
+/* --- sessions --- */
+
+void sessions_close(struct sessions *ss, struct session *s)
+{
+    struct list *node;
+    while ((node = list_first(&s->order)))
+        drop_part(ss, s, container_of(node, struct session_part, link));
+    map_deinit(&s->parts);
+    (void)map_remove(&ss->ids, &s->id, sizeof s->id); /* it is s */
+    assert(ss->v[s->at] == s);
+    ss->v[s->at] = ss->v[--ss->count];
+    ss->v[s->at]->at = s->at;
+    heap_free(ss->heap, s);
+}
+
+/* The session that must make room for a new one of `parts` partitions; NULL: none has to. */
+static struct session *find_victim(const struct sessions *ss, uint32_t parts, uint64_t now_ns)
+{
+    struct session *idle = NULL, *small = NULL;
+    for (uint32_t i = 0; i < ss->count; i++) {
+        struct session *s = ss->v[i];
+        if (!idle || s->used_ns < idle->used_ns)
+            idle = s;
+        if (!small || s->count < small->count)
+            small = s;
+    }
+    if (idle && now_ns - idle->used_ns > SESSION_EVICT_S * NS_PER_S)
+        return idle;
+    if (small && small->count < parts && now_ns - small->created_ns > SESSION_EVICT_S * NS_PER_S)
+        return small;
+    return NULL;
+}
+
+static uint32_t count_parts(const struct fetch_request *m)
+{
+    uint64_t count = 0;
+    for (int32_t i = 0; i < m->topics.n; i++)
+        count += (uint64_t)(m->topics.v[i].partitions.n > 0 ? m->topics.v[i].partitions.n : 0);
+    return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
+}
+
+static bool make_slot(struct sessions *ss, uint32_t parts, uint64_t now_ns)
+{
+    if (parts > SESSION_PARTS_MAX - ss->parts_total)
+        return false;
+    if (!ss->v && ss->slots > 0)
+        ss->v = heap_zalloc(ss->heap, ss->slots * sizeof(struct session *));
+    if (!ss->v)
+        return false;
+    if (ss->count < ss->slots)
+        return true;
+    struct session *victim = find_victim(ss, parts, now_ns);
+    if (victim)
+        sessions_close(ss, victim);
+    return victim;
+}
+
+static int32_t new_id(struct sessions *ss)
+{
+    for (;;) { /* 2^31 ids, at most a few thousand taken */
+        int32_t id = (int32_t)(rng_next(&ss->rng) & INT32_MAX);
+        if (id && !sessions_find(ss, id))
+            return id;
+    }
+}
+
+static struct session *new_session(struct sessions *ss, bool by_id, uint64_t now_ns)
+{
+    struct session *s = heap_zalloc(ss->heap, sizeof *s);
+    if (!s)
+        return NULL;
+    *s = (struct session){.id = new_id(ss), .epoch = 1, .by_id = by_id, .created_ns = now_ns, .used_ns = now_ns};
+    if (map_put(&ss->ids, &s->id, sizeof s->id, s) != ERR_NONE) {
+        heap_free(ss->heap, s);
+        return NULL;
+    }
+    map_init(&s->parts, ss->heap);
+    list_init(&s->order);
+    s->at = ss->count;
+    ss->v[ss->count++] = s;
+    return s;
+}
+
+struct session *sessions_create(struct sessions *ss, const struct fetch_request *m, int16_t version, uint64_t now_ns)
+{
+    uint32_t parts = count_parts(m);
+    if (parts == 0 || !make_slot(ss, parts, now_ns))
+        return NULL;
+    struct session *s = new_session(ss, version >= 13, now_ns);
+    if (!s)
+        return NULL;
+    if (put_topics(ss, s, m))
+        return s;
+    sessions_close(ss, s);
+    return NULL;
+}
+
+static enum kerr follow(struct sessions *ss, struct session *s, const struct fetch_request *m, int16_t version,
+                        uint64_t now_ns)
+{
+    if (s->epoch != m->session_epoch)
+        return KERR_INVALID_FETCH_SESSION_EPOCH;
+    if (s->by_id != (version >= 13))
+        return KERR_FETCH_SESSION_TOPIC_ID_ERROR;
+    if (!put_topics(ss, s, m)) {
+        sessions_close(ss, s); /* too large: the client begins anew, and without a session if need be */
+        return KERR_FETCH_SESSION_ID_NOT_FOUND;
+    }
+    for (int32_t i = 0; i < m->forgotten_topics_data.n; i++)
+        forget_topic(ss, s, &m->forgotten_topics_data.v[i]);
+    s->epoch = s->epoch == INT32_MAX ? 1 : s->epoch + 1;
+    s->used_ns = now_ns;
+    return KERR_NONE;
+}
+
+enum kerr sessions_open_request(struct sessions *ss, const struct fetch_request *m, int16_t version, uint64_t now_ns,
+                                enum session_kind *out_kind, struct session **out_session)
+{
+    struct session *s = m->session_id ? sessions_find(ss, m->session_id) : NULL;
+    if (m->session_epoch == 0 || m->session_epoch == -1) {
+        if (s)
+            sessions_close(ss, s);
+        *out_kind = m->session_epoch == 0 ? SESSION_NEW : SESSION_NONE;
+        *out_session = NULL;
+        return KERR_NONE;
+    }
+    if (!s)
+        return KERR_FETCH_SESSION_ID_NOT_FOUND;
+    enum kerr error = follow(ss, s, m, version, now_ns);
+    if (error)
+        return error;
+    if (s->count == 0) { /* everything was forgotten: as Kafka, this closes it */
+        sessions_close(ss, s);
+        s = NULL;
+    }
+    *out_kind = s ? SESSION_NEXT : SESSION_NONE;
+    *out_session = s;
+    return KERR_NONE;
+}

@@ -1,0 +1,133 @@
+/* A request, from its frame to the last byte of its reply. It owns one bump memory; everything a handler needs for this
+ * request comes from there, nothing is freed singly.
+ *
+ * HOW TO WRITE A HANDLER (net/api/<family>.c: one function per API, listed in net/api/api.h and in the table of dispatch.c)
+ *
+ *   void list_offsets_run(struct request *req)
+ *   {
+ *       struct list_offsets_request *m = REQUEST_DECODE(req, list_offsets_request);
+ *       if (!m)
+ *           return;                                   // malformed or too large: the request was ended
+ *       struct list_offsets_response *r = request_zalloc(req, sizeof *r);  // or on the stack, when answered now
+ *       list_offsets_response_init(r);
+ *       ...
+ *       REQUEST_REPLY(req, list_offsets_response, r); // `req` is gone after this
+ *   }
+ *
+ * - A handler runs on the shard of the connection ("home"): req->server, req->server->shard. It ends exactly once: with
+ *   REQUEST_REPLY, request_no_reply or request_fail, in the call or later, on home. Nothing else tells it apart: a handler that
+ *   waits simply returns.
+ * - Memory: request_alloc / request_zalloc. NULL means over the limit: request_fail(req, "...") and return.
+ * - Decoded texts point into the received frame, which stays until the request ends, unless request_release was called. A
+ *   handler that waits for long (Fetch) copies what it needs and releases. So does one that waits for another shard only
+ *   if it likes: the bytes are readable by every shard meanwhile.
+ * - The message may be the same for all versions: look at req->version only when behaviour differs.
+ * - Waiting: set req->cancel if it can take long; it is called when the connection closes or the broker stops, and the handler
+ *   then ends the request soon. Without it the request is waited for.
+ * - The client: req->conn->names, peer, software; conn_address(req->conn, ...) is the address to name in replies.
+ *   req->header.client_id is a view into the frame.
+ *
+ * Other shards. Catalog changes (create, delete, producer ids) are asked with catalog_change_start, whose `done` runs on home.
+ * Every shard has its own view of the catalog: server_catalog(req->server). Topics live only as long as the catalog says: do not
+ * keep a struct topic * across a turn, copy its id and name. What a partition knows is asked on its owner:
+ *
+ *   struct my_part { struct part_call call; ... };    // request_zalloc'ed, one per partition
+ *   memcpy(part->call.topic_id, topic->id, 16);
+ *   part->call.partition = index;
+ *   part->call.ask = my_ask;                          // on the owner: may use partition_*; p == NULL: gone. Ends with
+ *   part->call.answered = my_answered;                //   part_call_done(c), at once or in a storage callback
+ *   part_call_start(req->server->shard, &part->call); // at home: count what is out, plus one while starting
+ *
+ * On the owner neither request_alloc nor the catalog of home may be touched; what it found goes into fields of my_part. */
+#pragma once
+#include "net/conn/conn.h"
+#include "net/part_call.h"
+#include "net/wire/kmsg.h"
+
+enum request_state { REQUEST_RUNNING, REQUEST_READY, REQUEST_SENT };
+
+struct request {
+    struct server *server;
+    struct conn *conn; /* NULL once the reply was sent or dropped */
+    struct list link;  /* conn->requests; server->free_requests */
+    const struct kapi *api;
+    int16_t version;
+    enum request_state state;
+    struct request_header header;
+    struct kview body;   /* in `block` */
+    struct block *block; /* holds the frame; NULL after request_release */
+    uint32_t frame_bytes;
+    uint64_t arrived_ns;
+    struct karena decode; /* what REQUEST_DECODE fills: `room`, until that is too small */
+    uint8_t decode_tries;
+    bool in_room;       /* `decode` is still in `room`, and request_alloc takes from it too */
+    struct arena arena; /* what does not fit into `room` */
+    /* Called once when nobody waits for the reply any more or the broker stops. May end the request inside. */
+    void (*cancel)(struct request *req);
+    /* Called once after the reply was sent or dropped, when something must be given back first (bufs of a fetch). Ends with
+     * request_free, now or later. NULL: nothing to give back. */
+    void (*sent)(struct request *req);
+    void *context; /* the handler's */
+    /* the reply: `out` is the frame without records; pieces is what is sent */
+    struct kwriter out;
+    struct ksplice *splices; /* set by the handler before REQUEST_REPLY when its message has records elsewhere */
+    uint32_t splice_max;
+    bool splices_are_slices; /* krecords.from is a struct slices */
+    struct iovec *pieces, piece_one;
+    uint32_t piece_count, piece_at;
+    size_t piece_sent; /* bytes of pieces[piece_at] that are gone */
+    uint8_t out_room[REQUEST_OUT_BYTES];
+    _Alignas(16) uint8_t room[REQUEST_ROOM_BYTES];
+};
+
+/* 16-byte aligned; valid until the request is freed. */
+void *request_alloc(struct request *req, size_t bytes) must_use;
+void *request_zalloc(struct request *req, size_t bytes) must_use;
+/* A copy of a text that must outlive the frame. n == -1 on lack of memory or for null. */
+struct kview request_copy(struct request *req, struct kview v) must_use;
+/* The received frame is no longer needed. */
+void request_release(struct request *req);
+
+/* The peer sent nonsense: a log line, and the connection is closed. Ends the request. */
+void request_fail(struct request *req, const char *why);
+/* Produce with acks=0. Ends the request. */
+void request_no_reply(struct request *req);
+/* Gives the request back; only for those that set `sent`. */
+void request_free(struct request *req);
+
+/* The decoded body as `struct X *`, or NULL: the request was ended. Bytes behind the message are ignored, as Kafka does:
+ * librdkafka 2.x leaves three of them behind a Metadata request for all topics. */
+#define REQUEST_DECODE(req, X)                                                           \
+    ({                                                                                   \
+        struct X *m_ = request_alloc((req), sizeof *m_);                                 \
+        bool good_ = false;                                                              \
+        while (m_ && !good_ && request_decode_room(req)) {                               \
+            struct kreader r_ = kreader_of((req)->body, (req)->version, &(req)->decode); \
+            good_ = X##_read(m_, &r_);                                                   \
+        }                                                                                \
+        if (!good_)                                                                      \
+            request_fail((req), "it sent a malformed " #X);                              \
+        good_ ? m_ : NULL;                                                               \
+    })
+/* Encodes the reply and ends the request. */
+#define REQUEST_REPLY(req, X, message)                            \
+    do {                                                          \
+        const struct X *m_ = (message);                           \
+        request_reply_begin(req);                                 \
+        bool fits_ = X##_encode(m_, &(req)->out, (req)->version); \
+        if (!fits_ && request_reply_grow(req))                    \
+            fits_ = X##_encode(m_, &(req)->out, (req)->version);  \
+        request_reply_end((req), fits_);                          \
+    } while (0)
+
+/* --- what the macros call --- */
+bool request_decode_room(struct request *req) must_use; /* more each time it is needed; false: enough was granted */
+void request_reply_begin(struct request *req);
+bool request_reply_grow(struct request *req) must_use;
+void request_reply_end(struct request *req, bool fits);
+
+/* --- what connections call --- */
+/* Takes a reference to the block. Runs the handler. NULL: the connection has failed (or the server is out of memory). */
+void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32_t frame_bytes);
+/* The reply was sent, or nobody wants it. Frees the request, or lets `sent` do it. */
+void request_over(struct request *req);

@@ -1,0 +1,246 @@
+/* What a change of partitions or settings comes to (catalog.h): checked against what is there, as new versions of topics and of
+ * the broker's configuration. Nothing is changed before catalog_alter_take. */
+#include "storage/catalog/catalog_file.h"
+#include "storage/config/settings.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { WHY_BYTES = 256 };
+
+static enum kerr refused(struct catalog_change *c, enum kerr error)
+{
+    c->message = error == KERR_KAFKA_STORAGE_ERROR ? "The broker has no memory for this change." : c->why;
+    return error;
+}
+
+/* --- partitions --- */
+
+enum kerr catalog_alter_partitions(struct catalog_file *f, struct catalog_change *c)
+{
+    const struct topic *t = c->old;
+    if (c->partitions <= t->partitions) {
+        snprintf(c->why, WHY_BYTES, "The topic has %d partitions already; %d is no increase.", t->partitions,
+                 c->partitions);
+        return refused(c, KERR_INVALID_PARTITIONS);
+    }
+    if (c->partitions > TOPIC_PARTITIONS_MAX) {
+        snprintf(c->why, WHY_BYTES, "A topic has at most %d partitions.", TOPIC_PARTITIONS_MAX);
+        return refused(c, KERR_INVALID_PARTITIONS);
+    }
+    c->topic = catalog_topic_version(f, t, c->partitions, t->overrides, t->override_count, f->config);
+    return c->topic ? KERR_NONE : refused(c, KERR_KAFKA_STORAGE_ERROR);
+}
+
+/* --- settings of a topic --- */
+
+static bool topic_key_facts(const char *name, enum config_type *out_type, const char **out_fallback)
+{
+    const struct topic_key *key = topic_key_find(name);
+    if (key) {
+        *out_type = key->type;
+        *out_fallback = key->fallback;
+    }
+    return key != NULL;
+}
+
+static enum err settings_fill(struct settings *s, const struct topic_override *v, uint32_t count)
+{
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; i < count && !err; i++)
+        err = settings_put(s, v[i].name, v[i].value);
+    return err;
+}
+
+/* Only what was named is checked: what a newer release left there stays. */
+static enum kerr check_topic_ops(const struct catalog_change *c, const struct settings *s, char *why)
+{
+    enum kerr error = KERR_NONE;
+    for (uint32_t i = 0; i < c->op_count && !error; i++) {
+        const char *value = topic_override_find(s->v, s->count, c->ops[i].name);
+        if (value)
+            error = topic_override_check(c->ops[i].name, value, why);
+    }
+    return error ? error : topic_overrides_check(s->v, s->count, why);
+}
+
+enum kerr catalog_alter_config(struct catalog_file *f, struct catalog_change *c)
+{
+    const struct topic *t = c->old;
+    struct settings s;
+    settings_init(&s, f->heap);
+    enum kerr error = KERR_KAFKA_STORAGE_ERROR;
+    if (!settings_fill(&s, t->overrides, t->override_count))
+        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, topic_key_facts, c->why);
+    if (!error)
+        error = check_topic_ops(c, &s, c->why);
+    if (!error) {
+        c->topic = catalog_topic_version(f, t, t->partitions, s.v, s.count, f->config);
+        error = c->topic ? KERR_NONE : KERR_KAFKA_STORAGE_ERROR;
+    }
+    settings_deinit(&s);
+    return error ? refused(c, error) : KERR_NONE;
+}
+
+/* --- settings of the broker --- */
+
+static bool broker_key_facts(const char *name, enum config_type *out_type, const char **out_fallback)
+{
+    const struct broker_key *key = broker_key_find(name);
+    if (key) {
+        *out_type = key->type;
+        *out_fallback = key->fallback;
+    }
+    return key != NULL;
+}
+
+static enum config_source layer_of(const struct catalog_change *c)
+{
+    return c->cluster_default ? CONFIG_SOURCE_DYNAMIC_DEFAULT : CONFIG_SOURCE_DYNAMIC_BROKER;
+}
+
+static enum kerr check_broker_ops(const struct catalog_change *c, const struct settings *s, char *why)
+{
+    enum kerr error = KERR_NONE;
+    for (uint32_t i = 0; i < c->op_count && !error; i++) {
+        const char *name = c->ops[i].name, *value = topic_override_find(s->v, s->count, name);
+        if (value)
+            error = broker_dynamic_check(name, value, layer_of(c), why);
+    }
+    return error;
+}
+
+static enum kerr make_layer(struct catalog_file *f, struct catalog_change *c)
+{
+    struct settings s;
+    uint32_t count;
+    struct topic_override *now = catalog_file_layer(f->heap, f->config, c->cluster_default, &count);
+    settings_init(&s, f->heap);
+    enum kerr error = KERR_KAFKA_STORAGE_ERROR;
+    if (now && !settings_fill(&s, now, count))
+        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, broker_key_facts, c->why);
+    if (!error)
+        error = check_broker_ops(c, &s, c->why);
+    if (!error) {
+        c->broker = broker_config_version(f->config, f->heap, layer_of(c), s.v, s.count);
+        error = c->broker ? KERR_NONE : KERR_KAFKA_STORAGE_ERROR;
+    }
+    heap_free(f->heap, now);
+    settings_deinit(&s);
+    return error;
+}
+
+static bool differs(const struct topic *t, const struct broker_config *config)
+{
+    struct topic_config resolved;
+    topic_config_resolve(&resolved, t->overrides, t->override_count, config);
+    return memcmp(&resolved, &t->config, sizeof resolved) != 0; /* padding may make a version more than needed */
+}
+
+/* New versions of the topics on which the broker's settings have a say: new ones first, the old ones behind. */
+static enum kerr make_versions(struct catalog_file *f, struct catalog_change *c)
+{
+    uint32_t all = f->all.count;
+    c->versions = heap_zalloc(f->heap, (2 * (size_t)all + 1) * sizeof *c->versions);
+    if (!c->versions)
+        return KERR_KAFKA_STORAGE_ERROR;
+    for (uint32_t i = 0; i < all; i++) {
+        struct topic *t = f->all.sorted[i];
+        if (!differs(t, c->broker))
+            continue;
+        struct topic *v = catalog_topic_version(f, t, t->partitions, t->overrides, t->override_count, c->broker);
+        if (!v)
+            return KERR_KAFKA_STORAGE_ERROR;
+        c->versions[c->version_count++] = v;
+    }
+    for (uint32_t i = 0; i < c->version_count; i++)
+        c->versions[c->version_count + i] = catalog_by_id(&f->all, c->versions[i]->id);
+    return KERR_NONE;
+}
+
+enum kerr catalog_alter_broker(struct catalog_file *f, struct catalog_change *c)
+{
+    enum kerr error = make_layer(f, c);
+    if (!error)
+        error = make_versions(f, c);
+    if (!error)
+        return KERR_NONE;
+    catalog_alter_drop(f, c);
+    return refused(c, error);
+}
+
+/* --- what becomes of it --- */
+
+bool catalog_alter_tightens(const struct catalog_change *c)
+{
+    if (c->kind != CATALOG_BROKER_CONFIG)
+        return topic_config_tightens(&c->old->config, &c->topic->config);
+    for (uint32_t i = 0; i < c->version_count; i++)
+        if (topic_config_tightens(&c->versions[c->version_count + i]->config, &c->versions[i]->config))
+            return true;
+    return false;
+}
+
+static enum err blob_layer(struct catalog_file *f, const struct catalog_change *c, struct catalog_blob *b)
+{
+    uint32_t count;
+    struct topic_override *v = catalog_file_layer(f->heap, c->broker, c->cluster_default, &count);
+    enum err err = v ? catalog_blob_broker(b, c->cluster_default, v, count) : ERR_NO_MEMORY;
+    heap_free(f->heap, v);
+    return err;
+}
+
+enum err catalog_alter_blob(struct catalog_file *f, const struct catalog_change *c, struct catalog_blob *b)
+{
+    switch (c->kind) {
+    case CATALOG_PARTITIONS: return catalog_blob_partitions(b, c->topic->id, c->topic->partitions);
+    case CATALOG_CONFIG: return catalog_blob_config(b, c->topic);
+    case CATALOG_BROKER_CONFIG: return blob_layer(f, c, b);
+    case CATALOG_CREATE:
+    case CATALOG_DELETE:
+    case CATALOG_PRODUCER_IDS: break;
+    }
+    assert(!"a change that alters nothing");
+    return ERR_INVALID;
+}
+
+void catalog_alter_drop(struct catalog_file *f, struct catalog_change *c)
+{
+    for (uint32_t i = 0; i < c->version_count; i++)
+        catalog_topic_free(f, c->versions[i]);
+    heap_free(f->heap, c->versions);
+    if (c->broker)
+        broker_config_version_free(c->broker);
+    if (c->topic)
+        catalog_topic_free(f, c->topic);
+    c->versions = NULL;
+    c->version_count = 0;
+    c->broker = NULL;
+    c->topic = NULL;
+}
+
+void catalog_alter_take(struct catalog_file *f, struct catalog_change *c)
+{
+    if (c->kind != CATALOG_BROKER_CONFIG) {
+        catalog_file_replace(f, c->old, c->topic);
+        return;
+    }
+    for (uint32_t i = 0; i < c->version_count; i++)
+        catalog_file_replace(f, c->versions[c->version_count + i], c->versions[i]);
+    c->old_broker = f->config;
+    f->config = c->broker;
+}
+
+void catalog_alter_over(struct catalog_file *f, struct catalog_change *c)
+{
+    if (c->kind != CATALOG_BROKER_CONFIG) {
+        catalog_topic_free(f, c->old);
+        c->old = NULL;
+        return;
+    }
+    for (uint32_t i = 0; i < c->version_count; i++)
+        catalog_topic_free(f, c->versions[c->version_count + i]);
+    heap_free(f->heap, c->versions);
+    c->versions = NULL;
+    broker_config_version_drop(c->old_broker);
+    c->broker = NULL;
+}

@@ -1,0 +1,369 @@
+/* Reading the catalog's file back: each record is checked and applied; a torn end is told from damage (catalog.h). */
+#include "core/bytes.h"
+#include "core/crc.h"
+#include "storage/catalog/catalog_file.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { RECORD_PREFIX = 8, RECORD_LEAST = 5, OVERRIDES_MAX = 256 };
+
+struct record {
+    size_t bytes; /* with its prefix */
+    uint32_t wave;
+    uint8_t kind;
+    bool last; /* of its wave */
+    const uint8_t *body;
+    size_t body_bytes;
+};
+
+static bool record_parse(const uint8_t *at, size_t left, struct record *out)
+{
+    if (left < RECORD_PREFIX + RECORD_LEAST)
+        return false;
+    uint32_t bytes = be32_get(at);
+    if (bytes < RECORD_LEAST || bytes > left - RECORD_PREFIX)
+        return false;
+    if (be32_get(at + 4) != crc32c(0, at + RECORD_PREFIX, bytes))
+        return false;
+    *out = (struct record){
+        .bytes = RECORD_PREFIX + (size_t)bytes,
+        .wave = be32_get(at + 8),
+        .kind = at[12] & (CATALOG_LAST - 1),
+        .last = at[12] & CATALOG_LAST,
+        .body = at + RECORD_PREFIX + RECORD_LEAST,
+        .body_bytes = bytes - RECORD_LEAST,
+    };
+    return true;
+}
+
+/* A cursor over one body: goes bad when something is missing. */
+struct body {
+    const uint8_t *at;
+    size_t left;
+    bool bad;
+};
+
+static const uint8_t *take(struct body *b, size_t bytes)
+{
+    static const uint8_t zeros[16];
+    if (b->bad || b->left < bytes) {
+        b->bad = true;
+        return bytes <= sizeof zeros ? zeros : NULL;
+    }
+    const uint8_t *at = b->at;
+    b->at += bytes;
+    b->left -= bytes;
+    return at;
+}
+
+/* A text of the file as one of our own; NULL: missing, or no memory. */
+static char *take_text(struct body *b, struct heap *heap, enum err *err)
+{
+    uint16_t bytes = be16_get(take(b, 2));
+    const uint8_t *at = take(b, bytes);
+    if (b->bad || memchr(at, 0, bytes)) {
+        b->bad = true;
+        return NULL;
+    }
+    char *text = heap_alloc(heap, (size_t)bytes + 1);
+    if (!text) {
+        *err = ERR_NO_MEMORY;
+        return NULL;
+    }
+    memcpy(text, at, bytes);
+    text[bytes] = 0;
+    return text;
+}
+
+/* A topic's record, or another one with settings, read. Freed by topic_record_deinit. */
+struct topic_record {
+    const uint8_t *id;
+    int32_t partitions;
+    char *name;
+    char *keys[OVERRIDES_MAX], *values[OVERRIDES_MAX];
+    struct topic_override overrides[OVERRIDES_MAX];
+    uint16_t count;
+};
+
+static void topic_record_deinit(struct topic_record *r, struct heap *heap)
+{
+    heap_free(heap, r->name);
+    for (uint32_t i = 0; i < r->count; i++) {
+        heap_free(heap, r->keys[i]);
+        heap_free(heap, r->values[i]);
+    }
+}
+
+/* The rest of the body: a count, and as many keys and values. */
+static enum err settings_read(struct topic_record *r, struct heap *heap, struct body *b)
+{
+    enum err err = ERR_NONE;
+    uint16_t count = be16_get(take(b, 2));
+    b->bad |= count > OVERRIDES_MAX;
+    while (!b->bad && err == ERR_NONE && r->count < count) {
+        r->keys[r->count] = take_text(b, heap, &err);
+        r->values[r->count] = take_text(b, heap, &err);
+        r->overrides[r->count] = (struct topic_override){r->keys[r->count], r->values[r->count]};
+        r->count++;
+    }
+    return err != ERR_NONE ? err : b->bad || b->left > 0 ? ERR_CORRUPT : ERR_NONE;
+}
+
+static enum err topic_record_read(struct topic_record *r, struct heap *heap, struct body *b)
+{
+    enum err err = ERR_NONE;
+    *r = (struct topic_record){.id = take(b, 16)};
+    r->partitions = (int32_t)be32_get(take(b, 4));
+    r->name = take_text(b, heap, &err);
+    return err != ERR_NONE ? err : settings_read(r, heap, b);
+}
+/* Keys that a newer release knows are kept; a known one must have a value that can be obeyed. */
+static bool overrides_possible(const struct topic_record *r)
+{
+    char why[256];
+    for (uint32_t i = 0; i < r->count; i++)
+        if (topic_key_find(r->keys[i]) && topic_override_check(r->keys[i], r->values[i], why) != KERR_NONE)
+            return false;
+    return true;
+}
+
+static bool topic_possible(const struct catalog_file *f, const struct topic_record *r)
+{
+    char plain[TOPIC_NAME_MAX + 1];
+    size_t bytes = strlen(r->name);
+    if (!topic_name_legal((const uint8_t *)r->name, bytes) || r->partitions < 1 || r->partitions > TOPIC_PARTITIONS_MAX)
+        return false;
+    catalog_plain_name(r->name, plain);
+    return !map_get(&f->by_plain, plain, bytes) && !catalog_file_knew(f, r->id) && overrides_possible(r);
+}
+
+static enum err topic_record_apply(struct catalog_file *f, const struct topic_record *r)
+{
+    if (!topic_possible(f, r))
+        return ERR_CORRUPT;
+    struct topic *t = catalog_topic_new(f, r->id, r->name, r->partitions, r->overrides, r->count);
+    enum err err = t ? catalog_file_add(f, t) : ERR_NO_MEMORY;
+    if (t && err != ERR_NONE)
+        catalog_topic_free(f, t);
+    return err;
+}
+
+static enum err apply_created(struct catalog_file *f, struct body *b)
+{
+    struct topic_record r;
+    enum err err = topic_record_read(&r, f->heap, b);
+    if (err == ERR_NONE)
+        err = topic_record_apply(f, &r);
+    topic_record_deinit(&r, f->heap);
+    return err;
+}
+
+/* Also of a topic that is not there: a rewritten file has only the ids of the deleted. */
+static enum err apply_deleted(struct catalog_file *f, struct body *b)
+{
+    if (b->left != 16)
+        return ERR_CORRUPT;
+    const uint8_t *id = take(b, 16);
+    struct topic *t = catalog_by_id(&f->all, id);
+    if (!t && catalog_file_knew(f, id))
+        return ERR_CORRUPT;
+    enum err err = catalog_file_reserve(f, 1);
+    if (err != ERR_NONE)
+        return err;
+    catalog_file_remember(f, id);
+    if (t) {
+        catalog_file_remove(f, t);
+        catalog_topic_free(f, t);
+    }
+    return ERR_NONE;
+}
+
+static enum err take_version(struct catalog_file *f, struct topic *old, struct topic *t)
+{
+    if (!t)
+        return ERR_NO_MEMORY;
+    catalog_file_replace(f, old, t);
+    catalog_topic_free(f, old);
+    return ERR_NONE;
+}
+
+static enum err apply_partitions(struct catalog_file *f, struct body *b)
+{
+    if (b->left != 16 + 4)
+        return ERR_CORRUPT;
+    struct topic *t = catalog_by_id(&f->all, take(b, 16));
+    int32_t partitions = (int32_t)be32_get(take(b, 4));
+    if (!t || partitions <= t->partitions || partitions > TOPIC_PARTITIONS_MAX)
+        return ERR_CORRUPT;
+    return take_version(f, t, catalog_topic_version(f, t, partitions, t->overrides, t->override_count, f->config));
+}
+
+static enum err apply_config(struct catalog_file *f, struct body *b)
+{
+    struct topic_record r = {.id = take(b, 16)};
+    struct topic *t = b->bad ? NULL : catalog_by_id(&f->all, r.id);
+    enum err err = settings_read(&r, f->heap, b);
+    if (err == ERR_NONE)
+        err = !t || !overrides_possible(&r)
+                  ? ERR_CORRUPT
+                  : take_version(f, t, catalog_topic_version(f, t, t->partitions, r.overrides, r.count, f->config));
+    topic_record_deinit(&r, f->heap);
+    return err;
+}
+
+/* A dynamic layer counts whole. Every topic is resolved again: some of its values may be the broker's. */
+static enum err adopt_layer(struct catalog_file *f, const struct topic_record *r, enum config_source layer)
+{
+    struct broker_config *c = broker_config_version(f->config, f->heap, layer, r->overrides, r->count);
+    if (!c)
+        return ERR_NO_MEMORY;
+    catalog_file_adopt(f, c);
+    for (uint32_t i = 0; i < f->all.count; i++) {
+        struct topic *t = f->all.sorted[i];
+        topic_config_resolve(&t->config, t->overrides, t->override_count, c);
+    }
+    return ERR_NONE;
+}
+
+/* Settings that this release does not let one change are a newer one's: kept, and without effect (broker_config_in). */
+static bool layer_possible(const struct topic_record *r, enum config_source layer)
+{
+    char why[256];
+    for (uint32_t i = 0; i < r->count; i++)
+        if (broker_key_dynamic(r->keys[i]) && broker_dynamic_check(r->keys[i], r->values[i], layer, why) != KERR_NONE)
+            return false;
+    return true;
+}
+
+static enum err apply_broker(struct catalog_file *f, struct body *b)
+{
+    struct topic_record r = {.count = 0};
+    uint8_t own = take(b, 1)[0];
+    enum config_source layer = own ? CONFIG_SOURCE_DYNAMIC_BROKER : CONFIG_SOURCE_DYNAMIC_DEFAULT;
+    enum err err = own > 1 ? ERR_CORRUPT : settings_read(&r, f->heap, b);
+    if (err == ERR_NONE)
+        err = layer_possible(&r, layer) ? adopt_layer(f, &r, layer) : ERR_CORRUPT;
+    topic_record_deinit(&r, f->heap);
+    return err;
+}
+
+static enum err apply_epoch(struct catalog_file *f, struct body *b)
+{
+    int32_t epoch = b->left == 4 ? (int32_t)be32_get(take(b, 4)) : -1;
+    if (epoch < f->epoch)
+        return ERR_CORRUPT;
+    f->epoch = epoch;
+    return ERR_NONE;
+}
+
+static enum err apply_ids(struct catalog_file *f, struct body *b)
+{
+    int64_t below = b->left == 8 ? (int64_t)be64_get(take(b, 8)) : -1;
+    if (below < f->ids_reserved)
+        return ERR_CORRUPT;
+    f->ids_reserved = below;
+    return ERR_NONE;
+}
+
+static enum err record_apply(struct catalog_file *f, const struct record *r)
+{
+    struct body b = {.at = r->body, .left = r->body_bytes};
+    switch (r->kind) {
+    case CATALOG_TOPIC_CREATED: return apply_created(f, &b);
+    case CATALOG_TOPIC_DELETED: return apply_deleted(f, &b);
+    case CATALOG_LEADER_EPOCH: return apply_epoch(f, &b);
+    case CATALOG_IDS_RESERVED: return apply_ids(f, &b);
+    case CATALOG_TOPIC_PARTITIONS: return apply_partitions(f, &b);
+    case CATALOG_TOPIC_CONFIG: return apply_config(f, &b);
+    case CATALOG_BROKER_SETTINGS: return apply_broker(f, &b);
+    default: return ERR_CORRUPT; /* a kind that this release does not know: not ours to skip */
+    }
+}
+
+/* Where the next wave ends; 0: it is not whole. */
+static size_t wave_bytes(const struct catalog_file *f, const uint8_t *at, size_t left)
+{
+    struct record r;
+    for (size_t bytes = 0; record_parse(at + bytes, left - bytes, &r) && r.wave == f->wave + 1;) {
+        bytes += r.bytes;
+        if (r.last)
+            return bytes;
+    }
+    return 0;
+}
+
+/* A write starts only when the one before is durable and answered. So a torn write has the next number, and a record of any
+ * other that lies behind it proves that the bad bytes were once good. */
+static bool damaged(const struct catalog_file *f, const uint8_t *at, size_t left)
+{
+    struct record r;
+    for (size_t i = 0; i < left; i++)
+        if (record_parse(at + i, left - i, &r) && r.wave != f->wave + 1)
+            return true;
+    return false;
+}
+
+static enum err wave_apply(struct catalog_file *f, const uint8_t *at, size_t bytes)
+{
+    struct record r;
+    for (size_t done = 0; done < bytes; done += r.bytes) {
+        bool good = record_parse(at + done, bytes - done, &r);
+        assert(good); /* wave_bytes saw it */
+        enum err err = record_apply(f, &r);
+        if (err != ERR_NONE)
+            return err;
+    }
+    f->wave++;
+    f->bytes += bytes;
+    f->empty = false;
+    return ERR_NONE;
+}
+
+static enum err read_waves(struct catalog_file *f, const uint8_t *at, size_t bytes, char *why)
+{
+    size_t wave;
+    while ((wave = wave_bytes(f, at + f->bytes, bytes - f->bytes)) > 0) {
+        enum err err = wave_apply(f, at + f->bytes, wave);
+        if (err != ERR_NONE) {
+            snprintf(
+                why, CONFIG_WHY_BYTES,
+                "%.300s: what stands at byte %llu cannot be applied (%s); if a newer release wrote it, start that one.",
+                f->path, (unsigned long long)f->bytes, err_text(err));
+            return err;
+        }
+    }
+    if (!damaged(f, at + f->bytes, bytes - f->bytes))
+        return ERR_NONE;
+    snprintf(why, CONFIG_WHY_BYTES,
+             "%.300s is damaged at byte %llu, and good records follow: put it back from a backup.", f->path,
+             (unsigned long long)f->bytes);
+    return ERR_CORRUPT;
+}
+
+/* Nothing, a beginning of the header, or zeros in its place: the folder is new, and a power cut came before its first change. */
+static bool header_torn(const uint8_t *at, size_t bytes)
+{
+    size_t same = 0, zeros = 0;
+    while (same < bytes && at[same] == (uint8_t)CATALOG_HEADER[same])
+        same++;
+    while (same + zeros < bytes && at[same + zeros] == 0)
+        zeros++;
+    return same + zeros == bytes;
+}
+
+enum err catalog_read(struct catalog_file *f, const uint8_t *at, size_t bytes, char *why)
+{
+    size_t header = strlen(CATALOG_HEADER);
+    f->empty = true;
+    f->bytes = 0;
+    if (bytes >= header && memcmp(at, CATALOG_HEADER, header) == 0) {
+        f->bytes = header;
+        return read_waves(f, at, bytes, why);
+    }
+    if (bytes <= header && header_torn(at, bytes))
+        return ERR_NONE;
+    snprintf(why, CONFIG_WHY_BYTES,
+             "%.300s is no catalog of this release: start the release that wrote it, or give another data folder.",
+             f->path);
+    return ERR_CORRUPT;
+}

@@ -1,0 +1,86 @@
+/* The checks of a topic's configuration: one key, and all together (topic_config.h; the table is topic_keys.c, what counts in
+ * the end topic_value.c). */
+#include "storage/config/topic_config.h"
+#include "core/config.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { WHY_BYTES = 256, TOPIC_KEYS_MAX = 64 };
+
+static void say_unknown(const char *name, char *why)
+{
+    const char *names[TOPIC_KEYS_MAX];
+    for (uint32_t i = 0; i < topic_key_count(); i++)
+        names[i] = topic_key_at(i)->name;
+    const char *near = config_nearest(name, names, topic_key_count());
+    snprintf(why, WHY_BYTES, "%.80s is not a known topic setting%s%s", name, near ? "; did you mean " : "",
+             near ? near : "");
+}
+
+enum kerr topic_override_check(const char *name, const char *value, char *why)
+{
+    assert(name && why);
+    const struct topic_key *key = topic_key_find(name);
+    char fault[CONFIG_FAULT_BYTES];
+    bool on = false;
+    if (!key)
+        say_unknown(name, why);
+    else if (!value)
+        snprintf(why, WHY_BYTES, "%s has no value", name);
+    else if (strlen(value) > INT16_MAX)
+        snprintf(why, WHY_BYTES, "the value of %s is longer than %d bytes", name, INT16_MAX);
+    else if (!config_value_check(key->type, &key->rule, value, fault))
+        snprintf(why, WHY_BYTES, "%s=%.60s: it %.120s", name, value, fault);
+    else if (strcmp(name, "remote.storage.enable") == 0 && config_to_bool(value, &on) && on)
+        snprintf(why, WHY_BYTES, "%s=true: this broker has no tiered storage", name);
+    else
+        return KERR_NONE;
+    return KERR_INVALID_CONFIG;
+}
+
+const char *topic_override_find(const struct topic_override *overrides, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(overrides[i].name, name) == 0)
+            return overrides[i].value;
+    return NULL;
+}
+
+/* The number that the overrides give this key, or else its default. */
+static int64_t override_number(const struct topic_override *overrides, uint32_t count, const char *name)
+{
+    int64_t number = 0;
+    const char *value = topic_override_find(overrides, count, name);
+    bool good = config_to_i64(value ? value : topic_key_find(name)->fallback, &number);
+    assert(good);
+    return number;
+}
+
+bool topic_config_acks_durable(const struct topic_config *c)
+{
+    return !c->write_caching || c->flush_messages <= 1;
+}
+
+bool topic_config_tightens(const struct topic_config *from, const struct topic_config *to)
+{
+    return (topic_config_acks_durable(to) && !topic_config_acks_durable(from)) ||
+           to->max_message_bytes < from->max_message_bytes;
+}
+
+enum kerr topic_overrides_check(const struct topic_override *overrides, uint32_t count, char *why)
+{
+    assert(why);
+    for (uint32_t i = 1; i < count; i++) {
+        if (topic_override_find(overrides, i, overrides[i].name)) {
+            snprintf(why, WHY_BYTES, "%s is given twice", overrides[i].name);
+            return KERR_INVALID_CONFIG;
+        }
+    }
+    int64_t least = override_number(overrides, count, "min.compaction.lag.ms");
+    int64_t most = override_number(overrides, count, "max.compaction.lag.ms");
+    if (least <= most)
+        return KERR_NONE;
+    snprintf(why, WHY_BYTES, "min.compaction.lag.ms=%lld is more than max.compaction.lag.ms=%lld", (long long)least,
+             (long long)most);
+    return KERR_INVALID_CONFIG;
+}

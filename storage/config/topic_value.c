@@ -1,0 +1,196 @@
+/* What counts for a topic in the end (topic_config.h): its own value, the broker's key of that meaning, of which Kafka knows
+ * several for some (the first that is set counts), or the default. */
+#include "storage/config/broker_config.h"
+#include <stdio.h>
+#include <string.h>
+
+#define MS_PER_MINUTE 60000ll
+#define MS_PER_HOUR 3600000ll
+/* A record of a caching topic lies unflushed at most this long, unless flush.ms says something else. */
+#define CACHED_FLUSH_MS "100"
+
+/* Broker keys that stand behind the first synonym, in their order. */
+static const struct {
+    const char *topic_key, *broker_key;
+    int64_t factor;
+} more_synonyms[] = {
+    {"flush.ms", "log.flush.scheduler.interval.ms", 1},   {"retention.ms", "log.retention.minutes", MS_PER_MINUTE},
+    {"retention.ms", "log.retention.hours", MS_PER_HOUR}, {"segment.jitter.ms", "log.roll.jitter.hours", MS_PER_HOUR},
+    {"segment.ms", "log.roll.hours", MS_PER_HOUR},
+};
+
+/* What may say something about a key, the strongest first. */
+struct given {
+    const struct topic_override *overrides;
+    uint32_t count;
+    const struct broker_config *broker;
+};
+
+static bool from_broker(const struct broker_config *broker, const char *broker_key, struct topic_value *out)
+{
+    const char *value = broker ? broker_config_get(broker, broker_key) : NULL;
+    if (value) {
+        out->value = value;
+        out->source_name = broker_key;
+        out->source = broker_config_source(broker, broker_key);
+    }
+    return value != NULL;
+}
+
+/* Hours and minutes become milliseconds. Kafka: a retention below zero is for ever, whatever its unit. */
+static void convert(struct topic_value *v, int64_t factor)
+{
+    int64_t number = 0;
+    bool good = config_to_i64(v->value, &number);
+    assert(good);
+    number = number < 0 ? -1 : number > INT64_MAX / factor ? INT64_MAX : number * factor;
+    snprintf(v->text, sizeof v->text, "%lld", (long long)number);
+    v->value = v->text;
+}
+
+static bool from_more_synonyms(const struct topic_key *key, const struct broker_config *broker, struct topic_value *out)
+{
+    for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++) {
+        if (strcmp(more_synonyms[i].topic_key, key->name) != 0 ||
+            !from_broker(broker, more_synonyms[i].broker_key, out))
+            continue;
+        if (more_synonyms[i].factor != 1)
+            convert(out, more_synonyms[i].factor);
+        return true;
+    }
+    return false;
+}
+
+static void value_get(const struct topic_key *key, const struct given *given, struct topic_value *out)
+{
+    const char *own = topic_override_find(given->overrides, given->count, key->name);
+    if (!own && ((key->synonym && from_broker(given->broker, key->synonym, out)) ||
+                 from_more_synonyms(key, given->broker, out)))
+        return;
+    out->value = own ? own : key->fallback;
+    out->source_name = own || !key->synonym ? key->name : key->synonym;
+    out->source = own ? CONFIG_SOURCE_TOPIC : CONFIG_SOURCE_DEFAULT;
+}
+
+/* --- all that could count --- */
+
+enum { NAMES_MAX = 4 };
+
+/* Broker keys with one meaning: the first synonym of a topic key, then the others. */
+static uint32_t names_of(const struct topic_key *key, const char *names[NAMES_MAX])
+{
+    uint32_t count = 0;
+    if (key->synonym)
+        names[count++] = key->synonym;
+    for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++)
+        if (strcmp(more_synonyms[i].topic_key, key->name) == 0 && count < NAMES_MAX)
+            names[count++] = more_synonyms[i].broker_key;
+    return count;
+}
+
+/* Layer by layer. Kafka leaves out what stands before the first one of the name that was asked for. */
+static uint32_t list_layers(const char *const *names, uint32_t name_count, const char *asked,
+                            const struct broker_config *broker, struct config_synonym *out)
+{
+    uint32_t count = 0;
+    for (enum config_source layer = CONFIG_SOURCE_DYNAMIC_BROKER; layer <= CONFIG_SOURCE_DEFAULT; layer++) {
+        for (uint32_t i = 0; i < name_count; i++) {
+            const char *value = broker_config_in(broker, names[i], layer);
+            if (value && (count > 0 || strcmp(names[i], asked) == 0))
+                out[count++] = (struct config_synonym){names[i], value, layer};
+        }
+    }
+    return count;
+}
+
+uint32_t topic_synonyms(const struct topic_key *key, const struct topic_override *overrides, uint32_t count,
+                        const struct broker_config *broker, struct config_synonym out[CONFIG_SYNONYMS_MAX])
+{
+    const char *names[NAMES_MAX], *own = topic_override_find(overrides, count, key->name);
+    uint32_t listed = 0;
+    if (own)
+        out[listed++] = (struct config_synonym){key->name, own, CONFIG_SOURCE_TOPIC};
+    uint32_t name_count = names_of(key, names);
+    return listed + (name_count ? list_layers(names, name_count, key->synonym, broker, out + listed) : 0);
+}
+
+uint32_t broker_synonyms(const char *name, const struct broker_config *broker,
+                         struct config_synonym out[CONFIG_SYNONYMS_MAX])
+{
+    const char *names[NAMES_MAX] = {name};
+    uint32_t name_count = 1;
+    for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++) {
+        const struct topic_key *key = topic_key_find(more_synonyms[i].topic_key);
+        if (strcmp(more_synonyms[i].broker_key, name) == 0 || strcmp(key->synonym, name) == 0)
+            name_count = names_of(key, names);
+    }
+    return list_layers(names, name_count, name, broker, out);
+}
+
+/* --- what counts --- */
+
+static bool boolean(const char *name, const struct given *given)
+{
+    struct topic_value v;
+    bool on = false;
+    value_get(topic_key_find(name), given, &v);
+    bool good = config_to_bool(v.value, &on);
+    assert(good);
+    return on;
+}
+
+void topic_value_get(const struct topic_key *key, const struct topic_override *overrides, uint32_t count,
+                     const struct broker_config *broker, struct topic_value *out)
+{
+    assert(key && out);
+    assert(overrides || count == 0);
+    const struct given given = {overrides, count, broker};
+    value_get(key, &given, out);
+    bool flush = strcmp(key->name, "flush.ms") == 0 && out->source == CONFIG_SOURCE_DEFAULT;
+    if (flush && boolean("write.caching", &given))
+        out->value = CACHED_FLUSH_MS;
+}
+
+static int64_t number(const char *name, const struct given *given)
+{
+    struct topic_value v;
+    int64_t value = 0;
+    topic_value_get(topic_key_find(name), given->overrides, given->count, given->broker, &v);
+    bool good = config_to_i64(v.value, &value);
+    assert(good);
+    return value;
+}
+
+static uint32_t segment_bytes(const struct given *given)
+{
+    bool internal = topic_override_find(given->overrides, given->count, "internal.segment.bytes");
+    return (uint32_t)number(internal ? "internal.segment.bytes" : "segment.bytes", given);
+}
+
+static bool list_has(const char *name, const char *word, const struct given *given)
+{
+    struct topic_value v;
+    value_get(topic_key_find(name), given, &v);
+    return config_list_has(v.value, word);
+}
+
+void topic_config_resolve(struct topic_config *out, const struct topic_override *overrides, uint32_t count,
+                          const struct broker_config *broker)
+{
+    assert(out && (overrides || count == 0));
+    const struct given given = {overrides, count, broker};
+    *out = (struct topic_config){
+        .segment_bytes = segment_bytes(&given),
+        .segment_index_bytes = (uint32_t)number("segment.index.bytes", &given),
+        .index_interval_bytes = (uint32_t)number("index.interval.bytes", &given),
+        .max_message_bytes = (uint32_t)number("max.message.bytes", &given),
+        .segment_ms = number("segment.ms", &given),
+        .flush_messages = number("flush.messages", &given),
+        .flush_ms = number("flush.ms", &given),
+        .timestamp_before_max_ms = number("message.timestamp.before.max.ms", &given),
+        .timestamp_after_max_ms = number("message.timestamp.after.max.ms", &given),
+        .log_append_time = list_has("message.timestamp.type", "LogAppendTime", &given),
+        .write_caching = boolean("write.caching", &given),
+        .compacted = list_has("cleanup.policy", "compact", &given),
+    };
+}

@@ -1,0 +1,159 @@
+/* One growing output buffer, one function per codec that fills it. */
+#include "storage/log/codec.h"
+#include "core/bytes.h"
+#include <isa-l/igzip_lib.h>
+#include <lz4frame.h>
+#include <snappy-c.h>
+#include <string.h>
+#include <zstd.h>
+
+struct output {
+    struct heap *heap;
+    uint8_t *at;
+    size_t bytes, cap;
+};
+
+static enum err more(struct output *o, size_t want)
+{
+    if (o->bytes + want <= o->cap)
+        return ERR_NONE;
+    if (o->bytes + want > CODEC_OUTPUT_MAX)
+        return ERR_CORRUPT;
+    size_t cap = u64_min(u64_max(o->cap * 2, o->bytes + want), CODEC_OUTPUT_MAX);
+    uint8_t *at = heap_realloc(o->heap, o->at, cap);
+    if (!at)
+        return ERR_NO_MEMORY;
+    o->at = at;
+    o->cap = cap;
+    return ERR_NONE;
+}
+
+enum { STEP = 64 * 1024 };
+
+static enum err run_gzip(struct output *o, const uint8_t *at, size_t bytes)
+{
+    struct inflate_state *s = heap_alloc(o->heap, sizeof *s);
+    if (!s)
+        return ERR_NO_MEMORY;
+    isal_inflate_init(s);
+    s->crc_flag = ISAL_GZIP;
+    s->next_in = (uint8_t *)(uintptr_t)at;
+    s->avail_in = (uint32_t)bytes;
+    enum err err = ERR_NONE;
+    while (!err && s->block_state != ISAL_BLOCK_FINISH) {
+        err = more(o, STEP);
+        if (err)
+            break;
+        s->next_out = o->at + o->bytes;
+        s->avail_out = (uint32_t)(o->cap - o->bytes);
+        uint32_t room = s->avail_out, in = s->avail_in;
+        int rc = isal_inflate(s);
+        o->bytes += room - s->avail_out;
+        bool stuck = s->avail_in == in && s->avail_out == room;
+        if (rc != ISAL_DECOMP_OK || (stuck && s->block_state != ISAL_BLOCK_FINISH))
+            err = ERR_CORRUPT;
+    }
+    heap_free(o->heap, s);
+    return err;
+}
+
+static enum err run_snappy_raw(struct output *o, const uint8_t *at, size_t bytes)
+{
+    size_t length;
+    if (snappy_uncompressed_length((const char *)at, bytes, &length) != SNAPPY_OK)
+        return ERR_CORRUPT;
+    enum err err = more(o, length);
+    if (err)
+        return err;
+    if (snappy_uncompress((const char *)at, bytes, (char *)o->at + o->bytes, &length) != SNAPPY_OK)
+        return ERR_CORRUPT;
+    o->bytes += length;
+    return ERR_NONE;
+}
+
+static enum err run_snappy(struct output *o, const uint8_t *at, size_t bytes)
+{
+    static const uint8_t magic[8] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
+    if (bytes < 16 || memcmp(at, magic, sizeof magic))
+        return run_snappy_raw(o, at, bytes);
+    for (size_t i = 16; i < bytes;) {
+        if (bytes - i < 4 || be32_get(at + i) > bytes - i - 4)
+            return ERR_CORRUPT;
+        uint32_t n = be32_get(at + i);
+        enum err err = run_snappy_raw(o, at + i + 4, n);
+        if (err)
+            return err;
+        i += 4 + (size_t)n;
+    }
+    return ERR_NONE;
+}
+
+static enum err run_lz4(struct output *o, const uint8_t *at, size_t bytes)
+{
+    LZ4F_dctx *d;
+    if (LZ4F_isError(LZ4F_createDecompressionContext(&d, LZ4F_VERSION)))
+        return ERR_NO_MEMORY;
+    enum err err = ERR_NONE;
+    for (size_t hint = 1; !err && hint;) {
+        err = more(o, STEP);
+        if (err)
+            break;
+        size_t out = o->cap - o->bytes, in = bytes;
+        hint = LZ4F_decompress(d, o->at + o->bytes, &out, at, &in, NULL);
+        if (LZ4F_isError(hint) || (in == 0 && out == 0))
+            err = ERR_CORRUPT;
+        o->bytes += err ? 0 : out;
+        at += in;
+        bytes -= in;
+    }
+    LZ4F_freeDecompressionContext(d);
+    return err;
+}
+
+static enum err run_zstd(struct output *o, const uint8_t *at, size_t bytes)
+{
+    ZSTD_DCtx *d = ZSTD_createDCtx();
+    if (!d)
+        return ERR_NO_MEMORY;
+    ZSTD_inBuffer in = {at, bytes, 0};
+    enum err err = ERR_NONE;
+    for (size_t hint = 1; !err && hint;) {
+        err = more(o, STEP);
+        if (err)
+            break;
+        ZSTD_outBuffer out = {o->at + o->bytes, o->cap - o->bytes, 0};
+        size_t before = in.pos;
+        hint = ZSTD_decompressStream(d, &out, &in);
+        if (ZSTD_isError(hint) || (in.pos == before && out.pos == 0))
+            err = ERR_CORRUPT;
+        o->bytes += err ? 0 : out.pos;
+    }
+    ZSTD_freeDCtx(d);
+    return err;
+}
+
+static enum err run(struct output *o, enum batch_codec codec, const uint8_t *at, size_t bytes)
+{
+    switch (codec) {
+    case CODEC_NONE: break;
+    case CODEC_GZIP: return run_gzip(o, at, bytes);
+    case CODEC_SNAPPY: return run_snappy(o, at, bytes);
+    case CODEC_LZ4: return run_lz4(o, at, bytes);
+    case CODEC_ZSTD: return run_zstd(o, at, bytes);
+    }
+    return ERR_CORRUPT;
+}
+
+enum err codec_decompress(enum batch_codec codec, const uint8_t *at, size_t bytes, struct heap *heap, uint8_t **out_at,
+                          size_t *out_bytes)
+{
+    struct output o = {.heap = heap};
+    enum err err = run(&o, codec, at, bytes);
+    if (err) {
+        heap_free(heap, o.at);
+        return err;
+    }
+    *out_at = o.at;
+    *out_bytes = o.bytes;
+    return ERR_NONE;
+}

@@ -1,0 +1,126 @@
+/* Open segment files of one shard, bounded: the least recently used one without work is closed for a new one. */
+#include "core/log.h"
+#include "storage/log/partition_state.h"
+#include "storage/recovery/scan.h"
+
+static bool busy(const struct segment *s)
+{
+    const struct partition *p = s->partition;
+    if (s->users)
+        return true;
+    return p->active == s && (!writer_idle(p) || !list_empty(&p->pending));
+}
+
+void files_close(struct store *st, struct segment *s)
+{
+    if (s->file.fd < 0)
+        return;
+    assert(s->users == 0);
+    io_close(st->shard->io, &s->file);
+    io_file_init(&s->file, -1);
+    list_remove(&s->open_link);
+    st->open_count--;
+    if (s->partition->active == s)
+        s->partition->ready = false;
+}
+
+static void make_room(struct store *st)
+{
+    struct list *l = st->open_files.next;
+    while (st->open_count >= st->open_max && l != &st->open_files) {
+        struct segment *s = container_of(l, struct segment, open_link);
+        l = l->next;
+        if (!busy(s))
+            files_close(st, s);
+    }
+}
+
+enum err files_open(struct partition *p, struct segment *s)
+{
+    struct store *st = p->store;
+    if (s->file.fd >= 0) {
+        list_remove(&s->open_link);
+        list_push(&st->open_files, &s->open_link);
+        return ERR_NONE;
+    }
+    char path[FS_PATH_MAX];
+    if (!segment_path(path, p->dir, s->base_offset, ".log"))
+        return ERR_INVALID;
+    make_room(st);
+    unsigned flags = FS_READ | FS_WRITE | (st->root->direct ? FS_DIRECT : 0);
+    int fd;
+    enum err err = fs_open(path, flags, &fd);
+    if (err)
+        return err;
+    files_adopt(st, s, fd);
+    return ERR_NONE;
+}
+
+void files_adopt(struct store *st, struct segment *s, int fd)
+{
+    assert(s->file.fd < 0);
+    make_room(st);
+    io_file_init(&s->file, fd);
+    io_file_attach(st->shard->io, &s->file);
+    list_push(&st->open_files, &s->open_link);
+    st->open_count++;
+}
+
+void files_index_drop(struct store *st, struct segment *s)
+{
+    if (list_linked(&s->index_link)) {
+        list_remove(&s->index_link);
+        st->index_count--;
+    }
+    index_deinit(&s->index);
+    s->index_loaded = false;
+}
+
+static void make_index_room(struct store *st)
+{
+    struct list *l = st->indexes.next;
+    while (st->index_count > INDEXES_MAX && l != &st->indexes) {
+        struct segment *s = container_of(l, struct segment, index_link);
+        l = l->next;
+        if (s->users > 0)
+            continue;
+        uint32_t bytes_max = s->index.entries_max * INDEX_OFFSET_BYTES;
+        files_index_drop(st, s);
+        index_init(&s->index, st->shard->heap, s->base_offset, bytes_max);
+    }
+}
+
+void files_index_used(struct store *st, struct segment *s)
+{
+    assert(s->index_loaded);
+    if (list_linked(&s->index_link))
+        list_remove(&s->index_link);
+    else
+        st->index_count++;
+    list_push(&st->indexes, &s->index_link);
+    make_index_room(st);
+}
+
+/* Loads a closed segment's indexes, or builds them anew where the files are damaged. Synchronous: once per segment and run. */
+enum err files_need_index(struct partition *p, struct segment *s)
+{
+    assert(s != p->active || s->index_loaded);
+    if (s == p->active)
+        return ERR_NONE;
+    if (s->index_loaded) {
+        files_index_used(p->store, s);
+        return ERR_NONE;
+    }
+    enum err err = segment_load_index(p->dir, s);
+    if (err == ERR_CORRUPT || err == ERR_NOT_FOUND) {
+        uint64_t bad_at = 0;
+        log_warn("index rebuilt", "partition=%s-%d segment=%020lld", p->topic->name, p->index,
+                 (long long)s->base_offset);
+        err = scan_rebuild_index(p->dir, s, config_of(p)->index_interval_bytes, &bad_at);
+    }
+    if (err)
+        return err;
+    s->max_timestamp = s->index.max_timestamp;
+    files_index_used(p->store, s);
+    return ERR_NONE;
+}

@@ -1,0 +1,213 @@
+/* Entries are kept in their file form; look-ups are binary searches over them. */
+#include "storage/log/index.h"
+#include "core/bytes.h"
+
+void index_init(struct index *ix, struct heap *heap, int64_t base_offset, uint32_t segment_index_bytes)
+{
+    *ix = (struct index){
+        .base_offset = base_offset,
+        .entries_max = segment_index_bytes / INDEX_OFFSET_BYTES,
+        .max_timestamp = -1,
+        .max_timestamp_offset = -1,
+        .heap = heap,
+    };
+}
+void index_deinit(struct index *ix)
+{
+    heap_free(ix->heap, ix->offsets);
+    heap_free(ix->heap, ix->times);
+    ix->offsets = ix->times = NULL;
+    ix->offset_count = ix->time_count = ix->offset_cap = ix->time_cap = 0;
+}
+
+void index_clear(struct index *ix)
+{
+    ix->offset_count = ix->time_count = ix->bytes_since_entry = 0;
+    ix->max_timestamp = ix->max_timestamp_offset = -1;
+}
+
+/* --- entries --- */
+
+static int64_t offset_at(const struct index *ix, uint32_t i)
+{
+    return ix->base_offset + be32_get(ix->offsets + (size_t)i * INDEX_OFFSET_BYTES);
+}
+static uint32_t position_at(const struct index *ix, uint32_t i)
+{
+    return be32_get(ix->offsets + (size_t)i * INDEX_OFFSET_BYTES + 4);
+}
+static int64_t time_at(const struct index *ix, uint32_t i)
+{
+    return (int64_t)be64_get(ix->times + (size_t)i * INDEX_TIME_BYTES);
+}
+static int64_t time_offset_at(const struct index *ix, uint32_t i)
+{
+    return ix->base_offset + be32_get(ix->times + (size_t)i * INDEX_TIME_BYTES + 8);
+}
+static uint32_t times_max(const struct index *ix)
+{
+    return (uint32_t)((uint64_t)ix->entries_max * INDEX_OFFSET_BYTES / INDEX_TIME_BYTES);
+}
+
+static enum err reserve(struct heap *heap, uint8_t **v, uint32_t *cap, uint32_t count, uint32_t entry_bytes)
+{
+    if (count <= *cap)
+        return ERR_NONE;
+    uint32_t want = *cap ? *cap * 2 : 8;
+    want = want < count ? count : want;
+    uint8_t *grown = heap_realloc(heap, *v, (size_t)want * entry_bytes);
+    if (!grown)
+        return ERR_NO_MEMORY;
+    *v = grown;
+    *cap = want;
+    return ERR_NONE;
+}
+
+static void offset_put(struct index *ix, int64_t last_offset, uint32_t position)
+{
+    uint8_t *at = ix->offsets + (size_t)ix->offset_count++ * INDEX_OFFSET_BYTES;
+    be32_put(at, (uint32_t)(last_offset - ix->base_offset));
+    be32_put(at + 4, position);
+}
+/* Kafka's TimeIndex.maybeAppend: only a timestamp that rose. */
+static void time_put(struct index *ix)
+{
+    int64_t last = ix->time_count ? time_at(ix, ix->time_count - 1) : -1;
+    if (ix->max_timestamp <= last)
+        return;
+    uint8_t *at = ix->times + (size_t)ix->time_count++ * INDEX_TIME_BYTES;
+    be64_put(at, (uint64_t)ix->max_timestamp);
+    be32_put(at + 8, (uint32_t)(ix->max_timestamp_offset - ix->base_offset));
+}
+
+enum err index_add(struct index *ix, uint32_t interval_bytes, int64_t last_offset, uint32_t position, uint32_t bytes,
+                   int64_t max_timestamp, int64_t offset_of_max)
+{
+    assert(last_offset >= ix->base_offset && last_offset - ix->base_offset <= INT32_MAX);
+    bool entry = ix->bytes_since_entry > interval_bytes && !index_full(ix);
+    if (entry) {
+        enum err err = reserve(ix->heap, &ix->offsets, &ix->offset_cap, ix->offset_count + 1, INDEX_OFFSET_BYTES);
+        if (!err)
+            err = reserve(ix->heap, &ix->times, &ix->time_cap, ix->time_count + 1, INDEX_TIME_BYTES);
+        if (err)
+            return err;
+    }
+    if (max_timestamp > ix->max_timestamp) {
+        ix->max_timestamp = max_timestamp;
+        ix->max_timestamp_offset = offset_of_max;
+    }
+    if (entry) {
+        offset_put(ix, last_offset, position);
+        time_put(ix);
+        ix->bytes_since_entry = 0;
+    }
+    ix->bytes_since_entry = (uint32_t)u64_min((uint64_t)ix->bytes_since_entry + bytes, UINT32_MAX);
+    return ERR_NONE;
+}
+
+bool index_full(const struct index *ix)
+{
+    return ix->offset_count >= ix->entries_max || ix->time_count + 1 >= times_max(ix);
+}
+
+enum err index_finish(struct index *ix)
+{
+    enum err err = reserve(ix->heap, &ix->times, &ix->time_cap, ix->time_count + 1, INDEX_TIME_BYTES);
+    if (!err)
+        time_put(ix);
+    return err;
+}
+
+/* --- look-ups --- */
+
+/* How many of the first `count` entries have a key <= `key`; keys rise. */
+static uint32_t rank(const struct index *ix, uint32_t count, int64_t key,
+                     int64_t (*key_at)(const struct index *, uint32_t))
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (key_at(ix, middle) <= key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint32_t index_position(const struct index *ix, int64_t offset)
+{
+    uint32_t n = rank(ix, ix->offset_count, offset, offset_at);
+    return n ? position_at(ix, n - 1) : 0;
+}
+int64_t index_offset_of_time(const struct index *ix, int64_t timestamp)
+{
+    uint32_t n = rank(ix, ix->time_count, timestamp, time_at);
+    return n ? time_offset_at(ix, n - 1) : ix->base_offset;
+}
+
+void index_truncate(struct index *ix, int64_t end_offset, uint32_t end_position)
+{
+    ix->offset_count = rank(ix, ix->offset_count, end_offset - 1, offset_at);
+    while (ix->offset_count && position_at(ix, ix->offset_count - 1) >= end_position)
+        ix->offset_count--;
+    while (ix->time_count && time_offset_at(ix, ix->time_count - 1) >= end_offset)
+        ix->time_count--;
+    if (ix->max_timestamp_offset >= end_offset) {
+        ix->max_timestamp = ix->time_count ? time_at(ix, ix->time_count - 1) : -1;
+        ix->max_timestamp_offset = ix->time_count ? time_offset_at(ix, ix->time_count - 1) : -1;
+    }
+    ix->bytes_since_entry = 0;
+}
+
+/* --- from files --- */
+
+static bool offsets_sane(const struct index *ix, uint32_t log_bytes)
+{
+    for (uint32_t i = 0; i < ix->offset_count; i++) {
+        if (offset_at(ix, i) - ix->base_offset > INT32_MAX || position_at(ix, i) >= log_bytes)
+            return false;
+        if (i && (offset_at(ix, i) <= offset_at(ix, i - 1) || position_at(ix, i) <= position_at(ix, i - 1)))
+            return false;
+    }
+    return true;
+}
+static bool times_sane(const struct index *ix)
+{
+    for (uint32_t i = 0; i < ix->time_count; i++) {
+        if (time_at(ix, i) < 0 || time_offset_at(ix, i) - ix->base_offset > INT32_MAX)
+            return false;
+        if (i && (time_at(ix, i) <= time_at(ix, i - 1) || time_offset_at(ix, i) < time_offset_at(ix, i - 1)))
+            return false;
+    }
+    return true;
+}
+
+enum err index_load(struct index *ix, const uint8_t *offsets, uint32_t offset_bytes, const uint8_t *times,
+                    uint32_t time_bytes, uint32_t log_bytes)
+{
+    index_clear(ix);
+    if (offset_bytes % INDEX_OFFSET_BYTES || time_bytes % INDEX_TIME_BYTES)
+        return ERR_CORRUPT;
+    uint32_t offset_count = offset_bytes / INDEX_OFFSET_BYTES, time_count = time_bytes / INDEX_TIME_BYTES;
+    enum err err = reserve(ix->heap, &ix->offsets, &ix->offset_cap, offset_count, INDEX_OFFSET_BYTES);
+    if (!err)
+        err = reserve(ix->heap, &ix->times, &ix->time_cap, time_count, INDEX_TIME_BYTES);
+    if (err)
+        return err;
+    if (offset_bytes)
+        memcpy(ix->offsets, offsets, offset_bytes);
+    if (time_bytes)
+        memcpy(ix->times, times, time_bytes);
+    ix->offset_count = offset_count;
+    ix->time_count = time_count;
+    if (!offsets_sane(ix, log_bytes) || !times_sane(ix)) {
+        ix->offset_count = ix->time_count = 0;
+        return ERR_CORRUPT;
+    }
+    if (time_count) {
+        ix->max_timestamp = time_at(ix, time_count - 1);
+        ix->max_timestamp_offset = time_offset_at(ix, time_count - 1);
+    }
+    return ERR_NONE;
+}

@@ -1,0 +1,434 @@
+/* A partition's life: opening through recovery, facts, watches, what happens when its disk fails, stopping. */
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/bytes.h"
+#include "storage/log/partition_dir.h"
+#include "storage/log/partition_state.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { REOPEN_S = 1 };
+
+/* --- opening --- */
+
+static void drop_segments(struct partition *p)
+{
+    struct list *l;
+    list_splice(&p->segments, &p->dropped);
+    while ((l = list_pop(&p->segments))) {
+        struct segment *s = container_of(l, struct segment, link);
+        files_close(p->store, s);
+        files_index_drop(p->store, s);
+        heap_free(shard_of(p)->heap, s);
+    }
+    p->active = NULL;
+}
+
+static void drop_log(struct partition *p)
+{
+    tail_clear(&p->tail);
+    drop_segments(p);
+    if (p->producers)
+        producers_close(p->producers);
+    p->producers = NULL;
+    epochs_deinit(&p->epochs);
+    epochs_init(&p->epochs, shard_of(p)->heap);
+}
+
+static struct mark mark_of_active(const struct partition *p, int64_t end_offset)
+{
+    struct mark m = {.offset = end_offset, .max_timestamp = -1, .max_timestamp_offset = -1};
+    if (p->active) {
+        m.position = p->active->bytes;
+        m.max_timestamp = p->active->index.max_timestamp;
+        m.max_timestamp_offset = p->active->index.max_timestamp_offset;
+    }
+    return m;
+}
+
+static void install(struct partition *p, struct recovered *r, bool clean)
+{
+    struct list *l;
+    p->closed_bytes = 0;
+    while ((l = list_pop(&r->segments))) {
+        struct segment *s = container_of(l, struct segment, link);
+        s->partition = p;
+        list_push(&p->segments, &s->link);
+        if (p->active) {
+            p->closed_bytes += p->active->bytes;
+            if (p->active->index_loaded)
+                files_index_used(p->store, p->active);
+        }
+        p->active = s;
+    }
+    p->producers = r->producers;
+    p->epochs = r->epochs;
+    r->producers = NULL;
+    epochs_init(&r->epochs, shard_of(p)->heap);
+    p->log_start_offset = r->log_start_offset;
+    p->need_durable = 0;
+    p->end = p->promised = p->durable = mark_of_active(p, r->end_offset);
+    p->ready = false;
+    p->saved = clean;
+    p->step = ALLOCATE_STEP_MIN;
+    checkpoint_opened(p);
+}
+
+static void quarantine(struct partition *p, const struct recovered *r)
+{
+    p->condition = PARTITION_OFFLINE;
+    log_error("corrupt",
+              "partition=%s-%d segment=%020lld position=%llu effect=\"quarantined: its files are left untouched, "
+              "produce and fetch answer KAFKA_STORAGE_ERROR\"",
+              p->topic->name, p->index, (long long)r->corrupt_segment, (unsigned long long)r->corrupt_position);
+}
+
+enum err partition_recover(struct partition *p, int64_t known_end_offset)
+{
+    struct root *root = p->store->root;
+    bool clean = known_end_offset < 0 && root_was_clean(root, p->topic->id, p->index);
+    const struct checkpoint_entry *checkpoint = checkpoint_find(root->checkpoints, p->topic->id, p->index);
+    const struct recovery_input in = {
+        .heap = shard_of(p)->heap,
+        .dir = p->dir,
+        .checkpoint = checkpoint,
+        .clean = clean,
+        /* As it was when the log was written, at its laxest: the setting is recorded before the first wave that needs no flush, and
+         * recorded again only when all of those are flushed. */
+        .caching = (checkpoint && checkpoint->caching) || !durable_acks(p),
+        .known_end_offset = known_end_offset,
+        .wave_bytes_max = wave_bytes_max(config_of(p)->max_message_bytes),
+        .index_interval_bytes = config_of(p)->index_interval_bytes,
+        .segment_index_bytes = config_of(p)->segment_index_bytes,
+    };
+    struct recovered r;
+    uint8_t owner[16]; /* a folder that a failed deletion of another topic left is none of ours */
+    bool foreign = partition_dir_topic(p->dir, owner) && memcmp(owner, p->topic->id, sizeof owner) != 0;
+    enum err err = foreign ? ERR_NOT_FOUND : recovery_run(&in, &r);
+    if (err == ERR_NOT_FOUND) { /* never appended to, or its folder did not survive: the first roll makes it */
+        p->producers = producers_open(shard_of(p)->heap);
+        p->end = p->promised = p->durable = mark_of_active(p, 0);
+        p->saved = true;
+        return p->producers ? ERR_NONE : ERR_NO_MEMORY;
+    }
+    if (err)
+        return err;
+    if (r.corrupt) {
+        quarantine(p, &r);
+        recovered_deinit(&r);
+        p->producers = producers_open(shard_of(p)->heap);
+        return p->producers ? ERR_NONE : ERR_NO_MEMORY;
+    }
+    if (r.cut_bytes)
+        log_warn("torn tail", "partition=%s-%d end_offset=%lld cut_bytes=%llu", p->topic->name, p->index,
+                 (long long)r.end_offset, (unsigned long long)r.cut_bytes);
+    install(p, &r, clean);
+    recovered_deinit(&r);
+    return ERR_NONE;
+}
+
+static void init_lists(struct partition *p)
+{
+    list_init(&p->segments);
+    list_init(&p->pending);
+    list_init(&p->parked);
+    list_init(&p->watches);
+    list_init(&p->readers);
+    list_init(&p->lookups);
+    list_init(&p->trims);
+    list_init(&p->trimming);
+    list_init(&p->dropped);
+    list_init(&p->dirty_link);
+    list_init(&p->parked_link);
+    list_init(&p->told_link);
+    list_init(&p->checkpoint_link);
+    timer_init(&p->flush_timer, writer_flush_due);
+}
+
+static char *dir_of(struct store *st, const struct topic *topic, int32_t index)
+{
+    char path[FS_PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s-%d", st->root->config->data_dir, topic->name, index);
+    return n > 0 && (size_t)n < sizeof path ? heap_strdup(st->shard->heap, path) : NULL;
+}
+
+static void wait_for_room(struct partition *p, int64_t known_end_offset);
+
+struct partition *partition_open(struct store *st, const struct topic *topic, int32_t index)
+{
+    struct heap *h = st->shard->heap;
+    struct partition *p = heap_zalloc(h, sizeof *p);
+    if (!p)
+        return NULL;
+    p->store = st;
+    partition_adopt(p, topic);
+    p->index = index;
+    memcpy(p->key, topic->id, 16);
+    be32_put(p->key + 16, (uint32_t)index);
+    init_lists(p);
+    tail_init(&p->tail, h);
+    epochs_init(&p->epochs, h);
+    p->dir = dir_of(st, topic, index);
+    enum err err = p->dir ? partition_recover(p, -1) : ERR_NO_MEMORY;
+    if (err == ERR_NO_MEMORY) {
+        partition_close(p);
+        return NULL;
+    }
+    if (err == ERR_NO_SPACE)
+        wait_for_room(p, -1);
+    else if (err)
+        partition_offline(p, err_text(err));
+    return p;
+}
+
+void partition_close(struct partition *p)
+{
+    struct heap *h = shard_of(p)->heap;
+    timer_stop(&shard_of(p)->timers, &p->flush_timer);
+    list_remove(&p->dirty_link);
+    list_remove(&p->parked_link);
+    list_remove(&p->told_link);
+    checkpoint_forget(p);
+    drop_log(p);
+    tail_deinit(&p->tail);
+    heap_free(h, p->dir);
+    heap_free(h, p);
+}
+
+/* --- when the disk fails --- */
+
+void partition_offline(struct partition *p, const char *why)
+{
+    if (p->condition == PARTITION_OFFLINE)
+        return;
+    p->condition = PARTITION_OFFLINE;
+    log_error("offline",
+              "partition=%s-%d why=\"%s\" effect=\"produce and fetch answer KAFKA_STORAGE_ERROR until a restart\"",
+              p->topic->name, p->index, why);
+    writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
+    trim_fail_waiting(p);
+    partition_settle(p);
+    partition_moved(p);
+}
+
+/* Nothing is wrong but a full disk: out of service until opening it (again) succeeds, which is tried every second. */
+static void wait_for_room(struct partition *p, int64_t known_end_offset)
+{
+    if (!p->waits_for_room)
+        log_error("no room",
+                  "partition=%s-%d effect=\"produce and fetch answer KAFKA_STORAGE_ERROR until there is room\"",
+                  p->topic->name, p->index);
+    p->condition = PARTITION_OFFLINE;
+    p->waits_for_room = true;
+    p->known_end_offset = known_end_offset;
+    trim_fail_waiting(p);
+    partition_settle(p);
+    p->retry_at_ns = shard_of(p)->now_ns + REOPEN_S * NS_PER_S;
+    store_retry_later(p->store, p);
+}
+
+static bool in_use(const struct partition *p)
+{
+    return p->wave || p->flushing || p->allocating || p->preparing || p->trim_job || !list_empty(&p->readers) ||
+           !list_empty(&p->lookups);
+}
+
+static void reopen(struct partition *p)
+{
+    drop_log(p);
+    p->condition = PARTITION_OPEN;
+    enum err err = partition_recover(p, p->known_end_offset);
+    if (err == ERR_NO_SPACE || err == ERR_NO_MEMORY) {
+        wait_for_room(p, p->known_end_offset);
+        return;
+    }
+    p->waits_for_room = false;
+    p->retry_at_ns = 0;
+    p->settle_offset = 0; /* recovery synced what it found; what was beyond is in no promise */
+    if (err)
+        partition_offline(p, err_text(err));
+    else
+        partition_moved(p);
+    partition_settle(p);
+}
+
+void partition_retry(struct partition *p)
+{
+    if (!p->waits_for_room || p->stopped)
+        return;
+    if (in_use(p) || shard_of(p)->now_ns < p->retry_at_ns)
+        store_retry_later(p->store, p);
+    else
+        reopen(p);
+}
+
+void partition_broken(struct partition *p, int32_t res, const char *what)
+{
+    char why[160];
+    snprintf(why, sizeof why, "%s failed: %s", what, err_text(err_from_errno(-res)));
+    partition_offline(p, why);
+}
+
+/* A full disk found out only by a write (a file system without fallocate) rolls back to what was promised and goes on;
+ * anything else ends the partition: what a failed write or flush left on the disk is unknown. */
+void partition_fault(struct partition *p, int32_t res, const char *what)
+{
+    enum err err = err_from_errno(-res);
+    if (p->condition == PARTITION_OFFLINE)
+        return;
+    if (err != ERR_NO_SPACE) {
+        partition_broken(p, res, what);
+        return;
+    }
+    log_error("rolled back", "partition=%s-%d end_offset=%lld why=\"%s failed: %s\"", p->topic->name, p->index,
+              (long long)p->promised.offset, what, err_text(err));
+    writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
+    p->known_end_offset = p->promised.offset;
+    if (in_use(p) || p->stopped)
+        wait_for_room(p, p->known_end_offset);
+    else
+        reopen(p);
+}
+
+/* --- watching --- */
+
+void watch_init(struct watch *w, void (*moved)(struct watch *w))
+{
+    w->moved = moved;
+    list_init(&w->link);
+}
+
+void partition_watch(struct partition *p, struct watch *w)
+{
+    list_push(&p->watches, &w->link);
+}
+
+void partition_unwatch(struct watch *w)
+{
+    list_remove(&w->link);
+}
+
+void partition_durable(struct partition *p)
+{
+    checkpoint_durable(p);
+    partition_settle(p);
+}
+
+/* --- changes of its settings --- */
+
+/* A clean stop flushes what it took. */
+static bool promises_nothing(const struct partition *p)
+{
+    return p->condition == PARTITION_OFFLINE || p->leaving;
+}
+
+void partition_settle(struct partition *p)
+{
+    struct settling *s = p->settling;
+    if (s && (promises_nothing(p) || p->durable.offset >= p->settle_offset)) {
+        p->settling = NULL;
+        if (p->waits_for_room)
+            store_unready(s);
+        store_settled(s);
+    }
+    trim_step(p);
+}
+
+bool partition_pledge(struct partition *p, const struct topic_config *next, struct settling *settling)
+{
+    assert(!p->settling);
+    p->pledged_durable |= topic_config_acks_durable(next);
+    p->pledged_message_bytes = (uint32_t)u64_min(p->pledged_message_bytes, next->max_message_bytes);
+    if (p->waits_for_room)
+        store_unready(settling);
+    if (promises_nothing(p) || p->durable.offset >= p->end.offset || PLANTED(caching_off_unflushed))
+        return false;
+    p->settling = settling;
+    p->need_durable = p->settle_offset = p->end.offset;
+    writer_flush(p); /* or the wave, flush or roll that is under way: its end comes back here */
+    return true;
+}
+
+void partition_adopt(struct partition *p, const struct topic *version)
+{
+    p->topic = version;
+    p->pledged_durable = false;
+    p->pledged_message_bytes = UINT32_MAX;
+}
+
+void partition_moved(struct partition *p)
+{
+    if (!list_empty(&p->watches))
+        store_queue(p->store, &p->store->told, &p->told_link);
+}
+
+/* --- facts --- */
+
+struct partition_facts partition_facts(const struct partition *p)
+{
+    return (struct partition_facts){
+        .log_start_offset = p->log_start_offset,
+        .high_watermark = p->promised.offset,
+        .last_stable_offset = p->promised.offset, /* no transactions yet */
+        .end_offset = p->end.offset,
+        .leader_epoch = p->store->root->leader_epoch,
+        .bytes = p->closed_bytes + p->end.position,
+        .offline = p->condition == PARTITION_OFFLINE,
+    };
+}
+
+void partition_epoch_end(const struct partition *p, int32_t epoch, int32_t *out_epoch, int64_t *out_end_offset)
+{
+    epochs_end_of(&p->epochs, epoch, p->store->root->leader_epoch, p->promised.offset, out_epoch, out_end_offset);
+}
+
+int32_t partition_epoch_at(const struct partition *p, int64_t offset)
+{
+    return offset < p->promised.offset ? epochs_of_offset(&p->epochs, offset) : p->store->root->leader_epoch;
+}
+
+/* --- stopping --- */
+
+void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct partition *p))
+{
+    assert(!p->stopped);
+    p->stopped = stopped;
+    p->leaving = leaving;
+    bool offline = p->condition == PARTITION_OFFLINE;
+    if (!offline)
+        p->condition = PARTITION_STOPPING;
+    struct list *l;
+    while ((l = list_pop(&p->parked)))
+        writer_append_finish(p, container_of(l, struct append, link), partition_refusal(p));
+    trim_fail_waiting(p);
+    partition_settle(p);
+    partition_moved(p);
+    partition_stop_step(p);
+}
+
+/* Waits until nothing is in flight, flushes, then trims and saves (or deletes). */
+void partition_stop_step(struct partition *p)
+{
+    if (!p->stopped || in_use(p))
+        return;
+    bool offline = p->condition == PARTITION_OFFLINE;
+    if (!offline && !p->leaving && p->end.position != p->promised.position) {
+        writer_kick(p);
+        return;
+    }
+    if (!offline && !p->leaving && p->durable.position != p->promised.position) {
+        writer_flush(p);
+        return;
+    }
+    list_remove(&p->dirty_link);
+    writer_fail_all(p, partition_refusal(p));
+    void (*stopped)(struct partition *) = p->stopped;
+    if (p->leaving || (!offline && p->active && !p->saved)) {
+        if (p->leaving)
+            drop_segments(p);
+        space_stop(p);
+        return;
+    }
+    p->clean = !offline;
+    stopped(p);
+}

@@ -1,0 +1,224 @@
+/* The inside of a partition, for the files that make it up; nobody else includes this.
+ *
+ *   partition.c    opening, facts, epochs, watches      writer.c   appends and waves
+ *   space.c        rolls, waking, space ahead (jobs)    reader.c   fetches from memory and disk
+ *   lookup.c       offsets by time                      checkpointer.c  durable ends, lazily
+ *   trim.c         the log's start
+ *
+ * Where the log stands, each mark behind or equal to the next one's left:
+ *
+ *   durable     on stable media: what recovery will find whatever happens
+ *   promised    what the acks' promise covers: durable without caching, written with it. The high watermark
+ *   end         what appends were given
+ */
+#pragma once
+#include "storage/limits.h"
+#include "storage/log/partition.h"
+#include "storage/recovery/recovery.h"
+#include "storage/store.h"
+#include "storage/log/tail.h"
+
+/* A place between two batches of the active segment, with what the checkpoint needs to know of the log before it. */
+struct mark {
+    int64_t offset;                              /* next one */
+    uint64_t position;                           /* in the active segment */
+    int64_t max_timestamp, max_timestamp_offset; /* of the active segment */
+};
+
+enum partition_condition {
+    PARTITION_OPEN,
+    PARTITION_STOPPING, /* clean stop or deletion: nothing new is taken */
+    PARTITION_OFFLINE,  /* the disk failed or the files are corrupt: KAFKA_STORAGE_ERROR until a restart */
+};
+
+/* One write of a wave. */
+struct wave_piece {
+    struct io_op op;
+    struct wave *wave;
+    const uint8_t *at;
+    uint32_t bytes;
+    uint64_t position;
+};
+/* A wave: everything appended since the last one, one write per buf. One per partition in flight. */
+struct wave {
+    struct partition *partition;
+    struct mark end; /* what is promised when it is done */
+    uint32_t count, left;
+    int32_t failure; /* negative errno of the first piece that failed, else 0 */
+    bool dsync;
+    uint64_t started_ns;
+    struct io_op sync_op; /* PLANTED(sync_wrong_file) */
+    struct io_file wrong_file;
+    struct wave_piece v[];
+};
+
+struct partition {
+    struct store *store;
+    const struct topic *topic;
+    int32_t index;
+    uint8_t key[20];
+    char *dir;
+    enum partition_condition condition;
+    struct list segments;   /* struct segment; the last is `active` */
+    struct segment *active; /* NULL: no file yet */
+    struct producers *producers;
+    struct epochs epochs;
+    int64_t log_start_offset;
+    uint64_t closed_bytes; /* of all segments but the active one */
+    struct mark durable, promised, end;
+    struct tail tail;
+    uint64_t used_at_ns; /* last append: an idle partition gives its tail back */
+    struct list pending; /* appends by end offset, waiting for the promise */
+    struct list parked;  /* appends that could not be taken yet, in order */
+    struct list watches;
+    struct list readers; /* part_reads on disk */
+    struct list lookups; /* time_lookups in a job */
+
+    /* writer */
+    struct wave *wave;
+    struct list dirty_link;  /* store: a wave may start at the end of this turn */
+    struct list parked_link; /* store: parked appends may be looked at again */
+    bool ready;              /* the active file is open and its tail block is in memory */
+    bool preparing;          /* a job (roll, wake) is on its way: no appends, no waves */
+    bool allocating, no_allocate;
+    bool leaving;             /* deletion, not a clean stop */
+    bool saved;               /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
+    struct list told_link;    /* store: watchers are to be told at the end of this turn */
+    uint64_t short_since_ns;  /* parked appends wait for memory since then, 0: they do not */
+    uint64_t retry_at_ns;     /* a full disk is not asked before this */
+    bool waits_for_room;      /* offline only because the disk was full when it was (re)opened */
+    int64_t known_end_offset; /* where its log ends then; -1: recovery finds out */
+    uint32_t step;            /* the last space ahead */
+    uint64_t step_at_ns;
+    struct io_op space_op; /* allocation */
+    uint64_t space_bytes, space_need;
+    struct space_job *job;
+    /* the log's start */
+    struct list trims, trimming; /* struct log_trim: waiting; answered by the job that saves the start */
+    struct list dropped;         /* struct segment, below the start: their files go when nobody reads them */
+    struct trim_job *trim_job;
+    /* a change of its settings is being prepared: it keeps to the stricter rule already (catalog.h) */
+    bool pledged_durable;
+    uint32_t pledged_message_bytes;
+    struct settling *settling; /* told when the durable end reaches settle_offset, or never will */
+    int64_t settle_offset;
+    int64_t need_durable; /* somebody waits for the durable end to reach this: a flush waits for nothing */
+    /* flushing, with write.caching */
+    bool flushing;
+    struct io_op flush_op;
+    struct mark flush_end;
+    struct timer flush_timer;
+    /* checkpoint */
+    bool checkpoint_wanted, checkpoint_held;
+    struct mark checkpoint_mark; /* of the held one: waits until `durable` covers it */
+    uint8_t *checkpoint_producers;
+    uint32_t checkpoint_producers_bytes;
+    int32_t checkpoint_epoch;
+    uint8_t *checkpoint_entry; /* the last one written, encoded */
+    uint32_t checkpoint_entry_bytes;
+    uint32_t saved_offsets, saved_times, saved_offsets_crc, saved_times_crc; /* index entries already in the files */
+    struct list checkpoint_link;
+    bool clean;      /* the clean stop succeeded */
+    bool stop_saved; /* and had something to save */
+    void (*stopped)(struct partition *p);
+};
+
+static inline const struct topic_config *config_of(const struct partition *p)
+{
+    return &p->topic->config;
+}
+/* Acks wait for stable media: caching off, or flush.messages=1 which is the same promise. The broker's own topics always do. */
+static inline bool durable_acks(const struct partition *p)
+{
+    return p->topic->internal || p->pledged_durable || topic_config_acks_durable(config_of(p));
+}
+static inline struct shard *shard_of(const struct partition *p)
+{
+    return p->store->shard;
+}
+static inline bool partition_dead(const struct partition *p)
+{
+    return p->condition != PARTITION_OPEN;
+}
+/* What a request gets from a partition that takes none. */
+static inline enum kerr partition_refusal(const struct partition *p)
+{
+    return p->condition == PARTITION_OFFLINE ? KERR_KAFKA_STORAGE_ERROR
+           : p->leaving                      ? KERR_UNKNOWN_TOPIC_OR_PARTITION
+                                             : KERR_NOT_LEADER_OR_FOLLOWER;
+}
+
+/* writer.c */
+void writer_append_finish(struct partition *p, struct append *a,
+                          enum kerr error);   /* done runs at the end of the turn */
+void writer_kick(struct partition *p);        /* a wave may start at the end of the turn */
+void writer_retry(struct partition *p);       /* parked appends are looked at again at the end of the turn */
+void writer_start_wave(struct partition *p);  /* from the store's end of turn */
+void writer_take_parked(struct partition *p); /* from the store's end of turn */
+void writer_fail_all(struct partition *p, enum kerr error); /* pending and parked */
+void writer_flush(struct partition *p);                     /* starts one if something written is not durable */
+void writer_flush_later(struct partition *p);               /* after flush.messages or flush.ms */
+void writer_flush_due(struct timer *t);
+void writer_rest(struct partition *p);       /* gives the tail of an idle partition back */
+bool writer_idle(const struct partition *p); /* nothing in flight, everything given is durable */
+/* space.c */
+void space_roll(struct partition *p); /* the first segment, or the next; the partition is idle */
+void space_wake(struct partition *p); /* opens the active file, reads its tail block */
+void space_ahead(struct partition *p, uint64_t need_position); /* at least up to there; 0: a step */
+void space_full(struct partition *p, enum err err);            /* parked appends are refused, retriably */
+void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */
+/* trim.c */
+void trim_step(struct partition *p);         /* goes on when the durable end moved, a read or a job ended */
+void trim_fail_waiting(struct partition *p); /* those whose job is not under way */
+/* partition.c */
+struct partition *partition_open(struct store *st, const struct topic *topic,
+                                 int32_t index) must_use; /* NULL: no memory */
+void partition_close(struct partition *p);
+void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct partition *p));
+void partition_stop_step(struct partition *p); /* goes on with a stop when something ended */
+/* From now on it keeps to what `next` asks as well as to its own settings. True: what it took so far is not all durable, and
+ * `settling` is told by store_settled. */
+bool partition_pledge(struct partition *p, const struct topic_config *next, struct settling *settling) must_use;
+void partition_adopt(struct partition *p, const struct topic *version); /* the pledge is over */
+void partition_durable(struct partition *p);                            /* the durable end moved */
+void partition_settle(struct partition *p); /* it, a job or the partition's condition changed */
+void partition_moved(struct partition *p);  /* tells the watchers at the end of the turn */
+void partition_offline(struct partition *p, const char *why);
+void partition_retry(struct partition *p); /* one that waits for room is opened again, if there is */
+void partition_fault(struct partition *p, int32_t res, const char *what);  /* a wave failed: roll back or go offline */
+void partition_broken(struct partition *p, int32_t res, const char *what); /* offline, whatever the reason */
+enum err partition_recover(struct partition *p, int64_t known_end_offset) must_use;
+/* checkpointer.c */
+void checkpoint_capture(struct partition *p); /* at a wave's start, when it carries everything to `end` */
+void checkpoint_durable(struct partition *p); /* the durable end moved */
+void checkpoint_opened(struct partition *p);  /* recovery's result is installed */
+void checkpoint_rolled(struct partition *p);  /* a new segment, everything before it durable */
+struct checkpointer *checkpointer_open(struct store *st) must_use;
+void checkpointer_close(struct checkpointer *c);
+/* The last, clean entries, synced; `stopped` may run at once. */
+void checkpointer_stop(struct checkpointer *c, void (*stopped)(struct checkpointer *c, enum err err));
+struct store *checkpointer_store(const struct checkpointer *c);
+void checkpointer_add(struct checkpointer *c, struct partition *p); /* a partition that was opened */
+void checkpoint_forget(struct partition *p);                        /* it is being closed */
+/* reader.c */
+void reader_begin_waiting(struct store *st); /* from the store's end of turn: disk reads that may start */
+/* files.c */
+enum err files_open(struct partition *p, struct segment *s) must_use; /* open and counted as the youngest */
+/* Takes an fd that a job opened. */
+void files_adopt(struct store *st, struct segment *s, int fd);
+enum err files_need_index(struct partition *p, struct segment *s) must_use;
+/* A closed segment's index is in memory and was used: the least recently used one beyond INDEXES_MAX goes. */
+void files_index_used(struct store *st, struct segment *s);
+void files_index_drop(struct store *st, struct segment *s);
+void files_close(struct store *st, struct segment *s);
+/* store.c */
+/* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */
+bool store_evict(struct store *st);
+void store_finish(struct store *st, struct append *a);
+void store_settled(struct settling *s);
+void store_unready(
+    struct settling *s); /* somebody waits for room: what it promised is not durable, the change must not be */
+/* Puts a partition's link into one of the store's queues for the end of this turn. */
+void store_queue(struct store *st, struct list *queue, struct list *link);
+void store_turn(struct store *st); /* the end of this turn has work */
+void store_retry_later(struct store *st, struct partition *p);

@@ -1,0 +1,387 @@
+/* Fetches. What the tail still holds is answered at once with references to its bufs; the rest is read from the disk into a
+ * buf of its own (a cold read), with every batch's CRC checked: a bad one below the promised end is corruption, never data.
+ *
+ * A cold read:  find segment -> read a stretch from the index's position -> walk to the batch with `offset`
+ *                                   ^                                          |
+ *                                   '-- read again, further on or larger ------'  until that batch is whole */
+#include "core/log.h"
+#include "storage/log/partition_state.h"
+#include <stdio.h>
+
+void slices_init(struct slices *s, struct heap *heap)
+{
+    *s = (struct slices){.heap = heap};
+}
+
+void slices_deinit(struct slices *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        buf_put(s->v[i].buf);
+    heap_free(s->heap, s->v);
+    *s = (struct slices){.heap = s->heap};
+}
+
+static enum err slices_add(struct slices *s, struct buf *buf, const uint8_t *at, uint32_t bytes)
+{
+    if (s->count == s->cap) {
+        uint32_t cap = s->cap ? s->cap * 2 : 4;
+        struct slice *v = heap_realloc(s->heap, s->v, cap * sizeof *v);
+        if (!v)
+            return ERR_NO_MEMORY;
+        s->v = v;
+        s->cap = cap;
+    }
+    s->v[s->count++] = (struct slice){.buf = buf_ref(buf), .at = at, .bytes = bytes};
+    s->bytes += bytes;
+    return ERR_NONE;
+}
+
+/* --- where --- */
+
+static uint64_t readable_end(const struct partition *p, const struct segment *s)
+{
+    return s == p->active ? p->promised.position : s->bytes;
+}
+
+/* The segment that contains `offset` (below the promised end). Readers are mostly at the young end. */
+static struct segment *segment_of(const struct partition *p, int64_t offset)
+{
+    struct list *l = p->segments.prev;
+    while (l != &p->segments && container_of(l, struct segment, link)->base_offset > offset)
+        l = l->prev;
+    return l == &p->segments ? container_of(p->segments.next, struct segment, link)
+                             : container_of(l, struct segment, link);
+}
+
+/* While a wake loads the tail's last block, that block is in the tail but holds what the buf held before. */
+static bool waking(const struct partition *p, const struct segment *s)
+{
+    return s == p->active && p->preparing && !p->ready;
+}
+
+uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t max)
+{
+    if (partition_dead(p) || offset < p->log_start_offset || offset >= p->promised.offset)
+        return 0;
+    const struct segment *s = segment_of(p, offset);
+    if (s != p->active || !s->index_loaded)
+        return max;
+    uint64_t from = index_position(&s->index, offset), end = readable_end(p, s);
+    if (end - from >= 2 * max)
+        return max;
+    uint8_t head[BATCH_HEADER_BYTES];
+    struct batch b; /* near the end: exactly, so that min_bytes is not overestimated by old batches */
+    while (!waking(p, s) && from < end && tail_peek(&p->tail, s->base_offset, from, head, sizeof head) &&
+           batch_parse(head, sizeof head, &b) && batch_last_offset(&b) < offset)
+        from += b.bytes;
+    return from < end ? u64_min(end - from, max) : 0;
+}
+
+/* --- from memory --- */
+
+static enum err add_range(const struct partition *p, const struct segment *s, struct part_read *r, uint64_t from,
+                          uint64_t to)
+{
+    while (from < to) {
+        uint32_t left;
+        const struct tail_part *part = tail_find(&p->tail, s->base_offset, from, &left);
+        assert(part);
+        uint32_t n = (uint32_t)u64_min(left, to - from);
+        enum err err = slices_add(&r->slices, part->buf, part->buf->at + (from - part->from), n);
+        if (err)
+            return err;
+        from += n;
+    }
+    return ERR_NONE;
+}
+
+/* How far a read goes: max_bytes, but the first batch whole if that was asked. 0: nothing fits. */
+static uint64_t read_end(const struct part_read *r, uint64_t from, uint32_t first_bytes, uint64_t end)
+{
+    if (first_bytes > r->max_bytes)
+        return r->first_whole ? from + first_bytes : 0;
+    return u64_min(end, from + r->max_bytes);
+}
+
+/* False: some of it is not in memory. */
+static bool read_memory(struct partition *p, struct segment *s, struct part_read *r)
+{
+    if (!s->index_loaded || waking(p, s))
+        return false;
+    uint64_t at = index_position(&s->index, r->offset), end = readable_end(p, s);
+    uint8_t head[BATCH_HEADER_BYTES];
+    struct batch b;
+    for (;; at += b.bytes) {
+        if (at >= end || !tail_peek(&p->tail, s->base_offset, at, head, sizeof head))
+            return false;
+        if (!batch_parse(head, sizeof head, &b))
+            return false; /* cannot be; the disk read finds out and tells */
+        if (batch_last_offset(&b) >= r->offset)
+            break;
+    }
+    uint64_t to = read_end(r, at, b.bytes, end);
+    if (to && add_range(p, s, r, at, to)) {
+        slices_deinit(&r->slices);
+        r->error = KERR_KAFKA_STORAGE_ERROR;
+    }
+    return true;
+}
+
+/* --- from disk --- */
+
+struct cold {
+    struct io_op op;
+    struct partition *partition;
+    struct segment *segment; /* NULL: not begun */
+    struct part_read *read;
+    struct buf *buf;
+    uint64_t at;   /* position where walking goes on */
+    uint64_t from; /* position of buf->at[0] */
+    uint32_t want;
+    uint32_t have, asked; /* bytes of the buf that were read; that are to be read */
+    struct list link;     /* store->cold_waiting */
+};
+
+static void cold_read(struct cold *c);
+static void cold_next(struct store *st);
+
+static void cold_finish(struct cold *c, enum kerr error)
+{
+    struct partition *p = c->partition;
+    struct store *st = p->store;
+    struct part_read *r = c->read;
+    if (c->buf)
+        buf_put(c->buf);
+    if (c->segment)
+        c->segment->users--;
+    r->error = error;
+    r->high_watermark = r->last_stable_offset =
+        p->promised.offset; /* it may have moved, and records up to it be here */
+    r->log_start_offset = p->log_start_offset;
+    r->state = NULL;
+    list_remove(&r->link);
+    heap_free(st->shard->heap, c);
+    st->cold_reads--;
+    r->done(r);
+    if (!list_empty(&p->dropped))
+        trim_step(p);
+    partition_stop_step(p);
+    cold_next(st);
+}
+
+static void cold_corrupt(struct cold *c)
+{
+    char why[160];
+    snprintf(why, sizeof why, "a bad batch in segment %020lld at position %llu below the promised end",
+             (long long)c->segment->base_offset, (unsigned long long)c->at);
+    partition_offline(c->partition, why);
+    cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+}
+
+/* Whole batches with good CRCs from c->at on; returns where they end. */
+static uint64_t check_batches(const struct cold *c, uint64_t to)
+{
+    uint64_t at = c->at;
+    struct batch b;
+    while (at < to) {
+        const uint8_t *bytes = c->buf->at + (at - c->from);
+        if (!batch_parse(bytes, to - at, &b) || b.bytes > to - at)
+            break;
+        if (batch_crc(bytes, b.bytes) != b.crc)
+            break;
+        at += b.bytes;
+    }
+    return at;
+}
+
+/* The batch with the offset starts at c->at and is whole in the buf, which holds [from, have). */
+static void cold_take(struct cold *c, const struct batch *first, uint64_t have)
+{
+    uint64_t to = read_end(c->read, c->at, first->bytes, have);
+    if (to == 0) {
+        cold_finish(c, KERR_NONE);
+        return;
+    }
+    uint64_t good = check_batches(c, to);
+    if (good == c->at) {
+        cold_corrupt(c);
+        return;
+    }
+    enum err err = slices_add(&c->read->slices, c->buf, c->buf->at + (c->at - c->from), (uint32_t)(good - c->at));
+    cold_finish(c, err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
+}
+
+static void cold_again(struct cold *c, uint64_t want)
+{
+    buf_put(c->buf);
+    c->buf = NULL;
+    c->want = (uint32_t)want;
+    cold_read(c);
+}
+
+static void cold_walk(struct cold *c, uint64_t have)
+{
+    uint64_t end = readable_end(c->partition, c->segment);
+    have = u64_min(have, end);
+    for (;;) {
+        if (c->at >= end) { /* the offset is in a gap at the segment's end: cannot be before compaction */
+            cold_corrupt(c);
+            return;
+        }
+        if (have < c->at + BATCH_HEADER_BYTES) {
+            if (end < c->at + BATCH_HEADER_BYTES || c->from == align_down(c->at, PAGE_BYTES))
+                cold_corrupt(c);
+            else
+                cold_again(c, COLD_READ_BYTES);
+            return;
+        }
+        struct batch b;
+        if (!batch_parse(c->buf->at + (c->at - c->from), have - c->at, &b) || b.bytes > end - c->at) {
+            cold_corrupt(c);
+            return;
+        }
+        if (batch_last_offset(&b) >= c->read->offset) {
+            if (b.bytes <= have - c->at)
+                cold_take(c, &b, have);
+            else if (read_end(c->read, c->at, b.bytes, end) == 0)
+                cold_finish(c, KERR_NONE);
+            else
+                cold_again(c, (uint64_t)b.bytes + PAGE_BYTES);
+            return;
+        }
+        c->at += b.bytes;
+    }
+}
+
+static void cold_read_failed(struct cold *c, int32_t res)
+{
+    log_error("read failed", "partition=%s-%d segment=%020lld position=%llu why=\"%s\"", c->partition->topic->name,
+              c->partition->index, (long long)c->segment->base_offset, (unsigned long long)c->from,
+              res ? err_text(err_from_errno(-res)) : "the file is shorter than its log");
+    cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+}
+
+static void cold_read_done(struct io_op *op, int32_t res);
+
+/* What is still missing: after a short read the rest, with direct files from the last whole page on. */
+static void cold_read_on(struct cold *c)
+{
+    struct store *st = c->partition->store;
+    if (st->root->direct)
+        c->have = (uint32_t)align_down(c->have, PAGE_BYTES);
+    io_read(st->shard->io, &c->op, &c->segment->file, c->buf->at + c->have, c->asked - c->have, c->from + c->have,
+            cold_read_done);
+}
+
+static void cold_read_done(struct io_op *op, int32_t res)
+{
+    struct cold *c = container_of(op, struct cold, op);
+    if (res <= 0) {
+        cold_read_failed(c, res);
+        return;
+    }
+    c->have += (uint32_t)res;
+    assert(c->have <= c->asked);
+    if (partition_dead(c->partition))
+        cold_finish(c, partition_refusal(c->partition));
+    else if (c->have < c->asked && c->from + c->have < readable_end(c->partition, c->segment))
+        cold_read_on(c);
+    else
+        cold_walk(c, c->from + c->have);
+}
+
+static void cold_read(struct cold *c)
+{
+    struct store *st = c->partition->store;
+    c->from = align_down(c->at, PAGE_BYTES);
+    uint64_t end = align_up(readable_end(c->partition, c->segment), PAGE_BYTES);
+    c->have = 0;
+    c->asked = (uint32_t)u64_min(align_up(c->want, PAGE_BYTES), end - c->from);
+    while (!(c->buf = bufpool_get(st->shard->bufs, c->asked)) && store_evict(st))
+        ;
+    if (c->buf)
+        cold_read_on(c);
+    else
+        cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+}
+
+static enum err cold_prepare(struct cold *c)
+{
+    struct segment *s = c->segment;
+    enum err err = files_open(c->partition, s);
+    return err ? err : files_need_index(c->partition, s);
+}
+
+static void cold_begin(struct cold *c)
+{
+    struct partition *p = c->partition;
+    p->store->cold_reads++;
+    if (c->read->offset < p->log_start_offset) { /* the start moved while it waited */
+        cold_finish(c, KERR_OFFSET_OUT_OF_RANGE);
+        return;
+    }
+    c->segment = segment_of(p, c->read->offset);
+    c->segment->users++;
+    enum err err = cold_prepare(c);
+    if (err) {
+        log_error("read failed", "partition=%s-%d segment=%020lld why=\"%s\"", c->partition->topic->name,
+                  c->partition->index, (long long)c->segment->base_offset, err_text(err));
+        cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+        return;
+    }
+    c->at = index_position(&c->segment->index, c->read->offset);
+    c->want = COLD_READ_BYTES;
+    cold_read(c);
+}
+
+static void cold_next(struct store *st)
+{
+    struct list *l;
+    while (st->cold_reads < COLD_READS_MAX && (l = list_pop(&st->cold_waiting)))
+        cold_begin(container_of(l, struct cold, link));
+}
+
+static void cold_start(struct partition *p, struct part_read *r)
+{
+    struct cold *c = r->state;
+    *c = (struct cold){.partition = p, .read = r};
+    list_init(&c->link);
+    list_push(&p->readers, &r->link);
+    list_push(&p->store->cold_waiting, &c->link);
+    store_turn(p->store); /* begins at the end of the turn: `done` never runs inside the call */
+}
+
+void reader_begin_waiting(struct store *st)
+{
+    cold_next(st);
+}
+
+bool partition_read(struct partition *p, struct part_read *r)
+{
+    list_init(&r->link);
+    slices_init(&r->slices, shard_of(p)->heap);
+    r->high_watermark = r->last_stable_offset = p->promised.offset;
+    r->log_start_offset = p->log_start_offset;
+    r->error = KERR_NONE;
+    r->state = NULL;
+    if (partition_dead(p)) {
+        r->error = partition_refusal(p);
+        return true;
+    }
+    if (r->offset < p->log_start_offset || r->offset > p->end.offset) {
+        r->error = KERR_OFFSET_OUT_OF_RANGE;
+        return true;
+    }
+    if (r->offset >= p->promised.offset)
+        return true;
+    struct segment *s = segment_of(p, r->offset);
+    if (read_memory(p, s, r))
+        return true;
+    r->state = heap_alloc(shard_of(p)->heap, sizeof(struct cold));
+    if (!r->state) {
+        r->error = KERR_KAFKA_STORAGE_ERROR;
+        return true;
+    }
+    cold_start(p, r);
+    return false;
+}

@@ -1,0 +1,137 @@
+/* Names and small files of segments. */
+#include "storage/log/segment.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_DIGITS = 20 };
+
+bool segment_path(char out[FS_PATH_MAX], const char *dir, int64_t base_offset, const char *suffix)
+{
+    assert(base_offset >= 0);
+    int n = snprintf(out, FS_PATH_MAX, "%s/%020" PRId64 "%s", dir, base_offset, suffix);
+    return n > 0 && n < FS_PATH_MAX;
+}
+
+bool segment_parse_name(const char *name, const char *suffix, int64_t *out_base_offset)
+{
+    int64_t v = 0;
+    for (uint32_t i = 0; i < NAME_DIGITS; i++) {
+        if (name[i] < '0' || name[i] > '9')
+            return false;
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, name[i] - '0', &v))
+            return false;
+    }
+    if (strcmp(name + NAME_DIGITS, suffix) != 0)
+        return false;
+    *out_base_offset = v;
+    return true;
+}
+
+static enum err write_synced(const char *path, const void *at, size_t bytes)
+{
+    int fd;
+    enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
+    if (err)
+        return err;
+    err = bytes ? fs_write(fd, at, bytes, 0) : ERR_NONE;
+    if (!err)
+        err = fs_sync(fd);
+    fs_close(fd);
+    return err;
+}
+
+enum err segment_write_file(const char *path, const void *at, size_t bytes)
+{
+    char temporary[FS_PATH_MAX];
+    int n = snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    if (n < 0 || n >= FS_PATH_MAX)
+        return ERR_INVALID;
+    enum err err = write_synced(temporary, at, bytes);
+    return err ? err : fs_rename(temporary, path);
+}
+
+static enum err read_open(struct heap *heap, int fd, size_t max, uint8_t **out_at, size_t *out_bytes)
+{
+    uint64_t size;
+    enum err err = fs_size(fd, &size);
+    if (err)
+        return err;
+    if (size > max)
+        return ERR_NO_MEMORY;
+    uint8_t *at = heap_alloc(heap, size ? (size_t)size : 1);
+    if (!at)
+        return ERR_NO_MEMORY;
+    err = fs_read(fd, at, (size_t)size, 0, out_bytes);
+    if (err)
+        heap_free(heap, at);
+    else
+        *out_at = at;
+    return err;
+}
+
+enum err segment_read_file(struct heap *heap, const char *path, size_t max, uint8_t **out_at, size_t *out_bytes)
+{
+    int fd;
+    enum err err = fs_open(path, FS_READ, &fd);
+    if (err)
+        return err;
+    err = read_open(heap, fd, max, out_at, out_bytes);
+    fs_close(fd);
+    return err;
+}
+
+enum err segment_save_index(const char *dir, const struct segment *s)
+{
+    char path[FS_PATH_MAX];
+    const struct index *ix = &s->index;
+    if (!segment_path(path, dir, s->base_offset, ".index"))
+        return ERR_INVALID;
+    enum err err = segment_write_file(path, ix->offsets, (size_t)ix->offset_count * INDEX_OFFSET_BYTES);
+    if (err)
+        return err;
+    if (!segment_path(path, dir, s->base_offset, ".timeindex"))
+        return ERR_INVALID;
+    return segment_write_file(path, ix->times, (size_t)ix->time_count * INDEX_TIME_BYTES);
+}
+
+enum err segment_read_index(struct heap *heap, const char *dir, int64_t base_offset, struct segment_index_files *out)
+{
+    char path[FS_PATH_MAX];
+    struct segment_index_files f = {.heap = heap};
+    if (!segment_path(path, dir, base_offset, ".index"))
+        return ERR_INVALID;
+    enum err err = segment_read_file(heap, path, SEGMENT_INDEX_BYTES_MAX, &f.offsets, &f.offset_bytes);
+    if (err)
+        return err;
+    err = segment_path(path, dir, base_offset, ".timeindex")
+              ? segment_read_file(heap, path, SEGMENT_INDEX_BYTES_MAX, &f.times, &f.time_bytes)
+              : ERR_INVALID;
+    if (err)
+        heap_free(heap, f.offsets);
+    else
+        *out = f;
+    return err;
+}
+void segment_index_files_free(struct segment_index_files *f)
+{
+    heap_free(f->heap, f->offsets);
+    heap_free(f->heap, f->times);
+    f->offsets = f->times = NULL;
+}
+
+enum err segment_load_index(const char *dir, struct segment *s)
+{
+    struct segment_index_files f;
+    enum err err = segment_read_index(s->index.heap, dir, s->base_offset, &f);
+    if (err)
+        return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
+    err = index_load(&s->index, f.offsets, (uint32_t)f.offset_bytes, f.times, (uint32_t)f.time_bytes,
+                     (uint32_t)u64_min(s->bytes, UINT32_MAX));
+    segment_index_files_free(&f);
+    if (!err) {
+        s->index_loaded = true;
+        s->max_timestamp = s->index.max_timestamp;
+    }
+    return err;
+}

@@ -1,0 +1,54 @@
+/* One segment of a partition: <base offset, 20 digits>.log with .index, .timeindex, .snapshot beside it. This header holds
+ * the names, the struct and what touches a segment's files synchronously (recovery, roll and stop jobs). The data path of
+ * the active segment is storage/writer.h.
+ *
+ *   0            bytes              allocated
+ *   |batches.....|zeros (space ahead)|          the active one: i_size == allocated
+ *   |batches.....|                              a closed one: trimmed, i_size == bytes
+ */
+#pragma once
+#include "core/fs.h"
+#include "core/io.h"
+#include "storage/log/index.h"
+
+struct partition;
+struct segment {
+    struct list link; /* partition's, by base offset */
+    int64_t base_offset;
+    int64_t next_offset;         /* behind its last batch */
+    uint64_t bytes;              /* of batches */
+    uint64_t allocated;          /* i_size while active, else == bytes */
+    struct io_file file;         /* fd -1: not open */
+    struct list index_link;      /* store's loaded indexes of closed segments, least recently used first */
+    struct list open_link;       /* store's open files, least recently used first */
+    struct partition *partition; /* set by it; recovery leaves NULL */
+    uint32_t users;              /* reads in flight: not to be closed */
+    int64_t first_timestamp;     /* of its first batch, -1: none; segment.ms counts from here */
+    int64_t max_timestamp;
+    bool index_loaded; /* closed segments load theirs on first use */
+    struct index index;
+};
+
+/* "<dir>/00000000000000000042.log"; `suffix` with its dot. Returns false when it does not fit FS_PATH_MAX. */
+bool segment_path(char out[FS_PATH_MAX], const char *dir, int64_t base_offset, const char *suffix) must_use;
+/* "00000000000000000042.log" -> 42; false for any other name or suffix. */
+bool segment_parse_name(const char *name, const char *suffix, int64_t *out_base_offset) must_use;
+/* Writes a small file so that it is whole or absent after a crash: temporary name, sync, rename (the folder is not synced). */
+enum err segment_write_file(const char *path, const void *at, size_t bytes) must_use;
+/* Whole file into heap memory; ERR_NOT_FOUND; ERR_NO_MEMORY beyond `max`. */
+enum err segment_read_file(struct heap *heap, const char *path, size_t max, uint8_t **out_at,
+                           size_t *out_bytes) must_use;
+/* Saves .index and .timeindex (whole). */
+enum err segment_save_index(const char *dir, const struct segment *s) must_use;
+/* Also sets max_timestamp. ERR_CORRUPT: missing or nonsense, rebuild it (scan_rebuild_index). */
+enum err segment_load_index(const char *dir, struct segment *s) must_use;
+/* Both index files as they are; freed with segment_index_files_free. ERR_NOT_FOUND when one is missing. */
+enum { SEGMENT_INDEX_BYTES_MAX = 1 << 30 }; /* Kafka's segment.index.bytes is an int; no sane index is larger */
+struct segment_index_files {
+    struct heap *heap;
+    uint8_t *offsets, *times;
+    size_t offset_bytes, time_bytes;
+};
+enum err segment_read_index(struct heap *heap, const char *dir, int64_t base_offset,
+                            struct segment_index_files *out) must_use;
+void segment_index_files_free(struct segment_index_files *f);

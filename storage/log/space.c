@@ -1,0 +1,470 @@
+/* Files and their space: creating the next segment (a roll), opening the active one again (a wake), space ahead of the log,
+ * trimming at a stop, deleting. All of it in jobs or asynchronous operations; while a job runs the partition takes no
+ * appends (`preparing`), so the job may read its index.
+ *
+ * A roll, in this order: trim and sync the old segment, save its indexes, the producer snapshot and the epochs; create the
+ * next segment's file, secure its first step, sync the folder. Only then may an append go there. */
+#include "core/clock.h"
+#include "core/log.h"
+#include "storage/log/partition_dir.h"
+#include "storage/log/partition_state.h"
+#include <stdio.h>
+#include <string.h>
+
+enum job_kind { JOB_ROLL, JOB_WAKE, JOB_STOP, JOB_DELETE };
+
+/* What a job knows. The shard does not touch it, nor the index that it lends, until the job is done. */
+struct space_job {
+    struct io_op op;
+    struct partition *partition;
+    enum job_kind kind;
+    char dir[FS_PATH_MAX];
+    const char *data_dir;
+    struct segment *old; /* ROLL: NULL for the first segment; STOP: the active one. Lent, fd included */
+    int old_fd;
+    uint64_t old_bytes;
+    int64_t next_offset; /* ROLL: the new segment's base; also the snapshot's name */
+    bool direct;
+    uint8_t *snapshot;
+    size_t snapshot_bytes, epochs_bytes;
+    char *epochs;
+    uint8_t topic_id[16];
+    uint8_t *block; /* WAKE: where the tail block goes; NULL: none */
+    uint64_t block_position;
+    uint64_t step;
+    /* out */
+    enum err err;
+    int fd;
+    uint64_t allocated;
+};
+
+/* --- in the job --- */
+
+static enum err write_beside(const struct space_job *j, const char *name, const void *at, size_t bytes)
+{
+    char path[FS_PATH_MAX];
+    size_t dir = strlen(j->dir), tail = strlen(name);
+    if (dir + tail + 2 > sizeof path)
+        return ERR_INVALID;
+    memcpy(path, j->dir, dir);
+    path[dir] = '/';
+    memcpy(path + dir + 1, name, tail + 1);
+    return segment_write_file(path, at, bytes);
+}
+
+/* A flush that failed is never tried again, not even for lack of room: the kernel may have dropped what it could not write. */
+static enum err sync_old(const struct space_job *j)
+{
+    enum err err = fs_sync(j->old_fd);
+    return err ? ERR_IO : ERR_NONE;
+}
+
+/* Trims the segment to its batches and saves what stands beside it. */
+static enum err save_old(struct space_job *j)
+{
+    enum err err = fs_truncate(j->old_fd, j->old_bytes);
+    if (!err)
+        err = sync_old(j);
+    if (!err)
+        err = segment_save_index(j->dir, j->old);
+    char path[FS_PATH_MAX];
+    if (!err && !segment_path(path, j->dir, j->next_offset, ".snapshot"))
+        err = ERR_INVALID;
+    if (!err)
+        err = segment_write_file(path, j->snapshot, j->snapshot_bytes);
+    if (!err)
+        err = write_beside(j, "leader-epoch-checkpoint", j->epochs, j->epochs_bytes);
+    return err;
+}
+
+static enum err make_folder(const struct space_job *j)
+{
+    enum err err = partition_dir_make(j->dir, j->topic_id);
+    return err ? err : fs_sync_dir(j->data_dir);
+}
+
+static enum err create_next(struct space_job *j)
+{
+    char path[FS_PATH_MAX];
+    if (!segment_path(path, j->dir, j->next_offset, ".log"))
+        return ERR_INVALID;
+    unsigned flags = FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE | (j->direct ? FS_DIRECT : 0);
+    enum err err = fs_open(path, flags, &j->fd);
+    if (err)
+        return err;
+    err = fs_allocate(j->fd, 0, j->step);
+    j->allocated = err ? 0 : j->step;
+    if (err == ERR_UNSUPPORTED) {
+        j->allocated = UINT64_MAX;
+        err = ERR_NONE;
+    }
+    if (!err)
+        err = fs_sync(j->fd); /* the size, once: later writes need no new one */
+    if (!err)
+        err = fs_sync_dir(j->dir);
+    if (err) {
+        fs_close(j->fd);
+        j->fd = -1;
+        err_ignore(fs_unlink(path)); /* best effort: an empty segment is harmless */
+    }
+    return err;
+}
+
+static enum err open_active(struct space_job *j)
+{
+    char path[FS_PATH_MAX];
+    if (!segment_path(path, j->dir, j->old->base_offset, ".log"))
+        return ERR_INVALID;
+    return fs_open(path, FS_READ | FS_WRITE | (j->direct ? FS_DIRECT : 0), &j->fd);
+}
+
+static enum err run_wake(struct space_job *j)
+{
+    enum err err = j->old_fd < 0 ? open_active(j) : ERR_NONE;
+    if (err || !j->block)
+        return err;
+    size_t got = 0;
+    memset(j->block, 0, PAGE_BYTES);
+    err = fs_read(j->old_fd < 0 ? j->fd : j->old_fd, j->block, PAGE_BYTES, j->block_position, &got);
+    return !err && j->block_position + got < j->old_bytes ? ERR_CORRUPT
+                                                          : err; /* zeros would be written over what was lost */
+}
+
+static enum err run_stop(struct space_job *j)
+{
+    enum err err = ERR_NONE;
+    if (j->old_fd < 0) {
+        err = open_active(j);
+        j->old_fd = j->fd;
+    }
+    if (!err)
+        err = save_old(j);
+    if (j->fd >= 0)
+        fs_close(j->fd);
+    return err ? err : fs_sync_dir(j->dir);
+}
+
+static int32_t run_job(void *arg)
+{
+    struct space_job *j = arg;
+    switch (j->kind) {
+    case JOB_ROLL:
+        j->err = j->old ? save_old(j) : make_folder(j);
+        if (!j->err)
+            j->err = create_next(j);
+        break;
+    case JOB_WAKE: j->err = run_wake(j); break;
+    case JOB_STOP: j->err = run_stop(j); break;
+    case JOB_DELETE: j->err = partition_dir_delete(j->dir); break;
+    }
+    return 0;
+}
+
+/* --- on the shard --- */
+
+static void job_free(struct space_job *j)
+{
+    struct heap *h = shard_of(j->partition)->heap;
+    heap_free(h, j->snapshot);
+    heap_free(h, j->epochs);
+    heap_free(h, j);
+}
+
+/* What a trimmed segment is saved with; false: no memory. */
+static bool lend_old(struct space_job *j)
+{
+    struct partition *p = j->partition;
+    struct heap *h = shard_of(p)->heap;
+    j->old = p->active;
+    j->old_fd = p->active->file.fd;
+    j->old_bytes = p->end.position;
+    j->snapshot_bytes = producers_snapshot_bytes(p->producers);
+    j->snapshot = heap_alloc(h, j->snapshot_bytes);
+    j->epochs_bytes = epochs_text(&p->epochs, NULL, 0);
+    j->epochs = heap_alloc(h, j->epochs_bytes + 1);
+    if (!j->snapshot || !j->epochs || index_finish(&p->active->index))
+        return false;
+    producers_snapshot(p->producers, j->snapshot);
+    (void)epochs_text(&p->epochs, j->epochs, j->epochs_bytes + 1);
+    return true;
+}
+
+static struct space_job *job_new(struct partition *p, enum job_kind kind)
+{
+    struct space_job *j = heap_zalloc(shard_of(p)->heap, sizeof *j);
+    if (!j)
+        return NULL;
+    j->partition = p;
+    j->kind = kind;
+    j->fd = j->old_fd = -1;
+    memcpy(j->dir, p->dir, strlen(p->dir) + 1);
+    j->data_dir = p->store->root->config->data_dir;
+    j->direct = p->store->root->direct;
+    j->next_offset = p->end.offset;
+    memcpy(j->topic_id, p->topic->id, sizeof j->topic_id);
+    return j;
+}
+
+static void job_start(struct space_job *j, io_done_fn *done)
+{
+    assert(!j->partition->preparing);
+    j->partition->preparing = true;
+    j->partition->job = j;
+    io_job(shard_of(j->partition)->io, &j->op, run_job, j, done);
+}
+
+/* A job could not be made or failed: a full disk or pool is asked again later, anything else takes the partition offline. */
+static void prepare_failed(struct partition *p, enum err err, const char *what)
+{
+    if (err != ERR_NO_SPACE && err != ERR_NO_MEMORY && err != ERR_TOO_MANY_FILES) {
+        char why[128];
+        snprintf(why, sizeof why, "%s failed: %s", what, err_text(err));
+        partition_offline(p, why);
+        return;
+    }
+    space_full(p, err);
+}
+
+void space_full(struct partition *p, enum err err)
+{
+    if (shard_of(p)->now_ns >= p->retry_at_ns)
+        log_error("no room",
+                  "partition=%s-%d why=\"%s\" effect=\"produce is refused with KAFKA_STORAGE_ERROR, fetch goes on\"",
+                  p->topic->name, p->index, err_text(err));
+    p->retry_at_ns = shard_of(p)->now_ns + 10 * NS_PER_S;
+    struct list *l;
+    while ((l = list_pop(&p->parked)))
+        writer_append_finish(p, container_of(l, struct append, link), KERR_KAFKA_STORAGE_ERROR);
+}
+
+static void job_over(struct partition *p)
+{
+    p->preparing = false;
+    p->job = NULL;
+    writer_kick(p);
+    writer_flush_later(p); /* a flush that fell due during the job did not start */
+    writer_retry(p);
+    partition_stop_step(p);
+}
+
+static struct segment *segment_new(struct partition *p, int64_t base_offset)
+{
+    struct heap *h = shard_of(p)->heap;
+    struct segment *s = heap_zalloc(h, sizeof *s);
+    if (!s)
+        return NULL;
+    list_init(&s->link);
+    list_init(&s->open_link);
+    list_init(&s->index_link);
+    s->partition = p;
+    s->base_offset = s->next_offset = base_offset;
+    s->first_timestamp = s->max_timestamp = -1;
+    s->index_loaded = true;
+    io_file_init(&s->file, -1);
+    index_init(&s->index, h, base_offset, config_of(p)->segment_index_bytes);
+    return s;
+}
+
+static void roll_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct space_job *j = container_of(op, struct space_job, op);
+    struct partition *p = j->partition;
+    struct segment *s = j->err ? NULL : segment_new(p, j->next_offset);
+    enum err err = j->err ? j->err : s ? ERR_NONE : ERR_NO_MEMORY;
+    if (err) {
+        if (j->fd >= 0)
+            fs_close(j->fd);
+        if (p->active)
+            p->active->allocated = u64_min(p->active->allocated, j->old_bytes); /* it may be trimmed already */
+        prepare_failed(p, err, "a new segment");
+    } else {
+        if (p->active) {
+            p->active->allocated = p->active->bytes;
+            p->closed_bytes += p->active->bytes;
+            files_index_used(p->store, p->active);
+        }
+        files_adopt(p->store, s, j->fd);
+        s->allocated = j->allocated;
+        p->no_allocate = j->allocated == UINT64_MAX;
+        list_push(&p->segments, &s->link);
+        p->active = s;
+        p->end.position = 0;
+        p->end.max_timestamp = p->end.max_timestamp_offset = -1;
+        p->durable = p->promised = p->end;
+        p->saved_offsets = p->saved_times = p->saved_offsets_crc = p->saved_times_crc = 0;
+        p->ready = true;
+        p->saved = false;
+        checkpoint_rolled(p);
+        partition_settle(p); /* the whole segment is durable */
+    }
+    job_free(j);
+    job_over(p);
+}
+
+void space_roll(struct partition *p)
+{
+    struct space_job *j = job_new(p, JOB_ROLL);
+    if (!j || (p->active && !lend_old(j))) {
+        if (j)
+            job_free(j);
+        space_full(p, ERR_NO_MEMORY);
+        return;
+    }
+    if (p->active && j->old_fd < 0) { /* a closed file is opened by a wake first */
+        job_free(j);
+        space_wake(p);
+        return;
+    }
+    p->step = ALLOCATE_STEP_MIN;
+    j->step = ALLOCATE_STEP_MIN;
+    job_start(j, roll_done);
+}
+
+static void wake_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct space_job *j = container_of(op, struct space_job, op);
+    struct partition *p = j->partition;
+    if (j->err) {
+        if (j->fd >= 0)
+            fs_close(j->fd);
+        tail_clear(&p->tail);
+        prepare_failed(p, j->err, "opening the active segment");
+    } else {
+        if (j->fd >= 0 && p->active->file.fd < 0)
+            files_adopt(p->store, p->active, j->fd);
+        else if (j->fd >= 0)
+            fs_close(j->fd); /* a read opened it meanwhile */
+        p->ready = true;
+    }
+    job_free(j);
+    job_over(p);
+}
+
+void space_wake(struct partition *p)
+{
+    assert(p->active && !p->ready);
+    struct space_job *j = job_new(p, JOB_WAKE);
+    uint32_t left;
+    uint64_t block = align_down(p->end.position, PAGE_BYTES);
+    enum err err = j ? ERR_NONE : ERR_NO_MEMORY;
+    if (!err && block != p->end.position) {
+        tail_clear(&p->tail);
+        err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->base_offset, block, PAGE_BYTES, 16 * 1024);
+    }
+    if (err) {
+        if (j)
+            job_free(j);
+        if (store_evict(p->store))
+            store_retry_later(p->store, p);
+        else
+            space_full(p, ERR_NO_MEMORY);
+        return;
+    }
+    j->old = p->active;
+    j->old_fd = p->active->file.fd;
+    j->old_bytes = p->end.position;
+    if (block != p->end.position) {
+        j->block = tail_find(&p->tail, p->active->base_offset, block, &left)->buf->at;
+        j->block_position = block;
+    }
+    job_start(j, wake_done);
+}
+
+/* --- space ahead --- */
+
+static void allocate(struct partition *p, uint64_t bytes);
+
+static void allocate_done(struct io_op *op, int32_t res)
+{
+    struct partition *p = container_of(op, struct partition, space_op);
+    p->allocating = false;
+    enum err err = res < 0 ? err_from_errno(-res) : ERR_NONE;
+    if (!err) {
+        p->active->allocated += p->space_bytes;
+        p->retry_at_ns = 0;
+    } else if (err == ERR_UNSUPPORTED) {
+        p->active->allocated = UINT64_MAX;
+        p->no_allocate = true;
+    } else if (err == ERR_NO_SPACE && p->space_need && p->space_bytes > p->space_need - p->active->allocated) {
+        p->step = ALLOCATE_STEP_MIN; /* not a whole step, but what the waiting batch needs? */
+        allocate(p, p->space_need - p->active->allocated);
+        return;
+    } else if (err == ERR_NO_SPACE) {
+        p->step = ALLOCATE_STEP_MIN;
+        if (p->space_need)
+            space_full(p, err);
+    } else {
+        partition_fault(p, res, "making room");
+    }
+    writer_retry(p);
+    partition_stop_step(p);
+}
+
+static void allocate(struct partition *p, uint64_t bytes)
+{
+    assert(!p->allocating && bytes % PAGE_BYTES == 0);
+    p->allocating = true;
+    p->space_bytes = bytes;
+    io_allocate(shard_of(p)->io, &p->space_op, &p->active->file, p->active->allocated, bytes, allocate_done);
+}
+
+/* Doubles while steps are used up within a second; never more than 5 % of what is free. */
+static uint64_t next_step(struct partition *p)
+{
+    uint64_t now = shard_of(p)->now_ns;
+    bool fast = now - p->step_at_ns < NS_PER_S;
+    p->step_at_ns = now;
+    uint64_t step = fast ? (uint64_t)p->step * 2 : p->step / 2;
+    step = u64_min(step, p->store->free_bytes / 20);
+    step = u64_max(u64_min(step, ALLOCATE_STEP_MAX), ALLOCATE_STEP_MIN);
+    p->step = (uint32_t)align_down(step, PAGE_BYTES);
+    return p->step;
+}
+
+void space_ahead(struct partition *p, uint64_t need_position)
+{
+    struct segment *s = p->active;
+    if (s->allocated != UINT64_MAX && s->allocated % PAGE_BYTES) /* trimmed at a clean stop */
+        s->allocated = align_down(s->allocated, PAGE_BYTES);
+    if (p->allocating) {
+        p->space_need = u64_max(p->space_need, need_position);
+        return;
+    }
+    uint64_t cap = align_up(config_of(p)->segment_bytes, PAGE_BYTES);
+    uint64_t to = u64_max(need_position, u64_min(s->allocated + next_step(p), cap));
+    if (to <= s->allocated)
+        return;
+    p->space_need = need_position;
+    allocate(p, to - s->allocated);
+}
+
+/* --- stop and delete --- */
+
+static void stop_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct space_job *j = container_of(op, struct space_job, op);
+    struct partition *p = j->partition;
+    p->preparing = false;
+    p->job = NULL;
+    if (j->err)
+        log_error("stop failed", "partition=%s-%d why=\"%s\" effect=\"it is recovered at the next start\"",
+                  p->topic->name, p->index, err_text(j->err));
+    p->clean = p->saved = p->stop_saved = j->kind == JOB_STOP && !j->err;
+    job_free(j);
+    p->stopped(p);
+}
+
+void space_stop(struct partition *p)
+{
+    struct space_job *j = job_new(p, p->leaving ? JOB_DELETE : JOB_STOP);
+    if (j && (p->leaving || lend_old(j))) {
+        job_start(j, stop_done);
+        return;
+    }
+    if (j)
+        job_free(j);
+    p->stopped(p); /* no memory: not clean, recovered at the next start */
+}

@@ -1,0 +1,241 @@
+/* The log's start moves up (partition.h: log_trim).
+ *
+ *   asked --the durable end is there--> job: log-start-offset-checkpoint --> the start moves, answers
+ *                                                                              |
+ *   segments wholly below leave the log  <-------------------------------------'
+ *       --no reader is left--> job: their files go. What a crash leaves of them goes when the log is opened.
+ *
+ * The active segment stays, as in Kafka. The start never lies beyond the durable end: what recovery finds reaches it. */
+#include "core/log.h"
+#include "storage/log/folder.h"
+#include "storage/log/log_start.h"
+#include "storage/log/partition_state.h"
+#include <stdio.h>
+
+enum { FILES_PER_JOB = 64 };
+
+struct trim_job {
+    struct io_op op;
+    struct partition *partition;
+    char dir[FS_PATH_MAX];
+    char topic[TOPIC_NAME_MAX + 1];
+    int32_t index;
+    int64_t start; /* -1: files go */
+    int64_t gone[FILES_PER_JOB];
+    uint32_t gone_count;
+    enum err err;
+};
+
+/* --- answers --- */
+
+static void finish(struct partition *p, struct log_trim *t, enum kerr error)
+{
+    t->error = error;
+    t->low_watermark = error ? -1 : p->log_start_offset;
+    list_push(&p->store->trimmed, &t->link);
+    store_turn(p->store);
+}
+
+static void finish_all(struct partition *p, struct list *trims, enum kerr error)
+{
+    struct list *l;
+    while ((l = list_pop(trims)))
+        finish(p, container_of(l, struct log_trim, link), error);
+}
+
+void trim_fail_waiting(struct partition *p)
+{
+    finish_all(p, &p->trims, partition_refusal(p));
+}
+
+/* --- jobs --- */
+
+static int32_t run_job(void *arg)
+{
+    struct trim_job *j = arg;
+    j->err = j->start < 0 ? ERR_NONE : log_start_save(j->dir, j->topic, j->index, j->start);
+    for (uint32_t i = 0; i < j->gone_count && !j->err; i++)
+        j->err = folder_remove_segment(j->dir, j->gone[i]);
+    return 0;
+}
+
+static struct trim_job *job_new(struct partition *p)
+{
+    struct trim_job *j = heap_zalloc(shard_of(p)->heap, sizeof *j);
+    if (!j)
+        return NULL;
+    j->partition = p;
+    j->index = p->index;
+    j->start = -1;
+    snprintf(j->dir, sizeof j->dir, "%s", p->dir);
+    snprintf(j->topic, sizeof j->topic, "%s", p->topic->name);
+    return j;
+}
+
+static void job_start(struct partition *p, struct trim_job *j, io_done_fn *done)
+{
+    assert(!p->trim_job);
+    p->trim_job = j;
+    io_job(shard_of(p)->io, &j->op, run_job, j, done);
+}
+
+static void job_end(struct partition *p)
+{
+    heap_free(shard_of(p)->heap, p->trim_job);
+    p->trim_job = NULL;
+    trim_step(p);
+    partition_stop_step(p);
+}
+
+/* --- files --- */
+
+static void files_gone(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct trim_job *j = container_of(op, struct trim_job, op);
+    struct partition *p = j->partition;
+    if (j->err)
+        log_warn("segments not removed", "partition=%s-%d why=\"%s\" effect=\"they go at the next start\"",
+                 p->topic->name, p->index, err_text(j->err));
+    job_end(p);
+}
+
+static void drop_files(struct partition *p)
+{
+    struct trim_job *j = list_empty(&p->dropped) ? NULL : job_new(p);
+    struct list *l = p->dropped.next;
+    while (j && l != &p->dropped && j->gone_count < FILES_PER_JOB) {
+        struct segment *s = container_of(l, struct segment, link);
+        l = l->next;
+        if (s->users > 0)
+            continue; /* the end of the last read comes back here */
+        j->gone[j->gone_count++] = s->base_offset;
+        list_remove(&s->link);
+        files_close(p->store, s);
+        files_index_drop(p->store, s);
+        heap_free(shard_of(p)->heap, s);
+    }
+    if (j && j->gone_count > 0)
+        job_start(p, j, files_gone);
+    else
+        heap_free(shard_of(p)->heap, j);
+}
+
+/* --- the start --- */
+
+static struct segment *first_of(const struct partition *p)
+{
+    return container_of(p->segments.next, struct segment, link);
+}
+
+static void drop_below(struct partition *p)
+{
+    while (first_of(p) != p->active) {
+        struct segment *s = first_of(p);
+        if (container_of(s->link.next, struct segment, link)->base_offset > p->log_start_offset)
+            break;
+        list_remove(&s->link);
+        list_push(&p->dropped, &s->link);
+        p->closed_bytes -= s->bytes;
+    }
+    while (tail_evict(&p->tail, first_of(p)->base_offset, 0))
+        ;
+}
+
+static void move_start(struct partition *p, int64_t start)
+{
+    assert(start >= p->log_start_offset && start <= p->durable.offset);
+    p->log_start_offset = start;
+    epochs_truncate_start(&p->epochs, start);
+    drop_below(p);
+    partition_moved(p);
+}
+
+static bool full(enum err err)
+{
+    return err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_TOO_MANY_FILES;
+}
+
+static void start_saved(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct trim_job *j = container_of(op, struct trim_job, op);
+    struct partition *p = j->partition;
+    enum err err = j->err;
+    if (err && !full(err)) {
+        char why[128];
+        snprintf(why, sizeof why, "saving the log start failed: %s", err_text(err));
+        partition_offline(p, why);
+    } else if (err) {
+        log_error("log start not saved", "partition=%s-%d why=\"%s\"", p->topic->name, p->index, err_text(err));
+    }
+    bool kept = p->condition != PARTITION_OFFLINE && !p->leaving;
+    if (!err && kept)
+        move_start(p, j->start);
+    finish_all(p, &p->trimming, err ? KERR_KAFKA_STORAGE_ERROR : kept ? KERR_NONE : partition_refusal(p));
+    job_end(p);
+}
+
+/* Where all that wait want it; below the present start: nobody wants anything. */
+static int64_t wanted(struct partition *p)
+{
+    int64_t most = -1;
+    for (struct list *l = p->trims.next; l != &p->trims;) {
+        struct log_trim *t = container_of(l, struct log_trim, link);
+        l = l->next;
+        if (t->target > p->log_start_offset) {
+            most = t->target > most ? t->target : most;
+            continue;
+        }
+        list_remove(&t->link);
+        finish(p, t, KERR_NONE);
+    }
+    return most;
+}
+
+static void save_start(struct partition *p, int64_t start)
+{
+    if (p->durable.offset < start) {
+        p->need_durable = start;
+        writer_flush(p); /* or the wave, flush or roll that is under way: its end comes back here */
+        return;
+    }
+    struct trim_job *j = job_new(p);
+    if (!j) {
+        finish_all(p, &p->trims, KERR_KAFKA_STORAGE_ERROR);
+        return;
+    }
+    j->start = start;
+    if (PLANTED(trim_before_durable)) {
+        move_start(p, start);
+        finish_all(p, &p->trims, KERR_NONE);
+    }
+    list_splice(&p->trimming, &p->trims);
+    job_start(p, j, start_saved);
+}
+
+void trim_step(struct partition *p)
+{
+    if (p->trim_job || p->condition == PARTITION_OFFLINE || p->leaving)
+        return;
+    int64_t start = wanted(p);
+    if (start >= 0)
+        save_start(p, start);
+    else
+        drop_files(p);
+}
+
+void partition_trim(struct partition *p, struct log_trim *t)
+{
+    assert(t->done);
+    list_init(&t->link);
+    t->target = t->before == -1 ? p->promised.offset : t->before;
+    if (partition_dead(p)) {
+        finish(p, t, partition_refusal(p));
+    } else if (t->target < 0 || t->target > p->promised.offset) {
+        finish(p, t, KERR_OFFSET_OUT_OF_RANGE);
+    } else {
+        list_push(&p->trims, &t->link);
+        trim_step(p);
+    }
+}

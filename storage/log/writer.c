@@ -1,0 +1,585 @@
+/* Appends and waves.
+ *
+ * An append is checked, copied behind the end of the log in memory (with its CRC), stamped, and noted in indexes, producer
+ * state and epochs; then it waits in `pending` for the promise. What cannot be taken now (no room secured, a roll, too much
+ * gathered) waits in `parked`, in order.
+ *
+ * A wave writes [last promised position, rounded down to 4096 .. end, rounded up] in one go. The next one starts when it is
+ * done, so batches gather while the disk works, and no timer is needed. The last block of a wave is written again by the
+ * next one, with the same bytes in front: a torn rewrite loses nothing. Appends may change memory behind a wave's end while
+ * the kernel writes it: such bytes are in no promise, and the next wave writes them again. */
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/race.h"
+#include "storage/log/partition_state.h"
+#include <errno.h>
+
+enum { SLOW_FLUSH_NS = 10 * 1000 * 1000, FLUSH_MS_MAX = INT32_MAX /* 24 days: as good as never */ };
+
+/* --- ends of appends --- */
+
+void writer_append_finish(struct partition *p, struct append *a, enum kerr error)
+{
+    a->error = error;
+    a->log_start_offset = p->log_start_offset;
+    store_finish(p->store, a);
+}
+
+void writer_fail_all(struct partition *p, enum kerr error)
+{
+    struct list *l;
+    while ((l = list_pop(&p->pending)))
+        writer_append_finish(p, container_of(l, struct append, link), error);
+    while ((l = list_pop(&p->parked)))
+        writer_append_finish(p, container_of(l, struct append, link), error);
+}
+
+static void promise(struct partition *p, const struct mark *to)
+{
+    assert(to->offset >= p->promised.offset);
+    p->promised = *to;
+    struct list *l;
+    while ((l = list_first(&p->pending))) {
+        struct append *a = container_of(l, struct append, link);
+        if (a->end_offset > to->offset)
+            break;
+        list_remove(l);
+        writer_append_finish(p, a, KERR_NONE);
+    }
+    partition_moved(p);
+}
+
+/* In order of end offset: a duplicate waits for its original. */
+static void pend(struct partition *p, struct append *a)
+{
+    struct list *at = &p->pending;
+    while (at->prev != &p->pending && container_of(at->prev, struct append, link)->end_offset > a->end_offset)
+        at = at->prev;
+    list_insert_before(at, &a->link);
+}
+
+/* --- taking an append --- */
+
+/* Is the batch younger than the segment's first one by more than segment.ms? Its own time counts if that is what it gets. */
+static bool too_young(const struct partition *p, const struct batch *b)
+{
+    const struct topic_config *c = config_of(p);
+    int64_t first = p->active->first_timestamp, time = c->log_append_time ? clock_wall_ms() : b->max_timestamp;
+    return first >= 0 && time > first && time - first > c->segment_ms;
+}
+
+static bool must_roll(const struct partition *p, const struct batch *b)
+{
+    const struct segment *s = p->active;
+    if (!s)
+        return true;
+    if (p->end.position == 0)
+        return false;
+    const struct topic_config *c = config_of(p);
+    return p->end.position + b->bytes > c->segment_bytes || index_full(&s->index) ||
+           p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX || too_young(p, b);
+}
+
+/* New bufs grow with the waves: an idle partition holds little, a busy one writes large pieces. */
+static uint32_t buf_wish(const struct partition *p, uint32_t bytes)
+{
+    uint64_t gathered = p->end.position - p->promised.position + bytes;
+    return gathered > 1024 * 1024 ? 2 * 1024 * 1024
+           : gathered > 32 * 1024 ? 256 * 1024
+           : gathered > 4096      ? 64 * 1024
+                                  : 16 * 1024;
+}
+
+static bool evict_own(struct partition *p)
+{
+    return tail_evict(&p->tail, p->active->base_offset, p->promised.position);
+}
+
+/* Tails are a cache. Left to grow they would take the whole pool: none would be left to receive into, and every new piece of
+ * memory costs a page fault and its zeroing, several times what the append costs. So a partition that needs another buf
+ * first gives its own oldest ones back, which are then used again. */
+static void keep_tails_small(struct partition *p)
+{
+    const struct bufpool *pool = shard_of(p)->bufs;
+    size_t share = u64_min(TAILS_BYTES, bufpool_max_bytes(pool) / TAILS_SHARE);
+    while (bufpool_used_bytes(pool) > share && evict_own(p))
+        ;
+    while (bufpool_used_bytes(pool) > bufpool_max_bytes(pool) / TAILS_SHARE && store_evict(p->store))
+        ;
+}
+
+/* The pool is empty. What was got so far goes back, since the others that wait may need just that; after a while whoever
+ * waits is refused, which frees the requests' own memory. */
+static void out_of_memory(struct partition *p)
+{
+    uint64_t now = shard_of(p)->now_ns;
+    tail_unreserve(&p->tail, p->active->base_offset, p->end.position);
+    if (!p->short_since_ns)
+        p->short_since_ns = now;
+    if (now - p->short_since_ns > MEMORY_WAIT_S * NS_PER_S) {
+        p->short_since_ns = 0;
+        space_full(p, ERR_NO_MEMORY);
+        return;
+    }
+    store_retry_later(p->store, p);
+}
+
+static bool reserve_memory(struct partition *p, uint32_t bytes)
+{
+    uint64_t whole = align_up(p->end.position + bytes, PAGE_BYTES) - p->end.position;
+    uint32_t left = 0;
+    if (!tail_find(&p->tail, p->active->base_offset, p->end.position, &left) || left < whole)
+        keep_tails_small(p);
+    for (;;) {
+        enum err err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->base_offset, p->end.position, whole,
+                                    buf_wish(p, bytes));
+        if (!err) {
+            p->short_since_ns = 0;
+            return true;
+        }
+        if (!store_evict(p->store)) {
+            out_of_memory(p);
+            return false;
+        }
+    }
+}
+
+static bool idle_to_roll(const struct partition *p)
+{
+    return !p->wave && !p->flushing && !p->allocating && p->promised.position == p->end.position;
+}
+
+/* Is everything in place to take this batch? If not, starts what is missing; the end of that looks at `parked` again. */
+static bool make_room(struct partition *p, const struct batch *b)
+{
+    if (p->preparing)
+        return false;
+    if (must_roll(p, b)) {
+        if (idle_to_roll(p))
+            space_roll(p);
+        else
+            writer_kick(p);
+        return false;
+    }
+    if (!p->ready) {
+        space_wake(p);
+        return false;
+    }
+    uint64_t whole_end = align_up(p->end.position + b->bytes, PAGE_BYTES);
+    if (whole_end > p->active->allocated) {
+        space_ahead(p, whole_end);
+        return false;
+    }
+    if (p->end.position - p->promised.position > WAVE_GATHER_BYTES)
+        return false; /* a wave is in flight or about to be: its end takes it */
+    return reserve_memory(p, b->bytes);
+}
+
+/* Writes a field of the header that the CRC covers; restamp_crc follows. */
+static void stamp_timestamp(struct partition *p, int64_t max_timestamp)
+{
+    uint8_t field[8];
+    be64_put(field, (uint64_t)max_timestamp);
+    tail_poke(&p->tail, p->active->base_offset, p->end.position + 35, field, 8);
+}
+
+static void restamp_crc(struct partition *p, const struct batch *b)
+{
+    int64_t segment = p->active->base_offset;
+    uint8_t field[4];
+    be32_put(field, tail_crc(&p->tail, segment, p->end.position + BATCH_CRC_FROM, b->bytes - BATCH_CRC_FROM));
+    tail_poke(&p->tail, segment, p->end.position + 17, field, 4);
+}
+
+static void stamp(struct partition *p, struct append *a, const struct batch *b)
+{
+    int64_t segment = p->active->base_offset;
+    uint64_t at = p->end.position;
+    uint8_t field[8];
+    be64_put(field, (uint64_t)p->end.offset);
+    tail_poke(&p->tail, segment, at, field, 8);
+    be32_put(field, (uint32_t)p->store->root->leader_epoch);
+    tail_poke(&p->tail, segment, at + 12, field, 4);
+    if (config_of(p)->log_append_time) {
+        a->append_time_ms = clock_wall_ms();
+        be16_put(field, (uint16_t)(b->attributes | BATCH_LOG_APPEND_TIME));
+        tail_poke(&p->tail, segment, at + 21, field, 2);
+        stamp_timestamp(p, a->append_time_ms);
+        restamp_crc(p, b);
+    } else if (batch_header_max_timestamp(a->records) != b->max_timestamp) {
+        stamp_timestamp(p, b->max_timestamp); /* the header lied about its records; Kafka mends it too */
+        restamp_crc(p, b);
+    }
+}
+
+/* Offsets are given here: from now on the batch is in the log. `b` has its base offset. */
+static enum err note(struct partition *p, const struct batch *b)
+{
+    struct segment *s = p->active;
+    enum err err = ERR_NONE;
+    if (b->producer_id >= 0)
+        err = producers_update(p->producers, b, clock_wall_ms());
+    if (!err)
+        err = epochs_add(&p->epochs, b->leader_epoch, b->base_offset);
+    if (!err)
+        err = index_add(&s->index, config_of(p)->index_interval_bytes, batch_last_offset(b), (uint32_t)p->end.position,
+                        b->bytes, b->max_timestamp, batch_last_offset(b));
+    if (err)
+        return err;
+    if (s->first_timestamp < 0)
+        s->first_timestamp = b->max_timestamp;
+    p->end.offset = batch_last_offset(b) + 1;
+    p->end.position += b->bytes;
+    p->end.max_timestamp = s->max_timestamp = s->index.max_timestamp;
+    p->end.max_timestamp_offset = s->index.max_timestamp_offset;
+    p->used_at_ns = shard_of(p)->now_ns;
+    s->bytes = p->end.position;
+    s->next_offset = p->end.offset;
+    p->saved = false;
+    return ERR_NONE;
+}
+
+/* Already in the log: answered as before, once the original is covered by the promise. */
+static void repeat(struct partition *p, struct append *a, const struct producer_duplicate *d)
+{
+    a->base_offset = d->base_offset;
+    a->append_time_ms = config_of(p)->log_append_time ? d->timestamp : -1;
+    a->end_offset = d->last_offset + 1;
+    if (PLANTED(duplicate_before_durable) || a->end_offset <= p->promised.offset)
+        writer_append_finish(p, a, KERR_NONE);
+    else
+        pend(p, a);
+}
+
+/* A batch that was sent again needs no room: it is answered from the log, also while the disk is full or a roll is under way.
+ * (If it were refused and one behind it answered, its producer would go on and leave it behind for good.) */
+static bool take_repeated(struct partition *p, struct append *a, const struct batch *b)
+{
+    struct producer_duplicate d;
+    if (b->producer_id < 0 || producers_check(p->producers, b, &d) || d.base_offset < 0 ||
+        batch_crc(a->records, b->bytes) != b->crc)
+        return false;
+    list_remove(&a->link);
+    repeat(p, a, &d);
+    return true;
+}
+
+/* Is the end of the log in the block that a wave in flight ends in, and so is being written with what comes behind its end? */
+static bool end_in_wave(const struct partition *p)
+{
+    assert(!p->wave || p->end.position >= p->wave->end.position); /* what a wave promises stays as it is */
+    return p->wave && p->end.position < align_up(p->wave->end.position, PAGE_BYTES);
+}
+
+static void append_batch(struct partition *p, struct append *a, struct batch *b)
+{
+    struct producer_duplicate d = {.base_offset = -1};
+    bool meant = end_in_wave(p);
+    race_begin(meant);
+    uint32_t crc =
+        tail_copy_in(&p->tail, p->active->base_offset, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
+    race_end(meant);
+    a->copied = true;
+    enum kerr error = crc == b->crc ? KERR_NONE : KERR_CORRUPT_MESSAGE;
+    if (!error && b->producer_id >= 0)
+        error = producers_check(p->producers, b, &d);
+    if (error) {
+        writer_append_finish(p, a, error);
+        return;
+    }
+    assert(d.base_offset < 0); /* take_repeated took it */
+    race_begin(meant);
+    stamp(p, a, b);
+    race_end(meant);
+    a->base_offset = b->base_offset = p->end.offset;
+    b->leader_epoch = p->store->root->leader_epoch;
+    if (a->append_time_ms >= 0)
+        b->max_timestamp = a->append_time_ms;
+    if (note(p, b)) {
+        writer_append_finish(p, a, KERR_KAFKA_STORAGE_ERROR);
+        partition_offline(p, "no memory for its indexes");
+        return;
+    }
+    a->end_offset = p->end.offset;
+    pend(p, a);
+    writer_kick(p);
+    if (p->active->allocated - p->end.position < p->step / 2)
+        space_ahead(p, 0);
+}
+
+/* False: it must wait, or what it waits for failed and it was refused with all that are parked. */
+static bool take(struct partition *p, struct append *a)
+{
+    const struct topic_config *c = config_of(p);
+    const struct batch_limits limits = {
+        .max_message_bytes = (uint32_t)u64_min(c->max_message_bytes, p->pledged_message_bytes),
+        .segment_bytes = c->segment_bytes,
+        .now_ms = clock_wall_ms(),
+        .timestamp_before_max_ms = c->timestamp_before_max_ms,
+        .timestamp_after_max_ms = c->timestamp_after_max_ms,
+        .log_append_time = c->log_append_time,
+        .compacted = c->compacted,
+        .produce_version = a->produce_version,
+    };
+    struct batch b;
+    enum kerr error = batch_check(a->records, a->bytes, &limits, &b, &a->fault);
+    if (error) {
+        list_remove(&a->link);
+        writer_append_finish(p, a, error);
+        return true;
+    }
+    if (take_repeated(p, a, &b))
+        return true;
+    if (!make_room(p, &b))
+        return false;
+    list_remove(&a->link);
+    append_batch(p, a, &b);
+    return true;
+}
+
+/* Before those that wait: its original stands before them. */
+static bool take_repeated_now(struct partition *p, struct append *a)
+{
+    struct batch b;
+    return batch_parse(a->records, a->bytes, &b) && b.bytes == a->bytes && take_repeated(p, a, &b);
+}
+
+void partition_append(struct partition *p, struct append *a)
+{
+    list_init(&a->link);
+    a->copied = false;
+    a->error = KERR_NONE;
+    a->fault = (struct batch_fault){.record = -1};
+    a->base_offset = a->append_time_ms = a->log_start_offset = -1;
+    bool first = list_empty(&p->parked);
+    if (partition_dead(p)) {
+        writer_append_finish(p, a, partition_refusal(p));
+    } else if (first || !take_repeated_now(p, a)) {
+        list_push(&p->parked, &a->link);
+        if (first)
+            writer_take_parked(p);
+    }
+}
+
+void writer_take_parked(struct partition *p)
+{
+    struct list *l;
+    while (!partition_dead(p) && (l = list_first(&p->parked)))
+        if (!take(p, container_of(l, struct append, link)))
+            return;
+}
+
+void writer_retry(struct partition *p)
+{
+    if (!list_empty(&p->parked))
+        store_queue(p->store, &p->store->retry, &p->parked_link);
+}
+
+/* --- waves --- */
+
+void writer_kick(struct partition *p)
+{
+    store_queue(p->store, &p->store->dirty, &p->dirty_link);
+}
+
+void writer_flush_later(struct partition *p)
+{
+    struct shard *s = shard_of(p);
+    if (p->durable.position == p->promised.position)
+        return;
+    if (p->promised.offset - p->durable.offset >= config_of(p)->flush_messages || p->durable.offset < p->need_durable)
+        writer_flush(p);
+    else if (!timer_started(&p->flush_timer))
+        timer_start(&s->timers, &p->flush_timer,
+                    s->now_ns + u64_min((uint64_t)config_of(p)->flush_ms, FLUSH_MS_MAX) * NS_PER_MS);
+}
+
+static void tell_slow_flush(struct partition *p, uint64_t took_ns)
+{
+    if (took_ns < SLOW_FLUSH_NS || p->store->told_slow_flush || p->topic->internal) /* the hint is none for those */
+        return;
+    p->store->told_slow_flush = true;
+    log_warn(
+        "slow flush",
+        "partition=%s-%d took_ms=%llu hint=\"each ack waits for the disk; write.caching=true acks before the flush\"",
+        p->topic->name, p->index, (unsigned long long)(took_ns / NS_PER_MS));
+}
+
+static void wave_end(struct wave *w)
+{
+    struct partition *p = w->partition;
+    struct mark end = w->end;
+    int32_t failure = w->failure;
+    bool dsync = w->dsync;
+    uint64_t took_ns = shard_of(p)->now_ns - w->started_ns;
+    heap_free(shard_of(p)->heap, w);
+    p->wave = NULL;
+    if (failure) {
+        partition_fault(p, failure, "write");
+        partition_stop_step(p);
+        return;
+    }
+    if (dsync || PLANTED(ack_before_flush)) {
+        /* Its own flush says nothing about bytes that an earlier wave left in the cache: there were none. */
+        assert(p->durable.offset == p->promised.offset || PLANTED(ack_before_flush) || PLANTED(ack_before_write));
+        p->durable = end;
+        tell_slow_flush(p, took_ns);
+    }
+    if (!PLANTED(ack_before_write))
+        promise(p, &end);
+    writer_flush_later(p);
+    partition_durable(p);
+    if (p->end.position != p->promised.position)
+        writer_kick(p);
+    writer_retry(p);
+    partition_stop_step(p);
+}
+
+static void wrong_sync_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    wave_end(container_of(op, struct wave, sync_op));
+}
+
+static void wave_over(struct wave *w)
+{
+    struct partition *p = w->partition;
+    if (PLANTED(sync_wrong_file) && w->dsync) {
+        /* the lock file is an other file: its flush carries nothing of this segment's metadata */
+        io_file_init(&w->wrong_file, p->store->root->lock_fd);
+        io_sync(shard_of(p)->io, &w->sync_op, &w->wrong_file, wrong_sync_done);
+        return;
+    }
+    wave_end(w);
+}
+
+static void piece_start(struct wave_piece *piece);
+
+static void piece_done(struct io_op *op, int32_t res)
+{
+    struct wave_piece *piece = container_of(op, struct wave_piece, op);
+    struct wave *w = piece->wave;
+    if (res > 0 && (uint32_t)res < piece->bytes) { /* short: the rest, from a sector border so that it stays aligned */
+        uint32_t done = (uint32_t)align_down((uint64_t)res, PAGE_BYTES);
+        piece->at += done;
+        piece->position += done;
+        piece->bytes -= done;
+        piece_start(piece);
+        return;
+    }
+    if (res <= 0 && !w->failure)
+        w->failure = res ? res : -EIO; /* a write that writes nothing */
+    if (--w->left == 0)
+        wave_over(w);
+}
+
+static void piece_start(struct wave_piece *piece)
+{
+    struct partition *p = piece->wave->partition;
+    bool dsync = piece->wave->dsync && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
+    io_write(shard_of(p)->io, &piece->op, &p->active->file, piece->at, piece->bytes, piece->position, dsync,
+             piece_done);
+}
+
+static uint32_t count_pieces(const struct partition *p, uint64_t from, uint64_t to)
+{
+    uint32_t count = 0, left;
+    for (uint64_t at = from; at < to; at += left, count++) {
+        const struct tail_part *part = tail_find(&p->tail, p->active->base_offset, at, &left);
+        assert(part);
+    }
+    return count;
+}
+
+static void cut_pieces(struct wave *w, uint64_t from, uint64_t to)
+{
+    struct partition *p = w->partition;
+    uint32_t i = 0, left;
+    for (uint64_t at = from; at < to; at += left, i++) {
+        const struct tail_part *part = tail_find(&p->tail, p->active->base_offset, at, &left);
+        assert(part && i < w->count);
+        left = (uint32_t)u64_min(left, to - at);
+        w->v[i] =
+            (struct wave_piece){.wave = w, .at = part->buf->at + (at - part->from), .bytes = left, .position = at};
+    }
+    assert(i == w->count);
+}
+
+void writer_start_wave(struct partition *p)
+{
+    if (p->wave || p->preparing || !p->ready || p->condition == PARTITION_OFFLINE ||
+        p->end.position == p->promised.position)
+        return;
+    if (durable_acks(p) && p->durable.position != p->promised.position) {
+        writer_flush(
+            p); /* caching was turned off: a wave's own flush would say nothing about what was written before */
+        return;
+    }
+    uint64_t from = align_down(p->promised.position, PAGE_BYTES), to = align_up(p->end.position, PAGE_BYTES);
+    uint32_t count = count_pieces(p, from, to);
+    struct wave *w = heap_alloc(shard_of(p)->heap, sizeof *w + count * sizeof w->v[0]);
+    if (!w) {
+        store_retry_later(p->store, p);
+        return;
+    }
+    *w = (struct wave){.partition = p, .end = p->end, .count = count, .left = count};
+    w->dsync = durable_acks(p);
+    w->started_ns = shard_of(p)->now_ns;
+    p->wave = w;
+    tail_pad(&p->tail, p->active->base_offset, p->end.position);
+    cut_pieces(w, from, to);
+    checkpoint_capture(p);
+    for (uint32_t i = 0; i < count; i++)
+        piece_start(&w->v[i]);
+    if (PLANTED(ack_before_write))
+        promise(p, &w->end);
+}
+
+/* --- flushing what write.caching left behind --- */
+
+static void flush_done(struct io_op *op, int32_t res)
+{
+    struct partition *p = container_of(op, struct partition, flush_op);
+    p->flushing = false;
+    if (res < 0) { /* also for lack of room: what the kernel dropped, the next flush would not miss */
+        partition_broken(p, res, "flush");
+    } else {
+        p->durable = p->flush_end;
+        partition_durable(p);
+        writer_flush_later(p);
+        if (p->end.position != p->promised.position)
+            writer_kick(p);
+        writer_retry(p);
+    }
+    partition_stop_step(p);
+}
+
+void writer_flush(struct partition *p)
+{
+    if (p->flushing || p->preparing || !p->ready || p->condition == PARTITION_OFFLINE ||
+        p->durable.position == p->promised.position)
+        return;
+    timer_stop(&shard_of(p)->timers, &p->flush_timer);
+    p->flushing = true;
+    p->flush_end = p->promised;
+    io_sync(shard_of(p)->io, &p->flush_op, &p->active->file, flush_done);
+}
+
+void writer_flush_due(struct timer *t)
+{
+    writer_flush(container_of(t, struct partition, flush_timer));
+}
+
+bool writer_idle(const struct partition *p)
+{
+    return !p->wave && !p->flushing && !p->preparing && !p->allocating && p->durable.position == p->end.position;
+}
+
+void writer_rest(struct partition *p)
+{
+    if (!writer_idle(p) || !list_empty(&p->pending) || !list_empty(&p->parked) || p->tail.count == 0 ||
+        shard_of(p)->now_ns - p->used_at_ns < IDLE_TAIL_S * NS_PER_S)
+        return;
+    tail_clear(&p->tail);
+    p->ready = false; /* the next append wakes it: its last block is read again */
+}

@@ -1,0 +1,571 @@
+/* Writing checkpoints (checkpoint.h) of one shard's partitions.
+ *
+ *   tick, twice a second: partitions touched since the last one are `wanted`
+ *   the next wave of such a partition captures: the mark at its end, the producers as of that mark     -> held
+ *   the durable end reaches the mark                                                                   -> ready
+ *   the next tick's job appends the new index entries to the index files, then the entries to the checkpoint file
+ *
+ * Producers are captured when the wave starts because they must not know a batch that the durable end does not cover: a
+ * resent batch would be answered as a duplicate of one that is lost.
+ *
+ * The file is written whole at the first tick of a run (a torn tail of the last run must not hide what follows), when it
+ * grew too large, and at the clean stop. Index files go first: an entry whose index bytes are missing is found by their CRC. */
+#include "core/clock.h"
+#include "core/crc.h"
+#include "core/log.h"
+#include "storage/log/partition_state.h"
+#include <stdio.h>
+#include <string.h>
+
+/* New index entries of one partition. */
+struct delta {
+    char dir[FS_PATH_MAX];
+    int64_t segment;
+    uint64_t offsets_at, times_at;
+    uint32_t offsets_bytes, times_bytes;
+    uint8_t *bytes; /* offsets, then times */
+};
+struct item {
+    struct partition *partition; /* NULL: it was closed meanwhile */
+    struct delta delta;
+    uint8_t *entry;
+    uint32_t entry_bytes;
+    struct mark mark;
+    int64_t segment;
+    uint32_t offsets, times, offsets_crc, times_crc; /* saved when the job succeeds */
+};
+
+struct checkpointer {
+    struct store *store;
+    struct timer timer;
+    struct io_op op;
+    struct list touched; /* partitions with a wave since the last tick */
+    struct list ready;
+    uint64_t serial, file_bytes, bytes_since_tick;
+    bool busy, whole, told, last; /* last: the clean stop's file is being written */
+    int fd;
+    char path[FS_PATH_MAX], temporary[FS_PATH_MAX];
+    /* the job's: not touched while busy */
+    struct item *items;
+    uint32_t item_count, item_cap;
+    uint8_t *blob;
+    size_t blob_bytes, blob_cap;
+    enum err err;
+    void (*stopped)(struct checkpointer *c, enum err err);
+};
+
+static struct checkpointer *checkpointer_of(const struct partition *p)
+{
+    return p->store->checkpointer;
+}
+
+/* --- capturing --- */
+
+static void release(struct partition *p)
+{
+    heap_free(shard_of(p)->heap, p->checkpoint_producers);
+    p->checkpoint_producers = NULL;
+    p->checkpoint_held = false;
+}
+
+static void capture(struct partition *p)
+{
+    release(p);
+    size_t bytes = producers_saved_bytes(p->producers);
+    p->checkpoint_producers = heap_alloc(shard_of(p)->heap, bytes ? bytes : 1);
+    if (!p->checkpoint_producers)
+        return; /* wanted again at the next tick */
+    producers_save(p->producers, p->checkpoint_producers);
+    p->checkpoint_producers_bytes = (uint32_t)bytes;
+    p->checkpoint_mark = p->end;
+    p->checkpoint_epoch = epochs_latest(&p->epochs);
+    p->checkpoint_held = true;
+    p->checkpoint_wanted = false;
+}
+
+/* The next tick looks at it. */
+static void touch(struct checkpointer *c, struct partition *p)
+{
+    if (!list_linked(&p->checkpoint_link))
+        list_push(&c->touched, &p->checkpoint_link);
+}
+
+void checkpoint_capture(struct partition *p)
+{
+    struct checkpointer *c = checkpointer_of(p);
+    touch(c, p);
+    if (p->checkpoint_wanted && !p->checkpoint_held)
+        capture(p);
+    c->bytes_since_tick += p->end.position - p->promised.position;
+    if (c->bytes_since_tick > CHECKPOINT_BYTES / 2) {
+        c->bytes_since_tick = 0;
+        timer_start(&shard_of(p)->timers, &c->timer, shard_of(p)->now_ns);
+    }
+}
+
+void checkpoint_durable(struct partition *p)
+{
+    struct checkpointer *c = checkpointer_of(p);
+    if (!p->checkpoint_held || p->durable.offset < p->checkpoint_mark.offset)
+        return;
+    list_remove(&p->checkpoint_link);
+    list_push(&c->ready, &p->checkpoint_link);
+}
+
+void checkpoint_rolled(struct partition *p)
+{
+    capture(p);
+    checkpoint_durable(p);
+}
+
+void checkpoint_opened(struct partition *p)
+{
+    release(p);
+    p->saved_offsets = p->saved_times = p->saved_offsets_crc = p->saved_times_crc = 0;
+    if (p->active && !p->saved)
+        capture(p); /* recovery synced it all; checkpointer_open puts it into `ready` */
+}
+
+/* --- building the job --- */
+
+static uint32_t offsets_below(const struct index *ix, uint64_t position)
+{
+    uint32_t low = 0, high = ix->offset_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (be32_get(ix->offsets + (size_t)middle * INDEX_OFFSET_BYTES + 4) < position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint32_t times_below(const struct index *ix, int64_t offset)
+{
+    uint32_t low = 0, high = ix->time_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if ((int64_t)be32_get(ix->times + (size_t)middle * INDEX_TIME_BYTES + 8) < offset - ix->base_offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint32_t bytes_since_entry(const struct index *ix, uint32_t offsets, const struct mark *m)
+{
+    uint64_t last = offsets ? be32_get(ix->offsets + (size_t)(offsets - 1) * INDEX_OFFSET_BYTES + 4) : 0;
+    return (uint32_t)(m->position - last);
+}
+
+static bool build_delta(struct item *it)
+{
+    struct partition *p = it->partition;
+    const struct index *ix = &p->active->index;
+    struct delta *d = &it->delta;
+    memcpy(d->dir, p->dir, strlen(p->dir) + 1);
+    d->segment = it->segment;
+    d->offsets_at = (uint64_t)p->saved_offsets * INDEX_OFFSET_BYTES;
+    d->times_at = (uint64_t)p->saved_times * INDEX_TIME_BYTES;
+    d->offsets_bytes = (it->offsets - p->saved_offsets) * INDEX_OFFSET_BYTES;
+    d->times_bytes = (it->times - p->saved_times) * INDEX_TIME_BYTES;
+    d->bytes = heap_alloc(shard_of(p)->heap, (size_t)d->offsets_bytes + d->times_bytes + 1);
+    if (!d->bytes)
+        return false;
+    if (d->offsets_bytes)
+        memcpy(d->bytes, ix->offsets + d->offsets_at, d->offsets_bytes);
+    if (d->times_bytes)
+        memcpy(d->bytes + d->offsets_bytes, ix->times + d->times_at, d->times_bytes);
+    it->offsets_crc = crc32c(p->saved_offsets_crc, d->bytes, d->offsets_bytes);
+    it->times_crc = crc32c(p->saved_times_crc, d->bytes + d->offsets_bytes, d->times_bytes);
+    return true;
+}
+
+static bool build_entry(struct checkpointer *c, struct item *it, bool clean)
+{
+    struct partition *p = it->partition;
+    struct checkpoint_entry e = {
+        .serial = ++c->serial,
+        .partition = p->index,
+        .log_start_offset = p->log_start_offset,
+        .segment_base_offset = it->segment,
+        .offset = it->mark.offset,
+        .position = it->mark.position,
+        .leader_epoch = p->checkpoint_epoch,
+        .max_timestamp = it->mark.max_timestamp,
+        .max_timestamp_offset = it->mark.max_timestamp_offset,
+        .first_timestamp = p->active->first_timestamp,
+        .index_count = it->offsets,
+        .index_crc = it->offsets_crc,
+        .time_count = it->times,
+        .time_crc = it->times_crc,
+        .bytes_since_entry = bytes_since_entry(&p->active->index, it->offsets, &it->mark),
+        .clean = clean,
+        .caching = !durable_acks(p),
+        .producers = p->checkpoint_producers,
+        .producers_bytes = p->checkpoint_producers_bytes,
+    };
+    memcpy(e.topic_id, p->topic->id, 16);
+    it->entry_bytes = (uint32_t)checkpoint_entry_bytes(&e);
+    it->entry = heap_alloc(shard_of(p)->heap, it->entry_bytes);
+    if (it->entry)
+        checkpoint_entry_encode(&e, it->entry);
+    return it->entry != NULL;
+}
+
+static void item_free(struct checkpointer *c, struct item *it)
+{
+    heap_free(c->store->shard->heap, it->delta.bytes);
+    heap_free(c->store->shard->heap, it->entry);
+    it->delta.bytes = it->entry = NULL;
+}
+
+static struct item *item_new(struct checkpointer *c, struct partition *p)
+{
+    if (c->item_count == c->item_cap) {
+        uint32_t cap = c->item_cap ? c->item_cap * 2 : 16;
+        struct item *v = heap_realloc(c->store->shard->heap, c->items, cap * sizeof *v);
+        if (!v)
+            return NULL;
+        c->items = v;
+        c->item_cap = cap;
+    }
+    struct item *it = &c->items[c->item_count++];
+    *it = (struct item){.partition = p, .mark = p->checkpoint_mark, .segment = p->active->base_offset};
+    return it;
+}
+
+/* Takes a partition whose held mark is durable. */
+static bool add_item(struct checkpointer *c, struct partition *p, bool clean)
+{
+    struct item *it = item_new(c, p);
+    if (!it)
+        return false;
+    const struct index *ix = &p->active->index;
+    it->offsets = clean ? ix->offset_count : offsets_below(ix, it->mark.position);
+    it->times = clean ? ix->time_count : times_below(ix, it->mark.offset);
+    if (!build_delta(it) || !build_entry(c, it, clean)) {
+        item_free(c, it);
+        c->item_count--;
+        return false;
+    }
+    return true;
+}
+
+static bool blob_add(struct checkpointer *c, const uint8_t *at, size_t bytes)
+{
+    if (c->blob_bytes + bytes > c->blob_cap) {
+        size_t cap = u64_max(c->blob_cap * 2, c->blob_bytes + bytes + 4096);
+        uint8_t *blob = heap_realloc(c->store->shard->heap, c->blob, cap);
+        if (!blob)
+            return false;
+        c->blob = blob;
+        c->blob_cap = cap;
+    }
+    memcpy(c->blob + c->blob_bytes, at, bytes);
+    c->blob_bytes += bytes;
+    return true;
+}
+
+/* The file's new content: every partition's latest entry, or only the new ones. */
+static bool build_blob(struct checkpointer *c)
+{
+    c->blob_bytes = 0;
+    bool fits = true;
+    for (uint32_t i = 0; i < c->item_count; i++)
+        fits = fits && blob_add(c, c->items[i].entry, c->items[i].entry_bytes);
+    uint32_t cursor = 0;
+    struct partition *p;
+    while (c->whole && fits && (p = map_next(&c->store->partitions, &cursor)))
+        if (p->checkpoint_entry)
+            fits = blob_add(c, p->checkpoint_entry, p->checkpoint_entry_bytes);
+    return fits;
+}
+
+/* --- the job --- */
+
+static enum err write_part(const struct delta *d, const char *suffix, const uint8_t *bytes, uint32_t n, uint64_t at)
+{
+    char path[FS_PATH_MAX];
+    int fd;
+    if (n == 0)
+        return ERR_NONE;
+    if (!segment_path(path, d->dir, d->segment, suffix))
+        return ERR_INVALID;
+    enum err err = fs_open(path, FS_WRITE | FS_CREATE, &fd);
+    if (err)
+        return err == ERR_NOT_FOUND ? ERR_NONE : err; /* the topic is being deleted */
+    err = fs_write(fd, bytes, n, at);
+    fs_close(fd);
+    return err;
+}
+
+static enum err write_whole(struct checkpointer *c)
+{
+    int fd;
+    enum err err = fs_open(c->temporary, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
+    if (err)
+        return err;
+    err = fs_write(fd, c->blob, c->blob_bytes, 0);
+    if (!err)
+        err = fs_sync(fd);
+    if (!err)
+        err = fs_rename(c->temporary, c->path);
+    if (!err)
+        err = fs_sync_dir(c->store->root->config->data_dir);
+    if (err) {
+        fs_close(fd);
+        return err;
+    }
+    if (c->fd >= 0)
+        fs_close(c->fd);
+    c->fd = fd;
+    return ERR_NONE;
+}
+
+static int32_t run_job(void *arg)
+{
+    struct checkpointer *c = arg;
+    c->err = ERR_NONE;
+    for (uint32_t i = 0; i < c->item_count && !c->err; i++) {
+        const struct delta *d = &c->items[i].delta;
+        c->err = write_part(d, ".index", d->bytes, d->offsets_bytes, d->offsets_at);
+        if (!c->err)
+            c->err = write_part(d, ".timeindex", d->bytes + d->offsets_bytes, d->times_bytes, d->times_at);
+    }
+    if (!c->err)
+        c->err = c->whole ? write_whole(c) : fs_write(c->fd, c->blob, c->blob_bytes, c->file_bytes);
+    uint64_t free_bytes;
+    if (!fs_free_bytes(c->store->root->config->data_dir, &free_bytes))
+        c->store->free_bytes_seen = free_bytes; /* taken over when the job is done */
+    return 0;
+}
+
+/* --- the shard's side --- */
+
+static void stop_step(struct checkpointer *c);
+
+static void item_saved(struct checkpointer *c, struct item *it)
+{
+    struct partition *p = it->partition;
+    heap_free(c->store->shard->heap, p->checkpoint_entry);
+    p->checkpoint_entry = it->entry;
+    p->checkpoint_entry_bytes = it->entry_bytes;
+    it->entry = NULL;
+    if (p->active && p->active->base_offset == it->segment) {
+        p->saved_offsets = it->offsets;
+        p->saved_times = it->times;
+        p->saved_offsets_crc = it->offsets_crc;
+        p->saved_times_crc = it->times_crc;
+    }
+}
+
+static void free_items(struct checkpointer *c)
+{
+    for (uint32_t i = 0; i < c->item_count; i++)
+        item_free(c, &c->items[i]);
+    c->item_count = 0;
+}
+
+static void job_failed(struct checkpointer *c)
+{
+    if (!c->told)
+        log_warn("checkpoint failed", "why=\"%s\" effect=\"the next start reads more\"", err_text(c->err));
+    c->told = true;
+    c->whole = true;
+    for (uint32_t i = 0; i < c->item_count; i++)
+        if (c->items[i].partition)
+            touch(c, c->items[i].partition);
+}
+
+static void job_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct checkpointer *c = container_of(op, struct checkpointer, op);
+    c->busy = false;
+    c->store->free_bytes = c->store->free_bytes_seen;
+    if (c->err) {
+        job_failed(c);
+    } else {
+        c->file_bytes = c->whole ? c->blob_bytes : c->file_bytes + c->blob_bytes;
+        c->whole = c->file_bytes > CHECKPOINT_FILE_BYTES;
+        c->told = false;
+        for (uint32_t i = 0; i < c->item_count; i++)
+            if (c->items[i].partition)
+                item_saved(c, &c->items[i]);
+    }
+    free_items(c);
+    if (c->stopped)
+        stop_step(c);
+}
+
+static void want(struct checkpointer *c)
+{
+    struct list *l;
+    struct list now;
+    list_init(&now);
+    list_splice(&now, &c->touched);
+    while ((l = list_pop(&now))) {
+        struct partition *p = container_of(l, struct partition, checkpoint_link);
+        p->checkpoint_wanted = true;
+        if (p->checkpoint_held) {
+            list_push(&c->touched, l); /* waits for its mark to become durable */
+        } else if (p->condition == PARTITION_OPEN && writer_idle(p) && p->active) {
+            capture(p);
+            list_push(p->checkpoint_held ? &c->ready : &c->touched, l);
+        } else {
+            list_push(&c->touched, l); /* its next wave captures, or the next tick finds it idle */
+        }
+    }
+}
+
+static void take_ready(struct checkpointer *c)
+{
+    struct list *l;
+    while ((l = list_pop(&c->ready))) {
+        struct partition *p = container_of(l, struct partition, checkpoint_link);
+        if (p->condition == PARTITION_OFFLINE || !p->active || !p->checkpoint_held)
+            continue;
+        if (!add_item(c, p, false))
+            touch(c, p);
+        release(p);
+    }
+}
+
+static void job_start(struct checkpointer *c)
+{
+    if (!build_blob(c)) {
+        c->err = ERR_NO_MEMORY;
+        job_failed(c);
+        free_items(c);
+        return;
+    }
+    c->busy = true;
+    c->store->free_bytes_seen = c->store->free_bytes;
+    io_job(c->store->shard->io, &c->op, run_job, c, job_done);
+}
+
+static void tick(struct timer *t)
+{
+    struct checkpointer *c = container_of(t, struct checkpointer, timer);
+    struct shard *s = c->store->shard;
+    timer_start(&s->timers, t, s->now_ns + CHECKPOINT_MS * NS_PER_MS);
+    c->bytes_since_tick = 0;
+    if (c->busy || c->stopped)
+        return;
+    want(c);
+    take_ready(c);
+    if (c->item_count)
+        job_start(c);
+}
+
+/* --- opening and stopping --- */
+
+struct checkpointer *checkpointer_open(struct store *st)
+{
+    struct shard *s = st->shard;
+    struct checkpointer *c = heap_zalloc(s->heap, sizeof *c);
+    if (!c)
+        return NULL;
+    c->store = st;
+    c->fd = -1;
+    c->whole = true;
+    c->serial = checkpoint_serial_max(st->root->checkpoints);
+    list_init(&c->touched);
+    list_init(&c->ready);
+    int n = snprintf(c->path, sizeof c->path, "%s/recovery-point-%u.checkpoint", st->root->config->data_dir, s->id);
+    int m = snprintf(c->temporary, sizeof c->temporary, "%s/recovery-point-%u.checkpoint.tmp",
+                     st->root->config->data_dir, s->id);
+    assert(n > 0 && m > 0 && (size_t)m < sizeof c->temporary);
+    timer_init(&c->timer, tick);
+    timer_start(&s->timers, &c->timer, s->now_ns + CHECKPOINT_MS * NS_PER_MS);
+    return c;
+}
+
+void checkpointer_add(struct checkpointer *c, struct partition *p)
+{
+    const struct checkpoint_entry *e = checkpoint_find(c->store->root->checkpoints, p->topic->id, p->index);
+    if (p->checkpoint_held) {
+        list_push(&c->ready, &p->checkpoint_link);
+    } else if (e) { /* what the last run wrote still holds */
+        p->checkpoint_entry_bytes = (uint32_t)checkpoint_entry_bytes(e);
+        p->checkpoint_entry = heap_alloc(c->store->shard->heap, p->checkpoint_entry_bytes);
+        if (p->checkpoint_entry)
+            checkpoint_entry_encode(e, p->checkpoint_entry);
+    }
+}
+
+void checkpoint_forget(struct partition *p)
+{
+    struct checkpointer *c = checkpointer_of(p);
+    list_remove(&p->checkpoint_link);
+    release(p);
+    heap_free(shard_of(p)->heap, p->checkpoint_entry);
+    p->checkpoint_entry = NULL;
+    for (uint32_t i = 0; c && i < c->item_count; i++)
+        if (c->items[i].partition == p)
+            c->items[i].partition = NULL;
+}
+
+/* The clean entries: of every partition that was appended to and stopped well; its index files hold all entries. */
+static void build_last(struct checkpointer *c)
+{
+    uint32_t cursor = 0;
+    struct partition *p;
+    while ((p = map_next(&c->store->partitions, &cursor))) {
+        if (!p->clean || !p->active || !p->stop_saved)
+            continue;
+        p->saved_offsets = p->saved_times = p->saved_offsets_crc = p->saved_times_crc = 0;
+        capture(p);
+        if (!p->checkpoint_held || !add_item(c, p, true))
+            p->clean = false;
+        release(p);
+    }
+}
+
+static void stop_step(struct checkpointer *c)
+{
+    if (c->busy)
+        return;
+    if (!c->last) {
+        c->last = true;
+        c->whole = true;
+        c->err = ERR_NONE;
+        build_last(c);
+        if (!build_blob(c)) {
+            c->stopped(c, ERR_NO_MEMORY);
+            return;
+        }
+        c->busy = true;
+        io_job(c->store->shard->io, &c->op, run_job, c, job_done);
+        return;
+    }
+    c->stopped(c, c->err);
+}
+
+void checkpointer_stop(struct checkpointer *c, void (*stopped)(struct checkpointer *c, enum err err))
+{
+    timer_stop(&c->store->shard->timers, &c->timer);
+    c->stopped = stopped;
+    stop_step(c);
+}
+
+struct store *checkpointer_store(const struct checkpointer *c)
+{
+    return c->store;
+}
+
+void checkpointer_close(struct checkpointer *c)
+{
+    struct heap *h = c->store->shard->heap;
+    timer_stop(&c->store->shard->timers, &c->timer);
+    if (c->fd >= 0)
+        fs_close(c->fd);
+    free_items(c);
+    heap_free(h, c->items);
+    heap_free(h, c->blob);
+    c->store->checkpointer = NULL;
+    heap_free(h, c);
+}

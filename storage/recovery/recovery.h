@@ -1,0 +1,50 @@
+/* Opening a partition's folder after a stop of any kind; synchronous (start-up of a shard, or a job).
+ *
+ * Below the checkpoint's durable end nothing is read but the indexes; a bad batch found there later is corruption. Behind it
+ * every batch is read and must have a good CRC, the next base offset, and a leader epoch that does not fall; the first that
+ * has not ends the log. That is a torn tail, and what lies behind becomes zeros. It is corruption, and no file is touched, if
+ *   - the end lies below the checkpoint's, or below the end that is known, or behind a clean stop;
+ *   - caching is off and a valid batch starts more than `wave_bytes_max` behind;
+ *   - there is a later segment: a roll trims and syncs the old file before it makes the next one.
+ * Every file that was read there is synced before this returns: so all it gives back is durable.
+ *
+ * Without a checkpoint the whole log is read. Where the checkpoint's index entries do not match the files, its segment is
+ * read from the start. A trusted segment without index files is read to rebuild them; damaged ones show themselves as
+ * ERR_CORRUPT of segment_load_index, and scan_rebuild_index mends them.
+ *
+ *   checkpoint.position        end             allocated
+ *   |... durable, not read ...|... scanned ...|torn or ghost: zeroed, synced|
+ *
+ * Producers: from the checkpoint, then the batches behind it; without one from the first segment's .snapshot, then all
+ * batches. Epochs: from leader-epoch-checkpoint, the headers between it and the checkpoint, and the batches behind. */
+#pragma once
+#include "storage/recovery/checkpoint.h"
+#include "storage/log/epochs.h"
+#include "storage/log/producer.h"
+#include "storage/log/segment.h"
+
+struct recovery_input {
+    struct heap *heap;
+    const char *dir;                           /* the partition's folder */
+    const struct checkpoint_entry *checkpoint; /* NULL: none */
+    bool clean;               /* the clean mark names this partition: nothing lies behind the checkpoint */
+    bool caching;             /* acks did not wait for stable media when the log was written */
+    int64_t known_end_offset; /* a failed wave's reopening: the log ends exactly here; -1: find out */
+    uint32_t wave_bytes_max;  /* the largest wave */
+    uint32_t index_interval_bytes, segment_index_bytes;
+};
+struct recovered {
+    struct list segments; /* struct segment, files closed, the last one is active; empty: no file yet */
+    struct producers *producers;
+    struct epochs epochs;
+    int64_t log_start_offset, end_offset;
+    uint64_t scanned_bytes, cut_bytes;
+    bool corrupt;            /* quarantined: files untouched, nothing else of this struct but the two below counts */
+    int64_t corrupt_segment; /* base offset */
+    uint64_t corrupt_position;
+};
+/* Segments that the walk did not touch have no index loaded, and max_timestamp and first_timestamp -1. ERR_NOT_FOUND: no
+ * folder, and nothing says that there was one. ERR_IO, ERR_NO_SPACE, ERR_NO_MEMORY: the machine failed. */
+enum err recovery_run(const struct recovery_input *in, struct recovered *out) must_use;
+/* Frees what was not taken out: segments by popping them, producers by setting NULL, epochs by epochs_init. */
+void recovered_deinit(struct recovered *r);

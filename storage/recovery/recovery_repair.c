@@ -1,0 +1,152 @@
+/* Makes the files what the walk found: later segments go, what lies behind the end becomes zeros, closed segments are
+ * trimmed; then everything that was read or changed is synced. A crash in the midst of it leaves a log that the next
+ * recovery judges the same, since nothing before the end is touched. */
+#include "storage/recovery/recovery_state.h"
+
+static enum err drop_later(struct recovery *r)
+{
+    for (uint32_t i = r->count; i-- > r->last + 1;) {
+        struct segment *s = r->files[i].segment;
+        enum err err = folder_remove_segment(r->in->dir, s->base_offset);
+        if (err)
+            return err;
+        list_remove(&s->link);
+        index_deinit(&s->index);
+        heap_free(r->in->heap, s);
+        r->files[i].segment = NULL;
+        r->changed = true;
+    }
+    return ERR_NONE;
+}
+
+/* The bug that the simulator must find: a torn tail is cut at the last index entry, durable or not. */
+static enum err plant_cut(struct recovery *r)
+{
+    struct segment *s = r->files[r->last].segment;
+    struct recovery_scan rs;
+    struct batch b;
+    bool valid;
+    if (!r->files[r->last].rest_dirty || !s->bytes)
+        return ERR_NONE;
+    enum err err = recovery_scan_open(r, s, index_position(&s->index, INT64_MAX), FS_READ, &rs);
+    if (err)
+        return err;
+    err = scan_peek(&rs.scan, &b, &valid);
+    if (!err && valid) {
+        s->bytes = rs.scan.at;
+        s->next_offset = r->next_offset = b.base_offset;
+        index_truncate(&s->index, b.base_offset, (uint32_t)s->bytes);
+    }
+    recovery_scan_close(r, &rs);
+    return err;
+}
+
+/* Sync before the caches are dropped: what was read there may be nowhere else. */
+static enum err finish_file(struct recovery *r, struct recovery_scan *rs, struct recovery_file *f, bool closed)
+{
+    struct segment *s = f->segment;
+    enum err err = ERR_NONE;
+    if (closed && s->bytes < s->allocated)
+        err = fs_truncate(rs->fd, s->bytes);
+    else if (f->rest_dirty)
+        err = scan_wipe(&rs->scan, s->bytes, &r->out->cut_bytes);
+    if (!err)
+        err = fs_sync(rs->fd);
+    if (!err)
+        fs_drop_cache(rs->fd);
+    if (closed)
+        s->allocated = s->bytes;
+    return err;
+}
+
+static bool needs_work(const struct recovery *r, const struct recovery_file *f, bool closed)
+{
+    return f->walked_bytes || f->rest_dirty || r->in->known_end_offset >= 0 ||
+           (closed && f->segment->bytes < f->segment->allocated);
+}
+
+static enum err repair_file(struct recovery *r, struct recovery_file *f, bool closed)
+{
+    struct segment *s = f->segment;
+    if (!needs_work(r, f, closed))
+        return ERR_NONE;
+    r->changed = true;
+    struct recovery_scan rs;
+    enum err err = recovery_scan_open(r, s, s->bytes, FS_READ | FS_WRITE, &rs);
+    if (err)
+        return err;
+    err = finish_file(r, &rs, f, closed);
+    recovery_scan_close(r, &rs);
+    if (err || !closed || !s->index_loaded)
+        return err;
+    err = index_finish(&s->index);
+    return err ? err : segment_save_index(r->in->dir, s);
+}
+
+/* Oldest first: what is left of them after a crash is below the start again. */
+static enum err drop_below(struct recovery *r)
+{
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; i < r->below && !err; i++)
+        err = folder_remove_segment(r->in->dir, r->folder.segments.v[i]);
+    return err;
+}
+
+static int64_t log_start(const struct recovery *r)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    int64_t start = r->files[0].segment->base_offset;
+    if (c && c->log_start_offset > start)
+        start = c->log_start_offset;
+    return r->start > start ? r->start : start;
+}
+
+/* Snapshots of offsets that are gone, and what interrupted jobs left. */
+static enum err tidy(struct recovery *r)
+{
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; i < r->folder.leftover_count && !err; i++)
+        err = folder_remove(r->in->dir, r->folder.leftovers[i]);
+    r->changed |= r->folder.leftover_count > 0;
+    for (uint32_t i = r->folder.snapshots.count; i-- > 0 && r->folder.snapshots.v[i] > r->next_offset && !err;) {
+        char path[FS_PATH_MAX];
+        err = segment_path(path, r->in->dir, r->folder.snapshots.v[i], ".snapshot") ? fs_unlink(path) : ERR_INVALID;
+        err = err == ERR_NOT_FOUND ? ERR_NONE : err;
+    }
+    return err;
+}
+
+/* A segment that no checkpoint has reached may be there in name only for now: its roll was cut short before the folder was
+ * synced. */
+static bool name_unsure(const struct recovery *r)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    return !r->in->clean && (!c || r->files[r->last].segment->base_offset > c->segment_base_offset);
+}
+
+/* The same of a start that no checkpoint has: nobody may be told of it before its name is there for good. */
+static bool start_unsure(const struct recovery *r)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    return !r->in->clean && r->start > (c ? c->log_start_offset : 0);
+}
+
+enum err recovery_repair(struct recovery *r)
+{
+    enum err err = drop_later(r);
+    if (!err && PLANTED(cut_below_durable_end))
+        err = plant_cut(r);
+    for (uint32_t i = 0; i <= r->last && !err; i++)
+        err = repair_file(r, &r->files[i], i < r->last);
+    if (!err)
+        err = tidy(r);
+    if (!err && (r->changed || name_unsure(r) || start_unsure(r)))
+        err = fs_sync_dir(r->in->dir);
+    if (err)
+        return err;
+    r->out->log_start_offset = log_start(r);
+    r->out->end_offset = r->next_offset;
+    epochs_truncate(&r->out->epochs, r->next_offset);
+    epochs_truncate_start(&r->out->epochs, r->out->log_start_offset);
+    return drop_below(r);
+}

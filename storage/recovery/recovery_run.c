@@ -1,0 +1,345 @@
+/* Decides what of the folder is trusted, walks the rest, and leaves the verdict and the mending to its two neighbours. */
+#include "storage/recovery/recovery.h"
+#include "core/clock.h"
+#include "core/crc.h"
+#include "core/log.h"
+#include "storage/log/log_start.h"
+#include "storage/recovery/recovery_state.h"
+
+enum err recovery_scan_open(struct recovery *r, const struct segment *s, uint64_t at, unsigned flags,
+                            struct recovery_scan *out)
+{
+    char path[FS_PATH_MAX];
+    if (!segment_path(path, r->in->dir, s->base_offset, ".log"))
+        return ERR_INVALID;
+    enum err err = fs_open(path, flags, &out->fd);
+    if (err)
+        return err;
+    err = scan_open(&out->scan, r->in->heap, out->fd, at, s->allocated);
+    if (err)
+        fs_close(out->fd);
+    return err;
+}
+void recovery_scan_close(struct recovery *r, struct recovery_scan *rs)
+{
+    r->out->scanned_bytes += rs->scan.read_bytes;
+    scan_close(&rs->scan);
+    fs_close(rs->fd);
+}
+
+/* --- the segments --- */
+
+static enum err file_size(const struct recovery *r, int64_t base_offset, uint64_t *out_bytes)
+{
+    char path[FS_PATH_MAX];
+    int fd;
+    if (!segment_path(path, r->in->dir, base_offset, ".log"))
+        return ERR_INVALID;
+    enum err err = fs_open(path, FS_READ, &fd);
+    if (err)
+        return err;
+    err = fs_size(fd, out_bytes);
+    fs_close(fd);
+    return err;
+}
+
+static struct segment *add_segment(struct recovery *r, int64_t base_offset)
+{
+    struct segment *s = heap_zalloc(r->in->heap, sizeof *s);
+    if (!s)
+        return NULL;
+    list_init(&s->link);
+    list_init(&s->open_link);
+    list_init(&s->index_link);
+    s->base_offset = s->next_offset = base_offset;
+    s->first_timestamp = s->max_timestamp = -1;
+    s->file = (struct io_file){.fd = -1, .slot = -1};
+    index_init(&s->index, r->in->heap, base_offset, r->in->segment_index_bytes);
+    list_push(&r->out->segments, &s->link);
+    return s;
+}
+
+static enum err load_start(struct recovery *r)
+{
+    enum err err = log_start_load(r->in->heap, r->in->dir, &r->start);
+    if (err == ERR_CORRUPT)
+        return recovery_corrupt(r, r->folder.segments.count ? r->folder.segments.v[0] : 0, 0);
+    return err == ERR_NOT_FOUND ? ERR_NONE : err;
+}
+
+/* What a deletion of old segments left is not looked at. */
+static enum err find_segments(struct recovery *r)
+{
+    const struct folder_offsets *all = &r->folder.segments;
+    while (r->below + 1 < all->count && all->v[r->below + 1] <= r->start)
+        r->below++;
+    r->count = all->count - r->below;
+    r->files = heap_zalloc(r->in->heap, (r->count + 1) * sizeof *r->files);
+    if (!r->files)
+        return ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct segment *s = add_segment(r, all->v[r->below + i]);
+        if (!s)
+            return ERR_NO_MEMORY;
+        r->files[i].segment = s;
+        enum err err = file_size(r, s->base_offset, &s->allocated);
+        if (err)
+            return err;
+    }
+    return ERR_NONE;
+}
+
+/* --- what is trusted --- */
+
+/* The index entries up to the checkpoint, if the files still hold exactly those. */
+static bool files_match(const struct segment_index_files *f, const struct checkpoint_entry *c)
+{
+    size_t offset_bytes = (size_t)c->index_count * INDEX_OFFSET_BYTES,
+           time_bytes = (size_t)c->time_count * INDEX_TIME_BYTES;
+    return offset_bytes <= f->offset_bytes && time_bytes <= f->time_bytes &&
+           crc32c(0, f->offsets, offset_bytes) == c->index_crc && crc32c(0, f->times, time_bytes) == c->time_crc;
+}
+static enum err restore_index(struct recovery *r, struct segment *s)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    struct segment_index_files f = {.heap = r->in->heap};
+    enum err err =
+        c->index_count || c->time_count ? segment_read_index(r->in->heap, r->in->dir, s->base_offset, &f) : ERR_NONE;
+    if (err)
+        return err;
+    err = files_match(&f, c) ? index_load(&s->index, f.offsets, c->index_count * INDEX_OFFSET_BYTES, f.times,
+                                          c->time_count * INDEX_TIME_BYTES, (uint32_t)u64_min(c->position, UINT32_MAX))
+                             : ERR_CORRUPT;
+    segment_index_files_free(&f);
+    s->index.bytes_since_entry = c->bytes_since_entry;
+    s->index.max_timestamp = s->max_timestamp = c->max_timestamp;
+    s->index.max_timestamp_offset = c->max_timestamp_offset;
+    s->first_timestamp = c->first_timestamp;
+    return err;
+}
+
+static uint32_t find_file(const struct recovery *r, int64_t base_offset)
+{
+    uint32_t i = 0;
+    while (i < r->count && r->files[i].segment->base_offset != base_offset)
+        i++;
+    return i;
+}
+
+/* A checkpoint that does not fit the folder is not used, but its durable end must still be reached. */
+static enum err trust_checkpoint(struct recovery *r, uint32_t file)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    struct segment *s = r->files[file].segment;
+    if (c->position > s->allocated)
+        return recovery_corrupt(r, s->base_offset, s->allocated);
+    r->first = file;
+    r->producers_from = c->offset;
+    enum err err = restore_index(r, s);
+    if (err && err != ERR_CORRUPT && err != ERR_NOT_FOUND)
+        return err;
+    if (err) { /* the walk builds it anew, from the segment's start */
+        index_clear(&s->index);
+        s->first_timestamp = s->max_timestamp = -1;
+        r->next_offset = s->base_offset;
+        return ERR_NONE;
+    }
+    r->first_position = s->bytes = c->position;
+    r->next_offset = s->next_offset = c->offset;
+    r->epoch = c->leader_epoch;
+    return ERR_NONE;
+}
+
+static enum err load_snapshot(struct recovery *r, int64_t offset)
+{
+    char path[FS_PATH_MAX];
+    uint8_t *at;
+    size_t bytes;
+    if (!segment_path(path, r->in->dir, offset, ".snapshot"))
+        return ERR_INVALID;
+    enum err err = segment_read_file(r->in->heap, path, SMALL_FILE_BYTES_MAX, &at, &bytes);
+    if (err)
+        return err == ERR_NOT_FOUND ? ERR_NONE : err;
+    err = producers_snapshot_load(r->out->producers, at, bytes);
+    heap_free(r->in->heap, at);
+    if (err != ERR_CORRUPT)
+        return err;
+    log_warn("bad snapshot", "file=%s effect=\"producers are known from their batches alone\"", path);
+    return producers_load(r->out->producers, (const uint8_t[4]){0}, 4);
+}
+
+/* Where the walk starts and what is known there. Without a checkpoint that is the log's first batch. */
+static enum err plan(struct recovery *r)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    r->floor = c ? c->offset : 0;
+    if (r->in->known_end_offset > r->floor)
+        r->floor = r->in->known_end_offset;
+    if (r->start > r->floor) /* it was durable before the start was */
+        r->floor = r->start;
+    r->epoch = -1;
+    r->producers_from = r->next_offset = r->files[0].segment->base_offset;
+    uint32_t file = c ? find_file(r, c->segment_base_offset) : r->count;
+    if (file < r->count) {
+        enum err err = producers_load(r->out->producers, c->producers, c->producers_bytes);
+        if (err != ERR_CORRUPT)
+            return err ? err : trust_checkpoint(r, file);
+    }
+    return load_snapshot(r, r->next_offset);
+}
+
+/* --- the walk --- */
+
+/* The rules that tell the log from ghosts: each batch continues the one before. */
+static bool follows(const struct recovery *r, const struct segment *s, const struct batch *b)
+{
+    if (b->base_offset != r->next_offset || b->leader_epoch < r->epoch)
+        return false;
+    if (r->in->known_end_offset >= 0 && batch_last_offset(b) >= r->in->known_end_offset)
+        return false;
+    return batch_last_offset(b) - s->base_offset <= INT32_MAX;
+}
+
+static enum err accept(struct recovery *r, struct segment *s, uint64_t position, const struct batch *b)
+{
+    enum err err = index_add(&s->index, r->in->index_interval_bytes, batch_last_offset(b), (uint32_t)position, b->bytes,
+                             b->max_timestamp, batch_last_offset(b));
+    if (!err)
+        err = epochs_add(&r->out->epochs, b->leader_epoch, b->base_offset);
+    if (!err && b->producer_id >= 0 && b->base_offset >= r->producers_from)
+        err = producers_update(r->out->producers, b, clock_wall_ms());
+    if (err)
+        return err;
+    if (position == 0)
+        s->first_timestamp = b->max_timestamp;
+    s->max_timestamp = s->index.max_timestamp;
+    s->bytes = position + b->bytes;
+    s->next_offset = r->next_offset = batch_last_offset(b) + 1;
+    r->epoch = b->leader_epoch;
+    return ERR_NONE;
+}
+
+static enum err walk_batches(struct recovery *r, struct segment *s, struct scan *scan)
+{
+    for (;;) {
+        struct batch b;
+        bool valid;
+        enum err err = scan_peek(scan, &b, &valid);
+        if (err)
+            return err;
+        if (!valid || !follows(r, s, &b))
+            return ERR_NONE;
+        err = accept(r, s, scan->at, &b);
+        if (err)
+            return err;
+        scan_skip(scan, &b);
+    }
+}
+
+static enum err walk_file(struct recovery *r, struct recovery_file *f, uint64_t from)
+{
+    struct recovery_scan rs;
+    struct segment *s = f->segment;
+    s->index_loaded = true;
+    enum err err = recovery_scan_open(r, s, from, FS_READ, &rs);
+    if (err)
+        return err;
+    err = walk_batches(r, s, &rs.scan);
+    f->walked_bytes = s->bytes - from;
+    uint64_t dirty_at = UINT64_MAX;
+    fs_drop_cache(rs.fd); /* zeros that were read ahead would be taken for data, and read */
+    if (!err)
+        err = scan_nonzero(&rs.scan, s->bytes, &dirty_at);
+    f->rest_dirty = dirty_at != UINT64_MAX;
+    if (rs.scan.read_bytes)
+        fs_drop_cache(rs.fd);
+    recovery_scan_close(r, &rs);
+    return err;
+}
+
+/* Goes on into the next segment only if the log does. */
+static enum err walk(struct recovery *r)
+{
+    enum err err = ERR_NONE;
+    for (uint32_t i = r->first; i < r->count && !err; i++) {
+        if (i > r->first && r->files[i].segment->base_offset != r->next_offset)
+            break;
+        r->last = i;
+        err = walk_file(r, &r->files[i], i == r->first ? r->first_position : 0);
+    }
+    return err;
+}
+
+/* --- all of it --- */
+
+/* No segment: right for a partition that was never written to, or whose log is empty. */
+static enum err no_segments(struct recovery *r)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    int64_t offset = c ? c->offset : 0;
+    if ((c && (c->position > 0 || c->offset != c->segment_base_offset)) || r->in->known_end_offset > offset ||
+        r->start > offset)
+        return recovery_corrupt(r, c ? c->segment_base_offset : 0, 0);
+    r->out->end_offset = r->out->log_start_offset = offset;
+    return c ? producers_load(r->out->producers, c->producers, c->producers_bytes) : ERR_NONE;
+}
+
+static enum err recover_segments(struct recovery *r)
+{
+    enum err err = plan(r);
+    if (!err && !r->out->corrupt)
+        err = recovery_load_epochs(r);
+    if (!err && !r->out->corrupt)
+        err = walk(r);
+    if (!err && !r->out->corrupt)
+        err = recovery_judge(r);
+    if (!err && !r->out->corrupt)
+        err = recovery_check_trusted(r);
+    if (!err && !r->out->corrupt)
+        err = recovery_repair(r);
+    return err;
+}
+
+static enum err recover(struct recovery *r)
+{
+    enum err err = folder_read(&r->folder, r->in->heap, r->in->dir);
+    if (err == ERR_NOT_FOUND && (r->in->checkpoint || r->in->known_end_offset > 0))
+        return no_segments(r); /* the folder is gone: fine only if nothing was in it */
+    if (!err)
+        err = load_start(r);
+    if (err || r->out->corrupt)
+        return err;
+    err = find_segments(r);
+    if (!err)
+        err = r->count ? recover_segments(r) : no_segments(r);
+    return err;
+}
+
+enum err recovery_run(const struct recovery_input *in, struct recovered *out)
+{
+    struct recovery r = {.in = in, .out = out, .folder.heap = in->heap};
+    *out = (struct recovered){.corrupt_segment = -1};
+    list_init(&out->segments);
+    epochs_init(&out->epochs, in->heap);
+    out->producers = producers_open(in->heap);
+    enum err err = out->producers ? recover(&r) : ERR_NO_MEMORY;
+    heap_free(in->heap, r.files);
+    folder_close(&r.folder);
+    if (err)
+        recovered_deinit(out);
+    return err;
+}
+
+void recovered_deinit(struct recovered *r)
+{
+    struct list *l;
+    struct heap *heap = r->epochs.heap;
+    while ((l = list_pop(&r->segments))) {
+        struct segment *s = container_of(l, struct segment, link);
+        index_deinit(&s->index);
+        heap_free(heap, s);
+    }
+    producers_close(r->producers);
+    r->producers = NULL;
+    epochs_deinit(&r->epochs);
+}

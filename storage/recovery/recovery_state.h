@@ -1,0 +1,59 @@
+/* The inside of a recovery, for the files that make it up; nobody else includes this.
+ *
+ *   recovery_run.c     what is trusted, walking the rest       recovery_judge.c   torn, or corrupt
+ *   recovery_epochs.c  where epochs began
+ *   recovery_repair.c  cutting, wiping, syncing: the first change to any file happens there
+ *
+ *   files:   trusted ... trusted | first ......... last | later ...
+ *                                  ^ first_position   ^ the log ends in it, at segment->bytes
+ *   floor: what must be found, whatever it takes: the checkpoint's durable end, or the end that is known, or the saved start */
+#pragma once
+#include "storage/log/folder.h"
+#include "storage/recovery/recovery.h"
+#include "storage/recovery/scan.h"
+
+enum { SMALL_FILE_BYTES_MAX = 64 * 1024 * 1024 }; /* leader-epoch-checkpoint, .snapshot: beyond any real one */
+
+struct recovery_file {
+    struct segment *segment; /* in out->segments; its allocated is the file's size, its bytes what was found good */
+    uint64_t walked_bytes;
+    bool rest_dirty; /* something that is not zero lies behind `bytes` */
+};
+struct recovery {
+    const struct recovery_input *in;
+    struct recovered *out;
+    struct folder folder;
+    struct recovery_file *files;
+    uint32_t count, first, last;
+    uint64_t first_position;
+    uint32_t below; /* segments in the folder that lie wholly below `start`: not among the files */
+    int64_t start;  /* the log start that was saved, 0: none */
+    int64_t floor, producers_from;
+    int64_t next_offset; /* behind the last good batch */
+    int32_t epoch;       /* of the last good batch */
+    bool changed;        /* something in the folder is new: it is synced */
+};
+
+/* A segment's file and a scan over its [at, size). */
+struct recovery_scan {
+    int fd;
+    struct scan scan;
+};
+enum err recovery_scan_open(struct recovery *r, const struct segment *s, uint64_t at, unsigned flags,
+                            struct recovery_scan *out) must_use;
+void recovery_scan_close(struct recovery *r, struct recovery_scan *rs);
+static inline enum err recovery_corrupt(struct recovery *r, int64_t segment, uint64_t position)
+{
+    r->out->corrupt = true;
+    r->out->corrupt_segment = segment;
+    r->out->corrupt_position = position;
+    return ERR_NONE;
+}
+/* From leader-epoch-checkpoint and the batches below the walk. */
+enum err recovery_load_epochs(struct recovery *r) must_use;
+/* Sets out->corrupt if what was found cannot be a torn tail. */
+enum err recovery_judge(struct recovery *r) must_use;
+/* Trusted segments: their size says how long they are; their index is there. */
+enum err recovery_check_trusted(struct recovery *r) must_use;
+/* Makes the files what was found, durably. */
+enum err recovery_repair(struct recovery *r) must_use;
