@@ -40,7 +40,7 @@ static void tell_watchers(struct partition *p)
     }
 }
 
-static void turn_end(struct shard_defer *d)
+static void run_turn_end(struct shard_defer *d)
 {
     struct store *st = container_of(d, struct store, turn_end);
     struct list now, *l;
@@ -69,7 +69,7 @@ static void turn_end(struct shard_defer *d)
 
 /* --- what is short is asked for again --- */
 
-static void retry_due(struct timer *t)
+static void retry_timer_due(struct timer *t)
 {
     struct store *st = container_of(t, struct store, retry_timer);
     uint32_t cursor = 0;
@@ -89,7 +89,7 @@ void store_retry_later(struct store *st, struct partition *p)
         timer_start(&st->shard->timers, &st->retry_timer, st->shard->now_ns + RETRY_MS * NS_PER_MS);
 }
 
-static void look_for_idle(struct timer *t)
+static void idle_look_due(struct timer *t)
 {
     struct store *st = container_of(t, struct store, idle_timer);
     uint32_t cursor = 0;
@@ -147,7 +147,7 @@ static enum err open_partitions(struct store *st, const struct topic *t, int32_t
 /* --- catalog changes --- */
 
 /* A deletion that waits for its partitions on this shard. */
-struct leaving {
+struct deletion {
     struct store *store;
     struct catalog_change *change;
     const struct topic *topic;
@@ -155,9 +155,9 @@ struct leaving {
     struct list link;
 };
 
-static void one_over(struct store *st);
+static void stop_part_over(struct store *st);
 
-static void change_over(struct leaving *v)
+static void deletion_over(struct deletion *v)
 {
     struct store *st = v->store;
     struct catalog_change *c = v->change;
@@ -165,16 +165,16 @@ static void change_over(struct leaving *v)
     heap_free(st->shard->heap, v);
     catalog_change_applied(st->shard, c);
     if (st->stopped) /* a stop has counted it */
-        one_over(st);
+        stop_part_over(st);
 }
 
-static void left_now(struct partition *p)
+static void partition_left(struct partition *p)
 {
     struct store *st = p->store;
-    struct leaving *v = NULL;
+    struct deletion *v = NULL;
     for (struct list *l = st->changes.next; l != &st->changes; l = l->next)
-        if (container_of(l, struct leaving, link)->topic == p->topic)
-            v = container_of(l, struct leaving, link);
+        if (container_of(l, struct deletion, link)->topic == p->topic)
+            v = container_of(l, struct deletion, link);
     assert(v);
     (void)map_remove(&st->partitions, p->key, sizeof p->key);
     struct list *l; /* whoever still watches looks again and finds no partition */
@@ -182,7 +182,7 @@ static void left_now(struct partition *p)
         container_of(l, struct watch, link)->moved(container_of(l, struct watch, link));
     partition_close(p);
     if (--v->left == 0)
-        change_over(v);
+        deletion_over(v);
 }
 
 static void apply_delete(struct store *st, struct catalog_change *c)
@@ -193,23 +193,23 @@ static void apply_delete(struct store *st, struct catalog_change *c)
         st->topic_gone(st, t);
     if (st->stopped)
         return; /* its partitions still need the topic; the next start removes the folders, and nobody hears an answer */
-    struct leaving *v = heap_zalloc(st->shard->heap, sizeof *v);
+    struct deletion *v = heap_zalloc(st->shard->heap, sizeof *v);
     assert(v); /* a few bytes: without them the partitions would outlive their topic */
-    *v = (struct leaving){.store = st, .change = c, .topic = t, .left = 1};
+    *v = (struct deletion){.store = st, .change = c, .topic = t, .left = 1};
     list_init(&v->link);
     list_push(&st->changes, &v->link);
     for (int32_t i = 0; i < t->partitions; i++) {
         struct partition *p = store_partition(st, t->id, i);
         if (p) {
             v->left++;
-            partition_stop(p, true, left_now);
+            partition_stop(p, true, partition_left);
         }
     }
     if (--v->left == 0)
-        change_over(v);
+        deletion_over(v);
 }
 
-static void open_new(struct store *st, const struct topic *t, int32_t first)
+static void open_new_partitions(struct store *st, const struct topic *t, int32_t first)
 {
     if (open_partitions(st, t, first))
         log_error("no memory", "topic=%s effect=\"some of its partitions are missing until a restart\"", t->name);
@@ -220,13 +220,13 @@ static void apply_create(struct store *st, struct catalog_change *c)
     if (catalog_add(&st->catalog, c->topic))
         log_error("no memory", "topic=%s effect=\"it is missing until a restart\"", c->topic->name);
     else
-        open_new(st, c->topic, 0);
+        open_new_partitions(st, c->topic, 0);
     if (st->topic_made)
         st->topic_made(st, c->topic);
 }
 
 /* The new version takes the old one's place in this shard's view and in its partitions. */
-static void swap_topic(struct store *st, struct topic *old, struct topic *t)
+static void replace_topic_version(struct store *st, struct topic *old, struct topic *t)
 {
     catalog_replace(&st->catalog, old, t);
     for (int32_t i = 0; i < old->partitions; i++) {
@@ -235,13 +235,13 @@ static void swap_topic(struct store *st, struct topic *old, struct topic *t)
             partition_adopt(p, t);
     }
     if (t->partitions > old->partitions)
-        open_new(st, t, old->partitions);
+        open_new_partitions(st, t, old->partitions);
 }
 
-static void apply_broker(struct store *st, struct catalog_change *c)
+static void apply_broker_config(struct store *st, struct catalog_change *c)
 {
     for (uint32_t i = 0; i < c->version_count; i++)
-        swap_topic(st, c->versions[c->version_count + i], c->versions[i]);
+        replace_topic_version(st, c->versions[c->version_count + i], c->versions[i]);
     st->config = c->broker;
 }
 
@@ -271,7 +271,7 @@ void store_settled(struct settling *v)
     catalog_change_applied(st->shard, c);
 }
 
-static void pledge(struct store *st, const struct topic *old, const struct topic *t, struct settling *v)
+static void tighten_topic(struct store *st, const struct topic *old, const struct topic *t, struct settling *v)
 {
     if (!topic_config_tightens(&old->config, &t->config))
         return;
@@ -282,15 +282,15 @@ static void pledge(struct store *st, const struct topic *old, const struct topic
     }
 }
 
-static void prepare(struct store *st, struct catalog_change *c)
+static void prepare_change(struct store *st, struct catalog_change *c)
 {
     struct settling *v = heap_zalloc(st->shard->heap, sizeof *v);
     assert(v); /* a few bytes: without them nobody would know when the promise holds */
     *v = (struct settling){.store = st, .change = c, .left = 1};
     if (c->kind == CATALOG_CONFIG)
-        pledge(st, c->old, c->topic, v);
+        tighten_topic(st, c->old, c->topic, v);
     for (uint32_t i = 0; i < c->version_count; i++)
-        pledge(st, c->versions[c->version_count + i], c->versions[i], v);
+        tighten_topic(st, c->versions[c->version_count + i], c->versions[i], v);
     store_settled(v);
 }
 
@@ -298,15 +298,15 @@ void store_apply(struct shard *s, struct catalog_change *c)
 {
     struct store *st = store_of(s);
     if (c->preparing) {
-        prepare(st, c);
+        prepare_change(st, c);
         return;
     }
     switch (c->kind) {
     case CATALOG_DELETE: apply_delete(st, c); return;
     case CATALOG_CREATE: apply_create(st, c); break;
     case CATALOG_PARTITIONS:
-    case CATALOG_CONFIG: swap_topic(st, c->old, c->topic); break;
-    case CATALOG_BROKER_CONFIG: apply_broker(st, c); break;
+    case CATALOG_CONFIG: replace_topic_version(st, c->old, c->topic); break;
+    case CATALOG_BROKER_CONFIG: apply_broker_config(st, c); break;
     case CATALOG_PRODUCER_IDS: break;
     }
     catalog_change_applied(s, c);
@@ -314,7 +314,7 @@ void store_apply(struct shard *s, struct catalog_change *c)
 
 /* --- opening and stopping --- */
 
-static void init(struct store *st, struct shard *s, struct root *root)
+static void init_store(struct store *st, struct shard *s, struct root *root)
 {
     st->shard = s;
     st->root = root;
@@ -329,9 +329,9 @@ static void init(struct store *st, struct shard *s, struct root *root)
     list_init(&st->cold_waiting);
     list_init(&st->open_files);
     list_init(&st->indexes);
-    shard_defer_init(&st->turn_end, turn_end);
-    timer_init(&st->retry_timer, retry_due);
-    timer_init(&st->idle_timer, look_for_idle);
+    shard_defer_init(&st->turn_end, run_turn_end);
+    timer_init(&st->retry_timer, retry_timer_due);
+    timer_init(&st->idle_timer, idle_look_due);
     timer_start(&s->timers, &st->idle_timer, s->now_ns + IDLE_LOOK_S * NS_PER_S);
     st->open_max = fs_files_max() / OPEN_FILES_SHARE / s->count;
     if (fs_free_bytes(root->config->data_dir, &st->free_bytes))
@@ -343,7 +343,7 @@ enum err store_open(struct shard *s, struct root *root)
     struct store *st = heap_zalloc(s->heap, sizeof *st);
     if (!st)
         return ERR_NO_MEMORY;
-    init(st, s, root);
+    init_store(st, s, root);
     s->store = st;
     st->checkpointer = checkpointer_open(st);
     enum err err = st->checkpointer ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
@@ -374,16 +374,16 @@ static void checkpoints_stopped(struct checkpointer *c, enum err err)
     st->stopped(st);
 }
 
-static void one_over(struct store *st)
+static void stop_part_over(struct store *st)
 {
     assert(st->stopping > 0);
     if (--st->stopping == 0)
         checkpointer_stop(st->checkpointer, checkpoints_stopped);
 }
 
-static void one_stopped(struct partition *p)
+static void partition_stopped(struct partition *p)
 {
-    one_over(p->store);
+    stop_part_over(p->store);
 }
 
 void store_stop(struct store *st, void (*done)(struct store *st))
@@ -398,9 +398,9 @@ void store_stop(struct store *st, void (*done)(struct store *st))
         if (p->stopped)
             continue; /* being deleted */
         st->stopping++;
-        partition_stop(p, false, one_stopped);
+        partition_stop(p, false, partition_stopped);
     }
-    one_over(st);
+    stop_part_over(st);
 }
 
 void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition),

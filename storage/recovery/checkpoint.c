@@ -33,48 +33,48 @@ size_t checkpoint_entry_bytes(const struct checkpoint_entry *e)
     return FIXED_BYTES + (size_t)e->producers_bytes;
 }
 
-static void put32(uint8_t **at, uint32_t v)
+static void put_u32(uint8_t **at, uint32_t v)
 {
     be32_put(*at, v);
     *at += 4;
 }
-static void put64(uint8_t **at, uint64_t v)
+static void put_u64(uint8_t **at, uint64_t v)
 {
     be64_put(*at, v);
     *at += 8;
 }
-static uint32_t get32(const uint8_t **at)
+static uint32_t take_u32(const uint8_t **at)
 {
     uint32_t v = be32_get(*at);
     *at += 4;
     return v;
 }
-static uint64_t get64(const uint8_t **at)
+static uint64_t take_u64(const uint8_t **at)
 {
     uint64_t v = be64_get(*at);
     *at += 8;
     return v;
 }
 
-static uint8_t *put_log(uint8_t *at, const struct checkpoint_entry *e)
+static uint8_t *encode_log_part(uint8_t *at, const struct checkpoint_entry *e)
 {
-    put64(&at, (uint64_t)e->log_start_offset);
-    put64(&at, (uint64_t)e->segment_base_offset);
-    put64(&at, e->position);
-    put64(&at, (uint64_t)e->offset);
-    put32(&at, (uint32_t)e->leader_epoch);
-    put64(&at, (uint64_t)e->max_timestamp);
-    put64(&at, (uint64_t)e->max_timestamp_offset);
-    put64(&at, (uint64_t)e->first_timestamp);
+    put_u64(&at, (uint64_t)e->log_start_offset);
+    put_u64(&at, (uint64_t)e->segment_base_offset);
+    put_u64(&at, e->position);
+    put_u64(&at, (uint64_t)e->offset);
+    put_u32(&at, (uint32_t)e->leader_epoch);
+    put_u64(&at, (uint64_t)e->max_timestamp);
+    put_u64(&at, (uint64_t)e->max_timestamp_offset);
+    put_u64(&at, (uint64_t)e->first_timestamp);
     return at;
 }
-static uint8_t *put_index(uint8_t *at, const struct checkpoint_entry *e)
+static uint8_t *encode_index_part(uint8_t *at, const struct checkpoint_entry *e)
 {
-    put32(&at, e->index_count);
-    put32(&at, e->index_crc);
-    put32(&at, e->time_count);
-    put32(&at, e->time_crc);
-    put32(&at, e->bytes_since_entry);
+    put_u32(&at, e->index_count);
+    put_u32(&at, e->index_crc);
+    put_u32(&at, e->time_count);
+    put_u32(&at, e->time_crc);
+    put_u32(&at, e->bytes_since_entry);
     *at++ = (uint8_t)(e->clean | e->caching << 1);
     return at;
 }
@@ -84,12 +84,12 @@ void checkpoint_entry_encode(const struct checkpoint_entry *e, uint8_t *out)
     size_t bytes = checkpoint_entry_bytes(e);
     assert(bytes <= UINT32_MAX);
     uint8_t *at = out + HEAD_BYTES;
-    put64(&at, e->serial);
+    put_u64(&at, e->serial);
     memcpy(at, e->topic_id, 16);
     at += 16;
-    put32(&at, (uint32_t)e->partition);
-    at = put_index(put_log(at, e), e);
-    put32(&at, e->producers_bytes);
+    put_u32(&at, (uint32_t)e->partition);
+    at = encode_index_part(encode_log_part(at, e), e);
+    put_u32(&at, e->producers_bytes);
     assert(at == out + FIXED_BYTES);
     if (e->producers_bytes)
         memcpy(at, e->producers, e->producers_bytes);
@@ -97,31 +97,31 @@ void checkpoint_entry_encode(const struct checkpoint_entry *e, uint8_t *out)
     be32_put(out + 4, crc32c(0, out + HEAD_BYTES, bytes - HEAD_BYTES));
 }
 
-static const uint8_t *get_log(const uint8_t *at, struct checkpoint_entry *e)
+static const uint8_t *decode_log_part(const uint8_t *at, struct checkpoint_entry *e)
 {
-    e->log_start_offset = (int64_t)get64(&at);
-    e->segment_base_offset = (int64_t)get64(&at);
-    e->position = get64(&at);
-    e->offset = (int64_t)get64(&at);
-    e->leader_epoch = (int32_t)get32(&at);
-    e->max_timestamp = (int64_t)get64(&at);
-    e->max_timestamp_offset = (int64_t)get64(&at);
-    e->first_timestamp = (int64_t)get64(&at);
+    e->log_start_offset = (int64_t)take_u64(&at);
+    e->segment_base_offset = (int64_t)take_u64(&at);
+    e->position = take_u64(&at);
+    e->offset = (int64_t)take_u64(&at);
+    e->leader_epoch = (int32_t)take_u32(&at);
+    e->max_timestamp = (int64_t)take_u64(&at);
+    e->max_timestamp_offset = (int64_t)take_u64(&at);
+    e->first_timestamp = (int64_t)take_u64(&at);
     return at;
 }
-static const uint8_t *get_index(const uint8_t *at, struct checkpoint_entry *e)
+static const uint8_t *decode_index_part(const uint8_t *at, struct checkpoint_entry *e)
 {
-    e->index_count = get32(&at);
-    e->index_crc = get32(&at);
-    e->time_count = get32(&at);
-    e->time_crc = get32(&at);
-    e->bytes_since_entry = get32(&at);
+    e->index_count = take_u32(&at);
+    e->index_crc = take_u32(&at);
+    e->time_count = take_u32(&at);
+    e->time_crc = take_u32(&at);
+    e->bytes_since_entry = take_u32(&at);
     e->clean = *at & 1;
     e->caching = *at++ >> 1 & 1;
     return at;
 }
 /* What a good CRC does not promise: that the one who wrote it made sense. */
-static bool sensible(const struct checkpoint_entry *e)
+static bool entry_makes_sense(const struct checkpoint_entry *e)
 {
     return e->partition >= 0 && e->log_start_offset >= 0 && e->segment_base_offset >= 0 &&
            e->offset >= e->segment_base_offset && e->position <= INT64_MAX;
@@ -140,11 +140,11 @@ size_t checkpoint_entry_decode(const uint8_t *at, size_t bytes, struct checkpoin
     const uint8_t *from = at + HEAD_BYTES + 8;
     memcpy(e.topic_id, from, 16);
     from += 16;
-    e.partition = (int32_t)get32(&from);
-    from = get_index(get_log(from, &e), &e);
-    e.producers_bytes = get32(&from);
+    e.partition = (int32_t)take_u32(&from);
+    from = decode_index_part(decode_log_part(from, &e), &e);
+    e.producers_bytes = take_u32(&from);
     e.producers = from;
-    if (e.producers_bytes != claimed - FIXED_BYTES || !sensible(&e))
+    if (e.producers_bytes != claimed - FIXED_BYTES || !entry_makes_sense(&e))
         return 0;
     *out = e;
     return claimed;
@@ -152,7 +152,7 @@ size_t checkpoint_entry_decode(const uint8_t *at, size_t bytes, struct checkpoin
 
 /* --- all of them --- */
 
-static enum err keep(struct checkpoint_set *set, const struct checkpoint_entry *e)
+static enum err keep_entry(struct checkpoint_set *set, const struct checkpoint_entry *e)
 {
     if (set->count == set->cap) {
         uint32_t cap = set->cap ? set->cap * 2 : 64;
@@ -167,12 +167,12 @@ static enum err keep(struct checkpoint_set *set, const struct checkpoint_entry *
     return ERR_NONE;
 }
 
-static enum err keep_all(struct checkpoint_set *set, const uint8_t *at, size_t bytes)
+static enum err keep_entries_of_file(struct checkpoint_set *set, const uint8_t *at, size_t bytes)
 {
     while (bytes >= FIXED_BYTES) {
         struct checkpoint_entry e;
         size_t taken = checkpoint_entry_decode(at, bytes, &e);
-        enum err err = taken ? keep(set, &e) : ERR_NONE;
+        enum err err = taken ? keep_entry(set, &e) : ERR_NONE;
         if (err)
             return err;
         taken = taken ? taken : 1;
@@ -182,14 +182,14 @@ static enum err keep_all(struct checkpoint_set *set, const uint8_t *at, size_t b
     return ERR_NONE;
 }
 
-static bool is_checkpoint(const char *name)
+static bool is_checkpoint_name(const char *name)
 {
     uint32_t shard;
     int end = 0;
     return sscanf(name, "recovery-point-%u.checkpoint%n", &shard, &end) == 1 && end && !name[end];
 }
 
-static enum err load_file(struct checkpoint_set *set, const char *name)
+static enum err load_checkpoint_file(struct checkpoint_set *set, const char *name)
 {
     char path[FS_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/%s", set->dir, name);
@@ -203,14 +203,14 @@ static enum err load_file(struct checkpoint_set *set, const char *name)
     if (err)
         return err;
     set->blobs[set->files++] = at;
-    return keep_all(set, at, bytes);
+    return keep_entries_of_file(set, at, bytes);
 }
 
-static bool load_entry(void *arg, const struct fs_entry *entry)
+static bool load_if_checkpoint(void *arg, const struct fs_entry *entry)
 {
     struct checkpoint_set *set = arg;
-    if (!entry->folder && is_checkpoint(entry->name))
-        set->err = load_file(set, entry->name);
+    if (!entry->folder && is_checkpoint_name(entry->name))
+        set->err = load_checkpoint_file(set, entry->name);
     return set->err == ERR_NONE;
 }
 
@@ -219,7 +219,7 @@ static int compare_partition(const struct checkpoint_entry *a, const struct chec
     int topic = memcmp(a->topic_id, b->topic_id, 16);
     return topic ? topic : (a->partition > b->partition) - (a->partition < b->partition);
 }
-static int compare(const void *x, const void *y)
+static int compare_by_partition_and_age(const void *x, const void *y)
 {
     const struct checkpoint_entry *a = x, *b = y;
     int partition = compare_partition(a, b);
@@ -227,11 +227,11 @@ static int compare(const void *x, const void *y)
 }
 
 /* Sorted, the newest of a partition comes first. */
-static void keep_newest(struct checkpoint_set *set)
+static void keep_newest_entries(struct checkpoint_set *set)
 {
     uint32_t kept = 0;
     if (set->count)
-        qsort(set->v, set->count, sizeof *set->v, compare);
+        qsort(set->v, set->count, sizeof *set->v, compare_by_partition_and_age);
     for (uint32_t i = 0; i < set->count; i++) {
         if (!kept || compare_partition(&set->v[kept - 1], &set->v[i]) != 0)
             set->v[kept++] = set->v[i];
@@ -246,18 +246,18 @@ enum err checkpoint_set_load(struct heap *heap, const char *data_dir, struct che
         return ERR_NO_MEMORY;
     set->heap = heap;
     set->dir = data_dir;
-    enum err err = fs_list(data_dir, load_entry, set);
+    enum err err = fs_list(data_dir, load_if_checkpoint, set);
     err = err ? err : set->err;
     if (err) {
         checkpoint_set_close(set);
         return err;
     }
-    keep_newest(set);
+    keep_newest_entries(set);
     *out_set = set;
     return ERR_NONE;
 }
 
-static int compare_key(const void *key, const void *element)
+static int compare_partition_key(const void *key, const void *element)
 {
     return compare_partition(key, element);
 }
@@ -266,7 +266,7 @@ const struct checkpoint_entry *checkpoint_find(const struct checkpoint_set *set,
 {
     struct checkpoint_entry key = {.partition = partition};
     memcpy(key.topic_id, topic_id, 16);
-    return set->count ? bsearch(&key, set->v, set->count, sizeof *set->v, compare_key) : NULL;
+    return set->count ? bsearch(&key, set->v, set->count, sizeof *set->v, compare_partition_key) : NULL;
 }
 uint64_t checkpoint_serial_max(const struct checkpoint_set *set)
 {

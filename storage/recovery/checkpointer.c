@@ -61,16 +61,16 @@ static struct checkpointer *checkpointer_of(const struct partition *p)
 
 /* --- capturing --- */
 
-static void release(struct partition *p)
+static void release_mark(struct partition *p)
 {
     heap_free(shard_of(p)->heap, p->checkpoint_producers);
     p->checkpoint_producers = NULL;
     p->checkpoint_held = false;
 }
 
-static void capture(struct partition *p)
+static void capture_mark(struct partition *p)
 {
-    release(p);
+    release_mark(p);
     size_t bytes = producers_saved_bytes(p->producers);
     p->checkpoint_producers = heap_alloc(shard_of(p)->heap, bytes ? bytes : 1);
     if (!p->checkpoint_producers)
@@ -84,7 +84,7 @@ static void capture(struct partition *p)
 }
 
 /* The next tick looks at it. */
-static void touch(struct checkpointer *c, struct partition *p)
+static void touch_partition(struct checkpointer *c, struct partition *p)
 {
     if (!list_linked(&p->checkpoint_link))
         list_push(&c->touched, &p->checkpoint_link);
@@ -93,9 +93,9 @@ static void touch(struct checkpointer *c, struct partition *p)
 void checkpoint_capture(struct partition *p)
 {
     struct checkpointer *c = checkpointer_of(p);
-    touch(c, p);
+    touch_partition(c, p);
     if (p->checkpoint_wanted && !p->checkpoint_held)
-        capture(p);
+        capture_mark(p);
     c->bytes_since_tick += p->end.position - p->promised.position;
     if (c->bytes_since_tick > CHECKPOINT_BYTES / 2) {
         c->bytes_since_tick = 0;
@@ -114,21 +114,21 @@ void checkpoint_durable(struct partition *p)
 
 void checkpoint_rolled(struct partition *p)
 {
-    capture(p);
+    capture_mark(p);
     checkpoint_durable(p);
 }
 
 void checkpoint_opened(struct partition *p)
 {
-    release(p);
+    release_mark(p);
     p->saved_offsets = p->saved_times = p->saved_offsets_crc = p->saved_times_crc = 0;
     if (p->active && !p->saved)
-        capture(p); /* recovery synced it all; checkpointer_open puts it into `ready` */
+        capture_mark(p); /* recovery synced it all; checkpointer_open puts it into `ready` */
 }
 
 /* --- building the job --- */
 
-static uint32_t offsets_below(const struct index *ix, uint64_t position)
+static uint32_t count_offsets_below(const struct index *ix, uint64_t position)
 {
     uint32_t low = 0, high = ix->offset_count;
     while (low < high) {
@@ -141,7 +141,7 @@ static uint32_t offsets_below(const struct index *ix, uint64_t position)
     return low;
 }
 
-static uint32_t times_below(const struct index *ix, int64_t offset)
+static uint32_t count_times_below(const struct index *ix, int64_t offset)
 {
     uint32_t low = 0, high = ix->time_count;
     while (low < high) {
@@ -154,13 +154,13 @@ static uint32_t times_below(const struct index *ix, int64_t offset)
     return low;
 }
 
-static uint32_t bytes_since_entry(const struct index *ix, uint32_t offsets, const struct mark *m)
+static uint32_t bytes_since_index_entry(const struct index *ix, uint32_t offsets, const struct mark *m)
 {
     uint64_t last = offsets ? be32_get(ix->offsets + (size_t)(offsets - 1) * INDEX_OFFSET_BYTES + 4) : 0;
     return (uint32_t)(m->position - last);
 }
 
-static bool build_delta(struct item *it)
+static bool build_index_delta(struct item *it)
 {
     struct partition *p = it->partition;
     const struct index *ix = &p->active->index;
@@ -183,7 +183,7 @@ static bool build_delta(struct item *it)
     return true;
 }
 
-static bool build_entry(struct checkpointer *c, struct item *it, bool clean)
+static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool clean)
 {
     struct partition *p = it->partition;
     struct checkpoint_entry e = {
@@ -201,7 +201,7 @@ static bool build_entry(struct checkpointer *c, struct item *it, bool clean)
         .index_crc = it->offsets_crc,
         .time_count = it->times,
         .time_crc = it->times_crc,
-        .bytes_since_entry = bytes_since_entry(&p->active->index, it->offsets, &it->mark),
+        .bytes_since_entry = bytes_since_index_entry(&p->active->index, it->offsets, &it->mark),
         .clean = clean,
         .caching = !durable_acks(p),
         .producers = p->checkpoint_producers,
@@ -215,14 +215,14 @@ static bool build_entry(struct checkpointer *c, struct item *it, bool clean)
     return it->entry != NULL;
 }
 
-static void item_free(struct checkpointer *c, struct item *it)
+static void free_item_memory(struct checkpointer *c, struct item *it)
 {
     heap_free(c->store->shard->heap, it->delta.bytes);
     heap_free(c->store->shard->heap, it->entry);
     it->delta.bytes = it->entry = NULL;
 }
 
-static struct item *item_new(struct checkpointer *c, struct partition *p)
+static struct item *new_checkpoint_item(struct checkpointer *c, struct partition *p)
 {
     if (c->item_count == c->item_cap) {
         uint32_t cap = c->item_cap ? c->item_cap * 2 : 16;
@@ -238,23 +238,23 @@ static struct item *item_new(struct checkpointer *c, struct partition *p)
 }
 
 /* Takes a partition whose held mark is durable. */
-static bool add_item(struct checkpointer *c, struct partition *p, bool clean)
+static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, bool clean)
 {
-    struct item *it = item_new(c, p);
+    struct item *it = new_checkpoint_item(c, p);
     if (!it)
         return false;
     const struct index *ix = &p->active->index;
-    it->offsets = clean ? ix->offset_count : offsets_below(ix, it->mark.position);
-    it->times = clean ? ix->time_count : times_below(ix, it->mark.offset);
-    if (!build_delta(it) || !build_entry(c, it, clean)) {
-        item_free(c, it);
+    it->offsets = clean ? ix->offset_count : count_offsets_below(ix, it->mark.position);
+    it->times = clean ? ix->time_count : count_times_below(ix, it->mark.offset);
+    if (!build_index_delta(it) || !build_checkpoint_entry(c, it, clean)) {
+        free_item_memory(c, it);
         c->item_count--;
         return false;
     }
     return true;
 }
 
-static bool blob_add(struct checkpointer *c, const uint8_t *at, size_t bytes)
+static bool add_to_blob(struct checkpointer *c, const uint8_t *at, size_t bytes)
 {
     if (c->blob_bytes + bytes > c->blob_cap) {
         size_t cap = u64_max(c->blob_cap * 2, c->blob_bytes + bytes + 4096);
@@ -270,23 +270,24 @@ static bool blob_add(struct checkpointer *c, const uint8_t *at, size_t bytes)
 }
 
 /* The file's new content: every partition's latest entry, or only the new ones. */
-static bool build_blob(struct checkpointer *c)
+static bool build_checkpoint_blob(struct checkpointer *c)
 {
     c->blob_bytes = 0;
     bool fits = true;
     for (uint32_t i = 0; i < c->item_count; i++)
-        fits = fits && blob_add(c, c->items[i].entry, c->items[i].entry_bytes);
+        fits = fits && add_to_blob(c, c->items[i].entry, c->items[i].entry_bytes);
     uint32_t cursor = 0;
     struct partition *p;
     while (c->whole && fits && (p = map_next(&c->store->partitions, &cursor)))
         if (p->checkpoint_entry)
-            fits = blob_add(c, p->checkpoint_entry, p->checkpoint_entry_bytes);
+            fits = add_to_blob(c, p->checkpoint_entry, p->checkpoint_entry_bytes);
     return fits;
 }
 
 /* --- the job --- */
 
-static enum err write_part(const struct delta *d, const char *suffix, const uint8_t *bytes, uint32_t n, uint64_t at)
+static enum err write_index_delta(const struct delta *d, const char *suffix, const uint8_t *bytes, uint32_t n,
+                                  uint64_t at)
 {
     char path[FS_PATH_MAX];
     int fd;
@@ -302,7 +303,7 @@ static enum err write_part(const struct delta *d, const char *suffix, const uint
     return err;
 }
 
-static enum err write_whole(struct checkpointer *c)
+static enum err rewrite_checkpoint_file(struct checkpointer *c)
 {
     int fd;
     enum err err = fs_open(c->temporary, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
@@ -325,18 +326,18 @@ static enum err write_whole(struct checkpointer *c)
     return ERR_NONE;
 }
 
-static int32_t run_job(void *arg)
+static int32_t run_checkpoint_job(void *arg)
 {
     struct checkpointer *c = arg;
     c->err = ERR_NONE;
     for (uint32_t i = 0; i < c->item_count && !c->err; i++) {
         const struct delta *d = &c->items[i].delta;
-        c->err = write_part(d, ".index", d->bytes, d->offsets_bytes, d->offsets_at);
+        c->err = write_index_delta(d, ".index", d->bytes, d->offsets_bytes, d->offsets_at);
         if (!c->err)
-            c->err = write_part(d, ".timeindex", d->bytes + d->offsets_bytes, d->times_bytes, d->times_at);
+            c->err = write_index_delta(d, ".timeindex", d->bytes + d->offsets_bytes, d->times_bytes, d->times_at);
     }
     if (!c->err)
-        c->err = c->whole ? write_whole(c) : fs_write(c->fd, c->blob, c->blob_bytes, c->file_bytes);
+        c->err = c->whole ? rewrite_checkpoint_file(c) : fs_write(c->fd, c->blob, c->blob_bytes, c->file_bytes);
     uint64_t free_bytes;
     if (!fs_free_bytes(c->store->root->config->data_dir, &free_bytes))
         c->store->free_bytes_seen = free_bytes; /* taken over when the job is done */
@@ -345,9 +346,9 @@ static int32_t run_job(void *arg)
 
 /* --- the shard's side --- */
 
-static void stop_step(struct checkpointer *c);
+static void stop_checkpointer_step(struct checkpointer *c);
 
-static void item_saved(struct checkpointer *c, struct item *it)
+static void note_item_saved(struct checkpointer *c, struct item *it)
 {
     struct partition *p = it->partition;
     heap_free(c->store->shard->heap, p->checkpoint_entry);
@@ -362,14 +363,14 @@ static void item_saved(struct checkpointer *c, struct item *it)
     }
 }
 
-static void free_items(struct checkpointer *c)
+static void free_checkpoint_items(struct checkpointer *c)
 {
     for (uint32_t i = 0; i < c->item_count; i++)
-        item_free(c, &c->items[i]);
+        free_item_memory(c, &c->items[i]);
     c->item_count = 0;
 }
 
-static void job_failed(struct checkpointer *c)
+static void checkpoint_job_failed(struct checkpointer *c)
 {
     if (!c->told)
         log_warn("checkpoint failed", "why=\"%s\" effect=\"the next start reads more\"", err_text(c->err));
@@ -377,31 +378,31 @@ static void job_failed(struct checkpointer *c)
     c->whole = true;
     for (uint32_t i = 0; i < c->item_count; i++)
         if (c->items[i].partition)
-            touch(c, c->items[i].partition);
+            touch_partition(c, c->items[i].partition);
 }
 
-static void job_done(struct io_op *op, int32_t res)
+static void checkpoint_job_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct checkpointer *c = container_of(op, struct checkpointer, op);
     c->busy = false;
     c->store->free_bytes = c->store->free_bytes_seen;
     if (c->err) {
-        job_failed(c);
+        checkpoint_job_failed(c);
     } else {
         c->file_bytes = c->whole ? c->blob_bytes : c->file_bytes + c->blob_bytes;
         c->whole = c->file_bytes > CHECKPOINT_FILE_BYTES;
         c->told = false;
         for (uint32_t i = 0; i < c->item_count; i++)
             if (c->items[i].partition)
-                item_saved(c, &c->items[i]);
+                note_item_saved(c, &c->items[i]);
     }
-    free_items(c);
+    free_checkpoint_items(c);
     if (c->stopped)
-        stop_step(c);
+        stop_checkpointer_step(c);
 }
 
-static void want(struct checkpointer *c)
+static void want_touched(struct checkpointer *c)
 {
     struct list *l;
     struct list now;
@@ -413,7 +414,7 @@ static void want(struct checkpointer *c)
         if (p->checkpoint_held) {
             list_push(&c->touched, l); /* waits for its mark to become durable */
         } else if (p->condition == PARTITION_OPEN && writer_idle(p) && p->active) {
-            capture(p);
+            capture_mark(p);
             list_push(p->checkpoint_held ? &c->ready : &c->touched, l);
         } else {
             list_push(&c->touched, l); /* its next wave captures, or the next tick finds it idle */
@@ -421,33 +422,33 @@ static void want(struct checkpointer *c)
     }
 }
 
-static void take_ready(struct checkpointer *c)
+static void take_ready_partitions(struct checkpointer *c)
 {
     struct list *l;
     while ((l = list_pop(&c->ready))) {
         struct partition *p = container_of(l, struct partition, checkpoint_link);
         if (p->condition == PARTITION_OFFLINE || !p->active || !p->checkpoint_held)
             continue;
-        if (!add_item(c, p, false))
-            touch(c, p);
-        release(p);
+        if (!add_checkpoint_item(c, p, false))
+            touch_partition(c, p);
+        release_mark(p);
     }
 }
 
-static void job_start(struct checkpointer *c)
+static void start_checkpoint_job(struct checkpointer *c)
 {
-    if (!build_blob(c)) {
+    if (!build_checkpoint_blob(c)) {
         c->err = ERR_NO_MEMORY;
-        job_failed(c);
-        free_items(c);
+        checkpoint_job_failed(c);
+        free_checkpoint_items(c);
         return;
     }
     c->busy = true;
     c->store->free_bytes_seen = c->store->free_bytes;
-    io_job(c->store->shard->io, &c->op, run_job, c, job_done);
+    io_job(c->store->shard->io, &c->op, run_checkpoint_job, c, checkpoint_job_done);
 }
 
-static void tick(struct timer *t)
+static void checkpoint_tick(struct timer *t)
 {
     struct checkpointer *c = container_of(t, struct checkpointer, timer);
     struct shard *s = c->store->shard;
@@ -455,10 +456,10 @@ static void tick(struct timer *t)
     c->bytes_since_tick = 0;
     if (c->busy || c->stopped)
         return;
-    want(c);
-    take_ready(c);
+    want_touched(c);
+    take_ready_partitions(c);
     if (c->item_count)
-        job_start(c);
+        start_checkpoint_job(c);
 }
 
 /* --- opening and stopping --- */
@@ -479,7 +480,7 @@ struct checkpointer *checkpointer_open(struct store *st)
     int m = snprintf(c->temporary, sizeof c->temporary, "%s/recovery-point-%u.checkpoint.tmp",
                      st->root->config->data_dir, s->id);
     assert(n > 0 && m > 0 && (size_t)m < sizeof c->temporary);
-    timer_init(&c->timer, tick);
+    timer_init(&c->timer, checkpoint_tick);
     timer_start(&s->timers, &c->timer, s->now_ns + CHECKPOINT_MS * NS_PER_MS);
     return c;
 }
@@ -501,7 +502,7 @@ void checkpoint_forget(struct partition *p)
 {
     struct checkpointer *c = checkpointer_of(p);
     list_remove(&p->checkpoint_link);
-    release(p);
+    release_mark(p);
     heap_free(shard_of(p)->heap, p->checkpoint_entry);
     p->checkpoint_entry = NULL;
     for (uint32_t i = 0; c && i < c->item_count; i++)
@@ -510,7 +511,7 @@ void checkpoint_forget(struct partition *p)
 }
 
 /* The clean entries: of every partition that was appended to and stopped well; its index files hold all entries. */
-static void build_last(struct checkpointer *c)
+static void build_clean_items(struct checkpointer *c)
 {
     uint32_t cursor = 0;
     struct partition *p;
@@ -518,14 +519,14 @@ static void build_last(struct checkpointer *c)
         if (!p->clean || !p->active || !p->stop_saved)
             continue;
         p->saved_offsets = p->saved_times = p->saved_offsets_crc = p->saved_times_crc = 0;
-        capture(p);
-        if (!p->checkpoint_held || !add_item(c, p, true))
+        capture_mark(p);
+        if (!p->checkpoint_held || !add_checkpoint_item(c, p, true))
             p->clean = false;
-        release(p);
+        release_mark(p);
     }
 }
 
-static void stop_step(struct checkpointer *c)
+static void stop_checkpointer_step(struct checkpointer *c)
 {
     if (c->busy)
         return;
@@ -533,13 +534,13 @@ static void stop_step(struct checkpointer *c)
         c->last = true;
         c->whole = true;
         c->err = ERR_NONE;
-        build_last(c);
-        if (!build_blob(c)) {
+        build_clean_items(c);
+        if (!build_checkpoint_blob(c)) {
             c->stopped(c, ERR_NO_MEMORY);
             return;
         }
         c->busy = true;
-        io_job(c->store->shard->io, &c->op, run_job, c, job_done);
+        io_job(c->store->shard->io, &c->op, run_checkpoint_job, c, checkpoint_job_done);
         return;
     }
     c->stopped(c, c->err);
@@ -549,7 +550,7 @@ void checkpointer_stop(struct checkpointer *c, void (*stopped)(struct checkpoint
 {
     timer_stop(&c->store->shard->timers, &c->timer);
     c->stopped = stopped;
-    stop_step(c);
+    stop_checkpointer_step(c);
 }
 
 struct store *checkpointer_store(const struct checkpointer *c)
@@ -563,7 +564,7 @@ void checkpointer_close(struct checkpointer *c)
     timer_stop(&c->store->shard->timers, &c->timer);
     if (c->fd >= 0)
         fs_close(c->fd);
-    free_items(c);
+    free_checkpoint_items(c);
     heap_free(h, c->items);
     heap_free(h, c->blob);
     c->store->checkpointer = NULL;

@@ -21,7 +21,7 @@ void clean_mark_deinit(struct clean_mark *m)
     clean_mark_init(m, m->heap);
 }
 
-static int order(const void *a, const void *b)
+static int compare_marked(const void *a, const void *b)
 {
     const struct clean_entry *x = a, *y = b;
     int by_id = memcmp(x->topic_id, y->topic_id, 16);
@@ -48,10 +48,10 @@ bool clean_mark_has(const struct clean_mark *m, const uint8_t topic_id[16], int3
 {
     struct clean_entry wanted = {.partition = partition};
     memcpy(wanted.topic_id, topic_id, 16);
-    return m->count > 0 && bsearch(&wanted, m->v, m->count, sizeof wanted, order);
+    return m->count > 0 && bsearch(&wanted, m->v, m->count, sizeof wanted, compare_marked);
 }
 
-static void path_of(char out[FS_PATH_MAX], const char *data_dir, const char *name)
+static void mark_path(char out[FS_PATH_MAX], const char *data_dir, const char *name)
 {
     int n = snprintf(out, FS_PATH_MAX, "%s/%s", data_dir, name);
     assert(n > 0 && n < FS_PATH_MAX);
@@ -59,7 +59,7 @@ static void path_of(char out[FS_PATH_MAX], const char *data_dir, const char *nam
 
 /* --- reading --- */
 
-static bool whole(const uint8_t *at, size_t bytes)
+static bool mark_is_whole(const uint8_t *at, size_t bytes)
 {
     if (bytes < ENTRIES_AT + CRC_BYTES || memcmp(at, HEADER, HEADER_BYTES) != 0)
         return false;
@@ -68,9 +68,9 @@ static bool whole(const uint8_t *at, size_t bytes)
            be32_get(at + bytes - CRC_BYTES) == crc32c(0, at, bytes - CRC_BYTES);
 }
 
-static enum err take(struct clean_mark *m, const uint8_t *at, size_t bytes)
+static enum err take_marked(struct clean_mark *m, const uint8_t *at, size_t bytes)
 {
-    if (!whole(at, bytes))
+    if (!mark_is_whole(at, bytes))
         return ERR_NOT_FOUND;
     enum err err = ERR_NONE;
     m->all = at[HEADER_BYTES] != 0;
@@ -82,7 +82,7 @@ static enum err take(struct clean_mark *m, const uint8_t *at, size_t bytes)
     return err;
 }
 
-static enum err read_open(struct clean_mark *m, int fd)
+static enum err read_mark_file(struct clean_mark *m, int fd)
 {
     uint64_t bytes;
     size_t got = 0;
@@ -94,7 +94,7 @@ static enum err read_open(struct clean_mark *m, int fd)
     uint8_t *at = heap_alloc(m->heap, bytes + 1);
     err = at ? fs_read(fd, at, bytes, 0, &got) : ERR_NO_MEMORY;
     if (err == ERR_NONE)
-        err = take(m, at, got);
+        err = take_marked(m, at, got);
     heap_free(m->heap, at);
     return err;
 }
@@ -103,25 +103,25 @@ enum err clean_mark_load(struct clean_mark *m, const char *data_dir)
 {
     char path[FS_PATH_MAX];
     int fd;
-    path_of(path, data_dir, ".clean");
+    mark_path(path, data_dir, ".clean");
     enum err err = fs_open(path, FS_READ, &fd);
     if (err != ERR_NONE)
         return err;
-    err = read_open(m, fd);
+    err = read_mark_file(m, fd);
     fs_close(fd);
     return err;
 }
 
 /* --- writing --- */
 
-static uint8_t *encode(struct clean_mark *m, size_t *out_bytes)
+static uint8_t *encode_mark(struct clean_mark *m, size_t *out_bytes)
 {
     size_t bytes = ENTRIES_AT + (size_t)m->count * ENTRY_BYTES + CRC_BYTES;
     uint8_t *at = heap_alloc(m->heap, bytes);
     if (!at)
         return NULL;
     if (m->count > 1)
-        qsort(m->v, m->count, sizeof *m->v, order);
+        qsort(m->v, m->count, sizeof *m->v, compare_marked);
     memcpy(at, HEADER, HEADER_BYTES);
     at[HEADER_BYTES] = m->all;
     be32_put(at + HEADER_BYTES + 1, m->count);
@@ -135,7 +135,7 @@ static uint8_t *encode(struct clean_mark *m, size_t *out_bytes)
     return at;
 }
 
-static enum err write_new(const char *path, const uint8_t *at, size_t bytes)
+static enum err write_mark_file(const char *path, const uint8_t *at, size_t bytes)
 {
     int fd;
     enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
@@ -152,11 +152,11 @@ enum err clean_mark_save(struct clean_mark *m, const char *data_dir)
 {
     char path[FS_PATH_MAX];
     size_t bytes;
-    uint8_t *at = encode(m, &bytes);
+    uint8_t *at = encode_mark(m, &bytes);
     if (!at)
         return ERR_NO_MEMORY;
-    path_of(path, data_dir, ".clean");
-    enum err err = write_new(path, at, bytes); /* a torn one is none */
+    mark_path(path, data_dir, ".clean");
+    enum err err = write_mark_file(path, at, bytes); /* a torn one is none */
     heap_free(m->heap, at);
     return err != ERR_NONE ? err : fs_sync_dir(data_dir);
 }
@@ -164,7 +164,7 @@ enum err clean_mark_save(struct clean_mark *m, const char *data_dir)
 enum err clean_mark_remove(const char *data_dir)
 {
     char path[FS_PATH_MAX];
-    path_of(path, data_dir, ".clean");
+    mark_path(path, data_dir, ".clean");
     enum err err = fs_unlink(path);
     if (err == ERR_NOT_FOUND)
         return ERR_NONE;

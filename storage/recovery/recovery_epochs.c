@@ -5,7 +5,7 @@
 #include "storage/recovery/recovery_state.h"
 #include <stdio.h>
 
-static enum err read_file(struct recovery *r)
+static enum err read_epochs_file(struct recovery *r)
 {
     char path[FS_PATH_MAX];
     uint8_t *at;
@@ -26,7 +26,7 @@ static enum err read_file(struct recovery *r)
 }
 
 /* The header at `position`, which is below the checkpoint: ERR_CORRUPT if it is none. */
-static enum err header_at(const struct recovery_scan *rs, uint64_t position, struct batch *out_batch)
+static enum err read_header_at(const struct recovery_scan *rs, uint64_t position, struct batch *out_batch)
 {
     uint8_t header[BATCH_HEADER_BYTES];
     size_t got;
@@ -36,20 +36,20 @@ static enum err header_at(const struct recovery_scan *rs, uint64_t position, str
     return err;
 }
 
-static uint64_t entry_position(const struct index *ix, uint32_t i)
+static uint64_t index_entry_position(const struct index *ix, uint32_t i)
 {
     return be32_get(ix->offsets + (size_t)i * INDEX_OFFSET_BYTES + 4);
 }
 
 /* The last indexed batch of an epoch <= `epoch`, or the segment's start. */
-static enum err search_start(const struct recovery_scan *rs, const struct index *ix, int32_t epoch,
-                             uint64_t *out_position)
+static enum err search_epoch_start(const struct recovery_scan *rs, const struct index *ix, int32_t epoch,
+                                   uint64_t *out_position)
 {
     uint32_t low = 0, high = ix->offset_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         struct batch b;
-        enum err err = header_at(rs, entry_position(ix, middle), &b);
+        enum err err = read_header_at(rs, index_entry_position(ix, middle), &b);
         if (err)
             return err;
         if (b.leader_epoch <= epoch)
@@ -57,20 +57,20 @@ static enum err search_start(const struct recovery_scan *rs, const struct index 
         else
             high = middle;
     }
-    *out_position = low ? entry_position(ix, low - 1) : 0;
+    *out_position = low ? index_entry_position(ix, low - 1) : 0;
     return ERR_NONE;
 }
 
 /* Adds the first epoch after the latest known one; ERR_NOT_FOUND: there is none below the checkpoint. */
-static enum err find_next(struct recovery *r, const struct recovery_scan *rs)
+static enum err find_next_epoch(struct recovery *r, const struct recovery_scan *rs)
 {
     const struct segment *s = r->files[r->first].segment;
     int32_t latest = epochs_latest(&r->out->epochs);
     uint64_t position;
-    enum err err = search_start(rs, &s->index, latest, &position);
+    enum err err = search_epoch_start(rs, &s->index, latest, &position);
     while (!err && position < r->first_position) {
         struct batch b;
-        err = header_at(rs, position, &b);
+        err = read_header_at(rs, position, &b);
         if (!err && b.leader_epoch > latest && b.base_offset >= 0)
             return epochs_add(&r->out->epochs, b.leader_epoch, b.base_offset);
         position += b.bytes;
@@ -80,7 +80,7 @@ static enum err find_next(struct recovery *r, const struct recovery_scan *rs)
 
 enum err recovery_load_epochs(struct recovery *r)
 {
-    enum err err = read_file(r);
+    enum err err = read_epochs_file(r);
     if (err)
         return err;
     /* What the walk will see again is taken from there: the file may know epochs of batches that are gone. */
@@ -92,7 +92,7 @@ enum err recovery_load_epochs(struct recovery *r)
     if (err)
         return err;
     while (!err && epochs_latest(&r->out->epochs) < r->epoch)
-        err = find_next(r, &rs);
+        err = find_next_epoch(r, &rs);
     recovery_scan_close(r, &rs);
     /* Bad bytes below the checkpoint are the reader's to find; the epochs that are known will do. */
     return err == ERR_CORRUPT || err == ERR_NOT_FOUND ? ERR_NONE : err;

@@ -3,13 +3,13 @@
 
 enum { TAIL_BYTES = 64 }; /* a batch may end in zeros, so this many only make us look closer */
 
-static enum err corrupt_at(struct recovery *r, const struct segment *s, uint64_t position)
+static enum err corrupt_segment_at(struct recovery *r, const struct segment *s, uint64_t position)
 {
     return recovery_corrupt(r, s->base_offset, position);
 }
 
 /* Does the segment begin as one that was really begun? */
-static enum err begun(struct recovery *r, const struct segment *s, bool *out_begun)
+static enum err segment_was_begun(struct recovery *r, const struct segment *s, bool *out_begun)
 {
     struct recovery_scan rs;
     struct batch b;
@@ -27,23 +27,23 @@ static enum err begun(struct recovery *r, const struct segment *s, bool *out_beg
 /* A roll makes the next file only when the old one is trimmed and durable. So a later segment, even an empty one, says that
  * the bytes before it were there: they are missing. Only what starts within the log and was never begun is a stray: its roll
  * failed, and the old segment went on. */
-static enum err judge_later(struct recovery *r)
+static enum err judge_later_segments(struct recovery *r)
 {
     const struct segment *last = r->files[r->last].segment;
     for (uint32_t i = r->last + 1; i < r->count; i++) {
         const struct segment *s = r->files[i].segment;
         bool missed = s->base_offset > r->next_offset;
-        enum err err = missed ? ERR_NONE : begun(r, s, &missed);
+        enum err err = missed ? ERR_NONE : segment_was_begun(r, s, &missed);
         if (err)
             return err;
         if (missed)
-            return corrupt_at(r, last, last->bytes);
+            return corrupt_segment_at(r, last, last->bytes);
     }
     return ERR_NONE;
 }
 
 /* With acks that wait for the disk, one wave can be torn; a valid batch further on was acknowledged. */
-static enum err judge_rest(struct recovery *r)
+static enum err judge_bytes_behind(struct recovery *r)
 {
     const struct segment *s = r->files[r->last].segment;
     uint64_t from = s->bytes + r->in->wave_bytes_max + 1, at = UINT64_MAX;
@@ -55,27 +55,27 @@ static enum err judge_rest(struct recovery *r)
         return err;
     err = scan_search(&rs.scan, from, r->next_offset, &at);
     recovery_scan_close(r, &rs);
-    return !err && at != UINT64_MAX ? corrupt_at(r, s, s->bytes) : err;
+    return !err && at != UINT64_MAX ? corrupt_segment_at(r, s, s->bytes) : err;
 }
 
 enum err recovery_judge(struct recovery *r)
 {
     const struct recovery_file *f = &r->files[r->last];
     if (r->next_offset < r->floor)
-        return corrupt_at(r, f->segment, f->segment->bytes);
+        return corrupt_segment_at(r, f->segment, f->segment->bytes);
     if (r->in->known_end_offset >= 0) /* what lies behind was never promised */
         return ERR_NONE;
     if (r->in->clean && f->rest_dirty)
-        return corrupt_at(r, f->segment, f->segment->bytes);
-    enum err err = judge_later(r);
+        return corrupt_segment_at(r, f->segment, f->segment->bytes);
+    enum err err = judge_later_segments(r);
     if (err || r->out->corrupt || r->in->caching || !f->rest_dirty)
         return err;
-    return judge_rest(r);
+    return judge_bytes_behind(r);
 }
 
 /* --- trusted segments --- */
 
-static enum err index_there(struct recovery *r, const struct segment *s, bool *out_there)
+static enum err index_files_exist(struct recovery *r, const struct segment *s, bool *out_there)
 {
     static const char *const suffixes[] = {".index", ".timeindex"};
     *out_there = true;
@@ -95,7 +95,7 @@ static enum err index_there(struct recovery *r, const struct segment *s, bool *o
 }
 
 /* Walks the segment's last stretch, from its last index entry, and sets bytes to where the batches end. */
-static enum err find_end(struct recovery *r, struct segment *s)
+static enum err find_trusted_end(struct recovery *r, struct segment *s)
 {
     struct recovery_scan rs;
     enum err err = segment_load_index(r->in->dir, s);
@@ -113,10 +113,10 @@ static enum err find_end(struct recovery *r, struct segment *s)
     if (!err)
         err = scan_nonzero(&rs.scan, s->bytes, &dirty_at);
     recovery_scan_close(r, &rs);
-    return !err && dirty_at != UINT64_MAX ? corrupt_at(r, s, s->bytes) : err;
+    return !err && dirty_at != UINT64_MAX ? corrupt_segment_at(r, s, s->bytes) : err;
 }
 
-static enum err ends_in_zeros(struct recovery *r, const struct segment *s, bool *out_zeros)
+static enum err segment_ends_in_zeros(struct recovery *r, const struct segment *s, bool *out_zeros)
 {
     struct recovery_scan rs;
     uint64_t at = UINT64_MAX, from = s->allocated > TAIL_BYTES ? s->allocated - TAIL_BYTES : 0;
@@ -129,30 +129,30 @@ static enum err ends_in_zeros(struct recovery *r, const struct segment *s, bool 
     return err;
 }
 
-static enum err check_one(struct recovery *r, struct segment *s, int64_t next_base_offset)
+static enum err check_trusted_segment(struct recovery *r, struct segment *s, int64_t next_base_offset)
 {
     bool zeros, there;
     s->bytes = s->allocated;
     s->next_offset = next_base_offset;
-    enum err err = ends_in_zeros(r, s, &zeros);
+    enum err err = segment_ends_in_zeros(r, s, &zeros);
     if (!err && zeros)
-        err = find_end(r, s);
+        err = find_trusted_end(r, s);
     if (err || r->out->corrupt)
         return err;
     if (s->bytes == 0)
-        return corrupt_at(r, s, 0);
-    err = index_there(r, s, &there);
+        return corrupt_segment_at(r, s, 0);
+    err = index_files_exist(r, s, &there);
     if (err || there)
         return err;
     uint64_t bad_at = 0;
     err = scan_rebuild_index(r->in->dir, s, r->in->index_interval_bytes, &bad_at);
-    return err == ERR_CORRUPT ? corrupt_at(r, s, bad_at) : err;
+    return err == ERR_CORRUPT ? corrupt_segment_at(r, s, bad_at) : err;
 }
 
 enum err recovery_check_trusted(struct recovery *r)
 {
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < r->first && !err && !r->out->corrupt; i++)
-        err = check_one(r, r->files[i].segment, r->files[i + 1].segment->base_offset);
+        err = check_trusted_segment(r, r->files[i].segment, r->files[i + 1].segment->base_offset);
     return err;
 }

@@ -3,7 +3,7 @@
  * recovery judges the same, since nothing before the end is touched. */
 #include "storage/recovery/recovery_state.h"
 
-static enum err drop_later(struct recovery *r)
+static enum err remove_later_segments(struct recovery *r)
 {
     for (uint32_t i = r->count; i-- > r->last + 1;) {
         struct segment *s = r->files[i].segment;
@@ -20,7 +20,7 @@ static enum err drop_later(struct recovery *r)
 }
 
 /* The bug that the simulator must find: a torn tail is cut at the last index entry, durable or not. */
-static enum err plant_cut(struct recovery *r)
+static enum err plant_early_cut(struct recovery *r)
 {
     struct segment *s = r->files[r->last].segment;
     struct recovery_scan rs;
@@ -42,7 +42,7 @@ static enum err plant_cut(struct recovery *r)
 }
 
 /* Sync before the caches are dropped: what was read there may be nowhere else. */
-static enum err finish_file(struct recovery *r, struct recovery_scan *rs, struct recovery_file *f, bool closed)
+static enum err finish_segment_file(struct recovery *r, struct recovery_scan *rs, struct recovery_file *f, bool closed)
 {
     struct segment *s = f->segment;
     enum err err = ERR_NONE;
@@ -59,23 +59,23 @@ static enum err finish_file(struct recovery *r, struct recovery_scan *rs, struct
     return err;
 }
 
-static bool needs_work(const struct recovery *r, const struct recovery_file *f, bool closed)
+static bool segment_needs_repair(const struct recovery *r, const struct recovery_file *f, bool closed)
 {
     return f->walked_bytes || f->rest_dirty || r->in->known_end_offset >= 0 ||
            (closed && f->segment->bytes < f->segment->allocated);
 }
 
-static enum err repair_file(struct recovery *r, struct recovery_file *f, bool closed)
+static enum err repair_segment(struct recovery *r, struct recovery_file *f, bool closed)
 {
     struct segment *s = f->segment;
-    if (!needs_work(r, f, closed))
+    if (!segment_needs_repair(r, f, closed))
         return ERR_NONE;
     r->changed = true;
     struct recovery_scan rs;
     enum err err = recovery_scan_open(r, s, s->bytes, FS_READ | FS_WRITE, &rs);
     if (err)
         return err;
-    err = finish_file(r, &rs, f, closed);
+    err = finish_segment_file(r, &rs, f, closed);
     recovery_scan_close(r, &rs);
     if (err || !closed || !s->index_loaded)
         return err;
@@ -84,7 +84,7 @@ static enum err repair_file(struct recovery *r, struct recovery_file *f, bool cl
 }
 
 /* Oldest first: what is left of them after a crash is below the start again. */
-static enum err drop_below(struct recovery *r)
+static enum err remove_segments_below(struct recovery *r)
 {
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < r->below && !err; i++)
@@ -92,7 +92,7 @@ static enum err drop_below(struct recovery *r)
     return err;
 }
 
-static int64_t log_start(const struct recovery *r)
+static int64_t recovered_log_start(const struct recovery *r)
 {
     const struct checkpoint_entry *c = r->in->checkpoint;
     int64_t start = r->files[0].segment->base_offset;
@@ -102,7 +102,7 @@ static int64_t log_start(const struct recovery *r)
 }
 
 /* Snapshots of offsets that are gone, and what interrupted jobs left. */
-static enum err tidy(struct recovery *r)
+static enum err remove_leftovers(struct recovery *r)
 {
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < r->folder.leftover_count && !err; i++)
@@ -118,14 +118,14 @@ static enum err tidy(struct recovery *r)
 
 /* A segment that no checkpoint has reached may be there in name only for now: its roll was cut short before the folder was
  * synced. */
-static bool name_unsure(const struct recovery *r)
+static bool segment_name_unsure(const struct recovery *r)
 {
     const struct checkpoint_entry *c = r->in->checkpoint;
     return !r->in->clean && (!c || r->files[r->last].segment->base_offset > c->segment_base_offset);
 }
 
 /* The same of a start that no checkpoint has: nobody may be told of it before its name is there for good. */
-static bool start_unsure(const struct recovery *r)
+static bool saved_start_unsure(const struct recovery *r)
 {
     const struct checkpoint_entry *c = r->in->checkpoint;
     return !r->in->clean && r->start > (c ? c->log_start_offset : 0);
@@ -133,20 +133,20 @@ static bool start_unsure(const struct recovery *r)
 
 enum err recovery_repair(struct recovery *r)
 {
-    enum err err = drop_later(r);
+    enum err err = remove_later_segments(r);
     if (!err && PLANTED(cut_below_durable_end))
-        err = plant_cut(r);
+        err = plant_early_cut(r);
     for (uint32_t i = 0; i <= r->last && !err; i++)
-        err = repair_file(r, &r->files[i], i < r->last);
+        err = repair_segment(r, &r->files[i], i < r->last);
     if (!err)
-        err = tidy(r);
-    if (!err && (r->changed || name_unsure(r) || start_unsure(r)))
+        err = remove_leftovers(r);
+    if (!err && (r->changed || segment_name_unsure(r) || saved_start_unsure(r)))
         err = fs_sync_dir(r->in->dir);
     if (err)
         return err;
-    r->out->log_start_offset = log_start(r);
+    r->out->log_start_offset = recovered_log_start(r);
     r->out->end_offset = r->next_offset;
     epochs_truncate(&r->out->epochs, r->next_offset);
     epochs_truncate_start(&r->out->epochs, r->out->log_start_offset);
-    return drop_below(r);
+    return remove_segments_below(r);
 }

@@ -29,7 +29,7 @@ void recovery_scan_close(struct recovery *r, struct recovery_scan *rs)
 
 /* --- the segments --- */
 
-static enum err file_size(const struct recovery *r, int64_t base_offset, uint64_t *out_bytes)
+static enum err measure_segment(const struct recovery *r, int64_t base_offset, uint64_t *out_bytes)
 {
     char path[FS_PATH_MAX];
     int fd;
@@ -43,7 +43,7 @@ static enum err file_size(const struct recovery *r, int64_t base_offset, uint64_
     return err;
 }
 
-static struct segment *add_segment(struct recovery *r, int64_t base_offset)
+static struct segment *add_found_segment(struct recovery *r, int64_t base_offset)
 {
     struct segment *s = heap_zalloc(r->in->heap, sizeof *s);
     if (!s)
@@ -59,7 +59,7 @@ static struct segment *add_segment(struct recovery *r, int64_t base_offset)
     return s;
 }
 
-static enum err load_start(struct recovery *r)
+static enum err load_saved_start(struct recovery *r)
 {
     enum err err = log_start_load(r->in->heap, r->in->dir, &r->start);
     if (err == ERR_CORRUPT)
@@ -78,11 +78,11 @@ static enum err find_segments(struct recovery *r)
     if (!r->files)
         return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < r->count; i++) {
-        struct segment *s = add_segment(r, all->v[r->below + i]);
+        struct segment *s = add_found_segment(r, all->v[r->below + i]);
         if (!s)
             return ERR_NO_MEMORY;
         r->files[i].segment = s;
-        enum err err = file_size(r, s->base_offset, &s->allocated);
+        enum err err = measure_segment(r, s->base_offset, &s->allocated);
         if (err)
             return err;
     }
@@ -92,14 +92,14 @@ static enum err find_segments(struct recovery *r)
 /* --- what is trusted --- */
 
 /* The index entries up to the checkpoint, if the files still hold exactly those. */
-static bool files_match(const struct segment_index_files *f, const struct checkpoint_entry *c)
+static bool index_matches_checkpoint(const struct segment_index_files *f, const struct checkpoint_entry *c)
 {
     size_t offset_bytes = (size_t)c->index_count * INDEX_OFFSET_BYTES,
            time_bytes = (size_t)c->time_count * INDEX_TIME_BYTES;
     return offset_bytes <= f->offset_bytes && time_bytes <= f->time_bytes &&
            crc32c(0, f->offsets, offset_bytes) == c->index_crc && crc32c(0, f->times, time_bytes) == c->time_crc;
 }
-static enum err restore_index(struct recovery *r, struct segment *s)
+static enum err restore_checkpoint_index(struct recovery *r, struct segment *s)
 {
     const struct checkpoint_entry *c = r->in->checkpoint;
     struct segment_index_files f = {.heap = r->in->heap};
@@ -107,9 +107,10 @@ static enum err restore_index(struct recovery *r, struct segment *s)
         c->index_count || c->time_count ? segment_read_index(r->in->heap, r->in->dir, s->base_offset, &f) : ERR_NONE;
     if (err)
         return err;
-    err = files_match(&f, c) ? index_load(&s->index, f.offsets, c->index_count * INDEX_OFFSET_BYTES, f.times,
-                                          c->time_count * INDEX_TIME_BYTES, (uint32_t)u64_min(c->position, UINT32_MAX))
-                             : ERR_CORRUPT;
+    err = index_matches_checkpoint(&f, c)
+              ? index_load(&s->index, f.offsets, c->index_count * INDEX_OFFSET_BYTES, f.times,
+                           c->time_count * INDEX_TIME_BYTES, (uint32_t)u64_min(c->position, UINT32_MAX))
+              : ERR_CORRUPT;
     segment_index_files_free(&f);
     s->index.bytes_since_entry = c->bytes_since_entry;
     s->index.max_timestamp = s->max_timestamp = c->max_timestamp;
@@ -118,7 +119,7 @@ static enum err restore_index(struct recovery *r, struct segment *s)
     return err;
 }
 
-static uint32_t find_file(const struct recovery *r, int64_t base_offset)
+static uint32_t find_segment_file(const struct recovery *r, int64_t base_offset)
 {
     uint32_t i = 0;
     while (i < r->count && r->files[i].segment->base_offset != base_offset)
@@ -135,7 +136,7 @@ static enum err trust_checkpoint(struct recovery *r, uint32_t file)
         return recovery_corrupt(r, s->base_offset, s->allocated);
     r->first = file;
     r->producers_from = c->offset;
-    enum err err = restore_index(r, s);
+    enum err err = restore_checkpoint_index(r, s);
     if (err && err != ERR_CORRUPT && err != ERR_NOT_FOUND)
         return err;
     if (err) { /* the walk builds it anew, from the segment's start */
@@ -150,7 +151,7 @@ static enum err trust_checkpoint(struct recovery *r, uint32_t file)
     return ERR_NONE;
 }
 
-static enum err load_snapshot(struct recovery *r, int64_t offset)
+static enum err load_producer_snapshot(struct recovery *r, int64_t offset)
 {
     char path[FS_PATH_MAX];
     uint8_t *at;
@@ -169,7 +170,7 @@ static enum err load_snapshot(struct recovery *r, int64_t offset)
 }
 
 /* Where the walk starts and what is known there. Without a checkpoint that is the log's first batch. */
-static enum err plan(struct recovery *r)
+static enum err plan_walk(struct recovery *r)
 {
     const struct checkpoint_entry *c = r->in->checkpoint;
     r->floor = c ? c->offset : 0;
@@ -179,19 +180,19 @@ static enum err plan(struct recovery *r)
         r->floor = r->start;
     r->epoch = -1;
     r->producers_from = r->next_offset = r->files[0].segment->base_offset;
-    uint32_t file = c ? find_file(r, c->segment_base_offset) : r->count;
+    uint32_t file = c ? find_segment_file(r, c->segment_base_offset) : r->count;
     if (file < r->count) {
         enum err err = producers_load(r->out->producers, c->producers, c->producers_bytes);
         if (err != ERR_CORRUPT)
             return err ? err : trust_checkpoint(r, file);
     }
-    return load_snapshot(r, r->next_offset);
+    return load_producer_snapshot(r, r->next_offset);
 }
 
 /* --- the walk --- */
 
 /* The rules that tell the log from ghosts: each batch continues the one before. */
-static bool follows(const struct recovery *r, const struct segment *s, const struct batch *b)
+static bool batch_follows(const struct recovery *r, const struct segment *s, const struct batch *b)
 {
     if (b->base_offset != r->next_offset || b->leader_epoch < r->epoch)
         return false;
@@ -200,7 +201,7 @@ static bool follows(const struct recovery *r, const struct segment *s, const str
     return batch_last_offset(b) - s->base_offset <= INT32_MAX;
 }
 
-static enum err accept(struct recovery *r, struct segment *s, uint64_t position, const struct batch *b)
+static enum err accept_batch(struct recovery *r, struct segment *s, uint64_t position, const struct batch *b)
 {
     enum err err = index_add(&s->index, r->in->index_interval_bytes, batch_last_offset(b), (uint32_t)position, b->bytes,
                              b->max_timestamp, batch_last_offset(b));
@@ -227,16 +228,16 @@ static enum err walk_batches(struct recovery *r, struct segment *s, struct scan 
         enum err err = scan_peek(scan, &b, &valid);
         if (err)
             return err;
-        if (!valid || !follows(r, s, &b))
+        if (!valid || !batch_follows(r, s, &b))
             return ERR_NONE;
-        err = accept(r, s, scan->at, &b);
+        err = accept_batch(r, s, scan->at, &b);
         if (err)
             return err;
         scan_skip(scan, &b);
     }
 }
 
-static enum err walk_file(struct recovery *r, struct recovery_file *f, uint64_t from)
+static enum err walk_segment(struct recovery *r, struct recovery_file *f, uint64_t from)
 {
     struct recovery_scan rs;
     struct segment *s = f->segment;
@@ -258,14 +259,14 @@ static enum err walk_file(struct recovery *r, struct recovery_file *f, uint64_t 
 }
 
 /* Goes on into the next segment only if the log does. */
-static enum err walk(struct recovery *r)
+static enum err walk_log(struct recovery *r)
 {
     enum err err = ERR_NONE;
     for (uint32_t i = r->first; i < r->count && !err; i++) {
         if (i > r->first && r->files[i].segment->base_offset != r->next_offset)
             break;
         r->last = i;
-        err = walk_file(r, &r->files[i], i == r->first ? r->first_position : 0);
+        err = walk_segment(r, &r->files[i], i == r->first ? r->first_position : 0);
     }
     return err;
 }
@@ -273,7 +274,7 @@ static enum err walk(struct recovery *r)
 /* --- all of it --- */
 
 /* No segment: right for a partition that was never written to, or whose log is empty. */
-static enum err no_segments(struct recovery *r)
+static enum err recover_empty_folder(struct recovery *r)
 {
     const struct checkpoint_entry *c = r->in->checkpoint;
     int64_t offset = c ? c->offset : 0;
@@ -286,11 +287,11 @@ static enum err no_segments(struct recovery *r)
 
 static enum err recover_segments(struct recovery *r)
 {
-    enum err err = plan(r);
+    enum err err = plan_walk(r);
     if (!err && !r->out->corrupt)
         err = recovery_load_epochs(r);
     if (!err && !r->out->corrupt)
-        err = walk(r);
+        err = walk_log(r);
     if (!err && !r->out->corrupt)
         err = recovery_judge(r);
     if (!err && !r->out->corrupt)
@@ -300,18 +301,18 @@ static enum err recover_segments(struct recovery *r)
     return err;
 }
 
-static enum err recover(struct recovery *r)
+static enum err recover_folder(struct recovery *r)
 {
     enum err err = folder_read(&r->folder, r->in->heap, r->in->dir);
     if (err == ERR_NOT_FOUND && (r->in->checkpoint || r->in->known_end_offset > 0))
-        return no_segments(r); /* the folder is gone: fine only if nothing was in it */
+        return recover_empty_folder(r); /* the folder is gone: fine only if nothing was in it */
     if (!err)
-        err = load_start(r);
+        err = load_saved_start(r);
     if (err || r->out->corrupt)
         return err;
     err = find_segments(r);
     if (!err)
-        err = r->count ? recover_segments(r) : no_segments(r);
+        err = r->count ? recover_segments(r) : recover_empty_folder(r);
     return err;
 }
 
@@ -322,7 +323,7 @@ enum err recovery_run(const struct recovery_input *in, struct recovered *out)
     list_init(&out->segments);
     epochs_init(&out->epochs, in->heap);
     out->producers = producers_open(in->heap);
-    enum err err = out->producers ? recover(&r) : ERR_NO_MEMORY;
+    enum err err = out->producers ? recover_folder(&r) : ERR_NO_MEMORY;
     heap_free(in->heap, r.files);
     folder_close(&r.folder);
     if (err)

@@ -21,7 +21,7 @@ void scan_close(struct scan *s)
 }
 
 /* The file's bytes from `at` on, at least `want` of them (fewer only at the end), valid until the next call. */
-static enum err view(struct scan *s, uint64_t at, size_t want, const uint8_t **out, size_t *out_bytes)
+static enum err view_bytes(struct scan *s, uint64_t at, size_t want, const uint8_t **out, size_t *out_bytes)
 {
     assert(want <= SCAN_BUF_BYTES);
     assert(at <= s->end);
@@ -41,13 +41,13 @@ static enum err view(struct scan *s, uint64_t at, size_t want, const uint8_t **o
     return ERR_NONE;
 }
 
-static enum err crc_of(struct scan *s, uint64_t from, uint64_t to, uint32_t *out_crc)
+static enum err scan_crc_of_range(struct scan *s, uint64_t from, uint64_t to, uint32_t *out_crc)
 {
     uint32_t crc = 0;
     while (from < to) {
         const uint8_t *at;
         size_t bytes;
-        enum err err = view(s, from, 1, &at, &bytes);
+        enum err err = view_bytes(s, from, 1, &at, &bytes);
         if (err)
             return err;
         if (!bytes)
@@ -60,22 +60,22 @@ static enum err crc_of(struct scan *s, uint64_t from, uint64_t to, uint32_t *out
     return ERR_NONE;
 }
 
-static bool plausible(const struct scan *s, uint64_t position, const struct batch *b)
+static bool batch_is_plausible(const struct scan *s, uint64_t position, const struct batch *b)
 {
     return b->bytes <= s->end - position && b->base_offset >= 0 && b->last_offset_delta >= 0 && b->count >= 0 &&
            b->base_offset <= INT64_MAX - b->last_offset_delta;
 }
 
-static enum err look(struct scan *s, uint64_t position, struct batch *out_batch, bool *out_valid)
+static enum err look_at_batch(struct scan *s, uint64_t position, struct batch *out_batch, bool *out_valid)
 {
     const uint8_t *at;
     size_t bytes;
     *out_valid = false;
-    enum err err = view(s, position, BATCH_HEADER_BYTES, &at, &bytes);
-    if (err || !batch_parse(at, bytes, out_batch) || !plausible(s, position, out_batch))
+    enum err err = view_bytes(s, position, BATCH_HEADER_BYTES, &at, &bytes);
+    if (err || !batch_parse(at, bytes, out_batch) || !batch_is_plausible(s, position, out_batch))
         return err;
     uint32_t crc = 0;
-    err = crc_of(s, position + BATCH_CRC_FROM, position + out_batch->bytes, &crc);
+    err = scan_crc_of_range(s, position + BATCH_CRC_FROM, position + out_batch->bytes, &crc);
     if (!err)
         *out_valid = crc == out_batch->crc;
     return err;
@@ -83,19 +83,19 @@ static enum err look(struct scan *s, uint64_t position, struct batch *out_batch,
 
 enum err scan_peek(struct scan *s, struct batch *out_batch, bool *out_valid)
 {
-    return look(s, s->at, out_batch, out_valid);
+    return look_at_batch(s, s->at, out_batch, out_valid);
 }
 
 /* Cheap reasons to say no, before the CRC is taken. */
-static bool candidate(const struct scan *s, const uint8_t *at, size_t bytes, uint64_t position, int64_t min_offset)
+static bool may_be_batch(const struct scan *s, const uint8_t *at, size_t bytes, uint64_t position, int64_t min_offset)
 {
     struct batch b;
-    return batch_parse(at, bytes, &b) && plausible(s, position, &b) && b.base_offset >= min_offset &&
+    return batch_parse(at, bytes, &b) && batch_is_plausible(s, position, &b) && b.base_offset >= min_offset &&
            (uint64_t)(b.base_offset - min_offset) <= s->end / RECORD_BYTES_MIN;
 }
 
 /* Where in these bytes a header may start, going by its magic byte; `bytes`: nowhere. */
-static size_t next_magic(const uint8_t *at, size_t bytes)
+static size_t find_magic(const uint8_t *at, size_t bytes)
 {
     if (bytes < BATCH_HEADER_BYTES)
         return bytes;
@@ -104,23 +104,23 @@ static size_t next_magic(const uint8_t *at, size_t bytes)
 }
 
 /* Looks through one view. *out_next: where to go on. */
-static enum err search_view(struct scan *s, uint64_t from, int64_t min_offset, uint64_t *out_next, bool *out_found)
+static enum err search_one_view(struct scan *s, uint64_t from, int64_t min_offset, uint64_t *out_next, bool *out_found)
 {
     const uint8_t *at;
     size_t bytes;
-    enum err err = view(s, from, BATCH_HEADER_BYTES, &at, &bytes);
+    enum err err = view_bytes(s, from, BATCH_HEADER_BYTES, &at, &bytes);
     if (err)
         return err;
-    size_t i = next_magic(at, bytes);
-    while (i < bytes && !candidate(s, at + i, bytes - i, from + i, min_offset))
-        i += 1 + next_magic(at + i + 1, bytes - i - 1);
+    size_t i = find_magic(at, bytes);
+    while (i < bytes && !may_be_batch(s, at + i, bytes - i, from + i, min_offset))
+        i += 1 + find_magic(at + i + 1, bytes - i - 1);
     *out_found = false;
     if (i >= bytes) { /* headers that straddle the view's end start in its last bytes */
         *out_next = bytes < BATCH_HEADER_BYTES ? s->end : from + bytes - BATCH_HEADER_BYTES + 1;
         return ERR_NONE;
     }
     struct batch b;
-    err = look(s, from + i, &b, out_found);
+    err = look_at_batch(s, from + i, &b, out_found);
     *out_next = from + i + !*out_found;
     return err;
 }
@@ -129,7 +129,7 @@ enum err scan_search(struct scan *s, uint64_t from, int64_t min_offset, uint64_t
 {
     while (from < s->end) {
         bool found;
-        enum err err = search_view(s, from, min_offset, &from, &found);
+        enum err err = search_one_view(s, from, min_offset, &from, &found);
         if (err)
             return err;
         if (found) {
@@ -141,7 +141,7 @@ enum err scan_search(struct scan *s, uint64_t from, int64_t min_offset, uint64_t
     return ERR_NONE;
 }
 
-static size_t zeros(const uint8_t *at, size_t bytes)
+static size_t count_zeros(const uint8_t *at, size_t bytes)
 {
     size_t i = 0;
     static const uint8_t block[64];
@@ -158,12 +158,12 @@ enum err scan_nonzero(struct scan *s, uint64_t from, uint64_t *out_at)
     while ((from = fs_data_from(s->fd, from)) < s->end) {
         const uint8_t *at;
         size_t bytes;
-        enum err err = view(s, from, 1, &at, &bytes);
+        enum err err = view_bytes(s, from, 1, &at, &bytes);
         if (err)
             return err;
         if (!bytes)
             return ERR_IO;
-        size_t n = zeros(at, bytes);
+        size_t n = count_zeros(at, bytes);
         from += n;
         if (n < bytes) {
             *out_at = from;
@@ -192,7 +192,7 @@ enum err scan_wipe(struct scan *s, uint64_t from, uint64_t *out_bytes)
 
 /* --- a closed segment's index --- */
 
-static enum err rebuild(struct scan *scan, struct segment *s, uint32_t interval_bytes)
+static enum err rebuild_index_entries(struct scan *scan, struct segment *s, uint32_t interval_bytes)
 {
     int64_t next = s->base_offset;
     while (scan->at < s->bytes) {
@@ -227,7 +227,7 @@ enum err scan_rebuild_index(const char *dir, struct segment *s, uint32_t interva
     err = scan_open(&scan, s->index.heap, fd, 0, s->bytes);
     if (err)
         goto close;
-    err = rebuild(&scan, s, interval_bytes);
+    err = rebuild_index_entries(&scan, s, interval_bytes);
     *out_bad_at = scan.at;
     scan_close(&scan);
     fs_drop_cache(fd);
