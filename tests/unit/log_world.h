@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 enum { SPACE = 64 * 1024, WAVE_MAX = 10000, INTERVAL = 300, NONE = -1, ID = 9 };
-static const char dir[] = "build/tests/unit/recovery";
+static const char dir[] = "build/tests/unit/" RECOVERY_DIR; /* of each test its own: they run side by side */
 
 struct placed {
     int64_t segment, base_offset, end_offset;

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #ifndef DIR
-#define DIR "build/tests/unit/partition"
+#define DIR "build/" __BASE_FILE__ ".files" /* of each test its own: they run side by side */
 #endif
 enum { MEMORY_BYTES = 32 << 20, WAIT_S = 20, RECORDS_MAX = 8 << 20, APPENDS_MAX = 256, TURN_NS = 5 * 1000 * 1000 };
 

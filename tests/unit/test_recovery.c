@@ -1,5 +1,6 @@
 /* Recovery on real files: what ends a log, what is a torn tail and what is corruption, and what is left behind. */
 #include "storage/log/log_start.h"
+#define RECOVERY_DIR "recovery"
 #include "tests/unit/log_world.h"
 
 /* --- the end of a log --- */

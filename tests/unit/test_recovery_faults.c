@@ -82,6 +82,7 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
     return fails() ? ERR_IO : real_fs_list(path, each, arg);
 }
 
+#define RECOVERY_DIR "recovery_faults"
 #include "tests/unit/log_world.h"
 
 #include "storage/log/log_start.h"
