@@ -33,7 +33,7 @@ struct bufpool {
 
 static const uint32_t class_bytes[BUF_CLASSES] = {16 * 1024, 64 * 1024, 256 * 1024, SLAB_BYTES};
 
-static void slabs_init(struct bufpool *pool)
+static void init_slabs(struct bufpool *pool)
 {
     for (uint32_t i = 0; i < pool->slab_count; i++) {
         list_init(&pool->slabs[i].room);
@@ -59,11 +59,11 @@ struct bufpool *bufpool_open(struct heap *heap, struct io *io, size_t max_bytes)
         bufpool_close(pool);
         return NULL;
     }
-    slabs_init(pool);
+    init_slabs(pool);
     return pool;
 }
 
-static void slab_close(struct bufpool *pool, struct slab *s)
+static void close_slab(struct bufpool *pool, struct slab *s)
 {
     uint32_t index = (uint32_t)(s - pool->slabs);
     assert(s->out == 0);
@@ -94,13 +94,13 @@ void bufpool_close(struct bufpool *pool)
     heap_free(pool->heap, pool);
 }
 
-static void buf_init(struct bufpool *pool, struct buf *b, uint8_t *at, uint32_t bytes, uint8_t class)
+static void init_buf(struct bufpool *pool, struct buf *b, uint8_t *at, uint32_t bytes, uint8_t class)
 {
     *b = (struct buf){.at = at, .size = bytes, .pool = pool, .class = class};
     list_init(&b->link);
 }
 
-static bool slab_open(struct bufpool *pool, enum buf_class class)
+static bool open_slab(struct bufpool *pool, enum buf_class class)
 {
     uint32_t index = pool->vacant, bytes = class_bytes[class], count = SLAB_BYTES / bytes;
     struct slab *s = &pool->slabs[index];
@@ -109,7 +109,7 @@ static bool slab_open(struct bufpool *pool, enum buf_class class)
     if (!s->bufs)
         return false;
     for (uint32_t i = 0; i < count; i++) {
-        buf_init(pool, &s->bufs[i], at + (size_t)i * bytes, bytes, (uint8_t) class);
+        init_buf(pool, &s->bufs[i], at + (size_t)i * bytes, bytes, (uint8_t) class);
         list_push(&s->free, &s->bufs[i].link);
     }
     memory_poison(at, SLAB_BYTES);
@@ -123,7 +123,7 @@ static bool slab_open(struct bufpool *pool, enum buf_class class)
 }
 
 /* The last in a room list is an idle slab, if the class has one. */
-static struct slab *idle_slab(struct bufpool *pool)
+static struct slab *find_idle_slab(struct bufpool *pool)
 {
     for (int c = 0; c < BUF_CLASSES; c++) {
         struct list *last = pool->room[c].prev;
@@ -134,18 +134,18 @@ static struct slab *idle_slab(struct bufpool *pool)
 }
 
 /* Makes room in the budget, if need be out of idle slabs. */
-static bool reserve(struct bufpool *pool, size_t bytes)
+static bool reserve_slab_bytes(struct bufpool *pool, size_t bytes)
 {
     while (bytes > pool->max_bytes - pool->held_bytes) {
-        struct slab *s = idle_slab(pool);
+        struct slab *s = find_idle_slab(pool);
         if (!s)
             return false;
-        slab_close(pool, s);
+        close_slab(pool, s);
     }
     return true;
 }
 
-static struct buf *take(struct bufpool *pool, enum buf_class class)
+static struct buf *take_buf(struct bufpool *pool, enum buf_class class)
 {
     struct slab *s = container_of(list_first(&pool->room[class]), struct slab, room);
     struct buf *b = container_of(list_pop(&s->free), struct buf, link);
@@ -160,10 +160,10 @@ static struct buf *take(struct bufpool *pool, enum buf_class class)
     return b;
 }
 
-static struct buf *large_get(struct bufpool *pool, size_t bytes)
+static struct buf *get_large_buf(struct bufpool *pool, size_t bytes)
 {
     bytes = align_up(bytes, PAGE_BYTES);
-    if (bytes > pool->max_bytes || bytes > UINT32_MAX || !reserve(pool, bytes))
+    if (bytes > pool->max_bytes || bytes > UINT32_MAX || !reserve_slab_bytes(pool, bytes))
         return NULL;
     struct buf *b = heap_alloc(pool->heap, sizeof *b);
     uint8_t *at = b ? region_open(bytes) : NULL;
@@ -171,14 +171,14 @@ static struct buf *large_get(struct bufpool *pool, size_t bytes)
         heap_free(pool->heap, b);
         return NULL;
     }
-    buf_init(pool, b, at, (uint32_t)bytes, BUF_LARGE);
+    init_buf(pool, b, at, (uint32_t)bytes, BUF_LARGE);
     b->refs = 1;
     pool->held_bytes += bytes;
     pool->used_bytes += bytes;
     return b;
 }
 
-static enum buf_class class_of(size_t bytes)
+static enum buf_class buf_class_of(size_t bytes)
 {
     int c = BUF_16K;
     while (class_bytes[c] < bytes)
@@ -190,14 +190,14 @@ struct buf *bufpool_get(struct bufpool *pool, size_t bytes)
 {
     assert(pool);
     if (bytes > SLAB_BYTES)
-        return large_get(pool, bytes);
-    enum buf_class class = class_of(bytes);
+        return get_large_buf(pool, bytes);
+    enum buf_class class = buf_class_of(bytes);
     if (list_empty(&pool->room[class])) {
-        bool room = reserve(pool, SLAB_BYTES) && pool->vacant < pool->slab_count;
-        if (!room || !slab_open(pool, class))
+        bool room = reserve_slab_bytes(pool, SLAB_BYTES) && pool->vacant < pool->slab_count;
+        if (!room || !open_slab(pool, class))
             return NULL;
     }
-    return take(pool, class);
+    return take_buf(pool, class);
 }
 
 size_t bufpool_used_bytes(const struct bufpool *pool)
@@ -211,7 +211,7 @@ size_t bufpool_max_bytes(const struct bufpool *pool)
 }
 
 /* Closes the slabs of one class that were idle long enough; they stand behind those in use. */
-static void trim_class(struct bufpool *pool, struct list *room, uint64_t now_ns)
+static void trim_buf_class(struct bufpool *pool, struct list *room, uint64_t now_ns)
 {
     struct list *node = room->prev;
     while (node != room) {
@@ -222,14 +222,14 @@ static void trim_class(struct bufpool *pool, struct list *room, uint64_t now_ns)
         if (s->idle_since_ns == 0)
             s->idle_since_ns = u64_max(now_ns, 1);
         else if (now_ns - s->idle_since_ns >= IDLE_NS)
-            slab_close(pool, s);
+            close_slab(pool, s);
     }
 }
 
 void bufpool_trim(struct bufpool *pool, uint64_t now_ns)
 {
     for (int c = 0; c < BUF_CLASSES; c++)
-        trim_class(pool, &pool->room[c], now_ns);
+        trim_buf_class(pool, &pool->room[c], now_ns);
 }
 
 struct buf *buf_ref(struct buf *b)
@@ -240,14 +240,14 @@ struct buf *buf_ref(struct buf *b)
     return b;
 }
 
-static void large_put(struct bufpool *pool, struct buf *b)
+static void put_large_buf(struct bufpool *pool, struct buf *b)
 {
     pool->held_bytes -= b->size;
     region_close(b->at, b->size);
     heap_free(pool->heap, b);
 }
 
-static void slab_put(struct bufpool *pool, struct buf *b)
+static void put_slab_buf(struct bufpool *pool, struct buf *b)
 {
     struct slab *s = &pool->slabs[(size_t)(b->at - pool->region) / SLAB_BYTES];
     assert(s->out > 0);
@@ -273,7 +273,7 @@ void buf_put(struct buf *b)
     assert(pool->used_bytes >= b->size);
     pool->used_bytes -= b->size;
     if (b->class == BUF_LARGE)
-        large_put(pool, b);
+        put_large_buf(pool, b);
     else
-        slab_put(pool, b);
+        put_slab_buf(pool, b);
 }

@@ -6,7 +6,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-static uint64_t now_ns(clockid_t clock)
+static uint64_t read_clock_ns(clockid_t clock)
 {
     struct timespec t;
     int failed = clock_gettime(clock, &t);
@@ -16,12 +16,12 @@ static uint64_t now_ns(clockid_t clock)
 
 uint64_t clock_now_ns(void)
 {
-    return now_ns(CLOCK_MONOTONIC);
+    return read_clock_ns(CLOCK_MONOTONIC);
 }
 
 int64_t clock_wall_ms(void)
 {
-    return (int64_t)(now_ns(CLOCK_REALTIME) / NS_PER_MS);
+    return (int64_t)(read_clock_ns(CLOCK_REALTIME) / NS_PER_MS);
 }
 
 void clock_sleep_ms(uint32_t ms)
@@ -37,6 +37,6 @@ uint64_t rng_seed_os(void)
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == (ssize_t)sizeof seed)
         return seed;
     /* Early in a boot there is no entropy yet; the clocks still tell two starts apart. */
-    struct rng mix = {.state = now_ns(CLOCK_REALTIME) ^ now_ns(CLOCK_MONOTONIC) << 20};
+    struct rng mix = {.state = read_clock_ns(CLOCK_REALTIME) ^ read_clock_ns(CLOCK_MONOTONIC) << 20};
     return rng_next(&mix);
 }

@@ -55,7 +55,7 @@ static void skip_void(struct parser *p)
     }
 }
 
-static int hex(char c)
+static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -82,7 +82,7 @@ static char *put_unicode(struct parser *p, char *to)
 {
     uint32_t c = 0;
     for (int i = 0; i < 4; i++) {
-        int digit = p->at < p->end ? hex(*p->at++) : -1;
+        int digit = p->at < p->end ? hex_digit(*p->at++) : -1;
         if (digit < 0) {
             p->bad = true;
             return to;
@@ -115,7 +115,7 @@ static char *put_escape(struct parser *p, char *to)
 }
 
 /* Unescapes up to the end of the line, or of the key. Returns where the result ends. */
-static char *take(struct parser *p, char *to, bool key)
+static char *take_token(struct parser *p, char *to, bool key)
 {
     while (p->at < p->end && !is_newline(*p->at)) {
         char c = *p->at;
@@ -143,11 +143,11 @@ static bool take_pair(struct parser *p, config_pair_fn *each, void *arg, bool *o
 {
     uint32_t line = p->line;
     char *key = p->at;
-    char *key_end = take(p, key, true);
+    char *key_end = take_token(p, key, true);
     skip_separator(p);
     /* Written where it was read. Behind a bare key there is none: it is empty, and its zero is the key's. */
     char *value = p->at;
-    char *value_end = take(p, value, false);
+    char *value_end = take_token(p, value, false);
     if (p->bad) {
         p->line = line;
         return false;
@@ -175,7 +175,7 @@ enum err config_parse(char *text, size_t bytes, config_pair_fn *each, void *arg,
 }
 
 /* Levenshtein's distance with one row; longer names are compared by their beginnings. */
-static uint32_t distance(const char *a, const char *b)
+static uint32_t edit_distance(const char *a, const char *b)
 {
     uint32_t row[NAME_BYTES_MAX + 1];
     uint32_t bytes_a = (uint32_t)strnlen(a, NAME_BYTES_MAX), bytes_b = (uint32_t)strnlen(b, NAME_BYTES_MAX);
@@ -199,7 +199,7 @@ const char *config_nearest(const char *name, const char *const *names, uint32_t 
     const char *best = NULL;
     uint32_t limit = 1 + (uint32_t)(strnlen(name, NAME_BYTES_MAX) / 4); /* a quarter mistyped is still a typo */
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t d = distance(name, names[i]);
+        uint32_t d = edit_distance(name, names[i]);
         if (d <= limit) {
             best = names[i];
             limit = d - (d > 0);

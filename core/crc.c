@@ -7,7 +7,7 @@
 enum { SLICE_BYTES = 64 * 1024 };               /* source and copy of one slice stay in L2 */
 static const size_t piece_bytes_max = 1u << 30; /* isa-l counts in an int */
 
-static uint32_t raw(uint32_t crc, const uint8_t *at, size_t bytes)
+static uint32_t crc_raw(uint32_t crc, const uint8_t *at, size_t bytes)
 {
     while (bytes > piece_bytes_max) {
         crc = crc32_iscsi((unsigned char *)at, (int)piece_bytes_max, crc);
@@ -20,7 +20,7 @@ static uint32_t raw(uint32_t crc, const uint8_t *at, size_t bytes)
 uint32_t crc32c(uint32_t crc, const void *at, size_t bytes)
 {
     assert(at || bytes == 0);
-    return bytes == 0 ? crc : ~raw(~crc, at, bytes);
+    return bytes == 0 ? crc : ~crc_raw(~crc, at, bytes);
 }
 
 uint32_t crc32c_copy(uint32_t crc, void *to, const void *from, size_t bytes)
@@ -31,7 +31,7 @@ uint32_t crc32c_copy(uint32_t crc, void *to, const void *from, size_t bytes)
     while (bytes > 0) {
         size_t n = bytes < SLICE_BYTES ? bytes : SLICE_BYTES;
         memcpy(out, in, n);
-        crc = ~raw(~crc, out, n);
+        crc = ~crc_raw(~crc, out, n);
         out += n;
         in += n;
         bytes -= n;

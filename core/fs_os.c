@@ -16,15 +16,15 @@
 #define STATX_DIOALIGN 0x2000U
 #endif
 
-static enum err last(void)
+static enum err last_fs_error(void)
 {
     assert(errno > 0);
     return err_from_errno(errno);
 }
 
-static enum err check(int result)
+static enum err check_fs_call(int result)
 {
-    return result == 0 ? ERR_NONE : last();
+    return result == 0 ? ERR_NONE : last_fs_error();
 }
 
 enum err fs_open(const char *path, unsigned flags, int *out_fd)
@@ -42,7 +42,7 @@ enum err fs_open(const char *path, unsigned flags, int *out_fd)
         fd = open(path, how, 0644);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
-        return last();
+        return last_fs_error();
     *out_fd = fd;
     return ERR_NONE;
 }
@@ -61,7 +61,7 @@ enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return last();
+            return last_fs_error();
         if (n == 0)
             break;
         done += (size_t)n;
@@ -78,7 +78,7 @@ enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return last();
+            return last_fs_error();
         if (n == 0)
             return ERR_IO;
         done += (size_t)n;
@@ -88,15 +88,15 @@ enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
 
 enum err fs_sync(int fd)
 {
-    return check(fdatasync(fd));
+    return check_fs_call(fdatasync(fd));
 }
 
 enum err fs_sync_dir(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return last();
-    enum err err = check(fsync(fd));
+        return last_fs_error();
+    enum err err = check_fs_call(fsync(fd));
     fs_close(fd);
     return err;
 }
@@ -107,7 +107,7 @@ enum err fs_truncate(int fd, uint64_t bytes)
     do
         result = ftruncate(fd, (off_t)bytes);
     while (result != 0 && errno == EINTR);
-    return check(result);
+    return check_fs_call(result);
 }
 
 enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
@@ -117,14 +117,14 @@ enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
     do
         result = fallocate(fd, 0, (off_t)off, (off_t)bytes);
     while (result != 0 && errno == EINTR);
-    return check(result);
+    return check_fs_call(result);
 }
 
 enum err fs_size(int fd, uint64_t *out_bytes)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return last();
+        return last_fs_error();
     *out_bytes = (uint64_t)st.st_size;
     return ERR_NONE;
 }
@@ -143,29 +143,29 @@ enum err fs_mtime(int fd, int64_t *out_ms)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return last();
+        return last_fs_error();
     *out_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     return ERR_NONE;
 }
 
 enum err fs_rename(const char *from, const char *to)
 {
-    return check(rename(from, to));
+    return check_fs_call(rename(from, to));
 }
 
 enum err fs_unlink(const char *path)
 {
-    return check(unlink(path));
+    return check_fs_call(unlink(path));
 }
 
 enum err fs_mkdir(const char *path)
 {
-    return check(mkdir(path, 0755));
+    return check_fs_call(mkdir(path, 0755));
 }
 
 enum err fs_rmdir(const char *path)
 {
-    return check(rmdir(path));
+    return check_fs_call(rmdir(path));
 }
 
 /* Some file systems leave the type out of the folder entry. */
@@ -177,7 +177,8 @@ static bool is_folder(DIR *dir, const struct dirent *d)
     return fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool visit(DIR *dir, const struct dirent *d, bool (*each)(void *arg, const struct fs_entry *entry), void *arg)
+static bool visit_entry(DIR *dir, const struct dirent *d, bool (*each)(void *arg, const struct fs_entry *entry),
+                        void *arg)
 {
     if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
         return true;
@@ -191,10 +192,10 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
 {
     DIR *dir = opendir(path);
     if (!dir)
-        return last();
+        return last_fs_error();
     const struct dirent *d;
     errno = 0;
-    while ((d = readdir(dir)) && visit(dir, d, each, arg))
+    while ((d = readdir(dir)) && visit_entry(dir, d, each, arg))
         errno = 0;
     enum err err = d ? ERR_NONE : err_from_errno(errno);
     closedir(dir);
@@ -203,14 +204,14 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
 
 enum err fs_lock(int fd)
 {
-    return check(flock(fd, LOCK_EX | LOCK_NB));
+    return check_fs_call(flock(fd, LOCK_EX | LOCK_NB));
 }
 
 enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free)
 {
     struct statfs st;
     if (statfs(path, &st) != 0)
-        return last();
+        return last_fs_error();
     *out_total = (uint64_t)st.f_blocks * (uint64_t)st.f_bsize;
     *out_free = (uint64_t)st.f_bavail * (uint64_t)st.f_bsize;
     return ERR_NONE;
@@ -226,7 +227,7 @@ enum err fs_absolute(const char *path, char *out_path, size_t bytes)
 {
     char here[4096] = "";
     if (path[0] != '/' && !getcwd(here, sizeof here))
-        return last();
+        return last_fs_error();
     bool slash = path[0] != '/' && strcmp(here, "/") != 0;
     int n = snprintf(out_path, bytes, "%s%s%s", here, slash ? "/" : "", path);
     return n >= 0 && (size_t)n < bytes ? ERR_NONE : ERR_INVALID;
@@ -250,7 +251,7 @@ static const struct fs_kind kinds[] = {
     {0x65735546, "fuse", true}, {0xf2f52010, "f2fs", false}, {0x2fc12fc1, "zfs", true},
 };
 
-static const struct fs_kind *kind_of(uint64_t magic)
+static const struct fs_kind *fs_kind_of(uint64_t magic)
 {
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         if (kinds[i].magic == magic)
@@ -276,13 +277,13 @@ static bool aligns_to_pages(int fd)
     return memory > 0 && memory <= PAGE_BYTES && offset > 0 && offset <= PAGE_BYTES;
 }
 
-static enum err probe_file(int fd, struct fs_traits *traits)
+static enum err probe_fs_file(int fd, struct fs_traits *traits)
 {
     struct statfs st;
     if (fstatfs(fd, &st) != 0)
-        return last();
+        return last_fs_error();
     uint64_t magic = (uint64_t)(uint32_t)st.f_type;
-    const struct fs_kind *kind = kind_of(magic);
+    const struct fs_kind *kind = fs_kind_of(magic);
     if (kind)
         snprintf(traits->type, sizeof traits->type, "%s", kind->name);
     else
@@ -304,7 +305,7 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
     if (err)
         return err;
     struct fs_traits traits = {0};
-    err = probe_file(fd, &traits);
+    err = probe_fs_file(fd, &traits);
     fs_close(fd);
     (void)!fs_unlink(path); /* an empty file that stays is harmless */
     if (!err)

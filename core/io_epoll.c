@@ -43,7 +43,7 @@ static struct epoll *epoll_of(struct io *io)
 
 /* --- descriptors --- */
 
-static bool grow(struct epoll *e, uint32_t fd)
+static bool grow_fds(struct epoll *e, uint32_t fd)
 {
     uint32_t cap = e->fd_cap ? e->fd_cap : FDS_FIRST;
     while (cap <= fd)
@@ -57,7 +57,7 @@ static bool grow(struct epoll *e, uint32_t fd)
     return true;
 }
 
-static int watch(struct epoll *e, const struct io_op *op)
+static int watch_socket(struct epoll *e, const struct io_op *op)
 {
     int fd = op->file->fd;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = fd};
@@ -70,7 +70,7 @@ static int watch(struct epoll *e, const struct io_op *op)
     return 0;
 }
 
-static void forget(struct io *io, struct io_file *f)
+static void detach_socket(struct io *io, struct io_file *f)
 {
     struct epoll *e = epoll_of(io);
     if (f->fd < 0 || (uint32_t)f->fd >= e->fd_cap || !e->fds[f->fd].watched)
@@ -80,46 +80,46 @@ static void forget(struct io *io, struct io_file *f)
     e->fds[f->fd] = (struct epoll_fd){0};
 }
 
-static void attach(struct io *io, struct io_file *f)
+static void attach_nothing(struct io *io, struct io_file *f)
 {
     (void)io, (void)f;
 }
 
-static enum err lock_attach(struct io *io, int fd)
+static enum err attach_lock_nothing(struct io *io, int fd)
 {
     (void)io, (void)fd;
     return ERR_NONE;
 }
 
-static void slab_register(struct io *io, uint32_t slab, void *at, size_t bytes)
+static void register_nothing(struct io *io, uint32_t slab, void *at, size_t bytes)
 {
     (void)io, (void)slab, (void)at, (void)bytes;
 }
 
-static void slab_unregister(struct io *io, uint32_t slab)
+static void unregister_nothing(struct io *io, uint32_t slab)
 {
     (void)io, (void)slab;
 }
 
 /* --- starting --- */
 
-static void fail(struct epoll *e, struct io_op *op, int32_t res)
+static void fail_op(struct epoll *e, struct io_op *op, int32_t res)
 {
     op->res = res;
     list_push(&e->io.finished, &op->link);
 }
 
-static void start_socket(struct epoll *e, struct io_op *op)
+static void start_socket_op(struct epoll *e, struct io_op *op)
 {
     uint32_t fd = (uint32_t)op->file->fd;
-    if (fd >= e->fd_cap && !grow(e, fd)) {
-        fail(e, op, -ENOMEM);
+    if (fd >= e->fd_cap && !grow_fds(e, fd)) {
+        fail_op(e, op, -ENOMEM);
         return;
     }
     struct epoll_fd *state = &e->fds[fd];
-    int failed = state->watched ? 0 : watch(e, op);
+    int failed = state->watched ? 0 : watch_socket(e, op);
     if (failed) {
-        fail(e, op, failed);
+        fail_op(e, op, failed);
         return;
     }
     struct io_op **side = op->kind == IO_SEND ? &state->out : &state->in;
@@ -129,17 +129,17 @@ static void start_socket(struct epoll *e, struct io_op *op)
         list_push(&e->tries, &op->link);
 }
 
-static void start(struct io *io, struct io_op *op)
+static void start_epoll_op(struct io *io, struct io_op *op)
 {
     if (op->kind == IO_ACCEPT || op->kind == IO_RECV || op->kind == IO_RECV_POOLED || op->kind == IO_SEND)
-        start_socket(epoll_of(io), op);
+        start_socket_op(epoll_of(io), op);
     else
         io_helper_submit(io->helper, op);
 }
 
 /* --- trying --- */
 
-static int32_t result(ssize_t n)
+static int32_t socket_result(ssize_t n)
 {
     return n < 0 ? -errno : (int32_t)n;
 }
@@ -147,12 +147,12 @@ static int32_t result(ssize_t n)
 static int32_t try_send(const struct io_op *op)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)op->iov, .msg_iovlen = op->len};
-    return result(sendmsg(op->file->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+    return socket_result(sendmsg(op->file->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 static int32_t try_recv(const struct io_op *op, void *at)
 {
-    return result(recv(op->file->fd, at, op->len, MSG_DONTWAIT));
+    return socket_result(recv(op->file->fd, at, op->len, MSG_DONTWAIT));
 }
 
 static int32_t try_recv_pooled(struct epoll *e, struct io_op *op, const struct epoll_fd *state)
@@ -175,7 +175,7 @@ static int32_t try_recv_pooled(struct epoll *e, struct io_op *op, const struct e
 static int32_t try_in(struct epoll *e, struct io_op *op, const struct epoll_fd *state)
 {
     if (op->kind == IO_ACCEPT)
-        return result(accept4(op->file->fd, NULL, NULL, SOCK_CLOEXEC));
+        return socket_result(accept4(op->file->fd, NULL, NULL, SOCK_CLOEXEC));
     if (op->kind == IO_RECV)
         return try_recv(op, op->buf.at);
     return try_recv_pooled(e, op, state);
@@ -201,7 +201,7 @@ static int32_t try_op(struct epoll *e, struct io_op *op)
 }
 
 /* Tries what was waiting when this began, at most `max` of it. */
-static uint32_t try_all(struct epoll *e, uint32_t max)
+static uint32_t try_ready_ops(struct epoll *e, uint32_t max)
 {
     struct list now, *node;
     uint32_t ran = 0;
@@ -220,7 +220,7 @@ static uint32_t try_all(struct epoll *e, uint32_t max)
     return ran;
 }
 
-static void recv_put(struct io *io, void *at)
+static void put_recv_buffer(struct io *io, void *at)
 {
     struct epoll *e = epoll_of(io);
     io_pool_put(&io->pool, at);
@@ -231,13 +231,13 @@ static void recv_put(struct io *io, void *at)
 
 /* --- waiting --- */
 
-static void retry(struct epoll *e, struct io_op *op)
+static void retry_socket_op(struct epoll *e, struct io_op *op)
 {
     if (op && !list_linked(&op->link))
         list_push(&e->tries, &op->link);
 }
 
-static void on_socket(struct epoll *e, struct epoll_fd *state, uint32_t events)
+static void handle_socket_events(struct epoll *e, struct epoll_fd *state, uint32_t events)
 {
     if (events & (EPOLLHUP | EPOLLERR)) {
         state->dead = true;
@@ -247,15 +247,15 @@ static void on_socket(struct epoll *e, struct epoll_fd *state, uint32_t events)
     state->ended |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         state->in_ready = true;
-        retry(e, state->in);
+        retry_socket_op(e, state->in);
     }
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
         state->out_ready = true;
-        retry(e, state->out);
+        retry_socket_op(e, state->out);
     }
 }
 
-static void on_event(struct epoll *e, const struct epoll_event *event)
+static void handle_epoll_event(struct epoll *e, const struct epoll_event *event)
 {
     int fd = event->data.fd;
     if (fd == e->io.wake_fd) {
@@ -266,48 +266,48 @@ static void on_event(struct epoll *e, const struct epoll_event *event)
     }
     assert((uint32_t)fd < e->fd_cap);
     if (e->fds[fd].watched)
-        on_socket(e, &e->fds[fd], event->events);
+        handle_socket_events(e, &e->fds[fd], event->events);
 }
 
-static int wait_ms(struct epoll *e, uint64_t wait_ns)
+static int wait_epoll_ms(struct epoll *e, uint64_t wait_ns)
 {
     uint64_t ms = wait_ns / NS_PER_MS + (wait_ns % NS_PER_MS != 0);
     int timeout = wait_ns == UINT64_MAX ? -1 : ms < INT32_MAX ? (int)ms : INT32_MAX;
     return epoll_wait(e->fd, e->events, EVENTS_MAX, timeout);
 }
 
-static int wait_ns_exactly(struct epoll *e, uint64_t wait_ns)
+static int wait_epoll_ns(struct epoll *e, uint64_t wait_ns)
 {
     struct timespec t = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
     int n = epoll_pwait2(e->fd, e->events, EVENTS_MAX, wait_ns == UINT64_MAX ? NULL : &t, NULL);
     if (n >= 0 || errno == EINTR)
         return n;
     e->no_pwait2 = true;
-    return wait_ms(e, wait_ns);
+    return wait_epoll_ms(e, wait_ns);
 }
 
-static void wait_events(struct epoll *e, uint64_t wait_ns)
+static void wait_epoll_events(struct epoll *e, uint64_t wait_ns)
 {
-    int n = e->no_pwait2 || wait_ns == 0 ? wait_ms(e, wait_ns) : wait_ns_exactly(e, wait_ns);
+    int n = e->no_pwait2 || wait_ns == 0 ? wait_epoll_ms(e, wait_ns) : wait_epoll_ns(e, wait_ns);
     assert(n >= 0 || errno == EINTR);
     for (int i = 0; i < n; i++)
-        on_event(e, &e->events[i]);
+        handle_epoll_event(e, &e->events[i]);
 }
 
-static uint32_t run(struct io *io, uint64_t wait_ns)
+static uint32_t run_epoll(struct io *io, uint64_t wait_ns)
 {
     struct epoll *e = epoll_of(io);
-    uint32_t ran = try_all(e, IO_COMPLETIONS_PER_TURN / 2);
+    uint32_t ran = try_ready_ops(e, IO_COMPLETIONS_PER_TURN / 2);
     io_helper_reap(io->helper, &io->finished);
     bool due = ran > 0 || !list_empty(&e->tries) || !list_empty(&io->finished);
-    wait_events(e, due ? 0 : wait_ns);
+    wait_epoll_events(e, due ? 0 : wait_ns);
     io_base_tick(io);
     io_helper_reap(io->helper, &io->finished);
     ran += io_base_finish(io, IO_COMPLETIONS_PER_TURN / 2);
-    return ran + try_all(e, IO_COMPLETIONS_PER_TURN / 2);
+    return ran + try_ready_ops(e, IO_COMPLETIONS_PER_TURN / 2);
 }
 
-static void wake(struct io *from, struct io *to)
+static void wake_by_eventfd(struct io *from, struct io *to)
 {
     (void)from;
     io_wake_external(to);
@@ -315,13 +315,13 @@ static void wake(struct io *from, struct io *to)
 
 /* --- the engine --- */
 
-static const char *features_text(const struct io *io)
+static const char *epoll_features_text(const struct io *io)
 {
     (void)io;
     return "none";
 }
 
-static void engine_close(struct io *io)
+static void close_epoll(struct io *io)
 {
     struct epoll *e = epoll_of(io);
     close(e->fd);
@@ -332,20 +332,20 @@ static void engine_close(struct io *io)
 
 static const struct io_ops epoll_ops = {
     .name = "epoll",
-    .close = engine_close,
-    .features_text = features_text,
-    .attach = attach,
-    .detach = forget,
-    .lock_attach = lock_attach,
-    .slab_register = slab_register,
-    .slab_unregister = slab_unregister,
-    .start = start,
-    .recv_put = recv_put,
-    .run = run,
-    .wake = wake,
+    .close = close_epoll,
+    .features_text = epoll_features_text,
+    .attach = attach_nothing,
+    .detach = detach_socket,
+    .lock_attach = attach_lock_nothing,
+    .slab_register = register_nothing,
+    .slab_unregister = unregister_nothing,
+    .start = start_epoll_op,
+    .recv_put = put_recv_buffer,
+    .run = run_epoll,
+    .wake = wake_by_eventfd,
 };
 
-static enum err open_fd(struct epoll *e)
+static enum err open_epoll_fd(struct epoll *e)
 {
     list_init(&e->tries);
     list_init(&e->starved);
@@ -369,7 +369,7 @@ enum err engine_epoll_open(struct io_options options, struct heap *heap, struct 
     err = io_base_init(&e->io, &epoll_ops, heap, &options, io_epoll_execute);
     if (err)
         goto free_engine;
-    err = open_fd(e);
+    err = open_epoll_fd(e);
     if (err)
         goto deinit;
     *out_io = &e->io;

@@ -5,7 +5,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static int32_t result(ssize_t n)
+static int32_t disk_result(ssize_t n)
 {
     return n < 0 ? -errno : (int32_t)n;
 }
@@ -13,28 +13,28 @@ static int32_t result(ssize_t n)
 static int32_t write_then_sync(int fd, const struct iovec *iov, int count, off_t off)
 {
     ssize_t n = pwritev(fd, iov, count, off);
-    return n >= 0 && fdatasync(fd) != 0 ? -errno : result(n);
+    return n >= 0 && fdatasync(fd) != 0 ? -errno : disk_result(n);
 }
 
-static int32_t write_pieces(const struct io_op *op)
+static int32_t write_disk_pieces(const struct io_op *op)
 {
     struct iovec one = {.iov_base = op->buf.at, .iov_len = op->len};
     const struct iovec *iov = op->vector ? op->iov : &one;
     int fd = op->file->fd, count = op->vector ? (int)op->len : 1;
     if (!op->dsync)
-        return result(pwritev(fd, iov, count, (off_t)op->off));
-    int32_t res = result(pwritev2(fd, iov, count, (off_t)op->off, RWF_DSYNC));
+        return disk_result(pwritev(fd, iov, count, (off_t)op->off));
+    int32_t res = disk_result(pwritev2(fd, iov, count, (off_t)op->off, RWF_DSYNC));
     /* A sandbox's kernel may not know the flag: the promise can still be kept. */
     return res == -EOPNOTSUPP || res == -ENOSYS ? write_then_sync(fd, iov, count, (off_t)op->off) : res;
 }
 
-static int32_t execute(struct io_op *op)
+static int32_t execute_disk_op(struct io_op *op)
 {
     switch ((enum io_kind)op->kind) {
-    case IO_READ: return result(pread(op->file->fd, op->buf.at, op->len, (off_t)op->off));
-    case IO_WRITE: return write_pieces(op);
-    case IO_SYNC: return result(fdatasync(op->file->fd));
-    case IO_ALLOCATE: return result(fallocate(op->file->fd, 0, (off_t)op->off, (off_t)op->bytes));
+    case IO_READ: return disk_result(pread(op->file->fd, op->buf.at, op->len, (off_t)op->off));
+    case IO_WRITE: return write_disk_pieces(op);
+    case IO_SYNC: return disk_result(fdatasync(op->file->fd));
+    case IO_ALLOCATE: return disk_result(fallocate(op->file->fd, 0, (off_t)op->off, (off_t)op->bytes));
     case IO_JOB: return op->job.run(op->job.arg);
     case IO_ACCEPT:
     case IO_RECV:
@@ -49,7 +49,7 @@ int32_t io_epoll_execute(struct io_op *op)
 {
     int32_t res;
     do
-        res = execute(op);
+        res = execute_disk_op(op);
     while (res == -EINTR && op->kind != IO_JOB); /* a job's res is its own */
     return res;
 }

@@ -28,14 +28,14 @@ struct io_helper {
     uint32_t in_flight; /* in the rings or being executed */
 };
 
-static void signal_fd(int fd)
+static void signal_eventfd(int fd)
 {
     uint64_t one = 1;
     ssize_t n = write(fd, &one, sizeof one);
     (void)n; /* the counter is full only when the reader has been told 2^64 - 2 times already */
 }
 
-static void sleep_on(struct io_helper *h)
+static void sleep_on_eventfd(struct io_helper *h)
 {
     uint64_t count;
     ssize_t n = read(h->wake_fd, &count, sizeof count);
@@ -43,7 +43,7 @@ static void sleep_on(struct io_helper *h)
 }
 
 /* The next op; sleeps until there is one. NULL: stop, and nothing left. */
-static struct io_op *next(struct io_helper *h)
+static struct io_op *next_job(struct io_helper *h)
 {
     for (;;) {
         struct io_op *op = ring_pop(&h->to_do);
@@ -53,21 +53,21 @@ static struct io_op *next(struct io_helper *h)
             return ring_pop(&h->to_do);
         atomic_exchange_explicit(&h->sleeping, true, memory_order_acq_rel);
         if (ring_empty(&h->to_do) && !atomic_load_explicit(&h->stop, memory_order_acquire))
-            sleep_on(h);
+            sleep_on_eventfd(h);
         atomic_exchange_explicit(&h->sleeping, false, memory_order_acq_rel);
     }
 }
 
-static void helper_main(void *arg)
+static void run_helper(void *arg)
 {
     struct io_helper *h = arg;
     struct io_op *op;
-    while ((op = next(h))) {
+    while ((op = next_job(h))) {
         op->res = h->execute(op);
         bool pushed = ring_push(&h->done, op);
         assert(pushed);
         if (!atomic_exchange_explicit(&h->notified, true, memory_order_acq_rel))
-            signal_fd(h->notify_fd);
+            signal_eventfd(h->notify_fd);
     }
 }
 
@@ -87,7 +87,7 @@ enum err io_helper_open(int notify_fd, int32_t (*execute)(struct io_op *op), str
     h->notify_fd = notify_fd;
     h->in_flight = 0;
     h->wake_fd = eventfd(0, EFD_CLOEXEC);
-    enum err err = h->wake_fd < 0 ? err_from_errno(errno) : thread_start("io-helper", -1, helper_main, h, &h->thread);
+    enum err err = h->wake_fd < 0 ? err_from_errno(errno) : thread_start("io-helper", -1, run_helper, h, &h->thread);
     if (!err) {
         *out_helper = h;
         return ERR_NONE;
@@ -98,7 +98,7 @@ enum err io_helper_open(int notify_fd, int32_t (*execute)(struct io_op *op), str
     return err;
 }
 
-static bool push(struct io_helper *h, struct io_op *op)
+static bool push_job(struct io_helper *h, struct io_op *op)
 {
     if (h->in_flight == RING_SLOTS)
         return false;
@@ -106,24 +106,24 @@ static bool push(struct io_helper *h, struct io_op *op)
     assert(pushed);
     h->in_flight++;
     if (atomic_exchange_explicit(&h->sleeping, false, memory_order_acq_rel))
-        signal_fd(h->wake_fd);
+        signal_eventfd(h->wake_fd);
     return true;
 }
 
 /* The queue goes first: order of submission. */
-static void push_queue(struct io_helper *h)
+static void push_queued_jobs(struct io_helper *h)
 {
     struct list *node;
     while ((node = list_first(&h->queue)) && h->in_flight < RING_SLOTS) {
         list_remove(node);
-        bool pushed = push(h, container_of(node, struct io_op, link));
+        bool pushed = push_job(h, container_of(node, struct io_op, link));
         assert(pushed);
     }
 }
 
 void io_helper_submit(struct io_helper *h, struct io_op *op)
 {
-    if (!list_empty(&h->queue) || !push(h, op))
+    if (!list_empty(&h->queue) || !push_job(h, op))
         list_push(&h->queue, &op->link);
 }
 
@@ -138,7 +138,7 @@ void io_helper_reap(struct io_helper *h, struct list *finished)
         h->in_flight--;
         list_push(finished, &op->link);
     }
-    push_queue(h);
+    push_queued_jobs(h);
 }
 
 void io_helper_close(struct io_helper *h)
@@ -148,7 +148,7 @@ void io_helper_close(struct io_helper *h)
     while (!list_empty(&h->queue)) /* ends as the helper works off the ring */
         io_helper_reap(h, &finished);
     atomic_store_explicit(&h->stop, true, memory_order_release);
-    signal_fd(h->wake_fd);
+    signal_eventfd(h->wake_fd);
     thread_join(h->thread);
     close(h->wake_fd);
     region_close(h, sizeof *h);

@@ -1,7 +1,7 @@
 /* Filling in an operation, the same for every engine and for the simulator; io_start takes it from there. */
 #include "core/io.h"
 
-static inline void prepare(struct io_op *op, enum io_kind kind, struct io_file *f, io_done_fn *done)
+static inline void prepare_op(struct io_op *op, enum io_kind kind, struct io_file *f, io_done_fn *done)
 {
     assert(done);
     assert(!f || f->fd >= 0);
@@ -14,14 +14,14 @@ static inline void prepare(struct io_op *op, enum io_kind kind, struct io_file *
 
 void io_accept(struct io *io, struct io_op *op, struct io_file *listener, io_done_fn *done)
 {
-    prepare(op, IO_ACCEPT, listener, done);
+    prepare_op(op, IO_ACCEPT, listener, done);
     io_start(io, op);
 }
 
 void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, io_done_fn *done)
 {
     assert(bytes > 0);
-    prepare(op, IO_RECV, f, done);
+    prepare_op(op, IO_RECV, f, done);
     op->buf.at = at;
     op->len = bytes;
     io_start(io, op);
@@ -29,7 +29,7 @@ void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint3
 
 void io_recv_pooled(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
 {
-    prepare(op, IO_RECV_POOLED, f, done);
+    prepare_op(op, IO_RECV_POOLED, f, done);
     op->buf.at = NULL;
     io_start(io, op);
 }
@@ -38,7 +38,7 @@ void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct io
              io_done_fn *done)
 {
     assert(count > 0);
-    prepare(op, IO_SEND, f, done);
+    prepare_op(op, IO_SEND, f, done);
     op->iov = iov;
     op->vector = true;
     op->len = count;
@@ -48,7 +48,7 @@ void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct io
 void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, uint64_t off,
              io_done_fn *done)
 {
-    prepare(op, IO_READ, f, done);
+    prepare_op(op, IO_READ, f, done);
     op->buf.at = at;
     op->len = bytes;
     op->off = off;
@@ -58,7 +58,7 @@ void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint3
 void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at, uint32_t bytes, uint64_t off,
               bool dsync, io_done_fn *done)
 {
-    prepare(op, IO_WRITE, f, done);
+    prepare_op(op, IO_WRITE, f, done);
     op->buf.at = (void *)(uintptr_t)at;
     op->len = bytes;
     op->off = off;
@@ -70,7 +70,7 @@ void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct 
                uint64_t off, bool dsync, io_done_fn *done)
 {
     assert(count > 0);
-    prepare(op, IO_WRITE, f, done);
+    prepare_op(op, IO_WRITE, f, done);
     op->iov = iov;
     op->vector = true;
     op->len = count;
@@ -81,14 +81,14 @@ void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct 
 
 void io_sync(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
 {
-    prepare(op, IO_SYNC, f, done);
+    prepare_op(op, IO_SYNC, f, done);
     io_start(io, op);
 }
 
 void io_allocate(struct io *io, struct io_op *op, struct io_file *f, uint64_t off, uint64_t bytes, io_done_fn *done)
 {
     assert(bytes > 0);
-    prepare(op, IO_ALLOCATE, f, done);
+    prepare_op(op, IO_ALLOCATE, f, done);
     op->bytes = bytes;
     op->off = off;
     io_start(io, op);
@@ -97,7 +97,7 @@ void io_allocate(struct io *io, struct io_op *op, struct io_file *f, uint64_t of
 void io_job(struct io *io, struct io_op *op, int32_t (*run)(void *arg), void *arg, io_done_fn *done)
 {
     assert(run);
-    prepare(op, IO_JOB, NULL, done);
+    prepare_op(op, IO_JOB, NULL, done);
     op->job.run = run;
     op->job.arg = arg;
     io_start(io, op);

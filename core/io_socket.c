@@ -18,7 +18,7 @@ union address {
     struct sockaddr_in6 v6;
 };
 
-static bool address_parse(const char *text, uint16_t port, union address *out, socklen_t *out_bytes)
+static bool parse_address(const char *text, uint16_t port, union address *out, socklen_t *out_bytes)
 {
     memset(out, 0, sizeof *out);
     if (inet_pton(AF_INET, text, &out->v4.sin_addr) == 1) {
@@ -36,7 +36,7 @@ static bool address_parse(const char *text, uint16_t port, union address *out, s
     return false;
 }
 
-static void address_format(const union address *a, char *out, uint16_t *out_port)
+static void format_address(const union address *a, char *out, uint16_t *out_port)
 {
     static const size_t mapped_prefix_bytes = 12;
     out[0] = 0;
@@ -53,27 +53,28 @@ static void address_format(const union address *a, char *out, uint16_t *out_port
     }
 }
 
-static bool set(int fd, int level, int option)
+static bool set_socket_option(int fd, int level, int option)
 {
     int one = 1;
     return setsockopt(fd, level, option, &one, sizeof one) == 0;
 }
 
 /* Accepted sockets inherit TCP_NODELAY, which saves a call for each. V6ONLY lets both families have the same port. */
-static bool prepare(int fd, int family, bool shared)
+static bool prepare_socket(int fd, int family, bool shared)
 {
-    return set(fd, SOL_SOCKET, SO_REUSEADDR) && set(fd, IPPROTO_TCP, TCP_NODELAY) &&
-           (!shared || set(fd, SOL_SOCKET, SO_REUSEPORT)) && (family != AF_INET6 || set(fd, IPPROTO_IPV6, IPV6_V6ONLY));
+    return set_socket_option(fd, SOL_SOCKET, SO_REUSEADDR) && set_socket_option(fd, IPPROTO_TCP, TCP_NODELAY) &&
+           (!shared || set_socket_option(fd, SOL_SOCKET, SO_REUSEPORT)) &&
+           (family != AF_INET6 || set_socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY));
 }
 
-static bool local_port(int fd, uint16_t *out_port)
+static bool read_local_port(int fd, uint16_t *out_port)
 {
     union address a;
     socklen_t bytes = sizeof a;
     char name[IO_NAME_MAX];
     if (getsockname(fd, &a.any, &bytes) != 0)
         return false;
-    address_format(&a, name, out_port);
+    format_address(&a, name, out_port);
     return true;
 }
 
@@ -81,14 +82,14 @@ enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd,
 {
     union address a;
     socklen_t bytes;
-    if (!address_parse(address, port, &a, &bytes))
+    if (!parse_address(address, port, &a, &bytes))
         return ERR_INVALID;
     int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_from_errno(errno);
     uint16_t real_port;
-    if (!prepare(fd, a.any.sa_family, shared) || bind(fd, &a.any, bytes) != 0 || listen(fd, BACKLOG) != 0 ||
-        !local_port(fd, &real_port)) {
+    if (!prepare_socket(fd, a.any.sa_family, shared) || bind(fd, &a.any, bytes) != 0 || listen(fd, BACKLOG) != 0 ||
+        !read_local_port(fd, &real_port)) {
         enum err err = err_from_errno(errno);
         close(fd);
         return err;
@@ -105,13 +106,13 @@ enum err io_socket_names(int fd, struct io_names *out_names)
     if (getsockname(fd, &local.any, &local_bytes) != 0 || getpeername(fd, &peer.any, &peer_bytes) != 0)
         return errno == ENOTCONN ? ERR_CLOSED : err_from_errno(errno);
     struct io_names names;
-    address_format(&local, names.local, &names.local_port);
-    address_format(&peer, names.peer, &names.peer_port);
+    format_address(&local, names.local, &names.local_port);
+    format_address(&peer, names.peer, &names.peer_port);
     *out_names = names;
     return ERR_NONE;
 }
 
-static uint32_t names_put(char (*out)[IO_NAME_MAX], uint32_t max, const char *first, const char *second)
+static uint32_t put_two_addresses(char (*out)[IO_NAME_MAX], uint32_t max, const char *first, const char *second)
 {
     if (max > 0)
         snprintf(out[0], IO_NAME_MAX, "%s", first);
@@ -120,7 +121,7 @@ static uint32_t names_put(char (*out)[IO_NAME_MAX], uint32_t max, const char *fi
     return max < 2 ? max : 2;
 }
 
-static uint32_t look_up(const char *host, char (*out)[IO_NAME_MAX], uint32_t max)
+static uint32_t look_up_host(const char *host, char (*out)[IO_NAME_MAX], uint32_t max)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found, *a;
     if (getaddrinfo(host, NULL, &hints, &found) != 0)
@@ -132,7 +133,7 @@ static uint32_t look_up(const char *host, char (*out)[IO_NAME_MAX], uint32_t max
         if (a->ai_addrlen > sizeof address)
             continue;
         memcpy(&address, a->ai_addr, a->ai_addrlen);
-        address_format(&address, out[count], &port);
+        format_address(&address, out[count], &port);
         count += out[count][0] != 0;
     }
     freeaddrinfo(found);
@@ -147,16 +148,16 @@ uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32
     if (max == 0)
         return 0;
     if (host[0] == 0 || strcmp(host, "::") == 0) /* as in Java, "::" takes IPv4 as well */
-        return names_put(out_addresses, max, "0.0.0.0", "::");
+        return put_two_addresses(out_addresses, max, "0.0.0.0", "::");
     /* Not left to the resolver: many hosts files know only one of the two, and clients try either first. */
     if (strcasecmp(host, "localhost") == 0)
-        return names_put(out_addresses, max, "127.0.0.1", "::1");
-    if (address_parse(host, 0, &a, &bytes)) {
+        return put_two_addresses(out_addresses, max, "127.0.0.1", "::1");
+    if (parse_address(host, 0, &a, &bytes)) {
         uint16_t port;
-        address_format(&a, out_addresses[0], &port);
+        format_address(&a, out_addresses[0], &port);
         return 1;
     }
-    return look_up(host, out_addresses, max);
+    return look_up_host(host, out_addresses, max);
 }
 
 void io_shutdown(struct io_file *f)

@@ -16,7 +16,7 @@ static int32_t execute_job(struct io_op *op)
 }
 
 /* A pending read of the eventfd is what external wakes and the helper complete. */
-static void arm_wake(struct uring *u)
+static void arm_wake_read(struct uring *u)
 {
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (!sqe)
@@ -27,7 +27,7 @@ static void arm_wake(struct uring *u)
     u->wake_armed = true;
 }
 
-static void retry_backlog(struct uring *u)
+static void retry_backlog_ops(struct uring *u)
 {
     struct list again, *node;
     list_init(&again);
@@ -37,13 +37,13 @@ static void retry_backlog(struct uring *u)
 }
 
 /* The kernel has completions that only an enter brings: task work with DEFER_TASKRUN, or an overflown queue. */
-static bool kernel_has_work(const struct uring *u)
+static bool kernel_has_task_work(const struct uring *u)
 {
     unsigned flags = __atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED);
     return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-static void enter_and_wait(struct uring *u, uint64_t wait_ns)
+static void enter_ring_and_wait(struct uring *u, uint64_t wait_ns)
 {
     struct io_uring_cqe *cqe;
     struct __kernel_timespec t = {.tv_sec = (int64_t)(wait_ns / NS_PER_S), .tv_nsec = (int64_t)(wait_ns % NS_PER_S)};
@@ -51,15 +51,15 @@ static void enter_and_wait(struct uring *u, uint64_t wait_ns)
     (void)io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, wait_ns == UINT64_MAX ? NULL : &t, NULL);
 }
 
-static void enter(struct uring *u, uint64_t wait_ns)
+static void enter_ring(struct uring *u, uint64_t wait_ns)
 {
     if (wait_ns > 0)
-        enter_and_wait(u, wait_ns);
-    else if (io_uring_sq_ready(&u->ring) || kernel_has_work(u))
+        enter_ring_and_wait(u, wait_ns);
+    else if (io_uring_sq_ready(&u->ring) || kernel_has_task_work(u))
         (void)io_uring_submit_and_get_events(&u->ring);
 }
 
-static uint32_t drain(struct uring *u)
+static uint32_t drain_completions(struct uring *u)
 {
     uint32_t ran = 0, seen = 0;
     unsigned head;
@@ -77,25 +77,25 @@ static uint32_t drain(struct uring *u)
     return ran;
 }
 
-static uint32_t run(struct io *io, uint64_t wait_ns)
+static uint32_t run_uring(struct io *io, uint64_t wait_ns)
 {
     struct uring *u = uring_of(io);
     if (unlikely(!list_empty(&u->backlog)))
-        retry_backlog(u);
+        retry_backlog_ops(u);
     if (unlikely(!list_empty(&u->parked) || !list_empty(&u->watched)) && !uring_unpark(u))
         wait_ns = u64_min(wait_ns, STARVED_RETRY_NS);
     if (!u->wake_armed)
-        arm_wake(u);
+        arm_wake_read(u);
     io_helper_reap(io->helper, &io->finished);
     bool due =
         !list_empty(&io->finished) || !list_empty(&u->backlog) || !u->wake_armed || io_uring_cq_ready(&u->ring) > 0;
-    enter(u, due ? 0 : wait_ns);
+    enter_ring(u, due ? 0 : wait_ns);
     io_base_tick(io);
     io_helper_reap(io->helper, &io->finished);
-    return io_base_finish(io, IO_COMPLETIONS_PER_TURN) + drain(u);
+    return io_base_finish(io, IO_COMPLETIONS_PER_TURN) + drain_completions(u);
 }
 
-static void wake(struct io *from, struct io *to)
+static void wake_by_msg_ring(struct io *from, struct io *to)
 {
     struct uring *u = uring_of(from);
     bool ring = u->features & IO_FEATURE_MSG_RING && to->ops == from->ops;
@@ -109,14 +109,14 @@ static void wake(struct io *from, struct io *to)
     uring_tag(sqe, to, TAG_WAKE_FAILED);
 }
 
-static const char *features_text(const struct io *io)
+static const char *uring_features_text(const struct io *io)
 {
     return uring_of(io)->features_text;
 }
 
 /* What is still in flight names memory of our callers: it is cancelled and waited for, up to two seconds (a write to a disk
  * cannot be cancelled). No done runs any more. */
-static void cancel_all(struct uring *u)
+static void cancel_in_flight(struct uring *u)
 {
     enum { ROUNDS = 200 };
     struct __kernel_timespec t = {.tv_nsec = (int64_t)(10 * NS_PER_MS)};
@@ -140,10 +140,10 @@ static void cancel_all(struct uring *u)
     }
 }
 
-static void engine_close(struct io *io)
+static void close_uring(struct io *io)
 {
     struct uring *u = uring_of(io);
-    cancel_all(u);
+    cancel_in_flight(u);
     uring_teardown(u);
     io_base_deinit(io);
     heap_free(io->heap, u);
@@ -151,8 +151,8 @@ static void engine_close(struct io *io)
 
 static const struct io_ops uring_ops = {
     .name = "io_uring",
-    .close = engine_close,
-    .features_text = features_text,
+    .close = close_uring,
+    .features_text = uring_features_text,
     .attach = uring_attach,
     .detach = uring_detach,
     .lock_attach = uring_lock_attach,
@@ -160,8 +160,8 @@ static const struct io_ops uring_ops = {
     .slab_unregister = uring_slab_unregister,
     .start = uring_start,
     .recv_put = uring_recv_put,
-    .run = run,
-    .wake = wake,
+    .run = run_uring,
+    .wake = wake_by_msg_ring,
 };
 
 enum err engine_uring_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)

@@ -85,7 +85,7 @@ static enum uring_tag prep_recv_pooled(struct uring *u, struct io_uring_sqe *sqe
     return TAG_READABLE;
 }
 
-static enum uring_tag prep(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
+static enum uring_tag prep_op(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
 {
     int fd = op->file->fd;
     switch ((enum io_kind)op->kind) {
@@ -103,7 +103,7 @@ static enum uring_tag prep(struct uring *u, struct io_uring_sqe *sqe, const stru
     return TAG_OP;
 }
 
-static void use_slot(struct io_uring_sqe *sqe, const struct io_file *f)
+static void use_file_slot(struct io_uring_sqe *sqe, const struct io_file *f)
 {
     if (f->slot < 0)
         return;
@@ -111,15 +111,15 @@ static void use_slot(struct io_uring_sqe *sqe, const struct io_file *f)
     sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-static void issue(struct uring *u, struct io_op *op, unsigned sqe_flags)
+static void issue_op(struct uring *u, struct io_op *op, unsigned sqe_flags)
 {
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (unlikely(!sqe)) {
         list_push(&u->backlog, &op->link);
         return;
     }
-    enum uring_tag tag = prep(u, sqe, op);
-    use_slot(sqe, op->file);
+    enum uring_tag tag = prep_op(u, sqe, op);
+    use_file_slot(sqe, op->file);
     sqe->flags |= (uint8_t)sqe_flags;
     uring_tag(sqe, op, tag);
     u->in_flight++;
@@ -130,17 +130,17 @@ void uring_start(struct io *io, struct io_op *op)
     if (op->kind == IO_JOB)
         io_helper_submit(io->helper, op);
     else
-        issue(uring_of(io), op, 0);
+        issue_op(uring_of(io), op, 0);
 }
 
 /* --- pooled receives --- */
 
-static uint32_t buffers_there(const struct uring *u)
+static uint32_t count_recv_buffers(const struct uring *u)
 {
     return u->buffers ? u->credits : u->io.pool.free_count;
 }
 
-static void give_buffer(struct uring *u, uint16_t index)
+static void give_ring_buffer(struct uring *u, uint16_t index)
 {
     assert(u->credits < u->io.pool.count);
     io_uring_buf_ring_add(u->buffers, io_pool_at(&u->io.pool, index), u->io.pool.bytes, index,
@@ -153,25 +153,25 @@ void uring_recv_put(struct io *io, void *at)
 {
     struct uring *u = uring_of(io);
     if (u->buffers)
-        give_buffer(u, io_pool_index(&io->pool, at));
+        give_ring_buffer(u, io_pool_index(&io->pool, at));
     else
         io_pool_put(&io->pool, at);
 }
 
-static void park(struct uring *u, struct io_op *op)
+static void park_recv(struct uring *u, struct io_op *op)
 {
     op->buf.at = NULL;
     list_push(&u->parked, &op->link);
 }
 
 /* io_shutdown must end a starved receive too: a poll for nothing still reports that the socket is dead. */
-static bool watch(struct uring *u, struct io_op *op)
+static bool watch_parked_recv(struct uring *u, struct io_op *op)
 {
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (!sqe)
         return false;
     io_uring_prep_poll_add(sqe, op->file->fd, 0);
-    use_slot(sqe, op->file);
+    use_file_slot(sqe, op->file);
     uring_tag(sqe, op, TAG_WATCHED);
     u->in_flight++;
     list_remove(&op->link);
@@ -180,7 +180,7 @@ static bool watch(struct uring *u, struct io_op *op)
 }
 
 /* The end of the poll, not this function, sends the receive out again: until then the op belongs to the poll. */
-static bool unwatch(struct uring *u, struct io_op *op)
+static bool unwatch_parked_recv(struct uring *u, struct io_op *op)
 {
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (!sqe)
@@ -192,7 +192,7 @@ static bool unwatch(struct uring *u, struct io_op *op)
     return true;
 }
 
-static struct io_op *first(const struct list *ops)
+static struct io_op *first_op(const struct list *ops)
 {
     struct list *node = list_first(ops);
     return node ? container_of(node, struct io_op, link) : NULL;
@@ -202,18 +202,18 @@ static struct io_op *first(const struct list *ops)
  * later are the starved watched, which costs them two more submissions. */
 bool uring_unpark(struct uring *u)
 {
-    uint32_t buffers = buffers_there(u);
+    uint32_t buffers = count_recv_buffers(u);
     struct io_op *op;
     if (buffers == 0) {
-        while ((op = first(&u->parked)) && watch(u, op))
+        while ((op = first_op(&u->parked)) && watch_parked_recv(u, op))
             ;
         return true;
     }
-    for (; buffers > 0 && (op = first(&u->watched)) && unwatch(u, op); buffers--)
+    for (; buffers > 0 && (op = first_op(&u->watched)) && unwatch_parked_recv(u, op); buffers--)
         ;
-    for (; buffers > 0 && (op = first(&u->parked)); buffers--) {
+    for (; buffers > 0 && (op = first_op(&u->parked)); buffers--) {
         list_remove(&op->link);
-        issue(u, op, 0);
+        issue_op(u, op, 0);
     }
     return list_empty(&u->watched) && list_empty(&u->parked);
 }
@@ -221,12 +221,12 @@ bool uring_unpark(struct uring *u)
 static uint32_t complete_watched(struct uring *u, struct io_op *op, int32_t res)
 {
     if (!list_linked(&op->link)) { /* unwatch took it */
-        issue(u, op, 0);
+        issue_op(u, op, 0);
         return 0;
     }
     list_remove(&op->link);
     if (res == -ECANCELED) { /* a removal that the kernel took late, meant for an earlier poll */
-        park(u, op);
+        park_recv(u, op);
         return 0;
     }
     op->done(op, -ECONNRESET);
@@ -241,13 +241,13 @@ static uint32_t complete_readable(struct uring *u, struct io_op *op, int32_t res
     }
     op->buf.at = io_pool_get(&u->io.pool);
     if (op->buf.at)
-        issue(u, op, 0);
+        issue_op(u, op, 0);
     else
-        park(u, op);
+        park_recv(u, op);
     return 0;
 }
 
-static void take_buffer(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
+static void take_ring_buffer(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
 {
     assert(res <= 0 || flags & IORING_CQE_F_BUFFER);
     if (!(flags & IORING_CQE_F_BUFFER))
@@ -258,14 +258,14 @@ static void take_buffer(struct uring *u, struct io_op *op, int32_t res, uint32_t
     if (res > 0)
         op->buf.at = io_pool_at(&u->io.pool, index);
     else
-        give_buffer(u, index);
+        give_ring_buffer(u, index);
 }
 
 /* --- completing --- */
 
 /* EAGAIN: from a socket, that somebody made it non-blocking, which io_uring takes literally; from a disk, that the kernel
  * could not go on without waiting (a direct write beside cached pages): a worker can. */
-static void retry(struct uring *u, struct io_op *op, int32_t res)
+static void retry_uring_op(struct uring *u, struct io_op *op, int32_t res)
 {
     bool socket = op->kind <= IO_SEND;
     if (res == -EAGAIN && socket) {
@@ -273,7 +273,7 @@ static void retry(struct uring *u, struct io_op *op, int32_t res)
         (void)fcntl(op->file->fd, F_SETFL, flags & ~O_NONBLOCK);
         uring_detach(&u->io, op->file); /* a slot remembers the mode of its registration */
     }
-    issue(u, op, socket ? 0 : IOSQE_ASYNC);
+    issue_op(u, op, socket ? 0 : IOSQE_ASYNC);
 }
 
 /* False: the op goes on. */
@@ -281,31 +281,31 @@ static bool finish_recv_pooled(struct uring *u, struct io_op *op, int32_t res, u
 {
     op->file->more = flags & IORING_CQE_F_SOCK_NONEMPTY;
     if (u->buffers)
-        take_buffer(u, op, res, flags);
+        take_ring_buffer(u, op, res, flags);
     else if (res <= 0)
         io_pool_put(&u->io.pool, op->buf.at);
     if (likely(res != -ENOBUFS && res != -EAGAIN && res != -EINTR))
         return true;
     if (res == -EAGAIN && u->buffers)
-        retry(u, op, res);
+        retry_uring_op(u, op, res);
     else
-        park(u, op);
+        park_recv(u, op);
     return false;
 }
 
-static bool finish(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
+static bool finish_op(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
 {
     if (op->kind == IO_RECV_POOLED)
         return finish_recv_pooled(u, op, res, flags);
     if (likely(res != -EAGAIN && res != -EINTR))
         return true;
-    retry(u, op, res);
+    retry_uring_op(u, op, res);
     return false;
 }
 
 static uint32_t complete_op(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
 {
-    if (!finish(u, op, res, flags))
+    if (!finish_op(u, op, res, flags))
         return 0;
     op->done(op, res);
     return 1;

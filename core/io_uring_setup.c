@@ -16,7 +16,7 @@ enum {
 
 /* --- the ring --- */
 
-static const char *reason(int failed)
+static const char *uring_refusal_reason(int failed)
 {
     switch (failed) {
     case EPERM: return "io_uring is denied here (EPERM): a container's seccomp profile or kernel.io_uring_disabled";
@@ -30,9 +30,9 @@ static const char *reason(int failed)
     }
 }
 
-static enum err refuse(int failed, char *out_why)
+static enum err refuse_uring(int failed, char *out_why)
 {
-    const char *sentence = reason(failed);
+    const char *sentence = uring_refusal_reason(failed);
     if (sentence)
         snprintf(out_why, IO_WHY_BYTES, "%s", sentence);
     else
@@ -40,7 +40,7 @@ static enum err refuse(int failed, char *out_why)
     return failed == EPERM || failed == EACCES || failed == EINVAL ? ERR_UNSUPPORTED : err_from_errno(failed);
 }
 
-static int ring_init(struct uring *u, unsigned flags)
+static int init_uring_queue(struct uring *u, unsigned flags)
 {
     struct io_uring_params p = {
         .flags = flags | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE,
@@ -50,22 +50,22 @@ static int ring_init(struct uring *u, unsigned flags)
 }
 
 /* DEFER_TASKRUN (6.1) runs completions only when we ask; without it, COOP_TASKRUN (5.19) at least does not interrupt us. */
-static int ladder(struct uring *u)
+static int try_ring_flags(struct uring *u)
 {
     static const unsigned polite = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
     int failed = EINVAL;
     if (u->features & IO_FEATURE_DEFER)
-        failed = ring_init(u, polite | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+        failed = init_uring_queue(u, polite | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
     if (failed == EINVAL) {
         u->features &= ~(uint32_t)IO_FEATURE_DEFER;
-        failed = ring_init(u, polite);
+        failed = init_uring_queue(u, polite);
     }
     return failed;
 }
 
 /* What we rely on without asking again: time-outs in enter, arguments that need to live only until they are submitted,
  * completions that are never dropped, sockets that are polled. All are older than the flags above. */
-static bool has_basics(const struct uring *u)
+static bool has_basic_features(const struct uring *u)
 {
     static const unsigned basics =
         IORING_FEAT_EXT_ARG | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL;
@@ -83,7 +83,7 @@ static bool setup_msg_ring(struct uring *u)
 }
 
 /* The table is there for the lock even where the feature is masked. */
-static bool setup_files(struct uring *u)
+static bool setup_file_table(struct uring *u)
 {
     struct rlimit limit;
     bool wanted = u->features & IO_FEATURE_FILES;
@@ -97,7 +97,7 @@ static bool setup_files(struct uring *u)
     return wanted && u->slots;
 }
 
-static bool setup_slabs(struct uring *u)
+static bool setup_slab_table(struct uring *u)
 {
     u->slab_bytes = heap_zalloc(u->io.heap, IO_SLABS_MAX * sizeof *u->slab_bytes);
     return u->slab_bytes && io_uring_register_buffers_sparse(&u->ring, IO_SLABS_MAX) == 0;
@@ -108,7 +108,7 @@ static size_t buffer_ring_bytes(const struct uring *u)
     return u->io.pool.count * sizeof(struct io_uring_buf);
 }
 
-static bool setup_buffers(struct uring *u)
+static bool setup_buffer_ring(struct uring *u)
 {
     u->buffers = region_open(buffer_ring_bytes(u));
     struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)u->buffers, .ring_entries = u->io.pool.count, .bgid = 0};
@@ -124,25 +124,25 @@ static bool setup_buffers(struct uring *u)
     return true;
 }
 
-static void setup_features(struct uring *u)
+static void setup_uring_features(struct uring *u)
 {
     static const struct {
         uint32_t bit;
         bool (*setup)(struct uring *u);
     } steps[] = {
-        {IO_FEATURE_PBUF, setup_buffers},
-        {IO_FEATURE_FIXED, setup_slabs},
+        {IO_FEATURE_PBUF, setup_buffer_ring},
+        {IO_FEATURE_FIXED, setup_slab_table},
         {IO_FEATURE_MSG_RING, setup_msg_ring},
     };
     for (size_t i = 0; i < COUNT_OF(steps); i++) {
         if (u->features & steps[i].bit && !steps[i].setup(u))
             u->features &= ~steps[i].bit;
     }
-    if (!setup_files(u))
+    if (!setup_file_table(u))
         u->features &= ~(uint32_t)IO_FEATURE_FILES;
 }
 
-static void write_features(struct uring *u)
+static void write_uring_features(struct uring *u)
 {
     static const char *const names[] = {"defer", "pbuf", "fixed", "files", "msg_ring"};
     size_t used = 0;
@@ -161,20 +161,20 @@ static void write_features(struct uring *u)
 enum err uring_setup(struct uring *u, uint32_t features, char *out_why)
 {
     u->features = features & IO_FEATURE_ALL;
-    int failed = ladder(u);
+    int failed = try_ring_flags(u);
     if (failed)
-        return refuse(failed, out_why);
+        return refuse_uring(failed, out_why);
     u->messages = heap_alloc(u->io.heap, u->ring.sq.ring_entries * sizeof *u->messages);
-    if (!u->messages || !has_basics(u)) {
-        enum err err = refuse(u->messages ? EINVAL : ENOMEM, out_why);
+    if (!u->messages || !has_basic_features(u)) {
+        enum err err = refuse_uring(u->messages ? EINVAL : ENOMEM, out_why);
         uring_teardown(u);
         return err;
     }
     (void)io_uring_register_ring_fd(&u->ring); /* saves a look-up per enter; works without */
     unsigned workers[2] = {BOUNDED_WORKERS, UNBOUNDED_WORKERS};
     (void)io_uring_register_iowq_max_workers(&u->ring, workers);
-    setup_features(u);
-    write_features(u);
+    setup_uring_features(u);
+    write_uring_features(u);
     return ERR_NONE;
 }
 
@@ -190,7 +190,7 @@ void uring_teardown(struct uring *u)
 
 /* --- files --- */
 
-static bool slot_set(struct uring *u, uint32_t slot, int fd)
+static bool set_file_slot(struct uring *u, uint32_t slot, int fd)
 {
     return io_uring_register_files_update(&u->ring, slot, &fd, 1) == 1;
 }
@@ -201,7 +201,7 @@ void uring_attach(struct io *io, struct io_file *f)
     if (!(u->features & IO_FEATURE_FILES) || (u->slot_free == 0 && u->slot_fresh == u->slot_count))
         return;
     uint32_t slot = u->slot_free ? (uint32_t)u->slots[--u->slot_free] : u->slot_fresh++;
-    if (slot_set(u, slot, f->fd))
+    if (set_file_slot(u, slot, f->fd))
         f->slot = (int32_t)slot;
     else
         u->slots[u->slot_free++] = (int32_t)slot;
@@ -213,7 +213,7 @@ void uring_detach(struct io *io, struct io_file *f)
     if (f->slot < 0)
         return;
     assert(f->slot != LOCK_SLOT && (uint32_t)f->slot < u->slot_fresh);
-    bool cleared = slot_set(u, (uint32_t)f->slot, -1);
+    bool cleared = set_file_slot(u, (uint32_t)f->slot, -1);
     assert(cleared); /* else the socket would stay open behind its closed number */
     u->slots[u->slot_free++] = f->slot;
     f->slot = -1;
@@ -222,13 +222,13 @@ void uring_detach(struct io *io, struct io_file *f)
 enum err uring_lock_attach(struct io *io, int fd)
 {
     struct uring *u = uring_of(io);
-    return u->slot_count > 0 && slot_set(u, LOCK_SLOT, fd) ? ERR_NONE : ERR_UNSUPPORTED;
+    return u->slot_count > 0 && set_file_slot(u, LOCK_SLOT, fd) ? ERR_NONE : ERR_UNSUPPORTED;
 }
 
 /* --- memory --- */
 
 /* 0 or an errno. */
-static int slab_set(struct uring *u, uint32_t slab, void *at, size_t bytes)
+static int set_slab_registration(struct uring *u, uint32_t slab, void *at, size_t bytes)
 {
     struct iovec iov = {.iov_base = at, .iov_len = bytes};
     int set = io_uring_register_buffers_update_tag(&u->ring, slab, &iov, NULL, 1);
@@ -245,7 +245,7 @@ void uring_slab_register(struct io *io, uint32_t slab, void *at, size_t bytes)
         u->slab_base = (uint8_t *)at - (size_t)slab * SLAB_BYTES;
     assert((uint8_t *)at == u->slab_base + (size_t)slab * SLAB_BYTES);
     assert(u->slab_bytes[slab] == 0);
-    int failed = slab_set(u, slab, at, bytes);
+    int failed = set_slab_registration(u, slab, at, bytes);
     if (!failed) {
         u->slab_bytes[slab] = (uint32_t)bytes;
     } else if (!u->slab_refused) {
@@ -261,7 +261,7 @@ void uring_slab_unregister(struct io *io, uint32_t slab)
     if (!u->slab_bytes || u->slab_bytes[slab] == 0)
         return;
     u->slab_bytes[slab] = 0;
-    int failed = slab_set(u, slab, NULL, 0);
+    int failed = set_slab_registration(u, slab, NULL, 0);
     assert(!failed);
 }
 

@@ -26,7 +26,7 @@ void log_init(struct log_options chosen)
     options = chosen;
 }
 
-static const char *level_name(enum log_level level)
+static const char *log_level_name(enum log_level level)
 {
     switch (level) {
     case LOG_DEBUG: return "DEBUG";
@@ -37,7 +37,7 @@ static const char *level_name(enum log_level level)
     return "?";
 }
 
-static void put(struct line *l, const char *at, size_t bytes)
+static void put_bytes(struct line *l, const char *at, size_t bytes)
 {
     size_t room = sizeof l->at - 1 - l->used;
     size_t n = bytes < room ? bytes : room;
@@ -45,14 +45,14 @@ static void put(struct line *l, const char *at, size_t bytes)
     l->used += n;
 }
 
-static void put_text(struct line *l, const char *text)
+static void put_line_text(struct line *l, const char *text)
 {
-    put(l, text, strlen(text));
+    put_bytes(l, text, strlen(text));
 }
 
 /* The civil date of a day counted from 1970-01-01 (Howard Hinnant's algorithm): years start in March, so that the leap
  * day is the last one. */
-static void date_of(int64_t day, int64_t *out_year, unsigned *out_month, unsigned *out_day)
+static void civil_date_of(int64_t day, int64_t *out_year, unsigned *out_month, unsigned *out_day)
 {
     day += 719468;
     int64_t era = (day >= 0 ? day : day - 146096) / 146097;
@@ -65,19 +65,19 @@ static void date_of(int64_t day, int64_t *out_year, unsigned *out_month, unsigne
     *out_year = (int64_t)year + era * 400 + (*out_month <= 2);
 }
 
-static void put_time(struct line *l, int64_t wall_ms)
+static void put_line_time(struct line *l, int64_t wall_ms)
 {
     int64_t day_ms = 86400000, day = wall_ms / day_ms, year;
     unsigned ms = (unsigned)(wall_ms % day_ms), month, of_month;
-    date_of(day, &year, &month, &of_month);
+    civil_date_of(day, &year, &month, &of_month);
     char text[64];
     int n = snprintf(text, sizeof text, "%04" PRId64 "-%02u-%02uT%02u:%02u:%02u.%03uZ", year, month, of_month,
                      ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
     assert(n > 0 && (size_t)n < sizeof text);
-    put(l, text, (size_t)n);
+    put_bytes(l, text, (size_t)n);
 }
 
-static void clean(char *text)
+static void clean_controls(char *text)
 {
     for (; *text; text++) {
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
@@ -85,27 +85,27 @@ static void clean(char *text)
     }
 }
 
-static void put_json(struct line *l, struct span s)
+static void put_json_string(struct line *l, struct span s)
 {
-    put_text(l, "\"");
+    put_line_text(l, "\"");
     for (size_t i = 0; i < s.bytes; i++) {
         if (s.at[i] == '"' || s.at[i] == '\\')
-            put_text(l, "\\");
-        put(l, s.at + i, 1);
+            put_line_text(l, "\\");
+        put_bytes(l, s.at + i, 1);
     }
-    put_text(l, "\"");
+    put_line_text(l, "\"");
 }
 
 static void put_json_pair(struct line *l, struct span key, struct span value)
 {
-    put_text(l, ",");
-    put_json(l, key);
-    put_text(l, ":");
-    put_json(l, value);
+    put_line_text(l, ",");
+    put_json_string(l, key);
+    put_line_text(l, ":");
+    put_json_string(l, value);
 }
 
 /* The next word: ends at a blank outside quotes. */
-static bool next_word(const char **rest, struct span *out_word)
+static bool next_log_word(const char **rest, struct span *out_word)
 {
     const char *at = *rest + strspn(*rest, " ");
     const char *end = at;
@@ -116,7 +116,7 @@ static bool next_word(const char **rest, struct span *out_word)
     return end > at;
 }
 
-static bool split_pair(struct span word, struct span *out_key, struct span *out_value)
+static bool split_log_pair(struct span word, struct span *out_key, struct span *out_value)
 {
     const char *eq = memchr(word.at, '=', word.bytes);
     if (!eq || eq == word.at || memchr(word.at, '"', (size_t)(eq - word.at)))
@@ -146,8 +146,8 @@ static void put_json_facts(struct line *l, const char *facts)
 {
     struct span words[WORDS_MAX], word, key, value;
     uint32_t count = 0;
-    while (next_word(&facts, &word)) {
-        if (split_pair(word, &key, &value))
+    while (next_log_word(&facts, &word)) {
+        if (split_log_pair(word, &key, &value))
             put_json_pair(l, key, value);
         else if (count < WORDS_MAX)
             words[count++] = word;
@@ -156,28 +156,28 @@ static void put_json_facts(struct line *l, const char *facts)
         put_json_rest(l, words, count);
 }
 
-static void format_json(struct line *l, enum log_level level, const char *event, const char *facts)
+static void format_json_line(struct line *l, enum log_level level, const char *event, const char *facts)
 {
-    put_text(l, "{\"time\":\"");
-    put_time(l, clock_wall_ms());
-    put_text(l, "\",\"level\":\"");
-    put_text(l, level_name(level));
-    put_text(l, "\",\"event\":");
-    put_json(l, (struct span){event, strlen(event)});
+    put_line_text(l, "{\"time\":\"");
+    put_line_time(l, clock_wall_ms());
+    put_line_text(l, "\",\"level\":\"");
+    put_line_text(l, log_level_name(level));
+    put_line_text(l, "\",\"event\":");
+    put_json_string(l, (struct span){event, strlen(event)});
     put_json_facts(l, facts);
-    put_text(l, "}");
+    put_line_text(l, "}");
 }
 
-static void format_text(struct line *l, enum log_level level, const char *event, const char *facts)
+static void format_text_line(struct line *l, enum log_level level, const char *event, const char *facts)
 {
-    put_time(l, clock_wall_ms());
-    put_text(l, " ");
-    put_text(l, level_name(level));
-    put_text(l, strlen(level_name(level)) == 4 ? "  " : " ");
-    put_text(l, event);
+    put_line_time(l, clock_wall_ms());
+    put_line_text(l, " ");
+    put_line_text(l, log_level_name(level));
+    put_line_text(l, strlen(log_level_name(level)) == 4 ? "  " : " ");
+    put_line_text(l, event);
     if (*facts)
-        put_text(l, ": ");
-    put_text(l, facts);
+        put_line_text(l, ": ");
+    put_line_text(l, facts);
 }
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
@@ -191,13 +191,13 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     int n = vsnprintf(facts, sizeof facts, fmt, args);
     va_end(args);
     assert(n >= 0);
-    clean(facts);
+    clean_controls(facts);
     struct line l;
     l.used = 0;
     if (options.json)
-        format_json(&l, level, event, facts);
+        format_json_line(&l, level, event, facts);
     else
-        format_text(&l, level, event, facts);
+        format_text_line(&l, level, event, facts);
     l.at[l.used++] = '\n';
     log_write_line(l.at, l.used);
 }

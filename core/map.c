@@ -8,13 +8,13 @@ enum { FIRST_CAP = 16 };
 static const uint32_t cap_max = 1u << 30;
 
 /* Folded 128-bit products, as wyhash has them: each 16 bytes cost one multiplication. */
-static uint64_t mix(uint64_t a, uint64_t b)
+static uint64_t mix_hash(uint64_t a, uint64_t b)
 {
     __extension__ unsigned __int128 product = (unsigned __int128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t load(const uint8_t *at, size_t bytes)
+static uint64_t load_hash_word(const uint8_t *at, size_t bytes)
 {
     uint64_t v = 0;
     memcpy(&v, at, bytes < 8 ? bytes : 8);
@@ -26,18 +26,18 @@ uint64_t hash_bytes(const void *at, size_t bytes, uint64_t seed)
     static const uint64_t p0 = 0xa0761d6478bd642full, p1 = 0xe7037ed1a0b428dbull, p2 = 0x8ebc6af09c88c6e3ull;
     assert(at || bytes == 0);
     if (bytes == 0)
-        return mix(mix(seed ^ p0, p1) ^ p2, p1);
+        return mix_hash(mix_hash(seed ^ p0, p1) ^ p2, p1);
     const uint8_t *p = at;
-    uint64_t h = mix(seed ^ p0, p1);
+    uint64_t h = mix_hash(seed ^ p0, p1);
     size_t left = bytes;
     for (; left > 16; left -= 16, p += 16)
-        h = mix(load(p, 8) ^ p1, load(p + 8, 8) ^ h);
-    uint64_t a = load(p, left), b = left > 8 ? load(p + 8, left - 8) : 0;
-    h = mix(a ^ p2, b ^ h);
-    return mix(h ^ bytes, p1);
+        h = mix_hash(load_hash_word(p, 8) ^ p1, load_hash_word(p + 8, 8) ^ h);
+    uint64_t a = load_hash_word(p, left), b = left > 8 ? load_hash_word(p + 8, left - 8) : 0;
+    h = mix_hash(a ^ p2, b ^ h);
+    return mix_hash(h ^ bytes, p1);
 }
 
-static uint32_t hash_of(const void *key, size_t bytes)
+static uint32_t hash_of_key(const void *key, size_t bytes)
 {
     return (uint32_t)hash_bytes(key, bytes, 0);
 }
@@ -55,16 +55,16 @@ void map_deinit(struct map *m)
     m->count = m->used = m->cap = 0;
 }
 
-static bool holds(const struct map_entry *e, uint32_t hash, const void *key, size_t bytes)
+static bool entry_holds(const struct map_entry *e, uint32_t hash, const void *key, size_t bytes)
 {
     return e->value && e->hash == hash && e->key_bytes == bytes && memcmp(e->key, key, bytes) == 0;
 }
 
 /* The entry of the key, or the never used one that ends the search. There always is one. */
-static struct map_entry *find(const struct map *m, uint32_t hash, const void *key, size_t bytes)
+static struct map_entry *find_entry(const struct map *m, uint32_t hash, const void *key, size_t bytes)
 {
     uint32_t mask = m->cap - 1, at = hash & mask;
-    while (m->v[at].key && !holds(&m->v[at], hash, key, bytes))
+    while (m->v[at].key && !entry_holds(&m->v[at], hash, key, bytes))
         at = (at + 1) & mask;
     return &m->v[at];
 }
@@ -72,10 +72,10 @@ static struct map_entry *find(const struct map *m, uint32_t hash, const void *ke
 void *map_get(const struct map *m, const void *key, size_t key_bytes)
 {
     assert(key);
-    return m->count ? find(m, hash_of(key, key_bytes), key, key_bytes)->value : NULL;
+    return m->count ? find_entry(m, hash_of_key(key, key_bytes), key, key_bytes)->value : NULL;
 }
 
-static bool rebuild(struct map *m)
+static bool rebuild_table(struct map *m)
 {
     struct map old = *m;
     uint32_t cap = FIRST_CAP;
@@ -90,7 +90,7 @@ static bool rebuild(struct map *m)
     for (uint32_t i = 0; i < old.cap; i++) {
         const struct map_entry *e = &old.v[i];
         if (e->value)
-            *find(m, e->hash, e->key, e->key_bytes) = *e;
+            *find_entry(m, e->hash, e->key, e->key_bytes) = *e;
     }
     heap_free(m->heap, old.v);
     return true;
@@ -101,10 +101,10 @@ enum err map_put(struct map *m, const void *key, size_t key_bytes, void *value)
     assert(key);
     assert(value);
     assert(key_bytes <= UINT32_MAX);
-    if ((m->used + 1) * 4ull > m->cap * 3ull && !rebuild(m))
+    if ((m->used + 1) * 4ull > m->cap * 3ull && !rebuild_table(m))
         return ERR_NO_MEMORY;
-    uint32_t hash = hash_of(key, key_bytes);
-    struct map_entry *e = find(m, hash, key, key_bytes);
+    uint32_t hash = hash_of_key(key, key_bytes);
+    struct map_entry *e = find_entry(m, hash, key, key_bytes);
     assert(!e->key);
     *e = (struct map_entry){.key = key, .key_bytes = (uint32_t)key_bytes, .hash = hash, .value = value};
     m->count++;
@@ -118,7 +118,7 @@ void map_replace(struct map *m, const void *key, size_t key_bytes, void *value)
     assert(key);
     assert(value);
     assert(m->count > 0);
-    struct map_entry *e = find(m, hash_of(key, key_bytes), key, key_bytes);
+    struct map_entry *e = find_entry(m, hash_of_key(key, key_bytes), key, key_bytes);
     assert(e->value);
     e->key = key;
     e->value = value;
@@ -129,7 +129,7 @@ void *map_remove(struct map *m, const void *key, size_t key_bytes)
     assert(key);
     if (m->count == 0)
         return NULL;
-    struct map_entry *e = find(m, hash_of(key, key_bytes), key, key_bytes);
+    struct map_entry *e = find_entry(m, hash_of_key(key, key_bytes), key, key_bytes);
     void *value = e->value;
     if (!value)
         return NULL;

@@ -28,14 +28,14 @@ void arena_init(struct arena *a, struct heap *h, size_t max_bytes)
     *a = (struct arena){.heap = h, .max_bytes = max_bytes};
 }
 
-static struct arena_block *block_new(struct arena *a, size_t bytes)
+static struct arena_block *new_arena_block(struct arena *a, size_t bytes)
 {
     return heap_alloc(a->heap, sizeof(struct arena_block) + bytes);
 }
 
-static void *alloc_alone(struct arena *a, size_t bytes)
+static void *alloc_own_block(struct arena *a, size_t bytes)
 {
-    struct arena_block *b = block_new(a, bytes);
+    struct arena_block *b = new_arena_block(a, bytes);
     if (!b)
         return NULL;
     struct arena_block **at = a->blocks ? &a->blocks->next : &a->blocks;
@@ -45,9 +45,9 @@ static void *alloc_alone(struct arena *a, size_t bytes)
     return b + 1;
 }
 
-static bool refill(struct arena *a)
+static bool refill_arena(struct arena *a)
 {
-    struct arena_block *b = block_new(a, BLOCK_BYTES - sizeof *b);
+    struct arena_block *b = new_arena_block(a, BLOCK_BYTES - sizeof *b);
     if (!b)
         return false;
     b->next = a->blocks;
@@ -68,8 +68,8 @@ void *arena_alloc(struct arena *a, size_t bytes)
         return NULL;
     if (bytes > (size_t)(a->end - a->at)) {
         if (bytes > BLOCK_BYTES / 4)
-            return alloc_alone(a, bytes);
-        if (!refill(a))
+            return alloc_own_block(a, bytes);
+        if (!refill_arena(a))
             return NULL;
     }
     void *piece = a->at;

@@ -4,13 +4,13 @@
 #include "core/limits.h"
 #include <sys/mman.h>
 
-static void *map(size_t bytes)
+static void *map_pages(size_t bytes)
 {
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return at == MAP_FAILED ? NULL : at;
 }
 
-static void unmap(void *at, size_t bytes)
+static void unmap_pages(void *at, size_t bytes)
 {
     if (bytes == 0)
         return;
@@ -20,12 +20,12 @@ static void unmap(void *at, size_t bytes)
 
 static void *map_slabs(size_t bytes)
 {
-    uint8_t *at = map(bytes + SLAB_BYTES);
+    uint8_t *at = map_pages(bytes + SLAB_BYTES);
     if (!at)
         return NULL;
     uint8_t *start = (uint8_t *)align_up((uintptr_t)at, SLAB_BYTES);
-    unmap(at, (size_t)(start - at));
-    unmap(start + bytes, SLAB_BYTES - (size_t)(start - at));
+    unmap_pages(at, (size_t)(start - at));
+    unmap_pages(start + bytes, SLAB_BYTES - (size_t)(start - at));
     (void)madvise(start, bytes, MADV_HUGEPAGE); /* a kernel without huge pages serves small ones */
     return start;
 }
@@ -36,7 +36,7 @@ void *region_open(size_t bytes)
     if (bytes > SIZE_MAX / 2)
         return NULL;
     bytes = align_up(bytes, PAGE_BYTES);
-    return bytes % SLAB_BYTES == 0 ? map_slabs(bytes) : map(bytes);
+    return bytes % SLAB_BYTES == 0 ? map_slabs(bytes) : map_pages(bytes);
 }
 
 void region_discard(void *at, size_t bytes)
@@ -48,5 +48,5 @@ void region_discard(void *at, size_t bytes)
 void region_close(void *at, size_t bytes)
 {
     assert(at && bytes > 0);
-    unmap(at, align_up(bytes, PAGE_BYTES));
+    unmap_pages(at, align_up(bytes, PAGE_BYTES));
 }

@@ -8,7 +8,7 @@
 
 /* --- opening --- */
 
-static void trim(struct timer *t)
+static void trim_shard_memory(struct timer *t)
 {
     struct shard *s = container_of(t, struct shard, trim);
     bufpool_trim(s->bufs, s->now_ns);
@@ -16,7 +16,7 @@ static void trim(struct timer *t)
     timer_start(&s->timers, t, s->now_ns + TRIM_PERIOD_NS);
 }
 
-static enum err open_heap(struct shard *s)
+static enum err open_shard_heap(struct shard *s)
 {
     s->heap = heap_open();
     s->outbox = s->heap ? heap_alloc(s->heap, s->count * sizeof *s->outbox) : NULL;
@@ -28,24 +28,24 @@ static enum err open_heap(struct shard *s)
     return ERR_NONE;
 }
 
-static enum err open_io(struct shard *s)
+static enum err open_shard_io(struct shard *s)
 {
     struct io_options options = s->group->options.io;
     options.now_ns = &s->now_ns;
     return io_open(options, s->heap, &s->io, s->group->why[s->id]);
 }
 
-static enum err open_bufs(struct shard *s)
+static enum err open_shard_bufs(struct shard *s)
 {
     s->bufs = bufpool_open(s->heap, s->io, u64_max(s->group->options.memory_bytes, SLAB_BYTES));
     if (!s->bufs)
         return ERR_NO_MEMORY;
-    timer_init(&s->trim, trim);
+    timer_init(&s->trim, trim_shard_memory);
     timer_start(&s->timers, &s->trim, s->now_ns + TRIM_PERIOD_NS);
     return ERR_NONE;
 }
 
-static void close_lower(struct shard *s)
+static void close_shard_lower(struct shard *s)
 {
     if (s->io)
         io_close_engine(s->io);
@@ -67,15 +67,15 @@ enum err shard_open(struct shard_group *g, uint16_t id)
     list_init(&s->deferred);
     s->now_ns = clock_now_ns();
     s->rng.state = rng_seed_os();
-    enum err err = open_heap(s);
+    enum err err = open_shard_heap(s);
     if (!err)
-        err = open_io(s);
+        err = open_shard_io(s);
     if (!err)
-        err = open_bufs(s);
+        err = open_shard_bufs(s);
     if (!err && g->options.start)
         err = g->options.start(s, g->options.arg);
     if (err)
-        close_lower(s);
+        close_shard_lower(s);
     return err;
 }
 
@@ -84,7 +84,7 @@ void shard_close(struct shard *s)
     assert(s->io);
     if (s->group->options.stop)
         s->group->options.stop(s, s->group->options.arg);
-    close_lower(s);
+    close_shard_lower(s);
 }
 
 /* --- the group --- */

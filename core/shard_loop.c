@@ -21,28 +21,28 @@ static struct ring *ring_between(const struct shard *s, uint16_t from, uint16_t 
 
 /* --- sending --- */
 
-static uint64_t bit(uint16_t id)
+static uint64_t shard_bit(uint16_t id)
 {
     return 1ull << id;
 }
 
-static void to_outbox(struct shard *from, uint16_t to, struct shard_msg *msg)
+static void put_in_outbox(struct shard *from, uint16_t to, struct shard_msg *msg)
 {
     list_push(&from->outbox[to], &msg->link);
-    from->outbox_used |= bit(to);
+    from->outbox_used |= shard_bit(to);
 }
 
 void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg)
 {
     assert(to < from->count);
     assert(msg->run && !list_linked(&msg->link));
-    if (to == from->id || from->outbox_used & bit(to) || !ring_push(ring_between(from, from->id, to), msg))
-        to_outbox(from, to, msg);
+    if (to == from->id || from->outbox_used & shard_bit(to) || !ring_push(ring_between(from, from->id, to), msg))
+        put_in_outbox(from, to, msg);
     else
-        from->touched |= bit(to);
+        from->touched |= shard_bit(to);
 }
 
-static void flush_to(struct shard *s, uint16_t to)
+static void flush_outbox_to(struct shard *s, uint16_t to)
 {
     struct ring *r = ring_between(s, s->id, to);
     struct list *node;
@@ -53,20 +53,20 @@ static void flush_to(struct shard *s, uint16_t to)
             list_push_front(&s->outbox[to], node);
             return;
         }
-        s->touched |= bit(to);
+        s->touched |= shard_bit(to);
     }
-    s->outbox_used &= ~bit(to);
+    s->outbox_used &= ~shard_bit(to);
 }
 
 static void flush_outbox(struct shard *s)
 {
-    uint64_t left = s->outbox_used & ~bit(s->id);
+    uint64_t left = s->outbox_used & ~shard_bit(s->id);
     for (; left; left &= left - 1)
-        flush_to(s, (uint16_t)__builtin_ctzll(left));
+        flush_outbox_to(s, (uint16_t)__builtin_ctzll(left));
 }
 
 /* `last`: io_run will not be called again, which is what submits an io_wake. */
-static void wake_touched(struct shard *s, bool last)
+static void wake_touched_shards(struct shard *s, bool last)
 {
     for (; s->touched; s->touched &= s->touched - 1) {
         struct shard *to = shard_at(s->group, (uint16_t)__builtin_ctzll(s->touched));
@@ -95,18 +95,18 @@ static void run_messages_from(struct shard *s, struct ring *r)
 static void run_own_messages(struct shard *s)
 {
     struct list now, *node;
-    if (!(s->outbox_used & bit(s->id)))
+    if (!(s->outbox_used & shard_bit(s->id)))
         return;
     list_init(&now);
     list_splice(&now, &s->outbox[s->id]);
-    s->outbox_used &= ~bit(s->id);
+    s->outbox_used &= ~shard_bit(s->id);
     while ((node = list_pop(&now))) {
         struct shard_msg *msg = container_of(node, struct shard_msg, link);
         msg->run(s, msg);
     }
 }
 
-static void run_messages(struct shard *s)
+static void run_all_messages(struct shard *s)
 {
     run_own_messages(s);
     for (uint16_t from = 0; from < s->count; from++) {
@@ -115,7 +115,7 @@ static void run_messages(struct shard *s)
     }
 }
 
-static bool inbox_empty(const struct shard *s)
+static bool is_inbox_empty(const struct shard *s)
 {
     for (uint16_t from = 0; from < s->count; from++) {
         if (from != s->id && !ring_empty(ring_between(s, from, s->id)))
@@ -126,9 +126,9 @@ static bool inbox_empty(const struct shard *s)
 
 /* --- the turn --- */
 
-static uint64_t wait_ns(const struct shard *s, uint64_t wait_ns_max)
+static uint64_t choose_wait_ns(const struct shard *s, uint64_t wait_ns_max)
 {
-    if (wait_ns_max == 0 || s->stop || !list_empty(&s->deferred) || s->outbox_used & bit(s->id))
+    if (wait_ns_max == 0 || s->stop || !list_empty(&s->deferred) || s->outbox_used & shard_bit(s->id))
         return 0;
     uint64_t wait = s->outbox_used ? u64_min(wait_ns_max, OUTBOX_RETRY_NS) : wait_ns_max;
     uint64_t next = timers_next(&s->timers);
@@ -138,12 +138,12 @@ static uint64_t wait_ns(const struct shard *s, uint64_t wait_ns_max)
     return next <= now ? 0 : u64_min(wait, next - now);
 }
 
-static void run_io(struct shard *s, uint64_t wait)
+static void run_shard_io(struct shard *s, uint64_t wait)
 {
     bool sleeps = wait > 0;
     if (sleeps) {
         atomic_exchange_explicit(&s->sleeping, true, memory_order_acq_rel);
-        if (!inbox_empty(s))
+        if (!is_inbox_empty(s))
             wait = 0;
     }
     io_run(s->io, wait);
@@ -166,16 +166,16 @@ static void run_deferred(struct shard *s)
 bool shard_turn(struct shard *s, uint64_t wait_ns_max)
 {
     assert(s->io);
-    run_messages(s);
+    run_all_messages(s);
     flush_outbox(s);
-    wake_touched(s, false);
-    run_io(s, wait_ns(s, wait_ns_max));
+    wake_touched_shards(s, false);
+    run_shard_io(s, choose_wait_ns(s, wait_ns_max));
     s->now_ns = clock_now_ns();
     timers_fire(&s->timers, s->now_ns, TIMERS_PER_TURN);
     run_deferred(s);
     if (s->stop) {
         flush_outbox(s);
-        wake_touched(s, true);
+        wake_touched_shards(s, true);
     }
     return !s->stop;
 }

@@ -11,7 +11,7 @@ struct seat {
     struct thread *thread;
 };
 
-static enum err first_error(struct shard_group *g)
+static enum err first_shard_error(struct shard_group *g)
 {
     for (uint16_t id = 0; id < g->options.count; id++) {
         if (g->err[id])
@@ -27,7 +27,7 @@ static void run_seat(void *arg)
     enum err err = shard_open(g, seat->id);
     g->err[seat->id] = err;
     thread_gate_wait(g->gate);
-    if (!first_error(g)) {
+    if (!first_shard_error(g)) {
         while (shard_turn(shard_at(g, seat->id), UINT64_MAX))
             ;
     }
@@ -36,7 +36,7 @@ static void run_seat(void *arg)
         shard_close(shard_at(g, seat->id));
 }
 
-static int cpu_of(const struct shard_group *g, uint16_t id)
+static int cpu_of_shard(const struct shard_group *g, uint16_t id)
 {
     return g->options.cpus ? g->options.cpus[id] : -1;
 }
@@ -47,7 +47,7 @@ static void start_seats(struct shard_group *g, struct seat *seats)
         char name[24]; /* thread_start cuts it; gcc 14 counts a uint32_t's digits */
         snprintf(name, sizeof name, "shard-%u", (unsigned)id);
         seats[id] = (struct seat){.group = g, .id = id};
-        enum err err = thread_start(name, cpu_of(g, id), run_seat, &seats[id], &seats[id].thread);
+        enum err err = thread_start(name, cpu_of_shard(g, id), run_seat, &seats[id], &seats[id].thread);
         if (err) { /* nobody sits there: its error and its place at the gate are ours */
             g->err[id] = err;
             thread_gate_leave(g->gate);
@@ -55,7 +55,7 @@ static void start_seats(struct shard_group *g, struct seat *seats)
     }
 }
 
-static void choose_why(struct shard_group *g)
+static void choose_start_failure(struct shard_group *g)
 {
     while (g->why_of + 1 < g->options.count && !g->err[g->why_of])
         g->why_of++;
@@ -70,8 +70,8 @@ enum err shard_group_run(struct shard_group *g)
     if (err)
         return err;
     signal(SIGPIPE, SIG_IGN); /* a peer or a log reader that went away is an error code, not our end */
-    if (cpu_of(g, 0) >= 0)
-        (void)!thread_pin(cpu_of(g, 0)); /* as in thread_start: slower, not wrong */
+    if (cpu_of_shard(g, 0) >= 0)
+        (void)!thread_pin(cpu_of_shard(g, 0)); /* as in thread_start: slower, not wrong */
     start_seats(g, seats);
     run_seat(&seats[0]);
     for (uint16_t id = 1; id < g->options.count; id++) {
@@ -79,6 +79,6 @@ enum err shard_group_run(struct shard_group *g)
             thread_join(seats[id].thread);
     }
     thread_gate_close(g->gate);
-    choose_why(g);
-    return first_error(g);
+    choose_start_failure(g);
+    return first_shard_error(g);
 }

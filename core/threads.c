@@ -26,7 +26,7 @@ struct thread_gate {
 static pthread_once_t cpus_once = PTHREAD_ONCE_INIT;
 static cpu_set_t cpus_at_start;
 
-static void read_cpus(void)
+static void read_allowed_cpus(void)
 {
     if (sched_getaffinity(0, sizeof cpus_at_start, &cpus_at_start) != 0) {
         CPU_ZERO(&cpus_at_start);
@@ -34,9 +34,9 @@ static void read_cpus(void)
     }
 }
 
-static const cpu_set_t *allowed(void)
+static const cpu_set_t *allowed_cpus(void)
 {
-    pthread_once(&cpus_once, read_cpus);
+    pthread_once(&cpus_once, read_allowed_cpus);
     return &cpus_at_start;
 }
 
@@ -44,7 +44,7 @@ uint32_t threads_cpus(int *out_cpus, uint32_t max)
 {
     uint32_t count = 0;
     for (int cpu = 0; cpu < CPU_SETSIZE && count < max; cpu++) {
-        if (CPU_ISSET((size_t)cpu, allowed()))
+        if (CPU_ISSET((size_t)cpu, allowed_cpus()))
             out_cpus[count++] = cpu;
     }
     return count;
@@ -52,7 +52,7 @@ uint32_t threads_cpus(int *out_cpus, uint32_t max)
 
 enum err thread_pin(int cpu)
 {
-    if (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET((size_t)cpu, allowed()))
+    if (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET((size_t)cpu, allowed_cpus()))
         return ERR_INVALID;
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -61,24 +61,24 @@ enum err thread_pin(int cpu)
 }
 
 /* Signals are the main thread's business: it alone knows what a SIGTERM means. */
-static void *thread_main(void *arg)
+static void *run_thread(void *arg)
 {
     struct thread *t = arg;
     (void)pthread_setname_np(pthread_self(), t->name);
     if (t->cpu < 0)
-        (void)pthread_setaffinity_np(pthread_self(), sizeof(cpu_set_t), allowed()); /* at worst it stays pinned */
+        (void)pthread_setaffinity_np(pthread_self(), sizeof(cpu_set_t), allowed_cpus()); /* at worst it stays pinned */
     else
         (void)!thread_pin(t->cpu); /* a thread on the wrong CPU is slower, not wrong */
     t->run(t->arg);
     return NULL;
 }
 
-static int create(struct thread *t)
+static int create_thread(struct thread *t)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&t->id, NULL, thread_main, t);
+    int failed = pthread_create(&t->id, NULL, run_thread, t);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failed;
 }
@@ -89,10 +89,10 @@ enum err thread_start(const char *name, int cpu, void (*run)(void *arg), void *a
     struct thread *t = malloc(sizeof *t);
     if (!t)
         return ERR_NO_MEMORY;
-    (void)allowed();
+    (void)allowed_cpus();
     *t = (struct thread){.cpu = cpu, .run = run, .arg = arg};
     snprintf(t->name, sizeof t->name, "%.15s", name);
-    if (create(t) != 0) {
+    if (create_thread(t) != 0) {
         free(t);
         return ERR_NO_MEMORY;
     }
@@ -118,7 +118,7 @@ enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate)
     return ERR_NONE;
 }
 
-static void open_if_all_came(struct thread_gate *g)
+static void open_gate_if_all_came(struct thread_gate *g)
 {
     if (g->waiting < g->expected)
         return;
@@ -133,7 +133,7 @@ void thread_gate_wait(struct thread_gate *g)
     uint64_t round = g->round;
     g->waiting++;
     assert(g->waiting <= g->expected);
-    open_if_all_came(g);
+    open_gate_if_all_came(g);
     while (g->round == round)
         pthread_cond_wait(&g->opened, &g->lock);
     pthread_mutex_unlock(&g->lock);
@@ -144,7 +144,7 @@ void thread_gate_leave(struct thread_gate *g)
     pthread_mutex_lock(&g->lock);
     assert(g->expected > 0);
     g->expected--;
-    open_if_all_came(g);
+    open_gate_if_all_came(g);
     pthread_mutex_unlock(&g->lock);
 }
 

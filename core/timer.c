@@ -23,25 +23,25 @@ void timer_init(struct timer *t, timer_fn *fire)
     *t = (struct timer){.fire = fire, .at = -1};
 }
 
-static void place(struct timers *ts, struct timer *t, uint32_t at)
+static void place_timer(struct timers *ts, struct timer *t, uint32_t at)
 {
     ts->v[at] = t;
     t->at = (int32_t)at;
 }
 
-static void sift_up(struct timers *ts, struct timer *t, uint32_t at)
+static void sift_timer_up(struct timers *ts, struct timer *t, uint32_t at)
 {
     while (at > 0) {
         uint32_t up = (at - 1) / 2;
         if (ts->v[up]->deadline_ns <= t->deadline_ns)
             break;
-        place(ts, ts->v[up], at);
+        place_timer(ts, ts->v[up], at);
         at = up;
     }
-    place(ts, t, at);
+    place_timer(ts, t, at);
 }
 
-static void sift_down(struct timers *ts, struct timer *t, uint32_t at)
+static void sift_timer_down(struct timers *ts, struct timer *t, uint32_t at)
 {
     for (;;) {
         uint32_t down = 2 * at + 1;
@@ -51,13 +51,13 @@ static void sift_down(struct timers *ts, struct timer *t, uint32_t at)
             down++;
         if (ts->v[down]->deadline_ns >= t->deadline_ns)
             break;
-        place(ts, ts->v[down], at);
+        place_timer(ts, ts->v[down], at);
         at = down;
     }
-    place(ts, t, at);
+    place_timer(ts, t, at);
 }
 
-static void grow(struct timers *ts)
+static void grow_timers(struct timers *ts)
 {
     uint32_t cap = ts->cap ? ts->cap * 2 : FIRST_CAP;
     struct timer **v = heap_realloc(ts->heap, ts->v, cap * sizeof *v);
@@ -72,9 +72,9 @@ void timer_start(struct timers *ts, struct timer *t, uint64_t deadline_ns)
     assert(t->fire);
     timer_stop(ts, t);
     if (ts->count == ts->cap)
-        grow(ts);
+        grow_timers(ts);
     t->deadline_ns = deadline_ns;
-    sift_up(ts, t, ts->count++);
+    sift_timer_up(ts, t, ts->count++);
 }
 
 void timer_stop(struct timers *ts, struct timer *t)
@@ -88,8 +88,8 @@ void timer_stop(struct timers *ts, struct timer *t)
     struct timer *last = ts->v[--ts->count];
     if (last == t)
         return;
-    sift_up(ts, last, at);
-    sift_down(ts, last, (uint32_t)last->at);
+    sift_timer_up(ts, last, at);
+    sift_timer_down(ts, last, (uint32_t)last->at);
 }
 
 uint64_t timers_next(const struct timers *ts)

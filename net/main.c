@@ -63,7 +63,7 @@ struct broker {
 
 static int signal_writer = -1; /* a signal handler has no argument: the one global of the program */
 
-static int complain(const char *what)
+static int print_complaint(const char *what)
 {
     fprintf(stderr, "odradek: %s\n", what);
     return EXIT_FAULT;
@@ -71,7 +71,7 @@ static int complain(const char *what)
 
 /* --- signals --- */
 
-static void on_signal(int number)
+static void catch_signal(int number)
 {
     static volatile sig_atomic_t again;
     int saved = errno;
@@ -83,7 +83,7 @@ static void on_signal(int number)
     errno = saved;
 }
 
-static void signal_came(struct io_op *op, int32_t res)
+static void handle_signal_byte(struct io_op *op, int32_t res)
 {
     struct broker *b = container_of(op, struct broker, signal_op);
     if (res > 0)
@@ -97,7 +97,7 @@ static bool open_signals(struct broker *b)
         return false;
     signal_writer = pair[1];
     io_file_init(&b->signals, pair[0]);
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = catch_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     return sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0;
 }
@@ -112,7 +112,7 @@ static void close_opening(const struct broker *b, const struct opening *o)
 }
 
 /* The first socket is bound alone, which finds out a foreign listener; with several shards it then gives way to shared ones. */
-static enum err open_address(const struct broker *b, struct opening *o, uint16_t port)
+static enum err open_address_sockets(const struct broker *b, struct opening *o, uint16_t port)
 {
     uint16_t cores = b->options.cores;
     for (uint16_t i = 0; i < cores; i++)
@@ -129,7 +129,7 @@ static enum err open_address(const struct broker *b, struct opening *o, uint16_t
     return err;
 }
 
-static int no_listening(const struct opening *o, uint16_t port, enum err err)
+static int explain_no_listening(const struct opening *o, uint16_t port, enum err err)
 {
     char what[WHY_BYTES];
     const char *hint = err == ERR_BUSY
@@ -137,18 +137,18 @@ static int no_listening(const struct opening *o, uint16_t port, enum err err)
                        : err == ERR_PERMISSION ? "this port needs privileges: choose one above 1023 with listeners="
                                                : "choose another address with listeners=";
     snprintf(what, sizeof what, "cannot listen on %s port %u (%s); %s", o->address, port, err_text(err), hint);
-    return complain(what);
+    return print_complaint(what);
 }
 
 /* Does this machine lack the address (no IPv6, for example)? Then the name's other addresses do. */
-static bool is_absent(enum err err)
+static bool is_address_absent(enum err err)
 {
     return err != ERR_BUSY && err != ERR_PERMISSION && err != ERR_TOO_MANY_FILES && err != ERR_NO_MEMORY;
 }
 
 /* All addresses of a host on the same port. ERR_BUSY with port 0: the kernel's choice was taken on another address; again. */
-static enum err open_host(struct broker *b, const struct listener *l, char (*names)[IO_NAME_MAX], uint32_t count,
-                          struct opening *out_failed)
+static enum err open_host_sockets(struct broker *b, const struct listener *l, char (*names)[IO_NAME_MAX],
+                                  uint32_t count, struct opening *out_failed)
 {
     uint32_t first = b->opening_count;
     uint16_t port = l->port;
@@ -157,9 +157,9 @@ static enum err open_host(struct broker *b, const struct listener *l, char (*nam
         struct opening *o = &b->openings[b->opening_count];
         *o = (struct opening){.listener = l};
         memcpy(o->address, names[i], sizeof o->address);
-        enum err e = open_address(b, o, port);
+        enum err e = open_address_sockets(b, o, port);
         *out_failed = *o;
-        if (e && !is_absent(e)) {
+        if (e && !is_address_absent(e)) {
             while (b->opening_count > first)
                 close_opening(b, &b->openings[--b->opening_count]);
             return e;
@@ -183,17 +183,17 @@ static int open_listener(struct broker *b, const struct listener *l)
     if (count == 0) {
         char what[WHY_BYTES];
         snprintf(what, sizeof what, "cannot find an address for the host name \"%s\" in listeners=", l->host);
-        return complain(what);
+        return print_complaint(what);
     }
-    enum err err = open_host(b, l, names, count, &failed);
+    enum err err = open_host_sockets(b, l, names, count, &failed);
     for (int i = 1; err == ERR_BUSY && l->port == 0 && i < PORT_TRIES; i++)
-        err = open_host(b, l, names, count, &failed);
+        err = open_host_sockets(b, l, names, count, &failed);
     /* After kill -9 the kernel gives a ring's sockets back some tens of milliseconds late. */
     for (int i = 0; err == ERR_BUSY && l->port != 0 && i < PORT_WAIT_MS / PORT_STEP_MS; i++) {
         clock_sleep_ms(PORT_STEP_MS);
-        err = open_host(b, l, names, count, &failed);
+        err = open_host_sockets(b, l, names, count, &failed);
     }
-    return err ? no_listening(&failed, l->port, err) : 0;
+    return err ? explain_no_listening(&failed, l->port, err) : 0;
 }
 
 static int open_listeners(struct broker *b)
@@ -208,7 +208,7 @@ static int open_listeners(struct broker *b)
 
 /* --- each shard --- */
 
-static const char *shown_host(const struct listener *l)
+static const char *shown_listener_host(const struct listener *l)
 {
     return l->host[0] ? l->host : "localhost";
 }
@@ -216,7 +216,7 @@ static const char *shown_host(const struct listener *l)
 static void log_started(const struct broker *b, const struct shard *s)
 {
     const struct opening *first = &b->openings[0];
-    const char *host = shown_host(first->listener), *why = shard_group_why(b->group);
+    const char *host = shown_listener_host(first->listener), *why = shard_group_why(b->group);
     bool six = strchr(host, ':'), caching = catalog_file_config(b->root->catalog)->topic_defaults.write_caching;
     log_info("started", "address=%s%s%s:%u engine=%s%s%s%s disk=%s ack=%s route=written cores=%u data=%s took_ms=%llu",
              six ? "[" : "", host, six ? "]" : "", first->port, io_engine_name(s->io), why[0] ? " why=\"" : "", why,
@@ -224,7 +224,7 @@ static void log_started(const struct broker *b, const struct shard *s)
              b->options.cores, b->config.data_dir, (unsigned long long)((clock_now_ns() - b->began_ns) / NS_PER_MS));
 }
 
-static enum err listen_all(struct broker *b, struct shard *s)
+static enum err listen_on_openings(struct broker *b, struct shard *s)
 {
     for (uint32_t i = 0; i < b->opening_count; i++) {
         enum err err = server_listen(server_of(s), b->openings[i].fds[s->id], b->openings[i].listener);
@@ -244,19 +244,19 @@ static enum err start_shard(struct shard *s, void *arg)
     if (!err)
         err = coordinator_start(server_of(s));
     if (!err)
-        err = listen_all(b, s);
+        err = listen_on_openings(b, s);
     if (err)
         return err;
     if (s->id == 0) {
         io_file_attach(s->io, &b->signals);
-        io_recv(s->io, &b->signal_op, &b->signals, &b->signal_byte, 1, signal_came);
+        io_recv(s->io, &b->signal_op, &b->signals, &b->signal_byte, 1, handle_signal_byte);
     }
     if (atomic_fetch_add(&b->started, 1) + 1 == b->options.cores)
         log_started(b, s);
     return ERR_NONE;
 }
 
-static void note_clean(void *arg, const uint8_t topic_id[16], int32_t partition)
+static void note_clean_partition(void *arg, const uint8_t topic_id[16], int32_t partition)
 {
     struct clean_list *list = arg;
     assert((list->count + 1) * sizeof *list->v <= list->bytes);
@@ -265,18 +265,18 @@ static void note_clean(void *arg, const uint8_t topic_id[16], int32_t partition)
     name->partition = partition;
 }
 
-static void note_all_clean(struct clean_list *list, const struct store *st)
+static void note_clean_partitions(struct clean_list *list, const struct store *st)
 {
     list->bytes = (st->partitions.count + 1) * sizeof *list->v;
     list->v = region_open(list->bytes);
     if (list->v)
-        store_each_clean(st, note_clean, list);
+        store_each_clean(st, note_clean_partition, list);
 }
 
 static void stop_shard(struct shard *s, void *arg)
 {
     struct broker *b = arg;
-    note_all_clean(&b->clean[s->id], store_of(s));
+    note_clean_partitions(&b->clean[s->id], store_of(s));
     coordinator_close(server_of(s));
     server_close(server_of(s));
     store_close(store_of(s));
@@ -285,7 +285,7 @@ static void stop_shard(struct shard *s, void *arg)
 /* --- the end --- */
 
 /* Only after a stop that ran to its end; whatever is missing from the mark is recovered at the next start. */
-static void mark_clean(struct broker *b)
+static void write_clean_mark(struct broker *b)
 {
     enum err err = ERR_NONE;
     if (b->shutdown.step != SHUTDOWN_LOOPS)
@@ -301,14 +301,14 @@ static void mark_clean(struct broker *b)
         log_info("stopped", "data=%s", b->config.data_dir);
 }
 
-static void free_clean(struct broker *b)
+static void free_clean_lists(struct broker *b)
 {
     for (uint16_t i = 0; i < b->options.cores; i++)
         if (b->clean[i].v)
             region_close(b->clean[i].v, b->clean[i].bytes);
 }
 
-static struct shard_options shard_options(struct broker *b)
+static struct shard_options make_shard_options(struct broker *b)
 {
     return (struct shard_options){
         .count = b->options.cores,
@@ -323,42 +323,42 @@ static struct shard_options shard_options(struct broker *b)
 
 static int run_shards(struct broker *b)
 {
-    enum err err = shard_group_open(shard_options(b), &b->group);
+    enum err err = shard_group_open(make_shard_options(b), &b->group);
     if (err)
-        return complain("there is not enough memory to start");
+        return print_complaint("there is not enough memory to start");
     err = shard_group_run(b->group);
     char what[2 * WHY_BYTES];
     snprintf(what, sizeof what, "cannot start: %s; %s", err_text(err), shard_group_why(b->group));
     if (err)
-        complain(what);
+        print_complaint(what);
     else
-        mark_clean(b);
-    free_clean(b);
+        write_clean_mark(b);
+    free_clean_lists(b);
     shard_group_close(b->group);
     return err || b->shutdown.step != SHUTDOWN_LOOPS ? EXIT_FAULT : 0;
 }
 
-static int serve(struct broker *b)
+static int serve_folder(struct broker *b)
 {
     if (root_open(&b->config, b->heap, &b->root, b->why))
-        return complain(b->why);
+        return print_complaint(b->why);
     int code = open_listeners(b);
     if (!code && !open_signals(b))
-        code = complain("cannot prepare for signals");
+        code = print_complaint("cannot prepare for signals");
     if (!code)
         code = run_shards(b);
     root_close(b->root);
     return code;
 }
 
-static int run(struct broker *b, int argc, char **argv)
+static int run_command(struct broker *b, int argc, char **argv)
 {
     switch (options_parse(argc, argv, &b->config, &b->options, b->why)) {
-    case OPTIONS_SERVE: return serve(b);
+    case OPTIONS_SERVE: return serve_folder(b);
     case OPTIONS_HELP: fputs(options_help(), stdout); return 0;
     case OPTIONS_VERSION: puts(options_version()); return 0;
-    case OPTIONS_USAGE: complain(b->why); return EXIT_USAGE;
-    case OPTIONS_FAULT: return complain(b->why);
+    case OPTIONS_USAGE: print_complaint(b->why); return EXIT_USAGE;
+    case OPTIONS_FAULT: return print_complaint(b->why);
     }
     assert(!"a kind of command line");
     return EXIT_FAULT;
@@ -369,11 +369,11 @@ int main(int argc, char **argv)
     struct heap *heap = heap_open();
     struct broker *b = heap ? heap_zalloc(heap, sizeof *b) : NULL;
     if (!b)
-        return complain("there is not enough memory to start");
+        return print_complaint("there is not enough memory to start");
     b->began_ns = clock_now_ns();
     b->heap = heap;
     broker_config_init(&b->config, heap);
-    int code = run(b, argc, argv);
+    int code = run_command(b, argc, argv);
     broker_config_deinit(&b->config);
     heap_close(heap);
     return code;

@@ -96,7 +96,7 @@ enum err options_bytes(const char *text, size_t *out_bytes)
 }
 
 /* A number or a range at *text, which moves behind it. */
-static bool parse_range(const char **text, int *out_from, int *out_to)
+static bool parse_cpu_range(const char **text, int *out_from, int *out_to)
 {
     char *end;
     long from = strtol(*text, &end, 10), to = from;
@@ -121,7 +121,7 @@ uint32_t options_cpus(const char *text, int *out_cpus, uint32_t max)
     uint32_t count = 0;
     for (;;) {
         int from, to;
-        if (!parse_range(&text, &from, &to))
+        if (!parse_cpu_range(&text, &from, &to))
             return 0;
         for (int cpu = from; cpu <= to; cpu++) {
             if (count == max)
@@ -135,7 +135,7 @@ uint32_t options_cpus(const char *text, int *out_cpus, uint32_t max)
     }
 }
 
-static bool parse_engine(const char *text, enum io_engine *out)
+static bool parse_io_engine(const char *text, enum io_engine *out)
 {
     if (strcmp(text, "auto") == 0)
         *out = IO_ENGINE_AUTO;
@@ -148,7 +148,7 @@ static bool parse_engine(const char *text, enum io_engine *out)
     return true;
 }
 
-static bool parse_level(const char *text, enum log_level *out)
+static bool parse_log_level(const char *text, enum log_level *out)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     for (uint32_t i = 0; i < COUNT_OF(names); i++) {
@@ -162,22 +162,22 @@ static bool parse_level(const char *text, enum log_level *out)
 
 /* --- one option --- */
 
-static bool take_value(int option, const char *value, struct said *said, struct options *out)
+static bool take_option_value(int option, const char *value, struct said *said, struct options *out)
 {
     switch (option) {
     case OPTION_CONFIG: said->config_file = value; return true;
     case OPTION_CORES: said->cores = value; return true;
     case OPTION_CPU_LIST: return (said->cpu_count = options_cpus(value, said->cpus, SHARDS_MAX)) > 0;
     case OPTION_MEMORY: return options_bytes(value, &out->memory_bytes) == ERR_NONE && out->memory_bytes >= MEMORY_MIN;
-    case OPTION_ENGINE: return parse_engine(value, &out->engine);
+    case OPTION_ENGINE: return parse_io_engine(value, &out->engine);
     case OPTION_FEATURES: return io_features_parse(value, &out->io_features) == ERR_NONE;
-    case OPTION_LEVEL: return parse_level(value, &out->log.level);
+    case OPTION_LEVEL: return parse_log_level(value, &out->log.level);
     case OPTION_JSON: out->log.json = true; return true;
     default: return false;
     }
 }
 
-static enum options_kind usage(char *why, const char *what, const char *value)
+static enum options_kind refuse_command_line(char *why, const char *what, const char *value)
 {
     snprintf(why, OPTIONS_WHY_BYTES, "%s \"%s\": see odradek --help", what, value ? value : "");
     return OPTIONS_USAGE;
@@ -194,13 +194,13 @@ static enum options_kind parse_options(int argc, char **argv, struct said *said,
         if (option == OPTION_VERSION)
             return OPTIONS_VERSION;
         if (option == '?')
-            return usage(why, "there is no option", argv[optind - 1]);
+            return refuse_command_line(why, "there is no option", argv[optind - 1]);
         if (option == ':')
-            return usage(why, "a value is missing after", argv[optind - 1]);
-        if (!take_value(option, optarg, said, out)) {
+            return refuse_command_line(why, "a value is missing after", argv[optind - 1]);
+        if (!take_option_value(option, optarg, said, out)) {
             char what[64];
             snprintf(what, sizeof what, "--%s cannot be", table[place].name);
-            return usage(why, what, optarg);
+            return refuse_command_line(why, what, optarg);
         }
     }
     return OPTIONS_SERVE;
@@ -208,25 +208,25 @@ static enum options_kind parse_options(int argc, char **argv, struct said *said,
 
 /* --- key=value --- */
 
-static enum options_kind set_pair(struct broker_config *config, const char *pair, char *why)
+static enum options_kind set_argument_pair(struct broker_config *config, const char *pair, char *why)
 {
     char key[KEY_MAX];
     const char *equals = strchr(pair, '=');
     if (!equals || equals == pair || (size_t)(equals - pair) >= sizeof key)
-        return usage(why, "this is no key=value:", pair);
+        return refuse_command_line(why, "this is no key=value:", pair);
     memcpy(key, pair, (size_t)(equals - pair));
     key[equals - pair] = 0;
     return broker_config_set(config, key, equals + 1, "argument", why) ? OPTIONS_FAULT : OPTIONS_SERVE;
 }
 
-static enum options_kind set_properties(int argc, char **argv, const struct said *said, struct broker_config *config,
-                                        char *why)
+static enum options_kind set_argument_properties(int argc, char **argv, const struct said *said,
+                                                 struct broker_config *config, char *why)
 {
     if (said->config_file && broker_config_load(config, said->config_file, why))
         return OPTIONS_FAULT;
     int first = optind < argc && strcmp(argv[optind], "serve") == 0 ? optind + 1 : optind;
     for (int i = first; i < argc; i++) {
-        enum options_kind kind = set_pair(config, argv[i], why);
+        enum options_kind kind = set_argument_pair(config, argv[i], why);
         if (kind != OPTIONS_SERVE)
             return kind;
     }
@@ -235,7 +235,7 @@ static enum options_kind set_properties(int argc, char **argv, const struct said
 
 /* --- what follows from it --- */
 
-static bool parse_count(const char *text, uint32_t max, uint32_t *out)
+static bool parse_option_count(const char *text, uint32_t max, uint32_t *out)
 {
     char *end;
     unsigned long n = strtoul(text, &end, 10);
@@ -253,7 +253,7 @@ static bool settle_cores(struct said *said, struct options *out)
     uint32_t cores = said->cpu_count ? said->cpu_count : 1;
     if (said->cores && strcmp(said->cores, "auto") == 0)
         cores = said->cpu_count ? said->cpu_count : allowed_count;
-    else if (said->cores && !parse_count(said->cores, SHARDS_MAX, &cores))
+    else if (said->cores && !parse_option_count(said->cores, SHARDS_MAX, &cores))
         return false;
     const int *cpus = said->cpu_count ? said->cpus : allowed;
     uint32_t cpu_count = said->cpu_count ? said->cpu_count : allowed_count;
@@ -265,7 +265,7 @@ static bool settle_cores(struct said *said, struct options *out)
 }
 
 /* A container's limit, if there is one; SIZE_MAX otherwise. */
-static size_t memory_limit(void)
+static size_t container_memory_limit(void)
 {
     char text[32] = {0};
     size_t bytes, got;
@@ -278,11 +278,11 @@ static size_t memory_limit(void)
     return read && options_bytes(text, &bytes) == ERR_NONE ? bytes : SIZE_MAX;
 }
 
-static size_t default_memory(void)
+static size_t default_memory_bytes(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     uint64_t machine = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
-    uint64_t share = u64_min(machine, memory_limit()) / 4;
+    uint64_t share = u64_min(machine, container_memory_limit()) / 4;
     return u64_max(u64_min(share, MEMORY_DEFAULT_MAX), MEMORY_MIN);
 }
 
@@ -294,9 +294,9 @@ enum options_kind options_parse(int argc, char **argv, struct broker_config *con
     if (kind != OPTIONS_SERVE)
         return kind;
     if (!settle_cores(&said, out))
-        return usage(why, "--cores cannot be", said.cores);
+        return refuse_command_line(why, "--cores cannot be", said.cores);
     if (!out->memory_bytes)
-        out->memory_bytes = default_memory();
+        out->memory_bytes = default_memory_bytes();
     log_init(out->log); /* the configuration may have something to say */
-    return set_properties(argc, argv, &said, config, why);
+    return set_argument_properties(argc, argv, &said, config, why);
 }
