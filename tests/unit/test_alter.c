@@ -1,4 +1,5 @@
 /* Partitions and settings that change while the broker runs, on a real shard and real files. */
+#define DIR "build/tests/unit/alter"
 #include "tests/unit/partition_world.h"
 
 static const struct topic_override lazy[] = {

@@ -1,6 +1,7 @@
 /* The log's start moves: what goes, what stays, who hears of it, and what a restart of any kind finds. */
 #include "storage/log/folder.h"
 #include "storage/log/log_start.h"
+#define DIR "build/tests/unit/trim"
 #include "tests/unit/partition_world.h"
 
 enum { VALUE = 60000, BATCHES = 60 }; /* 17 batches of one record make a segment */
