@@ -19,7 +19,7 @@ struct find_run {
     char room[OFFSETS_ROOM];
 };
 
-static enum kerr find_error(const struct find_run *run)
+static enum kerr find_coordinator_error(const struct find_run *run)
 {
     switch (run->ask->key_type) {
     case TYPE_GROUP:
@@ -29,15 +29,15 @@ static enum kerr find_error(const struct find_run *run)
     }
 }
 
-static const char *find_message(const struct find_run *run, enum kerr error)
+static const char *find_coordinator_message(const struct find_run *run, enum kerr error)
 {
     if (error == KERR_COORDINATOR_NOT_AVAILABLE && run->ask->key_type == TYPE_TRANSACTION)
         return none_yet;
     return error && run->change.message ? run->change.message : kerr_name(error);
 }
 
-static void fill(struct coordinator *out, const struct request *req, struct kview key, enum kerr error,
-                 const char *message)
+static void fill_coordinator(struct coordinator *out, const struct request *req, struct kview key, enum kerr error,
+                             const char *message)
 {
     coordinator_init(out);
     out->key = key;
@@ -51,16 +51,16 @@ static void fill(struct coordinator *out, const struct request *req, struct kvie
     conn_address(req->conn, &out->host, &out->port);
 }
 
-static void find_reply(struct find_run *run)
+static void reply_find_coordinator(struct find_run *run)
 {
     struct request *req = run->req;
     const struct find_coordinator_request *m = run->ask;
-    enum kerr error = find_error(run);
-    const char *message = find_message(run, error);
+    enum kerr error = find_coordinator_error(run);
+    const char *message = find_coordinator_message(run, error);
     struct find_coordinator_response r;
     struct coordinator one;
     find_coordinator_response_init(&r);
-    fill(&one, req, m->key, error, message);
+    fill_coordinator(&one, req, m->key, error, message);
     if (!error)
         conn_asks_way(req->conn, TOLD_TO_GO, req->header.client_id);
     r.error_code = one.error_code;
@@ -75,14 +75,14 @@ static void find_reply(struct find_run *run)
         return;
     }
     for (int32_t i = 0; i < r.coordinators.n; i++)
-        fill(&r.coordinators.v[i], req, m->coordinator_keys.v[i], error, message);
+        fill_coordinator(&r.coordinators.v[i], req, m->coordinator_keys.v[i], error, message);
     REQUEST_REPLY(req, find_coordinator_response, &r);
 }
 
 /* Whatever came of it, the reply looks into the catalog. */
-static void created(struct catalog_change *c)
+static void offsets_topic_created(struct catalog_change *c)
 {
-    find_reply(container_of(c, struct find_run, change));
+    reply_find_coordinator(container_of(c, struct find_run, change));
 }
 
 void find_coordinator_run(struct request *req)
@@ -97,11 +97,11 @@ void find_coordinator_run(struct request *req)
     }
     run->req = req;
     run->ask = m;
-    if (m->key_type != TYPE_GROUP || !find_error(run)) {
-        find_reply(run);
+    if (m->key_type != TYPE_GROUP || !find_coordinator_error(run)) {
+        reply_find_coordinator(run);
         return;
     }
     coordinator_topic_change(server_config(req->server), run->room, run->overrides, &run->change);
-    run->change.done = created;
+    run->change.done = offsets_topic_created;
     catalog_change_start(req->server->shard, &run->change);
 }

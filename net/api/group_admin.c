@@ -9,7 +9,7 @@
 enum { GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 };
 
 /* "Group <id> not found.", as Kafka says it. */
-static struct kview not_found_text(struct request *req, struct kview id)
+static struct kview group_not_found_text(struct request *req, struct kview id)
 {
     size_t bytes = (size_t)id.n + sizeof "Group  not found.";
     char *text = request_alloc(req, bytes);
@@ -31,7 +31,7 @@ struct describe_run {
     bool operations; /* were asked for */
 };
 
-static void describe_members(struct group_call *c, const struct group *g, struct described_group *out)
+static void describe_group_members(struct group_call *c, const struct group *g, struct described_group *out)
 {
     out->members.v = group_call_alloc(c, (size_t)g->member_count * sizeof *out->members.v + 1);
     if (!out->members.v)
@@ -50,22 +50,22 @@ static void describe_members(struct group_call *c, const struct group *g, struct
     }
 }
 
-static void describe_fill(struct group_call *c, const struct group *g, struct described_group *out)
+static void describe_group(struct group_call *c, const struct group *g, struct described_group *out)
 {
     out->group_state = view_of(group_state_name(g->state));
     out->protocol_type = group_call_text(c, group_view(g->protocol_type));
     if (g->state == GROUP_STABLE)
         out->protocol_data = group_call_text(c, group_view(g->protocol));
-    describe_members(c, g, out);
+    describe_group_members(c, g, out);
 }
 
-static void describe_ask(struct group_call *c)
+static void ask_describe_group(struct group_call *c)
 {
     struct describe_part *part = container_of(c, struct describe_part, question.call);
     const struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
     part->out->error_code = (int16_t)c->error;
     if (e)
-        describe_fill(c, e->group, part->out);
+        describe_group(c, e->group, part->out);
     else if (!c->error)
         part->out->group_state = view_of(group_state_name(GROUP_DEAD));
     if (c->starved) {
@@ -75,7 +75,7 @@ static void describe_ask(struct group_call *c)
     group_call_done(c);
 }
 
-static void describe_reply(struct group_asking *asking)
+static void reply_describe_groups(struct group_asking *asking)
 {
     struct describe_run *run = container_of(asking, struct describe_run, asking);
     struct request *req = asking->req;
@@ -84,7 +84,7 @@ static void describe_reply(struct group_asking *asking)
         bool dead = view_is(out->group_state, group_state_name(GROUP_DEAD));
         if (dead && req->version >= 6 && !out->error_code) {
             out->error_code = KERR_GROUP_ID_NOT_FOUND;
-            out->error_message = not_found_text(req, out->group_id);
+            out->error_message = group_not_found_text(req, out->group_id);
         }
         if (run->operations && !out->error_code)
             out->authorized_operations = GROUP_OPERATIONS;
@@ -104,7 +104,7 @@ void describe_groups_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    group_asking_init(&run->asking, req, describe_reply);
+    group_asking_init(&run->asking, req, reply_describe_groups);
     describe_groups_response_init(&run->r);
     run->operations = m->include_authorized_operations;
     run->r.groups.v = out;
@@ -113,7 +113,7 @@ void describe_groups_run(struct request *req)
         described_group_init(&out[i]);
         out[i].group_id = parts[i].question.call.group_id = m->groups.v[i];
         parts[i].out = &out[i];
-        parts[i].question.call.ask = describe_ask;
+        parts[i].question.call.ask = ask_describe_group;
         group_asking_queue(&run->asking, &parts[i].question);
     }
     group_asking_end(&run->asking);
@@ -135,7 +135,7 @@ struct list_run {
 };
 
 /* Kafka compares states and types without regard to case, states without the spaces around them. */
-static bool names(struct kview v, const char *name)
+static bool filter_names(struct kview v, const char *name)
 {
     while (v.n > 0 && v.at[0] == ' ') {
         v.at++;
@@ -146,21 +146,21 @@ static bool names(struct kview v, const char *name)
     return (size_t)v.n == strlen(name) && strncasecmp((const char *)v.at, name, (size_t)v.n) == 0;
 }
 
-static bool passes(const struct kview *v, int32_t n, const char *name)
+static bool passes_filters(const struct kview *v, int32_t n, const char *name)
 {
     for (int32_t i = 0; i < n; i++)
-        if (names(v[i], name))
+        if (filter_names(v[i], name))
             return true;
     return n == 0;
 }
 
-static bool lists(const struct list_groups_request *m, const struct group *g)
+static bool lists_group(const struct list_groups_request *m, const struct group *g)
 {
-    return passes(m->states_filter.v, m->states_filter.n, group_state_name(g->state)) &&
-           passes(m->types_filter.v, m->types_filter.n, "classic") && g->state != GROUP_DEAD;
+    return passes_filters(m->states_filter.v, m->states_filter.n, group_state_name(g->state)) &&
+           passes_filters(m->types_filter.v, m->types_filter.n, "classic") && g->state != GROUP_DEAD;
 }
 
-static void list_fill(struct group_call *c, const struct group *g, struct listed_group *out)
+static void list_group(struct group_call *c, const struct group *g, struct listed_group *out)
 {
     listed_group_init(out);
     out->group_id = group_call_text(c, group_view(g->id));
@@ -170,39 +170,39 @@ static void list_fill(struct group_call *c, const struct group *g, struct listed
 }
 
 /* How many; with `part` they are put there, too. */
-static uint32_t list_take(struct group_call *c, const struct list_groups_request *m, struct list_part *part,
-                          enum kerr *out_error)
+static uint32_t list_shard_groups(struct group_call *c, const struct list_groups_request *m, struct list_part *part,
+                                  enum kerr *out_error)
 {
     uint32_t count = 0;
     struct group_log *l;
     for (int32_t at = 0; !c->starved && (l = coordinator_next_log(c->coordinator, &at, out_error));) {
         const struct group_entry *e;
         for (uint32_t cursor = 0; (e = group_log_next(l, &cursor));) {
-            if (!lists(m, e->group))
+            if (!lists_group(m, e->group))
                 continue;
             if (part)
-                list_fill(c, e->group, &part->v[count]);
+                list_group(c, e->group, &part->v[count]);
             count++;
         }
     }
     return count;
 }
 
-static void list_ask(struct group_call *c)
+static void ask_list_groups(struct group_call *c)
 {
     struct list_part *part = container_of(c, struct list_part, question.call);
     const struct list_groups_request *m = container_of(part->question.run, struct list_run, asking)->ask;
-    uint32_t count = list_take(c, m, NULL, &part->error);
+    uint32_t count = list_shard_groups(c, m, NULL, &part->error);
     if (!part->error && count > 0) {
         part->v = group_call_alloc(c, count * sizeof *part->v);
-        part->count = part->v ? list_take(c, m, part, &part->error) : 0;
+        part->count = part->v ? list_shard_groups(c, m, part, &part->error) : 0;
     }
     if (c->starved)
         part->error = KERR_COORDINATOR_NOT_AVAILABLE;
     group_call_done(c);
 }
 
-static void list_reply(struct group_asking *asking)
+static void reply_list_groups(struct group_asking *asking)
 {
     struct list_run *run = container_of(asking, struct list_run, asking);
     struct request *req = asking->req;
@@ -238,12 +238,12 @@ void list_groups_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    group_asking_init(&run->asking, req, list_reply);
+    group_asking_init(&run->asking, req, reply_list_groups);
     run->ask = m;
     run->parts = parts;
     run->shards = shards;
     for (uint16_t i = 0; i < shards; i++) {
-        parts[i].question.call.ask = list_ask;
+        parts[i].question.call.ask = ask_list_groups;
         group_asking_ask_shard(&run->asking, &parts[i].question, i);
     }
     group_asking_end(&run->asking);
@@ -261,18 +261,18 @@ struct delete_run {
     struct delete_groups_response r;
 };
 
-static void delete_over(struct delete_part *part, enum kerr error)
+static void end_delete_group(struct delete_part *part, enum kerr error)
 {
     part->out->error_code = (int16_t)error;
     group_call_done(&part->question.call);
 }
 
-static void delete_written(struct group_write *w, enum kerr error)
+static void group_deleted(struct group_write *w, enum kerr error)
 {
-    delete_over(container_of(w, struct delete_part, write), error);
+    end_delete_group(container_of(w, struct delete_part, write), error);
 }
 
-static void delete_ask(struct group_call *c)
+static void ask_delete_group(struct group_call *c)
 {
     struct delete_part *part = container_of(c, struct delete_part, question.call);
     struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
@@ -280,22 +280,22 @@ static void delete_ask(struct group_call *c)
     if (e)
         error = group_delete(e->group, group_log_now().wall_ms);
     if (error) {
-        delete_over(part, error);
+        end_delete_group(part, error);
         return;
     }
-    part->write = (struct group_write){.entry = e, .kind = GROUP_WRITE_DELETE, .done = delete_written};
+    part->write = (struct group_write){.entry = e, .kind = GROUP_WRITE_DELETE, .done = group_deleted};
     group_log_write(c->log, &part->write);
     coordinator_settle(e);
 }
 
-static void delete_reply(struct group_asking *asking)
+static void reply_delete_groups(struct group_asking *asking)
 {
     struct delete_run *run = container_of(asking, struct delete_run, asking);
     struct request *req = asking->req;
     for (int32_t i = 0; i < run->r.results.n; i++) {
         struct deletable_group_result *out = &run->r.results.v[i];
         if (req->version >= 3 && out->error_code == KERR_GROUP_ID_NOT_FOUND)
-            out->error_message = not_found_text(req, out->group_id);
+            out->error_message = group_not_found_text(req, out->group_id);
         else if (req->version >= 3 && out->error_code == KERR_NON_EMPTY_GROUP)
             out->error_message = view_of("The group is not empty.");
     }
@@ -315,7 +315,7 @@ void delete_groups_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    group_asking_init(&run->asking, req, delete_reply);
+    group_asking_init(&run->asking, req, reply_delete_groups);
     delete_groups_response_init(&run->r);
     run->r.results.v = out;
     for (int32_t i = 0; i < m->groups_names.n; i++) {
@@ -324,7 +324,7 @@ void delete_groups_run(struct request *req)
         parts[i].out = &out[run->r.results.n++];
         deletable_group_result_init(parts[i].out);
         parts[i].out->group_id = parts[i].question.call.group_id = m->groups_names.v[i];
-        parts[i].question.call.ask = delete_ask;
+        parts[i].question.call.ask = ask_delete_group;
         group_asking_ask(&run->asking, &parts[i].question);
     }
     group_asking_end(&run->asking);

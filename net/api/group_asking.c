@@ -3,19 +3,19 @@
 
 /* --- the owners' memory --- */
 
-static void all_back(struct group_asking *run)
+static void answer_memory_back(struct group_asking *run)
 {
     assert(run->waiting > 0);
     if (--run->waiting == 0)
         request_free(run->req);
 }
 
-static void came_back(struct group_call *c)
+static void answer_memory_came_back(struct group_call *c)
 {
-    all_back(container_of(c, struct group_question, call)->run);
+    answer_memory_back(container_of(c, struct group_question, call)->run);
 }
 
-static void give_back(struct request *req)
+static void give_answers_back(struct request *req)
 {
     struct group_asking *run = req->context;
     run->waiting = 1;
@@ -23,23 +23,23 @@ static void give_back(struct request *req)
         if (!group_call_holds(&q->call))
             continue;
         run->waiting++;
-        group_call_give_back(&q->call, came_back);
+        group_call_give_back(&q->call, answer_memory_came_back);
     }
-    all_back(run);
+    answer_memory_back(run);
 }
 
 /* --- answers --- */
 
-static void one_over(struct group_asking *run)
+static void question_over(struct group_asking *run)
 {
     assert(run->waiting > 0);
     if (--run->waiting > 0)
         return;
-    run->req->sent = give_back;
+    run->req->sent = give_answers_back;
     run->reply(run);
 }
 
-static void answered(struct group_call *c)
+static void group_question_answered(struct group_call *c)
 {
     struct group_question *q = container_of(c, struct group_question, call);
     struct group_asking *run = q->run;
@@ -48,12 +48,12 @@ static void answered(struct group_call *c)
         run->queued_bytes += group_call_bytes(c);
     if (q->queued && run->queue)
         shard_send(home, home->id, &run->turn);
-    one_over(run);
+    question_over(run);
 }
 
 /* --- questions --- */
 
-static void ask_queued(struct group_asking *run)
+static void ask_queued_question(struct group_asking *run)
 {
     struct group_question *q = run->queue;
     assert(q);
@@ -62,23 +62,23 @@ static void ask_queued(struct group_asking *run)
     group_call_start(run->req->server->shard, &q->call);
 }
 
-static void take_turn(struct shard *home, struct shard_msg *msg)
+static void take_question_turn(struct shard *home, struct shard_msg *msg)
 {
     struct group_asking *run = container_of(msg, struct group_asking, turn);
     assert(run->req->server->shard == home);
-    ask_queued(run);
+    ask_queued_question(run);
 }
 
 void group_asking_init(struct group_asking *run, struct request *req, void (*reply)(struct group_asking *run))
 {
     *run = (struct group_asking){.req = req, .reply = reply, .waiting = 1};
-    shard_msg_init(&run->turn, take_turn);
+    shard_msg_init(&run->turn, take_question_turn);
     req->context = run;
 }
 
-static void add(struct group_asking *run, struct group_question *q)
+static void add_question(struct group_asking *run, struct group_question *q)
 {
-    q->call.answered = answered;
+    q->call.answered = group_question_answered;
     q->run = run;
     q->next = run->questions;
     run->questions = q;
@@ -87,13 +87,13 @@ static void add(struct group_asking *run, struct group_question *q)
 
 void group_asking_ask(struct group_asking *run, struct group_question *q)
 {
-    add(run, q);
+    add_question(run, q);
     group_call_start(run->req->server->shard, &q->call);
 }
 
 void group_asking_queue(struct group_asking *run, struct group_question *q)
 {
-    add(run, q);
+    add_question(run, q);
     q->queued = true;
     q->queue_next = NULL;
     if (run->queue)
@@ -105,15 +105,15 @@ void group_asking_queue(struct group_asking *run, struct group_question *q)
 
 void group_asking_ask_shard(struct group_asking *run, struct group_question *q, uint16_t shard)
 {
-    add(run, q);
+    add_question(run, q);
     group_call_start_at(run->req->server->shard, shard, &q->call);
 }
 
 void group_asking_end(struct group_asking *run)
 {
     if (run->queue)
-        ask_queued(run);
-    one_over(run);
+        ask_queued_question(run);
+    question_over(run);
 }
 
 void group_asking_cancel(struct request *req)

@@ -19,7 +19,7 @@ struct fetch_run {
     struct fetch_group *groups;
 };
 
-static void fetch_fill(struct group_call *c, const struct committed *in, struct offset_fetch_response_partitions *out)
+static void fill_offset(struct group_call *c, const struct committed *in, struct offset_fetch_response_partitions *out)
 {
     offset_fetch_response_partitions_init(out);
     out->partition_index = in->partition;
@@ -28,7 +28,7 @@ static void fetch_fill(struct group_call *c, const struct committed *in, struct 
     out->metadata = group_call_text(c, in->metadata);
 }
 
-static int by_name(const void *a, const void *b)
+static int compare_fetch_topics(const void *a, const void *b)
 {
     const struct committed *x = *(const struct committed *const *)a, *y = *(const struct committed *const *)b;
     size_t least = (size_t)(x->topic.n < y->topic.n ? x->topic.n : y->topic.n);
@@ -39,8 +39,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* `sorted` is cut into topics. */
-static void fetch_topics(struct group_call *c, const struct committed **sorted, int32_t n,
-                         struct offset_fetch_response_group *out)
+static void group_offsets_by_topic(struct group_call *c, const struct committed **sorted, int32_t n,
+                                   struct offset_fetch_response_group *out)
 {
     for (int32_t i = 0, end; i < n; i = end) {
         struct offset_fetch_response_topics *t = &out->topics.v[out->topics.n++];
@@ -53,11 +53,11 @@ static void fetch_topics(struct group_call *c, const struct committed **sorted, 
             return;
         t->partitions.n = end - i;
         for (int32_t k = i; k < end; k++)
-            fetch_fill(c, sorted[k], &t->partitions.v[k - i]);
+            fill_offset(c, sorted[k], &t->partitions.v[k - i]);
     }
 }
 
-static void fetch_all(struct group_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
+static void fetch_all_offsets(struct group_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
 {
     size_t n = offsets_count(o);
     const struct committed **sorted = group_call_alloc(c, n * sizeof *sorted), *one;
@@ -68,11 +68,11 @@ static void fetch_all(struct group_call *c, const struct offsets *o, struct offs
     size_t found = 0;
     while (found < n && (one = offsets_next(o, &cursor)))
         sorted[found++] = one;
-    qsort(sorted, found, sizeof *sorted, by_name);
-    fetch_topics(c, sorted, (int32_t)found, out);
+    qsort(sorted, found, sizeof *sorted, compare_fetch_topics);
+    group_offsets_by_topic(c, sorted, (int32_t)found, out);
 }
 
-static void fetch_named(struct group_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
+static void fetch_named_offsets(struct group_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
 {
     for (int32_t i = 0; i < out->topics.n; i++) {
         struct offset_fetch_response_topics *t = &out->topics.v[i];
@@ -80,29 +80,29 @@ static void fetch_named(struct group_call *c, const struct offsets *o, struct of
             struct offset_fetch_response_partitions *p = &t->partitions.v[k];
             const struct committed *one = p->error_code ? NULL : offsets_get(o, t->name, p->partition_index);
             if (one)
-                fetch_fill(c, one, p);
+                fill_offset(c, one, p);
         }
     }
 }
 
 /* Groups that are not there have committed nothing. */
-static void fetch_ask(struct group_call *c)
+static void ask_offset_fetch(struct group_call *c)
 {
     struct fetch_group *g = container_of(c, struct fetch_group, question.call);
     const struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
     bool lives = e && e->group->state != GROUP_DEAD;
     if (lives && g->ask->topics.n < 0)
-        fetch_all(c, &e->offsets, g->out);
+        fetch_all_offsets(c, &e->offsets, g->out);
     else if (lives)
-        fetch_named(c, &e->offsets, g->out);
+        fetch_named_offsets(c, &e->offsets, g->out);
     /* consumers before 3.9 know no COORDINATOR_NOT_AVAILABLE here */
     g->out->error_code = (int16_t)(c->starved ? KERR_NOT_COORDINATOR : c->error);
     group_call_done(c);
 }
 
 /* Version 1 has no place for the group's error but the partitions. */
-static void fetch_old_partition(struct offset_fetch_response_partition *to,
-                                const struct offset_fetch_response_partitions *from, int16_t group_error)
+static void fill_old_offset(struct offset_fetch_response_partition *to,
+                            const struct offset_fetch_response_partitions *from, int16_t group_error)
 {
     offset_fetch_response_partition_init(to);
     to->partition_index = from->partition_index;
@@ -113,7 +113,8 @@ static void fetch_old_partition(struct offset_fetch_response_partition *to,
 }
 
 /* False: no memory. */
-static bool fetch_old(struct request *req, const struct offset_fetch_response_group *g, struct offset_fetch_response *r)
+static bool reply_old_offset_fetch(struct request *req, const struct offset_fetch_response_group *g,
+                                   struct offset_fetch_response *r)
 {
     bool top_level = req->version >= 2;
     r->error_code = top_level ? g->error_code : 0;
@@ -131,13 +132,13 @@ static bool fetch_old(struct request *req, const struct offset_fetch_response_gr
             return false;
         to->partitions.n = from->partitions.n;
         for (int32_t k = 0; k < from->partitions.n; k++)
-            fetch_old_partition(&to->partitions.v[k], &from->partitions.v[k], g->error_code);
+            fill_old_offset(&to->partitions.v[k], &from->partitions.v[k], g->error_code);
     }
     return r->topics.v;
 }
 
 /* All offsets by id: topics that are gone have none. */
-static void fetch_name_ids(const struct request *req, struct offset_fetch_response_group *g)
+static void name_offset_topic_ids(const struct request *req, struct offset_fetch_response_group *g)
 {
     int32_t kept = 0;
     for (int32_t i = 0; i < g->topics.n; i++) {
@@ -151,14 +152,14 @@ static void fetch_name_ids(const struct request *req, struct offset_fetch_respon
     g->topics.n = kept;
 }
 
-static void fetch_reply(struct group_asking *asking)
+static void reply_offset_fetch(struct group_asking *asking)
 {
     struct fetch_run *run = container_of(asking, struct fetch_run, asking);
     struct request *req = asking->req;
     if (req->version < 8) {
         struct offset_fetch_response r = run->r;
         r.groups.n = 0;
-        if (fetch_old(req, run->groups[0].out, &r))
+        if (reply_old_offset_fetch(req, run->groups[0].out, &r))
             REQUEST_REPLY(req, offset_fetch_response, &r);
         else
             request_fail(req, no_memory);
@@ -169,13 +170,13 @@ static void fetch_reply(struct group_asking *asking)
         if (out->error_code)
             out->topics.n = 0;
         else if (req->version >= 10 && run->groups[i].ask->topics.n < 0)
-            fetch_name_ids(req, out);
+            name_offset_topic_ids(req, out);
     }
     REQUEST_REPLY(req, offset_fetch_response, &run->r);
 }
 
-static bool fetch_prepare_topic(struct request *req, const struct offset_fetch_request_topics *in,
-                                struct offset_fetch_response_topics *out)
+static bool prepare_offset_topic(struct request *req, const struct offset_fetch_request_topics *in,
+                                 struct offset_fetch_response_topics *out)
 {
     bool by_id = req->version >= 10;
     const struct topic *t = by_id ? topic_asked(req, by_id, in->name, in->topic_id) : NULL;
@@ -198,8 +199,8 @@ static bool fetch_prepare_topic(struct request *req, const struct offset_fetch_r
 }
 
 /* False: no memory. */
-static bool fetch_prepare_group(struct request *req, const struct offset_fetch_request_group *in,
-                                struct offset_fetch_response_group *out)
+static bool prepare_offset_group(struct request *req, const struct offset_fetch_request_group *in,
+                                 struct offset_fetch_response_group *out)
 {
     offset_fetch_response_group_init(out);
     out->group_id = in->group_id;
@@ -209,14 +210,14 @@ static bool fetch_prepare_group(struct request *req, const struct offset_fetch_r
     if (!out->topics.v)
         return false;
     for (int32_t i = 0; i < in->topics.n; i++)
-        if (!fetch_prepare_topic(req, &in->topics.v[i], &out->topics.v[out->topics.n++]))
+        if (!prepare_offset_topic(req, &in->topics.v[i], &out->topics.v[out->topics.n++]))
             return false;
     return true;
 }
 
 /* The one group of a request before version 8. NULL: no memory. */
-static const struct offset_fetch_request_group *fetch_only_group(struct request *req,
-                                                                 const struct offset_fetch_request *m)
+static const struct offset_fetch_request_group *only_offset_group(struct request *req,
+                                                                  const struct offset_fetch_request *m)
 {
     struct offset_fetch_request_group *g = request_alloc(req, sizeof *g);
     struct offset_fetch_request_topics *t = request_alloc(req, (size_t)(m->topics.n + 1) * sizeof *t);
@@ -236,10 +237,10 @@ static const struct offset_fetch_request_group *fetch_only_group(struct request 
 }
 
 /* False: no memory. */
-static bool fetch_prepare(struct fetch_run *run, const struct offset_fetch_request *m)
+static bool prepare_offset_fetch(struct fetch_run *run, const struct offset_fetch_request *m)
 {
     struct request *req = run->asking.req;
-    const struct offset_fetch_request_group *in = req->version < 8 ? fetch_only_group(req, m) : m->groups.v;
+    const struct offset_fetch_request_group *in = req->version < 8 ? only_offset_group(req, m) : m->groups.v;
     int32_t n = req->version < 8 ? 1 : m->groups.n;
     offset_fetch_response_init(&run->r);
     run->groups = request_zalloc(req, (size_t)n * sizeof *run->groups + 1);
@@ -252,8 +253,8 @@ static bool fetch_prepare(struct fetch_run *run, const struct offset_fetch_reque
         g->ask = &in[i];
         g->out = &run->r.groups.v[i];
         g->question.call.group_id = in[i].group_id;
-        g->question.call.ask = fetch_ask;
-        if (!fetch_prepare_group(req, g->ask, g->out))
+        g->question.call.ask = ask_offset_fetch;
+        if (!prepare_offset_group(req, g->ask, g->out))
             return false;
     }
     return true;
@@ -266,8 +267,8 @@ void offset_fetch_run(struct request *req)
         return;
     struct fetch_run *run = request_zalloc(req, sizeof *run);
     if (run)
-        group_asking_init(&run->asking, req, fetch_reply);
-    if (!run || !fetch_prepare(run, m)) {
+        group_asking_init(&run->asking, req, reply_offset_fetch);
+    if (!run || !prepare_offset_fetch(run, m)) {
         request_fail(req, no_memory);
         return;
     }

@@ -22,21 +22,21 @@ struct commit_run {
     enum kerr error;
 };
 
-static void commit_over(struct commit_run *run, enum kerr error)
+static void end_offset_commit(struct commit_run *run, enum kerr error)
 {
     run->error = error;
     group_call_done(&run->question.call);
 }
 
-static void commit_written(struct group_write *w, enum kerr error)
+static void offsets_committed(struct group_write *w, enum kerr error)
 {
     if (w->entry)
         coordinator_settle(w->entry);
-    commit_over(container_of(w, struct commit_run, write), error);
+    end_offset_commit(container_of(w, struct commit_run, write), error);
 }
 
 /* Whoever commits without a generation makes a simple group, which has offsets and no members. */
-static struct group_entry *commit_entry(const struct commit_run *run, enum kerr *out_error)
+static struct group_entry *group_to_commit(const struct commit_run *run, enum kerr *out_error)
 {
     const struct group_call *c = &run->question.call;
     struct group_entry *e = group_log_find(c->log, c->group_id);
@@ -47,12 +47,12 @@ static struct group_entry *commit_entry(const struct commit_run *run, enum kerr 
     return e;
 }
 
-static void commit_ask(struct group_call *c)
+static void ask_offset_commit(struct group_call *c)
 {
     struct commit_run *run = container_of(c, struct commit_run, question.call);
     const struct offset_commit_request *m = run->ask;
     enum kerr error = c->error;
-    struct group_entry *e = error ? NULL : commit_entry(run, &error);
+    struct group_entry *e = error ? NULL : group_to_commit(run, &error);
     if (e)
         error = group_commit_check(e->group, m->member_id, m->group_instance_id, m->generation_id_or_member_epoch,
                                    group_log_now());
@@ -62,16 +62,16 @@ static void commit_ask(struct group_call *c)
                                           .kind = GROUP_WRITE_COMMITS,
                                           .commits = run->commits,
                                           .commit_count = run->commit_count,
-                                          .done = commit_written};
+                                          .done = offsets_committed};
         group_log_write(c->log, &run->write);
     }
     if (e)
         coordinator_settle(e);
     if (!writes)
-        commit_over(run, error);
+        end_offset_commit(run, error);
 }
 
-static void commit_reply(struct group_asking *asking)
+static void reply_offset_commit(struct group_asking *asking)
 {
     struct commit_run *run = container_of(asking, struct commit_run, asking);
     for (int32_t i = 0; run->error && i < run->asked_count; i++)
@@ -80,7 +80,7 @@ static void commit_reply(struct group_asking *asking)
 }
 
 /* In units of UTF-16, as Kafka's limit counts. */
-static int32_t text_length(struct kview v)
+static int32_t java_text_length(struct kview v)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < v.n; i++)
@@ -88,12 +88,12 @@ static int32_t text_length(struct kview v)
     return n;
 }
 
-static void commit_partition(struct commit_run *run, struct kview topic,
-                             const struct offset_commit_request_partition *in, int16_t *out_error)
+static void prepare_offset_commit_partition(struct commit_run *run, struct kview topic,
+                                            const struct offset_commit_request_partition *in, int16_t *out_error)
 {
     const struct offset_commit_request *m = run->ask;
     run->asked[run->asked_count++] = out_error;
-    if (text_length(in->committed_metadata) > server_config(run->asking.req->server)->offset_metadata_max_bytes) {
+    if (java_text_length(in->committed_metadata) > server_config(run->asking.req->server)->offset_metadata_max_bytes) {
         *out_error = KERR_OFFSET_METADATA_TOO_LARGE;
         return;
     }
@@ -109,8 +109,8 @@ static void commit_partition(struct commit_run *run, struct kview topic,
         c->expire_ms = m->retention_time_ms > INT64_MAX - run->now_ms ? INT64_MAX : run->now_ms + m->retention_time_ms;
 }
 
-static bool commit_topic(struct commit_run *run, const struct offset_commit_request_topic *in,
-                         struct offset_commit_response_topic *out)
+static bool prepare_offset_commit_topic(struct commit_run *run, const struct offset_commit_request_topic *in,
+                                        struct offset_commit_response_topic *out)
 {
     struct request *req = run->asking.req;
     bool by_id = req->version >= 10;
@@ -133,13 +133,13 @@ static bool commit_topic(struct commit_run *run, const struct offset_commit_requ
         else if (p->partition_index < 0 || p->partition_index >= t->partitions)
             p->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         else
-            commit_partition(run, name, &in->partitions.v[i], &p->error_code);
+            prepare_offset_commit_partition(run, name, &in->partitions.v[i], &p->error_code);
     }
     return true;
 }
 
 /* False: no memory. */
-static bool commit_prepare(struct commit_run *run)
+static bool prepare_offset_commit(struct commit_run *run)
 {
     struct request *req = run->asking.req;
     const struct offset_commit_request *m = run->ask;
@@ -154,7 +154,7 @@ static bool commit_prepare(struct commit_run *run)
     run->now_ms = clock_wall_ms();
     bool good = run->asked && run->commits && run->r.topics.v;
     for (int32_t i = 0; good && i < m->topics.n; i++)
-        good = commit_topic(run, &m->topics.v[i], &run->r.topics.v[run->r.topics.n++]);
+        good = prepare_offset_commit_topic(run, &m->topics.v[i], &run->r.topics.v[run->r.topics.n++]);
     return good;
 }
 
@@ -166,14 +166,14 @@ void offset_commit_run(struct request *req)
     struct commit_run *run = request_zalloc(req, sizeof *run);
     if (run) {
         run->ask = m;
-        group_asking_init(&run->asking, req, commit_reply);
+        group_asking_init(&run->asking, req, reply_offset_commit);
     }
-    if (!run || !commit_prepare(run)) {
+    if (!run || !prepare_offset_commit(run)) {
         request_fail(req, no_memory);
         return;
     }
     run->question.call.group_id = m->group_id;
-    run->question.call.ask = commit_ask;
+    run->question.call.ask = ask_offset_commit;
     if (run->asked_count > 0)
         group_asking_ask(&run->asking, &run->question);
     group_asking_end(&run->asking);
@@ -195,28 +195,28 @@ struct delete_run {
     struct group_write write;
 };
 
-static void delete_over(struct delete_run *run, enum kerr error)
+static void end_offset_delete(struct delete_run *run, enum kerr error)
 {
     run->r.error_code = (int16_t)error;
     group_call_done(&run->question.call);
 }
 
-static void delete_written(struct group_write *w, enum kerr error)
+static void offsets_deleted(struct group_write *w, enum kerr error)
 {
     if (w->entry)
         coordinator_settle(w->entry);
-    delete_over(container_of(w, struct delete_run, write), error);
+    end_offset_delete(container_of(w, struct delete_run, write), error);
 }
 
 /* A group with members lets go of offsets only where it is known what its members read. */
-static enum kerr delete_check(const struct group_entry *e)
+static enum kerr check_offset_delete(const struct group_entry *e)
 {
     if (!e || e->group->state == GROUP_DEAD)
         return KERR_GROUP_ID_NOT_FOUND;
     return e->group->state == GROUP_EMPTY || group_reads_topics(e->group) ? KERR_NONE : KERR_NON_EMPTY_GROUP;
 }
 
-static void delete_choose(struct delete_run *run, const struct group_entry *e)
+static void choose_deleted_offsets(struct delete_run *run, const struct group_entry *e)
 {
     for (int32_t i = 0; i < run->part_count; i++) {
         const struct committed *what = &run->parts[i].what;
@@ -227,26 +227,26 @@ static void delete_choose(struct delete_run *run, const struct group_entry *e)
     }
 }
 
-static void delete_ask(struct group_call *c)
+static void ask_offset_delete(struct group_call *c)
 {
     struct delete_run *run = container_of(c, struct delete_run, question.call);
     struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
-    enum kerr error = c->error ? c->error : delete_check(e);
+    enum kerr error = c->error ? c->error : check_offset_delete(e);
     if (!error)
-        delete_choose(run, e);
+        choose_deleted_offsets(run, e);
     if (error || run->removed_count == 0) {
-        delete_over(run, error);
+        end_offset_delete(run, error);
         return;
     }
     run->write = (struct group_write){.entry = e,
                                       .kind = GROUP_WRITE_COMMITS,
                                       .removed = run->removed,
                                       .removed_count = run->removed_count,
-                                      .done = delete_written};
+                                      .done = offsets_deleted};
     group_log_write(c->log, &run->write);
 }
 
-static void delete_reply(struct group_asking *asking)
+static void reply_offset_delete(struct group_asking *asking)
 {
     struct delete_run *run = container_of(asking, struct delete_run, asking);
     if (run->r.error_code)
@@ -254,8 +254,8 @@ static void delete_reply(struct group_asking *asking)
     REQUEST_REPLY(asking->req, offset_delete_response, &run->r);
 }
 
-static bool delete_topic(struct delete_run *run, const struct offset_delete_request_topic *in,
-                         struct offset_delete_response_topic *out)
+static bool prepare_offset_delete_topic(struct delete_run *run, const struct offset_delete_request_topic *in,
+                                        struct offset_delete_response_topic *out)
 {
     struct request *req = run->asking.req;
     const struct topic *t = topic_asked(req, false, in->name, (struct kuuid){{0}});
@@ -279,7 +279,7 @@ static bool delete_topic(struct delete_run *run, const struct offset_delete_requ
 }
 
 /* False: no memory. */
-static bool delete_prepare(struct delete_run *run, const struct offset_delete_request *m)
+static bool prepare_offset_delete(struct delete_run *run, const struct offset_delete_request *m)
 {
     struct request *req = run->asking.req;
     size_t n = 0;
@@ -291,7 +291,7 @@ static bool delete_prepare(struct delete_run *run, const struct offset_delete_re
     run->r.topics.v = request_alloc(req, (size_t)m->topics.n * sizeof *run->r.topics.v + 1);
     bool good = run->parts && run->removed && run->r.topics.v;
     for (int32_t i = 0; good && i < m->topics.n; i++)
-        good = delete_topic(run, &m->topics.v[i], &run->r.topics.v[run->r.topics.n++]);
+        good = prepare_offset_delete_topic(run, &m->topics.v[i], &run->r.topics.v[run->r.topics.n++]);
     return good;
 }
 
@@ -302,13 +302,13 @@ void offset_delete_run(struct request *req)
         return;
     struct delete_run *run = request_zalloc(req, sizeof *run);
     if (run)
-        group_asking_init(&run->asking, req, delete_reply);
-    if (!run || !delete_prepare(run, m)) {
+        group_asking_init(&run->asking, req, reply_offset_delete);
+    if (!run || !prepare_offset_delete(run, m)) {
         request_fail(req, no_memory);
         return;
     }
     run->question.call.group_id = m->group_id;
-    run->question.call.ask = delete_ask;
+    run->question.call.ask = ask_offset_delete;
     if (group_id_given(m->group_id))
         group_asking_ask(&run->asking, &run->question);
     else

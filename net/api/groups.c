@@ -20,7 +20,7 @@ static struct kview empty_if_null(struct kview v)
 }
 
 /* The request waits for long: its bytes move out of the receive buffer. False: the request was ended. */
-static bool keep_bytes(struct request *req)
+static bool keep_member_request(struct request *req)
 {
     struct kview body = request_copy(req, req->body), id = request_copy(req, req->header.client_id);
     if (body.n != req->body.n || id.n != req->header.client_id.n) {
@@ -44,19 +44,19 @@ struct join_run {
     int16_t version;
 };
 
-static struct join_run *join_of(struct group_call *c)
+static struct join_run *join_run_of(struct group_call *c)
 {
     return container_of(c, struct join_run, question.call);
 }
 
-static void join_refuse(struct join_run *run, enum kerr error, struct kview member_id)
+static void end_join_group(struct join_run *run, enum kerr error, struct kview member_id)
 {
     run->r.error_code = (int16_t)error;
     run->r.member_id = member_id;
     group_call_done(&run->question.call);
 }
 
-static bool join_members(struct group_call *c, const struct group *g, struct join_group_response *r)
+static bool list_joined_members(struct group_call *c, const struct group *g, struct join_group_response *r)
 {
     r->members.v = group_call_alloc(c, (size_t)g->member_count * sizeof *r->members.v);
     if (!r->members.v)
@@ -72,8 +72,8 @@ static bool join_members(struct group_call *c, const struct group *g, struct joi
     return !c->starved;
 }
 
-static bool join_fill(struct group_call *c, const struct group *g, const struct group_action *a,
-                      struct join_group_response *r)
+static bool fill_join_answer(struct group_call *c, const struct group *g, const struct group_action *a,
+                             struct join_group_response *r)
 {
     struct kview id = a->member_id, leader = a->leader;
     r->generation_id = g->generation;
@@ -82,24 +82,24 @@ static bool join_fill(struct group_call *c, const struct group *g, const struct 
     r->leader = group_call_text(c, empty_if_null(leader));
     r->skip_assignment = a->skip_assignment;
     bool leads = kview_same(id, leader);
-    return (!leads || join_members(c, g, r)) && !c->starved;
+    return (!leads || list_joined_members(c, g, r)) && !c->starved;
 }
 
-static void join_told(struct group_waiter *w, const struct group *g, const struct group_action *a)
+static void join_group_answered(struct group_waiter *w, const struct group *g, const struct group_action *a)
 {
     struct group_call *c = container_of(w, struct group_call, waiter);
-    struct join_run *run = join_of(c);
+    struct join_run *run = join_run_of(c);
     enum kerr error = a->error;
     struct kview id = group_call_text(c, empty_if_null(a->member_id));
-    if (!error && !join_fill(c, g, a, &run->r)) { /* it joins again when it sees this */
+    if (!error && !fill_join_answer(c, g, a, &run->r)) { /* it joins again when it sees this */
         join_group_response_init(&run->r);
         error = KERR_COORDINATOR_NOT_AVAILABLE;
     }
-    join_refuse(run, error, id);
+    end_join_group(run, error, id);
 }
 
 /* Kafka's members without an id are in no group yet: only they make one. */
-static struct group_entry *join_entry(struct join_run *run, enum kerr *out_error, bool *out_made)
+static struct group_entry *group_to_join(struct join_run *run, enum kerr *out_error, bool *out_made)
 {
     const struct group_call *c = &run->question.call;
     struct group_entry *e = group_log_find(c->log, run->ask->group_id);
@@ -111,16 +111,16 @@ static struct group_entry *join_entry(struct join_run *run, enum kerr *out_error
     return group_log_make(c->log, run->ask->group_id);
 }
 
-static void join_ask(struct group_call *c)
+static void ask_join_group(struct group_call *c)
 {
-    struct join_run *run = join_of(c);
+    struct join_run *run = join_run_of(c);
     const struct join_group_request *m = run->ask;
     enum kerr error = c->error;
     bool made = false, full = coordinator_full(c->coordinator) && m->member_id.n <= 0;
-    struct group_entry *e = error || full ? NULL : join_entry(run, &error, &made);
+    struct group_entry *e = error || full ? NULL : group_to_join(run, &error, &made);
     if (!e) {
-        join_refuse(run, full && !error ? KERR_GROUP_MAX_SIZE_REACHED : error,
-                    error == KERR_UNKNOWN_MEMBER_ID ? m->member_id : view_of(""));
+        end_join_group(run, full && !error ? KERR_GROUP_MAX_SIZE_REACHED : error,
+                       error == KERR_UNKNOWN_MEMBER_ID ? m->member_id : view_of(""));
         return;
     }
     struct group_join join = {
@@ -140,13 +140,13 @@ static void join_ask(struct group_call *c)
         .waiter = &c->waiter,
     };
     c->waiter.entry = e;
-    c->waiter.told = join_told;
+    c->waiter.told = join_group_answered;
     group_join(e->group, &join, group_log_now(), coordinator_emit(c->coordinator));
     coordinator_settle(e); /* the call may be gone */
 }
 
 /* As in Kafka no protocol is null, and before version 7, which has no null, empty. */
-static void join_reply(struct group_asking *asking)
+static void reply_join_group(struct group_asking *asking)
 {
     struct join_group_response *r = &container_of(asking, struct join_run, asking)->r;
     if (r->error_code)
@@ -155,7 +155,7 @@ static void join_reply(struct group_asking *asking)
 }
 
 /* The client's (or the instance's) name, "-", a random UUID: Kafka's form. n == -1: no memory. */
-static struct kview make_id(struct request *req, struct kview name)
+static struct kview make_member_id(struct request *req, struct kview name)
 {
     uint8_t uuid[UUID_BYTES];
     static const char form[] = "-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x";
@@ -172,7 +172,7 @@ static struct kview make_id(struct request *req, struct kview name)
 }
 
 /* Writes the zeros that "::" stands for; any other address as it is. */
-static int address_put(char *out, size_t room, const char *name)
+static int put_address(char *out, size_t room, const char *name)
 {
     const char *gap = strstr(name, "::");
     int groups = 0;
@@ -187,17 +187,17 @@ static int address_put(char *out, size_t room, const char *name)
 }
 
 /* Java's way to print an address without a name. n == -1: no memory. */
-static struct kview client_host(struct request *req)
+static struct kview put_client_host(struct request *req)
 {
     char *text = request_alloc(req, IO_NAME_MAX + 1);
     if (!text)
         return (struct kview){.n = -1};
     text[0] = '/';
-    int n = 1 + address_put(text + 1, IO_NAME_MAX, req->conn->names.peer);
+    int n = 1 + put_address(text + 1, IO_NAME_MAX, req->conn->names.peer);
     return (struct kview){(const uint8_t *)text, n};
 }
 
-static enum kerr join_check(const struct request *req, const struct join_group_request *m)
+static enum kerr check_join_group(const struct request *req, const struct join_group_request *m)
 {
     const struct broker_config *config = server_config(req->server);
     if (!group_id_given(m->group_id))
@@ -209,18 +209,18 @@ static enum kerr join_check(const struct request *req, const struct join_group_r
 }
 
 /* What the coordinator needs of the connection. False: no memory. */
-static bool join_prepare(struct join_run *run, struct request *req)
+static bool prepare_join_group(struct join_run *run, struct request *req)
 {
     const struct join_group_request *m = run->ask;
     run->version = req->version;
     run->client_id = empty_if_null(req->header.client_id);
-    run->client_host = client_host(req);
-    run->fresh_id = make_id(req, m->group_instance_id.n >= 0 ? m->group_instance_id : run->client_id);
+    run->client_host = put_client_host(req);
+    run->fresh_id = make_member_id(req, m->group_instance_id.n >= 0 ? m->group_instance_id : run->client_id);
     return run->client_host.n >= 0 && run->fresh_id.n >= 0;
 }
 
 /* The decoded message, in memory that outlives the receive buffer; NULL: the request was ended. */
-#define DECODE_KEPT(req, X) (keep_bytes(req) ? REQUEST_DECODE(req, X) : NULL)
+#define DECODE_KEPT(req, X) (keep_member_request(req) ? REQUEST_DECODE(req, X) : NULL)
 
 void join_group_run(struct request *req)
 {
@@ -230,15 +230,15 @@ void join_group_run(struct request *req)
     struct join_run *run = request_zalloc(req, sizeof *run);
     if (run)
         run->ask = m;
-    if (!run || !join_prepare(run, req)) {
+    if (!run || !prepare_join_group(run, req)) {
         request_fail(req, no_memory);
         return;
     }
     join_group_response_init(&run->r);
-    run->r.error_code = (int16_t)join_check(req, m);
-    group_asking_init(&run->asking, req, join_reply);
+    run->r.error_code = (int16_t)check_join_group(req, m);
+    group_asking_init(&run->asking, req, reply_join_group);
     run->question.call.group_id = m->group_id;
-    run->question.call.ask = join_ask;
+    run->question.call.ask = ask_join_group;
     if (run->r.error_code) {
         run->r.member_id = m->member_id;
     } else {
@@ -257,13 +257,13 @@ struct sync_run {
     struct sync_group_response r;
 };
 
-static void sync_done(struct sync_run *run, enum kerr error)
+static void end_sync_group(struct sync_run *run, enum kerr error)
 {
     run->r.error_code = (int16_t)error;
     group_call_done(&run->question.call);
 }
 
-static void sync_told(struct group_waiter *w, const struct group *g, const struct group_action *a)
+static void sync_group_answered(struct group_waiter *w, const struct group *g, const struct group_action *a)
 {
     struct group_call *c = container_of(w, struct group_call, waiter);
     struct sync_run *run = container_of(c, struct sync_run, question.call);
@@ -277,19 +277,19 @@ static void sync_told(struct group_waiter *w, const struct group *g, const struc
         sync_group_response_init(&run->r);
         error = KERR_COORDINATOR_NOT_AVAILABLE;
     }
-    sync_done(run, error);
+    end_sync_group(run, error);
 }
 
 /* While the group is loaded its members join again, which they do after REBALANCE_IN_PROGRESS: not every client knows another
  * answer here. */
-static void sync_ask(struct group_call *c)
+static void ask_sync_group(struct group_call *c)
 {
     struct sync_run *run = container_of(c, struct sync_run, question.call);
     const struct sync_group_request *m = run->ask;
     struct group_entry *e = c->error ? NULL : group_log_find(c->log, m->group_id);
     if (!e) {
         enum kerr error = c->error ? c->error : KERR_UNKNOWN_MEMBER_ID;
-        sync_done(run, error == KERR_COORDINATOR_LOAD_IN_PROGRESS ? KERR_REBALANCE_IN_PROGRESS : error);
+        end_sync_group(run, error == KERR_COORDINATOR_LOAD_IN_PROGRESS ? KERR_REBALANCE_IN_PROGRESS : error);
         return;
     }
     struct group_sync sync = {
@@ -303,17 +303,17 @@ static void sync_ask(struct group_call *c)
         .waiter = &c->waiter,
     };
     c->waiter.entry = e;
-    c->waiter.told = sync_told;
+    c->waiter.told = sync_group_answered;
     group_sync(e->group, &sync, group_log_now(), coordinator_emit(c->coordinator));
     coordinator_settle(e); /* the call may be gone */
 }
 
-static void sync_reply(struct group_asking *asking)
+static void reply_sync_group(struct group_asking *asking)
 {
     REQUEST_REPLY(asking->req, sync_group_response, &container_of(asking, struct sync_run, asking)->r);
 }
 
-static enum kerr sync_check(const struct request *req, const struct sync_group_request *m)
+static enum kerr check_sync_group(const struct request *req, const struct sync_group_request *m)
 {
     if (req->version >= 5 && (m->protocol_type.n < 0 || m->protocol_name.n < 0))
         return KERR_INCONSISTENT_GROUP_PROTOCOL;
@@ -332,10 +332,10 @@ void sync_group_run(struct request *req)
     }
     run->ask = m;
     sync_group_response_init(&run->r);
-    run->r.error_code = (int16_t)sync_check(req, m);
-    group_asking_init(&run->asking, req, sync_reply);
+    run->r.error_code = (int16_t)check_sync_group(req, m);
+    group_asking_init(&run->asking, req, reply_sync_group);
     run->question.call.group_id = m->group_id;
-    run->question.call.ask = sync_ask;
+    run->question.call.ask = ask_sync_group;
     if (!run->r.error_code) {
         req->cancel = group_asking_cancel;
         group_asking_ask(&run->asking, &run->question);
@@ -352,7 +352,7 @@ struct heartbeat_run {
     struct heartbeat_response r;
 };
 
-static void heartbeat_ask(struct group_call *c)
+static void ask_heartbeat(struct group_call *c)
 {
     struct heartbeat_run *run = container_of(c, struct heartbeat_run, question.call);
     const struct heartbeat_request *m = run->ask;
@@ -368,7 +368,7 @@ static void heartbeat_ask(struct group_call *c)
     group_call_done(c);
 }
 
-static void heartbeat_reply(struct group_asking *asking)
+static void reply_heartbeat(struct group_asking *asking)
 {
     REQUEST_REPLY(asking->req, heartbeat_response, &container_of(asking, struct heartbeat_run, asking)->r);
 }
@@ -385,9 +385,9 @@ void heartbeat_run(struct request *req)
     }
     run->ask = m;
     heartbeat_response_init(&run->r);
-    group_asking_init(&run->asking, req, heartbeat_reply);
+    group_asking_init(&run->asking, req, reply_heartbeat);
     run->question.call.group_id = m->group_id;
-    run->question.call.ask = heartbeat_ask;
+    run->question.call.ask = ask_heartbeat;
     if (group_id_given(m->group_id))
         group_asking_ask(&run->asking, &run->question);
     else
@@ -404,7 +404,7 @@ struct leave_run {
     struct leave_group_response r;         /* of all versions the newest: leave_reply makes the others */
 };
 
-static void leave_ask(struct group_call *c)
+static void ask_leave_group(struct group_call *c)
 {
     struct leave_run *run = container_of(c, struct leave_run, question.call);
     struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
@@ -421,7 +421,7 @@ static void leave_ask(struct group_call *c)
     group_call_done(c);
 }
 
-static void leave_reply(struct group_asking *asking)
+static void reply_leave_group(struct group_asking *asking)
 {
     struct leave_run *run = container_of(asking, struct leave_run, asking);
     struct request *req = asking->req;
@@ -433,7 +433,7 @@ static void leave_reply(struct group_asking *asking)
 }
 
 /* False: no memory. */
-static bool leave_prepare(struct leave_run *run, struct request *req, const struct leave_group_request *m)
+static bool prepare_leave_group(struct leave_run *run, struct request *req, const struct leave_group_request *m)
 {
     struct member_identity *one = request_zalloc(req, sizeof *one);
     int32_t n = req->version < 3 ? 1 : m->members.n;
@@ -459,13 +459,13 @@ void leave_group_run(struct request *req)
     if (!m)
         return;
     struct leave_run *run = request_zalloc(req, sizeof *run);
-    if (!run || !leave_prepare(run, req, m)) {
+    if (!run || !prepare_leave_group(run, req, m)) {
         request_fail(req, no_memory);
         return;
     }
-    group_asking_init(&run->asking, req, leave_reply);
+    group_asking_init(&run->asking, req, reply_leave_group);
     run->question.call.group_id = m->group_id;
-    run->question.call.ask = leave_ask;
+    run->question.call.ask = ask_leave_group;
     if (group_id_given(m->group_id))
         group_asking_ask(&run->asking, &run->question);
     else

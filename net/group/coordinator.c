@@ -32,7 +32,7 @@ struct coordinator_shard {
     void (*stopped)(struct server *sv);
 };
 
-static struct coordinator_shard *coordinator_of(const struct group_log *l)
+static struct coordinator_shard *coordinator_of_log(const struct group_log *l)
 {
     return group_log_hooks(l)->arg;
 }
@@ -40,7 +40,7 @@ static struct coordinator_shard *coordinator_of(const struct group_log *l)
 /* --- which partition --- */
 
 /* One code point of UTF-8; what is none counts as U+FFFD, byte for byte. */
-static uint32_t next_code(struct kview v, int32_t *at)
+static uint32_t next_code_point(struct kview v, int32_t *at)
 {
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
     uint8_t first = v.at[(*at)++];
@@ -67,7 +67,7 @@ static uint32_t java_hash(struct kview v)
 {
     uint32_t hash = 0;
     for (int32_t at = 0; at < v.n;) {
-        uint32_t code = next_code(v, &at);
+        uint32_t code = next_code_point(v, &at);
         if (code >= 0x10000) { /* two units of UTF-16 */
             hash = hash * 31 + (0xd800 + ((code - 0x10000) >> 10));
             code = 0xdc00 + ((code - 0x10000) & 0x3ff);
@@ -120,7 +120,7 @@ const struct group_emit *coordinator_emit(const struct coordinator_shard *c)
 }
 
 /* What of the entry is in c->members: kept in the entry's field for us. */
-static void count(struct coordinator_shard *c, struct group_entry *e, uint32_t now)
+static void count_group_members(struct coordinator_shard *c, struct group_entry *e, uint32_t now)
 {
     uint32_t before = (uint32_t)(uintptr_t)e->coordinator_state;
     assert(c->members >= before);
@@ -129,11 +129,11 @@ static void count(struct coordinator_shard *c, struct group_entry *e, uint32_t n
 }
 
 /* A timer that comes too early finds nothing to do and is started again: most events only put the deadline off. */
-static void watch(struct group_entry *e)
+static void watch_group_deadline(struct group_entry *e)
 {
-    struct coordinator_shard *c = coordinator_of(e->log);
+    struct coordinator_shard *c = coordinator_of_log(e->log);
     uint64_t due = group_deadline(e->group);
-    count(c, e, (uint32_t)(e->group->member_count + e->group->pending_count));
+    count_group_members(c, e, (uint32_t)(e->group->member_count + e->group->pending_count));
     if (due == UINT64_MAX)
         timer_stop(&c->shard->timers, &e->timer);
     else if (!timer_started(&e->timer) || e->timer.deadline_ns > due)
@@ -142,14 +142,14 @@ static void watch(struct group_entry *e)
 
 void coordinator_settle(struct group_entry *e)
 {
-    watch(e);
+    watch_group_deadline(e);
     group_log_drop_if_empty(e);
 }
 
-static void group_due(struct timer *t)
+static void group_timer_due(struct timer *t)
 {
     struct group_entry *e = container_of(t, struct group_entry, timer);
-    struct coordinator_shard *c = coordinator_of(e->log);
+    struct coordinator_shard *c = coordinator_of_log(e->log);
     group_tick(e->group, group_log_now(), &c->hooks.emit);
     coordinator_settle(e);
 }
@@ -161,7 +161,7 @@ bool coordinator_full(const struct coordinator_shard *c)
 
 /* --- what groups and logs tell --- */
 
-static void persist(struct coordinator_shard *c, const struct group *g, uint32_t serial)
+static void persist_group(struct coordinator_shard *c, const struct group *g, uint32_t serial)
 {
     struct group_log *l = c->parts[coordinator_partition(group_view(g->id), c->part_count)].log;
     struct group_entry *e = group_log_find(l, group_view(g->id));
@@ -169,11 +169,11 @@ static void persist(struct coordinator_shard *c, const struct group *g, uint32_t
         group_log_persist(e, serial);
 }
 
-static void act(void *arg, struct group *g, const struct group_action *a)
+static void act_for_group(void *arg, struct group *g, const struct group_action *a)
 {
     struct group_waiter *w = a->waiter;
     switch (a->kind) {
-    case GROUP_PERSIST: persist(arg, g, a->serial); return;
+    case GROUP_PERSIST: persist_group(arg, g, a->serial); return;
     case GROUP_ANSWER_JOIN:
     case GROUP_ANSWER_SYNC:
         assert(w->entry);
@@ -184,26 +184,26 @@ static void act(void *arg, struct group *g, const struct group_action *a)
     assert(!"an action");
 }
 
-static void made(struct group_entry *e)
+static void group_entry_made(struct group_entry *e)
 {
-    timer_init(&e->timer, group_due);
+    timer_init(&e->timer, group_timer_due);
     e->coordinator_state = NULL;
-    watch(e);
+    watch_group_deadline(e);
 }
 
-static void going(struct group_entry *e)
+static void group_entry_going(struct group_entry *e)
 {
-    struct coordinator_shard *c = coordinator_of(e->log);
+    struct coordinator_shard *c = coordinator_of_log(e->log);
     timer_stop(&c->shard->timers, &e->timer);
-    count(c, e, 0);
+    count_group_members(c, e, 0);
 }
 
-static void expire(struct coordinator_shard *c, struct group_log *l)
+static void expire_group_log(struct coordinator_shard *c, struct group_log *l)
 {
     group_log_expire(l, clock_wall_ms(), store_of(c->shard)->config->offsets_retention_ms);
 }
 
-static void closed(void *arg)
+static void group_log_closed(void *arg)
 {
     struct part *p = arg;
     struct coordinator_shard *c = p->coordinator;
@@ -213,36 +213,36 @@ static void closed(void *arg)
         c->stopped(c->server);
 }
 
-static void close_part(struct part *p)
+static void close_group_part(struct part *p)
 {
     p->closing = true;
-    group_log_close(p->log, closed, p);
+    group_log_close(p->log, group_log_closed, p);
 }
 
-static bool is_offline(const struct coordinator_shard *c, int32_t i)
+static bool group_part_offline(const struct coordinator_shard *c, int32_t i)
 {
     const struct partition *p = store_partition(store_of(c->shard), c->topic_id, i);
     return !p || partition_facts(p).offline;
 }
 
-static void ready(struct group_log *l)
+static void group_log_ready(struct group_log *l)
 {
-    struct coordinator_shard *c = coordinator_of(l);
+    struct coordinator_shard *c = coordinator_of_log(l);
     struct part *p = &c->parts[group_log_index(l)];
     if (p->closing)
         return;
-    p->was_offline = is_offline(c, group_log_index(l));
+    p->was_offline = group_part_offline(c, group_log_index(l));
     if (group_log_state(l) == GROUP_LOG_READY) {
         p->was_ready = true;
-        expire(c, l);
+        expire_group_log(c, l);
     } else if (p->was_ready) { /* it has lost its memory, and reads it again */
-        close_part(p);
+        close_group_part(p);
     }
 }
 
 /* --- logs --- */
 
-static void open_part(struct coordinator_shard *c, int32_t i)
+static void open_group_part(struct coordinator_shard *c, int32_t i)
 {
     struct partition *p = store_partition(store_of(c->shard), c->topic_id, i);
     if (p)
@@ -251,7 +251,7 @@ static void open_part(struct coordinator_shard *c, int32_t i)
         log_error("no memory", "topic=%s partition=%d effect=\"its groups are not coordinated\"", offsets_topic, i);
 }
 
-static enum err open_parts(struct coordinator_shard *c, const struct topic *t)
+static enum err open_group_parts(struct coordinator_shard *c, const struct topic *t)
 {
     c->parts = heap_zalloc(c->shard->heap, (size_t)t->partitions * sizeof *c->parts);
     if (!c->parts)
@@ -260,13 +260,13 @@ static enum err open_parts(struct coordinator_shard *c, const struct topic *t)
     memcpy(c->topic_id, t->id, sizeof c->topic_id);
     for (int32_t i = 0; i < c->part_count; i++) {
         c->parts[i].coordinator = c;
-        open_part(c, i);
+        open_group_part(c, i);
     }
     return ERR_NONE;
 }
 
 /* What questions to this partition are answered with. */
-static enum kerr log_error_of(const struct coordinator_shard *c, int32_t i)
+static enum kerr group_part_error(const struct coordinator_shard *c, int32_t i)
 {
     const struct group_log *l = c->parts[i].log;
     if (!l || c->stopping)
@@ -281,10 +281,10 @@ static enum kerr log_error_of(const struct coordinator_shard *c, int32_t i)
 }
 
 /* It failed because its partition was offline, which is back: a full disk has room again. */
-static bool may_read_again(const struct coordinator_shard *c, int32_t i)
+static bool may_reopen_group_log(const struct coordinator_shard *c, int32_t i)
 {
     const struct part *p = &c->parts[i];
-    return p->was_offline && !p->closing && group_log_state(p->log) == GROUP_LOG_FAILED && !is_offline(c, i);
+    return p->was_offline && !p->closing && group_log_state(p->log) == GROUP_LOG_FAILED && !group_part_offline(c, i);
 }
 
 struct group_log *coordinator_log(struct coordinator_shard *c, int32_t partition, enum kerr *out_error)
@@ -294,10 +294,10 @@ struct group_log *coordinator_log(struct coordinator_shard *c, int32_t partition
         return NULL;
     struct part *p = &c->parts[partition];
     if (!p->log)
-        open_part(c, partition);
-    else if (may_read_again(c, partition))
-        close_part(p); /* the next question opens it */
-    *out_error = log_error_of(c, partition);
+        open_group_part(c, partition);
+    else if (may_reopen_group_log(c, partition))
+        close_group_part(p); /* the next question opens it */
+    *out_error = group_part_error(c, partition);
     return *out_error ? NULL : p->log;
 }
 
@@ -306,7 +306,7 @@ struct group_log *coordinator_next_log(struct coordinator_shard *c, int32_t *cur
     *out_error = KERR_NONE;
     while (*cursor < c->part_count) {
         int32_t i = (*cursor)++;
-        *out_error = log_error_of(c, i);
+        *out_error = group_part_error(c, i);
         if (!*out_error)
             return c->parts[i].log;
         if (*out_error == KERR_COORDINATOR_LOAD_IN_PROGRESS)
@@ -318,16 +318,16 @@ struct group_log *coordinator_next_log(struct coordinator_shard *c, int32_t *cur
 
 /* --- the catalog's news --- */
 
-static void topic_made(struct store *st, const struct topic *t)
+static void offsets_topic_made(struct store *st, const struct topic *t)
 {
     struct coordinator_shard *c = server_of(st->shard)->coordinator;
     if (c->parts || c->stopping || strcmp(t->name, offsets_topic) != 0)
         return;
-    if (open_parts(c, t))
+    if (open_group_parts(c, t))
         log_error("no memory", "topic=%s effect=\"no group is coordinated until a restart\"", offsets_topic);
 }
 
-static void topic_gone(struct store *st, const struct topic *t)
+static void forget_gone_topic(struct store *st, const struct topic *t)
 {
     struct coordinator_shard *c = server_of(st->shard)->coordinator;
     struct kview name = {(const uint8_t *)t->name, (int32_t)strlen(t->name)};
@@ -338,17 +338,17 @@ static void topic_gone(struct store *st, const struct topic *t)
 
 /* --- life --- */
 
-static void retention_due(struct timer *t)
+static void offsets_retention_due(struct timer *t)
 {
     struct coordinator_shard *c = container_of(t, struct coordinator_shard, retention);
     for (int32_t i = 0; i < c->part_count; i++)
-        if (!log_error_of(c, i))
-            expire(c, c->parts[i].log);
+        if (!group_part_error(c, i))
+            expire_group_log(c, c->parts[i].log);
     uint64_t every_ms = (uint64_t)store_of(c->shard)->config->offsets_retention_check_ms;
     timer_start(&c->shard->timers, t, c->shard->now_ns + every_ms * NS_PER_MS);
 }
 
-static struct group_rules rules_of(const struct broker_config *config)
+static struct group_rules group_rules_of(const struct broker_config *config)
 {
     return (struct group_rules){.session_ms_min = config->group_min_session_timeout_ms,
                                 .session_ms_max = config->group_max_session_timeout_ms,
@@ -364,19 +364,24 @@ enum err coordinator_start(struct server *sv)
         return ERR_NO_MEMORY;
     c->server = sv;
     c->shard = sv->shard;
-    c->rules = rules_of(st->config);
+    c->rules = group_rules_of(st->config);
     pace_init(&c->pace, c->shard);
-    c->hooks = (struct group_log_hooks){
-        .pace = &c->pace, .emit = {act, c}, .made = made, .going = going, .changed = watch, .ready = ready, .arg = c};
+    c->hooks = (struct group_log_hooks){.pace = &c->pace,
+                                        .emit = {act_for_group, c},
+                                        .made = group_entry_made,
+                                        .going = group_entry_going,
+                                        .changed = watch_group_deadline,
+                                        .ready = group_log_ready,
+                                        .arg = c};
     c->hooks.slack_bytes = u64_min(GROUP_LOG_SLACK_BYTES, (uint64_t)st->config->offsets_topic_segment_bytes);
-    timer_init(&c->retention, retention_due);
+    timer_init(&c->retention, offsets_retention_due);
     timer_start(&c->shard->timers, &c->retention,
                 c->shard->now_ns + (uint64_t)st->config->offsets_retention_check_ms * NS_PER_MS);
     sv->coordinator = c;
-    st->topic_made = topic_made;
-    st->topic_gone = topic_gone;
+    st->topic_made = offsets_topic_made;
+    st->topic_gone = forget_gone_topic;
     const struct topic *t = coordinator_topic(st);
-    return t ? open_parts(c, t) : ERR_NONE;
+    return t ? open_group_parts(c, t) : ERR_NONE;
 }
 
 void coordinator_stop(struct server *sv, void (*stopped)(struct server *sv))
@@ -393,7 +398,7 @@ void coordinator_stop(struct server *sv, void (*stopped)(struct server *sv))
             continue;
         c->closing++;
         if (!p->closing)
-            close_part(p);
+            close_group_part(p);
     }
     if (--c->closing == 0)
         stopped(sv);

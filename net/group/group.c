@@ -179,7 +179,7 @@ uint64_t group_deadline(const struct group *g)
 
 /* --- answers --- */
 
-static void act(struct group *g, const struct group_action *a, const struct group_emit *emit)
+static void emit_group_action(struct group *g, const struct group_action *a, const struct group_emit *emit)
 {
     assert(emit && emit->act);
     assert(a->waiter || a->kind == GROUP_PERSIST);
@@ -187,13 +187,13 @@ static void act(struct group *g, const struct group_action *a, const struct grou
 }
 
 /* Who is expelled, or never learned its id, is told none when it is refused. */
-static struct kview shown_id(const struct group_member *m, enum kerr error)
+static struct kview shown_member_id(const struct group_member *m, enum kerr error)
 {
     bool none = error == KERR_UNKNOWN_MEMBER_ID || (error != KERR_NONE && m->undo);
     return none ? (struct kview){NULL, 0} : group_view(m->id);
 }
 
-static struct kview shown_leader(const struct group *g, const struct group_member *m)
+static struct kview shown_group_leader(const struct group *g, const struct group_member *m)
 {
     return m->undo && m->undo->led && !m->can_skip ? group_view(m->undo->id) : group_view(g->leader);
 }
@@ -207,12 +207,12 @@ void group_answer_join(struct group *g, struct group_member *m, enum kerr error,
                              .waiter = m->join_waiter,
                              .error = error,
                              .member = good ? m : NULL,
-                             .member_id = shown_id(m, error),
-                             .leader = good ? shown_leader(g, m) : (struct kview){NULL, 0},
+                             .member_id = shown_member_id(m, error),
+                             .leader = good ? shown_group_leader(g, m) : (struct kview){NULL, 0},
                              .skip_assignment = good && m->undo && m->can_skip && group_leads(g, m)};
     m->join_waiter = NULL;
     g->joined_count--;
-    act(g, &a, emit);
+    emit_group_action(g, &a, emit);
 }
 
 void group_answer_sync(struct group *g, struct group_member *m, enum kerr error, const struct group_emit *emit)
@@ -222,21 +222,22 @@ void group_answer_sync(struct group *g, struct group_member *m, enum kerr error,
     struct group_action a = {
         .kind = GROUP_ANSWER_SYNC, .waiter = m->sync_waiter, .error = error, .member = error == KERR_NONE ? m : NULL};
     m->sync_waiter = NULL;
-    act(g, &a, emit);
+    emit_group_action(g, &a, emit);
 }
 
 void group_refuse_join(struct group *g, void *waiter, enum kerr error, struct kview member_id,
                        const struct group_emit *emit)
 {
     assert(error != KERR_NONE);
-    act(g, &(struct group_action){.kind = GROUP_ANSWER_JOIN, .waiter = waiter, .error = error, .member_id = member_id},
+    emit_group_action(
+        g, &(struct group_action){.kind = GROUP_ANSWER_JOIN, .waiter = waiter, .error = error, .member_id = member_id},
         emit);
 }
 
 void group_refuse_sync(struct group *g, void *waiter, enum kerr error, const struct group_emit *emit)
 {
     assert(error != KERR_NONE);
-    act(g, &(struct group_action){.kind = GROUP_ANSWER_SYNC, .waiter = waiter, .error = error}, emit);
+    emit_group_action(g, &(struct group_action){.kind = GROUP_ANSWER_SYNC, .waiter = waiter, .error = error}, emit);
 }
 
 void group_persist(struct group *g, uint32_t *out_serial, const struct group_emit *emit)
@@ -244,5 +245,5 @@ void group_persist(struct group *g, uint32_t *out_serial, const struct group_emi
     if (++g->persist_serial == 0) /* 0 means none */
         g->persist_serial = 1;
     *out_serial = g->persist_serial;
-    act(g, &(struct group_action){.kind = GROUP_PERSIST, .serial = g->persist_serial}, emit);
+    emit_group_action(g, &(struct group_action){.kind = GROUP_PERSIST, .serial = g->persist_serial}, emit);
 }

@@ -5,28 +5,28 @@
 
 /* --- on the owner --- */
 
-static size_t memory_max(const struct group_call *c)
+static size_t group_call_memory_max(const struct group_call *c)
 {
     size_t left = c->spent_bytes < GROUP_ANSWERS_BYTES_MAX ? GROUP_ANSWERS_BYTES_MAX - c->spent_bytes : 0;
     return left < GROUP_ANSWER_BYTES_MAX ? left : GROUP_ANSWER_BYTES_MAX;
 }
 
-static void ask(struct shard *owner, struct group_call *c)
+static void ask_group_call(struct shard *owner, struct group_call *c)
 {
     struct coordinator_shard *co = server_of(owner)->coordinator;
     c->coordinator = co;
     c->log = c->partition >= 0 ? coordinator_log(co, c->partition, &c->error) : NULL;
-    arena_init(&c->memory, owner->heap, memory_max(c));
+    arena_init(&c->memory, owner->heap, group_call_memory_max(c));
     c->ask(c);
 }
 
-static void ask_there(struct shard *at, struct shard_msg *msg)
+static void ask_group_call_there(struct shard *at, struct shard_msg *msg)
 {
-    ask(at, container_of(msg, struct group_call, msg));
+    ask_group_call(at, container_of(msg, struct group_call, msg));
 }
 
 /* Its connection is gone. What waits for the disk and not for a group is answered soon anyway. */
-static void forget(struct group_call *c)
+static void forget_group_waiter(struct group_call *c)
 {
     struct group_entry *e = c->waiter.entry;
     if (!e)
@@ -54,18 +54,18 @@ struct kview group_call_text(struct group_call *c, struct kview v)
 
 /* --- the way home --- */
 
-static void one_home(struct group_call *c)
+static void group_call_message_home(struct group_call *c)
 {
     assert(c->away > 0);
     if (--c->away == 0)
         c->answered(c);
 }
 
-static void come_home(struct shard *at, struct shard_msg *msg)
+static void group_call_home(struct shard *at, struct shard_msg *msg)
 {
     struct group_call *c = container_of(msg, struct group_call, msg);
     assert(c->home == at);
-    one_home(c);
+    group_call_message_home(c);
 }
 
 void group_call_done(struct group_call *c)
@@ -74,16 +74,16 @@ void group_call_done(struct group_call *c)
     assert(!c->waiter.entry);
     c->done = true;
     if (c->owner_id == c->home->id) {
-        one_home(c);
+        group_call_message_home(c);
         return;
     }
-    shard_msg_init(&c->msg, come_home);
+    shard_msg_init(&c->msg, group_call_home);
     shard_send(shard_at(c->home->group, c->owner_id), c->home->id, &c->msg);
 }
 
 /* --- at home --- */
 
-static void start(struct shard *home, struct group_call *c, uint16_t owner_id, int32_t partition)
+static void start_group_call(struct shard *home, struct group_call *c, uint16_t owner_id, int32_t partition)
 {
     assert(c->ask);
     assert(c->answered);
@@ -95,16 +95,16 @@ static void start(struct shard *home, struct group_call *c, uint16_t owner_id, i
     c->waiter.entry = NULL;
     c->away = 1;
     if (owner_id == home->id) {
-        ask(home, c);
+        ask_group_call(home, c);
         return;
     }
-    shard_msg_init(&c->msg, ask_there);
+    shard_msg_init(&c->msg, ask_group_call_there);
     shard_send(home, owner_id, &c->msg);
 }
 
 void group_call_start_at(struct shard *home, uint16_t owner_id, struct group_call *c)
 {
-    start(home, c, owner_id, -1);
+    start_group_call(home, c, owner_id, -1);
 }
 
 /* Without __consumer_offsets any shard says that it is not the coordinator: home does. */
@@ -112,22 +112,22 @@ void group_call_start(struct shard *home, struct group_call *c)
 {
     const struct topic *t = coordinator_topic(store_of(home));
     int32_t partition = t ? coordinator_partition(c->group_id, t->partitions) : 0;
-    start(home, c, t ? topic_shard(t->id, partition, home->count) : home->id, partition);
+    start_group_call(home, c, t ? topic_shard(t->id, partition, home->count) : home->id, partition);
 }
 
-static void cancel_home(struct shard *at, struct shard_msg *msg)
+static void group_call_cancel_home(struct shard *at, struct shard_msg *msg)
 {
     struct group_call *c = container_of(msg, struct group_call, cancel_msg);
     assert(c->home == at);
-    one_home(c);
+    group_call_message_home(c);
 }
 
-static void cancel_there(struct shard *at, struct shard_msg *msg)
+static void cancel_group_call_there(struct shard *at, struct shard_msg *msg)
 {
     struct group_call *c = container_of(msg, struct group_call, cancel_msg);
     uint16_t home = c->home->id;
-    forget(c); /* home still waits for this message: the call stays */
-    shard_msg_init(msg, cancel_home);
+    forget_group_waiter(c); /* home still waits for this message: the call stays */
+    shard_msg_init(msg, group_call_cancel_home);
     shard_send(at, home, msg);
 }
 
@@ -135,11 +135,11 @@ void group_call_cancel(struct group_call *c)
 {
     assert(c->away == 1);
     if (c->owner_id == c->home->id) {
-        forget(c);
+        forget_group_waiter(c);
         return;
     }
     c->away++;
-    shard_msg_init(&c->cancel_msg, cancel_there);
+    shard_msg_init(&c->cancel_msg, cancel_group_call_there);
     shard_send(c->home, c->owner_id, &c->cancel_msg);
 }
 
@@ -157,18 +157,18 @@ bool group_call_holds(const struct group_call *c)
     return group_call_bytes(c) > 0;
 }
 
-static void back_home(struct shard *at, struct shard_msg *msg)
+static void group_call_memory_home(struct shard *at, struct shard_msg *msg)
 {
     struct group_call *c = container_of(msg, struct group_call, msg);
     assert(c->home == at);
     c->back(c);
 }
 
-static void free_there(struct shard *at, struct shard_msg *msg)
+static void free_group_call_memory(struct shard *at, struct shard_msg *msg)
 {
     struct group_call *c = container_of(msg, struct group_call, msg);
     arena_reset(&c->memory);
-    shard_msg_init(msg, back_home);
+    shard_msg_init(msg, group_call_memory_home);
     shard_send(at, c->home->id, msg);
 }
 
@@ -181,6 +181,6 @@ void group_call_give_back(struct group_call *c, void (*back)(struct group_call *
         back(c);
         return;
     }
-    shard_msg_init(&c->msg, free_there);
+    shard_msg_init(&c->msg, free_group_call_memory);
     shard_send(c->home, c->owner_id, &c->msg);
 }

@@ -1,7 +1,7 @@
 /* See group.h: what holds between two events. */
 #include "net/group/group_state.h"
 
-static const char *check_waiters(const struct group *g, const struct group_member *m)
+static const char *check_member_waiters(const struct group *g, const struct group_member *m)
 {
     bool may_join = g->state == GROUP_PREPARING || (g->state == GROUP_STABLE && m->join_serial != 0);
     if (m->join_waiter && !may_join)
@@ -17,7 +17,7 @@ static const char *check_waiters(const struct group *g, const struct group_membe
     return NULL;
 }
 
-static const char *check_expiry(const struct group *g, const struct group_member *m)
+static const char *check_member_expiry(const struct group *g, const struct group_member *m)
 {
     if ((m->expires_ns == UINT64_MAX) != (group_waits(m) && !m->is_new))
         return "a member that waits may expire, or one that does not never will";
@@ -28,7 +28,7 @@ static const char *check_expiry(const struct group *g, const struct group_member
     return NULL;
 }
 
-static const char *check_member(const struct group *g, const struct group_member *m)
+static const char *check_group_member(const struct group *g, const struct group_member *m)
 {
     if (group_by_id(g, group_view(m->id)) != m)
         return "a member is not found by its id";
@@ -43,7 +43,7 @@ static const char *check_member(const struct group *g, const struct group_member
     return NULL;
 }
 
-static const char *check_members(const struct group *g)
+static const char *check_group_members(const struct group *g)
 {
     const char *wrong = NULL;
     int32_t count = 0, joined = 0, instances = 0;
@@ -51,9 +51,9 @@ static const char *check_members(const struct group *g)
     bool led = false;
     GROUP_EACH(m, g)
     {
-        if ((wrong = check_member(g, m)) || (wrong = check_waiters(g, m)))
+        if ((wrong = check_group_member(g, m)) || (wrong = check_member_waiters(g, m)))
             return wrong;
-        if (g->state != GROUP_DEAD && (wrong = check_expiry(g, m)))
+        if (g->state != GROUP_DEAD && (wrong = check_member_expiry(g, m)))
             return wrong;
         count++;
         joined += m->join_waiter != NULL;
@@ -68,7 +68,7 @@ static const char *check_members(const struct group *g)
     return led == (count > 0) && (count > 0) == (g->leader.n >= 0) ? NULL : "the leader is no member";
 }
 
-static const char *check_pending(const struct group *g)
+static const char *check_group_pending(const struct group *g)
 {
     int32_t count = 0;
     for (struct list *at = g->pending.next; at != &g->pending; at = at->next) {
@@ -83,7 +83,7 @@ static const char *check_pending(const struct group *g)
                                                                                   : "the map of pending ids disagrees";
 }
 
-static const char *check_settled(const struct group *g)
+static const char *check_group_generation(const struct group *g)
 {
     if (g->member_count == 0 || g->generation < 0)
         return "a generation has no members or no number";
@@ -94,7 +94,7 @@ static const char *check_settled(const struct group *g)
     return NULL;
 }
 
-static const char *check_state(const struct group *g)
+static const char *check_group_state(const struct group *g)
 {
     bool preparing = g->state == GROUP_PREPARING, settled = g->state == GROUP_COMPLETING || g->state == GROUP_STABLE;
     if ((g->join_due_ns != UINT64_MAX) != preparing)
@@ -107,13 +107,13 @@ static const char *check_state(const struct group *g)
         return "a first rebalance outlives itself";
     if (g->state == GROUP_EMPTY && (g->member_count > 0 || g->protocol.n >= 0))
         return "an empty group has members or a protocol";
-    return settled ? check_settled(g) : NULL;
+    return settled ? check_group_generation(g) : NULL;
 }
 
 const char *group_check(const struct group *g)
 {
-    const char *wrong = check_members(g);
+    const char *wrong = check_group_members(g);
     if (!wrong)
-        wrong = check_pending(g);
-    return wrong ? wrong : check_state(g);
+        wrong = check_group_pending(g);
+    return wrong ? wrong : check_group_state(g);
 }

@@ -3,12 +3,12 @@
 
 /* --- SyncGroup --- */
 
-static bool differs(struct kview asked, struct kview is)
+static bool name_differs(struct kview asked, struct kview is)
 {
     return asked.n >= 0 && is.n >= 0 && !kview_same(asked, is);
 }
 
-static enum kerr judge_sync(const struct group *g, const struct group_sync *e)
+static enum kerr judge_sync_group(const struct group *g, const struct group_sync *e)
 {
     if (g->state == GROUP_DEAD)
         return KERR_COORDINATOR_NOT_AVAILABLE;
@@ -19,12 +19,13 @@ static enum kerr judge_sync(const struct group *g, const struct group_sync *e)
         return error;
     if (e->generation != g->generation)
         return KERR_ILLEGAL_GENERATION;
-    if (differs(e->protocol_type, group_view(g->protocol_type)) || differs(e->protocol, group_view(g->protocol)))
+    if (name_differs(e->protocol_type, group_view(g->protocol_type)) ||
+        name_differs(e->protocol, group_view(g->protocol)))
         return KERR_INCONSISTENT_GROUP_PROTOCOL;
     return g->state == GROUP_PREPARING ? KERR_REBALANCE_IN_PROGRESS : KERR_NONE;
 }
 
-static void unstage(struct group *g)
+static void unstage_assignments(struct group *g)
 {
     GROUP_EACH(m, g)
     {
@@ -34,7 +35,7 @@ static void unstage(struct group *g)
 }
 
 /* Of two assignments for one member the later counts; for strangers they are nobody's. */
-static enum kerr stage(struct group *g, const struct group_sync *e)
+static enum kerr stage_assignments(struct group *g, const struct group_sync *e)
 {
     uint64_t bytes = 0;
     for (int32_t i = 0; i < e->assignment_count; i++) {
@@ -53,7 +54,7 @@ static enum kerr stage(struct group *g, const struct group_sync *e)
 }
 
 /* Who is missing in it gets an empty assignment. */
-static void assign(struct group *g)
+static void assign_members(struct group *g)
 {
     GROUP_EACH(m, g)
     {
@@ -71,7 +72,7 @@ bool group_all_synced(const struct group *g)
     return true;
 }
 
-static void note_sync(struct group *g, struct group_member *m)
+static void note_member_sync(struct group *g, struct group_member *m)
 {
     m->synced = true;
     if (g->sync_due_ns != UINT64_MAX && group_all_synced(g))
@@ -80,13 +81,13 @@ static void note_sync(struct group *g, struct group_member *m)
 
 /* The waiter waits for the leader's assignment to be durable, whoever brings it. While one is on its way a second one from the
  * leader is not heard: what is answered is what is written. */
-static void await_sync(struct group *g, struct group_member *m, const struct group_sync *e,
-                       const struct group_emit *emit)
+static void await_group_sync(struct group *g, struct group_member *m, const struct group_sync *e,
+                             const struct group_emit *emit)
 {
     bool brings = group_leads(g, m) && g->sync_serial == 0;
-    enum kerr error = brings ? stage(g, e) : KERR_NONE;
+    enum kerr error = brings ? stage_assignments(g, e) : KERR_NONE;
     if (error != KERR_NONE) {
-        unstage(g);
+        unstage_assignments(g);
         group_refuse_sync(g, e->waiter, error, emit);
         return;
     }
@@ -94,9 +95,9 @@ static void await_sync(struct group *g, struct group_member *m, const struct gro
     m->sync_waiter = e->waiter;
     if (!m->is_new)
         m->expires_ns = UINT64_MAX;
-    note_sync(g, m);
+    note_member_sync(g, m);
     if (brings) {
-        assign(g);
+        assign_members(g);
         group_persist(g, &g->sync_serial, emit);
     }
 }
@@ -105,17 +106,17 @@ void group_sync(struct group *g, const struct group_sync *e, struct group_now no
 {
     (void)now; /* as in Kafka no sign of life: that is when it is answered */
     assert(e->waiter);
-    enum kerr error = judge_sync(g, e);
+    enum kerr error = judge_sync_group(g, e);
     if (error != KERR_NONE) {
         group_refuse_sync(g, e->waiter, error, emit);
         return;
     }
     struct group_member *m = group_by_id(g, e->member_id);
     if (g->state == GROUP_COMPLETING) {
-        await_sync(g, m, e, emit);
+        await_group_sync(g, m, e, emit);
         return;
     }
-    note_sync(g, m);
+    note_member_sync(g, m);
     struct group_action a = {.kind = GROUP_ANSWER_SYNC, .waiter = e->waiter, .member = m};
     emit->act(emit->arg, g, &a);
 }
@@ -139,7 +140,8 @@ enum kerr group_heartbeat(struct group *g, struct kview member_id, struct kview 
 
 /* --- LeaveGroup --- */
 
-static enum kerr leave(struct group *g, struct kview member_id, struct kview instance_id, const struct group_emit *emit)
+static enum kerr remove_leaving_member(struct group *g, struct kview member_id, struct kview instance_id,
+                                       const struct group_emit *emit)
 {
     struct group_pending *p = group_pending_by_id(g, member_id);
     if (p) {
@@ -160,7 +162,7 @@ enum kerr group_leave(struct group *g, struct kview member_id, struct kview inst
 {
     if (g->state == GROUP_DEAD)
         return KERR_COORDINATOR_NOT_AVAILABLE;
-    enum kerr error = leave(g, member_id, instance_id, emit);
+    enum kerr error = remove_leaving_member(g, member_id, instance_id, emit);
     if (error == KERR_NONE && g->state != GROUP_EMPTY)
         group_rebalance(g, now, emit);
     return error;
@@ -168,8 +170,8 @@ enum kerr group_leave(struct group *g, struct kview member_id, struct kview inst
 
 /* --- commits --- */
 
-static enum kerr judge_commit(const struct group *g, struct kview member_id, struct kview instance_id,
-                              int32_t generation)
+static enum kerr judge_offset_commit(const struct group *g, struct kview member_id, struct kview instance_id,
+                                     int32_t generation)
 {
     if (g->state == GROUP_DEAD)
         return KERR_COORDINATOR_NOT_AVAILABLE;
@@ -188,7 +190,7 @@ static enum kerr judge_commit(const struct group *g, struct kview member_id, str
 enum kerr group_commit_check(struct group *g, struct kview member_id, struct kview instance_id, int32_t generation,
                              struct group_now now)
 {
-    enum kerr error = judge_commit(g, member_id, instance_id, generation);
+    enum kerr error = judge_offset_commit(g, member_id, instance_id, generation);
     struct group_member *m = group_by_id(g, member_id);
     if (error == KERR_NONE && m)
         group_touch(g, m, now);

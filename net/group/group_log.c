@@ -5,7 +5,7 @@
 
 /* --- entries --- */
 
-static struct group_entry *entry_open(struct group_log *l, struct kview id)
+static struct group_entry *open_group_entry(struct group_log *l, struct kview id)
 {
     struct group_entry *e = heap_zalloc(heap_of(l), sizeof *e);
     if (!e)
@@ -24,7 +24,7 @@ static struct group_entry *entry_open(struct group_log *l, struct kview id)
     return e;
 }
 
-static void entry_close(struct group_entry *e)
+static void close_group_entry(struct group_entry *e)
 {
     struct heap *heap = heap_of(e->log);
     offsets_deinit(&e->offsets);
@@ -35,11 +35,11 @@ static void entry_close(struct group_entry *e)
 
 struct group_entry *entry_make(struct group_log *l, struct kview id)
 {
-    struct group_entry *e = entry_open(l, id);
+    struct group_entry *e = open_group_entry(l, id);
     if (!e)
         return NULL;
     if (map_put(&l->by_id, e->group->id.at, (size_t)e->group->id.n, e)) {
-        entry_close(e);
+        close_group_entry(e);
         return NULL;
     }
     e->born = ++l->born;
@@ -47,22 +47,22 @@ struct group_entry *entry_make(struct group_log *l, struct kview id)
     return e;
 }
 
-static void skip_over(struct list **cursor, struct list *gone)
+static void skip_gone_entry(struct list **cursor, struct list *gone)
 {
     if (*cursor == gone)
         *cursor = gone->next;
 }
 
 /* A rewrite would give each its own batch at worst. */
-static uint64_t offset_weight(const struct group_entry *e, const struct committed *c)
+static uint64_t group_offset_weight(const struct group_entry *e, const struct committed *c)
 {
     return record_offset_bytes(id_of(e), c) + BATCH_HEADER_BYTES;
 }
 
-static void uncount(struct group_entry *e, const struct committed *c)
+static void uncount_group_offset(struct group_entry *e, const struct committed *c)
 {
-    assert(e->log->live_bytes >= offset_weight(e, c));
-    e->log->live_bytes -= offset_weight(e, c);
+    assert(e->log->live_bytes >= group_offset_weight(e, c));
+    e->log->live_bytes -= group_offset_weight(e, c);
 }
 
 void entry_free(struct group_entry *e)
@@ -74,10 +74,10 @@ void entry_free(struct group_entry *e)
     uint32_t cursor = 0;
     const struct committed *c;
     while ((c = offsets_next(&e->offsets, &cursor)))
-        uncount(e, c);
-    skip_over(&l->sweep.next, &e->link);
+        uncount_group_offset(e, c);
+    skip_gone_entry(&l->sweep.next, &e->link);
     if (l->load)
-        skip_over(&l->load->entry, &e->link);
+        skip_gone_entry(&l->load->entry, &e->link);
     for (struct list *i = l->over.next; i != &l->over; i = i->next) {
         struct group_write *w = container_of(i, struct group_write, link);
         if (w->entry == e)
@@ -88,7 +88,7 @@ void entry_free(struct group_entry *e)
     map_remove(&l->by_id, e->group->id.at, (size_t)e->group->id.n);
     if (e->made)
         l->hooks->going(e);
-    entry_close(e);
+    close_group_entry(e);
 }
 
 bool entry_empty(const struct group_entry *e)
@@ -101,11 +101,11 @@ bool entry_empty(const struct group_entry *e)
 enum err entry_put(struct group_entry *e, const struct committed *c)
 {
     const struct committed *old = offsets_get(&e->offsets, c->topic, c->partition);
-    uint64_t before = old ? offset_weight(e, old) : 0;
+    uint64_t before = old ? group_offset_weight(e, old) : 0;
     enum err err = offsets_put(&e->offsets, c);
     if (err)
         return err;
-    e->log->live_bytes += offset_weight(e, c);
+    e->log->live_bytes += group_offset_weight(e, c);
     assert(e->log->live_bytes >= before);
     e->log->live_bytes -= before;
     return ERR_NONE;
@@ -116,22 +116,22 @@ void entry_remove(struct group_entry *e, struct kview topic, int32_t partition)
     const struct committed *c = offsets_get(&e->offsets, topic, partition);
     if (!c)
         return;
-    uncount(e, c);
+    uncount_group_offset(e, c);
     offsets_remove(&e->offsets, topic, partition);
 }
 
-static uint64_t record_weight(const struct group_entry *e)
+static uint64_t group_record_weight(const struct group_entry *e)
 {
     return e->record.n < 0 ? 0 : record_group_record_bytes(id_of(e), group_view(e->record)) + BATCH_HEADER_BYTES;
 }
 
 void entry_set_record(struct group_entry *e, struct group_text record)
 {
-    assert(e->log->live_bytes >= record_weight(e));
-    e->log->live_bytes -= record_weight(e);
+    assert(e->log->live_bytes >= group_record_weight(e));
+    e->log->live_bytes -= group_record_weight(e);
     heap_free(heap_of(e->log), e->record.at);
     e->record = record;
-    e->log->live_bytes += record_weight(e);
+    e->log->live_bytes += group_record_weight(e);
 }
 
 struct group_entry *group_log_find(const struct group_log *l, struct kview id)
@@ -184,7 +184,7 @@ void log_fail(struct group_log *l, const char *why)
     log_later(l);
 }
 
-static void tell_lost(struct group_log *l, struct group_entry *e)
+static void tell_lost_record(struct group_log *l, struct group_entry *e)
 {
     struct group_now now = group_log_now();
     uint32_t serial = e->lost_from, left = e->lost_to - e->lost_from + 1;
@@ -193,20 +193,20 @@ static void tell_lost(struct group_log *l, struct group_entry *e)
     l->hooks->changed(e);
 }
 
-static void run_lost(struct group_log *l)
+static void tell_lost_records(struct group_log *l)
 {
     struct list now, *i;
     list_init(&now);
     list_splice(&now, &l->lost);
     while ((i = list_pop(&now))) {
         struct group_entry *e = container_of(i, struct group_entry, lost_link);
-        tell_lost(l, e);
+        tell_lost_record(l, e);
     }
 }
 
 /* --- closing --- */
 
-static void unload(struct group_log *l)
+static void unload_groups(struct group_log *l)
 {
     l->unloaded = true;
     for (struct list *i = l->entries.next; i != &l->entries; i = i->next) {
@@ -224,7 +224,7 @@ static void unload(struct group_log *l)
         write_over(l, container_of(i, struct group_write, link), KERR_NOT_COORDINATOR);
 }
 
-static void log_free(struct group_log *l)
+static void free_group_log(struct group_log *l)
 {
     void (*closed)(void *) = l->closed;
     void *arg = l->closed_arg;
@@ -242,13 +242,13 @@ static void log_free(struct group_log *l)
         closed(arg);
 }
 
-static void close_step(struct group_log *l)
+static void close_group_log_step(struct group_log *l)
 {
     if (!l->unloaded)
-        unload(l);
+        unload_groups(l);
     bool quiet = l->writes == 0 && list_empty(&l->over) && !l->sweep.trimming && load_close(l);
     if (quiet)
-        log_free(l);
+        free_group_log(l);
 }
 
 void group_log_close(struct group_log *l, void (*closed)(void *arg), void *arg)
@@ -263,20 +263,20 @@ void group_log_close(struct group_log *l, void (*closed)(void *arg), void *arg)
 
 /* --- opening --- */
 
-static void run_later(struct shard_defer *d)
+static void end_group_log_turn(struct shard_defer *d)
 {
     struct group_log *l = container_of(d, struct group_log, defer);
     write_run_over(l);
-    run_lost(l);
+    tell_lost_records(l);
     if (l->told && !l->closing) {
         l->told = false;
         l->hooks->ready(l);
     }
     if (l->closing)
-        close_step(l);
+        close_group_log_step(l);
 }
 
-static void run_step(struct pace_job *j)
+static void step_group_log(struct pace_job *j)
 {
     struct group_log *l = container_of(j, struct group_log, job);
     uint32_t units = PACE_UNITS;
@@ -294,7 +294,7 @@ static void run_step(struct pace_job *j)
         pace_add(l->hooks->pace, j);
 }
 
-static void init(struct group_log *l)
+static void init_group_log(struct group_log *l)
 {
     l->batch_bytes = GROUP_BATCH_BYTES;
     map_init(&l->by_id, heap_of(l));
@@ -304,8 +304,8 @@ static void init(struct group_log *l)
     list_init(&l->steps);
     list_init(&l->forgets);
     l->sweep.next = &l->entries;
-    shard_defer_init(&l->defer, run_later);
-    pace_job_init(&l->job, run_step);
+    shard_defer_init(&l->defer, end_group_log_turn);
+    pace_job_init(&l->job, step_group_log);
 }
 
 struct group_log *group_log_open(struct shard *s, struct partition *p, int32_t index, const struct group_rules *rules,
@@ -317,7 +317,7 @@ struct group_log *group_log_open(struct shard *s, struct partition *p, int32_t i
         return NULL;
     *l =
         (struct group_log){.shard = s, .heap = s->heap, .partition = p, .index = index, .rules = rules, .hooks = hooks};
-    init(l);
+    init_group_log(l);
     if (load_begin(l)) {
         heap_free(s->heap, l);
         return NULL;

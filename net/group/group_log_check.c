@@ -1,7 +1,7 @@
 /* What must hold between the parts of a group log, between two turns. */
 #include "net/group/group_log_inside.h"
 
-static void check_write(const struct group_log *l, const struct group_entry *e, const struct group_write *w)
+static void check_held_write(const struct group_log *l, const struct group_entry *e, const struct group_write *w)
 {
     assert(w->entry == e);
     assert(w->log == l);
@@ -9,7 +9,7 @@ static void check_write(const struct group_log *l, const struct group_entry *e, 
 }
 
 /* Something is held only behind what is alone or goes before something that is. */
-static void check_held(const struct group_log *l, const struct group_entry *e)
+static void check_held_writes(const struct group_log *l, const struct group_entry *e)
 {
     const struct list *first = e->held.next;
     if (list_empty(&e->held))
@@ -17,10 +17,10 @@ static void check_held(const struct group_log *l, const struct group_entry *e)
     assert(l->state == GROUP_LOG_READY || e->writes > 0);
     assert(e->alone || (e->writes > 0 && write_alone(container_of(first, struct group_write, link))));
     for (const struct list *i = first; i != &e->held; i = i->next)
-        check_write(l, e, container_of(i, struct group_write, link));
+        check_held_write(l, e, container_of(i, struct group_write, link));
 }
 
-static uint64_t check_entry(const struct group_log *l, const struct group_entry *e)
+static uint64_t check_group_entry(const struct group_log *l, const struct group_entry *e)
 {
     struct kview id = id_of(e);
     uint64_t weight = e->record.n < 0 ? 0 : record_group_record_bytes(id, group_view(e->record)) + BATCH_HEADER_BYTES;
@@ -37,7 +37,7 @@ static uint64_t check_entry(const struct group_log *l, const struct group_entry 
         count++;
     }
     assert(count == offsets_count(&e->offsets));
-    check_held(l, e);
+    check_held_writes(l, e);
     return weight;
 }
 
@@ -49,7 +49,7 @@ void group_log_check(const struct group_log *l)
         const struct group_entry *e = container_of(i, struct group_entry, link);
         assert(e->born > born);
         born = e->born;
-        weight += check_entry(l, e);
+        weight += check_group_entry(l, e);
         writes += e->writes;
         count++;
     }

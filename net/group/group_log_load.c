@@ -13,68 +13,68 @@
 #include "storage/log/codec.h"
 #include <stdio.h>
 
-static void free_unpacked(struct group_log *l)
+static void free_unpacked_records(struct group_log *l)
 {
     heap_free(heap_of(l), l->load->unpacked);
     l->load->unpacked = NULL;
 }
 
-static void free_load(struct group_log *l)
+static void free_group_load(struct group_log *l)
 {
     struct group_load *ld = l->load;
     assert(!ld->reading);
     timer_stop(&l->shard->timers, &ld->retry);
     slices_deinit(&ld->read.slices);
-    free_unpacked(l);
+    free_unpacked_records(l);
     heap_free(heap_of(l), ld->scratch);
     heap_free(heap_of(l), ld);
     l->load = NULL;
 }
 
-static void fail(struct group_log *l, int64_t offset, const char *why)
+static void fail_group_load(struct group_log *l, int64_t offset, const char *why)
 {
     char text[160];
     snprintf(text, sizeof text, "at offset %lld: %s", (long long)offset, why);
-    free_load(l);
+    free_group_load(l);
     log_fail(l, text);
 }
 
 /* --- reading --- */
 
-static void go_on(struct group_log *l)
+static void continue_group_load(struct group_log *l)
 {
     pace_add(l->hooks->pace, &l->job);
 }
 
-static void retry(struct timer *t)
+static void retry_group_read(struct timer *t)
 {
-    go_on(container_of(t, struct group_load, retry)->read_log);
+    continue_group_load(container_of(t, struct group_load, retry)->read_log);
 }
 
-static void retry_later(struct group_log *l)
+static void retry_group_read_later(struct group_log *l)
 {
     struct group_load *ld = l->load;
     if (++ld->tries > GROUP_LOG_READ_TRIES || partition_facts(l->partition).offline)
-        fail(l, ld->next_offset, kerr_name(ld->read.error));
+        fail_group_load(l, ld->next_offset, kerr_name(ld->read.error));
     else
         timer_start(&l->shard->timers, &ld->retry, l->shard->now_ns + GROUP_LOG_READ_MS * NS_PER_MS);
 }
 
-static void read_over(struct group_log *l)
+static void group_read_over(struct group_log *l)
 {
     struct group_load *ld = l->load;
     ld->slice = ld->slice_at = 0;
     if (ld->read.error == KERR_OFFSET_OUT_OF_RANGE && ld->read.log_start_offset > ld->next_offset)
         ld->next_offset = ld->read.log_start_offset; /* somebody trims it: what is below counts no more */
     else if (ld->read.error)
-        retry_later(l);
+        retry_group_read_later(l);
     else if (ld->read.slices.bytes == 0)
         ld->until = ld->next_offset; /* cannot be: there is something below the high watermark */
     else
         ld->tries = 0;
 }
 
-static void read_done(struct part_read *r)
+static void group_read_done(struct part_read *r)
 {
     struct group_load *ld = container_of(r, struct group_load, read);
     struct group_log *l = ld->read_log;
@@ -83,26 +83,26 @@ static void read_done(struct part_read *r)
         log_later(l);
         return;
     }
-    read_over(l);
+    group_read_over(l);
     if (l->load && !timer_started(&l->load->retry))
-        go_on(l);
+        continue_group_load(l);
 }
 
-static void read_on(struct group_log *l)
+static void read_group_log(struct group_log *l)
 {
     struct group_load *ld = l->load;
     slices_deinit(&ld->read.slices);
     ld->read = (struct part_read){
-        .offset = ld->next_offset, .max_bytes = GROUP_LOG_READ_BYTES, .first_whole = true, .done = read_done};
+        .offset = ld->next_offset, .max_bytes = GROUP_LOG_READ_BYTES, .first_whole = true, .done = group_read_done};
     ld->reading = !partition_read(l->partition, &ld->read);
     if (!ld->reading)
-        read_over(l);
+        group_read_over(l);
 }
 
 /* --- batches --- */
 
 /* Copies what comes next; less than asked at the end of what was read. */
-static uint32_t peek(const struct group_load *ld, uint8_t *out, uint32_t bytes)
+static uint32_t peek_slices(const struct group_load *ld, uint8_t *out, uint32_t bytes)
 {
     const struct slices *s = &ld->read.slices;
     uint32_t have = 0, from = ld->slice_at;
@@ -114,7 +114,7 @@ static uint32_t peek(const struct group_load *ld, uint8_t *out, uint32_t bytes)
     return have;
 }
 
-static void skip(struct group_load *ld, uint32_t bytes)
+static void skip_slices(struct group_load *ld, uint32_t bytes)
 {
     const struct slices *s = &ld->read.slices;
     while (bytes > 0) {
@@ -129,7 +129,7 @@ static void skip(struct group_load *ld, uint32_t bytes)
 }
 
 /* The next `bytes` in one piece; NULL: they are not all there, or no memory (*out_err). */
-static const uint8_t *in_one_piece(struct group_log *l, uint32_t bytes, enum err *out_err)
+static const uint8_t *gather_batch(struct group_log *l, uint32_t bytes, enum err *out_err)
 {
     struct group_load *ld = l->load;
     const struct slices *s = &ld->read.slices;
@@ -145,11 +145,11 @@ static const uint8_t *in_one_piece(struct group_log *l, uint32_t bytes, enum err
     }
     if (!ld->scratch)
         *out_err = ERR_NO_MEMORY;
-    return ld->scratch && peek(ld, ld->scratch, bytes) == bytes ? ld->scratch : NULL;
+    return ld->scratch && peek_slices(ld, ld->scratch, bytes) == bytes ? ld->scratch : NULL;
 }
 
 /* Its records, unless they do not count. */
-static enum err open_batch(struct group_log *l, const uint8_t *at)
+static enum err open_loaded_batch(struct group_log *l, const uint8_t *at)
 {
     struct group_load *ld = l->load;
     struct batch *b = &ld->batch;
@@ -174,39 +174,39 @@ static enum err open_batch(struct group_log *l, const uint8_t *at)
 }
 
 /* False: there is no whole batch left of what was read, or loading failed. */
-static bool next_batch(struct group_log *l)
+static bool next_loaded_batch(struct group_log *l)
 {
     struct group_load *ld = l->load;
     uint8_t head[BATCH_HEADER_BYTES];
     enum err err;
-    free_unpacked(l);
+    free_unpacked_records(l);
     ld->batch.count = 0;
-    if (peek(ld, head, sizeof head) < sizeof head)
+    if (peek_slices(ld, head, sizeof head) < sizeof head)
         return false;
     if (!batch_parse(head, sizeof head, &ld->batch)) {
-        fail(l, ld->next_offset, "no batch");
+        fail_group_load(l, ld->next_offset, "no batch");
         return false;
     }
-    const uint8_t *at = in_one_piece(l, ld->batch.bytes, &err);
+    const uint8_t *at = gather_batch(l, ld->batch.bytes, &err);
     if (!err && !at) {
         ld->batch.count = 0;
         return false;
     }
     if (!err)
-        err = open_batch(l, at);
+        err = open_loaded_batch(l, at);
     if (err) {
-        fail(l, ld->next_offset, err_text(err));
+        fail_group_load(l, ld->next_offset, err_text(err));
         return false;
     }
     l->log_bytes += ld->batch.bytes;
-    skip(ld, ld->batch.bytes);
+    skip_slices(ld, ld->batch.bytes);
     ld->next_offset = batch_last_offset(&ld->batch) + 1;
     return true;
 }
 
 /* --- records --- */
 
-static enum err apply_offset(struct group_log *l, const struct record *r)
+static enum err apply_loaded_offset(struct group_log *l, const struct record *r)
 {
     struct group_entry *e = map_get(&l->by_id, r->group.at, (size_t)r->group.n);
     if (r->tombstone) {
@@ -219,7 +219,7 @@ static enum err apply_offset(struct group_log *l, const struct record *r)
     return e ? entry_put(e, &r->committed) : ERR_NO_MEMORY;
 }
 
-static enum err apply_group(struct group_log *l, const struct record *r)
+static enum err apply_loaded_group(struct group_log *l, const struct record *r)
 {
     struct group_entry *e = map_get(&l->by_id, r->group.at, (size_t)r->group.n);
     struct group_text record = {NULL, -1};
@@ -234,24 +234,24 @@ static enum err apply_group(struct group_log *l, const struct record *r)
     return ERR_NONE;
 }
 
-static enum err apply(struct group_log *l, const struct record *r)
+static enum err apply_group_log_record(struct group_log *l, const struct record *r)
 {
     switch (r->kind) {
     case RECORD_UNKNOWN: l->load->unknown++; return ERR_NONE;
-    case RECORD_OFFSET: return apply_offset(l, r);
-    case RECORD_GROUP: return apply_group(l, r);
+    case RECORD_OFFSET: return apply_loaded_offset(l, r);
+    case RECORD_GROUP: return apply_loaded_group(l, r);
     }
     return ERR_NONE;
 }
 
 /* Returns the units it took; 0: loading failed. */
-static uint32_t next_record(struct group_log *l)
+static uint32_t next_loaded_record(struct group_log *l)
 {
     struct group_load *ld = l->load;
     struct batch_record raw;
     struct record r;
     if (!batch_next(&ld->records, &raw)) {
-        fail(l, ld->batch.base_offset, "a record that is none");
+        fail_group_load(l, ld->batch.base_offset, "a record that is none");
         return 0;
     }
     int64_t offset = ld->batch.base_offset + raw.offset_delta;
@@ -260,10 +260,10 @@ static uint32_t next_record(struct group_log *l)
         return 1;
     const char *why = record_read(&raw, &r);
     r.committed.position = offset;
-    if (!why && apply(l, &r))
+    if (!why && apply_group_log_record(l, &r))
         why = err_text(ERR_NO_MEMORY);
     if (why)
-        fail(l, offset, why);
+        fail_group_load(l, offset, why);
     if (why)
         return 0;
     return PACE_RECORD + (uint32_t)(raw.value_bytes > 0 ? raw.value_bytes / PACE_BYTES : 0);
@@ -271,7 +271,7 @@ static uint32_t next_record(struct group_log *l)
 
 /* --- the end --- */
 
-static const char *make_group(struct group_log *l, struct group_entry *e)
+static const char *make_loaded_group(struct group_log *l, struct group_entry *e)
 {
     struct group_metadata_value v;
     struct group_now now = group_log_now();
@@ -290,15 +290,15 @@ static const char *make_group(struct group_log *l, struct group_entry *e)
     return why;
 }
 
-static uint32_t finish_entry(struct group_log *l)
+static uint32_t finish_loaded_entry(struct group_log *l)
 {
     struct group_load *ld = l->load;
     struct group_entry *e = container_of(ld->entry, struct group_entry, link);
     uint32_t units = PACE_RECORD + (e->record.n > 0 ? (uint32_t)e->record.n / 16 : 0);
     ld->entry = e->link.next;
-    const char *why = e->record.n >= 0 ? make_group(l, e) : NULL;
+    const char *why = e->record.n >= 0 ? make_loaded_group(l, e) : NULL;
     if (why) {
-        fail(l, ld->next_offset, why);
+        fail_group_load(l, ld->next_offset, why);
         return 0;
     }
     if (entry_empty(e)) {
@@ -310,7 +310,7 @@ static uint32_t finish_entry(struct group_log *l)
     return units;
 }
 
-static void tell(const struct group_log *l)
+static void log_group_load(const struct group_log *l)
 {
     const struct group_load *ld = l->load;
     if (ld->unknown > 0 || ld->transactional > 0)
@@ -324,10 +324,10 @@ static void tell(const struct group_log *l)
               (unsigned long long)((l->shard->now_ns - ld->started_ns) / NS_PER_MS));
 }
 
-static void ready(struct group_log *l)
+static void group_log_loaded(struct group_log *l)
 {
-    tell(l);
-    free_load(l);
+    log_group_load(l);
+    free_group_load(l);
     l->state = GROUP_LOG_READY;
     l->told = true;
     log_later(l);
@@ -337,10 +337,10 @@ static void ready(struct group_log *l)
 /* --- all together --- */
 
 /* One thing that takes no time of its own: a batch, a read, the end. False: it waits, or it is over. */
-static bool advance(struct group_log *l)
+static bool advance_group_load(struct group_log *l)
 {
     struct group_load *ld = l->load;
-    if (next_batch(l))
+    if (next_loaded_batch(l))
         return true;
     if (!l->load)
         return false;
@@ -349,7 +349,7 @@ static bool advance(struct group_log *l)
         ld->entry = l->entries.next;
         return true;
     }
-    read_on(l);
+    read_group_log(l);
     return l->load && !ld->reading && !timer_started(&ld->retry);
 }
 
@@ -361,19 +361,19 @@ void load_step(struct group_log *l)
         struct group_load *ld = l->load;
         uint32_t took = 1;
         if (ld->entry == &l->entries) {
-            ready(l);
+            group_log_loaded(l);
             return;
         }
         if (ld->entry)
-            more = (took = finish_entry(l)) > 0;
+            more = (took = finish_loaded_entry(l)) > 0;
         else if (ld->record < ld->batch.count)
-            more = (took = next_record(l)) > 0;
+            more = (took = next_loaded_record(l)) > 0;
         else
-            more = advance(l);
+            more = advance_group_load(l);
         units -= took < units ? took : units;
     }
     if (more)
-        go_on(l);
+        continue_group_load(l);
 }
 
 enum err load_begin(struct group_log *l)
@@ -387,12 +387,12 @@ enum err load_begin(struct group_log *l)
     ld->until = facts.high_watermark;
     ld->started_ns = l->shard->now_ns;
     slices_init(&ld->read.slices, heap_of(l));
-    timer_init(&ld->retry, retry);
+    timer_init(&ld->retry, retry_group_read);
     l->load = ld;
     if (facts.offline) /* what it says of its ends is not what the disk holds */
-        fail(l, 0, "the partition is offline");
+        fail_group_load(l, 0, "the partition is offline");
     else
-        go_on(l);
+        continue_group_load(l);
     return ERR_NONE;
 }
 
@@ -402,6 +402,6 @@ bool load_close(struct group_log *l)
         return true;
     if (l->load->reading)
         return false;
-    free_load(l);
+    free_group_load(l);
     return true;
 }

@@ -12,7 +12,7 @@
 /* --- what is removed --- */
 
 /* Kafka's conditions for groups of the classic protocol. False: these offsets do not expire. */
-static bool expires_from(const struct group *g, const struct committed *c, int64_t *out_ms)
+static bool offset_expires_from(const struct group *g, const struct committed *c, int64_t *out_ms)
 {
     bool simple = g->protocol_type.n <= 0;
     *out_ms = c->commit_ms;
@@ -26,17 +26,17 @@ static bool expires_from(const struct group *g, const struct committed *c, int64
     return group_reads_topics(g) && g->state == GROUP_STABLE && !group_subscribed(g, c->topic);
 }
 
-static bool expired(const struct sweep *s, const struct group *g, const struct committed *c)
+static bool offset_expired(const struct sweep *s, const struct group *g, const struct committed *c)
 {
     int64_t from_ms;
-    if (!expires_from(g, c, &from_ms))
+    if (!offset_expires_from(g, c, &from_ms))
         return false;
     if (c->expire_ms >= 0)
         return s->wall_ms >= c->expire_ms;
     return s->wall_ms - from_ms >= s->retention_ms;
 }
 
-static bool topic_gone(const struct group_log *l, struct kview topic)
+static bool is_topic_gone(const struct group_log *l, struct kview topic)
 {
     return !catalog_by_name(&store_of(l->shard)->catalog, topic.at, (size_t)topic.n);
 }
@@ -46,7 +46,7 @@ bool sweep_removes(const struct group_write *w, const struct committed *c)
     const struct sweep *s = &w->log->sweep;
     switch (w->kind) {
     case GROUP_WRITE_DELETE: return true;
-    case GROUP_WRITE_EXPIRE: return topic_gone(w->log, c->topic) || expired(s, w->entry->group, c);
+    case GROUP_WRITE_EXPIRE: return is_topic_gone(w->log, c->topic) || offset_expired(s, w->entry->group, c);
     case GROUP_WRITE_FORGET: return c->position < s->forget->position && kview_same(c->topic, s->forget->topic);
     case GROUP_WRITE_COMMITS:
     case GROUP_WRITE_RECORD:
@@ -70,7 +70,7 @@ bool sweep_removes_group(const struct group_write *w)
 
 /* --- one sweep --- */
 
-static const char *name_of(enum sweep_kind kind)
+static const char *sweep_name(enum sweep_kind kind)
 {
     switch (kind) {
     case SWEEP_NONE: break;
@@ -81,13 +81,13 @@ static const char *name_of(enum sweep_kind kind)
     return "";
 }
 
-static enum group_write_kind write_kind(enum sweep_kind kind)
+static enum group_write_kind sweep_write_kind(enum sweep_kind kind)
 {
     assert(kind != SWEEP_NONE);
     return kind == SWEEP_FORGET ? GROUP_WRITE_FORGET : kind == SWEEP_EXPIRE ? GROUP_WRITE_EXPIRE : GROUP_WRITE_REWRITE;
 }
 
-static void sweep_begin(struct group_log *l, enum sweep_kind kind)
+static void begin_sweep(struct group_log *l, enum sweep_kind kind)
 {
     struct sweep *s = &l->sweep;
     assert(s->kind == SWEEP_NONE && s->running == 0);
@@ -98,17 +98,17 @@ static void sweep_begin(struct group_log *l, enum sweep_kind kind)
     pace_add(l->hooks->pace, &l->job);
 }
 
-static bool rewrite_is_due(const struct group_log *l)
+static bool group_rewrite_due(const struct group_log *l)
 {
     return l->log_bytes > l->hooks->slack_bytes && l->log_bytes > GROUP_LOG_SLACK_TIMES * l->live_bytes &&
            l->log_bytes >= l->rewrite_at;
 }
 
-static void rewrite_begin(struct group_log *l)
+static void begin_group_rewrite(struct group_log *l)
 {
     l->sweep.from = partition_facts(l->partition).end_offset;
     l->sweep.bytes_before = l->log_bytes;
-    sweep_begin(l, SWEEP_REWRITE);
+    begin_sweep(l, SWEEP_REWRITE);
 }
 
 void sweep_want(struct group_log *l)
@@ -118,16 +118,16 @@ void sweep_want(struct group_log *l)
         return;
     if (!list_empty(&l->forgets)) {
         s->forget = container_of(list_pop(&l->forgets), struct forget, link);
-        sweep_begin(l, SWEEP_FORGET);
-    } else if (rewrite_is_due(l)) {
-        rewrite_begin(l);
+        begin_sweep(l, SWEEP_FORGET);
+    } else if (group_rewrite_due(l)) {
+        begin_group_rewrite(l);
     } else if (s->again) {
         s->again = false;
-        sweep_begin(l, SWEEP_EXPIRE);
+        begin_sweep(l, SWEEP_EXPIRE);
     }
 }
 
-static void sweep_done(struct group_log *l)
+static void end_sweep(struct group_log *l)
 {
     struct sweep *s = &l->sweep;
     if (s->forget)
@@ -139,49 +139,49 @@ static void sweep_done(struct group_log *l)
 }
 
 /* Not again before as much has come as may be in the log anyway. */
-static void rewrite_failed(struct group_log *l)
+static void postpone_group_rewrite(struct group_log *l)
 {
     l->rewrite_at = l->log_bytes + l->hooks->slack_bytes;
 }
 
-static void trimmed(struct log_trim *t)
+static void group_log_trimmed(struct log_trim *t)
 {
     struct sweep *s = container_of(t, struct sweep, trim);
     struct group_log *l = container_of(s, struct group_log, sweep);
     s->trimming = false;
     if (t->error) {
         log_warn("group log not trimmed", "partition=__consumer_offsets-%d why=%s", l->index, kerr_name(t->error));
-        rewrite_failed(l);
+        postpone_group_rewrite(l);
     } else {
         l->log_bytes -= s->bytes_before;
         l->rewrite_at = 0;
     }
     if (l->closing)
         log_later(l);
-    sweep_done(l);
+    end_sweep(l);
 }
 
-static void sweep_end(struct group_log *l)
+static void sweep_over(struct group_log *l)
 {
     struct sweep *s = &l->sweep;
     if (s->error) {
         if (!l->closing)
             log_warn("group log not swept", "partition=__consumer_offsets-%d what=\"%s\" why=%s", l->index,
-                     name_of(s->kind), kerr_name(s->error));
+                     sweep_name(s->kind), kerr_name(s->error));
         if (s->kind == SWEEP_REWRITE)
-            rewrite_failed(l);
-        sweep_done(l);
+            postpone_group_rewrite(l);
+        end_sweep(l);
     } else if (s->kind == SWEEP_REWRITE) {
         s->trimming = true;
-        s->trim = (struct log_trim){.before = s->from, .done = trimmed};
+        s->trim = (struct log_trim){.before = s->from, .done = group_log_trimmed};
         list_init(&s->trim.link);
         partition_trim(l->partition, &s->trim);
     } else {
-        sweep_done(l);
+        end_sweep(l);
     }
 }
 
-static void wrote(struct group_write *w, enum kerr error)
+static void sweep_wrote(struct group_write *w, enum kerr error)
 {
     struct group_log *l = w->log;
     struct sweep *s = &l->sweep;
@@ -193,7 +193,7 @@ static void wrote(struct group_write *w, enum kerr error)
     pace_add(l->hooks->pace, &l->job);
 }
 
-static void sweep_one(struct group_log *l, struct group_entry *e)
+static void sweep_group_entry(struct group_log *l, struct group_entry *e)
 {
     struct group_write *w = heap_zalloc(heap_of(l), sizeof *w);
     if (!w) {
@@ -201,9 +201,9 @@ static void sweep_one(struct group_log *l, struct group_entry *e)
         return;
     }
     w->entry = e;
-    w->kind = write_kind(l->sweep.kind);
+    w->kind = sweep_write_kind(l->sweep.kind);
     w->record.n = -1;
-    w->done = wrote;
+    w->done = sweep_wrote;
     l->sweep.running++;
     write_start(l, w);
 }
@@ -220,11 +220,11 @@ void sweep_step(struct group_log *l, uint32_t units)
         struct group_entry *e = container_of(s->next, struct group_entry, link);
         s->next = e->born > s->born_max ? &l->entries : e->link.next;
         if (e->born <= s->born_max)
-            sweep_one(l, e);
+            sweep_group_entry(l, e);
         begun++;
     }
     if (s->running == 0 && (s->error || s->next == &l->entries))
-        sweep_end(l);
+        sweep_over(l);
     else if (s->running == 0)
         pace_add(l->hooks->pace, &l->job);
 }

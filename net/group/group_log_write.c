@@ -15,7 +15,7 @@ enum {
 
 /* --- whose turn it is --- */
 
-static void step_or_wait(struct group_log *l, struct group_write *w)
+static void step_group_write(struct group_log *l, struct group_write *w)
 {
     if (write_alone(w)) {
         list_push(&l->steps, &w->link);
@@ -25,7 +25,7 @@ static void step_or_wait(struct group_log *l, struct group_write *w)
     }
 }
 
-static void begin(struct group_log *l, struct group_write *w)
+static void begin_group_write(struct group_log *l, struct group_write *w)
 {
     struct group_entry *e = w->entry;
     assert(!e->alone);
@@ -33,23 +33,23 @@ static void begin(struct group_log *l, struct group_write *w)
     e->writes++;
     l->writes++;
     e->alone = write_alone(w);
-    step_or_wait(l, w);
+    step_group_write(l, w);
 }
 
-static bool may_begin(const struct group_entry *e, const struct group_write *w)
+static bool may_begin_group_write(const struct group_entry *e, const struct group_write *w)
 {
     return !e->alone && (e->writes == 0 || !write_alone(w));
 }
 
-static void begin_held(struct group_entry *e)
+static void begin_held_writes(struct group_entry *e)
 {
     struct list *i;
     while ((i = list_first(&e->held))) {
         struct group_write *w = container_of(i, struct group_write, link);
-        if (!may_begin(e, w))
+        if (!may_begin_group_write(e, w))
             return;
         list_remove(i);
-        begin(e->log, w);
+        begin_group_write(e->log, w);
     }
 }
 
@@ -69,7 +69,7 @@ void write_refuse_held(struct group_entry *e, enum kerr error)
 }
 
 /* Nothing is written to a group that is going but what sees to its going. */
-static enum kerr refusal(const struct group_log *l, const struct group_write *w)
+static enum kerr group_write_refusal(const struct group_log *l, const struct group_write *w)
 {
     if (l->state != GROUP_LOG_READY)
         return KERR_NOT_COORDINATOR;
@@ -83,11 +83,11 @@ void write_start(struct group_log *l, struct group_write *w)
     assert(e->log == l);
     w->log = l;
     list_init(&w->link);
-    enum kerr error = refusal(l, w);
+    enum kerr error = group_write_refusal(l, w);
     if (error)
         write_over(l, w, error);
-    else if (list_empty(&e->held) && may_begin(e, w))
-        begin(l, w);
+    else if (list_empty(&e->held) && may_begin_group_write(e, w))
+        begin_group_write(l, w);
     else
         list_push(&e->held, &w->link);
 }
@@ -95,13 +95,13 @@ void write_start(struct group_log *l, struct group_write *w)
 /* --- the end --- */
 
 /* A group whose deletion failed is as it was. */
-static void revive(struct group *g)
+static void revive_group(struct group *g)
 {
     if (g->state == GROUP_DEAD)
         g->state = GROUP_EMPTY;
 }
 
-static void free_batch(struct group_log *l, struct group_write *w)
+static void free_write_batch(struct group_log *l, struct group_write *w)
 {
     heap_free(heap_of(l), w->bytes);
     heap_free(heap_of(l), w->gone);
@@ -112,7 +112,7 @@ static void free_batch(struct group_log *l, struct group_write *w)
     w->room = 0;
 }
 
-static void leave(struct group_log *l, struct group_write *w, enum kerr error)
+static void end_group_write_turn(struct group_log *l, struct group_write *w, enum kerr error)
 {
     struct group_entry *e = w->entry;
     e->writes--;
@@ -126,15 +126,15 @@ static void leave(struct group_log *l, struct group_write *w, enum kerr error)
         return;
     }
     if (w->takes_group && error)
-        revive(e->group);
-    begin_held(e);
+        revive_group(e->group);
+    begin_held_writes(e);
 }
 
-static void conclude(struct group_log *l, struct group_write *w, enum kerr error)
+static void conclude_group_write(struct group_log *l, struct group_write *w, enum kerr error)
 {
-    free_batch(l, w);
+    free_write_batch(l, w);
     if (w->begun)
-        leave(l, w, error);
+        end_group_write_turn(l, w, error);
     w->done(w, error);
     if (l->closing)
         log_later(l);
@@ -149,7 +149,7 @@ void write_run_over(struct group_log *l)
         struct list *i = list_pop(&l->over);
         struct group_write *w = container_of(i, struct group_write, link);
         more = i != last;
-        conclude(l, w, w->error);
+        conclude_group_write(l, w, w->error);
     }
 }
 
@@ -162,7 +162,7 @@ struct item {
     struct kview record;
 };
 
-static bool put(struct record_batch *b, const struct group_entry *e, const struct item *i)
+static bool put_group_item(struct record_batch *b, const struct group_entry *e, const struct item *i)
 {
     switch (i->kind) {
     case ITEM_OFFSET: return record_put_offset(b, id_of(e), i->c);
@@ -172,14 +172,14 @@ static bool put(struct record_batch *b, const struct group_entry *e, const struc
     return false;
 }
 
-static uint32_t bytes_of(const struct group_entry *e, const struct item *i)
+static uint32_t group_item_bytes(const struct group_entry *e, const struct item *i)
 {
     return i->kind == ITEM_RECORD ? record_group_record_bytes(id_of(e), i->record)
                                   : record_offset_bytes(id_of(e), i->c);
 }
 
 /* Memory for the batch: so much, unless it has as much. */
-static enum err room(struct group_log *l, struct group_write *w, struct record_batch *b, uint32_t bytes)
+static enum err reserve_batch_bytes(struct group_log *l, struct group_write *w, struct record_batch *b, uint32_t bytes)
 {
     assert(b->count == 0);
     if (w->room < bytes) {
@@ -195,21 +195,21 @@ static enum err room(struct group_log *l, struct group_write *w, struct record_b
 
 /* False: the batch is full, or there is no memory for its first record. A first one that is larger than any batch
  * gets one to itself; the partition says whether it takes that. */
-static bool add(struct group_log *l, struct group_write *w, struct record_batch *b, const struct item *i)
+static bool add_group_item(struct group_log *l, struct group_write *w, struct record_batch *b, const struct item *i)
 {
     if (b->count == GROUP_BATCH_RECORDS || (b->count > 0 && l->batch_bytes <= BATCH_BYTES_MIN))
         return false;
-    if (b->start && put(b, w->entry, i))
+    if (b->start && put_group_item(b, w->entry, i))
         return true;
-    if (b->count > 0 || room(l, w, b, BATCH_HEADER_BYTES + bytes_of(w->entry, i)))
+    if (b->count > 0 || reserve_batch_bytes(l, w, b, BATCH_HEADER_BYTES + group_item_bytes(w->entry, i)))
         return false;
-    bool fits = put(b, w->entry, i);
+    bool fits = put_group_item(b, w->entry, i);
     assert(fits);
     return fits;
 }
 
 /* The memory that is likely to do. Shared writes are mostly small, and there may be many. */
-static uint32_t likely_bytes(const struct group_log *l, const struct group_write *w)
+static uint32_t likely_batch_bytes(const struct group_log *l, const struct group_write *w)
 {
     uint64_t bytes = BATCH_HEADER_BYTES;
     if (write_alone(w))
@@ -224,37 +224,38 @@ static uint32_t likely_bytes(const struct group_log *l, const struct group_write
     return (uint32_t)u64_min(bytes, u64_max(l->batch_bytes, BATCH_HEADER_BYTES + 1));
 }
 
-static void gather_commits(struct group_log *l, struct group_write *w, struct record_batch *b)
+static void gather_offset_commits(struct group_log *l, struct group_write *w, struct record_batch *b)
 {
     uint32_t commits = (uint32_t)w->commit_count, count = commits + (uint32_t)w->removed_count;
     for (; w->at < count; w->at++) {
         struct item i = w->at < commits ? (struct item){.kind = ITEM_OFFSET, .c = &w->commits[w->at]}
                                         : (struct item){.kind = ITEM_OFFSET_GONE, .c = &w->removed[w->at - commits]};
-        if (!add(l, w, b, &i))
+        if (!add_group_item(l, w, b, &i))
             return;
     }
     w->last = true;
 }
 
-static void gather_record(struct group_log *l, struct group_write *w, struct record_batch *b)
+static void gather_group_record(struct group_log *l, struct group_write *w, struct record_batch *b)
 {
     struct item i = {.kind = ITEM_RECORD, .record = group_view(w->record)};
-    w->last = w->batch_record = add(l, w, b, &i);
+    w->last = w->batch_record = add_group_item(l, w, b, &i);
 }
 
-static bool add_gone(struct group_log *l, struct group_write *w, struct record_batch *b, const struct committed *c)
+static bool add_offset_tombstone(struct group_log *l, struct group_write *w, struct record_batch *b,
+                                 const struct committed *c)
 {
     struct item i = {.kind = ITEM_OFFSET_GONE, .c = c};
     if (!w->gone)
         w->gone = heap_alloc(heap_of(l), GROUP_BATCH_RECORDS * sizeof(struct committed *));
-    if (!w->gone || !add(l, w, b, &i))
+    if (!w->gone || !add_group_item(l, w, b, &i))
         return false;
     w->gone[w->gone_count++] = c;
     return true;
 }
 
 /* The group's own tombstone stands last: a kill before it leaves a group with fewer offsets, never offsets without their group. */
-static void gather_group_gone(struct group_log *l, struct group_write *w, struct record_batch *b)
+static void gather_group_tombstone(struct group_log *l, struct group_write *w, struct record_batch *b)
 {
     struct item i = {.kind = ITEM_RECORD, .record = {NULL, -1}};
     uint32_t left = offsets_count(&w->entry->offsets) - w->gone_count;
@@ -263,20 +264,20 @@ static void gather_group_gone(struct group_log *l, struct group_write *w, struct
     if (!w->takes_group || w->entry->record.n < 0)
         w->last = true;
     else
-        w->last = w->batch_record = add(l, w, b, &i);
+        w->last = w->batch_record = add_group_item(l, w, b, &i);
 }
 
-static uint32_t gather_gone(struct group_log *l, struct group_write *w, struct record_batch *b)
+static uint32_t gather_tombstones(struct group_log *l, struct group_write *w, struct record_batch *b)
 {
     uint32_t looked = 0;
     for (; looked < SCAN_MAX; looked++) {
         uint32_t before = w->at;
         const struct committed *c = offsets_next(&w->entry->offsets, &w->at);
         if (!c) {
-            gather_group_gone(l, w, b);
+            gather_group_tombstone(l, w, b);
             break;
         }
-        if (sweep_removes(w, c) && !add_gone(l, w, b, c)) {
+        if (sweep_removes(w, c) && !add_offset_tombstone(l, w, b, c)) {
             w->at = before;
             break;
         }
@@ -284,10 +285,10 @@ static uint32_t gather_gone(struct group_log *l, struct group_write *w, struct r
     return looked;
 }
 
-static uint32_t gather_all(struct group_log *l, struct group_write *w, struct record_batch *b)
+static uint32_t gather_live_entries(struct group_log *l, struct group_write *w, struct record_batch *b)
 {
     struct item r = {.kind = ITEM_RECORD, .record = group_view(w->entry->record)};
-    if (!w->record_done && r.record.n >= 0 && !(w->batch_record = add(l, w, b, &r)))
+    if (!w->record_done && r.record.n >= 0 && !(w->batch_record = add_group_item(l, w, b, &r)))
         return 0;
     for (;;) {
         uint32_t before = w->at;
@@ -295,22 +296,22 @@ static uint32_t gather_all(struct group_log *l, struct group_write *w, struct re
         w->last = !i.c;
         if (w->last)
             return 0;
-        if (!add(l, w, b, &i)) {
+        if (!add_group_item(l, w, b, &i)) {
             w->at = before;
             return 0;
         }
     }
 }
 
-static uint32_t gather(struct group_log *l, struct group_write *w, struct record_batch *b)
+static uint32_t gather_group_batch(struct group_log *l, struct group_write *w, struct record_batch *b)
 {
     switch (w->kind) {
-    case GROUP_WRITE_COMMITS: gather_commits(l, w, b); return 0;
-    case GROUP_WRITE_RECORD: gather_record(l, w, b); return 0;
+    case GROUP_WRITE_COMMITS: gather_offset_commits(l, w, b); return 0;
+    case GROUP_WRITE_RECORD: gather_group_record(l, w, b); return 0;
     case GROUP_WRITE_DELETE:
     case GROUP_WRITE_EXPIRE:
-    case GROUP_WRITE_FORGET: return gather_gone(l, w, b);
-    case GROUP_WRITE_REWRITE: return gather_all(l, w, b);
+    case GROUP_WRITE_FORGET: return gather_tombstones(l, w, b);
+    case GROUP_WRITE_REWRITE: return gather_live_entries(l, w, b);
     }
     return 0;
 }
@@ -318,7 +319,7 @@ static uint32_t gather(struct group_log *l, struct group_write *w, struct record
 /* --- what becomes of a batch --- */
 
 /* As Kafka's coordinator answers for what the log says. */
-static enum kerr answer_for(const struct group_write *w, enum kerr error)
+static enum kerr group_write_answer(const struct group_write *w, enum kerr error)
 {
     switch ((int)error) {
     case KERR_UNKNOWN_TOPIC_OR_PARTITION:
@@ -335,7 +336,7 @@ static enum kerr answer_for(const struct group_write *w, enum kerr error)
     }
 }
 
-static enum err apply_commits(struct group_write *w)
+static enum err apply_offset_commits(struct group_write *w)
 {
     uint32_t commits = (uint32_t)w->commit_count;
     for (uint32_t at = w->batch_at; at < w->at; at++) {
@@ -352,10 +353,10 @@ static enum err apply_commits(struct group_write *w)
     return ERR_NONE;
 }
 
-static enum err apply(struct group_write *w)
+static enum err apply_group_write(struct group_write *w)
 {
     switch (w->kind) {
-    case GROUP_WRITE_COMMITS: return apply_commits(w);
+    case GROUP_WRITE_COMMITS: return apply_offset_commits(w);
     case GROUP_WRITE_RECORD:
         entry_set_record(w->entry, w->record);
         w->record = (struct group_text){NULL, -1};
@@ -374,7 +375,7 @@ static enum err apply(struct group_write *w)
 }
 
 /* The topic's max.message.bytes is less than what was gathered: less is gathered from now on. */
-static bool halve(struct group_log *l, struct group_write *w)
+static bool halve_batch_bytes(struct group_log *l, struct group_write *w)
 {
     bool too_large = w->append.error == KERR_MESSAGE_TOO_LARGE || w->append.error == KERR_RECORD_LIST_TOO_LARGE;
     if (!too_large || w->batch_count <= 1)
@@ -389,30 +390,30 @@ static bool halve(struct group_log *l, struct group_write *w)
     return true;
 }
 
-static void batch_durable(struct group_log *l, struct group_write *w)
+static void group_batch_durable(struct group_log *l, struct group_write *w)
 {
     l->log_bytes += w->append.bytes;
     w->record_done |= w->batch_record;
-    if (apply(w)) {
+    if (apply_group_write(w)) {
         log_fail(l, "no memory for what was committed");
-        conclude(l, w, KERR_NOT_COORDINATOR);
+        conclude_group_write(l, w, KERR_NOT_COORDINATOR);
     } else if (w->last) {
-        conclude(l, w, KERR_NONE);
+        conclude_group_write(l, w, KERR_NONE);
     } else {
-        step_or_wait(l, w);
+        step_group_write(l, w);
     }
 }
 
-static void appended(struct append *a)
+static void group_batch_appended(struct append *a)
 {
     struct group_write *w = container_of(a, struct group_write, append);
     struct group_log *l = w->entry->log;
     if (a->error == KERR_NONE)
-        batch_durable(l, w);
-    else if (halve(l, w))
-        step_or_wait(l, w);
+        group_batch_durable(l, w);
+    else if (halve_batch_bytes(l, w))
+        step_group_write(l, w);
     else
-        conclude(l, w, answer_for(w, a->error));
+        conclude_group_write(l, w, group_write_answer(w, a->error));
     sweep_want(l);
 }
 
@@ -426,23 +427,23 @@ uint32_t write_step(struct group_log *l, struct group_write *w)
         write_over(l, w, KERR_NOT_COORDINATOR);
         return 0;
     }
-    uint32_t bytes = likely_bytes(l, w);
-    if (room(l, w, &b, bytes)) {
+    uint32_t bytes = likely_batch_bytes(l, w);
+    if (reserve_batch_bytes(l, w, &b, bytes)) {
         write_over(l, w, KERR_COORDINATOR_NOT_AVAILABLE);
         return 0;
     }
-    uint32_t looked = gather(l, w, &b);
+    uint32_t looked = gather_group_batch(l, w, &b);
     if (b.count > 0) {
         w->batch_count = (uint32_t)b.count;
         w->append = (struct append){.records = w->bytes,
                                     .bytes = record_batch_end(&b, clock_wall_ms()),
                                     .produce_version = INT16_MAX,
-                                    .done = appended};
+                                    .done = group_batch_appended};
         partition_append(l->partition, &w->append);
     } else if (w->last) {
         write_over(l, w, KERR_NONE);
     } else if (looked == SCAN_MAX) {
-        step_or_wait(l, w);
+        step_group_write(l, w);
     } else {
         write_over(l, w, KERR_COORDINATOR_NOT_AVAILABLE); /* no memory for a first record */
     }
@@ -463,7 +464,7 @@ void group_log_write(struct group_log *l, struct group_write *w)
     write_start(l, w);
 }
 
-static void persist_done(struct group_write *w, enum kerr error)
+static void group_record_written(struct group_write *w, enum kerr error)
 {
     struct group_entry *e = w->entry;
     struct group_log *l = w->log;
@@ -477,7 +478,7 @@ static void persist_done(struct group_write *w, enum kerr error)
 }
 
 /* The group as it is now, encoded. */
-static enum err encode_group(const struct group_entry *e, struct group_text *out)
+static enum err encode_group_record(const struct group_entry *e, struct group_text *out)
 {
     struct heap *heap = heap_of(e->log);
     struct group_metadata_value v;
@@ -497,7 +498,7 @@ static enum err encode_group(const struct group_entry *e, struct group_text *out
     return at ? ERR_NONE : ERR_NO_MEMORY;
 }
 
-static void lose(struct group_entry *e, uint32_t serial)
+static void lose_group_record(struct group_entry *e, uint32_t serial)
 {
     e->lost_to = serial;
     if (!list_linked(&e->lost_link)) {
@@ -512,13 +513,13 @@ void group_log_persist(struct group_entry *e, uint32_t serial)
     struct group_log *l = e->log;
     struct group_write *w = heap_alloc(heap_of(l), sizeof *w);
     if (!w) {
-        lose(e, serial);
+        lose_group_record(e, serial);
         return;
     }
-    *w = (struct group_write){.entry = e, .kind = GROUP_WRITE_RECORD, .serial = serial, .done = persist_done};
-    if (encode_group(e, &w->record)) {
+    *w = (struct group_write){.entry = e, .kind = GROUP_WRITE_RECORD, .serial = serial, .done = group_record_written};
+    if (encode_group_record(e, &w->record)) {
         heap_free(heap_of(l), w);
-        lose(e, serial);
+        lose_group_record(e, serial);
         return;
     }
     write_start(l, w);

@@ -21,7 +21,7 @@ uint64_t group_protocols_bytes(const struct group_protocol *v, int32_t count)
 }
 
 /* NULL: no memory. */
-static struct group_protocol *copy_protocols(struct group *g, const struct group_join *e)
+static struct group_protocol *copy_member_protocols(struct group *g, const struct group_join *e)
 {
     assert(e->protocol_count > 0 && e->protocol_count <= GROUP_PROTOCOLS_MAX);
     struct group_protocol *v = heap_zalloc(g->heap, (size_t)e->protocol_count * sizeof *v);
@@ -37,7 +37,7 @@ static struct group_protocol *copy_protocols(struct group *g, const struct group
 }
 
 /* The group's protocol is set when nothing may fail any more: room for each name is made when it comes. */
-static bool make_room(struct group *g, const struct group_protocol *v, int32_t count)
+static bool make_protocol_room(struct group *g, const struct group_protocol *v, int32_t count)
 {
     int32_t longest = 0;
     for (int32_t i = 0; i < count; i++)
@@ -53,10 +53,10 @@ static bool make_room(struct group *g, const struct group_protocol *v, int32_t c
     return true;
 }
 
-static struct group_protocol *bring_protocols(struct group *g, const struct group_join *e)
+static struct group_protocol *bring_member_protocols(struct group *g, const struct group_join *e)
 {
-    struct group_protocol *v = copy_protocols(g, e);
-    if (v && !make_room(g, v, e->protocol_count)) {
+    struct group_protocol *v = copy_member_protocols(g, e);
+    if (v && !make_protocol_room(g, v, e->protocol_count)) {
         group_protocols_free(g, v, e->protocol_count);
         return NULL;
     }
@@ -82,7 +82,7 @@ bool group_protocols_match(const struct group_member *m, const struct group_join
     return true;
 }
 
-static const struct group_protocol *protocol_of(const struct group_member *m, struct kview name)
+static const struct group_protocol *find_member_protocol(const struct group_member *m, struct kview name)
 {
     for (int32_t i = 0; i < m->protocol_count; i++)
         if (kview_same(group_view(m->protocols[i].name), name))
@@ -93,7 +93,7 @@ static const struct group_protocol *protocol_of(const struct group_member *m, st
 bool group_all_know(const struct group *g, struct kview name)
 {
     GROUP_EACH(m, g)
-    if (!protocol_of(m, name))
+    if (!find_member_protocol(m, name))
         return false;
     return true;
 }
@@ -113,7 +113,7 @@ bool group_supports(const struct group *g, const struct group_join *e)
 }
 
 /* Which of the first member's protocols this one prefers; all know at least one of them. */
-static int32_t vote(const struct group_member *first, const struct group_member *m, const bool *known)
+static int32_t vote_protocol(const struct group_member *first, const struct group_member *m, const bool *known)
 {
     for (int32_t i = 0; i < m->protocol_count; i++)
         for (int32_t j = 0; j < first->protocol_count; j++)
@@ -133,7 +133,7 @@ struct kview group_select(const struct group *g)
     for (int32_t i = 0; i < first->protocol_count; i++)
         known[i] = group_all_know(g, group_view(first->protocols[i].name));
     GROUP_EACH(m, g)
-    votes[vote(first, m, known)]++;
+    votes[vote_protocol(first, m, known)]++;
     for (int32_t i = 1; i < first->protocol_count; i++)
         if (votes[i] > votes[best])
             best = i;
@@ -142,7 +142,7 @@ struct kview group_select(const struct group *g)
 
 struct kview group_metadata(const struct group *g, const struct group_member *m)
 {
-    const struct group_protocol *p = g->protocol.n >= 0 ? protocol_of(m, group_view(g->protocol)) : NULL;
+    const struct group_protocol *p = g->protocol.n >= 0 ? find_member_protocol(m, group_view(g->protocol)) : NULL;
     return p ? group_view(p->metadata) : (struct kview){NULL, 0};
 }
 
@@ -184,7 +184,7 @@ void group_lead(struct group *g, const struct group_member *m)
     g->leader = m ? m->id : (struct group_text){NULL, -1};
 }
 
-static enum err put_in_maps(struct group *g, struct group_member *m)
+static enum err put_member_in_maps(struct group *g, struct group_member *m)
 {
     enum err err = map_put(&g->by_id, m->id.at, (size_t)m->id.n, m);
     if (err != ERR_NONE || m->instance_id.n < 0)
@@ -198,7 +198,7 @@ static enum err put_in_maps(struct group *g, struct group_member *m)
 enum err group_insert(struct group *g, struct group_member *m)
 {
     assert(!group_by_id(g, group_view(m->id)) && !group_by_instance(g, group_view(m->instance_id)));
-    if (!make_room(g, m->protocols, m->protocol_count) || put_in_maps(g, m) != ERR_NONE) {
+    if (!make_protocol_room(g, m->protocols, m->protocol_count) || put_member_in_maps(g, m) != ERR_NONE) {
         group_member_free(g, m);
         return ERR_NO_MEMORY;
     }
@@ -210,7 +210,7 @@ enum err group_insert(struct group *g, struct group_member *m)
     return ERR_NONE;
 }
 
-static void await_join(struct group *g, struct group_member *m, const struct group_join *e)
+static void await_group_join(struct group *g, struct group_member *m, const struct group_join *e)
 {
     assert(!m->join_waiter && e->waiter);
     m->rebalance_ms = e->rebalance_timeout_ms;
@@ -223,7 +223,7 @@ static void await_join(struct group *g, struct group_member *m, const struct gro
 }
 
 /* Whoever is first says what kind of group it is. */
-static bool take_type(struct group *g, struct kview type, struct group_text *out_former)
+static bool take_protocol_type(struct group *g, struct kview type, struct group_text *out_former)
 {
     *out_former = (struct group_text){NULL, 0};
     if (g->member_count > 0)
@@ -243,9 +243,9 @@ enum err group_add(struct group *g, const struct group_join *e, struct kview id,
         return ERR_NO_MEMORY;
     struct group_text former;
     bool first = g->member_count == 0;
-    m->protocols = bring_protocols(g, e);
+    m->protocols = bring_member_protocols(g, e);
     m->protocol_count = m->protocols ? e->protocol_count : 0;
-    if (!m->protocols || !take_type(g, e->protocol_type, &former)) {
+    if (!m->protocols || !take_protocol_type(g, e->protocol_type, &former)) {
         group_member_free(g, m);
         return ERR_NO_MEMORY;
     }
@@ -260,13 +260,13 @@ enum err group_add(struct group *g, const struct group_join *e, struct kview id,
     struct group_pending *p = group_pending_by_id(g, id);
     m->is_new = true;
     group_expire_at(g, &m->expires_ns, now.ns + group_ns(GROUP_NEW_MEMBER_MS));
-    await_join(g, m, e);
+    await_group_join(g, m, e);
     if (p)
         group_pending_remove(g, p);
     return ERR_NONE;
 }
 
-static void swap_protocols(struct group *g, struct group_member *m, struct group_protocol *v, int32_t count)
+static void swap_member_protocols(struct group *g, struct group_member *m, struct group_protocol *v, int32_t count)
 {
     g->metadata_bytes -= group_protocols_bytes(m->protocols, m->protocol_count);
     g->metadata_bytes += group_protocols_bytes(v, count);
@@ -277,16 +277,16 @@ static void swap_protocols(struct group *g, struct group_member *m, struct group
 enum err group_update(struct group *g, struct group_member *m, const struct group_join *e,
                       const struct group_emit *emit)
 {
-    struct group_protocol *v = bring_protocols(g, e), *old = m->protocols;
+    struct group_protocol *v = bring_member_protocols(g, e), *old = m->protocols;
     int32_t old_count = m->protocol_count;
     if (!v)
         return ERR_NO_MEMORY;
     group_undo_drop(g, m);
     /* Kafka forgets the older request of the two; this one is told to try again, with the id that it has. */
     group_answer_join(g, m, KERR_REBALANCE_IN_PROGRESS, emit);
-    swap_protocols(g, m, v, e->protocol_count);
+    swap_member_protocols(g, m, v, e->protocol_count);
     group_protocols_free(g, old, old_count);
-    await_join(g, m, e);
+    await_group_join(g, m, e);
     return ERR_NONE;
 }
 
@@ -307,15 +307,15 @@ void group_remove(struct group *g, struct group_member *m)
 /* --- static members that come back --- */
 
 /* `m` has its new id and protocols from now on; the undo keeps the old ones. */
-static void take_new_id(struct group *g, struct group_member *m, struct group_text id, struct group_protocol *v,
-                        int32_t count)
+static void take_new_member_id(struct group *g, struct group_member *m, struct group_text id, struct group_protocol *v,
+                               int32_t count)
 {
     struct group_undo *u = m->undo;
     bool led = group_leads(g, m);
     *u = (struct group_undo){m->id, m->protocols, m->protocol_count, m->rebalance_ms, m->session_ms, led};
     map_remove(&g->by_id, m->id.at, (size_t)m->id.n);
     m->id = id;
-    swap_protocols(g, m, v, count);
+    swap_member_protocols(g, m, v, count);
     if (led)
         group_lead(g, m);
 }
@@ -324,7 +324,7 @@ enum err group_replace(struct group *g, struct group_member *m, const struct gro
                        const struct group_emit *emit)
 {
     struct group_text id = {NULL, -1};
-    struct group_protocol *v = bring_protocols(g, e);
+    struct group_protocol *v = bring_member_protocols(g, e);
     struct group_undo *undo = heap_alloc(g->heap, sizeof *undo);
     if (!v || !undo || !group_copy(g->heap, e->fresh_id, &id) ||
         map_put(&g->by_id, id.at, (size_t)id.n, m) != ERR_NONE) {
@@ -337,9 +337,9 @@ enum err group_replace(struct group *g, struct group_member *m, const struct gro
     group_answer_sync(g, m, KERR_FENCED_INSTANCE_ID, emit);
     group_undo_drop(g, m);
     m->undo = undo;
-    take_new_id(g, m, id, v, e->protocol_count);
+    take_new_member_id(g, m, id, v, e->protocol_count);
     m->is_new = false;
-    await_join(g, m, e);
+    await_group_join(g, m, e);
     assert(m->expires_ns > now.ns);
     return ERR_NONE;
 }
@@ -366,7 +366,7 @@ void group_undo_apply(struct group *g, struct group_member *m)
         m->id = u->id;
         m->rebalance_ms = u->rebalance_ms;
         m->session_ms = u->session_ms;
-        swap_protocols(g, m, u->protocols, u->protocol_count);
+        swap_member_protocols(g, m, u->protocols, u->protocol_count);
         if (was.led)
             group_lead(g, m);
         *u = was;

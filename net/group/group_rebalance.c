@@ -1,13 +1,13 @@
 /* See group_state.h: from one generation to the next. */
 #include "net/group/group_state.h"
 
-static bool all_joined(const struct group *g)
+static bool all_members_joined(const struct group *g)
 {
     return g->joined_count == g->member_count && g->pending_count == 0;
 }
 
 /* Kafka waits for the slowest that members allow for. */
-static uint64_t rebalance_ns(const struct group *g)
+static uint64_t group_rebalance_ns(const struct group *g)
 {
     int32_t ms = 0;
     GROUP_EACH(m, g)
@@ -19,7 +19,7 @@ static uint64_t rebalance_ns(const struct group *g)
 /* --- PREPARING --- */
 
 /* Whoever waits for an assignment of this generation gets none. */
-static void fail_syncs(struct group *g, enum kerr error, struct group_now now, const struct group_emit *emit)
+static void fail_waiting_syncs(struct group *g, enum kerr error, struct group_now now, const struct group_emit *emit)
 {
     assert(g->state == GROUP_COMPLETING && error != KERR_NONE);
     g->sync_serial = 0;
@@ -33,7 +33,7 @@ static void fail_syncs(struct group *g, enum kerr error, struct group_now now, c
 }
 
 /* A static member whose record is under way joins as everybody else. */
-static void drop_undos(struct group *g)
+static void drop_member_undos(struct group *g)
 {
     GROUP_EACH(m, g)
     {
@@ -42,37 +42,37 @@ static void drop_undos(struct group *g)
     }
 }
 
-static void wait_for_more(struct group *g, struct group_now now)
+static void wait_for_more_members(struct group *g, struct group_now now)
 {
     assert(g->rules->initial_delay_ms >= 0);
     uint64_t delay = group_ns(g->rules->initial_delay_ms);
     g->join_due_ns = now.ns + delay;
-    g->join_limit_ns = now.ns + u64_max(rebalance_ns(g), delay);
+    g->join_limit_ns = now.ns + u64_max(group_rebalance_ns(g), delay);
     g->new_since = false;
 }
 
-static void complete(struct group *g, struct group_now now, const struct group_emit *emit);
+static void complete_rebalance(struct group *g, struct group_now now, const struct group_emit *emit);
 
 void group_prepare(struct group *g, struct group_now now, const struct group_emit *emit)
 {
     if (g->state == GROUP_COMPLETING)
-        fail_syncs(g, KERR_REBALANCE_IN_PROGRESS, now, emit);
-    drop_undos(g);
+        fail_waiting_syncs(g, KERR_REBALANCE_IN_PROGRESS, now, emit);
+    drop_member_undos(g);
     g->sync_due_ns = UINT64_MAX;
     g->initial = g->state == GROUP_EMPTY;
     group_become(g, GROUP_PREPARING, now.wall_ms);
     if (g->initial)
-        wait_for_more(g, now);
-    else if (all_joined(g))
-        complete(g, now, emit);
+        wait_for_more_members(g, now);
+    else if (all_members_joined(g))
+        complete_rebalance(g, now, emit);
     else
-        g->join_due_ns = now.ns + rebalance_ns(g);
+        g->join_due_ns = now.ns + group_rebalance_ns(g);
 }
 
 void group_maybe_complete(struct group *g, struct group_now now, const struct group_emit *emit)
 {
-    if (g->state == GROUP_PREPARING && !g->initial && all_joined(g))
-        complete(g, now, emit);
+    if (g->state == GROUP_PREPARING && !g->initial && all_members_joined(g))
+        complete_rebalance(g, now, emit);
 }
 
 void group_rebalance(struct group *g, struct group_now now, const struct group_emit *emit)
@@ -87,7 +87,7 @@ void group_rebalance(struct group *g, struct group_now now, const struct group_e
 /* --- COMPLETING --- */
 
 /* Dynamic members that did not join again are out. Static ones stay: they have until the end of the sync. */
-static void remove_absent(struct group *g)
+static void remove_absent_members(struct group *g)
 {
     for (struct list *at = g->members.next, *next; at != &g->members; at = next) {
         struct group_member *m = group_member_of(at);
@@ -98,7 +98,7 @@ static void remove_absent(struct group *g)
 }
 
 /* The leader must be somebody who joined. False: nobody did. */
-static bool elect(struct group *g)
+static bool elect_protocol(struct group *g)
 {
     struct group_member *leader = group_by_id(g, group_view(g->leader));
     if (leader && leader->join_waiter)
@@ -111,7 +111,7 @@ static bool elect(struct group *g)
     return false;
 }
 
-static void next_generation(struct group *g)
+static void begin_next_generation(struct group *g)
 {
     /* Kafka overflows into the numbers that mean "none". */
     g->generation = g->generation == INT32_MAX ? 1 : g->generation + 1;
@@ -119,7 +119,7 @@ static void next_generation(struct group *g)
     g->initial = g->new_since = false;
 }
 
-static void answer_joiners(struct group *g, struct group_now now, const struct group_emit *emit)
+static void answer_waiting_joins(struct group *g, struct group_now now, const struct group_emit *emit)
 {
     GROUP_EACH(m, g)
     {
@@ -130,16 +130,16 @@ static void answer_joiners(struct group *g, struct group_now now, const struct g
 }
 
 /* All have joined, or time is up. */
-static void complete(struct group *g, struct group_now now, const struct group_emit *emit)
+static void complete_rebalance(struct group *g, struct group_now now, const struct group_emit *emit)
 {
     assert(g->state == GROUP_PREPARING);
-    remove_absent(g);
-    if (!elect(g) && g->member_count > 0) {
-        g->join_due_ns = now.ns + u64_max(rebalance_ns(g), group_ns(GROUP_POSTPONE_MS_MIN));
+    remove_absent_members(g);
+    if (!elect_protocol(g) && g->member_count > 0) {
+        g->join_due_ns = now.ns + u64_max(group_rebalance_ns(g), group_ns(GROUP_POSTPONE_MS_MIN));
         g->initial = false;
         return;
     }
-    next_generation(g);
+    begin_next_generation(g);
     if (g->member_count == 0) {
         group_set_protocol(g, (struct kview){NULL, -1});
         group_become(g, GROUP_EMPTY, now.wall_ms);
@@ -149,14 +149,14 @@ static void complete(struct group *g, struct group_now now, const struct group_e
     }
     group_set_protocol(g, group_select(g));
     group_become(g, GROUP_COMPLETING, now.wall_ms);
-    g->sync_due_ns = now.ns + rebalance_ns(g);
-    answer_joiners(g, now, emit);
+    g->sync_due_ns = now.ns + group_rebalance_ns(g);
+    answer_waiting_joins(g, now, emit);
 }
 
 /* --- STABLE --- */
 
 /* Kafka's table: what a client is told when the group's record could not be written. */
-static enum kerr refusal(enum kerr error)
+static enum kerr group_record_refusal(enum kerr error)
 {
     if (error == KERR_UNKNOWN_TOPIC_OR_PARTITION || error == KERR_NOT_ENOUGH_REPLICAS ||
         error == KERR_REQUEST_TIMED_OUT)
@@ -168,7 +168,7 @@ static enum kerr refusal(enum kerr error)
     return error;
 }
 
-static void settle(struct group *g, struct group_now now, const struct group_emit *emit)
+static void settle_generation(struct group *g, struct group_now now, const struct group_emit *emit)
 {
     g->sync_serial = 0;
     group_become(g, GROUP_STABLE, now.wall_ms);
@@ -181,8 +181,8 @@ static void settle(struct group *g, struct group_now now, const struct group_emi
     }
 }
 
-static void replaced(struct group *g, struct group_member *m, enum kerr error, struct group_now now,
-                     const struct group_emit *emit)
+static void static_member_replaced(struct group *g, struct group_member *m, enum kerr error, struct group_now now,
+                                   const struct group_emit *emit)
 {
     group_answer_join(g, m, error, emit);
     if (error == KERR_NONE)
@@ -197,18 +197,18 @@ void group_persisted(struct group *g, uint32_t serial, enum kerr error, struct g
                      const struct group_emit *emit)
 {
     assert(serial != 0);
-    error = refusal(error);
+    error = group_record_refusal(error);
     if (g->state == GROUP_COMPLETING && g->sync_serial == serial) {
         if (error == KERR_NONE) {
-            settle(g, now, emit);
+            settle_generation(g, now, emit);
         } else {
-            fail_syncs(g, error, now, emit);
+            fail_waiting_syncs(g, error, now, emit);
             group_prepare(g, now, emit);
         }
     } else if (g->state == GROUP_STABLE) {
         GROUP_EACH(m, g)
         if (m->join_serial == serial) {
-            replaced(g, m, error, now, emit);
+            static_member_replaced(g, m, error, now, emit);
             return;
         }
     }
@@ -224,7 +224,7 @@ void group_expel(struct group *g, struct group_member *m, const struct group_emi
 }
 
 /* NULL: none is due. Also finds when the next one will be. */
-static struct group_member *overdue(struct group *g, uint64_t now_ns)
+static struct group_member *overdue_member(struct group *g, uint64_t now_ns)
 {
     g->expiry_ns = UINT64_MAX;
     GROUP_EACH(m, g)
@@ -236,7 +236,7 @@ static struct group_member *overdue(struct group *g, uint64_t now_ns)
     return NULL;
 }
 
-static void drop_pending(struct group *g, uint64_t now_ns)
+static void drop_expired_pending(struct group *g, uint64_t now_ns)
 {
     for (struct list *at = g->pending.next, *next; at != &g->pending; at = next) {
         struct group_pending *p = container_of(at, struct group_pending, link);
@@ -248,39 +248,39 @@ static void drop_pending(struct group *g, uint64_t now_ns)
     }
 }
 
-static void after_expiry(struct group *g, struct group_now now, const struct group_emit *emit)
+static void rebalance_after_expiry(struct group *g, struct group_now now, const struct group_emit *emit)
 {
     if (g->state == GROUP_STABLE || g->state == GROUP_COMPLETING)
         group_prepare(g, now, emit);
-    else if (g->state == GROUP_PREPARING && all_joined(g))
-        complete(g, now, emit);
+    else if (g->state == GROUP_PREPARING && all_members_joined(g))
+        complete_rebalance(g, now, emit);
 }
 
-static void expire(struct group *g, struct group_now now, const struct group_emit *emit)
+static void expire_members(struct group *g, struct group_now now, const struct group_emit *emit)
 {
     struct group_member *m;
     int32_t pending = g->pending_count;
-    while ((m = overdue(g, now.ns))) {
+    while ((m = overdue_member(g, now.ns))) {
         group_expel(g, m, emit);
-        after_expiry(g, now, emit);
+        rebalance_after_expiry(g, now, emit);
     }
-    drop_pending(g, now.ns);
-    if (g->pending_count < pending && g->state == GROUP_PREPARING && all_joined(g))
-        complete(g, now, emit);
+    drop_expired_pending(g, now.ns);
+    if (g->pending_count < pending && g->state == GROUP_PREPARING && all_members_joined(g))
+        complete_rebalance(g, now, emit);
 }
 
-static void end_join(struct group *g, struct group_now now, const struct group_emit *emit)
+static void end_join_phase(struct group *g, struct group_now now, const struct group_emit *emit)
 {
     uint64_t delay = group_ns(g->rules->initial_delay_ms);
     if (g->initial && g->new_since && delay > 0) {
         g->new_since = false;
         g->join_due_ns = u64_min(now.ns + delay, g->join_limit_ns);
     } else {
-        complete(g, now, emit);
+        complete_rebalance(g, now, emit);
     }
 }
 
-static void end_sync(struct group *g, struct group_now now, const struct group_emit *emit)
+static void end_sync_phase(struct group *g, struct group_now now, const struct group_emit *emit)
 {
     for (struct list *at = g->members.next, *next; at != &g->members; at = next) {
         struct group_member *m = group_member_of(at);
@@ -296,9 +296,9 @@ void group_tick(struct group *g, struct group_now now, const struct group_emit *
     if (g->state == GROUP_DEAD)
         return;
     if (now.ns >= g->expiry_ns)
-        expire(g, now, emit);
+        expire_members(g, now, emit);
     if (now.ns >= g->join_due_ns)
-        end_join(g, now, emit);
+        end_join_phase(g, now, emit);
     if (now.ns >= g->sync_due_ns)
-        end_sync(g, now, emit);
+        end_sync_phase(g, now, emit);
 }

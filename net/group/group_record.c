@@ -3,12 +3,12 @@
 
 /* --- out --- */
 
-static bool assigned(const struct group *g)
+static bool has_assignments(const struct group *g)
 {
     return g->state == GROUP_STABLE || (g->state == GROUP_COMPLETING && g->sync_serial != 0);
 }
 
-static struct member_metadata member_value(const struct group *g, const struct group_member *m)
+static struct member_metadata member_record_value(const struct group *g, const struct group_member *m)
 {
     struct member_metadata v;
     member_metadata_init(&v);
@@ -31,14 +31,14 @@ bool group_to_value(const struct group *g, struct karena *arena, struct group_me
     v.generation = g->generation;
     v.current_state_timestamp = g->state_since_ms;
     v.protocol = v.leader = (struct kview){NULL, -1};
-    if (assigned(g)) {
+    if (has_assignments(g)) {
         v.protocol = group_view(g->protocol);
         v.leader = group_view(g->leader);
         v.members.v = karena_take(arena, (size_t)g->member_count, sizeof *v.members.v);
         if (!v.members.v)
             return false;
         GROUP_EACH(m, g)
-        v.members.v[v.members.n++] = member_value(g, m);
+        v.members.v[v.members.n++] = member_record_value(g, m);
     }
     *out = v;
     return true;
@@ -46,7 +46,8 @@ bool group_to_value(const struct group *g, struct karena *arena, struct group_me
 
 /* --- in --- */
 
-static enum err restore_member(struct group *g, const struct group_metadata_value *v, const struct member_metadata *mv)
+static enum err restore_group_member(struct group *g, const struct group_metadata_value *v,
+                                     const struct member_metadata *mv)
 {
     if (mv->member_id.n <= 0 || group_by_id(g, mv->member_id) || group_by_instance(g, mv->group_instance_id))
         return ERR_CORRUPT;
@@ -67,12 +68,12 @@ static enum err restore_member(struct group *g, const struct group_metadata_valu
     return group_insert(g, m);
 }
 
-static enum err restore_members(struct group *g, const struct group_metadata_value *v, struct group_now now)
+static enum err restore_group_members(struct group *g, const struct group_metadata_value *v, struct group_now now)
 {
     if (v->members.n > GROUP_MEMBERS_MAX || v->protocol.n < 0 || v->protocol_type.n <= 0)
         return ERR_CORRUPT;
     for (int32_t i = 0; i < v->members.n; i++) {
-        enum err err = restore_member(g, v, &v->members.v[i]);
+        enum err err = restore_group_member(g, v, &v->members.v[i]);
         if (err != ERR_NONE)
             return err;
     }
@@ -99,7 +100,7 @@ enum err group_from_value(struct group *g, const struct group_metadata_value *v,
     g->protocol_type = type;
     g->generation = v->generation;
     g->state_since_ms = v->current_state_timestamp >= 0 ? v->current_state_timestamp : now.wall_ms;
-    enum err err = v->members.n > 0 ? restore_members(g, v, now) : ERR_NONE;
+    enum err err = v->members.n > 0 ? restore_group_members(g, v, now) : ERR_NONE;
     /* The configuration may be stricter than when it was written: the last ones to join again are put out. */
     if (err == ERR_NONE && g->member_count > g->rules->size_max)
         group_prepare(g, now, NULL);
@@ -108,19 +109,19 @@ enum err group_from_value(struct group *g, const struct group_metadata_value *v,
 
 /* --- subscriptions --- */
 
-static bool same_topic(struct kreader *r, struct kview topic)
+static bool reads_subscribed_topic(struct kreader *r, struct kview topic)
 {
     return kview_same(kread_string(r, false), topic);
 }
 
 /* ConsumerProtocolSubscription, of which every version begins with the fields of version 0. What does not look like it may be
  * anything. */
-static bool may_read(struct kview metadata, struct kview topic)
+static bool may_subscribe(struct kview metadata, struct kview topic)
 {
     struct kreader r = kreader_of(metadata, 0, NULL);
     bool found = kread_int16(&r) < 0;
     for (int32_t left = kread_count(&r, false, 2); left > 0 && !r.bad; left--)
-        found |= same_topic(&r, topic);
+        found |= reads_subscribed_topic(&r, topic);
     return found || r.bad;
 }
 
@@ -134,7 +135,7 @@ bool group_subscribed(const struct group *g, struct kview topic)
     if (!group_reads_topics(g))
         return false;
     GROUP_EACH(m, g)
-    if (g->protocol.n < 0 || may_read(group_metadata(g, m), topic))
+    if (g->protocol.n < 0 || may_subscribe(group_metadata(g, m), topic))
         return true;
     return false;
 }

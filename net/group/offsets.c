@@ -5,7 +5,7 @@
  *                                                             '---- key of the map ----'               */
 enum { PARTITION_BYTES = 4, KEY_MAX = OFFSETS_TOPIC_MAX + PARTITION_BYTES };
 
-static size_t make_key(uint8_t key[KEY_MAX], struct kview topic, int32_t partition)
+static size_t make_offset_key(uint8_t key[KEY_MAX], struct kview topic, int32_t partition)
 {
     assert(topic.n >= 0 && topic.n <= OFFSETS_TOPIC_MAX);
     memcpy(key, topic.at, (size_t)topic.n);
@@ -13,16 +13,16 @@ static size_t make_key(uint8_t key[KEY_MAX], struct kview topic, int32_t partiti
     return (size_t)topic.n + PARTITION_BYTES;
 }
 
-static struct committed *find(const struct offsets *o, struct kview topic, int32_t partition)
+static struct committed *find_offset(const struct offsets *o, struct kview topic, int32_t partition)
 {
     uint8_t key[KEY_MAX];
     if (topic.n < 0 || topic.n > OFFSETS_TOPIC_MAX)
         return NULL;
-    size_t bytes = make_key(key, topic, partition);
+    size_t bytes = make_offset_key(key, topic, partition);
     return map_get(&o->by_partition, key, bytes);
 }
 
-static struct committed *copy(struct heap *heap, const struct committed *c)
+static struct committed *copy_offset(struct heap *heap, const struct committed *c)
 {
     size_t key = (size_t)c->topic.n + PARTITION_BYTES;
     struct committed *mine = heap_alloc(heap, sizeof *mine + key + (size_t)c->metadata.n);
@@ -30,7 +30,7 @@ static struct committed *copy(struct heap *heap, const struct committed *c)
         return NULL;
     uint8_t *at = (uint8_t *)(mine + 1);
     *mine = *c;
-    make_key(at, c->topic, c->partition);
+    make_offset_key(at, c->topic, c->partition);
     if (c->metadata.n > 0)
         memcpy(at + key, c->metadata.at, (size_t)c->metadata.n);
     mine->topic.at = at;
@@ -56,7 +56,7 @@ void offsets_deinit(struct offsets *o)
 
 const struct committed *offsets_get(const struct offsets *o, struct kview topic, int32_t partition)
 {
-    return find(o, topic, partition);
+    return find_offset(o, topic, partition);
 }
 
 enum err offsets_put(struct offsets *o, const struct committed *c)
@@ -64,7 +64,7 @@ enum err offsets_put(struct offsets *o, const struct committed *c)
     assert(c->metadata.n >= 0);
     if (c->topic.n < 0 || c->topic.n > OFFSETS_TOPIC_MAX)
         return ERR_INVALID;
-    struct committed *mine = copy(o->heap, c), *old = find(o, c->topic, c->partition);
+    struct committed *mine = copy_offset(o->heap, c), *old = find_offset(o, c->topic, c->partition);
     size_t key = (size_t)c->topic.n + PARTITION_BYTES;
     if (!mine)
         return ERR_NO_MEMORY;
@@ -81,7 +81,7 @@ enum err offsets_put(struct offsets *o, const struct committed *c)
 
 void offsets_remove(struct offsets *o, struct kview topic, int32_t partition)
 {
-    struct committed *c = find(o, topic, partition);
+    struct committed *c = find_offset(o, topic, partition);
     if (!c)
         return;
     map_remove(&o->by_partition, c->topic.at, (size_t)c->topic.n + PARTITION_BYTES);

@@ -1,6 +1,6 @@
 #include "net/group/pace.h"
 
-static void run_one(struct shard_defer *d)
+static void run_pace_job(struct shard_defer *d)
 {
     struct pace *p = container_of(d, struct pace, defer);
     struct list *l = list_pop(&p->waiting);
@@ -17,7 +17,7 @@ void pace_init(struct pace *p, struct shard *s)
     assert(s);
     *p = (struct pace){.shard = s};
     list_init(&p->waiting);
-    shard_defer_init(&p->defer, run_one);
+    shard_defer_init(&p->defer, run_pace_job);
 }
 
 void pace_job_init(struct pace_job *j, void (*run)(struct pace_job *j))

@@ -14,12 +14,12 @@ enum {
 
 /* --- reading --- */
 
-static struct kview behind_version(struct kview v)
+static struct kview skip_record_version(struct kview v)
 {
     return (struct kview){v.at + VERSION_BYTES, v.n - VERSION_BYTES};
 }
 
-static const char *read_offset_value(struct kview value, struct committed *out)
+static const char *decode_offset_value(struct kview value, struct committed *out)
 {
     struct karena none = {0};
     struct offset_commit_value v;
@@ -28,7 +28,7 @@ static const char *read_offset_value(struct kview value, struct committed *out)
     int16_t version = (int16_t)be16_get(value.at);
     if (version < KFIRST_offset_commit_value || version > KLAST_offset_commit_value)
         return "an offset of an unknown version";
-    if (!offset_commit_value_decode(&v, behind_version(value), version, &none))
+    if (!offset_commit_value_decode(&v, skip_record_version(value), version, &none))
         return "an offset that cannot be decoded";
     out->offset = v.offset;
     out->leader_epoch = v.leader_epoch;
@@ -38,7 +38,7 @@ static const char *read_offset_value(struct kview value, struct committed *out)
     return NULL;
 }
 
-static const char *read_offset(struct kview key, struct kview value, struct record *out)
+static const char *decode_offset_record(struct kview key, struct kview value, struct record *out)
 {
     struct karena none = {0};
     struct offset_commit_key k;
@@ -49,10 +49,10 @@ static const char *read_offset(struct kview key, struct kview value, struct reco
     out->kind = RECORD_OFFSET;
     out->group = k.group;
     out->committed = (struct committed){.topic = k.topic, .partition = k.partition, .expire_ms = -1};
-    return out->tombstone ? NULL : read_offset_value(value, &out->committed);
+    return out->tombstone ? NULL : decode_offset_value(value, &out->committed);
 }
 
-static const char *read_group(struct kview key, struct kview value, struct record *out)
+static const char *decode_group_record(struct kview key, struct kview value, struct record *out)
 {
     struct karena none = {0};
     struct group_metadata_key k;
@@ -76,9 +76,9 @@ const char *record_read(const struct batch_record *r, struct record *out)
     if (version < 0)
         return "a key of a negative version";
     if (version == KEY_OFFSET_OLD || version == KEY_OFFSET)
-        return read_offset(behind_version(key), value, out);
+        return decode_offset_record(skip_record_version(key), value, out);
     if (version == KEY_GROUP)
-        return read_group(behind_version(key), value, out);
+        return decode_group_record(skip_record_version(key), value, out);
     return NULL;
 }
 
@@ -96,7 +96,7 @@ bool record_group_value(struct kview value, struct karena *arena, struct group_m
         return false;
     int16_t version = (int16_t)be16_get(value.at);
     return version >= KFIRST_group_metadata_value && version <= KLAST_group_metadata_value &&
-           group_metadata_value_decode(out, behind_version(value), version, arena);
+           group_metadata_value_decode(out, skip_record_version(value), version, arena);
 }
 
 uint32_t record_group_bytes(const struct group_metadata_value *v)
@@ -115,19 +115,19 @@ void record_group_encode(const struct group_metadata_value *v, uint8_t *out, uin
 
 /* --- writing --- */
 
-static uint32_t offset_key_bytes(struct kview group, const struct committed *c)
+static uint32_t offset_record_key_bytes(struct kview group, const struct committed *c)
 {
     return VERSION_BYTES + 2 + (uint32_t)group.n + 2 + (uint32_t)c->topic.n + 4;
 }
 
-static uint32_t offset_value_bytes(const struct committed *c)
+static uint32_t offset_record_value_bytes(const struct committed *c)
 {
     return VERSION_BYTES + 8 + 2 + (uint32_t)c->metadata.n + 8 + (c->expire_ms >= 0 ? 8 : 4);
 }
 
 uint32_t record_offset_bytes(struct kview group, const struct committed *c)
 {
-    return RECORD_EXTRA + offset_key_bytes(group, c) + offset_value_bytes(c);
+    return RECORD_EXTRA + offset_record_key_bytes(group, c) + offset_record_value_bytes(c);
 }
 
 uint32_t record_group_record_bytes(struct kview group, struct kview value)
@@ -135,41 +135,41 @@ uint32_t record_group_record_bytes(struct kview group, struct kview value)
     return RECORD_EXTRA + VERSION_BYTES + 2 + (uint32_t)group.n + (value.n > 0 ? (uint32_t)value.n : 0);
 }
 
-static uint32_t zigzag(int32_t v)
+static uint32_t zigzag32(int32_t v)
 {
     return ((uint32_t)v << 1) ^ (uint32_t)(v >> 31);
 }
 
-static uint32_t varint_bytes(int32_t v)
+static uint32_t record_varint_bytes(int32_t v)
 {
     uint32_t n = 1;
-    for (uint32_t z = zigzag(v); z >= 0x80; z >>= 7)
+    for (uint32_t z = zigzag32(v); z >= 0x80; z >>= 7)
         n++;
     return n;
 }
 
-static void put_varint(struct kwriter *w, int32_t v)
+static void put_record_varint(struct kwriter *w, int32_t v)
 {
-    kwrite_uvarint(w, zigzag(v));
+    kwrite_uvarint(w, zigzag32(v));
 }
 
 /* What stands before the key. `value_bytes` -1: a tombstone. The writer's `over` tells when there is no room for the rest. */
-static struct kwriter open_record(struct record_batch *b, uint32_t key_bytes, int32_t value_bytes)
+static struct kwriter open_batch_record(struct record_batch *b, uint32_t key_bytes, int32_t value_bytes)
 {
-    uint32_t body = 2 + varint_bytes(b->count) + varint_bytes((int32_t)key_bytes) + key_bytes +
-                    varint_bytes(value_bytes) + (value_bytes > 0 ? (uint32_t)value_bytes : 0) + 1;
+    uint32_t body = 2 + record_varint_bytes(b->count) + record_varint_bytes((int32_t)key_bytes) + key_bytes +
+                    record_varint_bytes(value_bytes) + (value_bytes > 0 ? (uint32_t)value_bytes : 0) + 1;
     struct kwriter w = kwriter_of(b->at, (size_t)(b->end - b->at));
-    put_varint(&w, (int32_t)body);
-    kwrite_int8(&w, 0); /* attributes */
-    put_varint(&w, 0);  /* timestamp delta */
-    put_varint(&w, b->count);
-    put_varint(&w, (int32_t)key_bytes);
+    put_record_varint(&w, (int32_t)body);
+    kwrite_int8(&w, 0);       /* attributes */
+    put_record_varint(&w, 0); /* timestamp delta */
+    put_record_varint(&w, b->count);
+    put_record_varint(&w, (int32_t)key_bytes);
     return w;
 }
 
-static bool close_record(struct record_batch *b, struct kwriter *w)
+static bool close_batch_record(struct record_batch *b, struct kwriter *w)
 {
-    put_varint(w, 0); /* headers */
+    put_record_varint(w, 0); /* headers */
     assert(!w->bad);
     if (!kwriter_good(w))
         return false;
@@ -178,7 +178,7 @@ static bool close_record(struct record_batch *b, struct kwriter *w)
     return true;
 }
 
-static void put_offset_key(struct kwriter *w, struct kview group, const struct committed *c)
+static void put_offset_record_key(struct kwriter *w, struct kview group, const struct committed *c)
 {
     struct offset_commit_key k = {.group = group, .topic = c->topic, .partition = c->partition};
     kwrite_int16(w, KEY_OFFSET);
@@ -193,33 +193,33 @@ bool record_put_offset(struct record_batch *b, struct kview group, const struct 
                                     .commit_timestamp = c->commit_ms,
                                     .expire_timestamp = c->expire_ms};
     int16_t version = c->expire_ms >= 0 ? VALUE_OFFSET_EXPIRES : VALUE_OFFSET;
-    int32_t bytes = (int32_t)offset_value_bytes(c);
-    struct kwriter w = open_record(b, offset_key_bytes(group, c), bytes);
-    put_offset_key(&w, group, c);
-    put_varint(&w, bytes);
+    int32_t bytes = (int32_t)offset_record_value_bytes(c);
+    struct kwriter w = open_batch_record(b, offset_record_key_bytes(group, c), bytes);
+    put_offset_record_key(&w, group, c);
+    put_record_varint(&w, bytes);
     kwrite_int16(&w, version);
     (void)offset_commit_value_encode(&v, &w, version);
-    return close_record(b, &w);
+    return close_batch_record(b, &w);
 }
 
 bool record_put_offset_gone(struct record_batch *b, struct kview group, const struct committed *c)
 {
-    struct kwriter w = open_record(b, offset_key_bytes(group, c), -1);
-    put_offset_key(&w, group, c);
-    put_varint(&w, -1);
-    return close_record(b, &w);
+    struct kwriter w = open_batch_record(b, offset_record_key_bytes(group, c), -1);
+    put_offset_record_key(&w, group, c);
+    put_record_varint(&w, -1);
+    return close_batch_record(b, &w);
 }
 
 bool record_put_group(struct record_batch *b, struct kview group, struct kview value)
 {
     struct group_metadata_key k = {.group = group};
-    struct kwriter w = open_record(b, VERSION_BYTES + 2 + (uint32_t)group.n, value.n);
+    struct kwriter w = open_batch_record(b, VERSION_BYTES + 2 + (uint32_t)group.n, value.n);
     kwrite_int16(&w, KEY_GROUP);
     (void)group_metadata_key_encode(&k, &w, 0);
-    put_varint(&w, value.n);
+    put_record_varint(&w, value.n);
     if (value.n > 0)
         kwrite_raw(&w, value.at, (size_t)value.n);
-    return close_record(b, &w);
+    return close_batch_record(b, &w);
 }
 
 void record_batch_begin(struct record_batch *b, uint8_t *at, uint32_t bytes)
