@@ -9,7 +9,7 @@
 #pragma once
 #include "net/conn/block.h"
 #include "net/conn/homecoming.h"
-#include "net/api/session.h"
+#include "net/api/fetch_session.h"
 #include "storage/store.h"
 
 struct conn;

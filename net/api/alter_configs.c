@@ -32,7 +32,7 @@ struct alter_run {
     void (*reply)(struct alter_run *run);
 };
 
-static void one_over(struct alter_run *run)
+static void alter_part_over(struct alter_run *run)
 {
     if (--run->waiting == 0)
         run->reply(run);
@@ -40,14 +40,14 @@ static void one_over(struct alter_run *run)
 
 /* --- refusing --- */
 
-static void refuse(struct alter_part *p, enum kerr error, const char *message)
+static void refuse_alter(struct alter_part *p, enum kerr error, const char *message)
 {
     p->error = error;
     p->message = message;
 }
 
-static void refuse_with(struct alter_part *p, enum kerr error, const char *fmt, ...) printf_like(3, 4);
-static void refuse_with(struct alter_part *p, enum kerr error, const char *fmt, ...)
+static void refuse_alter_with(struct alter_part *p, enum kerr error, const char *fmt, ...) printf_like(3, 4);
+static void refuse_alter_with(struct alter_part *p, enum kerr error, const char *fmt, ...)
 {
     va_list args;
     char *text = request_alloc(p->run->req, MESSAGE_BYTES);
@@ -55,48 +55,48 @@ static void refuse_with(struct alter_part *p, enum kerr error, const char *fmt, 
     if (text)
         vsnprintf(text, MESSAGE_BYTES, fmt, args);
     va_end(args);
-    refuse(p, error, text);
+    refuse_alter(p, error, text);
 }
 
 /* Its keys once each, its values there unless they are deleted; false: no memory. */
-static bool check_ops(struct alter_part *p)
+static bool check_config_ops(struct alter_part *p)
 {
     struct request *req = p->run->req;
     struct kview *names = request_alloc(req, p->op_count * sizeof *names + 1);
     for (uint32_t i = 0; names && i < p->op_count; i++)
         names[i] = view_of(p->ops[i].name);
-    const uint8_t *twins = names ? find_twins(req, names, (int32_t)p->op_count) : NULL;
-    if (!twins)
+    const uint8_t *duplicates = names ? find_duplicates(req, names, (int32_t)p->op_count) : NULL;
+    if (!duplicates)
         return false;
     for (uint32_t i = 0; i < p->op_count && !p->error; i++) {
         const struct config_op *op = &p->ops[i];
-        if (twins[i])
-            refuse_with(p, KERR_INVALID_REQUEST, "The config key %s is there more than once.", op->name);
+        if (duplicates[i])
+            refuse_alter_with(p, KERR_INVALID_REQUEST, "The config key %s is there more than once.", op->name);
         else if (op->kind > CONFIG_OP_SUBTRACT)
-            refuse_with(p, KERR_INVALID_REQUEST, "Unknown operations type %d", (int8_t)op->kind);
+            refuse_alter_with(p, KERR_INVALID_REQUEST, "Unknown operations type %d", (int8_t)op->kind);
         else if (!op->value && op->kind != CONFIG_OP_DELETE)
-            refuse_with(p, KERR_INVALID_REQUEST, "Null value not supported for : %s", op->name);
+            refuse_alter_with(p, KERR_INVALID_REQUEST, "Null value not supported for : %s", op->name);
     }
     return true;
 }
 
 /* --- what each kind of resource means --- */
 
-static void change_done(struct catalog_change *c)
+static void config_change_done(struct catalog_change *c)
 {
     struct alter_part *p = container_of(c, struct alter_part, change);
-    refuse(p, c->error, c->error ? c->message : NULL);
-    one_over(p->run);
+    refuse_alter(p, c->error, c->error ? c->message : NULL);
+    alter_part_over(p->run);
 }
 
-static void start_change(struct alter_part *p, enum catalog_change_kind kind)
+static void start_config_change(struct alter_part *p, enum catalog_change_kind kind)
 {
     p->change.kind = kind;
     p->change.ops = p->ops;
     p->change.op_count = p->op_count;
     p->change.replace_all = p->run->replace_all;
     p->change.validate_only = p->run->validate_only;
-    p->change.done = change_done;
+    p->change.done = config_change_done;
     p->run->waiting++;
     catalog_change_start(p->run->req->server->shard, &p->change);
 }
@@ -107,48 +107,49 @@ static void alter_topic(struct alter_part *p)
     size_t bytes = (size_t)p->name.n;
     const struct topic *t = catalog_by_name(server_catalog(p->run->req->server), name, bytes);
     if (bytes == 0) {
-        refuse(p, KERR_INVALID_REQUEST, "Default topic resources are not allowed.");
+        refuse_alter(p, KERR_INVALID_REQUEST, "Default topic resources are not allowed.");
     } else if (!topic_name_legal(name, bytes)) {
-        refuse(p, KERR_INVALID_TOPIC_EXCEPTION, topic_name_rule);
+        refuse_alter(p, KERR_INVALID_TOPIC_EXCEPTION, topic_name_rule);
     } else if (!t) {
-        refuse_with(p, KERR_UNKNOWN_TOPIC_OR_PARTITION, "The topic '%s' does not exist.", p->text);
+        refuse_alter_with(p, KERR_UNKNOWN_TOPIC_OR_PARTITION, "The topic '%s' does not exist.", p->text);
     } else {
         memcpy(p->change.topic_id, t->id, sizeof p->change.topic_id);
-        start_change(p, CATALOG_CONFIG);
+        start_config_change(p, CATALOG_CONFIG);
     }
 }
 
-static bool is_this_broker(struct alter_part *p)
+static bool check_altered_broker(struct alter_part *p)
 {
     int64_t id = 0;
     if (!config_to_i64(p->text, &id))
-        refuse_with(p, KERR_INVALID_REQUEST, "Node id must be an integer, but it is: %s", p->text);
+        refuse_alter_with(p, KERR_INVALID_REQUEST, "Node id must be an integer, but it is: %s", p->text);
     else if (id != node_id(p->run->req))
-        refuse_with(p, KERR_INVALID_REQUEST, "Unexpected broker id, expected %d, but received %s", node_id(p->run->req),
-                    p->text);
+        refuse_alter_with(p, KERR_INVALID_REQUEST, "Unexpected broker id, expected %d, but received %s",
+                          node_id(p->run->req), p->text);
     return !p->error;
 }
 
 static void alter_broker(struct alter_part *p)
 {
     p->change.cluster_default = p->name.n == 0;
-    if (p->change.cluster_default || is_this_broker(p))
-        start_change(p, CATALOG_BROKER_CONFIG);
+    if (p->change.cluster_default || check_altered_broker(p))
+        start_config_change(p, CATALOG_BROKER_CONFIG);
 }
 
 static void alter_logger(struct alter_part *p)
 {
-    if (!is_this_broker(p))
+    if (!check_altered_broker(p))
         return;
     for (uint32_t i = 0; i < p->op_count && !p->error; i++) {
         if (p->ops[i].kind == CONFIG_OP_APPEND || p->ops[i].kind == CONFIG_OP_SUBTRACT)
-            refuse(p, KERR_INVALID_REQUEST, "A logger's level is set or deleted, not appended to or subtracted from.");
+            refuse_alter(p, KERR_INVALID_REQUEST,
+                         "A logger's level is set or deleted, not appended to or subtracted from.");
         else
-            refuse_with(p, KERR_INVALID_CONFIG, "Logger %s does not exist!", p->ops[i].name);
+            refuse_alter_with(p, KERR_INVALID_CONFIG, "Logger %s does not exist!", p->ops[i].name);
     }
 }
 
-static void alter(struct alter_part *p)
+static void alter_resource(struct alter_part *p)
 {
     switch (p->type) {
     case RESOURCE_TOPIC: alter_topic(p); return;
@@ -159,14 +160,14 @@ static void alter(struct alter_part *p)
             return;
         } /* which AlterConfigs never knew */
         [[fallthrough]];
-    default: refuse_with(p, KERR_INVALID_REQUEST, "Unknown resource type %d", p->type);
+    default: refuse_alter_with(p, KERR_INVALID_REQUEST, "Unknown resource type %d", p->type);
     }
 }
 
 /* --- both APIs --- */
 
 /* The run with room for `count` resources; NULL: no memory. */
-static struct alter_run *begin(struct request *req, int32_t count)
+static struct alter_run *new_alter_run(struct request *req, int32_t count)
 {
     struct alter_run *run = request_zalloc(req, sizeof *run);
     struct alter_part *parts = request_zalloc(req, (size_t)count * sizeof *parts + 1);
@@ -177,7 +178,7 @@ static struct alter_run *begin(struct request *req, int32_t count)
 }
 
 /* False: no memory. */
-static bool fill(struct alter_run *run, int32_t i, int8_t type, struct kview name, int32_t op_count)
+static bool fill_alter_part(struct alter_run *run, int32_t i, int8_t type, struct kview name, int32_t op_count)
 {
     struct alter_part *p = &run->parts[i];
     p->run = run;
@@ -188,7 +189,7 @@ static bool fill(struct alter_run *run, int32_t i, int8_t type, struct kview nam
     return p->text && p->ops;
 }
 
-static bool add_op(struct alter_part *p, struct kview name, int8_t kind, struct kview value)
+static bool add_config_op(struct alter_part *p, struct kview name, int8_t kind, struct kview value)
 {
     struct request *req = p->run->req;
     struct config_op *op = &p->ops[p->op_count++];
@@ -197,7 +198,7 @@ static bool add_op(struct alter_part *p, struct kview name, int8_t kind, struct 
 }
 
 /* Which resources are named more than once: type and name make the one text that is compared. */
-static const uint8_t *find_resource_twins(struct alter_run *run)
+static const uint8_t *find_duplicate_resources(struct alter_run *run)
 {
     struct kview *keys = request_alloc(run->req, (size_t)run->count * sizeof *keys + 1);
     for (int32_t i = 0; keys && i < run->count; i++) {
@@ -209,32 +210,32 @@ static const uint8_t *find_resource_twins(struct alter_run *run)
         memcpy(key + 1, p->name.at, (size_t)p->name.n);
         keys[i] = (struct kview){key, p->name.n + 1};
     }
-    return keys ? find_twins(run->req, keys, run->count) : NULL;
+    return keys ? find_duplicates(run->req, keys, run->count) : NULL;
 }
 
-static void go(struct alter_run *run)
+static void alter_resources(struct alter_run *run)
 {
-    const uint8_t *twins = find_resource_twins(run);
-    bool good = twins;
+    const uint8_t *duplicates = find_duplicate_resources(run);
+    bool good = duplicates;
     for (int32_t i = 0; good && i < run->count; i++)
-        good = check_ops(&run->parts[i]);
+        good = check_config_ops(&run->parts[i]);
     if (!good) {
         request_fail(run->req, "too many configs for one request");
         return;
     }
     for (int32_t i = 0; i < run->count; i++) {
         struct alter_part *p = &run->parts[i];
-        if (twins[i])
-            refuse(p, KERR_INVALID_REQUEST, "Each resource must appear at most once.");
+        if (duplicates[i])
+            refuse_alter(p, KERR_INVALID_REQUEST, "Each resource must appear at most once.");
         else if (!p->error)
-            alter(p);
+            alter_resource(p);
     }
-    one_over(run);
+    alter_part_over(run);
 }
 
 /* --- AlterConfigs --- */
 
-static void alter_reply(struct alter_run *run)
+static void reply_alter_configs(struct alter_run *run)
 {
     struct alter_configs_response r;
     alter_configs_response_init(&r);
@@ -253,11 +254,11 @@ static void alter_reply(struct alter_run *run)
         request_fail(run->req, "no memory for the reply to it");
 }
 
-static bool take_resource(struct alter_run *run, int32_t i, const struct alter_configs_resource *in)
+static bool take_replaced_resource(struct alter_run *run, int32_t i, const struct alter_configs_resource *in)
 {
-    bool good = fill(run, i, in->resource_type, in->resource_name, in->configs.n);
+    bool good = fill_alter_part(run, i, in->resource_type, in->resource_name, in->configs.n);
     for (int32_t k = 0; good && k < in->configs.n; k++)
-        good = add_op(&run->parts[i], in->configs.v[k].name, CONFIG_OP_SET, in->configs.v[k].value);
+        good = add_config_op(&run->parts[i], in->configs.v[k].name, CONFIG_OP_SET, in->configs.v[k].value);
     return good;
 }
 
@@ -266,23 +267,23 @@ void alter_configs_run(struct request *req)
     struct alter_configs_request *m = REQUEST_DECODE(req, alter_configs_request);
     if (!m)
         return;
-    struct alter_run *run = begin(req, m->resources.n);
+    struct alter_run *run = new_alter_run(req, m->resources.n);
     bool good = run;
     for (int32_t i = 0; good && i < m->resources.n; i++)
-        good = take_resource(run, i, &m->resources.v[i]);
+        good = take_replaced_resource(run, i, &m->resources.v[i]);
     if (!good) {
         request_fail(req, "too many configs for one request");
         return;
     }
     run->replace_all = true;
     run->validate_only = m->validate_only;
-    run->reply = alter_reply;
-    go(run);
+    run->reply = reply_alter_configs;
+    alter_resources(run);
 }
 
 /* --- IncrementalAlterConfigs --- */
 
-static void incremental_reply(struct alter_run *run)
+static void reply_incremental_alter(struct alter_run *run)
 {
     struct incremental_alter_configs_response r;
     incremental_alter_configs_response_init(&r);
@@ -301,11 +302,13 @@ static void incremental_reply(struct alter_run *run)
         request_fail(run->req, "no memory for the reply to it");
 }
 
-static bool take_incremental(struct alter_run *run, int32_t i, const struct incremental_alter_configs_resource *in)
+static bool take_incremental_resource(struct alter_run *run, int32_t i,
+                                      const struct incremental_alter_configs_resource *in)
 {
-    bool good = fill(run, i, in->resource_type, in->resource_name, in->configs.n);
+    bool good = fill_alter_part(run, i, in->resource_type, in->resource_name, in->configs.n);
     for (int32_t k = 0; good && k < in->configs.n; k++)
-        good = add_op(&run->parts[i], in->configs.v[k].name, in->configs.v[k].config_operation, in->configs.v[k].value);
+        good = add_config_op(&run->parts[i], in->configs.v[k].name, in->configs.v[k].config_operation,
+                             in->configs.v[k].value);
     return good;
 }
 
@@ -314,15 +317,15 @@ void incremental_alter_configs_run(struct request *req)
     struct incremental_alter_configs_request *m = REQUEST_DECODE(req, incremental_alter_configs_request);
     if (!m)
         return;
-    struct alter_run *run = begin(req, m->resources.n);
+    struct alter_run *run = new_alter_run(req, m->resources.n);
     bool good = run;
     for (int32_t i = 0; good && i < m->resources.n; i++)
-        good = take_incremental(run, i, &m->resources.v[i]);
+        good = take_incremental_resource(run, i, &m->resources.v[i]);
     if (!good) {
         request_fail(req, "too many configs for one request");
         return;
     }
     run->validate_only = m->validate_only;
-    run->reply = incremental_reply;
-    go(run);
+    run->reply = reply_incremental_alter;
+    alter_resources(run);
 }

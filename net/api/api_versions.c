@@ -3,24 +3,24 @@
 #include "net/api/reply.h"
 #include <stdio.h>
 
-static bool alphanumeric(uint8_t ch)
+static bool is_alphanumeric(uint8_t ch)
 {
     return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9');
 }
 
 /* Kafka's rule: [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])? */
-static bool software_legal(struct kview v)
+static bool is_software_legal(struct kview v)
 {
-    if (v.n <= 0 || !alphanumeric(v.at[0]) || !alphanumeric(v.at[v.n - 1]))
+    if (v.n <= 0 || !is_alphanumeric(v.at[0]) || !is_alphanumeric(v.at[v.n - 1]))
         return false;
     for (int32_t i = 0; i < v.n; i++)
-        if (!alphanumeric(v.at[i]) && v.at[i] != '-' && v.at[i] != '.')
+        if (!is_alphanumeric(v.at[i]) && v.at[i] != '-' && v.at[i] != '.')
             return false;
     return true;
 }
 
 /* Checked characters only: the text goes into log lines. */
-static void remember(struct conn *c, const struct api_versions_request *m)
+static void remember_software(struct conn *c, const struct api_versions_request *m)
 {
     snprintf(c->software, sizeof c->software, "%.*s %.*s", m->client_software_name.n,
              (const char *)m->client_software_name.at, m->client_software_version.n,
@@ -28,7 +28,7 @@ static void remember(struct conn *c, const struct api_versions_request *m)
 }
 
 /* KIP-1242: the client meant another cluster or node, for example because an address was given to someone else. */
-static bool misrouted(const struct server *sv, const struct api_versions_request *m)
+static bool is_misrouted(const struct server *sv, const struct api_versions_request *m)
 {
     const char *own = sv->root->cluster_id;
     size_t own_bytes = strlen(own);
@@ -37,14 +37,14 @@ static bool misrouted(const struct server *sv, const struct api_versions_request
     return m->node_id >= 0 && m->node_id != server_config(sv)->node_id;
 }
 
-static enum kerr judge(struct request *req, const struct api_versions_request *m)
+static enum kerr judge_api_versions(struct request *req, const struct api_versions_request *m)
 {
     if (req->version < 3)
         return KERR_NONE; /* it does not say who it is */
-    if (!software_legal(m->client_software_name) || !software_legal(m->client_software_version))
+    if (!is_software_legal(m->client_software_name) || !is_software_legal(m->client_software_version))
         return KERR_INVALID_REQUEST;
-    remember(req->conn, m);
-    return misrouted(req->server, m) ? KERR_REBOOTSTRAP_REQUIRED : KERR_NONE;
+    remember_software(req->conn, m);
+    return is_misrouted(req->server, m) ? KERR_REBOOTSTRAP_REQUIRED : KERR_NONE;
 }
 
 static int32_t list_apis(struct api_version *v)
@@ -74,7 +74,7 @@ void api_versions_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    r.error_code = (int16_t)judge(req, m);
+    r.error_code = (int16_t)judge_api_versions(req, m);
     if (r.error_code == KERR_NONE)
         r.api_keys.n = list_apis(r.api_keys.v);
     REQUEST_REPLY(req, api_versions_response, &r);

@@ -81,7 +81,7 @@ static bool take_unknown_keys(struct request *req, const struct config_entry *en
     return true;
 }
 
-static uint32_t count_entries(const struct config_entry *e)
+static uint32_t count_config_entries(const struct config_entry *e)
 {
     uint32_t count = 0;
     for (; e; e = e->next)
@@ -89,13 +89,13 @@ static uint32_t count_entries(const struct config_entry *e)
     return count;
 }
 
-static bool configs_of_broker(struct request *req, struct config_list *out)
+static bool list_broker_configs(struct request *req, struct config_list *out)
 {
     const struct broker_config *broker = server_config(req->server);
     const struct config_entry *layers[] = {broker->set, broker->dynamic, broker->dynamic_default};
     uint32_t room = broker_key_count();
     for (uint32_t i = 0; i < COUNT_OF(layers); i++)
-        room += count_entries(layers[i]);
+        room += count_config_entries(layers[i]);
     out->v = request_zalloc(req, room * sizeof *out->v);
     bool good = out->v;
     for (out->count = 0; good && out->count < broker_key_count(); out->count++)
@@ -106,12 +106,12 @@ static bool configs_of_broker(struct request *req, struct config_list *out)
 }
 
 /* What was altered for all brokers, and nothing else. */
-static bool configs_of_cluster(struct request *req, struct config_list *out)
+static bool list_cluster_configs(struct request *req, struct config_list *out)
 {
     const struct config_entry *e = server_config(req->server)->dynamic_default;
     bool good = true;
     out->count = 0;
-    out->v = request_zalloc(req, count_entries(e) * sizeof *out->v + 1);
+    out->v = request_zalloc(req, count_config_entries(e) * sizeof *out->v + 1);
     for (; out->v && good && e; e = e->next) {
         const struct broker_key *k = broker_key_find(e->name);
         struct config_shown *c = &out->v[out->count++];
@@ -129,7 +129,7 @@ static bool configs_of_cluster(struct request *req, struct config_list *out)
 /* --- the reply --- */
 
 /* No name at all is every name, as in Kafka 4. */
-static bool wanted(const struct describe_configs_resource *ask, const char *name)
+static bool is_config_wanted(const struct describe_configs_resource *ask, const char *name)
 {
     if (ask->configuration_keys.n <= 0)
         return true;
@@ -139,8 +139,8 @@ static bool wanted(const struct describe_configs_resource *ask, const char *name
     return false;
 }
 
-static bool show_synonyms(struct request *req, const struct config_shown *c,
-                          struct describe_configs_resource_result *out)
+static bool show_config_synonyms(struct request *req, const struct config_shown *c,
+                                 struct describe_configs_resource_result *out)
 {
     out->synonyms.v = request_alloc(req, c->synonym_count * sizeof *out->synonyms.v + 1);
     if (!out->synonyms.v)
@@ -156,8 +156,8 @@ static bool show_synonyms(struct request *req, const struct config_shown *c,
     return true;
 }
 
-static bool show(struct request *req, const struct describe_configs_request *m, const struct config_shown *c,
-                 struct describe_configs_resource_result *out)
+static bool show_config(struct request *req, const struct describe_configs_request *m, const struct config_shown *c,
+                        struct describe_configs_resource_result *out)
 {
     describe_configs_resource_result_init(out);
     out->name = view_of(c->name);
@@ -168,25 +168,27 @@ static bool show(struct request *req, const struct describe_configs_request *m, 
     out->config_source = (int8_t)c->source;
     out->config_type = (int8_t)c->type;
     out->documentation = view_of(m->include_documentation ? c->doc : NULL);
-    return !m->include_synonyms || show_synonyms(req, c, out);
+    return !m->include_synonyms || show_config_synonyms(req, c, out);
 }
 
-static bool show_list(struct request *req, const struct describe_configs_request *m,
-                      const struct describe_configs_resource *ask, const struct config_list *list,
-                      struct describe_configs_result *out)
+static bool show_config_list(struct request *req, const struct describe_configs_request *m,
+                             const struct describe_configs_resource *ask, const struct config_list *list,
+                             struct describe_configs_result *out)
 {
     out->configs.v = request_alloc(req, list->count * sizeof *out->configs.v + 1);
     if (!out->configs.v)
         return false;
     for (uint32_t i = 0; i < list->count; i++)
-        if (wanted(ask, list->v[i].name) && !show(req, m, &list->v[i], &out->configs.v[out->configs.n++]))
+        if (is_config_wanted(ask, list->v[i].name) &&
+            !show_config(req, m, &list->v[i], &out->configs.v[out->configs.n++]))
             return false;
     return true;
 }
 
-static void refuse(struct request *req, struct describe_configs_result *out, enum kerr error, const char *fmt, ...)
-    printf_like(4, 5);
-static void refuse(struct request *req, struct describe_configs_result *out, enum kerr error, const char *fmt, ...)
+static void refuse_describe(struct request *req, struct describe_configs_result *out, enum kerr error, const char *fmt,
+                            ...) printf_like(4, 5);
+static void refuse_describe(struct request *req, struct describe_configs_result *out, enum kerr error, const char *fmt,
+                            ...)
 {
     va_list args;
     char *text = request_alloc(req, MESSAGE_BYTES);
@@ -199,68 +201,70 @@ static void refuse(struct request *req, struct describe_configs_result *out, enu
 }
 
 /* False: no memory. */
-static bool describe_topic(struct request *req, const struct describe_configs_request *m,
-                           const struct describe_configs_resource *ask, struct describe_configs_result *out)
+static bool describe_topic_configs(struct request *req, const struct describe_configs_request *m,
+                                   const struct describe_configs_resource *ask, struct describe_configs_result *out)
 {
     struct kview name = ask->resource_name;
     const struct topic *t = catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n);
     struct config_list list;
     if (t)
-        return configs_of_topic(req, t->overrides, t->override_count, &list) && show_list(req, m, ask, &list, out);
+        return configs_of_topic(req, t->overrides, t->override_count, &list) &&
+               show_config_list(req, m, ask, &list, out);
     if (topic_name_legal(name.at, (size_t)name.n))
-        refuse(req, out, KERR_UNKNOWN_TOPIC_OR_PARTITION, "There is no such topic.");
+        refuse_describe(req, out, KERR_UNKNOWN_TOPIC_OR_PARTITION, "There is no such topic.");
     else
-        refuse(req, out, KERR_INVALID_TOPIC_EXCEPTION, "%s", topic_name_rule);
+        refuse_describe(req, out, KERR_INVALID_TOPIC_EXCEPTION, "%s", topic_name_rule);
     return true;
 }
 
-static bool is_this_broker(struct request *req, const struct describe_configs_resource *ask,
-                           struct describe_configs_result *out)
+static bool check_described_broker(struct request *req, const struct describe_configs_resource *ask,
+                                   struct describe_configs_result *out)
 {
     char text[24];
     int64_t id;
     snprintf(text, sizeof text, "%.*s", ask->resource_name.n, (const char *)ask->resource_name.at);
     if (!config_to_i64(text, &id))
-        refuse(req, out, KERR_INVALID_REQUEST, "Broker id must be an integer, but it is: %s", text);
+        refuse_describe(req, out, KERR_INVALID_REQUEST, "Broker id must be an integer, but it is: %s", text);
     else if (id != node_id(req))
-        refuse(req, out, KERR_INVALID_REQUEST, "Unexpected broker id, expected %d or empty string, but received %s",
-               node_id(req), text);
+        refuse_describe(req, out, KERR_INVALID_REQUEST,
+                        "Unexpected broker id, expected %d or empty string, but received %s", node_id(req), text);
     return out->error_code == KERR_NONE;
 }
 
-static bool describe_broker(struct request *req, const struct describe_configs_request *m,
-                            const struct describe_configs_resource *ask, struct describe_configs_result *out)
+static bool describe_broker_configs(struct request *req, const struct describe_configs_request *m,
+                                    const struct describe_configs_resource *ask, struct describe_configs_result *out)
 {
     struct config_list list;
     bool cluster = ask->resource_name.n == 0;
-    if (!cluster && !is_this_broker(req, ask, out))
+    if (!cluster && !check_described_broker(req, ask, out))
         return true;
-    return (cluster ? configs_of_cluster(req, &list) : configs_of_broker(req, &list)) &&
-           show_list(req, m, ask, &list, out);
+    return (cluster ? list_cluster_configs(req, &list) : list_broker_configs(req, &list)) &&
+           show_config_list(req, m, ask, &list, out);
 }
 
 /* There are no loggers whose level could be shown. */
-static void describe_loggers(struct request *req, const struct describe_configs_resource *ask,
-                             struct describe_configs_result *out)
+static void describe_broker_loggers(struct request *req, const struct describe_configs_resource *ask,
+                                    struct describe_configs_result *out)
 {
     if (ask->resource_name.n == 0)
-        refuse(req, out, KERR_INVALID_REQUEST, "Broker id must not be empty");
+        refuse_describe(req, out, KERR_INVALID_REQUEST, "Broker id must not be empty");
     else
-        (void)is_this_broker(req, ask, out); /* the answer is the refusal, or nothing */
+        (void)check_described_broker(req, ask, out); /* the answer is the refusal, or nothing */
 }
 
-static bool describe(struct request *req, const struct describe_configs_request *m,
-                     const struct describe_configs_resource *ask, struct describe_configs_result *out)
+static bool describe_resource(struct request *req, const struct describe_configs_request *m,
+                              const struct describe_configs_resource *ask, struct describe_configs_result *out)
 {
     describe_configs_result_init(out);
     out->resource_type = ask->resource_type;
     out->resource_name = ask->resource_name;
     switch (ask->resource_type) {
-    case RESOURCE_TOPIC: return describe_topic(req, m, ask, out);
-    case RESOURCE_BROKER: return describe_broker(req, m, ask, out);
-    case RESOURCE_BROKER_LOGGER: describe_loggers(req, ask, out); return true;
+    case RESOURCE_TOPIC: return describe_topic_configs(req, m, ask, out);
+    case RESOURCE_BROKER: return describe_broker_configs(req, m, ask, out);
+    case RESOURCE_BROKER_LOGGER: describe_broker_loggers(req, ask, out); return true;
     default:
-        refuse(req, out, KERR_INVALID_REQUEST, "Unsupported resource type: topics (2) and brokers (4) are described.");
+        refuse_describe(req, out, KERR_INVALID_REQUEST,
+                        "Unsupported resource type: topics (2) and brokers (4) are described.");
         return true;
     }
 }
@@ -276,7 +280,7 @@ void describe_configs_run(struct request *req)
     r.results.n = m->resources.n;
     bool fits = r.results.v != NULL;
     for (int32_t i = 0; fits && i < m->resources.n; i++)
-        fits = describe(req, m, &m->resources.v[i], &r.results.v[i]);
+        fits = describe_resource(req, m, &m->resources.v[i], &r.results.v[i]);
     if (fits)
         REQUEST_REPLY(req, describe_configs_response, &r);
     else

@@ -18,7 +18,7 @@ struct delete_part {
     struct log_trim trim;
 };
 
-static void one_over(struct delete_run *run)
+static void trim_part_over(struct delete_run *run)
 {
     if (--run->waiting == 0)
         REQUEST_REPLY(run->req, delete_records_response, &run->r);
@@ -26,7 +26,7 @@ static void one_over(struct delete_run *run)
 
 /* --- on the owner --- */
 
-static void trimmed(struct log_trim *t)
+static void partition_trimmed(struct log_trim *t)
 {
     struct delete_part *p = container_of(t, struct delete_part, trim);
     p->out->error_code = (int16_t)t->error;
@@ -35,7 +35,7 @@ static void trimmed(struct log_trim *t)
     part_call_done(&p->call);
 }
 
-static void trim(struct part_call *c, struct partition *partition)
+static void trim_partition(struct part_call *c, struct partition *partition)
 {
     struct delete_part *p = container_of(c, struct delete_part, call);
     if (partition) {
@@ -48,12 +48,12 @@ static void trim(struct part_call *c, struct partition *partition)
 
 /* --- at home --- */
 
-static void answered(struct part_call *c)
+static void trim_answered(struct part_call *c)
 {
-    one_over(container_of(c, struct delete_part, call)->run);
+    trim_part_over(container_of(c, struct delete_part, call)->run);
 }
 
-static bool drops_records(const struct request *req, const struct topic *t)
+static bool topic_drops_records(const struct request *req, const struct topic *t)
 {
     struct topic_value policy;
     topic_value_get(topic_key_find("cleanup.policy"), t->overrides, t->override_count, server_config(req->server),
@@ -62,16 +62,16 @@ static bool drops_records(const struct request *req, const struct topic *t)
 }
 
 /* Of all its partitions: the broker's own topics, and what compaction alone may thin out. */
-static enum kerr refusal(const struct request *req, const struct topic *t)
+static enum kerr judge_topic_trim(const struct request *req, const struct topic *t)
 {
     if (t->internal)
         return KERR_INVALID_TOPIC_EXCEPTION;
-    return drops_records(req, t) ? KERR_NONE : KERR_POLICY_VIOLATION;
+    return topic_drops_records(req, t) ? KERR_NONE : KERR_POLICY_VIOLATION;
 }
 
 /* As in Kafka what is not there is that first, also where the topic is refused. */
-static void delete_part(struct delete_run *run, const struct topic *t, enum kerr refused,
-                        const struct delete_records_partition *ask, struct delete_records_partition_result *out)
+static void start_trim(struct delete_run *run, const struct topic *t, enum kerr refused,
+                       const struct delete_records_partition *ask, struct delete_records_partition_result *out)
 {
     bool there = t && ask->partition_index >= 0 && ask->partition_index < t->partitions;
     delete_records_partition_result_init(out);
@@ -87,22 +87,22 @@ static void delete_part(struct delete_run *run, const struct topic *t, enum kerr
     }
     p->run = run;
     p->out = out;
-    p->trim = (struct log_trim){.before = ask->offset, .done = trimmed};
+    p->trim = (struct log_trim){.before = ask->offset, .done = partition_trimmed};
     list_init(&p->trim.link);
     memcpy(p->call.topic_id, t->id, sizeof p->call.topic_id);
     p->call.partition = ask->partition_index;
-    p->call.ask = trim;
-    p->call.answered = answered;
+    p->call.ask = trim_partition;
+    p->call.answered = trim_answered;
     run->waiting++;
     part_call_start(run->req->server->shard, &p->call);
 }
 
 /* False: no memory. */
-static bool delete_in_topic(struct delete_run *run, const struct delete_records_topic *ask,
-                            struct delete_records_topic_result *out)
+static bool trim_topic(struct delete_run *run, const struct delete_records_topic *ask,
+                       struct delete_records_topic_result *out)
 {
     const struct topic *t = catalog_by_name(server_catalog(run->req->server), ask->name.at, (size_t)ask->name.n);
-    enum kerr refused = t ? refusal(run->req, t) : KERR_NONE;
+    enum kerr refused = t ? judge_topic_trim(run->req, t) : KERR_NONE;
     delete_records_topic_result_init(out);
     out->name = ask->name;
     out->partitions.v = request_alloc(run->req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
@@ -110,7 +110,7 @@ static bool delete_in_topic(struct delete_run *run, const struct delete_records_
         return false;
     out->partitions.n = ask->partitions.n;
     for (int32_t i = 0; i < ask->partitions.n; i++)
-        delete_part(run, t, refused, &ask->partitions.v[i], &out->partitions.v[i]);
+        start_trim(run, t, refused, &ask->partitions.v[i], &out->partitions.v[i]);
     return true;
 }
 
@@ -129,7 +129,7 @@ void delete_records_run(struct request *req)
     delete_records_response_init(&run->r);
     run->r.topics.v = topics;
     for (int32_t i = 0; i < m->topics.n; i++)
-        if (delete_in_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
+        if (trim_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
             run->r.topics.n++;
-    one_over(run);
+    trim_part_over(run);
 }

@@ -9,7 +9,7 @@
 
 /* --- deciding --- */
 
-static bool enough(const struct fetch *all)
+static bool fetch_has_enough(const struct fetch *all)
 {
     uint64_t available = 0;
     bool urgent = all->cancelled || all->urgent;
@@ -20,16 +20,16 @@ static bool enough(const struct fetch *all)
     return urgent || available >= all->min_bytes;
 }
 
-static struct shard *home_of(const struct fetch *all)
+static struct shard *fetch_home(const struct fetch *all)
 {
     return all->req->server->shard;
 }
 
-static struct fetch_group *first_with_data(const struct fetch *all)
+static struct fetch_shard *find_first_with_data(const struct fetch *all)
 {
-    struct fetch_group *first = NULL;
+    struct fetch_shard *first = NULL;
     for (uint16_t i = 0; i < all->group_count; i++) {
-        struct fetch_group *g = all->groups[i];
+        struct fetch_shard *g = all->groups[i];
         if (g->known.first != UINT32_MAX && (!first || g->known.first < first->known.first))
             first = g;
     }
@@ -37,9 +37,9 @@ static struct fetch_group *first_with_data(const struct fetch *all)
 }
 
 /* Shares max_bytes: the group with the first partition that has data comes first, and gives at least one batch. */
-static void share_budget(struct fetch *all)
+static void share_fetch_budget(struct fetch *all)
 {
-    struct fetch_group *first = all->cancelled ? NULL : first_with_data(all);
+    struct fetch_shard *first = all->cancelled ? NULL : find_first_with_data(all);
     uint64_t left = first ? all->max_bytes : 0;
     if (first) {
         first->first_whole = true;
@@ -47,7 +47,7 @@ static void share_budget(struct fetch *all)
         left -= first->budget;
     }
     for (uint16_t i = 0; i < all->group_count; i++) {
-        struct fetch_group *g = all->groups[i];
+        struct fetch_shard *g = all->groups[i];
         if (g == first)
             continue;
         g->budget = (uint32_t)u64_min(left, g->known.available);
@@ -55,100 +55,100 @@ static void share_budget(struct fetch *all)
     }
 }
 
-static void step_over(struct fetch *all)
+static void fetch_step_over(struct fetch *all)
 {
     assert(all->waiting > 0);
     if (--all->waiting == 0)
         fetch_reply(all);
 }
 
-static void read_all(struct fetch *all)
+static void read_all_shards(struct fetch *all)
 {
     assert(all->state == FETCH_LOOKING || all->state == FETCH_PARKED);
     all->state = FETCH_READING;
-    timer_stop(&home_of(all)->timers, &all->timer);
-    share_budget(all);
+    timer_stop(&fetch_home(all)->timers, &all->timer);
+    share_fetch_budget(all);
     all->waiting = 1;
     for (uint16_t i = 0; i < all->group_count; i++) {
-        struct fetch_group *g = all->groups[i];
+        struct fetch_shard *g = all->groups[i];
         if (!g->watching_asked && !g->budget && !g->first_whole)
             continue; /* nothing to take, nothing to end */
         all->waiting++;
-        fetch_group_read(g);
+        fetch_shard_read(g);
     }
-    step_over(all);
+    fetch_step_over(all);
 }
 
-void fetch_read(struct fetch_group *g)
+void fetch_read(struct fetch_shard *g)
 {
-    step_over(g->all);
+    fetch_step_over(g->all);
 }
 
 /* --- waiting --- */
 
-static void waited_enough(struct timer *t)
+static void fetch_wait_over(struct timer *t)
 {
-    read_all(container_of(t, struct fetch, timer));
+    read_all_shards(container_of(t, struct fetch, timer));
 }
 
-static void cancel(struct request *req)
+static void cancel_fetch(struct request *req)
 {
     struct fetch *all = req->context;
     all->cancelled = true;
     if (all->state == FETCH_PARKED)
-        read_all(all);
+        read_all_shards(all);
 }
 
-static void park(struct fetch *all)
+static void park_fetch(struct fetch *all)
 {
     all->state = FETCH_PARKED;
     all->req->server->counters.fetches_parked++;
     for (uint16_t i = 0; i < all->group_count; i++) {
-        struct fetch_group *g = all->groups[i];
+        struct fetch_shard *g = all->groups[i];
         if (!g->watching_asked) { /* home's own and alone: nothing moved since it looked */
             g->watching_asked = true;
-            fetch_group_watch(g);
+            fetch_shard_watch(g);
         }
     }
-    timer_start(&home_of(all)->timers, &all->timer, all->deadline_ns);
+    timer_start(&fetch_home(all)->timers, &all->timer, all->deadline_ns);
 }
 
-static void decide(struct fetch *all)
+static void read_or_park(struct fetch *all)
 {
-    if (enough(all) || all->deadline_ns <= home_of(all)->now_ns || all->req->server->stopping)
-        read_all(all);
+    if (fetch_has_enough(all) || all->deadline_ns <= fetch_home(all)->now_ns || all->req->server->stopping)
+        read_all_shards(all);
     else
-        park(all);
+        park_fetch(all);
 }
 
-void fetch_looked(struct fetch_group *g)
+void fetch_looked(struct fetch_shard *g)
 {
     struct fetch *all = g->all;
     g->known = g->told; /* a wake can only come after this */
     assert(all->waiting > 0);
     if (--all->waiting == 0)
-        decide(all);
+        read_or_park(all);
 }
 
-void fetch_woken(struct fetch_group *g)
+void fetch_woken(struct fetch_shard *g)
 {
     struct fetch *all = g->all;
     g->known = g->waked;
     if (all->state == FETCH_READING)
         return; /* its owner has ended the watch by now, or will before anything else */
-    fetch_group_rearm(g);
-    if (all->state == FETCH_PARKED && enough(all))
-        read_all(all);
+    fetch_shard_rearm(g);
+    if (all->state == FETCH_PARKED && fetch_has_enough(all))
+        read_all_shards(all);
 }
 
 /* --- taking the request apart --- */
 
-static struct fetch_group *group_for(struct fetch *all, uint16_t owner)
+static struct fetch_shard *fetch_shard_for(struct fetch *all, uint16_t owner)
 {
     for (uint16_t i = 0; i < all->group_count; i++)
         if (all->groups[i]->owner_id == owner)
             return all->groups[i];
-    struct fetch_group *g = request_zalloc(all->req, sizeof *g);
+    struct fetch_shard *g = request_zalloc(all->req, sizeof *g);
     if (!g)
         return NULL;
     g->all = all;
@@ -158,7 +158,7 @@ static struct fetch_group *group_for(struct fetch *all, uint16_t owner)
 }
 
 /* Finds topic and owner. False: no memory. */
-static bool place_part(struct fetch *all, struct fetch_part *p)
+static bool place_fetch_part(struct fetch *all, struct fetch_part *p)
 {
     const struct catalog *c = server_catalog(all->req->server);
     const struct topic *t =
@@ -169,7 +169,7 @@ static bool place_part(struct fetch *all, struct fetch_part *p)
         return true;
     }
     memcpy(p->topic_id, t->id, sizeof p->topic_id);
-    struct fetch_group *g = group_for(all, topic_shard(t->id, p->partition, home_of(all)->count));
+    struct fetch_shard *g = fetch_shard_for(all, topic_shard(t->id, p->partition, fetch_home(all)->count));
     if (!g)
         return false;
     p->group = g;
@@ -179,7 +179,7 @@ static bool place_part(struct fetch *all, struct fetch_part *p)
 }
 
 /* The next part of the request; names are copied once per run of equal ones. */
-static struct fetch_part *add_part(struct fetch *all, struct kview name, const uint8_t id[16], int32_t partition)
+static struct fetch_part *add_fetch_part(struct fetch *all, struct kview name, const uint8_t id[16], int32_t partition)
 {
     struct fetch_part *p = &all->parts[all->part_count];
     struct kview last = all->part_count ? p[-1].name : (struct kview){.n = -1};
@@ -193,45 +193,46 @@ static struct fetch_part *add_part(struct fetch *all, struct kview name, const u
     return p;
 }
 
-static bool take_partition(struct fetch *all, const struct fetch_topic *t, const struct fetch_partition *in)
+static bool take_fetch_partition(struct fetch *all, const struct fetch_topic *t, const struct fetch_partition *in)
 {
-    struct fetch_part *p = add_part(all, t->topic, t->topic_id.b, in->partition);
+    struct fetch_part *p = add_fetch_part(all, t->topic, t->topic_id.b, in->partition);
     if (!p)
         return false;
     p->offset = in->fetch_offset;
     p->max_bytes = in->partition_max_bytes;
     p->current_leader_epoch = in->current_leader_epoch;
     p->last_fetched_epoch = in->last_fetched_epoch;
-    return place_part(all, p);
+    return place_fetch_part(all, p);
 }
 
-static bool take_request(struct fetch *all, const struct fetch_request *m)
+static bool take_fetch_request(struct fetch *all, const struct fetch_request *m)
 {
     for (int32_t i = 0; i < m->topics.n; i++)
         for (int32_t k = 0; k < m->topics.v[i].partitions.n; k++)
-            if (!take_partition(all, &m->topics.v[i], &m->topics.v[i].partitions.v[k]))
+            if (!take_fetch_partition(all, &m->topics.v[i], &m->topics.v[i].partitions.v[k]))
                 return false;
     return true;
 }
 
-static bool take_session(struct fetch *all, const struct session *s)
+static bool take_fetch_session(struct fetch *all, const struct session *s)
 {
     for (struct list *node = s->order.next; node != &s->order; node = node->next) {
         const struct session_part *in = container_of(node, struct session_part, link);
-        struct fetch_part *p = add_part(all, session_part_name(in), session_part_id(in), session_part_partition(in));
+        struct fetch_part *p =
+            add_fetch_part(all, session_part_name(in), session_part_id(in), session_part_partition(in));
         if (!p)
             return false;
         p->offset = in->fetch_offset;
         p->max_bytes = in->max_bytes;
         p->current_leader_epoch = in->current_leader_epoch;
         p->last_fetched_epoch = in->last_fetched_epoch;
-        if (!place_part(all, p))
+        if (!place_fetch_part(all, p))
             return false;
     }
     return true;
 }
 
-static uint32_t count_partitions(const struct fetch_request *m)
+static uint32_t count_fetch_partitions(const struct fetch_request *m)
 {
     uint32_t count = 0; /* each took bytes of the frame, so it cannot overflow */
     for (int32_t i = 0; i < m->topics.n; i++)
@@ -239,16 +240,16 @@ static uint32_t count_partitions(const struct fetch_request *m)
     return count;
 }
 
-static bool take(struct fetch *all, const struct fetch_request *m, const struct session *s)
+static bool take_fetch_parts(struct fetch *all, const struct fetch_request *m, const struct session *s)
 {
-    uint32_t count = s ? s->count : count_partitions(m);
+    uint32_t count = s ? s->count : count_fetch_partitions(m);
     all->parts = request_alloc(all->req, count * sizeof *all->parts);
-    return all->parts && (s ? take_session(all, s) : take_request(all, m));
+    return all->parts && (s ? take_fetch_session(all, s) : take_fetch_request(all, m));
 }
 
 /* --- the beginning --- */
 
-static void refuse(struct request *req, enum kerr error)
+static void refuse_fetch(struct request *req, enum kerr error)
 {
     struct fetch_response r;
     fetch_response_init(&r);
@@ -256,23 +257,23 @@ static void refuse(struct request *req, enum kerr error)
     REQUEST_REPLY(req, fetch_response, &r);
 }
 
-static void look_all(struct fetch *all, bool may_wait)
+static void look_at_all(struct fetch *all, bool may_wait)
 {
-    bool alone = all->group_count == 1 && all->groups[0]->owner_id == home_of(all)->id;
+    bool alone = all->group_count == 1 && all->groups[0]->owner_id == fetch_home(all)->id;
     all->state = FETCH_LOOKING;
     all->waiting = 1u + all->group_count;
     for (uint16_t i = 0; i < all->group_count; i++) {
         all->groups[i]->watching_asked = may_wait && !alone;
-        fetch_group_look(all->groups[i], all->groups[i]->watching_asked);
+        fetch_shard_look(all->groups[i], all->groups[i]->watching_asked);
     }
     if (--all->waiting == 0)
-        decide(all);
+        read_or_park(all);
 }
 
-static void begin(struct fetch *all, const struct fetch_request *m)
+static void begin_fetch(struct fetch *all, const struct fetch_request *m)
 {
     struct request *req = all->req;
-    const struct shard *home = home_of(all);
+    const struct shard *home = fetch_home(all);
     int64_t wait_ms = m->max_wait_ms;
     bool may_wait = wait_ms > 0 && m->min_bytes > 0 && all->part_count > 0;
     all->max_bytes =
@@ -281,9 +282,9 @@ static void begin(struct fetch *all, const struct fetch_request *m)
     all->committed = m->isolation_level == 1;
     all->deadline_ns = may_wait ? home->now_ns + (uint64_t)wait_ms * NS_PER_MS : 0;
     req->context = all;
-    req->cancel = cancel;
+    req->cancel = cancel_fetch;
     request_release(req);
-    look_all(all, may_wait);
+    look_at_all(all, may_wait);
 }
 
 void fetch_run(struct request *req)
@@ -298,16 +299,16 @@ void fetch_run(struct request *req)
     enum session_kind kind = SESSION_NONE;
     enum kerr error = all ? sessions_open_request(ss, m, req->version, now, &kind, &s) : KERR_NONE;
     if (error) {
-        refuse(req, error);
+        refuse_fetch(req, error);
         return;
     }
     if (all) {
         all->req = req;
         all->kind = kind;
         all->by_id = req->version >= 13;
-        timer_init(&all->timer, waited_enough);
+        timer_init(&all->timer, fetch_wait_over);
     }
-    if (!all || !take(all, m, s)) {
+    if (!all || !take_fetch_parts(all, m, s)) {
         request_fail(req, no_memory);
         return;
     }
@@ -315,5 +316,5 @@ void fetch_run(struct request *req)
         s = sessions_create(ss, m, req->version, now);
     all->session_id = s ? s->id : 0;
     all->session_epoch = s ? s->epoch : 0;
-    begin(all, m);
+    begin_fetch(all, m);
 }

@@ -22,10 +22,10 @@
 #include "net/api/api.h"
 
 struct fetch;
-struct fetch_group;
+struct fetch_shard;
 
 struct fetch_part {
-    struct fetch_group *group; /* NULL: `error` was found at home */
+    struct fetch_shard *group; /* NULL: `error` was found at home */
     struct fetch_part *next;   /* in the group, in the order of the request */
     struct kview name;         /* a copy; empty when topics are named by id */
     uint8_t topic_id[16];
@@ -50,7 +50,7 @@ struct fetch_found {
     bool urgent;        /* an error or a diverging epoch: answer at once */
 };
 
-struct fetch_group {
+struct fetch_shard {
     struct fetch *all;
     struct fetch_part *first, *last;
     uint16_t owner_id;
@@ -80,23 +80,23 @@ struct fetch {
     struct fetch_part *parts;
     uint32_t part_count, waiting;
     uint16_t group_count;
-    struct fetch_group *groups[SHARDS_MAX]; /* dense */
+    struct fetch_shard *groups[SHARDS_MAX]; /* dense */
     struct timer timer;
 };
 
-/* --- on the owner (fetch_group.c) --- */
+/* --- on the owner (fetch_shard.c) --- */
 /* Begins at home; `fetch_looked`, `fetch_read` and `fetch_released` are called at home, possibly inside. */
-void fetch_group_look(struct fetch_group *g, bool watch);
-void fetch_group_watch(struct fetch_group *g); /* only home's own group, in the turn in which it looked */
-void fetch_group_read(struct fetch_group *g);
-void fetch_group_release(struct fetch_group *g);
-void fetch_group_rearm(struct fetch_group *g); /* gives the wake message back */
+void fetch_shard_look(struct fetch_shard *g, bool watch);
+void fetch_shard_watch(struct fetch_shard *g); /* only home's own group, in the turn in which it looked */
+void fetch_shard_read(struct fetch_shard *g);
+void fetch_shard_release(struct fetch_shard *g);
+void fetch_shard_rearm(struct fetch_shard *g); /* gives the wake message back */
 
 /* --- at home (fetch.c) --- */
-void fetch_looked(struct fetch_group *g);
-void fetch_woken(struct fetch_group *g);
-void fetch_read(struct fetch_group *g);
-void fetch_released(struct fetch_group *g);
+void fetch_looked(struct fetch_shard *g);
+void fetch_woken(struct fetch_shard *g);
+void fetch_read(struct fetch_shard *g);
+void fetch_released(struct fetch_shard *g);
 
 /* --- the reply (fetch_reply.c) --- */
 void fetch_reply(struct fetch *all);

@@ -3,7 +3,7 @@
 #include "net/api/fetch.h"
 
 /* Remembers what the client is told; false: it knows that already. */
-static bool is_news(const struct fetch *all, const struct fetch_part *p)
+static bool is_fetch_news(const struct fetch *all, const struct fetch_part *p)
 {
     static const uint8_t no_id[16];
     struct session *s = all->session_id ? sessions_find(&all->req->server->sessions, all->session_id) : NULL;
@@ -17,7 +17,7 @@ static bool is_news(const struct fetch *all, const struct fetch_part *p)
     return news || all->kind != SESSION_NEXT;
 }
 
-static void fill(const struct fetch *all, struct fetch_part *p, struct fetch_partition_data *out)
+static void fill_fetched_partition(const struct fetch *all, struct fetch_part *p, struct fetch_partition_data *out)
 {
     fetch_partition_data_init(out);
     out->partition_index = p->partition;
@@ -35,14 +35,14 @@ static void fill(const struct fetch *all, struct fetch_part *p, struct fetch_par
     out->records = p->records;
 }
 
-static bool same_topic(const struct fetch *all, const struct fetch_part *a, const struct fetch_part *b)
+static bool is_same_fetch_topic(const struct fetch *all, const struct fetch_part *a, const struct fetch_part *b)
 {
     if (all->by_id)
         return memcmp(a->topic_id, b->topic_id, sizeof a->topic_id) == 0;
     return kview_same(a->name, b->name);
 }
 
-static void add_topic(const struct fetch *all, struct fetch_response *r, const struct fetch_part *p)
+static void add_fetched_topic(const struct fetch *all, struct fetch_response *r, const struct fetch_part *p)
 {
     struct fetchable_topic_response *t = &r->responses.v[r->responses.n++];
     fetchable_topic_response_init(t);
@@ -52,16 +52,16 @@ static void add_topic(const struct fetch *all, struct fetch_response *r, const s
 }
 
 /* One topic per run of partitions of the same one, as they were asked for. `data` has room for all parts. */
-static void fill_topics(struct fetch *all, struct fetch_response *r, struct fetch_partition_data *data)
+static void fill_fetched_topics(struct fetch *all, struct fetch_response *r, struct fetch_partition_data *data)
 {
     const struct fetch_part *last = NULL;
     for (uint32_t i = 0; i < all->part_count; i++) {
         struct fetch_part *p = &all->parts[i];
-        if (!is_news(all, p))
+        if (!is_fetch_news(all, p))
             continue;
-        fill(all, p, &data[i]);
-        if (!last || !same_topic(all, last, p))
-            add_topic(all, r, p);
+        fill_fetched_partition(all, p, &data[i]);
+        if (!last || !is_same_fetch_topic(all, last, p))
+            add_fetched_topic(all, r, p);
         struct fetchable_topic_response *t = &r->responses.v[r->responses.n - 1];
         if (!t->partitions.v || t->partitions.n == 0)
             t->partitions.v = &data[i];
@@ -73,7 +73,7 @@ static void fill_topics(struct fetch *all, struct fetch_response *r, struct fetc
 }
 
 /* Returns how many partitions have records. */
-static uint32_t set_records(struct fetch *all)
+static uint32_t set_fetch_records(struct fetch *all)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < all->part_count; i++) {
@@ -92,19 +92,19 @@ static uint32_t set_records(struct fetch *all)
 
 /* --- giving back --- */
 
-static void released(struct fetch *all)
+static void fetch_shard_released(struct fetch *all)
 {
     assert(all->waiting > 0);
     if (--all->waiting == 0)
         request_free(all->req);
 }
 
-void fetch_released(struct fetch_group *g)
+void fetch_released(struct fetch_shard *g)
 {
-    released(g->all);
+    fetch_shard_released(g->all);
 }
 
-static bool holds_bufs(const struct fetch_group *g)
+static bool holds_fetch_bufs(const struct fetch_shard *g)
 {
     for (const struct fetch_part *p = g->first; p; p = p->next)
         if (p->read.slices.count > 0)
@@ -112,17 +112,17 @@ static bool holds_bufs(const struct fetch_group *g)
     return false;
 }
 
-static void sent(struct request *req)
+static void fetch_sent(struct request *req)
 {
     struct fetch *all = req->context;
     all->waiting = 1;
     for (uint16_t i = 0; i < all->group_count; i++) {
-        if (!holds_bufs(all->groups[i]))
+        if (!holds_fetch_bufs(all->groups[i]))
             continue;
         all->waiting++;
-        fetch_group_release(all->groups[i]);
+        fetch_shard_release(all->groups[i]);
     }
-    released(all);
+    fetch_shard_released(all);
 }
 
 void fetch_reply(struct fetch *all)
@@ -131,8 +131,8 @@ void fetch_reply(struct fetch *all)
     struct fetch_response r;
     fetch_response_init(&r);
     all->state = FETCH_REPLIED;
-    req->sent = sent;
-    uint32_t with_records = set_records(all);
+    req->sent = fetch_sent;
+    uint32_t with_records = set_fetch_records(all);
     r.session_id = all->session_id;
     r.responses.v = request_alloc(req, all->part_count * sizeof *r.responses.v);
     struct fetch_partition_data *data = request_alloc(req, all->part_count * sizeof *data);
@@ -143,6 +143,6 @@ void fetch_reply(struct fetch *all)
         request_fail(req, "there is no memory for its reply");
         return;
     }
-    fill_topics(all, &r, data);
+    fill_fetched_topics(all, &r, data);
     REQUEST_REPLY(req, fetch_response, &r);
 }

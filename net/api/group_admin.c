@@ -310,8 +310,8 @@ void delete_groups_run(struct request *req)
     struct delete_run *run = request_zalloc(req, sizeof *run);
     struct delete_part *parts = request_zalloc(req, (size_t)m->groups_names.n * sizeof *parts + 1);
     struct deletable_group_result *out = request_alloc(req, (size_t)m->groups_names.n * sizeof *out + 1);
-    const uint8_t *twins = find_twins(req, m->groups_names.v, m->groups_names.n);
-    if (!run || !parts || !out || !twins) {
+    const uint8_t *duplicates = find_duplicates(req, m->groups_names.v, m->groups_names.n);
+    if (!run || !parts || !out || !duplicates) {
         request_fail(req, no_memory);
         return;
     }
@@ -319,7 +319,7 @@ void delete_groups_run(struct request *req)
     delete_groups_response_init(&run->r);
     run->r.results.v = out;
     for (int32_t i = 0; i < m->groups_names.n; i++) {
-        if (twins[i] == TWIN_LATER) /* answered once, as in Kafka */
+        if (duplicates[i] == DUPLICATE_LATER) /* answered once, as in Kafka */
             continue;
         parts[i].out = &out[run->r.results.n++];
         deletable_group_result_init(parts[i].out);

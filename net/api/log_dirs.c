@@ -18,7 +18,7 @@ struct size_ask {
 };
 struct log_dirs_run;
 /* The list of one shard. */
-struct size_leg {
+struct size_list {
     struct shard_msg msg;
     struct log_dirs_run *run;
     uint16_t home, owner;
@@ -28,8 +28,8 @@ struct log_dirs_run {
     struct request *req;
     struct describe_log_dirs_response r;
     struct describe_log_dirs_result dir;
-    struct size_leg *legs; /* one per shard */
-    uint32_t waiting;      /* legs that are away, plus one while they start */
+    struct size_list *lists; /* one per shard */
+    uint32_t waiting;        /* lists that are away, plus one while they start */
 };
 /* A topic of the reply while it is filled. */
 struct log_topic {
@@ -41,7 +41,7 @@ struct log_topic {
 /* --- the reply --- */
 
 /* Partitions that went away while they were asked for are not there, nor are topics without partitions. */
-static void drop_missing(struct describe_log_dirs_result *dir)
+static void drop_missing_partitions(struct describe_log_dirs_result *dir)
 {
     int32_t topics = 0;
     for (int32_t i = 0; i < dir->topics.n; i++) {
@@ -57,69 +57,69 @@ static void drop_missing(struct describe_log_dirs_result *dir)
     dir->topics.n = topics;
 }
 
-static void leg_over(struct log_dirs_run *run)
+static void size_list_over(struct log_dirs_run *run)
 {
     if (--run->waiting > 0)
         return;
-    drop_missing(&run->dir);
+    drop_missing_partitions(&run->dir);
     REQUEST_REPLY(run->req, describe_log_dirs_response, &run->r);
 }
 
 /* --- to the owners and back --- */
 
-static void size_there(struct shard *at, struct shard_msg *msg);
+static void size_on_owner(struct shard *at, struct shard_msg *msg);
 
-static void came_home(struct shard *at, struct shard_msg *msg)
+static void sizes_arrived(struct shard *at, struct shard_msg *msg)
 {
-    struct size_leg *leg = container_of(msg, struct size_leg, msg);
-    if (!leg->next) {
-        leg_over(leg->run);
+    struct size_list *list = container_of(msg, struct size_list, msg);
+    if (!list->next) {
+        size_list_over(list->run);
         return;
     }
-    shard_msg_init(&leg->msg, size_there);
-    shard_send(at, leg->owner, &leg->msg);
+    shard_msg_init(&list->msg, size_on_owner);
+    shard_send(at, list->owner, &list->msg);
 }
 
-static void size_there(struct shard *at, struct shard_msg *msg)
+static void size_on_owner(struct shard *at, struct shard_msg *msg)
 {
-    struct size_leg *leg = container_of(msg, struct size_leg, msg);
-    for (uint32_t i = 0; i < SIZES_PER_TURN && leg->next; i++, leg->next = leg->next->next) {
-        const struct size_ask *a = leg->next;
+    struct size_list *list = container_of(msg, struct size_list, msg);
+    for (uint32_t i = 0; i < SIZES_PER_TURN && list->next; i++, list->next = list->next->next) {
+        const struct size_ask *a = list->next;
         const struct partition *p = store_partition(store_of(at), a->topic_id, a->out->partition_index);
         if (p)
             a->out->partition_size = (int64_t)partition_facts(p).bytes;
     }
-    shard_msg_init(&leg->msg, came_home);
-    shard_send(at, leg->home, &leg->msg);
+    shard_msg_init(&list->msg, sizes_arrived);
+    shard_send(at, list->home, &list->msg);
 }
 
-static void start_legs(struct log_dirs_run *run)
+static void start_size_lists(struct log_dirs_run *run)
 {
     struct shard *home = run->req->server->shard;
     for (uint16_t i = 0; i < home->count; i++) {
-        struct size_leg *leg = &run->legs[i];
-        leg->run = run;
-        leg->home = home->id;
-        leg->owner = i;
-        if (!leg->next)
+        struct size_list *list = &run->lists[i];
+        list->run = run;
+        list->home = home->id;
+        list->owner = i;
+        if (!list->next)
             continue;
         run->waiting++;
-        shard_msg_init(&leg->msg, size_there);
-        shard_send(home, i, &leg->msg);
+        shard_msg_init(&list->msg, size_on_owner);
+        shard_send(home, i, &list->msg);
     }
 }
 
 /* --- what is asked --- */
 
 /* False: no memory. */
-static bool ask_partition(struct log_dirs_run *run, struct log_topic *t, int32_t index)
+static bool ask_partition_size(struct log_dirs_run *run, struct log_topic *t, int32_t index)
 {
     struct size_ask *a = request_alloc(run->req, sizeof *a);
     if (!a)
         return false;
-    struct size_leg *leg = &run->legs[topic_shard(t->id, index, run->req->server->shard->count)];
-    *a = (struct size_ask){t->id, &t->out->partitions.v[t->out->partitions.n++], leg->next};
-    leg->next = a;
+    struct size_list *list = &run->lists[topic_shard(t->id, index, run->req->server->shard->count)];
+    *a = (struct size_ask){t->id, &t->out->partitions.v[t->out->partitions.n++], list->next};
+    list->next = a;
     describe_log_dirs_partition_init(a->out);
     a->out->partition_index = index;
     a->out->partition_size = -1;
@@ -128,7 +128,7 @@ static bool ask_partition(struct log_dirs_run *run, struct log_topic *t, int32_t
 }
 
 /* Copies what outlives the turn: the topic may be deleted meanwhile. */
-static struct log_topic *add_topic(struct log_dirs_run *run, const struct topic *t)
+static struct log_topic *add_sized_topic(struct log_dirs_run *run, const struct topic *t)
 {
     struct request *req = run->req;
     struct log_topic *lt = request_zalloc(req, sizeof *lt);
@@ -148,12 +148,12 @@ static struct log_topic *add_topic(struct log_dirs_run *run, const struct topic 
     return lt;
 }
 
-static bool ask_all(struct log_dirs_run *run, const struct catalog *c)
+static bool ask_all_sizes(struct log_dirs_run *run, const struct catalog *c)
 {
     for (uint32_t i = 0; i < c->count; i++) {
-        struct log_topic *lt = add_topic(run, c->sorted[i]);
+        struct log_topic *lt = add_sized_topic(run, c->sorted[i]);
         for (int32_t k = 0; lt && k < c->sorted[i]->partitions; k++)
-            if (!ask_partition(run, lt, k))
+            if (!ask_partition_size(run, lt, k))
                 return false;
         if (!lt)
             return false;
@@ -162,25 +162,25 @@ static bool ask_all(struct log_dirs_run *run, const struct catalog *c)
 }
 
 /* The partitions that there are; a topic may stand in the request more than once. */
-static bool ask_named(struct log_dirs_run *run, const struct topic *t, const struct describable_log_dir_topic *named,
-                      struct map *topics)
+static bool ask_named_sizes(struct log_dirs_run *run, const struct topic *t,
+                            const struct describable_log_dir_topic *named, struct map *topics)
 {
     struct log_topic *lt = map_get(topics, t->id, sizeof t->id);
     if (!lt) {
-        lt = add_topic(run, t);
+        lt = add_sized_topic(run, t);
         if (!lt || map_put(topics, lt->id, sizeof t->id, lt))
             return false;
     }
     for (int32_t i = 0; i < named->partitions.n; i++) {
         int32_t index = named->partitions.v[i];
         bool there = index >= 0 && index < t->partitions && !lt->asked[index];
-        if (there && !ask_partition(run, lt, index))
+        if (there && !ask_partition_size(run, lt, index))
             return false;
     }
     return true;
 }
 
-static bool ask_some(struct log_dirs_run *run, const struct catalog *c, const struct describe_log_dirs_request *m)
+static bool ask_some_sizes(struct log_dirs_run *run, const struct catalog *c, const struct describe_log_dirs_request *m)
 {
     struct map topics;
     bool good = true;
@@ -188,14 +188,14 @@ static bool ask_some(struct log_dirs_run *run, const struct catalog *c, const st
     for (int32_t i = 0; good && i < m->topics.n; i++) {
         struct kview name = m->topics.v[i].topic;
         const struct topic *t = catalog_by_name(c, name.at, (size_t)name.n);
-        good = !t || ask_named(run, t, &m->topics.v[i], &topics);
+        good = !t || ask_named_sizes(run, t, &m->topics.v[i], &topics);
     }
     map_deinit(&topics);
     return good;
 }
 
 /* The folder and its disk; false: no memory. */
-static bool describe_folder(struct log_dirs_run *run)
+static bool describe_log_dir(struct log_dirs_run *run)
 {
     enum { PATH_BYTES = 4096 };
     const char *folder = server_config(run->req->server)->data_dir;
@@ -222,21 +222,21 @@ void describe_log_dirs_run(struct request *req)
         return;
     const struct catalog *c = server_catalog(req->server);
     struct log_dirs_run *run = request_zalloc(req, sizeof *run);
-    struct size_leg *legs = request_zalloc(req, req->server->shard->count * sizeof *legs);
+    struct size_list *lists = request_zalloc(req, req->server->shard->count * sizeof *lists);
     struct describe_log_dirs_topic *topics = request_alloc(req, c->count * sizeof *topics + 1);
-    bool good = run && legs && topics;
+    bool good = run && lists && topics;
     if (good) {
         run->req = req;
-        run->legs = legs;
+        run->lists = lists;
         run->waiting = 1;
-        good = describe_folder(run);
+        good = describe_log_dir(run);
         run->dir.topics.v = topics;
         run->dir.topics.n = 0;
     }
-    if (!good || !(m->topics.n < 0 ? ask_all(run, c) : ask_some(run, c, m))) {
+    if (!good || !(m->topics.n < 0 ? ask_all_sizes(run, c) : ask_some_sizes(run, c, m))) {
         request_fail(req, "too many partitions for one reply");
         return;
     }
-    start_legs(run);
-    leg_over(run);
+    start_size_lists(run);
+    size_list_over(run);
 }

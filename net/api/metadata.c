@@ -25,7 +25,7 @@ struct auto_create {
     char room[OFFSETS_ROOM];
 };
 
-static bool reply_partitions(struct request *req, struct metadata_response_topic *out, const struct topic *t)
+static bool reply_topic_partitions(struct request *req, struct metadata_response_topic *out, const struct topic *t)
 {
     out->partitions.v = request_alloc(req, (size_t)t->partitions * sizeof *out->partitions.v);
     if (!out->partitions.v)
@@ -43,16 +43,16 @@ static bool reply_partitions(struct request *req, struct metadata_response_topic
     return true;
 }
 
-static bool reply_topic(struct request *req, struct metadata_response_topic *out, const struct topic *t)
+static bool reply_found_topic(struct request *req, struct metadata_response_topic *out, const struct topic *t)
 {
     metadata_response_topic_init(out);
     out->name = request_copy(req, view_of(t->name));
     out->topic_id = uuid_of(t->id);
     out->is_internal = t->internal;
-    return out->name.n >= 0 && reply_partitions(req, out, t);
+    return out->name.n >= 0 && reply_topic_partitions(req, out, t);
 }
 
-static void reply_missing(struct metadata_response_topic *out, const struct metadata_request_topic *ask)
+static void reply_missing_topic(struct metadata_response_topic *out, const struct metadata_request_topic *ask)
 {
     metadata_response_topic_init(out);
     out->name = ask->name;
@@ -65,7 +65,7 @@ static void reply_missing(struct metadata_response_topic *out, const struct meta
         out->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
-static const struct topic *asked_topic(struct request *req, const struct metadata_request_topic *ask)
+static const struct topic *find_asked_topic(struct request *req, const struct metadata_request_topic *ask)
 {
     struct catalog *c = server_catalog(req->server);
     if (!uuid_zero(ask->topic_id))
@@ -73,7 +73,7 @@ static const struct topic *asked_topic(struct request *req, const struct metadat
     return ask->name.n < 0 ? NULL : catalog_by_name(c, ask->name.at, (size_t)ask->name.n);
 }
 
-static bool all_topics(const struct request *req, const struct metadata_request *m)
+static bool asks_all_topics(const struct request *req, const struct metadata_request *m)
 {
     return m->topics.n < 0 || (req->version == 0 && m->topics.n == 0);
 }
@@ -81,28 +81,28 @@ static bool all_topics(const struct request *req, const struct metadata_request 
 static bool reply_topics(struct request *req, const struct metadata_request *m, struct metadata_response *r)
 {
     struct catalog *c = server_catalog(req->server);
-    bool all = all_topics(req, m);
+    bool all = asks_all_topics(req, m);
     r->topics.n = all ? (int32_t)c->count : m->topics.n;
     r->topics.v = request_alloc(req, (size_t)r->topics.n * sizeof *r->topics.v + 1);
     if (!r->topics.v)
         return false;
     for (int32_t i = 0; i < r->topics.n; i++) {
-        const struct topic *t = all ? c->sorted[i] : asked_topic(req, &m->topics.v[i]);
+        const struct topic *t = all ? c->sorted[i] : find_asked_topic(req, &m->topics.v[i]);
         if (!t)
-            reply_missing(&r->topics.v[i], &m->topics.v[i]);
-        else if (!reply_topic(req, &r->topics.v[i], t))
+            reply_missing_topic(&r->topics.v[i], &m->topics.v[i]);
+        else if (!reply_found_topic(req, &r->topics.v[i], t))
             return false;
     }
     return true;
 }
 
-static void note_way(struct request *req, const struct metadata_request *m)
+static void note_metadata_asked(struct request *req, const struct metadata_request *m)
 {
-    enum told_way way = all_topics(req, m) ? TOLD_OF_ALL : m->topics.n > 0 ? TOLD_TO_GO : TOLD_OPENING;
+    enum told_way way = asks_all_topics(req, m) ? TOLD_OF_ALL : m->topics.n > 0 ? TOLD_TO_GO : TOLD_OPENING;
     conn_asks_way(req->conn, way, req->header.client_id);
 }
 
-static void metadata_reply(struct request *req, const struct metadata_request *m)
+static void reply_metadata(struct request *req, const struct metadata_request *m)
 {
     struct metadata_response r;
     struct metadata_response_broker self;
@@ -127,17 +127,17 @@ static void metadata_part_over(struct metadata_run *run)
     if (run->failed)
         request_fail(run->req, "too large for one request");
     else
-        metadata_reply(run->req, run->ask);
+        reply_metadata(run->req, run->ask);
 }
 
-static void created(struct catalog_change *c)
+static void auto_created(struct catalog_change *c)
 { /* whatever came of it, the reply looks into the catalog */
     metadata_part_over(container_of(c, struct auto_create, change)->run);
 }
 
-static void create_missing(struct metadata_run *run, const struct metadata_request_topic *ask)
+static void create_missing_topic(struct metadata_run *run, const struct metadata_request_topic *ask)
 {
-    if (asked_topic(run->req, ask) || !uuid_zero(ask->topic_id) || ask->name.n < 0 ||
+    if (find_asked_topic(run->req, ask) || !uuid_zero(ask->topic_id) || ask->name.n < 0 ||
         !topic_name_legal(ask->name.at, (size_t)ask->name.n))
         return;
     struct auto_create *a = request_zalloc(run->req, sizeof *a);
@@ -152,13 +152,13 @@ static void create_missing(struct metadata_run *run, const struct metadata_reque
         coordinator_topic_change(config, a->room, a->overrides, &a->change);
     else
         a->change = (struct catalog_change){.kind = CATALOG_CREATE, .name = name, .partitions = config->num_partitions};
-    a->change.done = created;
+    a->change.done = auto_created;
     run->waiting++;
     catalog_change_start(run->req->server->shard, &a->change);
 }
 
 /* Versions 10 and 11 had topic ids in the format before brokers could answer to them. */
-static bool metadata_invalid(const struct request *req, const struct metadata_request *m)
+static bool is_metadata_invalid(const struct request *req, const struct metadata_request *m)
 {
     for (int32_t i = 0; i < m->topics.n; i++) {
         const struct metadata_request_topic *t = &m->topics.v[i];
@@ -170,7 +170,7 @@ static bool metadata_invalid(const struct request *req, const struct metadata_re
     return false;
 }
 
-static void metadata_refuse(struct request *req, const struct metadata_request *m)
+static void refuse_metadata(struct request *req, const struct metadata_request *m)
 {
     struct metadata_response r;
     metadata_response_init(&r);
@@ -191,13 +191,13 @@ void metadata_run(struct request *req)
     struct metadata_request *m = REQUEST_DECODE(req, metadata_request);
     if (!m)
         return;
-    note_way(req, m);
-    if (metadata_invalid(req, m)) {
-        metadata_refuse(req, m);
+    note_metadata_asked(req, m);
+    if (is_metadata_invalid(req, m)) {
+        refuse_metadata(req, m);
         return;
     }
-    if (all_topics(req, m) || !m->allow_auto_topic_creation || !server_config(req->server)->auto_create_topics) {
-        metadata_reply(req, m);
+    if (asks_all_topics(req, m) || !m->allow_auto_topic_creation || !server_config(req->server)->auto_create_topics) {
+        reply_metadata(req, m);
         return;
     }
     struct metadata_run *run = request_zalloc(req, sizeof *run);
@@ -207,7 +207,7 @@ void metadata_run(struct request *req)
     }
     *run = (struct metadata_run){.req = req, .ask = m, .waiting = 1};
     for (int32_t i = 0; i < m->topics.n && !run->failed; i++)
-        create_missing(run, &m->topics.v[i]);
+        create_missing_topic(run, &m->topics.v[i]);
     metadata_part_over(run);
 }
 
@@ -221,7 +221,8 @@ struct page {
     bool full, failed;
 };
 
-static void page_partition(const struct page *g, struct describe_topic_partitions_response_partition *p, int32_t index)
+static void fill_page_partition(const struct page *g, struct describe_topic_partitions_response_partition *p,
+                                int32_t index)
 {
     describe_topic_partitions_response_partition_init(p);
     p->partition_index = index;
@@ -232,7 +233,7 @@ static void page_partition(const struct page *g, struct describe_topic_partition
     p->eligible_leader_replicas.n = p->last_known_elr.n = 0;
 }
 
-static void page_full(struct page *g, struct kview name, int32_t partition)
+static void end_page(struct page *g, struct kview name, int32_t partition)
 {
     describe_topic_partitions_cursor_init(&g->next);
     g->next.topic_name = name;
@@ -245,7 +246,7 @@ static void page_topic(struct page *g, const struct topic *t, int32_t from)
 {
     struct kview name = view_of(t->name);
     if (g->left == 0) {
-        page_full(g, name, from);
+        end_page(g, name, from);
         return;
     }
     struct describe_topic_partitions_response_topic *out = &g->r->topics.v[g->r->topics.n++];
@@ -262,13 +263,13 @@ static void page_topic(struct page *g, const struct topic *t, int32_t from)
         return;
     }
     for (int32_t i = 0; i < n; i++)
-        page_partition(g, &out->partitions.v[i], from + i);
+        fill_page_partition(g, &out->partitions.v[i], from + i);
     g->left -= n;
     if (from + n < t->partitions)
-        page_full(g, name, from + n);
+        end_page(g, name, from + n);
 }
 
-static void page_missing(struct page *g, struct kview name)
+static void page_missing_topic(struct page *g, struct kview name)
 {
     struct describe_topic_partitions_response_topic *out = &g->r->topics.v[g->r->topics.n++];
     describe_topic_partitions_response_topic_init(out);
@@ -284,16 +285,16 @@ static int compare_views(struct kview a, struct kview b)
     return order ? order : (a.n > b.n) - (a.n < b.n);
 }
 
-static int compare_asked(const void *a, const void *b)
+static int compare_asked_topics(const void *a, const void *b)
 {
     return compare_views(((const struct describe_topic_partitions_topic *)a)->name,
                          ((const struct describe_topic_partitions_topic *)b)->name);
 }
 
-static void page_asked(struct page *g, const struct describe_topic_partitions_request *m)
+static void page_asked_topics(struct page *g, const struct describe_topic_partitions_request *m)
 {
     struct catalog *c = server_catalog(g->req->server);
-    qsort(m->topics.v, (size_t)m->topics.n, sizeof *m->topics.v, compare_asked);
+    qsort(m->topics.v, (size_t)m->topics.n, sizeof *m->topics.v, compare_asked_topics);
     for (int32_t i = 0; i < m->topics.n && !g->full && !g->failed; i++) {
         struct kview name = m->topics.v[i].name;
         int order = m->cursor ? compare_views(name, m->cursor->topic_name) : 1;
@@ -303,11 +304,11 @@ static void page_asked(struct page *g, const struct describe_topic_partitions_re
         if (t)
             page_topic(g, t, order == 0 ? m->cursor->partition_index : 0);
         else
-            page_missing(g, name);
+            page_missing_topic(g, name);
     }
 }
 
-static void page_all(struct page *g, const struct describe_topic_partitions_request *m)
+static void page_all_topics(struct page *g, const struct describe_topic_partitions_request *m)
 {
     struct catalog *c = server_catalog(g->req->server);
     uint32_t i = m->cursor ? catalog_lower_bound(c, m->cursor->topic_name.at, (size_t)m->cursor->topic_name.n) : 0;
@@ -336,9 +337,9 @@ void describe_topic_partitions_run(struct request *req)
     r.topics.v = request_alloc(req, most * sizeof *r.topics.v + 1);
     g.failed = !r.topics.v;
     if (!g.failed && m->topics.n)
-        page_asked(&g, m);
+        page_asked_topics(&g, m);
     else if (!g.failed)
-        page_all(&g, m);
+        page_all_topics(&g, m);
     if (g.failed)
         request_fail(req, "too many topics for one reply");
     else

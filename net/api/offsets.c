@@ -29,7 +29,7 @@ struct question {
     void (*answer)(struct question *q, struct partition *p, const struct partition_facts *f);
 };
 
-static void one_over(struct asking *run)
+static void question_over(struct asking *run)
 {
     if (--run->waiting == 0)
         run->reply(run);
@@ -37,10 +37,10 @@ static void one_over(struct asking *run)
 
 static void question_answered(struct part_call *c)
 {
-    one_over(container_of(c, struct question, call)->run);
+    question_over(container_of(c, struct question, call)->run);
 }
 
-static void question_ask(struct part_call *c, struct partition *p)
+static void ask_question(struct part_call *c, struct partition *p)
 {
     struct question *q = container_of(c, struct question, call);
     struct partition_facts f = {0};
@@ -57,7 +57,7 @@ static void question_ask(struct part_call *c, struct partition *p)
 }
 
 /* `bytes` of a struct that begins with its question; NULL: no memory, the client is told to ask again. */
-static void *question_new(struct asking *run, size_t bytes, int16_t *out_error)
+static void *new_question(struct asking *run, size_t bytes, int16_t *out_error)
 {
     struct question *q = request_zalloc(run->req, bytes);
     if (!q) {
@@ -69,17 +69,17 @@ static void *question_new(struct asking *run, size_t bytes, int16_t *out_error)
     return q;
 }
 
-static void question_start(struct question *q, const struct topic *t, int32_t partition)
+static void start_question(struct question *q, const struct topic *t, int32_t partition)
 {
     memcpy(q->call.topic_id, t->id, sizeof q->call.topic_id);
     q->call.partition = partition;
-    q->call.ask = question_ask;
+    q->call.ask = ask_question;
     q->call.answered = question_answered;
     q->run->waiting++;
     part_call_start(q->run->req->server->shard, &q->call);
 }
 
-static const struct topic *topic_named(const struct request *req, struct kview name)
+static const struct topic *find_topic_named(const struct request *req, struct kview name)
 {
     return catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n);
 }
@@ -97,12 +97,12 @@ struct list_part {
     struct time_lookup lookup;
 };
 
-static void list_reply(struct asking *run)
+static void reply_list_offsets(struct asking *run)
 {
     REQUEST_REPLY(run->req, list_offsets_response, &container_of(run, struct list_run, asking)->r);
 }
 
-static void list_found(struct time_lookup *l)
+static void time_looked_up(struct time_lookup *l)
 {
     struct list_part *part = container_of(l, struct list_part, lookup);
     part->out->error_code = (int16_t)l->error;
@@ -114,37 +114,37 @@ static void list_found(struct time_lookup *l)
     part_call_done(&part->question.call);
 }
 
-static void list_look_up(struct list_part *part, struct partition *p)
+static void look_up_time(struct list_part *part, struct partition *p)
 {
     part->lookup =
-        (struct time_lookup){.timestamp = part->timestamp, .max = part->timestamp == TIME_MAX, .done = list_found};
+        (struct time_lookup){.timestamp = part->timestamp, .max = part->timestamp == TIME_MAX, .done = time_looked_up};
     if (partition_lookup(p, &part->lookup))
-        list_found(&part->lookup);
+        time_looked_up(&part->lookup);
 }
 
 /* The epoch of what stands at an end of the log: the current one at the end, the first record's at the start. */
-static void list_end(struct list_part *part, const struct partition *p, int64_t offset)
+static void answer_log_end(struct list_part *part, const struct partition *p, int64_t offset)
 {
     part->out->offset = offset;
     part->out->leader_epoch = partition_epoch_at(p, offset);
 }
 
-static void list_answer(struct question *q, struct partition *p, const struct partition_facts *f)
+static void answer_list_part(struct question *q, struct partition *p, const struct partition_facts *f)
 {
     struct list_part *part = container_of(q, struct list_part, question);
     if (part->timestamp >= 0 || part->timestamp == TIME_MAX) {
-        list_look_up(part, p);
+        look_up_time(part, p);
         return;
     }
     if (part->timestamp == TIME_LATEST)
-        list_end(part, p, f->high_watermark);
+        answer_log_end(part, p, f->high_watermark);
     else if (part->timestamp == TIME_EARLIEST || part->timestamp == TIME_EARLIEST_LOCAL)
-        list_end(part, p, f->log_start_offset);
+        answer_log_end(part, p, f->log_start_offset);
     part_call_done(&q->call);
 }
 
 /* Which special times a version knows; the rest is UNSUPPORTED_VERSION, as in Kafka. */
-static bool time_known(int64_t timestamp, int16_t version)
+static bool is_time_known(int64_t timestamp, int16_t version)
 {
     switch (timestamp) {
     case TIME_LATEST:
@@ -158,7 +158,7 @@ static bool time_known(int64_t timestamp, int16_t version)
 }
 
 /* How often each partition is asked for, at most twice; NULL: no memory. */
-static uint8_t *count_asked(struct request *req, const struct topic *t, const struct list_offsets_topic *ask)
+static uint8_t *count_asked_partitions(struct request *req, const struct topic *t, const struct list_offsets_topic *ask)
 {
     uint8_t *times = request_zalloc(req, (size_t)t->partitions);
     for (int32_t i = 0; times && i < ask->partitions.n; i++) {
@@ -169,35 +169,35 @@ static uint8_t *count_asked(struct request *req, const struct topic *t, const st
     return times;
 }
 
-static enum kerr list_refusal(int16_t version, const struct topic *t, const uint8_t *times,
-                              const struct list_offsets_partition *in)
+static enum kerr judge_list_part(int16_t version, const struct topic *t, const uint8_t *times,
+                                 const struct list_offsets_partition *in)
 {
     if (!t || in->partition_index < 0 || in->partition_index >= t->partitions)
         return KERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (times[in->partition_index] > 1)
         return KERR_INVALID_REQUEST;
-    return time_known(in->timestamp, version) ? KERR_NONE : KERR_UNSUPPORTED_VERSION;
+    return is_time_known(in->timestamp, version) ? KERR_NONE : KERR_UNSUPPORTED_VERSION;
 }
 
-static void list_start(struct list_run *run, const struct topic *t, const struct list_offsets_partition *in,
-                       struct list_offsets_partition_response *out)
+static void start_list_part(struct list_run *run, const struct topic *t, const struct list_offsets_partition *in,
+                            struct list_offsets_partition_response *out)
 {
-    struct list_part *part = question_new(&run->asking, sizeof *part, &out->error_code);
+    struct list_part *part = new_question(&run->asking, sizeof *part, &out->error_code);
     if (!part)
         return;
     part->out = out;
     part->timestamp = in->timestamp;
     part->question.current_leader_epoch = in->current_leader_epoch;
-    part->question.answer = list_answer;
-    question_start(&part->question, t, in->partition_index);
+    part->question.answer = answer_list_part;
+    start_question(&part->question, t, in->partition_index);
 }
 
-static bool list_topic(struct list_run *run, const struct list_offsets_topic *ask,
-                       struct list_offsets_topic_response *out)
+static bool start_list_topic(struct list_run *run, const struct list_offsets_topic *ask,
+                             struct list_offsets_topic_response *out)
 {
     struct request *req = run->asking.req;
-    const struct topic *t = topic_named(req, ask->name);
-    const uint8_t *times = t ? count_asked(req, t, ask) : NULL;
+    const struct topic *t = find_topic_named(req, ask->name);
+    const uint8_t *times = t ? count_asked_partitions(req, t, ask) : NULL;
     list_offsets_topic_response_init(out);
     out->name = ask->name;
     out->partitions.v = request_alloc(req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
@@ -208,9 +208,9 @@ static bool list_topic(struct list_run *run, const struct list_offsets_topic *as
         const struct list_offsets_partition *in = &ask->partitions.v[i];
         list_offsets_partition_response_init(&out->partitions.v[i]);
         out->partitions.v[i].partition_index = in->partition_index;
-        out->partitions.v[i].error_code = (int16_t)list_refusal(req->version, t, times, in);
+        out->partitions.v[i].error_code = (int16_t)judge_list_part(req->version, t, times, in);
         if (!out->partitions.v[i].error_code)
-            list_start(run, t, in, &out->partitions.v[i]);
+            start_list_part(run, t, in, &out->partitions.v[i]);
     }
     return true;
 }
@@ -226,13 +226,13 @@ void list_offsets_run(struct request *req)
         request_fail(req, "out of memory");
         return;
     }
-    run->asking = (struct asking){.req = req, .reply = list_reply, .waiting = 1};
+    run->asking = (struct asking){.req = req, .reply = reply_list_offsets, .waiting = 1};
     list_offsets_response_init(&run->r);
     run->r.topics.v = topics;
     for (int32_t i = 0; i < m->topics.n; i++)
-        if (list_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
+        if (start_list_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
             run->r.topics.n++;
-    one_over(&run->asking);
+    question_over(&run->asking);
 }
 
 /* --- OffsetForLeaderEpoch --- */
@@ -247,12 +247,12 @@ struct epoch_part {
     int32_t leader_epoch;
 };
 
-static void epoch_reply(struct asking *run)
+static void reply_epoch_ends(struct asking *run)
 {
     REQUEST_REPLY(run->req, offset_for_leader_epoch_response, &container_of(run, struct epoch_run, asking)->r);
 }
 
-static void epoch_answer(struct question *q, struct partition *p, const struct partition_facts *f)
+static void answer_epoch_end(struct question *q, struct partition *p, const struct partition_facts *f)
 {
     struct epoch_part *part = container_of(q, struct epoch_part, question);
     (void)f;
@@ -260,8 +260,8 @@ static void epoch_answer(struct question *q, struct partition *p, const struct p
     part_call_done(&q->call);
 }
 
-static void epoch_start(struct epoch_run *run, const struct topic *t, const struct offset_for_leader_partition *in,
-                        struct offset_for_leader_epoch_end_offset *out)
+static void start_epoch_part(struct epoch_run *run, const struct topic *t, const struct offset_for_leader_partition *in,
+                             struct offset_for_leader_epoch_end_offset *out)
 {
     offset_for_leader_epoch_end_offset_init(out);
     out->partition = in->partition;
@@ -269,21 +269,21 @@ static void epoch_start(struct epoch_run *run, const struct topic *t, const stru
         out->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         return;
     }
-    struct epoch_part *part = question_new(&run->asking, sizeof *part, &out->error_code);
+    struct epoch_part *part = new_question(&run->asking, sizeof *part, &out->error_code);
     if (!part)
         return;
     part->out = out;
     part->leader_epoch = in->leader_epoch;
     part->question.current_leader_epoch = in->current_leader_epoch;
-    part->question.answer = epoch_answer;
-    question_start(&part->question, t, in->partition);
+    part->question.answer = answer_epoch_end;
+    start_question(&part->question, t, in->partition);
 }
 
-static bool epoch_topic(struct epoch_run *run, const struct offset_for_leader_topic *ask,
-                        struct offset_for_leader_topic_result *out)
+static bool start_epoch_topic(struct epoch_run *run, const struct offset_for_leader_topic *ask,
+                              struct offset_for_leader_topic_result *out)
 {
     struct request *req = run->asking.req;
-    const struct topic *t = topic_named(req, ask->topic);
+    const struct topic *t = find_topic_named(req, ask->topic);
     offset_for_leader_topic_result_init(out);
     out->topic = ask->topic;
     out->partitions.v = request_alloc(req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
@@ -291,7 +291,7 @@ static bool epoch_topic(struct epoch_run *run, const struct offset_for_leader_to
         return false;
     out->partitions.n = ask->partitions.n;
     for (int32_t i = 0; i < ask->partitions.n; i++)
-        epoch_start(run, t, &ask->partitions.v[i], &out->partitions.v[i]);
+        start_epoch_part(run, t, &ask->partitions.v[i], &out->partitions.v[i]);
     return true;
 }
 
@@ -306,11 +306,11 @@ void offset_for_leader_epoch_run(struct request *req)
         request_fail(req, "out of memory");
         return;
     }
-    run->asking = (struct asking){.req = req, .reply = epoch_reply, .waiting = 1};
+    run->asking = (struct asking){.req = req, .reply = reply_epoch_ends, .waiting = 1};
     offset_for_leader_epoch_response_init(&run->r);
     run->r.topics.v = topics;
     for (int32_t i = 0; i < m->topics.n; i++)
-        if (epoch_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
+        if (start_epoch_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
             run->r.topics.n++;
-    one_over(&run->asking);
+    question_over(&run->asking);
 }

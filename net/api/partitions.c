@@ -21,7 +21,7 @@ struct more_part {
     struct create_partitions_topic_result *out;
 };
 
-static void one_over(struct more_run *run)
+static void more_part_over(struct more_run *run)
 {
     if (--run->waiting == 0)
         REQUEST_REPLY(run->req, create_partitions_response, &run->r);
@@ -30,7 +30,7 @@ static void one_over(struct more_run *run)
 /* --- what can be refused without the catalog's writer --- */
 
 /* Nobody but this node can have a replica. NULL: it does. */
-static const char *replica_fault(const struct create_partitions_assignment *a, int32_t self, char *room)
+static const char *find_replica_fault(const struct create_partitions_assignment *a, int32_t self, char *room)
 {
     const char *begin = "The manual partition assignment includes";
     for (int32_t i = 0; i < a->broker_ids.n; i++) {
@@ -48,8 +48,8 @@ static const char *replica_fault(const struct create_partitions_assignment *a, i
     return room;
 }
 
-static enum kerr check_assignments(const struct request *req, const struct create_partitions_topic *ask,
-                                   int32_t additional, char *room, const char **out_message)
+static enum kerr check_more_assignments(const struct request *req, const struct create_partitions_topic *ask,
+                                        int32_t additional, char *room, const char **out_message)
 {
     *out_message = room;
     if (ask->assignments.n != additional) {
@@ -59,15 +59,15 @@ static enum kerr check_assignments(const struct request *req, const struct creat
         return KERR_INVALID_REPLICA_ASSIGNMENT;
     }
     for (int32_t i = 0; i < additional; i++) {
-        *out_message = replica_fault(&ask->assignments.v[i], node_id(req), room);
+        *out_message = find_replica_fault(&ask->assignments.v[i], node_id(req), room);
         if (*out_message)
             return KERR_INVALID_REPLICA_ASSIGNMENT;
     }
     return KERR_NONE;
 }
 
-static enum kerr check_count(const struct create_partitions_topic *ask, const struct topic *t, char *room,
-                             const char **out_message)
+static enum kerr check_more_count(const struct create_partitions_topic *ask, const struct topic *t, char *room,
+                                  const char **out_message)
 {
     *out_message = room;
     if (ask->count > TOPIC_PARTITIONS_MAX) {
@@ -84,8 +84,8 @@ static enum kerr check_count(const struct create_partitions_topic *ask, const st
     return KERR_INVALID_PARTITIONS;
 }
 
-static enum kerr check(struct request *req, const struct create_partitions_topic *ask, const struct topic *t,
-                       const char **out_message)
+static enum kerr check_more_partitions(struct request *req, const struct create_partitions_topic *ask,
+                                       const struct topic *t, const char **out_message)
 {
     char *room = request_alloc(req, MESSAGE_BYTES);
     *out_message = NULL;
@@ -97,57 +97,59 @@ static enum kerr check(struct request *req, const struct create_partitions_topic
         *out_message = "The number of partitions of an internal topic decides what is kept where and stays as it is.";
         return KERR_INVALID_TOPIC_EXCEPTION;
     }
-    enum kerr error = check_count(ask, t, room, out_message);
+    enum kerr error = check_more_count(ask, t, room, out_message);
     if (!error && ask->assignments.n >= 0)
-        error = check_assignments(req, ask, ask->count - t->partitions, room, out_message);
+        error = check_more_assignments(req, ask, ask->count - t->partitions, room, out_message);
     return error;
 }
 
 /* --- the change --- */
 
-static void refuse(struct create_partitions_topic_result *out, enum kerr error, const char *message)
+static void refuse_more(struct create_partitions_topic_result *out, enum kerr error, const char *message)
 {
     out->error_code = (int16_t)error;
     out->error_message = view_of(error ? message : NULL);
 }
 
-static void more_done(struct catalog_change *c)
+static void partitions_added(struct catalog_change *c)
 {
     struct more_part *p = container_of(c, struct more_part, change);
-    refuse(p->out, c->error, c->message);
-    one_over(p->run);
+    refuse_more(p->out, c->error, c->message);
+    more_part_over(p->run);
 }
 
-static void more_one(struct more_run *run, const struct create_partitions_topic *ask,
-                     struct create_partitions_topic_result *out)
+static void add_partitions(struct more_run *run, const struct create_partitions_topic *ask,
+                           struct create_partitions_topic_result *out)
 {
     const char *message;
     const struct topic *t = catalog_by_name(server_catalog(run->req->server), ask->name.at, (size_t)ask->name.n);
-    enum kerr error = check(run->req, ask, t, &message);
+    enum kerr error = check_more_partitions(run->req, ask, t, &message);
     if (error) {
-        refuse(out, error, message);
+        refuse_more(out, error, message);
         return;
     }
     struct more_part *p = request_zalloc(run->req, sizeof *p);
     if (!p) {
-        refuse(out, KERR_UNKNOWN_SERVER_ERROR, "out of memory");
+        refuse_more(out, KERR_UNKNOWN_SERVER_ERROR, "out of memory");
         return;
     }
     p->run = run;
     p->out = out;
-    p->change = (struct catalog_change){
-        .kind = CATALOG_PARTITIONS, .partitions = ask->count, .validate_only = run->validate_only, .done = more_done};
+    p->change = (struct catalog_change){.kind = CATALOG_PARTITIONS,
+                                        .partitions = ask->count,
+                                        .validate_only = run->validate_only,
+                                        .done = partitions_added};
     memcpy(p->change.topic_id, t->id, sizeof p->change.topic_id);
     run->waiting++;
     catalog_change_start(run->req->server->shard, &p->change);
 }
 
-static const uint8_t *find_name_twins(struct request *req, const struct create_partitions_request *m)
+static const uint8_t *find_duplicate_additions(struct request *req, const struct create_partitions_request *m)
 {
     struct kview *names = request_alloc(req, (size_t)m->topics.n * sizeof *names + 1);
     for (int32_t i = 0; names && i < m->topics.n; i++)
         names[i] = m->topics.v[i].name;
-    return names ? find_twins(req, names, m->topics.n) : NULL;
+    return names ? find_duplicates(req, names, m->topics.n) : NULL;
 }
 
 void create_partitions_run(struct request *req)
@@ -157,8 +159,8 @@ void create_partitions_run(struct request *req)
         return;
     struct more_run *run = request_zalloc(req, sizeof *run);
     struct create_partitions_topic_result *out = request_alloc(req, (size_t)m->topics.n * sizeof *out + 1);
-    const uint8_t *twins = find_name_twins(req, m);
-    if (!run || !out || !twins) {
+    const uint8_t *duplicates = find_duplicate_additions(req, m);
+    if (!run || !out || !duplicates) {
         request_fail(req, "too many topics for one request");
         return;
     }
@@ -167,15 +169,15 @@ void create_partitions_run(struct request *req)
     run->r.results.v = out;
     for (int32_t i = 0; i < m->topics.n; i++) {
         const struct create_partitions_topic *ask = &m->topics.v[i];
-        if (twins[i] == TWIN_LATER) /* answered once, as in Kafka */
+        if (duplicates[i] == DUPLICATE_LATER) /* answered once, as in Kafka */
             continue;
         struct create_partitions_topic_result *o = &out[run->r.results.n++];
         create_partitions_topic_result_init(o);
         o->name = ask->name;
-        if (twins[i])
-            refuse(o, KERR_INVALID_REQUEST, "Duplicate topic name.");
+        if (duplicates[i])
+            refuse_more(o, KERR_INVALID_REQUEST, "Duplicate topic name.");
         else
-            more_one(run, ask, o);
+            add_partitions(run, ask, o);
     }
-    one_over(run);
+    more_part_over(run);
 }

@@ -29,7 +29,7 @@ struct produce {
 
 /* --- the reply --- */
 
-static void finish(struct produce *all)
+static void finish_produce(struct produce *all)
 {
     struct request *req = all->req;
     if (all->no_memory)
@@ -42,14 +42,14 @@ static void finish(struct produce *all)
         request_no_reply(req);
 }
 
-static void part_over(struct produce *all)
+static void produce_part_over(struct produce *all)
 {
     assert(all->waiting > 0);
     if (--all->waiting == 0)
-        finish(all);
+        finish_produce(all);
 }
 
-static void refuse(struct produce *all, struct partition_produce_response *out, enum kerr error)
+static void refuse_produce(struct produce *all, struct partition_produce_response *out, enum kerr error)
 {
     out->error_code = (int16_t)error;
     out->base_offset = -1;
@@ -62,7 +62,7 @@ static struct kview text(const char *s)
 }
 
 /* Which record was wrong, for Produce v8 and later; older versions drop it. */
-static void explain(struct produce_part *part)
+static void explain_fault(struct produce_part *part)
 {
     const struct batch_fault *fault = &part->append.fault;
     if (!fault->message)
@@ -80,15 +80,15 @@ static void explain(struct produce_part *part)
     part->out->record_errors.n = 1;
 }
 
-static void answered(struct part_call *c)
+static void produce_answered(struct part_call *c)
 {
     struct produce_part *part = container_of(c, struct produce_part, call);
     struct produce *all = part->all;
     struct append *a = &part->append;
     struct server_counters *counters = &all->req->server->counters;
     if (a->error) {
-        refuse(all, part->out, a->error);
-        explain(part);
+        refuse_produce(all, part->out, a->error);
+        explain_fault(part);
     } else {
         counters->produced_batches++;
         counters->produced_bytes += a->bytes;
@@ -96,17 +96,17 @@ static void answered(struct part_call *c)
         part->out->log_append_time_ms = a->append_time_ms;
         part->out->log_start_offset = a->log_start_offset;
     }
-    part_over(all);
+    produce_part_over(all);
 }
 
 /* --- on the owner --- */
 
-static void appended(struct append *a)
+static void part_appended(struct append *a)
 {
     part_call_done(&container_of(a, struct produce_part, append)->call);
 }
 
-static void append(struct part_call *c, struct partition *p)
+static void append_part(struct part_call *c, struct partition *p)
 {
     struct produce_part *part = container_of(c, struct produce_part, call);
     if (p) {
@@ -120,24 +120,24 @@ static void append(struct part_call *c, struct partition *p)
 /* --- taking the request apart --- */
 
 /* Kafka's tools may write to internal topics under this client id only. */
-static bool is_admin(const struct request *req)
+static bool is_admin_client(const struct request *req)
 {
     static const char admin[] = "__admin_client";
     struct kview id = req->header.client_id;
     return id.n == (int32_t)sizeof admin - 1 && memcmp(id.at, admin, sizeof admin - 1) == 0;
 }
 
-static enum kerr check_topic(const struct request *req, const struct topic *t)
+static enum kerr check_produce_topic(const struct request *req, const struct topic *t)
 {
     if (!t)
         return req->version >= 13 ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (t->internal && !is_admin(req))
+    if (t->internal && !is_admin_client(req))
         return KERR_INVALID_TOPIC_EXCEPTION;
     return KERR_NONE;
 }
 
-static enum kerr check_partition(const struct produce *all, const struct topic *t, enum kerr topic_error,
-                                 const struct partition_produce_data *in)
+static enum kerr check_produce_partition(const struct produce *all, const struct topic *t, enum kerr topic_error,
+                                         const struct partition_produce_data *in)
 {
     if (all->acks < -1 || all->acks > 1)
         return KERR_INVALID_REQUIRED_ACKS;
@@ -148,8 +148,8 @@ static enum kerr check_partition(const struct produce *all, const struct topic *
     return in->records.n > 0 ? KERR_NONE : KERR_INVALID_RECORD; /* at least one batch */
 }
 
-static void start_part(struct produce *all, const struct topic *t, const struct partition_produce_data *in,
-                       struct partition_produce_response *out)
+static void start_produce_part(struct produce *all, const struct topic *t, const struct partition_produce_data *in,
+                               struct partition_produce_response *out)
 {
     struct produce_part *part = request_zalloc(all->req, sizeof *part);
     if (!part) {
@@ -160,58 +160,59 @@ static void start_part(struct produce *all, const struct topic *t, const struct 
     part->out = out;
     memcpy(part->call.topic_id, t->id, sizeof t->id);
     part->call.partition = in->index;
-    part->call.ask = append;
-    part->call.answered = answered;
+    part->call.ask = append_part;
+    part->call.answered = produce_answered;
     part->append.records = in->records.at;
     part->append.bytes = (uint32_t)in->records.n;
     part->append.produce_version = all->req->version;
-    part->append.done = appended;
+    part->append.done = part_appended;
     list_init(&part->append.link);
     all->waiting++;
     bool here = part_call_start(all->req->server->shard, &part->call);
     all->lent = all->lent || !here || !part->append.copied;
 }
 
-static const struct topic *find_topic(const struct request *req, const struct topic_produce_data *in)
+static const struct topic *find_produce_topic(const struct request *req, const struct topic_produce_data *in)
 {
     const struct catalog *c = server_catalog(req->server);
     return req->version >= 13 ? catalog_by_id(c, in->topic_id.b) : catalog_by_name(c, in->name.at, (size_t)in->name.n);
 }
 
-static void start_partition(struct produce *all, const struct topic *t, enum kerr topic_error,
-                            const struct partition_produce_data *in, struct partition_produce_response *out)
+static void start_produce_partition(struct produce *all, const struct topic *t, enum kerr topic_error,
+                                    const struct partition_produce_data *in, struct partition_produce_response *out)
 {
     partition_produce_response_init(out);
     out->index = in->index;
-    enum kerr error = check_partition(all, t, topic_error, in);
+    enum kerr error = check_produce_partition(all, t, topic_error, in);
     if (error)
-        refuse(all, out, error);
+        refuse_produce(all, out, error);
     else
-        start_part(all, t, in, out);
+        start_produce_part(all, t, in, out);
 }
 
-static void start_topic(struct produce *all, const struct topic_produce_data *in, struct topic_produce_response *out)
+static void start_produce_topic(struct produce *all, const struct topic_produce_data *in,
+                                struct topic_produce_response *out)
 {
     struct request *req = all->req;
-    const struct topic *t = find_topic(req, in);
-    enum kerr topic_error = check_topic(req, t);
+    const struct topic *t = find_produce_topic(req, in);
+    enum kerr topic_error = check_produce_topic(req, t);
     topic_produce_response_init(out);
     out->name = request_copy(req, in->name);
     out->topic_id = in->topic_id;
     out->partition_responses.v = request_alloc(req, (size_t)in->partition_data.n * sizeof *out->partition_responses.v);
     all->no_memory = all->no_memory || !out->partition_responses.v || out->name.n != in->name.n;
     for (int32_t i = 0; i < in->partition_data.n && !all->no_memory; i++)
-        start_partition(all, t, topic_error, &in->partition_data.v[i], &out->partition_responses.v[i]);
+        start_produce_partition(all, t, topic_error, &in->partition_data.v[i], &out->partition_responses.v[i]);
     out->partition_responses.n = in->partition_data.n;
 }
 
-static void start_topics(struct produce *all, const struct produce_request *m)
+static void start_produce_topics(struct produce *all, const struct produce_request *m)
 {
     struct produce_response *r = &all->response;
     r->responses.v = request_alloc(all->req, (size_t)m->topic_data.n * sizeof *r->responses.v);
     all->no_memory = !r->responses.v;
     for (int32_t i = 0; i < m->topic_data.n && !all->no_memory; i++)
-        start_topic(all, &m->topic_data.v[i], &r->responses.v[i]);
+        start_produce_topic(all, &m->topic_data.v[i], &r->responses.v[i]);
     r->responses.n = m->topic_data.n;
 }
 
@@ -227,8 +228,8 @@ void produce_run(struct request *req)
     }
     *all = (struct produce){.req = req, .acks = m->acks, .waiting = 1};
     produce_response_init(&all->response);
-    start_topics(all, m);
+    start_produce_topics(all, m);
     if (!all->lent)
         request_release(req); /* the partitions have their copies: the receive buffer is free before the disk is */
-    part_over(all);
+    produce_part_over(all);
 }

@@ -9,7 +9,7 @@ struct waiting {
     struct list link;
 };
 
-static void answer(struct request *req, enum kerr error, int64_t producer_id)
+static void answer_producer_id(struct request *req, enum kerr error, int64_t producer_id)
 {
     struct init_producer_id_response r;
     init_producer_id_response_init(&r);
@@ -19,18 +19,18 @@ static void answer(struct request *req, enum kerr error, int64_t producer_id)
     REQUEST_REPLY(req, init_producer_id_response, &r);
 }
 
-static bool hand_out(struct producer_ids *ids, struct request *req)
+static bool hand_out_id(struct producer_ids *ids, struct request *req)
 {
     if (ids->left == 0)
         return false;
     ids->left--;
-    answer(req, KERR_NONE, ids->next++);
+    answer_producer_id(req, KERR_NONE, ids->next++);
     return true;
 }
 
-static void ask_block(struct server *sv);
+static void ask_id_block(struct server *sv);
 
-static void reserved(struct catalog_change *c)
+static void id_block_reserved(struct catalog_change *c)
 {
     struct producer_ids *ids = container_of(c, struct producer_ids, change);
     struct server *sv = container_of(ids, struct server, producer_ids);
@@ -43,24 +43,24 @@ static void reserved(struct catalog_change *c)
     while ((l = list_first(&ids->waiting))) {
         struct waiting *w = container_of(l, struct waiting, link);
         if (!c->error && ids->left == 0) {
-            ask_block(sv);
+            ask_id_block(sv);
             return;
         }
         list_remove(l);
         if (c->error)
-            answer(w->req, c->error, -1);
+            answer_producer_id(w->req, c->error, -1);
         else
-            (void)hand_out(ids, w->req);
+            (void)hand_out_id(ids, w->req);
     }
 }
 
-static void ask_block(struct server *sv)
+static void ask_id_block(struct server *sv)
 {
     struct producer_ids *ids = &sv->producer_ids;
     if (ids->asking)
         return;
     ids->asking = true;
-    ids->change = (struct catalog_change){.kind = CATALOG_PRODUCER_IDS, .done = reserved};
+    ids->change = (struct catalog_change){.kind = CATALOG_PRODUCER_IDS, .done = id_block_reserved};
     catalog_change_start(sv->shard, &ids->change);
 }
 
@@ -71,10 +71,10 @@ void init_producer_id_run(struct request *req)
         return;
     struct producer_ids *ids = &req->server->producer_ids;
     if (m->transactional_id.n >= 0) {
-        answer(req, KERR_INVALID_REQUEST, -1);
+        answer_producer_id(req, KERR_INVALID_REQUEST, -1);
         return;
     }
-    if (list_empty(&ids->waiting) && hand_out(ids, req))
+    if (list_empty(&ids->waiting) && hand_out_id(ids, req))
         return;
     struct waiting *w = request_alloc(req, sizeof *w);
     if (!w) {
@@ -84,5 +84,5 @@ void init_producer_id_run(struct request *req)
     w->req = req;
     list_init(&w->link);
     list_push(&ids->waiting, &w->link);
-    ask_block(req->server);
+    ask_id_block(req->server);
 }

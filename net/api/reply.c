@@ -35,22 +35,22 @@ const char no_memory[] = "there is no memory for its request";
 const char topic_name_rule[] =
     "A topic name has 1 to 249 characters of [a-zA-Z0-9._-] and is neither \".\" nor \"..\".";
 
-const uint8_t *find_twins(struct request *req, const struct kview *names, int32_t count)
+const uint8_t *find_duplicates(struct request *req, const struct kview *names, int32_t count)
 {
     struct map seen;
     map_init(&seen, req->server->shard->heap);
-    uint8_t *twins = request_zalloc(req, (size_t)count * sizeof *twins + 1);
-    for (int32_t i = 0; twins && i < count; i++) {
+    uint8_t *duplicates = request_zalloc(req, (size_t)count * sizeof *duplicates + 1);
+    for (int32_t i = 0; duplicates && i < count; i++) {
         uint8_t *first = map_get(&seen, names[i].at, (size_t)names[i].n);
         if (first) {
-            *first = TWIN_FIRST;
-            twins[i] = TWIN_LATER;
-        } else if (map_put(&seen, names[i].at, (size_t)names[i].n, &twins[i])) {
-            twins = NULL;
+            *first = DUPLICATE_FIRST;
+            duplicates[i] = DUPLICATE_LATER;
+        } else if (map_put(&seen, names[i].at, (size_t)names[i].n, &duplicates[i])) {
+            duplicates = NULL;
         }
     }
     map_deinit(&seen);
-    return twins;
+    return duplicates;
 }
 
 const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id)

@@ -8,8 +8,8 @@ struct kview view_of(const char *text);
 char *request_text(struct request *req, struct kview v) must_use;
 bool view_is(struct kview v, const char *text);
 /* Which of `count` names stand there more than once; NULL: no memory. */
-enum twin { TWIN_NONE, TWIN_FIRST, TWIN_LATER };
-const uint8_t *find_twins(struct request *req, const struct kview *names, int32_t count) must_use;
+enum duplicate { DUPLICATE_NONE, DUPLICATE_FIRST, DUPLICATE_LATER };
+const uint8_t *find_duplicates(struct request *req, const struct kview *names, int32_t count) must_use;
 /* For request_fail. */
 extern const char no_memory[];
 /* What a legal topic name is, as a sentence. */

@@ -21,14 +21,14 @@ struct create_part {
     struct creatable_topic_result *out;
 };
 
-static void refuse(struct creatable_topic_result *out, enum kerr error, const char *message)
+static void refuse_create(struct creatable_topic_result *out, enum kerr error, const char *message)
 {
     out->error_code = (int16_t)error;
     out->error_message = view_of(message);
 }
 
-static bool describe_created(struct create_run *run, struct creatable_topic_result *out,
-                             const struct topic_override *overrides, uint32_t count)
+static bool describe_created_configs(struct create_run *run, struct creatable_topic_result *out,
+                                     const struct topic_override *overrides, uint32_t count)
 {
     struct config_list list;
     if (!configs_of_topic(run->req, overrides, count, &list))
@@ -46,37 +46,38 @@ static bool describe_created(struct create_run *run, struct creatable_topic_resu
     return true;
 }
 
-static void create_over(struct create_run *run)
+static void create_part_over(struct create_run *run)
 {
     if (--run->waiting == 0)
         REQUEST_REPLY(run->req, create_topics_response, run->r);
 }
 
-static void describe_result(struct create_run *run, struct creatable_topic_result *out, int32_t partitions,
-                            const struct topic_override *overrides, uint32_t count)
+static void describe_created_topic(struct create_run *run, struct creatable_topic_result *out, int32_t partitions,
+                                   const struct topic_override *overrides, uint32_t count)
 {
     out->num_partitions = partitions;
     out->replication_factor = 1;
     out->error_message = view_of(NULL);
-    if (run->req->version >= 5 && !describe_created(run, out, overrides, count))
+    if (run->req->version >= 5 && !describe_created_configs(run, out, overrides, count))
         out->configs.n = 0; /* created all the same: the client can describe it */
 }
 
-static void create_done(struct catalog_change *c)
+static void topic_created(struct catalog_change *c)
 {
     struct create_part *part = container_of(c, struct create_part, change);
     if (c->error) {
-        refuse(part->out, c->error, c->message ? c->message : kerr_name(c->error));
+        refuse_create(part->out, c->error, c->message ? c->message : kerr_name(c->error));
     } else {
         part->out->topic_id = uuid_of(c->topic->id);
-        describe_result(part->run, part->out, c->topic->partitions, c->topic->overrides, c->topic->override_count);
+        describe_created_topic(part->run, part->out, c->topic->partitions, c->topic->overrides,
+                               c->topic->override_count);
     }
-    create_over(part->run);
+    create_part_over(part->run);
 }
 
 /* The partitions that a manual assignment means; only [this node] can be assigned. */
-static enum kerr count_assigned(const struct request *req, const struct creatable_topic *t, const char **out_message,
-                                int32_t *out_partitions)
+static enum kerr count_assigned_partitions(const struct request *req, const struct creatable_topic *t,
+                                           const char **out_message, int32_t *out_partitions)
 {
     int32_t n = t->assignments.n;
     uint8_t *seen = request_zalloc((struct request *)(uintptr_t)req, (size_t)n);
@@ -94,15 +95,15 @@ static enum kerr count_assigned(const struct request *req, const struct creatabl
     return KERR_NONE;
 }
 
-static enum kerr check_counts(const struct request *req, const struct creatable_topic *t, const char **out_message,
-                              int32_t *out_partitions)
+static enum kerr check_create_counts(const struct request *req, const struct creatable_topic *t,
+                                     const char **out_message, int32_t *out_partitions)
 {
     if (t->assignments.n > 0) {
         *out_message = "Both numPartitions or replicationFactor and replicasAssignments were set. Both cannot be used "
                        "at the same time.";
         if (t->num_partitions != -1 || t->replication_factor != -1)
             return KERR_INVALID_REQUEST;
-        return count_assigned(req, t, out_message, out_partitions);
+        return count_assigned_partitions(req, t, out_message, out_partitions);
     }
     *out_message = "Number of partitions was set to an invalid non-positive value.";
     if (t->num_partitions == 0 || t->num_partitions < -1)
@@ -117,8 +118,8 @@ static enum kerr check_counts(const struct request *req, const struct creatable_
     return KERR_NONE;
 }
 
-static enum kerr take_overrides(struct request *req, const struct creatable_topic *t,
-                                struct topic_override **out_overrides, const char **out_message)
+static enum kerr take_topic_overrides(struct request *req, const struct creatable_topic *t,
+                                      struct topic_override **out_overrides, const char **out_message)
 {
     struct topic_override *v = request_alloc(req, (size_t)t->configs.n * sizeof *v + 1);
     char *why = request_alloc(req, 256);
@@ -144,13 +145,13 @@ static enum kerr take_overrides(struct request *req, const struct creatable_topi
     return topic_overrides_check(v, (uint32_t)t->configs.n, why);
 }
 
-static void create_checked(struct create_run *run, const struct creatable_topic *t, int32_t partitions,
-                           struct topic_override *overrides, uint32_t count, struct creatable_topic_result *out)
+static void create_checked_topic(struct create_run *run, const struct creatable_topic *t, int32_t partitions,
+                                 struct topic_override *overrides, uint32_t count, struct creatable_topic_result *out)
 {
     struct create_part *part = request_zalloc(run->req, sizeof *part);
     char *name = request_text(run->req, t->name);
     if (!part || !name) {
-        refuse(out, KERR_UNKNOWN_SERVER_ERROR, "out of memory");
+        refuse_create(out, KERR_UNKNOWN_SERVER_ERROR, "out of memory");
         return;
     }
     if (t->replication_factor > 1)
@@ -162,20 +163,20 @@ static void create_checked(struct create_run *run, const struct creatable_topic 
                                            .partitions = partitions,
                                            .overrides = overrides,
                                            .override_count = count,
-                                           .done = create_done};
+                                           .done = topic_created};
     run->waiting++;
     catalog_change_start(run->req->server->shard, &part->change);
 }
 
-static void create_one(struct create_run *run, const struct creatable_topic *t, struct creatable_topic_result *out)
+static void create_topic(struct create_run *run, const struct creatable_topic *t, struct creatable_topic_result *out)
 {
     const char *message = NULL;
     int32_t partitions = 0;
     struct topic_override *overrides = NULL;
     struct catalog *c = server_catalog(run->req->server);
-    enum kerr error = check_counts(run->req, t, &message, &partitions);
+    enum kerr error = check_create_counts(run->req, t, &message, &partitions);
     if (!error)
-        error = take_overrides(run->req, t, &overrides, &message);
+        error = take_topic_overrides(run->req, t, &overrides, &message);
     if (!error && !topic_name_legal(t->name.at, (size_t)t->name.n)) {
         error = KERR_INVALID_TOPIC_EXCEPTION;
         message = topic_name_rule;
@@ -185,22 +186,22 @@ static void create_one(struct create_run *run, const struct creatable_topic *t, 
         message = "A topic with this name already exists.";
     }
     if (error) {
-        refuse(out, error, message);
+        refuse_create(out, error, message);
         return;
     }
     uint32_t count = (uint32_t)t->configs.n;
     if (run->ask->validate_only)
-        describe_result(run, out, partitions, overrides, count);
+        describe_created_topic(run, out, partitions, overrides, count);
     else
-        create_checked(run, t, partitions, overrides, count, out);
+        create_checked_topic(run, t, partitions, overrides, count, out);
 }
 
-static const uint8_t *find_name_twins(struct request *req, const struct create_topics_request *m)
+static const uint8_t *find_duplicate_creations(struct request *req, const struct create_topics_request *m)
 {
     struct kview *names = request_alloc(req, (size_t)m->topics.n * sizeof *names + 1);
     for (int32_t i = 0; names && i < m->topics.n; i++)
         names[i] = m->topics.v[i].name;
-    return names ? find_twins(req, names, m->topics.n) : NULL;
+    return names ? find_duplicates(req, names, m->topics.n) : NULL;
 }
 
 void create_topics_run(struct request *req)
@@ -211,8 +212,8 @@ void create_topics_run(struct request *req)
     struct create_run *run = request_zalloc(req, sizeof *run);
     struct create_topics_response *r = request_zalloc(req, sizeof *r);
     struct creatable_topic_result *out = request_alloc(req, (size_t)m->topics.n * sizeof *out + 1);
-    const uint8_t *twins = find_name_twins(req, m);
-    if (!run || !r || !out || !twins) {
+    const uint8_t *duplicates = find_duplicate_creations(req, m);
+    if (!run || !r || !out || !duplicates) {
         request_fail(req, "out of memory");
         return;
     }
@@ -223,12 +224,12 @@ void create_topics_run(struct request *req)
     for (int32_t i = 0; i < m->topics.n; i++) {
         creatable_topic_result_init(&out[i]);
         out[i].name = m->topics.v[i].name;
-        if (twins[i])
-            refuse(&out[i], KERR_INVALID_REQUEST, "The request names this topic more than once.");
+        if (duplicates[i])
+            refuse_create(&out[i], KERR_INVALID_REQUEST, "The request names this topic more than once.");
         else
-            create_one(run, &m->topics.v[i], &out[i]);
+            create_topic(run, &m->topics.v[i], &out[i]);
     }
-    create_over(run);
+    create_part_over(run);
 }
 
 /* --- DeleteTopics --- */
@@ -244,21 +245,22 @@ struct delete_part {
     struct deletable_topic_result *out;
 };
 
-static void delete_over(struct delete_run *run)
+static void delete_topics_over(struct delete_run *run)
 {
     if (--run->waiting == 0)
         REQUEST_REPLY(run->req, delete_topics_response, run->r);
 }
 
-static void delete_done(struct catalog_change *c)
+static void topic_deleted(struct catalog_change *c)
 {
     struct delete_part *part = container_of(c, struct delete_part, change);
     part->out->error_code = (int16_t)c->error;
     part->out->error_message = view_of(c->message);
-    delete_over(part->run);
+    delete_topics_over(part->run);
 }
 
-static enum kerr delete_refusal(const struct request *req, struct kview name, struct kuuid id, const struct topic *t)
+static enum kerr judge_topic_delete(const struct request *req, struct kview name, struct kuuid id,
+                                    const struct topic *t)
 {
     bool by_id = !uuid_zero(id);
     if (!server_config(req->server)->delete_topic_enable)
@@ -272,14 +274,15 @@ static enum kerr delete_refusal(const struct request *req, struct kview name, st
     return KERR_NONE;
 }
 
-static void delete_one(struct delete_run *run, struct kview name, struct kuuid id, struct deletable_topic_result *out)
+static void start_topic_delete(struct delete_run *run, struct kview name, struct kuuid id,
+                               struct deletable_topic_result *out)
 {
     struct catalog *c = server_catalog(run->req->server);
     const struct topic *t = name.n >= 0 ? catalog_by_name(c, name.at, (size_t)name.n) : catalog_by_id(c, id.b);
     deletable_topic_result_init(out);
     out->name = name;
     out->topic_id = id;
-    out->error_code = (int16_t)delete_refusal(run->req, name, id, t);
+    out->error_code = (int16_t)judge_topic_delete(run->req, name, id, t);
     if (out->error_code)
         return;
     struct delete_part *part = request_zalloc(run->req, sizeof *part);
@@ -291,7 +294,7 @@ static void delete_one(struct delete_run *run, struct kview name, struct kuuid i
     out->topic_id = uuid_of(t->id);
     part->run = run;
     part->out = out;
-    part->change = (struct catalog_change){.kind = CATALOG_DELETE, .done = delete_done};
+    part->change = (struct catalog_change){.kind = CATALOG_DELETE, .done = topic_deleted};
     memcpy(part->change.topic_id, t->id, sizeof part->change.topic_id);
     run->waiting++;
     catalog_change_start(run->req->server->shard, &part->change);
@@ -317,8 +320,8 @@ void delete_topics_run(struct request *req)
     static const struct kuuid no_id;
     for (int32_t i = 0; i < n; i++) {
         bool old = req->version < 6;
-        delete_one(run, old ? m->topic_names.v[i] : m->topics.v[i].name, old ? no_id : m->topics.v[i].topic_id,
-                   &out[i]);
+        start_topic_delete(run, old ? m->topic_names.v[i] : m->topics.v[i].name, old ? no_id : m->topics.v[i].topic_id,
+                           &out[i]);
     }
-    delete_over(run);
+    delete_topics_over(run);
 }

@@ -1,5 +1,5 @@
 /* Fetch sessions: what id and epoch mean, what a session remembers and answers, what makes room. */
-#include "net/api/session.h"
+#include "net/api/fetch_session.h"
 #include "core/clock.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Fetch sessions. */
-#include "net/api/session.h"
+#include "net/api/fetch_session.h"
 #include "core/clock.h"
 
 enum { KEY_ID_AT = 4, KEY_NAME_AT = 20, KEY_MAX = KEY_NAME_AT + TOPIC_NAME_MAX };
@@ -25,7 +25,7 @@ struct session *sessions_find(const struct sessions *ss, int32_t id)
 
 /* --- partitions of a session --- */
 
-static uint32_t make_key(uint8_t *key, int32_t partition, const uint8_t id[16], struct kview name)
+static uint32_t make_session_key(uint8_t *key, int32_t partition, const uint8_t id[16], struct kview name)
 {
     assert(name.n >= 0);
     assert(name.n <= TOPIC_NAME_MAX);
@@ -41,10 +41,10 @@ struct session_part *session_find(const struct session *s, int32_t partition, co
     uint8_t key[KEY_MAX];
     if (name.n > TOPIC_NAME_MAX)
         return NULL;
-    return map_get(&s->parts, key, make_key(key, partition, id, name));
+    return map_get(&s->parts, key, make_session_key(key, partition, id, name));
 }
 
-static void drop_part(struct sessions *ss, struct session *s, struct session_part *p)
+static void drop_session_part(struct sessions *ss, struct session *s, struct session_part *p)
 {
     (void)map_remove(&s->parts, p->key, p->key_bytes); /* it is p */
     list_remove(&p->link);
@@ -54,8 +54,8 @@ static void drop_part(struct sessions *ss, struct session *s, struct session_par
     ss->parts_total--;
 }
 
-static struct session_part *add_part(struct sessions *ss, struct session *s, int32_t partition, const uint8_t id[16],
-                                     struct kview name)
+static struct session_part *add_session_part(struct sessions *ss, struct session *s, int32_t partition,
+                                             const uint8_t id[16], struct kview name)
 {
     if (ss->parts_total >= SESSION_PARTS_MAX || name.n > TOPIC_NAME_MAX)
         return NULL;
@@ -64,7 +64,7 @@ static struct session_part *add_part(struct sessions *ss, struct session *s, int
         return NULL;
     list_init(&p->link);
     p->name_bytes = (uint16_t)name.n;
-    p->key_bytes = (uint16_t)make_key(p->key, partition, id, name);
+    p->key_bytes = (uint16_t)make_session_key(p->key, partition, id, name);
     p->told_high_watermark = p->told_log_start = -1;
     if (map_put(&s->parts, p->key, p->key_bytes, p) != ERR_NONE) {
         heap_free(ss->heap, p);
@@ -77,12 +77,12 @@ static struct session_part *add_part(struct sessions *ss, struct session *s, int
 }
 
 /* False: no room. */
-static bool put_part(struct sessions *ss, struct session *s, const struct fetch_topic *t,
-                     const struct fetch_partition *in)
+static bool put_session_part(struct sessions *ss, struct session *s, const struct fetch_topic *t,
+                             const struct fetch_partition *in)
 {
     struct session_part *p = session_find(s, in->partition, t->topic_id.b, t->topic);
     if (!p)
-        p = add_part(ss, s, in->partition, t->topic_id.b, t->topic);
+        p = add_session_part(ss, s, in->partition, t->topic_id.b, t->topic);
     if (!p)
         return false;
     p->fetch_offset = in->fetch_offset;
@@ -93,21 +93,21 @@ static bool put_part(struct sessions *ss, struct session *s, const struct fetch_
     return true;
 }
 
-static bool put_topics(struct sessions *ss, struct session *s, const struct fetch_request *m)
+static bool put_session_topics(struct sessions *ss, struct session *s, const struct fetch_request *m)
 {
     for (int32_t i = 0; i < m->topics.n; i++)
         for (int32_t k = 0; k < m->topics.v[i].partitions.n; k++)
-            if (!put_part(ss, s, &m->topics.v[i], &m->topics.v[i].partitions.v[k]))
+            if (!put_session_part(ss, s, &m->topics.v[i], &m->topics.v[i].partitions.v[k]))
                 return false;
     return true;
 }
 
-static void forget_topic(struct sessions *ss, struct session *s, const struct fetch_forgotten_topic *t)
+static void forget_session_topic(struct sessions *ss, struct session *s, const struct fetch_forgotten_topic *t)
 {
     for (int32_t i = 0; i < t->partitions.n; i++) {
         struct session_part *p = session_find(s, t->partitions.v[i], t->topic_id.b, t->topic);
         if (p)
-            drop_part(ss, s, p);
+            drop_session_part(ss, s, p);
     }
 }
 
@@ -131,7 +131,7 @@ void sessions_close(struct sessions *ss, struct session *s)
 {
     struct list *node;
     while ((node = list_first(&s->order)))
-        drop_part(ss, s, container_of(node, struct session_part, link));
+        drop_session_part(ss, s, container_of(node, struct session_part, link));
     map_deinit(&s->parts);
     (void)map_remove(&ss->ids, &s->id, sizeof s->id); /* it is s */
     assert(ss->v[s->at] == s);
@@ -141,7 +141,7 @@ void sessions_close(struct sessions *ss, struct session *s)
 }
 
 /* The session that must make room for a new one of `parts` partitions; NULL: none has to. */
-static struct session *find_victim(const struct sessions *ss, uint32_t parts, uint64_t now_ns)
+static struct session *find_evicted_session(const struct sessions *ss, uint32_t parts, uint64_t now_ns)
 {
     struct session *idle = NULL, *small = NULL;
     for (uint32_t i = 0; i < ss->count; i++) {
@@ -158,7 +158,7 @@ static struct session *find_victim(const struct sessions *ss, uint32_t parts, ui
     return NULL;
 }
 
-static uint32_t count_parts(const struct fetch_request *m)
+static uint32_t count_asked_parts(const struct fetch_request *m)
 {
     uint64_t count = 0;
     for (int32_t i = 0; i < m->topics.n; i++)
@@ -166,7 +166,7 @@ static uint32_t count_parts(const struct fetch_request *m)
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 
-static bool make_slot(struct sessions *ss, uint32_t parts, uint64_t now_ns)
+static bool make_session_slot(struct sessions *ss, uint32_t parts, uint64_t now_ns)
 {
     if (parts > SESSION_PARTS_MAX - ss->parts_total)
         return false;
@@ -176,13 +176,13 @@ static bool make_slot(struct sessions *ss, uint32_t parts, uint64_t now_ns)
         return false;
     if (ss->count < ss->slots)
         return true;
-    struct session *victim = find_victim(ss, parts, now_ns);
+    struct session *victim = find_evicted_session(ss, parts, now_ns);
     if (victim)
         sessions_close(ss, victim);
     return victim;
 }
 
-static int32_t new_id(struct sessions *ss)
+static int32_t new_session_id(struct sessions *ss)
 {
     for (;;) { /* 2^31 ids, at most a few thousand taken */
         int32_t id = (int32_t)(rng_next(&ss->rng) & INT32_MAX);
@@ -196,7 +196,8 @@ static struct session *new_session(struct sessions *ss, bool by_id, uint64_t now
     struct session *s = heap_zalloc(ss->heap, sizeof *s);
     if (!s)
         return NULL;
-    *s = (struct session){.id = new_id(ss), .epoch = 1, .by_id = by_id, .created_ns = now_ns, .used_ns = now_ns};
+    *s =
+        (struct session){.id = new_session_id(ss), .epoch = 1, .by_id = by_id, .created_ns = now_ns, .used_ns = now_ns};
     if (map_put(&ss->ids, &s->id, sizeof s->id, s) != ERR_NONE) {
         heap_free(ss->heap, s);
         return NULL;
@@ -210,31 +211,31 @@ static struct session *new_session(struct sessions *ss, bool by_id, uint64_t now
 
 struct session *sessions_create(struct sessions *ss, const struct fetch_request *m, int16_t version, uint64_t now_ns)
 {
-    uint32_t parts = count_parts(m);
-    if (parts == 0 || !make_slot(ss, parts, now_ns))
+    uint32_t parts = count_asked_parts(m);
+    if (parts == 0 || !make_session_slot(ss, parts, now_ns))
         return NULL;
     struct session *s = new_session(ss, version >= 13, now_ns);
     if (!s)
         return NULL;
-    if (put_topics(ss, s, m))
+    if (put_session_topics(ss, s, m))
         return s;
     sessions_close(ss, s);
     return NULL;
 }
 
-static enum kerr follow(struct sessions *ss, struct session *s, const struct fetch_request *m, int16_t version,
-                        uint64_t now_ns)
+static enum kerr follow_session(struct sessions *ss, struct session *s, const struct fetch_request *m, int16_t version,
+                                uint64_t now_ns)
 {
     if (s->epoch != m->session_epoch)
         return KERR_INVALID_FETCH_SESSION_EPOCH;
     if (s->by_id != (version >= 13))
         return KERR_FETCH_SESSION_TOPIC_ID_ERROR;
-    if (!put_topics(ss, s, m)) {
+    if (!put_session_topics(ss, s, m)) {
         sessions_close(ss, s); /* too large: the client begins anew, and without a session if need be */
         return KERR_FETCH_SESSION_ID_NOT_FOUND;
     }
     for (int32_t i = 0; i < m->forgotten_topics_data.n; i++)
-        forget_topic(ss, s, &m->forgotten_topics_data.v[i]);
+        forget_session_topic(ss, s, &m->forgotten_topics_data.v[i]);
     s->epoch = s->epoch == INT32_MAX ? 1 : s->epoch + 1;
     s->used_ns = now_ns;
     return KERR_NONE;
@@ -253,7 +254,7 @@ enum kerr sessions_open_request(struct sessions *ss, const struct fetch_request 
     }
     if (!s)
         return KERR_FETCH_SESSION_ID_NOT_FOUND;
-    enum kerr error = follow(ss, s, m, version, now_ns);
+    enum kerr error = follow_session(ss, s, m, version, now_ns);
     if (error)
         return error;
     if (s->count == 0) { /* everything was forgotten: as Kafka, this closes it */

@@ -1,22 +1,22 @@
 /* The owner's side of a Fetch: looking, watching, reading and releasing the partitions of one shard. */
 #include "net/api/fetch.h"
 
-static struct shard *home_of(const struct fetch_group *g)
+static struct shard *fetch_shard_home(const struct fetch_shard *g)
 {
     return g->all->req->server->shard;
 }
 
-static bool at_home(const struct fetch_group *g)
+static bool is_fetch_home(const struct fetch_shard *g)
 {
-    return g->owner == home_of(g);
+    return g->owner == fetch_shard_home(g);
 }
 
 /* --- messages --- */
 
 /* Runs `there` on the owner: now if that is home. */
-static void go(struct fetch_group *g, void (*there)(struct shard *, struct shard_msg *))
+static void send_fetch_to_owner(struct fetch_shard *g, void (*there)(struct shard *, struct shard_msg *))
 {
-    struct shard *home = home_of(g);
+    struct shard *home = fetch_shard_home(g);
     if (g->owner_id == home->id) {
         g->owner = home;
         there(home, &g->msg);
@@ -26,49 +26,49 @@ static void go(struct fetch_group *g, void (*there)(struct shard *, struct shard
     shard_send(home, g->owner_id, &g->msg);
 }
 
-static struct fetch_group *group_of(struct shard_msg *msg)
+static struct fetch_shard *fetch_shard_of(struct shard_msg *msg)
 {
-    return container_of(msg, struct fetch_group, msg);
+    return container_of(msg, struct fetch_shard, msg);
 }
 
-static void come_back(struct fetch_group *g, void (*at_home_then)(struct fetch_group *),
-                      void (*message)(struct shard *, struct shard_msg *))
+static void send_fetch_home(struct fetch_shard *g, void (*at_home_then)(struct fetch_shard *),
+                            void (*message)(struct shard *, struct shard_msg *))
 {
-    if (at_home(g)) {
+    if (is_fetch_home(g)) {
         at_home_then(g);
         return;
     }
     shard_msg_init(&g->msg, message);
-    shard_send(g->owner, home_of(g)->id, &g->msg);
+    shard_send(g->owner, fetch_shard_home(g)->id, &g->msg);
 }
 
-static void looked_message(struct shard *at, struct shard_msg *msg)
+static void looked_arrived(struct shard *at, struct shard_msg *msg)
 {
     (void)at;
-    fetch_looked(group_of(msg));
+    fetch_looked(fetch_shard_of(msg));
 }
 
-static void read_message(struct shard *at, struct shard_msg *msg)
+static void read_arrived(struct shard *at, struct shard_msg *msg)
 {
     (void)at;
-    fetch_read(group_of(msg));
+    fetch_read(fetch_shard_of(msg));
 }
 
-static void released_message(struct shard *at, struct shard_msg *msg)
+static void released_arrived(struct shard *at, struct shard_msg *msg)
 {
     (void)at;
-    fetch_released(group_of(msg));
+    fetch_released(fetch_shard_of(msg));
 }
 
 /* --- looking --- */
 
-static struct partition *partition_of(const struct fetch_part *p)
+static struct partition *fetch_part_partition(const struct fetch_part *p)
 {
     return store_partition(store_of(p->group->owner), p->topic_id, p->partition);
 }
 
 /* KIP-320: a client that knows another epoch than ours must look again first. */
-static enum kerr check_epoch(const struct fetch_part *p, int32_t epoch)
+static enum kerr check_fetch_epoch(const struct fetch_part *p, int32_t epoch)
 {
     if (p->current_leader_epoch < 0 || p->current_leader_epoch == epoch)
         return KERR_NONE;
@@ -76,7 +76,7 @@ static enum kerr check_epoch(const struct fetch_part *p, int32_t epoch)
 }
 
 /* KIP-595: does the log that the client has read so far differ from ours? */
-static enum kerr check_divergence(struct fetch_part *p, const struct partition *at)
+static enum kerr check_fetch_divergence(struct fetch_part *p, const struct partition *at)
 {
     int32_t epoch;
     int64_t end;
@@ -92,7 +92,7 @@ static enum kerr check_divergence(struct fetch_part *p, const struct partition *
 }
 
 /* A partition that cannot serve says so to a reader of nothing; below the watermark the read itself will say it. */
-static enum kerr check_serving(const struct fetch_part *p, struct partition *at)
+static enum kerr check_fetch_serving(const struct fetch_part *p, struct partition *at)
 {
     struct part_read probe = {.offset = p->offset};
     if (p->has_data)
@@ -103,7 +103,7 @@ static enum kerr check_serving(const struct fetch_part *p, struct partition *at)
     return probe.error;
 }
 
-static enum kerr judge(struct fetch_part *p, struct partition *at)
+static enum kerr judge_fetch_part(struct fetch_part *p, struct partition *at)
 {
     if (!at)
         return p->group->all->by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
@@ -115,27 +115,27 @@ static enum kerr judge(struct fetch_part *p, struct partition *at)
     p->diverging = false;
     if (f.offline)
         return KERR_KAFKA_STORAGE_ERROR;
-    enum kerr error = check_epoch(p, f.leader_epoch);
+    enum kerr error = check_fetch_epoch(p, f.leader_epoch);
     if (!error)
-        error = check_divergence(p, at);
+        error = check_fetch_divergence(p, at);
     if (!error && (p->offset < f.log_start_offset || p->offset > f.end_offset))
         error = KERR_OFFSET_OUT_OF_RANGE;
     if (error || p->diverging)
         return error;
     p->has_data = p->offset < f.high_watermark;
-    return check_serving(p, at);
+    return check_fetch_serving(p, at);
 }
 
-static void look_part(struct fetch_part *p)
+static void look_at_part(struct fetch_part *p)
 {
-    struct partition *at = partition_of(p);
-    p->error = judge(p, at);
+    struct partition *at = fetch_part_partition(p);
+    p->error = judge_fetch_part(p, at);
     p->available = 0;
     if (!p->error && p->has_data && p->max_bytes > 0)
         p->available = (uint32_t)partition_readable(at, p->offset, (uint64_t)p->max_bytes);
 }
 
-static void add_found(struct fetch_found *f, const struct fetch_part *p)
+static void add_found_part(struct fetch_found *f, const struct fetch_part *p)
 {
     f->available += p->available;
     f->urgent = f->urgent || p->error || p->diverging;
@@ -143,113 +143,113 @@ static void add_found(struct fetch_found *f, const struct fetch_part *p)
         f->first = p->place;
 }
 
-static void moved(struct watch *w);
-static void moved_turn_end(struct shard_defer *d);
+static void watermark_moved(struct watch *w);
+static void watermarks_moved(struct shard_defer *d);
 
-void fetch_group_watch(struct fetch_group *g)
+void fetch_shard_watch(struct fetch_shard *g)
 {
     g->watching = true;
     for (struct fetch_part *p = g->first; p; p = p->next) {
-        struct partition *at = partition_of(p);
+        struct partition *at = fetch_part_partition(p);
         if (at)
             partition_watch(at, &p->watch);
     }
 }
 
-static void look(struct fetch_group *g)
+static void look_at_parts(struct fetch_shard *g)
 {
     g->found = (struct fetch_found){.first = UINT32_MAX};
     for (struct fetch_part *p = g->first; p; p = p->next) {
-        watch_init(&p->watch, moved);
-        look_part(p);
-        add_found(&g->found, p);
+        watch_init(&p->watch, watermark_moved);
+        look_at_part(p);
+        add_found_part(&g->found, p);
     }
     g->told = g->found;
 }
 
-static void look_there(struct shard *at, struct shard_msg *msg)
+static void look_on_owner(struct shard *at, struct shard_msg *msg)
 {
-    struct fetch_group *g = group_of(msg);
+    struct fetch_shard *g = fetch_shard_of(msg);
     g->owner = at;
-    shard_defer_init(&g->moved, moved_turn_end);
-    look(g);
+    shard_defer_init(&g->moved, watermarks_moved);
+    look_at_parts(g);
     if (g->watching)
-        fetch_group_watch(g);
-    come_back(g, fetch_looked, looked_message);
+        fetch_shard_watch(g);
+    send_fetch_home(g, fetch_looked, looked_arrived);
 }
 
-void fetch_group_look(struct fetch_group *g, bool watch)
+void fetch_shard_look(struct fetch_shard *g, bool watch)
 {
     g->watching = watch;
-    go(g, look_there);
+    send_fetch_to_owner(g, look_on_owner);
 }
 
 /* --- waking --- */
 
-static void wake_message(struct shard *at, struct shard_msg *msg)
+static void wake_arrived(struct shard *at, struct shard_msg *msg)
 {
     (void)at;
-    fetch_woken(container_of(msg, struct fetch_group, wake));
+    fetch_woken(container_of(msg, struct fetch_shard, wake));
 }
 
-static void wake_home(struct fetch_group *g)
+static void send_wake_home(struct fetch_shard *g)
 {
     if (g->wake_out) {
         g->wake_again = true;
         return;
     }
     g->waked = g->found;
-    if (at_home(g)) {
+    if (is_fetch_home(g)) {
         fetch_woken(g);
         return;
     }
     g->wake_out = true;
-    shard_msg_init(&g->wake, wake_message);
-    shard_send(g->owner, home_of(g)->id, &g->wake);
+    shard_msg_init(&g->wake, wake_arrived);
+    shard_send(g->owner, fetch_shard_home(g)->id, &g->wake);
 }
 
-static void moved_turn_end(struct shard_defer *d)
+static void watermarks_moved(struct shard_defer *d)
 {
-    struct fetch_group *g = container_of(d, struct fetch_group, moved);
+    struct fetch_shard *g = container_of(d, struct fetch_shard, moved);
     if (g->watching)
-        wake_home(g);
+        send_wake_home(g);
 }
 
 /* The watermark moved: counted at once, told at the end of the turn. */
-static void moved(struct watch *w)
+static void watermark_moved(struct watch *w)
 {
     struct fetch_part *p = container_of(w, struct fetch_part, watch);
-    struct fetch_group *g = p->group;
+    struct fetch_shard *g = p->group;
     assert(g->found.available >= p->available);
     g->found.available -= p->available;
-    look_part(p);
-    add_found(&g->found, p);
+    look_at_part(p);
+    add_found_part(&g->found, p);
     shard_defer(g->owner, &g->moved);
 }
 
-static void rearm_there(struct shard *at, struct shard_msg *msg)
+static void rearm_on_owner(struct shard *at, struct shard_msg *msg)
 {
     (void)at;
-    struct fetch_group *g = container_of(msg, struct fetch_group, wake);
+    struct fetch_shard *g = container_of(msg, struct fetch_shard, wake);
     g->wake_out = false;
     if (g->wake_again && g->watching) {
         g->wake_again = false;
-        wake_home(g);
+        send_wake_home(g);
     }
 }
 
-void fetch_group_rearm(struct fetch_group *g)
+void fetch_shard_rearm(struct fetch_shard *g)
 {
-    struct shard *home = home_of(g);
+    struct shard *home = fetch_shard_home(g);
     if (g->owner_id == home->id)
         return; /* it was a call, not a message */
-    shard_msg_init(&g->wake, rearm_there);
+    shard_msg_init(&g->wake, rearm_on_owner);
     shard_send(home, g->owner_id, &g->wake);
 }
 
 /* --- reading --- */
 
-static void unwatch(struct fetch_group *g)
+static void unwatch_parts(struct fetch_shard *g)
 {
     if (!g->watching)
         return;
@@ -259,14 +259,14 @@ static void unwatch(struct fetch_group *g)
         partition_unwatch(&p->watch);
 }
 
-static void part_done(struct fetch_group *g)
+static void fetch_part_read(struct fetch_shard *g)
 {
     assert(g->reading > 0);
     if (--g->reading == 0)
-        come_back(g, fetch_read, read_message);
+        send_fetch_home(g, fetch_read, read_arrived);
 }
 
-static void take_result(struct fetch_part *p)
+static void take_read_result(struct fetch_part *p)
 {
     p->error = p->read.error;
     p->high_watermark = p->read.high_watermark;
@@ -274,69 +274,69 @@ static void take_result(struct fetch_part *p)
     p->log_start_offset = p->read.log_start_offset;
 }
 
-static void read_done(struct part_read *r)
+static void fetch_read_done(struct part_read *r)
 {
     struct fetch_part *p = container_of(r, struct fetch_part, read);
-    take_result(p);
-    part_done(p->group);
+    take_read_result(p);
+    fetch_part_read(p->group);
 }
 
-static void read_part(struct fetch_part *p, struct partition *at, uint32_t max_bytes, bool first_whole)
+static void read_fetch_part(struct fetch_part *p, struct partition *at, uint32_t max_bytes, bool first_whole)
 {
-    struct fetch_group *g = p->group;
-    p->read =
-        (struct part_read){.offset = p->offset, .max_bytes = max_bytes, .first_whole = first_whole, .done = read_done};
+    struct fetch_shard *g = p->group;
+    p->read = (struct part_read){
+        .offset = p->offset, .max_bytes = max_bytes, .first_whole = first_whole, .done = fetch_read_done};
     g->reading++;
     if (partition_read(at, &p->read)) {
-        take_result(p);
-        part_done(g);
+        take_read_result(p);
+        fetch_part_read(g);
     }
 }
 
 /* In the order of the request: each takes what is left of the budget, and the first one with data gives at least a batch. */
-static void read_parts(struct fetch_group *g)
+static void read_fetch_parts(struct fetch_shard *g)
 {
     uint32_t left = g->budget;
     bool whole = g->first_whole;
     for (struct fetch_part *p = g->first; p; p = p->next) {
         uint32_t limit = p->max_bytes < 0 ? 0 : (uint32_t)u64_min(left, (uint64_t)p->max_bytes);
-        struct partition *at = partition_of(p);
+        struct partition *at = fetch_part_partition(p);
         if (!at || p->error || !p->has_data || (limit == 0 && !whole))
             continue;
-        read_part(p, at, limit, whole);
+        read_fetch_part(p, at, limit, whole);
         left -= (uint32_t)u64_min(limit, p->available);
         whole = false;
     }
 }
 
-static void read_there(struct shard *at, struct shard_msg *msg)
+static void read_on_owner(struct shard *at, struct shard_msg *msg)
 {
     (void)at;
-    struct fetch_group *g = group_of(msg);
-    unwatch(g);
+    struct fetch_shard *g = fetch_shard_of(msg);
+    unwatch_parts(g);
     g->reading = 1; /* for the loop itself */
-    read_parts(g);
-    part_done(g);
+    read_fetch_parts(g);
+    fetch_part_read(g);
 }
 
-void fetch_group_read(struct fetch_group *g)
+void fetch_shard_read(struct fetch_shard *g)
 {
-    go(g, read_there);
+    send_fetch_to_owner(g, read_on_owner);
 }
 
 /* --- releasing --- */
 
-static void release_there(struct shard *at, struct shard_msg *msg)
+static void release_on_owner(struct shard *at, struct shard_msg *msg)
 {
     (void)at;
-    struct fetch_group *g = group_of(msg);
+    struct fetch_shard *g = fetch_shard_of(msg);
     for (struct fetch_part *p = g->first; p; p = p->next)
         if (p->read.slices.heap)
             slices_deinit(&p->read.slices);
-    come_back(g, fetch_released, released_message);
+    send_fetch_home(g, fetch_released, released_arrived);
 }
 
-void fetch_group_release(struct fetch_group *g)
+void fetch_shard_release(struct fetch_shard *g)
 {
-    go(g, release_there);
+    send_fetch_to_owner(g, release_on_owner);
 }
