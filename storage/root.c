@@ -12,7 +12,7 @@ enum { LOCK_WAIT_MS = 10000, LOCK_STEP_MS = 5, LOCK_QUIET_MS = 200, WHY_BYTES = 
 /* --- the folder --- */
 
 /* Makes the folder and those above it. */
-static enum err make_folders(const char *dir)
+static enum err make_data_folders(const char *dir)
 {
     char path[FS_PATH_MAX];
     snprintf(path, sizeof path, "%s", dir);
@@ -30,7 +30,7 @@ static enum err make_folders(const char *dir)
 }
 
 /* Reading a folder as if it were a file is refused; an error of another kind speaks for itself. */
-static bool is_file(const char *path)
+static bool is_data_folder_file(const char *path)
 {
     char byte;
     size_t got;
@@ -42,7 +42,7 @@ static bool is_file(const char *path)
     return file;
 }
 
-static enum err say(char *why, enum err err, const char *dir, const char *what)
+static enum err say_folder_fault(char *why, enum err err, const char *dir, const char *what)
 {
     const char *advice = err == ERR_PERMISSION
                              ? "give this user the right to write there, or set log.dirs to another folder"
@@ -53,11 +53,11 @@ static enum err say(char *why, enum err err, const char *dir, const char *what)
     return err;
 }
 
-static enum err folder_open(struct root *r, char *why)
+static enum err open_data_folder(struct root *r, char *why)
 {
     const char *dir = r->config->data_dir;
     char path[FS_PATH_MAX];
-    enum err err = make_folders(dir);
+    enum err err = make_data_folders(dir);
     if (err == ERR_NONE) {
         snprintf(path, sizeof path, "%s/.lock", dir);
         err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE, &r->lock_fd);
@@ -65,8 +65,8 @@ static enum err folder_open(struct root *r, char *why)
             return ERR_NONE;
     }
     r->lock_fd = -1;
-    if (!is_file(dir))
-        return say(why, err, dir, "opened");
+    if (!is_data_folder_file(dir))
+        return say_folder_fault(why, err, dir, "opened");
     snprintf(why, WHY_BYTES, "The data folder %.300s is a file, not a folder; set log.dirs to a folder.", dir);
     return err;
 }
@@ -74,7 +74,7 @@ static enum err folder_open(struct root *r, char *why)
 /* --- the lock --- */
 
 /* A broker that just ended holds it a moment longer, until the kernel is done with its ring: not worth a line. */
-static enum err lock(struct root *r, char *why)
+static enum err lock_data_folder(struct root *r, char *why)
 {
     uint64_t from = clock_now_ns();
     bool told = false;
@@ -94,13 +94,13 @@ static enum err lock(struct root *r, char *why)
                  "folder.",
                  r->config->data_dir, LOCK_WAIT_MS / 1000);
     else if (err != ERR_NONE)
-        err = say(why, err, r->config->data_dir, "locked");
+        err = say_folder_fault(why, err, r->config->data_dir, "locked");
     return err;
 }
 
 /* --- meta.properties and the catalog --- */
 
-static enum err format_check(const struct root *r, const struct meta *m, char *why)
+static enum err check_format(const struct root *r, const struct meta *m, char *why)
 {
     if (m->format <= META_FORMAT && m->version <= 1)
         return ERR_NONE;
@@ -112,7 +112,7 @@ static enum err format_check(const struct root *r, const struct meta *m, char *w
 }
 
 /* `found` is none in a new folder, in one whose first start lost its power, and where somebody removed the file. */
-static enum err meta_make(struct root *r, bool found, struct meta *m, char *why)
+static enum err make_meta(struct root *r, bool found, struct meta *m, char *why)
 {
     if (!found) {
         struct rng rng = {.state = rng_seed_os()};
@@ -127,17 +127,17 @@ static enum err meta_make(struct root *r, bool found, struct meta *m, char *why)
     m->node_id = r->config->node_id;
     m->format = META_FORMAT;
     enum err err = meta_save(r->config->data_dir, m, !r->fresh);
-    return err == ERR_NONE ? ERR_NONE : say(why, err, r->config->data_dir, "written");
+    return err == ERR_NONE ? ERR_NONE : say_folder_fault(why, err, r->config->data_dir, "written");
 }
 
-static enum err meta_and_catalog(struct root *r, char *why)
+static enum err open_meta_and_catalog(struct root *r, char *why)
 {
     const char *dir = r->config->data_dir;
     struct meta m = {0};
     enum err found = meta_load(r->heap, dir, &m), err;
     if (found != ERR_NONE && found != ERR_NOT_FOUND && found != ERR_CORRUPT)
-        return say(why, found, dir, "read");
-    if (found == ERR_NONE && (err = format_check(r, &m, why)) != ERR_NONE)
+        return say_folder_fault(why, found, dir, "read");
+    if (found == ERR_NONE && (err = check_format(r, &m, why)) != ERR_NONE)
         return err;
     err = catalog_file_open(dir, r->heap, r->config, &r->catalog, why);
     if (err != ERR_NONE)
@@ -152,7 +152,7 @@ static enum err meta_and_catalog(struct root *r, char *why)
     if (found == ERR_NONE && m.node_id != r->config->node_id)
         log_warn("another node id", "data=%s was=%lld is=%d", dir, (long long)m.node_id, r->config->node_id);
     bool right = found == ERR_NONE && m.node_id == r->config->node_id && m.format == META_FORMAT;
-    err = right ? ERR_NONE : meta_make(r, found == ERR_NONE, &m, why);
+    err = right ? ERR_NONE : make_meta(r, found == ERR_NONE, &m, why);
     memcpy(r->cluster_id, m.cluster_id, sizeof r->cluster_id);
     return err;
 }
@@ -160,14 +160,14 @@ static enum err meta_and_catalog(struct root *r, char *why)
 /* --- how it is written --- */
 
 /* Asked for by name, direct only has to work; by itself it is chosen where it is known to be good. */
-static enum err choose_route(struct root *r, char *why)
+static enum err choose_disk_route(struct root *r, char *why)
 {
     const char *dir = r->config->data_dir;
     char path[FS_PATH_MAX];
     int fd;
     enum err err = fs_probe(dir, &r->traits);
     if (err != ERR_NONE)
-        return say(why, err, dir, "examined");
+        return say_folder_fault(why, err, dir, "examined");
     r->direct = r->config->disk == DISK_DIRECT || (r->config->disk == DISK_AUTO && r->traits.direct);
     if (r->config->disk != DISK_DIRECT || r->traits.direct)
         return ERR_NONE;
@@ -185,7 +185,7 @@ static enum err choose_route(struct root *r, char *why)
 
 /* --- after the last stop --- */
 
-static enum err load_marks(struct root *r, char *why)
+static enum err load_stop_marks(struct root *r, char *why)
 {
     const char *dir = r->config->data_dir;
     enum err err = clean_mark_load(&r->found, dir);
@@ -194,11 +194,11 @@ static enum err load_marks(struct root *r, char *why)
         err = ERR_NONE;
     if (err == ERR_NONE)
         err = checkpoint_set_load(r->heap, dir, &r->checkpoints);
-    return err == ERR_NONE ? ERR_NONE : say(why, err, dir, "read");
+    return err == ERR_NONE ? ERR_NONE : say_folder_fault(why, err, dir, "read");
 }
 
 /* Whoever appends from here on must be told apart from what may lie behind a torn end: by the epoch. */
-static enum err begin(struct root *r, char *why)
+static enum err begin_after_last_stop(struct root *r, char *why)
 {
     enum err err = ERR_NONE;
     r->leader_epoch = catalog_file_epoch(r->catalog);
@@ -212,7 +212,7 @@ static enum err begin(struct root *r, char *why)
         err = clean_mark_remove(r->config->data_dir);
     if (err == ERR_NONE && !r->fresh)
         err = root_sweep(r);
-    return err == ERR_NONE ? ERR_NONE : say(why, err, r->config->data_dir, "made ready");
+    return err == ERR_NONE ? ERR_NONE : say_folder_fault(why, err, r->config->data_dir, "made ready");
 }
 
 enum err root_open(struct broker_config *config, struct heap *heap, struct root **out_root, char *why)
@@ -220,14 +220,15 @@ enum err root_open(struct broker_config *config, struct heap *heap, struct root 
     assert(config && heap && out_root);
     struct root *r = heap_zalloc(heap, sizeof *r);
     if (!r)
-        return say(why, ERR_NO_MEMORY, config->data_dir, "opened");
+        return say_folder_fault(why, ERR_NO_MEMORY, config->data_dir, "opened");
     r->config = config;
     r->heap = heap;
     r->lock_fd = -1;
     clean_mark_init(&r->found, heap);
     clean_mark_init(&r->next, heap);
-    enum err (*const steps[])(struct root * r, char *why) = {folder_open,  lock,       meta_and_catalog,
-                                                             choose_route, load_marks, begin};
+    enum err (*const steps[])(struct root * r, char *why) = {open_data_folder,      lock_data_folder,
+                                                             open_meta_and_catalog, choose_disk_route,
+                                                             load_stop_marks,       begin_after_last_stop};
     enum err err = ERR_NONE;
     for (uint32_t i = 0; err == ERR_NONE && i < COUNT_OF(steps); i++)
         err = steps[i](r, why);

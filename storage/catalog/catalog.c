@@ -12,7 +12,7 @@ uint16_t topic_shard(const uint8_t id[16], int32_t partition, uint16_t shard_cou
     return (uint16_t)(hash_bytes(key, sizeof key, 0) % shard_count);
 }
 
-static bool letter_legal(uint8_t c)
+static bool is_letter_legal(uint8_t c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
            c == '-';
@@ -24,7 +24,7 @@ bool topic_name_legal(const uint8_t *name, size_t bytes)
         return false;
     bool letters = false;
     for (size_t i = 0; i < bytes; i++) {
-        if (!letter_legal(name[i]))
+        if (!is_letter_legal(name[i]))
             return false;
         letters |= name[i] != '.';
     }
@@ -51,7 +51,7 @@ void catalog_deinit(struct catalog *c)
 }
 
 /* Is topic `t` before this name? */
-static bool before(const struct topic *t, const uint8_t *name, size_t bytes)
+static bool name_before(const struct topic *t, const uint8_t *name, size_t bytes)
 {
     size_t own = strlen(t->name);
     int order = memcmp(t->name, name, own < bytes ? own : bytes);
@@ -63,7 +63,7 @@ uint32_t catalog_lower_bound(const struct catalog *c, const uint8_t *name, size_
     uint32_t low = 0, high = c->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (before(c->sorted[middle], name, bytes))
+        if (name_before(c->sorted[middle], name, bytes))
             low = middle + 1;
         else
             high = middle;
@@ -71,12 +71,12 @@ uint32_t catalog_lower_bound(const struct catalog *c, const uint8_t *name, size_
     return low;
 }
 
-static uint32_t place_of(const struct catalog *c, const struct topic *t)
+static uint32_t find_topic_place(const struct catalog *c, const struct topic *t)
 {
     return catalog_lower_bound(c, (const uint8_t *)t->name, strlen(t->name));
 }
 
-static enum err make_room(struct catalog *c)
+static enum err grow_sorted(struct catalog *c)
 {
     if (c->count < c->cap)
         return ERR_NONE;
@@ -89,7 +89,7 @@ static enum err make_room(struct catalog *c)
     return ERR_NONE;
 }
 
-static enum err put_both(struct catalog *c, struct topic *t)
+static enum err put_name_and_id(struct catalog *c, struct topic *t)
 {
     enum err err = map_put(&c->by_name, t->name, strlen(t->name), t);
     if (err != ERR_NONE)
@@ -104,12 +104,12 @@ enum err catalog_add(struct catalog *c, struct topic *t)
 {
     assert(!catalog_by_name(c, (const uint8_t *)t->name, strlen(t->name)));
     assert(!catalog_by_id(c, t->id));
-    enum err err = make_room(c);
+    enum err err = grow_sorted(c);
     if (err == ERR_NONE)
-        err = put_both(c, t);
+        err = put_name_and_id(c, t);
     if (err != ERR_NONE)
         return err;
-    uint32_t at = place_of(c, t);
+    uint32_t at = find_topic_place(c, t);
     memmove(c->sorted + at + 1, c->sorted + at, (c->count - at) * sizeof *c->sorted);
     c->sorted[at] = t;
     c->count++;
@@ -120,7 +120,7 @@ enum err catalog_add(struct catalog *c, struct topic *t)
 /* A topic that could not be added for lack of memory is not there: nothing to do. */
 void catalog_remove(struct catalog *c, struct topic *t)
 {
-    uint32_t at = place_of(c, t);
+    uint32_t at = find_topic_place(c, t);
     if (at == c->count || c->sorted[at] != t)
         return;
     map_remove(&c->by_name, t->name, strlen(t->name));
@@ -134,7 +134,7 @@ void catalog_remove(struct catalog *c, struct topic *t)
 void catalog_replace(struct catalog *c, struct topic *old, struct topic *t)
 {
     assert(strcmp(old->name, t->name) == 0 && memcmp(old->id, t->id, sizeof t->id) == 0);
-    uint32_t at = place_of(c, old);
+    uint32_t at = find_topic_place(c, old);
     if (at == c->count || c->sorted[at] != old)
         return;
     map_replace(&c->by_name, t->name, strlen(t->name), t);

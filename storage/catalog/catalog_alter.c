@@ -7,7 +7,7 @@
 
 enum { WHY_BYTES = 256 };
 
-static enum kerr refused(struct catalog_change *c, enum kerr error)
+static enum kerr refuse_alteration(struct catalog_change *c, enum kerr error)
 {
     c->message = error == KERR_KAFKA_STORAGE_ERROR ? "The broker has no memory for this change." : c->why;
     return error;
@@ -21,19 +21,19 @@ enum kerr catalog_alter_partitions(struct catalog_file *f, struct catalog_change
     if (c->partitions <= t->partitions) {
         snprintf(c->why, WHY_BYTES, "The topic has %d partitions already; %d is no increase.", t->partitions,
                  c->partitions);
-        return refused(c, KERR_INVALID_PARTITIONS);
+        return refuse_alteration(c, KERR_INVALID_PARTITIONS);
     }
     if (c->partitions > TOPIC_PARTITIONS_MAX) {
         snprintf(c->why, WHY_BYTES, "A topic has at most %d partitions.", TOPIC_PARTITIONS_MAX);
-        return refused(c, KERR_INVALID_PARTITIONS);
+        return refuse_alteration(c, KERR_INVALID_PARTITIONS);
     }
     c->topic = catalog_topic_version(f, t, c->partitions, t->overrides, t->override_count, f->config);
-    return c->topic ? KERR_NONE : refused(c, KERR_KAFKA_STORAGE_ERROR);
+    return c->topic ? KERR_NONE : refuse_alteration(c, KERR_KAFKA_STORAGE_ERROR);
 }
 
 /* --- settings of a topic --- */
 
-static bool topic_key_facts(const char *name, enum config_type *out_type, const char **out_fallback)
+static bool find_topic_key_facts(const char *name, enum config_type *out_type, const char **out_fallback)
 {
     const struct topic_key *key = topic_key_find(name);
     if (key) {
@@ -43,7 +43,7 @@ static bool topic_key_facts(const char *name, enum config_type *out_type, const 
     return key != NULL;
 }
 
-static enum err settings_fill(struct settings *s, const struct topic_override *v, uint32_t count)
+static enum err fill_settings(struct settings *s, const struct topic_override *v, uint32_t count)
 {
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < count && !err; i++)
@@ -69,8 +69,8 @@ enum kerr catalog_alter_config(struct catalog_file *f, struct catalog_change *c)
     struct settings s;
     settings_init(&s, f->heap);
     enum kerr error = KERR_KAFKA_STORAGE_ERROR;
-    if (!settings_fill(&s, t->overrides, t->override_count))
-        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, topic_key_facts, c->why);
+    if (!fill_settings(&s, t->overrides, t->override_count))
+        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, find_topic_key_facts, c->why);
     if (!error)
         error = check_topic_ops(c, &s, c->why);
     if (!error) {
@@ -78,12 +78,12 @@ enum kerr catalog_alter_config(struct catalog_file *f, struct catalog_change *c)
         error = c->topic ? KERR_NONE : KERR_KAFKA_STORAGE_ERROR;
     }
     settings_deinit(&s);
-    return error ? refused(c, error) : KERR_NONE;
+    return error ? refuse_alteration(c, error) : KERR_NONE;
 }
 
 /* --- settings of the broker --- */
 
-static bool broker_key_facts(const char *name, enum config_type *out_type, const char **out_fallback)
+static bool find_broker_key_facts(const char *name, enum config_type *out_type, const char **out_fallback)
 {
     const struct broker_key *key = broker_key_find(name);
     if (key) {
@@ -93,7 +93,7 @@ static bool broker_key_facts(const char *name, enum config_type *out_type, const
     return key != NULL;
 }
 
-static enum config_source layer_of(const struct catalog_change *c)
+static enum config_source layer_of_change(const struct catalog_change *c)
 {
     return c->cluster_default ? CONFIG_SOURCE_DYNAMIC_DEFAULT : CONFIG_SOURCE_DYNAMIC_BROKER;
 }
@@ -104,24 +104,24 @@ static enum kerr check_broker_ops(const struct catalog_change *c, const struct s
     for (uint32_t i = 0; i < c->op_count && !error; i++) {
         const char *name = c->ops[i].name, *value = topic_override_find(s->v, s->count, name);
         if (value)
-            error = broker_dynamic_check(name, value, layer_of(c), why);
+            error = broker_dynamic_check(name, value, layer_of_change(c), why);
     }
     return error;
 }
 
-static enum kerr make_layer(struct catalog_file *f, struct catalog_change *c)
+static enum kerr make_altered_layer(struct catalog_file *f, struct catalog_change *c)
 {
     struct settings s;
     uint32_t count;
     struct topic_override *now = catalog_file_layer(f->heap, f->config, c->cluster_default, &count);
     settings_init(&s, f->heap);
     enum kerr error = KERR_KAFKA_STORAGE_ERROR;
-    if (now && !settings_fill(&s, now, count))
-        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, broker_key_facts, c->why);
+    if (now && !fill_settings(&s, now, count))
+        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, find_broker_key_facts, c->why);
     if (!error)
         error = check_broker_ops(c, &s, c->why);
     if (!error) {
-        c->broker = broker_config_version(f->config, f->heap, layer_of(c), s.v, s.count);
+        c->broker = broker_config_version(f->config, f->heap, layer_of_change(c), s.v, s.count);
         error = c->broker ? KERR_NONE : KERR_KAFKA_STORAGE_ERROR;
     }
     heap_free(f->heap, now);
@@ -129,7 +129,7 @@ static enum kerr make_layer(struct catalog_file *f, struct catalog_change *c)
     return error;
 }
 
-static bool differs(const struct topic *t, const struct broker_config *config)
+static bool topic_resolves_otherwise(const struct topic *t, const struct broker_config *config)
 {
     struct topic_config resolved;
     topic_config_resolve(&resolved, t->overrides, t->override_count, config);
@@ -137,7 +137,7 @@ static bool differs(const struct topic *t, const struct broker_config *config)
 }
 
 /* New versions of the topics on which the broker's settings have a say: new ones first, the old ones behind. */
-static enum kerr make_versions(struct catalog_file *f, struct catalog_change *c)
+static enum kerr make_topic_versions(struct catalog_file *f, struct catalog_change *c)
 {
     uint32_t all = f->all.count;
     c->versions = heap_zalloc(f->heap, (2 * (size_t)all + 1) * sizeof *c->versions);
@@ -145,7 +145,7 @@ static enum kerr make_versions(struct catalog_file *f, struct catalog_change *c)
         return KERR_KAFKA_STORAGE_ERROR;
     for (uint32_t i = 0; i < all; i++) {
         struct topic *t = f->all.sorted[i];
-        if (!differs(t, c->broker))
+        if (!topic_resolves_otherwise(t, c->broker))
             continue;
         struct topic *v = catalog_topic_version(f, t, t->partitions, t->overrides, t->override_count, c->broker);
         if (!v)
@@ -159,13 +159,13 @@ static enum kerr make_versions(struct catalog_file *f, struct catalog_change *c)
 
 enum kerr catalog_alter_broker(struct catalog_file *f, struct catalog_change *c)
 {
-    enum kerr error = make_layer(f, c);
+    enum kerr error = make_altered_layer(f, c);
     if (!error)
-        error = make_versions(f, c);
+        error = make_topic_versions(f, c);
     if (!error)
         return KERR_NONE;
     catalog_alter_drop(f, c);
-    return refused(c, error);
+    return refuse_alteration(c, error);
 }
 
 /* --- what becomes of it --- */
@@ -180,7 +180,7 @@ bool catalog_alter_tightens(const struct catalog_change *c)
     return false;
 }
 
-static enum err blob_layer(struct catalog_file *f, const struct catalog_change *c, struct catalog_blob *b)
+static enum err blob_altered_layer(struct catalog_file *f, const struct catalog_change *c, struct catalog_blob *b)
 {
     uint32_t count;
     struct topic_override *v = catalog_file_layer(f->heap, c->broker, c->cluster_default, &count);
@@ -194,7 +194,7 @@ enum err catalog_alter_blob(struct catalog_file *f, const struct catalog_change 
     switch (c->kind) {
     case CATALOG_PARTITIONS: return catalog_blob_partitions(b, c->topic->id, c->topic->partitions);
     case CATALOG_CONFIG: return catalog_blob_config(b, c->topic);
-    case CATALOG_BROKER_CONFIG: return blob_layer(f, c, b);
+    case CATALOG_BROKER_CONFIG: return blob_altered_layer(f, c, b);
     case CATALOG_CREATE:
     case CATALOG_DELETE:
     case CATALOG_PRODUCER_IDS: break;

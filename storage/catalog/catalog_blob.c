@@ -13,7 +13,7 @@ void catalog_blob_deinit(struct catalog_blob *b)
     b->bytes = b->cap = 0;
 }
 
-static enum err make_room(struct catalog_blob *b, size_t bytes)
+static enum err grow_blob(struct catalog_blob *b, size_t bytes)
 {
     if (b->cap - b->bytes >= bytes)
         return ERR_NONE;
@@ -27,10 +27,10 @@ static enum err make_room(struct catalog_blob *b, size_t bytes)
 }
 
 /* Opens a record with room for its body; NULL: no memory. */
-static uint8_t *open_record(struct catalog_blob *b, enum catalog_kind kind, size_t body_bytes)
+static uint8_t *open_blob_record(struct catalog_blob *b, enum catalog_kind kind, size_t body_bytes)
 {
     assert(b->heap && body_bytes < INT32_MAX);
-    if (make_room(b, RECORD_HEAD + body_bytes) != ERR_NONE)
+    if (grow_blob(b, RECORD_HEAD + body_bytes) != ERR_NONE)
         return NULL;
     uint8_t *at = b->at + b->bytes;
     b->last = b->bytes;
@@ -40,16 +40,16 @@ static uint8_t *open_record(struct catalog_blob *b, enum catalog_kind kind, size
     return at + RECORD_HEAD;
 }
 
-static void seal(uint8_t *record)
+static void seal_record(uint8_t *record)
 {
     be32_put(record + 4, crc32c(0, record + RECORD_PREFIX, be32_get(record)));
 }
 
 /* The body is complete. */
-static enum err close_record(struct catalog_blob *b)
+static enum err close_blob_record(struct catalog_blob *b)
 {
     uint8_t *at = b->at + b->bytes;
-    seal(at);
+    seal_record(at);
     b->bytes += RECORD_PREFIX + be32_get(at);
     assert(b->bytes <= b->cap);
     return ERR_NONE;
@@ -60,10 +60,10 @@ void catalog_blob_end(struct catalog_blob *b)
     assert(b->bytes > 0);
     uint8_t *at = b->at + b->last;
     at[12] |= CATALOG_LAST;
-    seal(at);
+    seal_record(at);
 }
 
-static uint8_t *put_text(uint8_t *at, const char *text)
+static uint8_t *put_blob_text(uint8_t *at, const char *text)
 {
     size_t bytes = strlen(text);
     assert(bytes <= UINT16_MAX);
@@ -72,7 +72,7 @@ static uint8_t *put_text(uint8_t *at, const char *text)
     return at + 2 + bytes;
 }
 
-static size_t settings_bytes(const struct topic_override *v, uint32_t count)
+static size_t measure_settings(const struct topic_override *v, uint32_t count)
 {
     size_t bytes = 2;
     for (uint32_t i = 0; i < count; i++)
@@ -80,84 +80,84 @@ static size_t settings_bytes(const struct topic_override *v, uint32_t count)
     return bytes;
 }
 
-static void put_settings(uint8_t *at, const struct topic_override *v, uint32_t count)
+static void put_blob_settings(uint8_t *at, const struct topic_override *v, uint32_t count)
 {
     assert(count <= UINT16_MAX);
     be16_put(at, (uint16_t)count);
     at += 2;
     for (uint32_t i = 0; i < count; i++) {
-        at = put_text(at, v[i].name);
-        at = put_text(at, v[i].value);
+        at = put_blob_text(at, v[i].name);
+        at = put_blob_text(at, v[i].value);
     }
 }
 
 enum err catalog_blob_topic(struct catalog_blob *b, const struct topic *t)
 {
-    size_t bytes = 16 + 4 + 2 + strlen(t->name) + settings_bytes(t->overrides, t->override_count);
-    uint8_t *at = open_record(b, CATALOG_TOPIC_CREATED, bytes);
+    size_t bytes = 16 + 4 + 2 + strlen(t->name) + measure_settings(t->overrides, t->override_count);
+    uint8_t *at = open_blob_record(b, CATALOG_TOPIC_CREATED, bytes);
     if (!at)
         return ERR_NO_MEMORY;
     memcpy(at, t->id, 16);
     be32_put(at + 16, (uint32_t)t->partitions);
-    at = put_text(at + 20, t->name);
-    put_settings(at, t->overrides, t->override_count);
-    return close_record(b);
+    at = put_blob_text(at + 20, t->name);
+    put_blob_settings(at, t->overrides, t->override_count);
+    return close_blob_record(b);
 }
 
 enum err catalog_blob_partitions(struct catalog_blob *b, const uint8_t id[16], int32_t partitions)
 {
-    uint8_t *at = open_record(b, CATALOG_TOPIC_PARTITIONS, 16 + 4);
+    uint8_t *at = open_blob_record(b, CATALOG_TOPIC_PARTITIONS, 16 + 4);
     if (!at)
         return ERR_NO_MEMORY;
     memcpy(at, id, 16);
     be32_put(at + 16, (uint32_t)partitions);
-    return close_record(b);
+    return close_blob_record(b);
 }
 
 enum err catalog_blob_config(struct catalog_blob *b, const struct topic *t)
 {
-    uint8_t *at = open_record(b, CATALOG_TOPIC_CONFIG, 16 + settings_bytes(t->overrides, t->override_count));
+    uint8_t *at = open_blob_record(b, CATALOG_TOPIC_CONFIG, 16 + measure_settings(t->overrides, t->override_count));
     if (!at)
         return ERR_NO_MEMORY;
     memcpy(at, t->id, 16);
-    put_settings(at + 16, t->overrides, t->override_count);
-    return close_record(b);
+    put_blob_settings(at + 16, t->overrides, t->override_count);
+    return close_blob_record(b);
 }
 
 enum err catalog_blob_broker(struct catalog_blob *b, bool cluster_default, const struct topic_override *settings,
                              uint32_t count)
 {
-    uint8_t *at = open_record(b, CATALOG_BROKER_SETTINGS, 1 + settings_bytes(settings, count));
+    uint8_t *at = open_blob_record(b, CATALOG_BROKER_SETTINGS, 1 + measure_settings(settings, count));
     if (!at)
         return ERR_NO_MEMORY;
     at[0] = !cluster_default;
-    put_settings(at + 1, settings, count);
-    return close_record(b);
+    put_blob_settings(at + 1, settings, count);
+    return close_blob_record(b);
 }
 
 enum err catalog_blob_deleted(struct catalog_blob *b, const uint8_t id[16])
 {
-    uint8_t *at = open_record(b, CATALOG_TOPIC_DELETED, 16);
+    uint8_t *at = open_blob_record(b, CATALOG_TOPIC_DELETED, 16);
     if (!at)
         return ERR_NO_MEMORY;
     memcpy(at, id, 16);
-    return close_record(b);
+    return close_blob_record(b);
 }
 
 enum err catalog_blob_epoch(struct catalog_blob *b, int32_t epoch)
 {
-    uint8_t *at = open_record(b, CATALOG_LEADER_EPOCH, 4);
+    uint8_t *at = open_blob_record(b, CATALOG_LEADER_EPOCH, 4);
     if (!at)
         return ERR_NO_MEMORY;
     be32_put(at, (uint32_t)epoch);
-    return close_record(b);
+    return close_blob_record(b);
 }
 
 enum err catalog_blob_ids(struct catalog_blob *b, int64_t below)
 {
-    uint8_t *at = open_record(b, CATALOG_IDS_RESERVED, 8);
+    uint8_t *at = open_blob_record(b, CATALOG_IDS_RESERVED, 8);
     if (!at)
         return ERR_NO_MEMORY;
     be64_put(at, (uint64_t)below);
-    return close_record(b);
+    return close_blob_record(b);
 }

@@ -18,13 +18,13 @@ void catalog_plain_name(const char *name, char out[TOPIC_NAME_MAX + 1])
         out[i] = name[i] == '.' ? '_' : name[i];
 }
 
-static int by_key(const void *a, const void *b)
+static int compare_override(const void *a, const void *b)
 {
     const struct topic_override *x = a, *y = b;
     return strcmp(x->name, y->name);
 }
 
-static size_t overrides_bytes(const struct topic_override *overrides, uint32_t count)
+static size_t measure_overrides(const struct topic_override *overrides, uint32_t count)
 {
     size_t bytes = count * sizeof *overrides;
     for (uint32_t i = 0; i < count; i++)
@@ -33,7 +33,7 @@ static size_t overrides_bytes(const struct topic_override *overrides, uint32_t c
 }
 
 /* Copies them behind the topic: the array, then the texts. */
-static void overrides_copy(struct topic *t, uint8_t *room, const struct topic_override *overrides, uint32_t count)
+static void copy_overrides(struct topic *t, uint8_t *room, const struct topic_override *overrides, uint32_t count)
 {
     char *text = (char *)room + count * sizeof *overrides;
     t->overrides = (struct topic_override *)(void *)room;
@@ -46,16 +46,16 @@ static void overrides_copy(struct topic *t, uint8_t *room, const struct topic_ov
         text += name_bytes + value_bytes;
     }
     if (count > 1)
-        qsort(t->overrides, count, sizeof *t->overrides, by_key);
+        qsort(t->overrides, count, sizeof *t->overrides, compare_override);
 }
 
-static struct topic *topic_new(struct catalog_file *f, const uint8_t id[16], const char *name, int32_t partitions,
-                               const struct topic_override *overrides, uint32_t count,
-                               const struct broker_config *config)
+static struct topic *make_topic_object(struct catalog_file *f, const uint8_t id[16], const char *name,
+                                       int32_t partitions, const struct topic_override *overrides, uint32_t count,
+                                       const struct broker_config *config)
 {
     assert(partitions > 0 && strlen(name) <= TOPIC_NAME_MAX);
     size_t head = align_up(sizeof(struct catalog_topic), 16);
-    uint8_t *room = heap_zalloc(f->heap, head + overrides_bytes(overrides, count));
+    uint8_t *room = heap_zalloc(f->heap, head + measure_overrides(overrides, count));
     if (!room)
         return NULL;
     struct catalog_topic *ct = (struct catalog_topic *)(void *)room;
@@ -64,7 +64,7 @@ static struct topic *topic_new(struct catalog_file *f, const uint8_t id[16], con
     catalog_plain_name(name, ct->plain);
     ct->topic.partitions = partitions;
     ct->topic.internal = strcmp(name, "__consumer_offsets") == 0 || strcmp(name, "__transaction_state") == 0;
-    overrides_copy(&ct->topic, room + head, overrides, count);
+    copy_overrides(&ct->topic, room + head, overrides, count);
     topic_config_resolve(&ct->topic.config, ct->topic.overrides, count, config);
     return &ct->topic;
 }
@@ -72,14 +72,14 @@ static struct topic *topic_new(struct catalog_file *f, const uint8_t id[16], con
 struct topic *catalog_topic_new(struct catalog_file *f, const uint8_t id[16], const char *name, int32_t partitions,
                                 const struct topic_override *overrides, uint32_t count)
 {
-    return topic_new(f, id, name, partitions, overrides, count, f->config);
+    return make_topic_object(f, id, name, partitions, overrides, count, f->config);
 }
 
 struct topic *catalog_topic_version(struct catalog_file *f, const struct topic *t, int32_t partitions,
                                     const struct topic_override *overrides, uint32_t count,
                                     const struct broker_config *config)
 {
-    return topic_new(f, t->id, t->name, partitions, overrides, count, config);
+    return make_topic_object(f, t->id, t->name, partitions, overrides, count, config);
 }
 
 void catalog_topic_free(struct catalog_file *f, struct topic *t)
@@ -138,7 +138,7 @@ struct topic_override *catalog_file_layer(struct heap *heap, const struct broker
 
 /* --- the deleted --- */
 
-static uint32_t deleted_place(const struct catalog_file *f, const uint8_t id[16])
+static uint32_t find_deleted_place(const struct catalog_file *f, const uint8_t id[16])
 {
     uint32_t low = 0, high = f->deleted_count;
     while (low < high) {
@@ -151,9 +151,9 @@ static uint32_t deleted_place(const struct catalog_file *f, const uint8_t id[16]
     return low;
 }
 
-static bool was_deleted(const struct catalog_file *f, const uint8_t id[16])
+static bool was_topic_deleted(const struct catalog_file *f, const uint8_t id[16])
 {
-    uint32_t at = deleted_place(f, id);
+    uint32_t at = find_deleted_place(f, id);
     return at < f->deleted_count && memcmp(f->deleted[at], id, 16) == 0;
 }
 
@@ -173,7 +173,7 @@ enum err catalog_file_reserve(struct catalog_file *f, uint32_t more)
 void catalog_file_remember(struct catalog_file *f, const uint8_t id[16])
 {
     assert(f->deleted_count < f->deleted_cap);
-    uint32_t at = deleted_place(f, id);
+    uint32_t at = find_deleted_place(f, id);
     memmove(f->deleted[at + 1], f->deleted[at], (size_t)(f->deleted_count - at) * 16);
     memcpy(f->deleted[at], id, 16);
     f->deleted_count++;
@@ -181,7 +181,7 @@ void catalog_file_remember(struct catalog_file *f, const uint8_t id[16])
 
 bool catalog_file_knew(const struct catalog_file *f, const uint8_t id[16])
 {
-    return catalog_by_id(&f->all, id) || was_deleted(f, id);
+    return catalog_by_id(&f->all, id) || was_topic_deleted(f, id);
 }
 
 /* --- facts --- */
@@ -225,7 +225,7 @@ bool catalog_file_empty(const struct catalog_file *f)
 /* --- writing at the start --- */
 
 /* Adds one wave behind the others and makes it durable. */
-static enum err append_now(struct catalog_file *f, const struct catalog_blob *b)
+static enum err append_wave_now(struct catalog_file *f, const struct catalog_blob *b)
 {
     enum err err = fs_write(f->fd, b->at, b->bytes, f->bytes);
     if (err == ERR_NONE)
@@ -249,7 +249,7 @@ enum err catalog_file_bump_epoch(struct catalog_file *f, int32_t *out_epoch)
         err = catalog_blob_epoch(&b, f->epoch + 1);
     if (err == ERR_NONE) {
         catalog_blob_end(&b);
-        err = append_now(f, &b);
+        err = append_wave_now(f, &b);
     }
     catalog_blob_deinit(&b);
     if (err != ERR_NONE)
@@ -260,7 +260,7 @@ enum err catalog_file_bump_epoch(struct catalog_file *f, int32_t *out_epoch)
 }
 
 /* The folder above, in place; false at the top. "a/b/c" -> "a/b" -> "a" -> "." */
-static bool parent(char *path)
+static bool cut_to_parent(char *path)
 {
     char *slash = strrchr(path, '/');
     if (strcmp(path, ".") == 0 || strcmp(path, "/") == 0)
@@ -277,7 +277,7 @@ static enum err sync_parents(const char *dir)
 {
     char path[FS_PATH_MAX];
     snprintf(path, sizeof path, "%s", dir);
-    for (uint32_t i = 0; i < FOLDERS_MAX && parent(path); i++) {
+    for (uint32_t i = 0; i < FOLDERS_MAX && cut_to_parent(path); i++) {
         enum err err = fs_sync_dir(path);
         if (err == ERR_IO || err == ERR_NO_SPACE)
             return err;
@@ -286,7 +286,7 @@ static enum err sync_parents(const char *dir)
 }
 
 /* meta.properties was written with the folder; a test's folder has none. */
-static enum err sync_meta(const struct catalog_file *f)
+static enum err sync_meta_file(const struct catalog_file *f)
 {
     char path[FS_PATH_MAX];
     int fd;
@@ -305,7 +305,7 @@ enum err catalog_file_sync_names(const struct catalog_file *f)
 {
     enum err err = fs_sync(f->fd);
     if (err == ERR_NONE)
-        err = sync_meta(f);
+        err = sync_meta_file(f);
     if (err == ERR_NONE)
         err = fs_sync_dir(f->dir);
     return err != ERR_NONE ? err : sync_parents(f->dir);
@@ -313,7 +313,7 @@ enum err catalog_file_sync_names(const struct catalog_file *f)
 
 /* --- rewriting --- */
 
-static enum err blob_layer(const struct catalog_file *f, struct catalog_blob *b, bool cluster_default)
+static enum err blob_settings_layer(const struct catalog_file *f, struct catalog_blob *b, bool cluster_default)
 {
     uint32_t count;
     struct topic_override *v = catalog_file_layer(f->heap, f->config, cluster_default, &count);
@@ -322,15 +322,15 @@ static enum err blob_layer(const struct catalog_file *f, struct catalog_blob *b,
     return err;
 }
 
-static enum err blob_all(const struct catalog_file *f, struct catalog_blob *b)
+static enum err blob_whole_catalog(const struct catalog_file *f, struct catalog_blob *b)
 {
     enum err err = catalog_blob_epoch(b, f->epoch);
     if (err == ERR_NONE)
         err = catalog_blob_ids(b, f->ids_reserved);
     if (err == ERR_NONE)
-        err = blob_layer(f, b, true);
+        err = blob_settings_layer(f, b, true);
     if (err == ERR_NONE)
-        err = blob_layer(f, b, false);
+        err = blob_settings_layer(f, b, false);
     for (uint32_t i = 0; err == ERR_NONE && i < f->deleted_count; i++)
         err = catalog_blob_deleted(b, f->deleted[i]);
     for (uint32_t i = 0; err == ERR_NONE && i < f->all.count; i++)
@@ -341,7 +341,7 @@ static enum err blob_all(const struct catalog_file *f, struct catalog_blob *b)
 }
 
 /* Whole or not at all: another name, sync, rename. */
-static enum err replace(struct catalog_file *f, const struct catalog_blob *b)
+static enum err replace_catalog_file(struct catalog_file *f, const struct catalog_blob *b)
 {
     char path[FS_PATH_MAX];
     int fd;
@@ -376,16 +376,16 @@ static enum err rewrite_if_stale(struct catalog_file *f)
     if (f->bytes < REWRITE_BYTES_MIN)
         return ERR_NONE;
     struct catalog_blob b = {.heap = f->heap, .wave = 1};
-    enum err err = blob_all(f, &b);
+    enum err err = blob_whole_catalog(f, &b);
     if (err == ERR_NONE && b.bytes < f->bytes / 2)
-        err = replace(f, &b);
+        err = replace_catalog_file(f, &b);
     catalog_blob_deinit(&b);
     return err;
 }
 
 /* --- opening --- */
 
-static enum err read_all(struct catalog_file *f, uint64_t bytes, char *why)
+static enum err read_catalog_bytes(struct catalog_file *f, uint64_t bytes, char *why)
 {
     size_t got = 0;
     uint8_t *at = bytes > FILE_BYTES_MAX ? NULL : heap_alloc(f->heap, bytes + 1);
@@ -399,7 +399,7 @@ static enum err read_all(struct catalog_file *f, uint64_t bytes, char *why)
 }
 
 /* Whatever lies behind the whole waves goes, durably, before anything is appended there. */
-static enum err cut(struct catalog_file *f, uint64_t bytes)
+static enum err cut_torn_wave(struct catalog_file *f, uint64_t bytes)
 {
     enum err err = ERR_NONE;
     if (bytes > f->bytes) {
@@ -416,7 +416,7 @@ static enum err cut(struct catalog_file *f, uint64_t bytes)
     return err;
 }
 
-static enum err load(struct catalog_file *f, char *why)
+static enum err load_catalog(struct catalog_file *f, char *why)
 {
     uint64_t bytes = 0;
     enum err err = fs_open(f->path, FS_READ | FS_WRITE | FS_CREATE, &f->fd);
@@ -427,10 +427,10 @@ static enum err load(struct catalog_file *f, char *why)
     }
     err = fs_size(f->fd, &bytes);
     if (err == ERR_NONE) {
-        err = read_all(f, bytes, why);
+        err = read_catalog_bytes(f, bytes, why);
         if (err != ERR_NONE)
             return err;
-        err = cut(f, bytes);
+        err = cut_torn_wave(f, bytes);
     }
     if (err == ERR_NONE)
         err = rewrite_if_stale(f);
@@ -458,7 +458,7 @@ enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct
     map_init(&f->by_plain, heap);
     enum err err = catalog_init(&f->all, heap);
     if (err == ERR_NONE)
-        err = load(f, why);
+        err = load_catalog(f, why);
     if (err != ERR_NONE) {
         catalog_file_close(f);
         return err;

@@ -16,7 +16,7 @@ struct record {
     size_t body_bytes;
 };
 
-static bool record_parse(const uint8_t *at, size_t left, struct record *out)
+static bool parse_record(const uint8_t *at, size_t left, struct record *out)
 {
     if (left < RECORD_PREFIX + RECORD_LEAST)
         return false;
@@ -43,7 +43,7 @@ struct body {
     bool bad;
 };
 
-static const uint8_t *take(struct body *b, size_t bytes)
+static const uint8_t *take_bytes(struct body *b, size_t bytes)
 {
     static const uint8_t zeros[16];
     if (b->bad || b->left < bytes) {
@@ -59,8 +59,8 @@ static const uint8_t *take(struct body *b, size_t bytes)
 /* A text of the file as one of our own; NULL: missing, or no memory. */
 static char *take_text(struct body *b, struct heap *heap, enum err *err)
 {
-    uint16_t bytes = be16_get(take(b, 2));
-    const uint8_t *at = take(b, bytes);
+    uint16_t bytes = be16_get(take_bytes(b, 2));
+    const uint8_t *at = take_bytes(b, bytes);
     if (b->bad || memchr(at, 0, bytes)) {
         b->bad = true;
         return NULL;
@@ -95,10 +95,10 @@ static void topic_record_deinit(struct topic_record *r, struct heap *heap)
 }
 
 /* The rest of the body: a count, and as many keys and values. */
-static enum err settings_read(struct topic_record *r, struct heap *heap, struct body *b)
+static enum err read_settings(struct topic_record *r, struct heap *heap, struct body *b)
 {
     enum err err = ERR_NONE;
-    uint16_t count = be16_get(take(b, 2));
+    uint16_t count = be16_get(take_bytes(b, 2));
     b->bad |= count > OVERRIDES_MAX;
     while (!b->bad && err == ERR_NONE && r->count < count) {
         r->keys[r->count] = take_text(b, heap, &err);
@@ -109,16 +109,16 @@ static enum err settings_read(struct topic_record *r, struct heap *heap, struct 
     return err != ERR_NONE ? err : b->bad || b->left > 0 ? ERR_CORRUPT : ERR_NONE;
 }
 
-static enum err topic_record_read(struct topic_record *r, struct heap *heap, struct body *b)
+static enum err read_topic_record(struct topic_record *r, struct heap *heap, struct body *b)
 {
     enum err err = ERR_NONE;
-    *r = (struct topic_record){.id = take(b, 16)};
-    r->partitions = (int32_t)be32_get(take(b, 4));
+    *r = (struct topic_record){.id = take_bytes(b, 16)};
+    r->partitions = (int32_t)be32_get(take_bytes(b, 4));
     r->name = take_text(b, heap, &err);
-    return err != ERR_NONE ? err : settings_read(r, heap, b);
+    return err != ERR_NONE ? err : read_settings(r, heap, b);
 }
 /* Keys that a newer release knows are kept; a known one must have a value that can be obeyed. */
-static bool overrides_possible(const struct topic_record *r)
+static bool are_overrides_possible(const struct topic_record *r)
 {
     char why[256];
     for (uint32_t i = 0; i < r->count; i++)
@@ -127,19 +127,19 @@ static bool overrides_possible(const struct topic_record *r)
     return true;
 }
 
-static bool topic_possible(const struct catalog_file *f, const struct topic_record *r)
+static bool is_topic_possible(const struct catalog_file *f, const struct topic_record *r)
 {
     char plain[TOPIC_NAME_MAX + 1];
     size_t bytes = strlen(r->name);
     if (!topic_name_legal((const uint8_t *)r->name, bytes) || r->partitions < 1 || r->partitions > TOPIC_PARTITIONS_MAX)
         return false;
     catalog_plain_name(r->name, plain);
-    return !map_get(&f->by_plain, plain, bytes) && !catalog_file_knew(f, r->id) && overrides_possible(r);
+    return !map_get(&f->by_plain, plain, bytes) && !catalog_file_knew(f, r->id) && are_overrides_possible(r);
 }
 
-static enum err topic_record_apply(struct catalog_file *f, const struct topic_record *r)
+static enum err apply_topic_record(struct catalog_file *f, const struct topic_record *r)
 {
-    if (!topic_possible(f, r))
+    if (!is_topic_possible(f, r))
         return ERR_CORRUPT;
     struct topic *t = catalog_topic_new(f, r->id, r->name, r->partitions, r->overrides, r->count);
     enum err err = t ? catalog_file_add(f, t) : ERR_NO_MEMORY;
@@ -148,22 +148,22 @@ static enum err topic_record_apply(struct catalog_file *f, const struct topic_re
     return err;
 }
 
-static enum err apply_created(struct catalog_file *f, struct body *b)
+static enum err apply_created_record(struct catalog_file *f, struct body *b)
 {
     struct topic_record r;
-    enum err err = topic_record_read(&r, f->heap, b);
+    enum err err = read_topic_record(&r, f->heap, b);
     if (err == ERR_NONE)
-        err = topic_record_apply(f, &r);
+        err = apply_topic_record(f, &r);
     topic_record_deinit(&r, f->heap);
     return err;
 }
 
 /* Also of a topic that is not there: a rewritten file has only the ids of the deleted. */
-static enum err apply_deleted(struct catalog_file *f, struct body *b)
+static enum err apply_deleted_record(struct catalog_file *f, struct body *b)
 {
     if (b->left != 16)
         return ERR_CORRUPT;
-    const uint8_t *id = take(b, 16);
+    const uint8_t *id = take_bytes(b, 16);
     struct topic *t = catalog_by_id(&f->all, id);
     if (!t && catalog_file_knew(f, id))
         return ERR_CORRUPT;
@@ -178,7 +178,7 @@ static enum err apply_deleted(struct catalog_file *f, struct body *b)
     return ERR_NONE;
 }
 
-static enum err take_version(struct catalog_file *f, struct topic *old, struct topic *t)
+static enum err take_topic_version(struct catalog_file *f, struct topic *old, struct topic *t)
 {
     if (!t)
         return ERR_NO_MEMORY;
@@ -187,26 +187,28 @@ static enum err take_version(struct catalog_file *f, struct topic *old, struct t
     return ERR_NONE;
 }
 
-static enum err apply_partitions(struct catalog_file *f, struct body *b)
+static enum err apply_partitions_record(struct catalog_file *f, struct body *b)
 {
     if (b->left != 16 + 4)
         return ERR_CORRUPT;
-    struct topic *t = catalog_by_id(&f->all, take(b, 16));
-    int32_t partitions = (int32_t)be32_get(take(b, 4));
+    struct topic *t = catalog_by_id(&f->all, take_bytes(b, 16));
+    int32_t partitions = (int32_t)be32_get(take_bytes(b, 4));
     if (!t || partitions <= t->partitions || partitions > TOPIC_PARTITIONS_MAX)
         return ERR_CORRUPT;
-    return take_version(f, t, catalog_topic_version(f, t, partitions, t->overrides, t->override_count, f->config));
+    return take_topic_version(f, t,
+                              catalog_topic_version(f, t, partitions, t->overrides, t->override_count, f->config));
 }
 
-static enum err apply_config(struct catalog_file *f, struct body *b)
+static enum err apply_config_record(struct catalog_file *f, struct body *b)
 {
-    struct topic_record r = {.id = take(b, 16)};
+    struct topic_record r = {.id = take_bytes(b, 16)};
     struct topic *t = b->bad ? NULL : catalog_by_id(&f->all, r.id);
-    enum err err = settings_read(&r, f->heap, b);
+    enum err err = read_settings(&r, f->heap, b);
     if (err == ERR_NONE)
-        err = !t || !overrides_possible(&r)
-                  ? ERR_CORRUPT
-                  : take_version(f, t, catalog_topic_version(f, t, t->partitions, r.overrides, r.count, f->config));
+        err =
+            !t || !are_overrides_possible(&r)
+                ? ERR_CORRUPT
+                : take_topic_version(f, t, catalog_topic_version(f, t, t->partitions, r.overrides, r.count, f->config));
     topic_record_deinit(&r, f->heap);
     return err;
 }
@@ -226,7 +228,7 @@ static enum err adopt_layer(struct catalog_file *f, const struct topic_record *r
 }
 
 /* Settings that this release does not let one change are a newer one's: kept, and without effect (broker_config_in). */
-static bool layer_possible(const struct topic_record *r, enum config_source layer)
+static bool is_layer_possible(const struct topic_record *r, enum config_source layer)
 {
     char why[256];
     for (uint32_t i = 0; i < r->count; i++)
@@ -235,56 +237,56 @@ static bool layer_possible(const struct topic_record *r, enum config_source laye
     return true;
 }
 
-static enum err apply_broker(struct catalog_file *f, struct body *b)
+static enum err apply_broker_record(struct catalog_file *f, struct body *b)
 {
     struct topic_record r = {.count = 0};
-    uint8_t own = take(b, 1)[0];
+    uint8_t own = take_bytes(b, 1)[0];
     enum config_source layer = own ? CONFIG_SOURCE_DYNAMIC_BROKER : CONFIG_SOURCE_DYNAMIC_DEFAULT;
-    enum err err = own > 1 ? ERR_CORRUPT : settings_read(&r, f->heap, b);
+    enum err err = own > 1 ? ERR_CORRUPT : read_settings(&r, f->heap, b);
     if (err == ERR_NONE)
-        err = layer_possible(&r, layer) ? adopt_layer(f, &r, layer) : ERR_CORRUPT;
+        err = is_layer_possible(&r, layer) ? adopt_layer(f, &r, layer) : ERR_CORRUPT;
     topic_record_deinit(&r, f->heap);
     return err;
 }
 
-static enum err apply_epoch(struct catalog_file *f, struct body *b)
+static enum err apply_epoch_record(struct catalog_file *f, struct body *b)
 {
-    int32_t epoch = b->left == 4 ? (int32_t)be32_get(take(b, 4)) : -1;
+    int32_t epoch = b->left == 4 ? (int32_t)be32_get(take_bytes(b, 4)) : -1;
     if (epoch < f->epoch)
         return ERR_CORRUPT;
     f->epoch = epoch;
     return ERR_NONE;
 }
 
-static enum err apply_ids(struct catalog_file *f, struct body *b)
+static enum err apply_ids_record(struct catalog_file *f, struct body *b)
 {
-    int64_t below = b->left == 8 ? (int64_t)be64_get(take(b, 8)) : -1;
+    int64_t below = b->left == 8 ? (int64_t)be64_get(take_bytes(b, 8)) : -1;
     if (below < f->ids_reserved)
         return ERR_CORRUPT;
     f->ids_reserved = below;
     return ERR_NONE;
 }
 
-static enum err record_apply(struct catalog_file *f, const struct record *r)
+static enum err apply_record(struct catalog_file *f, const struct record *r)
 {
     struct body b = {.at = r->body, .left = r->body_bytes};
     switch (r->kind) {
-    case CATALOG_TOPIC_CREATED: return apply_created(f, &b);
-    case CATALOG_TOPIC_DELETED: return apply_deleted(f, &b);
-    case CATALOG_LEADER_EPOCH: return apply_epoch(f, &b);
-    case CATALOG_IDS_RESERVED: return apply_ids(f, &b);
-    case CATALOG_TOPIC_PARTITIONS: return apply_partitions(f, &b);
-    case CATALOG_TOPIC_CONFIG: return apply_config(f, &b);
-    case CATALOG_BROKER_SETTINGS: return apply_broker(f, &b);
+    case CATALOG_TOPIC_CREATED: return apply_created_record(f, &b);
+    case CATALOG_TOPIC_DELETED: return apply_deleted_record(f, &b);
+    case CATALOG_LEADER_EPOCH: return apply_epoch_record(f, &b);
+    case CATALOG_IDS_RESERVED: return apply_ids_record(f, &b);
+    case CATALOG_TOPIC_PARTITIONS: return apply_partitions_record(f, &b);
+    case CATALOG_TOPIC_CONFIG: return apply_config_record(f, &b);
+    case CATALOG_BROKER_SETTINGS: return apply_broker_record(f, &b);
     default: return ERR_CORRUPT; /* a kind that this release does not know: not ours to skip */
     }
 }
 
 /* Where the next wave ends; 0: it is not whole. */
-static size_t wave_bytes(const struct catalog_file *f, const uint8_t *at, size_t left)
+static size_t measure_wave(const struct catalog_file *f, const uint8_t *at, size_t left)
 {
     struct record r;
-    for (size_t bytes = 0; record_parse(at + bytes, left - bytes, &r) && r.wave == f->wave + 1;) {
+    for (size_t bytes = 0; parse_record(at + bytes, left - bytes, &r) && r.wave == f->wave + 1;) {
         bytes += r.bytes;
         if (r.last)
             return bytes;
@@ -294,22 +296,22 @@ static size_t wave_bytes(const struct catalog_file *f, const uint8_t *at, size_t
 
 /* A write starts only when the one before is durable and answered. So a torn write has the next number, and a record of any
  * other that lies behind it proves that the bad bytes were once good. */
-static bool damaged(const struct catalog_file *f, const uint8_t *at, size_t left)
+static bool good_record_follows(const struct catalog_file *f, const uint8_t *at, size_t left)
 {
     struct record r;
     for (size_t i = 0; i < left; i++)
-        if (record_parse(at + i, left - i, &r) && r.wave != f->wave + 1)
+        if (parse_record(at + i, left - i, &r) && r.wave != f->wave + 1)
             return true;
     return false;
 }
 
-static enum err wave_apply(struct catalog_file *f, const uint8_t *at, size_t bytes)
+static enum err apply_wave(struct catalog_file *f, const uint8_t *at, size_t bytes)
 {
     struct record r;
     for (size_t done = 0; done < bytes; done += r.bytes) {
-        bool good = record_parse(at + done, bytes - done, &r);
-        assert(good); /* wave_bytes saw it */
-        enum err err = record_apply(f, &r);
+        bool good = parse_record(at + done, bytes - done, &r);
+        assert(good); /* measure_wave saw it */
+        enum err err = apply_record(f, &r);
         if (err != ERR_NONE)
             return err;
     }
@@ -322,8 +324,8 @@ static enum err wave_apply(struct catalog_file *f, const uint8_t *at, size_t byt
 static enum err read_waves(struct catalog_file *f, const uint8_t *at, size_t bytes, char *why)
 {
     size_t wave;
-    while ((wave = wave_bytes(f, at + f->bytes, bytes - f->bytes)) > 0) {
-        enum err err = wave_apply(f, at + f->bytes, wave);
+    while ((wave = measure_wave(f, at + f->bytes, bytes - f->bytes)) > 0) {
+        enum err err = apply_wave(f, at + f->bytes, wave);
         if (err != ERR_NONE) {
             snprintf(
                 why, CONFIG_WHY_BYTES,
@@ -332,7 +334,7 @@ static enum err read_waves(struct catalog_file *f, const uint8_t *at, size_t byt
             return err;
         }
     }
-    if (!damaged(f, at + f->bytes, bytes - f->bytes))
+    if (!good_record_follows(f, at + f->bytes, bytes - f->bytes))
         return ERR_NONE;
     snprintf(why, CONFIG_WHY_BYTES,
              "%.300s is damaged at byte %llu, and good records follow: put it back from a backup.", f->path,
@@ -341,7 +343,7 @@ static enum err read_waves(struct catalog_file *f, const uint8_t *at, size_t byt
 }
 
 /* Nothing, a beginning of the header, or zeros in its place: the folder is new, and a power cut came before its first change. */
-static bool header_torn(const uint8_t *at, size_t bytes)
+static bool is_header_torn(const uint8_t *at, size_t bytes)
 {
     size_t same = 0, zeros = 0;
     while (same < bytes && at[same] == (uint8_t)CATALOG_HEADER[same])
@@ -360,7 +362,7 @@ enum err catalog_read(struct catalog_file *f, const uint8_t *at, size_t bytes, c
         f->bytes = header;
         return read_waves(f, at, bytes, why);
     }
-    if (bytes <= header && header_torn(at, bytes))
+    if (bytes <= header && is_header_torn(at, bytes))
         return ERR_NONE;
     snprintf(why, CONFIG_WHY_BYTES,
              "%.300s is no catalog of this release: start the release that wrote it, or give another data folder.",

@@ -40,7 +40,7 @@ struct catalog_writer {
     struct io_op op;
 };
 
-static struct catalog_writer *writer_of(const struct shard *s)
+static struct catalog_writer *catalog_writer_of(const struct shard *s)
 {
     assert(s->id == 0);
     return store_of(s)->root->catalog->writer;
@@ -48,7 +48,7 @@ static struct catalog_writer *writer_of(const struct shard *s)
 
 /* --- answers --- */
 
-static void answered(struct shard *at, struct shard_msg *msg)
+static void change_answered(struct shard *at, struct shard_msg *msg)
 {
     struct catalog_change *c = container_of(msg, struct catalog_change, msg);
     assert(at->id == c->asked_by);
@@ -56,37 +56,37 @@ static void answered(struct shard *at, struct shard_msg *msg)
 }
 
 /* The end of it here: the shard that asked may free it from now on. */
-static void answer(struct catalog_writer *w, struct catalog_change *c)
+static void answer_change(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(!list_linked(&c->link));
     heap_free(w->file->heap, c->legs);
     c->legs = NULL;
-    shard_msg_init(&c->msg, answered);
+    shard_msg_init(&c->msg, change_answered);
     shard_send(w->shard, c->asked_by, &c->msg);
 }
 
-static void refuse(struct catalog_writer *w, struct catalog_change *c, enum kerr error, const char *message)
+static void refuse_change(struct catalog_writer *w, struct catalog_change *c, enum kerr error, const char *message)
 {
     c->error = error;
     c->message = message;
-    answer(w, c);
+    answer_change(w, c);
 }
 
-static void kick(struct catalog_writer *w)
+static void kick_catalog_writer(struct catalog_writer *w)
 {
     if (!list_empty(&w->queue))
         shard_defer(w->shard, &w->gather);
 }
 
 /* Some topic changes no more: whoever waited for one looks again. */
-static void changed(struct catalog_writer *w)
+static void retry_waiting_changes(struct catalog_writer *w)
 {
     list_splice(&w->queue, &w->waiting);
-    kick(w);
+    kick_catalog_writer(w);
 }
 
 /* What a change of partitions or settings keeps others from: its topic, or everything when it has none (the broker's). */
-static void hold(struct catalog_writer *w, struct topic *t, bool held)
+static void hold_topic(struct catalog_writer *w, struct topic *t, bool held)
 {
     if (t)
         catalog_topic_of(t)->changing = held;
@@ -97,29 +97,30 @@ static void hold(struct catalog_writer *w, struct topic *t, bool held)
 /* --- applying --- */
 
 /* Every shard keeps to the new rule, and what was written under the old one is durable: now it is worked out again, and recorded. */
-static void prepared(struct catalog_writer *w, struct catalog_change *c)
+static void change_prepared(struct catalog_writer *w, struct catalog_change *c)
 {
     catalog_alter_drop(w->file, c);
     c->preparing = false;
     c->prepared = true;
     w->alone = false;
     if (c->unready) {
-        hold(w, c->old, false);
-        refuse(w, c, KERR_KAFKA_STORAGE_ERROR, "A partition waits for room on the disk and cannot flush what it took.");
-        changed(w);
+        hold_topic(w, c->old, false);
+        refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR,
+                      "A partition waits for room on the disk and cannot flush what it took.");
+        retry_waiting_changes(w);
         return;
     }
     list_insert_before(w->queue.next, &c->link);
-    kick(w);
+    kick_catalog_writer(w);
 }
 
 /* All shards are done with it. */
-static void over(struct catalog_writer *w, struct catalog_change *c)
+static void finish_change(struct catalog_writer *w, struct catalog_change *c)
 {
     struct topic *t = c->topic;
     w->flying--;
     if (c->preparing) {
-        prepared(w, c);
+        change_prepared(w, c);
         return;
     }
     switch (c->kind) {
@@ -133,28 +134,28 @@ static void over(struct catalog_writer *w, struct catalog_change *c)
     case CATALOG_CONFIG:
     case CATALOG_BROKER_CONFIG:
         catalog_alter_over(w->file, c);
-        hold(w, t, false);
+        hold_topic(w, t, false);
         break;
     case CATALOG_PRODUCER_IDS: break;
     }
-    answer(w, c);
-    changed(w);
+    answer_change(w, c);
+    retry_waiting_changes(w);
 }
 
-static void leg_back(struct shard *at, struct shard_msg *msg)
+static void shard_part_back(struct shard *at, struct shard_msg *msg)
 {
     struct catalog_leg *leg = container_of(msg, struct catalog_leg, msg);
     struct catalog_change *c = leg->change;
     assert(c->waiting > 0);
     c->unready |= leg->unready;
     if (--c->waiting == 0)
-        over(writer_of(at), c);
+        finish_change(catalog_writer_of(at), c);
 }
 
 void catalog_change_applied(struct shard *s, struct catalog_change *c)
 {
     struct catalog_leg *leg = &c->legs[s->id];
-    shard_msg_init(&leg->msg, leg_back);
+    shard_msg_init(&leg->msg, shard_part_back);
     shard_send(s, 0, &leg->msg);
 }
 
@@ -164,46 +165,46 @@ void catalog_change_unready(struct shard *s, struct catalog_change *c)
     c->legs[s->id].unready = true;
 }
 
-static void leg_there(struct shard *at, struct shard_msg *msg)
+static void shard_part_arrived(struct shard *at, struct shard_msg *msg)
 {
     struct catalog_leg *leg = container_of(msg, struct catalog_leg, msg);
     leg->apply(at, leg->change);
 }
 
-static void broadcast(struct catalog_writer *w, struct catalog_change *c)
+static void broadcast_change(struct catalog_writer *w, struct catalog_change *c)
 {
     c->waiting = w->shard->count;
     w->flying++;
     for (uint16_t i = 0; i < w->shard->count; i++) {
         c->legs[i].change = c;
         c->legs[i].apply = w->apply;
-        shard_msg_init(&c->legs[i].msg, leg_there);
+        shard_msg_init(&c->legs[i].msg, shard_part_arrived);
         shard_send(w->shard, i, &c->legs[i].msg);
     }
 }
 
 /* --- the end of a write --- */
 
-static void landed(struct catalog_writer *w, struct catalog_change *c)
+static void change_written(struct catalog_writer *w, struct catalog_change *c)
 {
     switch (c->kind) {
-    case CATALOG_CREATE: broadcast(w, c); break;
+    case CATALOG_CREATE: broadcast_change(w, c); break;
     case CATALOG_DELETE:
         catalog_file_remember(w->file, c->topic_id);
-        broadcast(w, c);
+        broadcast_change(w, c);
         break;
-    case CATALOG_PRODUCER_IDS: answer(w, c); break;
+    case CATALOG_PRODUCER_IDS: answer_change(w, c); break;
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
     case CATALOG_BROKER_CONFIG:
         catalog_alter_take(w->file, c);
-        hold(w, c->topic, true);
-        broadcast(w, c);
+        hold_topic(w, c->topic, true);
+        broadcast_change(w, c);
         break;
     }
 }
 
-static void take_back(struct catalog_writer *w, struct catalog_change *c)
+static void take_change_back(struct catalog_writer *w, struct catalog_change *c)
 {
     switch (c->kind) {
     case CATALOG_CREATE:
@@ -216,14 +217,14 @@ static void take_back(struct catalog_writer *w, struct catalog_change *c)
     case CATALOG_CONFIG:
     case CATALOG_BROKER_CONFIG:
         catalog_alter_drop(w->file, c);
-        hold(w, c->old, false);
+        hold_topic(w, c->old, false);
         break;
     }
     c->topic = NULL;
-    refuse(w, c, KERR_KAFKA_STORAGE_ERROR, "The catalog could not be written to disk.");
+    refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR, "The catalog could not be written to disk.");
 }
 
-static void batch_end(struct catalog_writer *w, void (*each)(struct catalog_writer *w, struct catalog_change *c))
+static void end_batch(struct catalog_writer *w, void (*each)(struct catalog_writer *w, struct catalog_change *c))
 {
     struct list now, *l;
     list_init(&now);
@@ -232,116 +233,116 @@ static void batch_end(struct catalog_writer *w, void (*each)(struct catalog_writ
     w->blob.bytes = 0;
     while ((l = list_pop(&now)))
         each(w, container_of(l, struct catalog_change, link));
-    changed(w);
+    retry_waiting_changes(w);
 }
 
-static void batch_failed(struct catalog_writer *w)
+static void fail_batch(struct catalog_writer *w)
 {
-    batch_end(w, take_back);
+    end_batch(w, take_change_back);
 }
 
 /* --- writing: [names on the first write] -> write -> [cut back when it failed] --- */
 
-static int32_t run_cut(void *arg)
+static int32_t run_catalog_cut(void *arg)
 {
     struct catalog_file *f = arg;
     enum err err = fs_truncate(f->fd, f->bytes);
     return (int32_t)(err == ERR_NONE ? fs_sync(f->fd) : err);
 }
 
-static void cut_done(struct io_op *op, int32_t res)
+static void catalog_cut_done(struct io_op *op, int32_t res)
 {
     struct catalog_writer *w = container_of(op, struct catalog_writer, op);
     w->dirty = res != ERR_NONE;
-    batch_failed(w);
+    fail_batch(w);
 }
 
-static void write_failed(struct catalog_writer *w, int32_t res)
+static void catalog_write_failed(struct catalog_writer *w, int32_t res)
 {
     log_error("catalog not written", "path=%s why=\"%s\" effect=\"who asked is answered KAFKA_STORAGE_ERROR\"",
               w->file->path, err_text(res < 0 ? err_from_errno(-res) : ERR_IO));
-    io_job(w->shard->io, &w->op, run_cut, w->file, cut_done);
+    io_job(w->shard->io, &w->op, run_catalog_cut, w->file, catalog_cut_done);
 }
 
-static void write_more(struct catalog_writer *w);
+static void write_catalog_more(struct catalog_writer *w);
 
-static void write_done(struct io_op *op, int32_t res)
+static void catalog_write_done(struct io_op *op, int32_t res)
 {
     struct catalog_writer *w = container_of(op, struct catalog_writer, op);
     if (res <= 0) {
-        write_failed(w, res);
+        catalog_write_failed(w, res);
         return;
     }
     w->written += (size_t)res;
     assert(w->written <= w->blob.bytes);
     if (w->written < w->blob.bytes) {
-        write_more(w);
+        write_catalog_more(w);
         return;
     }
     w->file->bytes += w->blob.bytes;
     w->file->wave = w->blob.wave;
     w->file->empty = false;
-    batch_end(w, landed);
+    end_batch(w, change_written);
 }
 
-static void write_more(struct catalog_writer *w)
+static void write_catalog_more(struct catalog_writer *w)
 {
     size_t left = w->blob.bytes - w->written;
     assert(left > 0 && left <= UINT32_MAX);
     io_write(w->shard->io, &w->op, &w->io_file, w->blob.at + w->written, (uint32_t)left, w->file->bytes + w->written,
-             true, write_done);
+             true, catalog_write_done);
 }
 
-static int32_t run_names(void *arg)
+static int32_t run_catalog_names(void *arg)
 {
     return (int32_t)catalog_file_sync_names(arg);
 }
 
-static void names_done(struct io_op *op, int32_t res)
+static void catalog_names_done(struct io_op *op, int32_t res)
 {
     struct catalog_writer *w = container_of(op, struct catalog_writer, op);
     if (res == ERR_NONE) {
-        write_more(w);
+        write_catalog_more(w);
         return;
     }
     log_error("catalog not written", "path=%s why=\"%s\"", w->file->path, err_text((enum err)res));
-    batch_failed(w);
+    fail_batch(w);
 }
 
-static void recut_done(struct io_op *op, int32_t res)
+static void catalog_recut_done(struct io_op *op, int32_t res)
 {
     struct catalog_writer *w = container_of(op, struct catalog_writer, op);
     w->dirty = res != ERR_NONE;
     if (w->dirty)
-        batch_failed(w);
+        fail_batch(w);
     else
-        write_more(w);
+        write_catalog_more(w);
 }
 
-static void write_start(struct catalog_writer *w)
+static void start_catalog_write(struct catalog_writer *w)
 {
     assert(!w->busy);
     w->busy = true;
     w->written = 0;
     if (w->dirty)
-        io_job(w->shard->io, &w->op, run_cut, w->file, recut_done);
+        io_job(w->shard->io, &w->op, run_catalog_cut, w->file, catalog_recut_done);
     else if (w->file->empty)
-        io_job(w->shard->io, &w->op, run_names, w->file, names_done);
+        io_job(w->shard->io, &w->op, run_catalog_names, w->file, catalog_names_done);
     else
-        write_more(w);
+        write_catalog_more(w);
 }
 
 /* --- checks --- */
 
 /* No topic ever had it. */
-static void new_id(struct catalog_writer *w, uint8_t out[16])
+static void draw_topic_id(struct catalog_writer *w, uint8_t out[16])
 {
     do
         uuid_random(&w->shard->rng, out);
     while (catalog_file_knew(w->file, out));
 }
 
-static const char *creation_fault(const struct catalog_change *c, enum kerr *out_error)
+static const char *find_creation_fault(const struct catalog_change *c, enum kerr *out_error)
 {
     char why[256];
     *out_error = KERR_INVALID_TOPIC_EXCEPTION;
@@ -361,34 +362,34 @@ static const char *creation_fault(const struct catalog_change *c, enum kerr *out
 }
 
 /* A change of this topic is under way: this one is looked at again when it is over. */
-static void wait_for(struct catalog_writer *w, struct catalog_change *c)
+static void wait_for_topic(struct catalog_writer *w, struct catalog_change *c)
 {
     list_push(&w->waiting, &c->link);
 }
 
-static void refuse_taken(struct catalog_writer *w, struct catalog_change *c, struct catalog_topic *other)
+static void refuse_taken_name(struct catalog_writer *w, struct catalog_change *c, struct catalog_topic *other)
 {
     if (strcmp(other->topic.name, c->name) == 0) {
         c->topic = &other->topic;
-        refuse(w, c, KERR_TOPIC_ALREADY_EXISTS, "A topic with this name exists already.");
+        refuse_change(w, c, KERR_TOPIC_ALREADY_EXISTS, "A topic with this name exists already.");
     } else {
-        refuse(w, c, KERR_INVALID_TOPIC_EXCEPTION,
-               "A topic exists whose name differs only in . and _, which metrics cannot tell apart.");
+        refuse_change(w, c, KERR_INVALID_TOPIC_EXCEPTION,
+                      "A topic exists whose name differs only in . and _, which metrics cannot tell apart.");
     }
 }
 
 /* True: it goes with this write. */
-static bool join(struct catalog_writer *w, struct catalog_change *c, enum err err)
+static bool join_batch(struct catalog_writer *w, struct catalog_change *c, enum err err)
 {
     if (err != ERR_NONE) {
-        refuse(w, c, KERR_KAFKA_STORAGE_ERROR, "The broker has no memory for this change.");
+        refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR, "The broker has no memory for this change.");
         return false;
     }
     list_push(&w->batch, &c->link);
     return true;
 }
 
-static enum err make_legs(struct catalog_writer *w, struct catalog_change *c)
+static enum err make_shard_parts(struct catalog_writer *w, struct catalog_change *c)
 {
     if (!c->legs)
         c->legs = heap_zalloc(w->file->heap, w->shard->count * sizeof *c->legs);
@@ -396,10 +397,10 @@ static enum err make_legs(struct catalog_writer *w, struct catalog_change *c)
 }
 
 /* The topic, known to the file's catalog and in the blob. */
-static enum err make_topic(struct catalog_writer *w, struct catalog_change *c)
+static enum err make_new_topic(struct catalog_writer *w, struct catalog_change *c)
 {
     uint8_t id[16];
-    new_id(w, id);
+    draw_topic_id(w, id);
     struct topic *t = catalog_topic_new(w->file, id, c->name, c->partitions, c->overrides, c->override_count);
     if (!t)
         return ERR_NO_MEMORY;
@@ -418,66 +419,66 @@ static enum err make_topic(struct catalog_writer *w, struct catalog_change *c)
     return ERR_NONE;
 }
 
-static void gather_create(struct catalog_writer *w, struct catalog_change *c)
+static void gather_creation(struct catalog_writer *w, struct catalog_change *c)
 {
     enum kerr error;
     char plain[TOPIC_NAME_MAX + 1];
-    const char *fault = creation_fault(c, &error);
+    const char *fault = find_creation_fault(c, &error);
     if (fault) {
-        refuse(w, c, error, fault);
+        refuse_change(w, c, error, fault);
         return;
     }
     catalog_plain_name(c->name, plain);
     struct catalog_topic *other = map_get(&w->file->by_plain, plain, strlen(plain));
     if (other && other->changing) {
-        wait_for(w, c);
+        wait_for_topic(w, c);
         return;
     }
     if (other) {
-        refuse_taken(w, c, other);
+        refuse_taken_name(w, c, other);
         return;
     }
-    enum err err = make_legs(w, c);
-    (void)join(w, c, err == ERR_NONE ? make_topic(w, c) : err);
+    enum err err = make_shard_parts(w, c);
+    (void)join_batch(w, c, err == ERR_NONE ? make_new_topic(w, c) : err);
 }
 
-static void gather_delete(struct catalog_writer *w, struct catalog_change *c)
+static void gather_deletion(struct catalog_writer *w, struct catalog_change *c)
 {
     struct topic *t = catalog_by_id(&w->file->all, c->topic_id);
     if (!t) {
-        refuse(w, c, KERR_UNKNOWN_TOPIC_ID, "No topic has this id.");
+        refuse_change(w, c, KERR_UNKNOWN_TOPIC_ID, "No topic has this id.");
         return;
     }
     if (catalog_topic_of(t)->changing) {
-        wait_for(w, c);
+        wait_for_topic(w, c);
         return;
     }
-    enum err err = make_legs(w, c);
+    enum err err = make_shard_parts(w, c);
     if (err == ERR_NONE) /* room for every deletion of this batch */
         err = catalog_file_reserve(w->file, w->deletes + 1);
     if (err == ERR_NONE)
         err = catalog_blob_deleted(&w->blob, c->topic_id);
-    if (!join(w, c, err))
+    if (!join_batch(w, c, err))
         return;
     w->deletes++;
     c->topic = t;
     catalog_topic_of(t)->changing = true;
 }
 
-static void gather_ids(struct catalog_writer *w, struct catalog_change *c)
+static void gather_producer_ids(struct catalog_writer *w, struct catalog_change *c)
 {
     struct catalog_file *f = w->file;
     assert(f->ids_reserved <= INT64_MAX - CATALOG_PRODUCER_BLOCK);
-    if (!join(w, c, catalog_blob_ids(&w->blob, f->ids_reserved + CATALOG_PRODUCER_BLOCK)))
+    if (!join_batch(w, c, catalog_blob_ids(&w->blob, f->ids_reserved + CATALOG_PRODUCER_BLOCK)))
         return;
     c->producer_ids = f->ids_reserved;
     f->ids_reserved += CATALOG_PRODUCER_BLOCK;
 }
 
 /* It was worked out: for the record, or first for the shards to prepare. */
-static void begin_alter(struct catalog_writer *w, struct catalog_change *c)
+static void begin_alteration(struct catalog_writer *w, struct catalog_change *c)
 {
-    enum err err = make_legs(w, c);
+    enum err err = make_shard_parts(w, c);
     bool prepare = !c->prepared && catalog_alter_tightens(c);
     if (err == ERR_NONE && !prepare)
         err = catalog_alter_blob(w->file, c, &w->blob);
@@ -485,24 +486,24 @@ static void begin_alter(struct catalog_writer *w, struct catalog_change *c)
         catalog_alter_drop(w->file, c);
     if (err == ERR_NONE && prepare) {
         c->preparing = true;
-        broadcast(w, c);
-    } else if (!join(w, c, err)) {
-        changed(w);
+        broadcast_change(w, c);
+    } else if (!join_batch(w, c, err)) {
+        retry_waiting_changes(w);
         return;
     }
-    hold(w, c->old, true);
+    hold_topic(w, c->old, true);
 }
 
-static void gather_alter(struct catalog_writer *w, struct catalog_change *c)
+static void gather_alteration(struct catalog_writer *w, struct catalog_change *c)
 {
     bool topic = c->kind != CATALOG_BROKER_CONFIG;
     c->old = topic ? catalog_by_id(&w->file->all, c->topic_id) : NULL;
     if (topic && !c->old) {
-        refuse(w, c, KERR_UNKNOWN_TOPIC_OR_PARTITION, "No topic has this id.");
+        refuse_change(w, c, KERR_UNKNOWN_TOPIC_OR_PARTITION, "No topic has this id.");
         return;
     }
     if (topic && catalog_topic_of(c->old)->changing && !c->prepared) {
-        wait_for(w, c);
+        wait_for_topic(w, c);
         return;
     }
     if (topic)
@@ -511,63 +512,63 @@ static void gather_alter(struct catalog_writer *w, struct catalog_change *c)
                       : c->kind == CATALOG_PARTITIONS ? catalog_alter_partitions(w->file, c)
                                                       : catalog_alter_config(w->file, c);
     if (!error && !c->validate_only) {
-        begin_alter(w, c);
+        begin_alteration(w, c);
         return;
     }
     if (!error)
         catalog_alter_drop(w->file, c);
     if (c->prepared) /* others waited for it */
-        changed(w);
-    refuse(w, c, error, error ? c->message : NULL);
+        retry_waiting_changes(w);
+    refuse_change(w, c, error, error ? c->message : NULL);
 }
 
-static void gather_one(struct catalog_writer *w, struct catalog_change *c)
+static void gather_change(struct catalog_writer *w, struct catalog_change *c)
 {
     switch (c->kind) {
-    case CATALOG_CREATE: gather_create(w, c); break;
-    case CATALOG_DELETE: gather_delete(w, c); break;
-    case CATALOG_PRODUCER_IDS: gather_ids(w, c); break;
+    case CATALOG_CREATE: gather_creation(w, c); break;
+    case CATALOG_DELETE: gather_deletion(w, c); break;
+    case CATALOG_PRODUCER_IDS: gather_producer_ids(w, c); break;
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
-    case CATALOG_BROKER_CONFIG: gather_alter(w, c); break;
+    case CATALOG_BROKER_CONFIG: gather_alteration(w, c); break;
     }
 }
 
 /* A change of the broker's settings touches every topic: it goes when no other change is under way. */
-static bool must_wait_alone(const struct catalog_writer *w, const struct catalog_change *c)
+static bool must_change_alone(const struct catalog_writer *w, const struct catalog_change *c)
 {
     return c->kind == CATALOG_BROKER_CONFIG && (w->flying > 0 || w->blob.bytes > 0);
 }
 
-static void gather(struct shard_defer *d)
+static void gather_batch(struct shard_defer *d)
 {
     struct catalog_writer *w = container_of(d, struct catalog_writer, gather);
     struct list *l;
     if (w->busy || w->alone)
-        return; /* batch_end or over comes back here */
+        return; /* end_batch or finish_change comes back here */
     w->blob.wave = w->file->wave + 1;
     w->deletes = 0;
     while (w->blob.bytes < BATCH_BYTES && !w->alone && (l = list_first(&w->queue))) {
         struct catalog_change *c = container_of(l, struct catalog_change, link);
-        if (must_wait_alone(w, c))
+        if (must_change_alone(w, c))
             break;
         list_remove(l);
-        gather_one(w, c);
+        gather_change(w, c);
     }
     if (w->blob.bytes == 0)
         return;
     catalog_blob_end(&w->blob);
-    write_start(w);
+    start_catalog_write(w);
 }
 
 /* --- outside --- */
 
-static void arrived(struct shard *at, struct shard_msg *msg)
+static void change_arrived(struct shard *at, struct shard_msg *msg)
 {
     struct catalog_change *c = container_of(msg, struct catalog_change, msg);
-    struct catalog_writer *w = writer_of(at);
+    struct catalog_writer *w = catalog_writer_of(at);
     list_push(&w->queue, &c->link);
-    kick(w);
+    kick_catalog_writer(w);
 }
 
 void catalog_change_start(struct shard *s, struct catalog_change *c)
@@ -583,7 +584,7 @@ void catalog_change_start(struct shard *s, struct catalog_change *c)
     c->preparing = c->prepared = c->unready = false;
     c->legs = NULL;
     list_init(&c->link);
-    shard_msg_init(&c->msg, arrived);
+    shard_msg_init(&c->msg, change_arrived);
     shard_send(s, 0, &c->msg);
 }
 
@@ -601,7 +602,7 @@ enum err catalog_writer_start(struct shard *s, struct catalog_file *f,
     list_init(&w->queue);
     list_init(&w->waiting);
     list_init(&w->batch);
-    shard_defer_init(&w->gather, gather);
+    shard_defer_init(&w->gather, gather_batch);
     io_file_init(&w->io_file, f->fd);
     io_file_attach(s->io, &w->io_file);
     f->writer = w;

@@ -7,7 +7,7 @@
 
 enum { META_BYTES_MAX = 64 * 1024 };
 
-static void path_of(char out[FS_PATH_MAX], const char *data_dir, const char *name)
+static void make_meta_path(char out[FS_PATH_MAX], const char *data_dir, const char *name)
 {
     int n = snprintf(out, FS_PATH_MAX, "%s/%s", data_dir, name);
     assert(n > 0 && n < FS_PATH_MAX);
@@ -19,7 +19,7 @@ struct reading {
 };
 
 /* Keys that we do not know are Kafka's business. */
-static bool take_pair(void *arg, const char *key, const char *value, uint32_t line)
+static bool take_meta_pair(void *arg, const char *key, const char *value, uint32_t line)
 {
     (void)line;
     struct reading *r = arg;
@@ -37,12 +37,12 @@ static bool take_pair(void *arg, const char *key, const char *value, uint32_t li
     return true;
 }
 
-static enum err parse(char *text, size_t bytes, struct meta *out)
+static enum err parse_meta(char *text, size_t bytes, struct meta *out)
 {
     struct meta m = {.node_id = -1, .version = -1, .format = -1};
     struct reading r = {.meta = &m};
     uint32_t line;
-    enum err err = config_parse(text, bytes, take_pair, &r, &line);
+    enum err err = config_parse(text, bytes, take_meta_pair, &r, &line);
     if (err != ERR_NONE || r.bad || m.version < 0 || !m.cluster_id[0])
         return ERR_CORRUPT;
     *out = m;
@@ -54,7 +54,7 @@ enum err meta_load(struct heap *heap, const char *data_dir, struct meta *out)
     char path[FS_PATH_MAX];
     int fd;
     size_t bytes = 0;
-    path_of(path, data_dir, "meta.properties");
+    make_meta_path(path, data_dir, "meta.properties");
     enum err err = fs_open(path, FS_READ, &fd);
     if (err != ERR_NONE)
         return err;
@@ -62,12 +62,12 @@ enum err meta_load(struct heap *heap, const char *data_dir, struct meta *out)
     err = text ? fs_read(fd, text, META_BYTES_MAX, 0, &bytes) : ERR_NO_MEMORY;
     fs_close(fd);
     if (err == ERR_NONE)
-        err = parse(text, bytes, out);
+        err = parse_meta(text, bytes, out);
     heap_free(heap, text);
     return err;
 }
 
-static enum err write_new(const char *path, const char *text, size_t bytes, bool sync)
+static enum err write_meta_file(const char *path, const char *text, size_t bytes, bool sync)
 {
     int fd;
     enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
@@ -83,12 +83,12 @@ static enum err write_new(const char *path, const char *text, size_t bytes, bool
 enum err meta_save(const char *data_dir, const struct meta *m, bool sync)
 {
     char path[FS_PATH_MAX], temporary[FS_PATH_MAX], text[256];
-    path_of(path, data_dir, "meta.properties");
-    path_of(temporary, data_dir, "meta.properties.tmp");
+    make_meta_path(path, data_dir, "meta.properties");
+    make_meta_path(temporary, data_dir, "meta.properties.tmp");
     int n = snprintf(text, sizeof text, "version=%lld\ncluster.id=%s\nnode.id=%lld\nodradek.format=%lld\n",
                      (long long)m->version, m->cluster_id, (long long)m->node_id, (long long)m->format);
     assert(n > 0 && (size_t)n < sizeof text);
-    enum err err = write_new(temporary, text, (size_t)n, sync);
+    enum err err = write_meta_file(temporary, text, (size_t)n, sync);
     if (err == ERR_NONE)
         err = fs_rename(temporary, path);
     return err == ERR_NONE && sync ? fs_sync_dir(data_dir) : err;

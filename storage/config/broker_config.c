@@ -80,20 +80,20 @@ const char *broker_config_get(const struct broker_config *c, const char *name)
 }
 
 /* What counts for a key of the table: set or default; NULL: neither. */
-static const char *value_of(const struct broker_config *c, const char *name)
+static const char *find_config_value(const struct broker_config *c, const char *name)
 {
     const char *set = broker_config_get(c, name);
     assert(broker_key_find(name));
     return set ? set : broker_key_find(name)->fallback;
 }
 
-static const char *where_of(const struct broker_config *c, const char *name)
+static const char *say_where_set(const struct broker_config *c, const char *name)
 {
     const struct config_entry *e = config_entry_find(c->set, name);
     return e ? e->where : "default";
 }
 
-static void entry_free(struct heap *heap, struct config_entry *e)
+static void free_entry(struct heap *heap, struct config_entry *e)
 {
     heap_free(heap, e->name);
     heap_free(heap, e->value);
@@ -101,7 +101,7 @@ static void entry_free(struct heap *heap, struct config_entry *e)
     heap_free(heap, e);
 }
 
-static struct config_entry *entry_new(struct heap *heap, const char *name, const char *value, const char *where)
+static struct config_entry *make_entry(struct heap *heap, const char *name, const char *value, const char *where)
 {
     struct config_entry *e = heap_zalloc(heap, sizeof *e);
     if (!e)
@@ -111,14 +111,14 @@ static struct config_entry *entry_new(struct heap *heap, const char *name, const
     e->where = heap_strdup(heap, where);
     if (e->name && e->value && e->where)
         return e;
-    entry_free(heap, e);
+    free_entry(heap, e);
     return NULL;
 }
 
 enum err config_entry_put(struct config_entry **list, struct heap *heap, const char *name, const char *value,
                           const char *where)
 {
-    struct config_entry *e = entry_new(heap, name, value, where), **at = list;
+    struct config_entry *e = make_entry(heap, name, value, where), **at = list;
     if (!e)
         return ERR_NO_MEMORY;
     while (*at && strcmp((*at)->name, name) != 0)
@@ -127,7 +127,7 @@ enum err config_entry_put(struct config_entry **list, struct heap *heap, const c
     e->next = old ? old->next : NULL;
     *at = e;
     if (old)
-        entry_free(heap, old);
+        free_entry(heap, old);
     return ERR_NONE;
 }
 
@@ -136,13 +136,13 @@ void config_entries_free(struct config_entry **list, struct heap *heap)
     while (*list) {
         struct config_entry *e = *list;
         *list = e->next;
-        entry_free(heap, e);
+        free_entry(heap, e);
     }
 }
 
 /* --- fields --- */
 
-static void field_write(struct broker_config *c, const struct field *f, const char *value)
+static void write_field(struct broker_config *c, const struct field *f, const char *value)
 {
     char *at = (char *)c + f->at;
     int64_t number = 0;
@@ -156,11 +156,11 @@ static void field_write(struct broker_config *c, const struct field *f, const ch
     }
 }
 
-static void fields_fill(struct broker_config *c)
+static void fill_fields(struct broker_config *c)
 {
     for (uint32_t i = 0; i < COUNT_OF(fields); i++)
-        field_write(c, &fields[i], value_of(c, fields[i].name));
-    const char *disk = value_of(c, "disk.io");
+        write_field(c, &fields[i], find_config_value(c, fields[i].name));
+    const char *disk = find_config_value(c, "disk.io");
     c->disk = strcmp(disk, "direct") == 0 ? DISK_DIRECT : strcmp(disk, "buffered") == 0 ? DISK_BUFFERED : DISK_AUTO;
     c->offsets_retention_ms *= MS_PER_MINUTE;
     topic_config_resolve(&c->topic_defaults, NULL, 0, c);
@@ -169,14 +169,14 @@ static void fields_fill(struct broker_config *c)
 void broker_config_resolve(struct broker_config *c)
 {
     int32_t node_id = c->node_id; /* broker.id may have said it */
-    fields_fill(c);
+    fill_fields(c);
     c->node_id = node_id;
 }
 
 /* log.dirs, or else log.dir: one folder. */
-static bool dir_fill(struct broker_config *c, char *why)
+static bool fill_data_dir(struct broker_config *c, char *why)
 {
-    const char *key = broker_config_get(c, "log.dirs") ? "log.dirs" : "log.dir", *list = value_of(c, key);
+    const char *key = broker_config_get(c, "log.dirs") ? "log.dirs" : "log.dir", *list = find_config_value(c, key);
     const char *at = config_list_start(list), *item = "";
     size_t bytes = 0;
     bool one = config_list_next(&at, &item, &bytes) && !at && bytes > 0;
@@ -185,15 +185,15 @@ static bool dir_fill(struct broker_config *c, char *why)
         c->data_dir[bytes] = 0;
         return true;
     }
-    snprintf(why, CONFIG_WHY_BYTES, "%s: %s=%.200s: %s.", where_of(c, key), key, list,
+    snprintf(why, CONFIG_WHY_BYTES, "%s: %s=%.200s: %s.", say_where_set(c, key), key, list,
              one ? "the path is too long; give one of at most 1023 bytes"
                  : "this broker keeps its data in exactly one folder; give one path");
     return false;
 }
 
-static bool node_fill(struct broker_config *c, char *why)
+static bool fill_node_id(struct broker_config *c, char *why)
 {
-    const char *broker = value_of(c, "broker.id"), *node = broker_config_get(c, "node.id");
+    const char *broker = find_config_value(c, "broker.id"), *node = broker_config_get(c, "node.id");
     int64_t number = 0;
     bool good = config_to_i64(broker, &number);
     assert(good);
@@ -204,32 +204,32 @@ static bool node_fill(struct broker_config *c, char *why)
     if (c->node_id == number)
         return true;
     snprintf(why, CONFIG_WHY_BYTES, "%s: broker.id=%s: node.id=%s at %s says something else; set only one of them.",
-             where_of(c, "broker.id"), broker, node, where_of(c, "node.id"));
+             say_where_set(c, "broker.id"), broker, node, say_where_set(c, "node.id"));
     return false;
 }
 
 /* --- listeners --- */
 
-static bool listeners_fault(const struct broker_config *c, const char *key, const char *fault, char *why)
+static bool find_listeners_fault(const struct broker_config *c, const char *key, const char *fault, char *why)
 {
-    snprintf(why, CONFIG_WHY_BYTES, "%s: %s=%.120s: %s.", where_of(c, key), key, value_of(c, key), fault);
+    snprintf(why, CONFIG_WHY_BYTES, "%s: %s=%.120s: %s.", say_where_set(c, key), key, find_config_value(c, key), fault);
     return false;
 }
 
 /* Kafka's controllers have listeners of their own; none is opened here. */
-static void drop_controllers(const struct broker_config *c, struct listeners *ls)
+static void drop_controller_listeners(const struct broker_config *c, struct listeners *ls)
 {
     uint32_t kept = 0;
-    const char *controllers = value_of(c, "controller.listener.names");
+    const char *controllers = find_config_value(c, "controller.listener.names");
     for (uint32_t i = 0; i < ls->count; i++)
         if (!config_list_has(controllers, ls->v[i].name))
             ls->v[kept++] = ls->v[i];
     ls->count = kept;
 }
 
-static bool protocols_known(const struct broker_config *c, const struct listeners *ls, char *fault)
+static bool are_protocols_known(const struct broker_config *c, const struct listeners *ls, char *fault)
 {
-    const char *map = value_of(c, "listener.security.protocol.map");
+    const char *map = find_config_value(c, "listener.security.protocol.map");
     for (uint32_t i = 0; i < ls->count; i++) {
         char protocol[32];
         listener_protocol(map, ls->v[i].name, protocol);
@@ -249,7 +249,7 @@ static bool protocols_known(const struct broker_config *c, const struct listener
 }
 
 /* Two listeners with one port would steal each other's connections, unless they are on different addresses. */
-static bool ports_differ(const struct listeners *ls, char *fault)
+static bool do_ports_differ(const struct listeners *ls, char *fault)
 {
     for (uint32_t i = 1; i < ls->count; i++) {
         for (uint32_t j = 0; j < i; j++) {
@@ -263,23 +263,23 @@ static bool ports_differ(const struct listeners *ls, char *fault)
     return true;
 }
 
-static bool listeners_fill(struct broker_config *c, char *why)
+static bool fill_listeners(struct broker_config *c, char *why)
 {
     struct listeners ls;
     char fault[LISTENER_FAULT_BYTES];
-    if (!listeners_parse(value_of(c, "listeners"), &ls, fault))
-        return listeners_fault(c, "listeners", fault, why);
-    drop_controllers(c, &ls);
+    if (!listeners_parse(find_config_value(c, "listeners"), &ls, fault))
+        return find_listeners_fault(c, "listeners", fault, why);
+    drop_controller_listeners(c, &ls);
     if (ls.count == 0)
-        return listeners_fault(c, "listeners", "all of them are controllers'; add one for clients", why);
-    if (!protocols_known(c, &ls, fault) || !ports_differ(&ls, fault))
-        return listeners_fault(c, "listeners", fault, why);
+        return find_listeners_fault(c, "listeners", "all of them are controllers'; add one for clients", why);
+    if (!are_protocols_known(c, &ls, fault) || !do_ports_differ(&ls, fault))
+        return find_listeners_fault(c, "listeners", fault, why);
     memcpy(c->listeners, ls.v, sizeof ls.v);
     c->listener_count = ls.count;
     return true;
 }
 
-static bool listener_named(const struct broker_config *c, const char *name)
+static bool find_listener_named(const struct broker_config *c, const char *name)
 {
     for (uint32_t i = 0; i < c->listener_count; i++)
         if (strcmp(c->listeners[i].name, name) == 0)
@@ -287,10 +287,10 @@ static bool listener_named(const struct broker_config *c, const char *name)
     return false;
 }
 
-static bool reachable(const struct broker_config *c, const struct listener *l, char *fault)
+static bool is_host_reachable(const struct broker_config *c, const struct listener *l, char *fault)
 {
     bool somewhere = l->host[0] && strcmp(l->host, "0.0.0.0") != 0 && strcmp(l->host, "::") != 0;
-    bool named = listener_named(c, l->name);
+    bool named = find_listener_named(c, l->name);
     if (!named)
         snprintf(fault, LISTENER_FAULT_BYTES, "there is no listener %s; name it as listeners does", l->name);
     else if (!somewhere || l->port == 0)
@@ -299,26 +299,26 @@ static bool reachable(const struct broker_config *c, const struct listener *l, c
     return named && somewhere && l->port != 0;
 }
 
-static bool advertised_fill(struct broker_config *c, char *why)
+static bool fill_advertised(struct broker_config *c, char *why)
 {
     struct listeners ls = {0};
     char fault[LISTENER_FAULT_BYTES];
     const char *list = broker_config_get(c, "advertised.listeners");
     if (list && !listeners_parse(list, &ls, fault))
-        return listeners_fault(c, "advertised.listeners", fault, why);
-    drop_controllers(c, &ls);
+        return find_listeners_fault(c, "advertised.listeners", fault, why);
+    drop_controller_listeners(c, &ls);
     for (uint32_t i = 0; i < ls.count; i++)
-        if (!reachable(c, &ls.v[i], fault))
-            return listeners_fault(c, "advertised.listeners", fault, why);
+        if (!is_host_reachable(c, &ls.v[i], fault))
+            return find_listeners_fault(c, "advertised.listeners", fault, why);
     memcpy(c->advertised, ls.v, sizeof ls.v);
     c->advertised_count = ls.count;
     return true;
 }
 
-static bool fill(struct broker_config *c, char *why)
+static bool fill_broker_config(struct broker_config *c, char *why)
 {
-    fields_fill(c);
-    return node_fill(c, why) && dir_fill(c, why) && listeners_fill(c, why) && advertised_fill(c, why);
+    fill_fields(c);
+    return fill_node_id(c, why) && fill_data_dir(c, why) && fill_listeners(c, why) && fill_advertised(c, why);
 }
 
 /* --- outside --- */
@@ -328,7 +328,7 @@ void broker_config_init(struct broker_config *c, struct heap *heap)
     assert(c && heap);
     char why[CONFIG_WHY_BYTES];
     *c = (struct broker_config){.heap = heap};
-    bool good = fill(c, why);
+    bool good = fill_broker_config(c, why);
     assert(good);
 }
 
@@ -339,7 +339,7 @@ void broker_config_deinit(struct broker_config *c)
 }
 
 /* The value without blanks around it, in the heap. */
-static char *trimmed(struct heap *heap, const char *value)
+static char *trim_config_text(struct heap *heap, const char *value)
 {
     value += strspn(value, " \t\r\n\f");
     char *copy = heap_strdup(heap, value);
@@ -367,14 +367,15 @@ bool broker_value_good(const struct broker_key *key, const char *name, const cha
 }
 
 /* Only a new folder can be wrong by itself; the rest waits for broker_config_finish. */
-static bool follow(struct broker_config *c, const char *name, char *why)
+static bool follow_listeners(struct broker_config *c, const char *name, char *why)
 {
-    fields_fill(c);
+    fill_fields(c);
     bool dir = strcmp(name, "log.dirs") == 0 || strcmp(name, "log.dir") == 0;
-    return !dir || dir_fill(c, why);
+    return !dir || fill_data_dir(c, why);
 }
 
-static enum err set_trimmed(struct broker_config *c, const char *name, const char *value, const char *where, char *why)
+static enum err set_trimmed_pair(struct broker_config *c, const char *name, const char *value, const char *where,
+                                 char *why)
 {
     const struct broker_key *key = broker_key_find(name);
     if (!key && !broker_key_composed(name)) {
@@ -387,18 +388,18 @@ static enum err set_trimmed(struct broker_config *c, const char *name, const cha
         snprintf(why, CONFIG_WHY_BYTES, "%s: there is no memory left for the configuration.", where);
         return ERR_NO_MEMORY;
     }
-    return follow(c, name, why) ? ERR_NONE : ERR_INVALID;
+    return follow_listeners(c, name, why) ? ERR_NONE : ERR_INVALID;
 }
 
 enum err broker_config_set(struct broker_config *c, const char *name, const char *value, const char *where, char *why)
 {
     assert(c && name && value && where && why);
-    char *copy = trimmed(c->heap, value);
+    char *copy = trim_config_text(c->heap, value);
     if (!copy) {
         snprintf(why, CONFIG_WHY_BYTES, "%s: there is no memory left for the configuration.", where);
         return ERR_NO_MEMORY;
     }
-    enum err err = set_trimmed(c, name, copy, where, why);
+    enum err err = set_trimmed_pair(c, name, copy, where, why);
     heap_free(c->heap, copy);
     return err;
 }
@@ -412,7 +413,7 @@ struct loading {
     enum err err;
 };
 
-static bool set_pair(void *arg, const char *key, const char *value, uint32_t line)
+static bool set_config_pair(void *arg, const char *key, const char *value, uint32_t line)
 {
     struct loading *l = arg;
     char where[160];
@@ -422,7 +423,7 @@ static bool set_pair(void *arg, const char *key, const char *value, uint32_t lin
 }
 
 /* The whole file; the caller has room for FILE_BYTES_MAX and a zero. */
-static enum err file_read(const char *path, char *text, size_t *out_bytes)
+static enum err read_config_file(const char *path, char *text, size_t *out_bytes)
 {
     int fd;
     enum err err = fs_open(path, FS_READ, &fd);
@@ -433,20 +434,20 @@ static enum err file_read(const char *path, char *text, size_t *out_bytes)
     return err == ERR_NONE && *out_bytes == FILE_BYTES_MAX ? ERR_INVALID : err;
 }
 
-static enum err load_text(struct broker_config *c, const char *path, char *text, char *why)
+static enum err load_config_text(struct broker_config *c, const char *path, char *text, char *why)
 {
     size_t bytes = 0;
     uint32_t line = 0;
     const char *slash = strrchr(path, '/');
     struct loading l = {c, slash ? slash + 1 : path, why, ERR_NONE};
-    enum err err = file_read(path, text, &bytes);
+    enum err err = read_config_file(path, text, &bytes);
     if (err != ERR_NONE) {
         snprintf(why, CONFIG_WHY_BYTES,
                  "%.300s: the configuration cannot be read: %s; give --config the path of a text file.", path,
                  err == ERR_INVALID ? "it is larger than 1 MiB" : err_text(err));
         return err;
     }
-    err = config_parse(text, bytes, set_pair, &l, &line);
+    err = config_parse(text, bytes, set_config_pair, &l, &line);
     if (err != ERR_NONE)
         snprintf(why, CONFIG_WHY_BYTES,
                  "%.120s:%u: this is no text, or a \\u without four digits behind it; mend the line.", l.file, line);
@@ -461,7 +462,7 @@ enum err broker_config_load(struct broker_config *c, const char *path, char *why
         snprintf(why, CONFIG_WHY_BYTES, "%.300s: there is no memory left for the configuration.", path);
         return ERR_NO_MEMORY;
     }
-    enum err err = load_text(c, path, text, why);
+    enum err err = load_config_text(c, path, text, why);
     heap_free(c->heap, text);
     return err;
 }
@@ -488,7 +489,7 @@ static void log_without_effect(const struct broker_config *c)
 }
 
 /* Both names of the broker's number say it when they are asked for, as in Kafka. */
-static enum err ids_put(struct broker_config *c)
+static enum err put_node_ids(struct broker_config *c)
 {
     char number[16];
     snprintf(number, sizeof number, "%d", c->node_id);
@@ -496,18 +497,18 @@ static enum err ids_put(struct broker_config *c)
     bool negative = set && set[0] == '-';
     enum err err = ERR_NONE;
     if (set && !negative && !broker_config_get(c, "node.id"))
-        err = config_entry_put(&c->set, c->heap, "node.id", number, where_of(c, "broker.id"));
+        err = config_entry_put(&c->set, c->heap, "node.id", number, say_where_set(c, "broker.id"));
     if (!set || negative)
-        err = config_entry_put(&c->set, c->heap, "broker.id", number, where_of(c, "node.id"));
+        err = config_entry_put(&c->set, c->heap, "broker.id", number, say_where_set(c, "node.id"));
     return err;
 }
 
 enum err broker_config_finish(struct broker_config *c, char *why)
 {
     assert(c && why);
-    if (!fill(c, why))
+    if (!fill_broker_config(c, why))
         return ERR_INVALID;
-    if (ids_put(c)) {
+    if (put_node_ids(c)) {
         snprintf(why, CONFIG_WHY_BYTES, "There is no memory left for the configuration.");
         return ERR_NO_MEMORY;
     }

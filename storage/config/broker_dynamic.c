@@ -71,18 +71,18 @@ static const struct dynamic_key {
     {"transaction.partition.verification.enable", false},
 };
 
-static int compare_name(const void *name, const void *key)
+static int compare_dynamic_name(const void *name, const void *key)
 {
     return strcmp(name, ((const struct dynamic_key *)key)->name);
 }
 
-static const struct dynamic_key *dynamic_find(const char *name)
+static const struct dynamic_key *find_dynamic_key(const char *name)
 {
-    return bsearch(name, dynamic_keys, COUNT_OF(dynamic_keys), sizeof dynamic_keys[0], compare_name);
+    return bsearch(name, dynamic_keys, COUNT_OF(dynamic_keys), sizeof dynamic_keys[0], compare_dynamic_name);
 }
 
 /* Hours and minutes are for the start alone: the key that Kafka names first can be altered. */
-static bool topic_default(const char *name)
+static bool find_topic_default(const char *name)
 {
     for (uint32_t i = 0; i < topic_key_count(); i++)
         if (topic_key_at(i)->synonym && strcmp(topic_key_at(i)->synonym, name) == 0)
@@ -93,14 +93,14 @@ static bool topic_default(const char *name)
 bool broker_key_dynamic(const char *name)
 {
     assert(name);
-    return dynamic_find(name) || topic_default(name) || broker_key_composed(name);
+    return find_dynamic_key(name) || find_topic_default(name) || broker_key_composed(name);
 }
 
 enum kerr broker_dynamic_check(const char *name, const char *value, enum config_source layer, char *why)
 {
     assert(layer == CONFIG_SOURCE_DYNAMIC_BROKER || layer == CONFIG_SOURCE_DYNAMIC_DEFAULT);
     char fault[CONFIG_WHY_BYTES];
-    const struct dynamic_key *key = dynamic_find(name);
+    const struct dynamic_key *key = find_dynamic_key(name);
     bool composed = broker_key_composed(name), all = layer == CONFIG_SOURCE_DYNAMIC_DEFAULT;
     if (!broker_key_find(name) && !composed) {
         broker_key_say_unknown(name, "AlterConfigs", fault);
@@ -119,7 +119,7 @@ enum kerr broker_dynamic_check(const char *name, const char *value, enum config_
 
 /* --- layers --- */
 
-static const char *value_in(struct config_entry *list, const char *name)
+static const char *find_layer_value(struct config_entry *list, const char *name)
 {
     const struct config_entry *e = config_entry_find(list, name);
     return e ? e->value : NULL;
@@ -127,9 +127,9 @@ static const char *value_in(struct config_entry *list, const char *name)
 
 /* Nobody checked what a newer release left there of keys that this one does not let one change: see layer_possible in
  * catalog_read.c. */
-static const char *dynamic_in(struct config_entry *list, const char *name)
+static const char *is_dynamic_in(struct config_entry *list, const char *name)
 {
-    const char *value = value_in(list, name);
+    const char *value = find_layer_value(list, name);
     return value && broker_key_dynamic(name) ? value : NULL;
 }
 
@@ -137,9 +137,9 @@ const char *broker_config_in(const struct broker_config *c, const char *name, en
 {
     assert(c && name);
     switch (layer) {
-    case CONFIG_SOURCE_DYNAMIC_BROKER: return dynamic_in(c->dynamic, name);
-    case CONFIG_SOURCE_DYNAMIC_DEFAULT: return dynamic_in(c->dynamic_default, name);
-    case CONFIG_SOURCE_BROKER: return value_in(c->set, name);
+    case CONFIG_SOURCE_DYNAMIC_BROKER: return is_dynamic_in(c->dynamic, name);
+    case CONFIG_SOURCE_DYNAMIC_DEFAULT: return is_dynamic_in(c->dynamic_default, name);
+    case CONFIG_SOURCE_BROKER: return find_layer_value(c->set, name);
     case CONFIG_SOURCE_DEFAULT: {
         const struct broker_key *key = broker_key_find(name);
         return key ? key->fallback : NULL;
@@ -159,7 +159,7 @@ enum config_source broker_config_source(const struct broker_config *c, const cha
 
 /* --- versions --- */
 
-static enum err copy_list(struct config_entry **to, struct heap *heap, const struct config_entry *from)
+static enum err copy_entry_list(struct config_entry **to, struct heap *heap, const struct config_entry *from)
 {
     enum err err = ERR_NONE;
     for (; from && !err; from = from->next)
@@ -167,8 +167,8 @@ static enum err copy_list(struct config_entry **to, struct heap *heap, const str
     return err;
 }
 
-static enum err copy_settings(struct config_entry **to, struct heap *heap, const struct topic_override *settings,
-                              uint32_t count)
+static enum err copy_layer_settings(struct config_entry **to, struct heap *heap, const struct topic_override *settings,
+                                    uint32_t count)
 {
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < count && !err; i++)
@@ -189,11 +189,11 @@ struct broker_config *broker_config_version(const struct broker_config *old, str
     c->version = true;
     c->dynamic = c->dynamic_default = NULL;
     bool own = layer == CONFIG_SOURCE_DYNAMIC_BROKER;
-    enum err err = copy_settings(own ? &c->dynamic : &c->dynamic_default, heap, settings, count);
+    enum err err = copy_layer_settings(own ? &c->dynamic : &c->dynamic_default, heap, settings, count);
     if (!err && own)
-        err = copy_list(&c->dynamic_default, heap, old->dynamic_default);
+        err = copy_entry_list(&c->dynamic_default, heap, old->dynamic_default);
     else if (!err)
-        err = copy_list(&c->dynamic, heap, old->dynamic);
+        err = copy_entry_list(&c->dynamic, heap, old->dynamic);
     if (err) {
         broker_config_version_free(c);
         return NULL;

@@ -569,7 +569,7 @@ const struct broker_key *broker_key_at(uint32_t i)
     return &keys[i];
 }
 
-static int compare_name(const void *name, const void *key)
+static int compare_broker_key(const void *name, const void *key)
 {
     return strcmp(name, ((const struct broker_key *)key)->name);
 }
@@ -577,5 +577,5 @@ static int compare_name(const void *name, const void *key)
 const struct broker_key *broker_key_find(const char *name)
 {
     assert(name);
-    return bsearch(name, keys, COUNT_OF(keys), sizeof keys[0], compare_name);
+    return bsearch(name, keys, COUNT_OF(keys), sizeof keys[0], compare_broker_key);
 }

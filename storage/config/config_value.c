@@ -9,7 +9,7 @@
 
 enum { NUMBER_BYTES = 64 };
 
-static void trim(const char **at, size_t *bytes)
+static void trim_blanks(const char **at, size_t *bytes)
 {
     while (*bytes > 0 && isspace((unsigned char)(*at)[*bytes - 1]))
         --*bytes;
@@ -20,10 +20,10 @@ static void trim(const char **at, size_t *bytes)
 }
 
 /* The trimmed value in a buffer of its own, as strtoll wants it. False: empty, or too long to be a number. */
-static bool number_text(const char *value, const char *letters, char out[NUMBER_BYTES])
+static bool write_number_text(const char *value, const char *letters, char out[NUMBER_BYTES])
 {
     size_t bytes = strlen(value);
-    trim(&value, &bytes);
+    trim_blanks(&value, &bytes);
     if (bytes == 0 || bytes >= NUMBER_BYTES)
         return false;
     memcpy(out, value, bytes);
@@ -36,7 +36,7 @@ bool config_to_i64(const char *value, int64_t *out)
     assert(value);
     char text[NUMBER_BYTES];
     char *end;
-    if (!number_text(value, "+-0123456789", text))
+    if (!write_number_text(value, "+-0123456789", text))
         return false;
     errno = 0;
     long long number = strtoll(text, &end, 10);
@@ -51,7 +51,7 @@ bool config_to_f64(const char *value, double *out)
     assert(value);
     char text[NUMBER_BYTES];
     char *end;
-    if (!number_text(value, "+-.0123456789eE", text))
+    if (!write_number_text(value, "+-.0123456789eE", text))
         return false;
     double number = strtod(text, &end);
     if (*end != 0 || end == text)
@@ -64,7 +64,7 @@ bool config_to_bool(const char *value, bool *out)
 {
     assert(value);
     size_t bytes = strlen(value);
-    trim(&value, &bytes);
+    trim_blanks(&value, &bytes);
     bool yes = bytes == 4 && strncasecmp(value, "true", 4) == 0;
     bool no = bytes == 5 && strncasecmp(value, "false", 5) == 0;
     if (yes || no)
@@ -86,7 +86,7 @@ bool config_list_next(const char **at, const char **out_item, size_t *out_bytes)
     const char *item = *at;
     size_t bytes = strcspn(item, ",");
     *at = item[bytes] == ',' ? item + bytes + 1 : NULL;
-    trim(&item, &bytes);
+    trim_blanks(&item, &bytes);
     *out_item = item;
     *out_bytes = bytes;
     return true;
@@ -108,7 +108,7 @@ bool config_list_has(const char *list, const char *word)
 }
 
 /* Is this text one of "a|b|c"? */
-static bool word_allowed(const char *words, const char *text, size_t bytes)
+static bool is_word_allowed(const char *words, const char *text, size_t bytes)
 {
     for (const char *w = words; w; w = strchr(w, '|') ? strchr(w, '|') + 1 : NULL)
         if (strcspn(w, "|") == bytes && memcmp(w, text, bytes) == 0)
@@ -116,42 +116,42 @@ static bool word_allowed(const char *words, const char *text, size_t bytes)
     return false;
 }
 
-static bool value_is_word(const char *words, const char *value)
+static bool is_value_word(const char *words, const char *value)
 {
     size_t bytes = strlen(value);
-    trim(&value, &bytes);
-    return words && word_allowed(words, value, bytes);
+    trim_blanks(&value, &bytes);
+    return words && is_word_allowed(words, value, bytes);
 }
 
 /* "3:101" */
-static bool replica_pair(const char *item, size_t bytes)
+static bool is_replica_pair(const char *item, size_t bytes)
 {
     size_t first = strspn(item, "0123456789");
     size_t second = first < bytes && item[first] == ':' ? strspn(item + first + 1, "0123456789") : 0;
     return first > 0 && second > 0 && first + 1 + second == bytes;
 }
 
-static bool item_allowed(const char *words, const char *item, size_t bytes)
+static bool is_item_allowed(const char *words, const char *item, size_t bytes)
 {
     return !words ||
-           (strcmp(words, CONFIG_REPLICAS) == 0 ? replica_pair(item, bytes) : word_allowed(words, item, bytes));
+           (strcmp(words, CONFIG_REPLICAS) == 0 ? is_replica_pair(item, bytes) : is_word_allowed(words, item, bytes));
 }
 
-static bool list_allowed(const char *words, const char *value)
+static bool is_list_allowed(const char *words, const char *value)
 {
     const char *at = config_list_start(value), *item;
     size_t bytes;
-    if (words && strcmp(words, CONFIG_REPLICAS) == 0 && value_is_word("*", value))
+    if (words && strcmp(words, CONFIG_REPLICAS) == 0 && is_value_word("*", value))
         return true;
     while (config_list_next(&at, &item, &bytes))
-        if (bytes == 0 || !item_allowed(words, item, bytes))
+        if (bytes == 0 || !is_item_allowed(words, item, bytes))
             return false;
     return true;
 }
 
 /* --- numbers --- */
 
-static struct config_rule number_bounds(enum config_type type, const struct config_rule *rule)
+static struct config_rule find_number_bounds(enum config_type type, const struct config_rule *rule)
 {
     int64_t least = type == CONFIG_INT ? INT32_MIN : type == CONFIG_SHORT ? INT16_MIN : INT64_MIN;
     int64_t most = type == CONFIG_INT ? INT32_MAX : type == CONFIG_SHORT ? INT16_MAX : INT64_MAX;
@@ -161,15 +161,15 @@ static struct config_rule number_bounds(enum config_type type, const struct conf
     return bounds;
 }
 
-static bool whole_allowed(const struct config_rule *bounds, const char *value)
+static bool is_whole_allowed(const struct config_rule *bounds, const char *value)
 {
     int64_t number;
     return config_to_i64(value, &number) &&
-           ((number >= bounds->min && number <= bounds->max) || value_is_word(bounds->words, value));
+           ((number >= bounds->min && number <= bounds->max) || is_value_word(bounds->words, value));
 }
 
 /* The bounds of a 64-bit number are none for a floating one. */
-static bool double_allowed(const struct config_rule *rule, const char *value)
+static bool is_double_allowed(const struct config_rule *rule, const char *value)
 {
     double number;
     return config_to_f64(value, &number) && (rule->min == INT64_MIN || number >= (double)rule->min) &&
@@ -178,8 +178,8 @@ static bool double_allowed(const struct config_rule *rule, const char *value)
 
 static bool check_whole(enum config_type type, const struct config_rule *rule, const char *value, char *fault)
 {
-    struct config_rule bounds = number_bounds(type, rule);
-    if (whole_allowed(&bounds, value))
+    struct config_rule bounds = find_number_bounds(type, rule);
+    if (is_whole_allowed(&bounds, value))
         return true;
     int n = snprintf(fault, CONFIG_FAULT_BYTES, "must be a whole number from %lld to %lld", (long long)bounds.min,
                      (long long)bounds.max);
@@ -190,7 +190,7 @@ static bool check_whole(enum config_type type, const struct config_rule *rule, c
 
 static bool check_double(const struct config_rule *rule, const char *value, char *fault)
 {
-    if (double_allowed(rule, value))
+    if (is_double_allowed(rule, value))
         return true;
     if (rule->max == INT64_MAX || rule->min == INT64_MIN)
         snprintf(fault, CONFIG_FAULT_BYTES, "must be a number such as 0.5");
@@ -211,7 +211,7 @@ static bool check_bool(const char *value, char *fault)
 
 static bool check_text(const struct config_rule *rule, const char *value, char *fault)
 {
-    if (!rule->words || value_is_word(rule->words, value))
+    if (!rule->words || is_value_word(rule->words, value))
         return true;
     snprintf(fault, CONFIG_FAULT_BYTES, "must be one of %s", rule->words);
     return false;
@@ -219,7 +219,7 @@ static bool check_text(const struct config_rule *rule, const char *value, char *
 
 static bool check_list(const struct config_rule *rule, const char *value, char *fault)
 {
-    if (list_allowed(rule->words, value))
+    if (is_list_allowed(rule->words, value))
         return true;
     snprintf(fault, CONFIG_FAULT_BYTES, "must be a list, separated by commas, of %s",
              rule->words ? rule->words : "names");

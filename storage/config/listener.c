@@ -7,7 +7,7 @@
 #include <strings.h>
 
 /* Copies a piece of text; false when it does not fit. */
-static bool piece(char *out, size_t room, const char *at, size_t bytes)
+static bool take_listener_piece(char *out, size_t room, const char *at, size_t bytes)
 {
     if (bytes >= room)
         return false;
@@ -17,9 +17,9 @@ static bool piece(char *out, size_t room, const char *at, size_t bytes)
 }
 
 /* Names know no case: Kafka makes them upper case. */
-static bool name_read(struct listener *l, const char *at, size_t bytes)
+static bool read_listener_name(struct listener *l, const char *at, size_t bytes)
 {
-    if (bytes == 0 || !piece(l->name, sizeof l->name, at, bytes))
+    if (bytes == 0 || !take_listener_piece(l->name, sizeof l->name, at, bytes))
         return false;
     for (char *c = l->name; *c; c++) {
         if (!isalnum((unsigned char)*c) && !strchr("_-.", *c))
@@ -29,14 +29,14 @@ static bool name_read(struct listener *l, const char *at, size_t bytes)
     return true;
 }
 
-static bool host_read(struct listener *l, const char *at, size_t bytes)
+static bool read_listener_host(struct listener *l, const char *at, size_t bytes)
 {
     bool brackets = bytes >= 2 && at[0] == '[' && at[bytes - 1] == ']';
     if (brackets) {
         at++;
         bytes -= 2;
     }
-    if (!piece(l->host, sizeof l->host, at, bytes))
+    if (!take_listener_piece(l->host, sizeof l->host, at, bytes))
         return false;
     for (const char *c = l->host; *c; c++)
         if (!isalnum((unsigned char)*c) && !strchr("-._%:", *c))
@@ -44,7 +44,7 @@ static bool host_read(struct listener *l, const char *at, size_t bytes)
     return true;
 }
 
-static bool port_read(struct listener *l, const char *at, size_t bytes)
+static bool read_listener_port(struct listener *l, const char *at, size_t bytes)
 {
     uint32_t port = 0;
     if (bytes == 0 || bytes > 5)
@@ -59,21 +59,22 @@ static bool port_read(struct listener *l, const char *at, size_t bytes)
 }
 
 /* NAME://HOST:PORT; the host may be empty. */
-static bool listener_read(const char *at, size_t bytes, struct listener *out)
+static bool read_listener(const char *at, size_t bytes, struct listener *out)
 {
     char text[512];
-    if (!piece(text, sizeof text, at, bytes))
+    if (!take_listener_piece(text, sizeof text, at, bytes))
         return false;
     const char *slashes = strstr(text, "://");
     const char *colon = strrchr(text, ':');
     if (!slashes || colon <= slashes + 2 || colon < slashes + 3)
         return false;
     const char *host = slashes + 3;
-    return name_read(out, text, (size_t)(slashes - text)) && host_read(out, host, (size_t)(colon - host)) &&
-           port_read(out, colon + 1, strlen(colon + 1));
+    return read_listener_name(out, text, (size_t)(slashes - text)) &&
+           read_listener_host(out, host, (size_t)(colon - host)) &&
+           read_listener_port(out, colon + 1, strlen(colon + 1));
 }
 
-static bool name_known(const struct listeners *ls, const char *name)
+static bool is_listener_name_known(const struct listeners *ls, const char *name)
 {
     for (uint32_t i = 0; i < ls->count; i++)
         if (strcmp(ls->v[i].name, name) == 0)
@@ -93,12 +94,12 @@ bool listeners_parse(const char *list, struct listeners *out, char *fault)
             snprintf(fault, LISTENER_FAULT_BYTES, "there may be at most %d listeners", LISTENERS_MAX);
             return false;
         }
-        if (!listener_read(item, bytes, l)) {
+        if (!read_listener(item, bytes, l)) {
             snprintf(fault, LISTENER_FAULT_BYTES, "\"%.*s\" is no address; write it like PLAINTEXT://localhost:9092",
                      (int)(bytes > 80 ? 80 : bytes), item);
             return false;
         }
-        if (name_known(out, l->name)) {
+        if (is_listener_name_known(out, l->name)) {
             snprintf(fault, LISTENER_FAULT_BYTES, "there are two listeners with the name %s; give each its own",
                      l->name);
             return false;
@@ -120,7 +121,7 @@ void listener_protocol(const char *map, const char *name, char out_protocol[32])
         if (!colon || (size_t)(colon - item) != want || strncasecmp(item, name, want) != 0)
             continue;
         size_t left = bytes - want - 1;
-        if (!piece(out_protocol, 32, colon + 1, left))
+        if (!take_listener_piece(out_protocol, 32, colon + 1, left))
             memcpy(out_protocol, "?", 2);
     }
 }

@@ -10,7 +10,7 @@ void settings_init(struct settings *s, struct heap *heap)
     *s = (struct settings){.heap = heap};
 }
 
-static void free_one(struct heap *heap, struct topic_override *o)
+static void free_setting(struct heap *heap, struct topic_override *o)
 {
     heap_free(heap, (char *)(uintptr_t)o->name);
     heap_free(heap, (char *)(uintptr_t)o->value);
@@ -19,12 +19,12 @@ static void free_one(struct heap *heap, struct topic_override *o)
 void settings_deinit(struct settings *s)
 {
     for (uint32_t i = 0; i < s->count; i++)
-        free_one(s->heap, &s->v[i]);
+        free_setting(s->heap, &s->v[i]);
     heap_free(s->heap, s->v);
     settings_init(s, s->heap);
 }
 
-static struct topic_override *find(struct settings *s, const char *name)
+static struct topic_override *find_setting(struct settings *s, const char *name)
 {
     for (uint32_t i = 0; i < s->count; i++)
         if (strcmp(s->v[i].name, name) == 0)
@@ -32,7 +32,7 @@ static struct topic_override *find(struct settings *s, const char *name)
     return NULL;
 }
 
-static enum err make_room(struct settings *s)
+static enum err grow_settings(struct settings *s)
 {
     if (s->count < s->cap)
         return ERR_NONE;
@@ -47,26 +47,27 @@ static enum err make_room(struct settings *s)
 
 enum err settings_put(struct settings *s, const char *name, const char *value)
 {
-    struct topic_override fresh = {heap_strdup(s->heap, name), heap_strdup(s->heap, value)}, *old = find(s, name);
-    enum err err = fresh.name && fresh.value ? old ? ERR_NONE : make_room(s) : ERR_NO_MEMORY;
+    struct topic_override fresh = {heap_strdup(s->heap, name), heap_strdup(s->heap, value)},
+                          *old = find_setting(s, name);
+    enum err err = fresh.name && fresh.value ? old ? ERR_NONE : grow_settings(s) : ERR_NO_MEMORY;
     if (err) {
-        free_one(s->heap, &fresh);
+        free_setting(s->heap, &fresh);
         return err;
     }
     if (old)
-        free_one(s->heap, old);
+        free_setting(s->heap, old);
     else
         old = &s->v[s->count++];
     *old = fresh;
     return ERR_NONE;
 }
 
-static void remove_one(struct settings *s, const char *name)
+static void remove_setting(struct settings *s, const char *name)
 {
-    struct topic_override *o = find(s, name);
+    struct topic_override *o = find_setting(s, name);
     if (!o)
         return;
-    free_one(s->heap, o);
+    free_setting(s->heap, o);
     uint32_t at = (uint32_t)(o - s->v);
     memmove(o, o + 1, (s->count - at - 1) * sizeof *o);
     s->count--;
@@ -80,7 +81,7 @@ struct text {
     size_t bytes, cap;
 };
 
-static bool add_item(struct text *t, const char *item, size_t bytes)
+static bool add_list_item(struct text *t, const char *item, size_t bytes)
 {
     if (t->bytes + bytes + 2 > t->cap)
         return false;
@@ -93,26 +94,26 @@ static bool add_item(struct text *t, const char *item, size_t bytes)
 }
 
 /* Items of `list` that `other` has not. */
-static bool add_without(struct text *t, const char *list, const char *other)
+static bool add_list_without_item(struct text *t, const char *list, const char *other)
 {
     const char *at = config_list_start(list), *item;
     size_t bytes;
     bool fits = true;
     while (fits && config_list_next(&at, &item, &bytes))
         if (bytes > 0 && !config_list_has_item(other, item, bytes) && !config_list_has_item(t->at, item, bytes))
-            fits = add_item(t, item, bytes);
+            fits = add_list_item(t, item, bytes);
     return fits;
 }
 
-static enum err combine(struct settings *s, const struct config_op *op, const char *now)
+static enum err combine_list(struct settings *s, const struct config_op *op, const char *now)
 {
     struct text t = {.cap = strlen(now) + strlen(op->value) + 2};
     t.at = heap_zalloc(s->heap, t.cap);
     if (!t.at)
         return ERR_NO_MEMORY;
-    bool fits = add_without(&t, now, op->kind == CONFIG_OP_SUBTRACT ? op->value : "");
+    bool fits = add_list_without_item(&t, now, op->kind == CONFIG_OP_SUBTRACT ? op->value : "");
     if (fits && op->kind == CONFIG_OP_APPEND)
-        fits = add_without(&t, op->value, "");
+        fits = add_list_without_item(&t, op->value, "");
     assert(fits); /* no more than both together */
     enum err err = settings_put(s, op->name, t.at);
     heap_free(s->heap, t.at);
@@ -121,20 +122,20 @@ static enum err combine(struct settings *s, const struct config_op *op, const ch
 
 /* --- ops --- */
 
-static enum kerr change_list(struct settings *s, const struct config_op *op, settings_key_fn *key, char *why)
+static enum kerr change_list_setting(struct settings *s, const struct config_op *op, settings_key_fn *key, char *why)
 {
     enum config_type type;
     const char *fallback, *now;
-    const struct topic_override *own = find(s, op->name);
+    const struct topic_override *own = find_setting(s, op->name);
     if (!key(op->name, &type, &fallback) || type != CONFIG_LIST) {
         snprintf(why, WHY_BYTES, "%.120s is no list: it can be set or deleted, not added to or taken from", op->name);
         return KERR_INVALID_CONFIG;
     }
     now = own ? own->value : fallback ? fallback : "";
-    return combine(s, op, now) ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE;
+    return combine_list(s, op, now) ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE;
 }
 
-static enum kerr change_one(struct settings *s, const struct config_op *op, settings_key_fn *key, char *why)
+static enum kerr change_setting(struct settings *s, const struct config_op *op, settings_key_fn *key, char *why)
 {
     if (op->kind != CONFIG_OP_DELETE && !op->value) {
         snprintf(why, WHY_BYTES, "%.120s has no value", op->name);
@@ -146,15 +147,15 @@ static enum kerr change_one(struct settings *s, const struct config_op *op, sett
     }
     switch (op->kind) {
     case CONFIG_OP_SET: return settings_put(s, op->name, op->value) ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE;
-    case CONFIG_OP_DELETE: remove_one(s, op->name); return KERR_NONE;
+    case CONFIG_OP_DELETE: remove_setting(s, op->name); return KERR_NONE;
     case CONFIG_OP_APPEND:
-    case CONFIG_OP_SUBTRACT: return change_list(s, op, key, why);
+    case CONFIG_OP_SUBTRACT: return change_list_setting(s, op, key, why);
     }
     snprintf(why, WHY_BYTES, "there is no operation %d on %.120s", (int)op->kind, op->name);
     return KERR_INVALID_REQUEST;
 }
 
-static bool given_twice(const struct config_op *ops, uint32_t i)
+static bool is_given_twice(const struct config_op *ops, uint32_t i)
 {
     for (uint32_t other = 0; other < i; other++)
         if (strcmp(ops[other].name, ops[i].name) == 0)
@@ -175,11 +176,11 @@ enum kerr settings_apply(struct settings *s, const struct config_op *ops, uint32
     if (replace_all)
         settings_deinit(s);
     for (uint32_t i = 0; i < count && !error; i++) {
-        if (given_twice(ops, i)) {
+        if (is_given_twice(ops, i)) {
             snprintf(why, WHY_BYTES, "%.120s is given twice", ops[i].name);
             error = KERR_INVALID_REQUEST;
         } else {
-            error = change_one(s, &ops[i], key, why);
+            error = change_setting(s, &ops[i], key, why);
         }
     }
     if (!error && s->count > SETTINGS_MAX) {

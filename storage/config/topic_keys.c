@@ -115,7 +115,7 @@ const struct topic_key *topic_key_at(uint32_t i)
     return &keys[i];
 }
 
-static int compare_name(const void *name, const void *key)
+static int compare_topic_key(const void *name, const void *key)
 {
     return strcmp(name, ((const struct topic_key *)key)->name);
 }
@@ -123,5 +123,5 @@ static int compare_name(const void *name, const void *key)
 const struct topic_key *topic_key_find(const char *name)
 {
     assert(name);
-    return bsearch(name, keys, COUNT_OF(keys), sizeof keys[0], compare_name);
+    return bsearch(name, keys, COUNT_OF(keys), sizeof keys[0], compare_topic_key);
 }

@@ -26,7 +26,7 @@ struct given {
     const struct broker_config *broker;
 };
 
-static bool from_broker(const struct broker_config *broker, const char *broker_key, struct topic_value *out)
+static bool take_broker_value(const struct broker_config *broker, const char *broker_key, struct topic_value *out)
 {
     const char *value = broker ? broker_config_get(broker, broker_key) : NULL;
     if (value) {
@@ -38,7 +38,7 @@ static bool from_broker(const struct broker_config *broker, const char *broker_k
 }
 
 /* Hours and minutes become milliseconds. Kafka: a retention below zero is for ever, whatever its unit. */
-static void convert(struct topic_value *v, int64_t factor)
+static void convert_topic_value(struct topic_value *v, int64_t factor)
 {
     int64_t number = 0;
     bool good = config_to_i64(v->value, &number);
@@ -48,24 +48,24 @@ static void convert(struct topic_value *v, int64_t factor)
     v->value = v->text;
 }
 
-static bool from_more_synonyms(const struct topic_key *key, const struct broker_config *broker, struct topic_value *out)
+static bool take_more_synonyms(const struct topic_key *key, const struct broker_config *broker, struct topic_value *out)
 {
     for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++) {
         if (strcmp(more_synonyms[i].topic_key, key->name) != 0 ||
-            !from_broker(broker, more_synonyms[i].broker_key, out))
+            !take_broker_value(broker, more_synonyms[i].broker_key, out))
             continue;
         if (more_synonyms[i].factor != 1)
-            convert(out, more_synonyms[i].factor);
+            convert_topic_value(out, more_synonyms[i].factor);
         return true;
     }
     return false;
 }
 
-static void value_get(const struct topic_key *key, const struct given *given, struct topic_value *out)
+static void get_topic_value(const struct topic_key *key, const struct given *given, struct topic_value *out)
 {
     const char *own = topic_override_find(given->overrides, given->count, key->name);
-    if (!own && ((key->synonym && from_broker(given->broker, key->synonym, out)) ||
-                 from_more_synonyms(key, given->broker, out)))
+    if (!own && ((key->synonym && take_broker_value(given->broker, key->synonym, out)) ||
+                 take_more_synonyms(key, given->broker, out)))
         return;
     out->value = own ? own : key->fallback;
     out->source_name = own || !key->synonym ? key->name : key->synonym;
@@ -77,7 +77,7 @@ static void value_get(const struct topic_key *key, const struct given *given, st
 enum { NAMES_MAX = 4 };
 
 /* Broker keys with one meaning: the first synonym of a topic key, then the others. */
-static uint32_t names_of(const struct topic_key *key, const char *names[NAMES_MAX])
+static uint32_t find_broker_names(const struct topic_key *key, const char *names[NAMES_MAX])
 {
     uint32_t count = 0;
     if (key->synonym)
@@ -89,8 +89,8 @@ static uint32_t names_of(const struct topic_key *key, const char *names[NAMES_MA
 }
 
 /* Layer by layer. Kafka leaves out what stands before the first one of the name that was asked for. */
-static uint32_t list_layers(const char *const *names, uint32_t name_count, const char *asked,
-                            const struct broker_config *broker, struct config_synonym *out)
+static uint32_t list_value_layers(const char *const *names, uint32_t name_count, const char *asked,
+                                  const struct broker_config *broker, struct config_synonym *out)
 {
     uint32_t count = 0;
     for (enum config_source layer = CONFIG_SOURCE_DYNAMIC_BROKER; layer <= CONFIG_SOURCE_DEFAULT; layer++) {
@@ -110,8 +110,8 @@ uint32_t topic_synonyms(const struct topic_key *key, const struct topic_override
     uint32_t listed = 0;
     if (own)
         out[listed++] = (struct config_synonym){key->name, own, CONFIG_SOURCE_TOPIC};
-    uint32_t name_count = names_of(key, names);
-    return listed + (name_count ? list_layers(names, name_count, key->synonym, broker, out + listed) : 0);
+    uint32_t name_count = find_broker_names(key, names);
+    return listed + (name_count ? list_value_layers(names, name_count, key->synonym, broker, out + listed) : 0);
 }
 
 uint32_t broker_synonyms(const char *name, const struct broker_config *broker,
@@ -122,18 +122,18 @@ uint32_t broker_synonyms(const char *name, const struct broker_config *broker,
     for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++) {
         const struct topic_key *key = topic_key_find(more_synonyms[i].topic_key);
         if (strcmp(more_synonyms[i].broker_key, name) == 0 || strcmp(key->synonym, name) == 0)
-            name_count = names_of(key, names);
+            name_count = find_broker_names(key, names);
     }
-    return list_layers(names, name_count, name, broker, out);
+    return list_value_layers(names, name_count, name, broker, out);
 }
 
 /* --- what counts --- */
 
-static bool boolean(const char *name, const struct given *given)
+static bool read_boolean_value(const char *name, const struct given *given)
 {
     struct topic_value v;
     bool on = false;
-    value_get(topic_key_find(name), given, &v);
+    get_topic_value(topic_key_find(name), given, &v);
     bool good = config_to_bool(v.value, &on);
     assert(good);
     return on;
@@ -145,13 +145,13 @@ void topic_value_get(const struct topic_key *key, const struct topic_override *o
     assert(key && out);
     assert(overrides || count == 0);
     const struct given given = {overrides, count, broker};
-    value_get(key, &given, out);
+    get_topic_value(key, &given, out);
     bool flush = strcmp(key->name, "flush.ms") == 0 && out->source == CONFIG_SOURCE_DEFAULT;
-    if (flush && boolean("write.caching", &given))
+    if (flush && read_boolean_value("write.caching", &given))
         out->value = CACHED_FLUSH_MS;
 }
 
-static int64_t number(const char *name, const struct given *given)
+static int64_t read_number_value(const char *name, const struct given *given)
 {
     struct topic_value v;
     int64_t value = 0;
@@ -161,16 +161,16 @@ static int64_t number(const char *name, const struct given *given)
     return value;
 }
 
-static uint32_t segment_bytes(const struct given *given)
+static uint32_t clamp_segment_bytes(const struct given *given)
 {
     bool internal = topic_override_find(given->overrides, given->count, "internal.segment.bytes");
-    return (uint32_t)number(internal ? "internal.segment.bytes" : "segment.bytes", given);
+    return (uint32_t)read_number_value(internal ? "internal.segment.bytes" : "segment.bytes", given);
 }
 
-static bool list_has(const char *name, const char *word, const struct given *given)
+static bool list_has_word(const char *name, const char *word, const struct given *given)
 {
     struct topic_value v;
-    value_get(topic_key_find(name), given, &v);
+    get_topic_value(topic_key_find(name), given, &v);
     return config_list_has(v.value, word);
 }
 
@@ -180,17 +180,17 @@ void topic_config_resolve(struct topic_config *out, const struct topic_override 
     assert(out && (overrides || count == 0));
     const struct given given = {overrides, count, broker};
     *out = (struct topic_config){
-        .segment_bytes = segment_bytes(&given),
-        .segment_index_bytes = (uint32_t)number("segment.index.bytes", &given),
-        .index_interval_bytes = (uint32_t)number("index.interval.bytes", &given),
-        .max_message_bytes = (uint32_t)number("max.message.bytes", &given),
-        .segment_ms = number("segment.ms", &given),
-        .flush_messages = number("flush.messages", &given),
-        .flush_ms = number("flush.ms", &given),
-        .timestamp_before_max_ms = number("message.timestamp.before.max.ms", &given),
-        .timestamp_after_max_ms = number("message.timestamp.after.max.ms", &given),
-        .log_append_time = list_has("message.timestamp.type", "LogAppendTime", &given),
-        .write_caching = boolean("write.caching", &given),
-        .compacted = list_has("cleanup.policy", "compact", &given),
+        .segment_bytes = clamp_segment_bytes(&given),
+        .segment_index_bytes = (uint32_t)read_number_value("segment.index.bytes", &given),
+        .index_interval_bytes = (uint32_t)read_number_value("index.interval.bytes", &given),
+        .max_message_bytes = (uint32_t)read_number_value("max.message.bytes", &given),
+        .segment_ms = read_number_value("segment.ms", &given),
+        .flush_messages = read_number_value("flush.messages", &given),
+        .flush_ms = read_number_value("flush.ms", &given),
+        .timestamp_before_max_ms = read_number_value("message.timestamp.before.max.ms", &given),
+        .timestamp_after_max_ms = read_number_value("message.timestamp.after.max.ms", &given),
+        .log_append_time = list_has_word("message.timestamp.type", "LogAppendTime", &given),
+        .write_caching = read_boolean_value("write.caching", &given),
+        .compacted = list_has_word("cleanup.policy", "compact", &given),
     };
 }
