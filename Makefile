@@ -100,8 +100,8 @@ compat: all $(BUILD)/.deps-test $(BUILD)/.deps-compat
 
 unit unit-bin: $(UNIT_BIN)
 
-check: $(BUILD)/.deps-check
-	@CC='$(CC)' HEADER_FLAGS='$(ALL_CFLAGS)' scripts/check
+check: $(BUILD)/.deps-check $(call objects,$(BROKER_SRC))
+	@CC='$(CC)' HEADER_FLAGS='$(ALL_CFLAGS)' OBJECTS='$(call objects,$(BROKER_SRC))' scripts/check
 
 format: $(BUILD)/.deps-check
 	@scripts/format $(FILES)
@@ -127,7 +127,7 @@ help:
 	@echo 'make run            build it and start it on localhost:9092, data in build/data   ARGS="key=value ..."'
 	@echo 'make test           every test   GROUPS="unit schema ..." selects, MODE=asan|tsan|debug runs that build'"'"'s unit tests'
 	@echo 'make compat         every client library of the matrix   ARGS="--table kafkajs ..."'
-	@echo 'make check          format, layers, doors, headers, sizes'
+	@echo 'make check          format, layers, circles, doors, headers, sizes, names, assertions'
 	@echo 'make format         put the sources into shape   FILES="..." only these'
 	@echo 'make sim            the simulator   SEED=n or SEEDS=from-to'
 	@echo 'make bench          the benches'
