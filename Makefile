@@ -34,7 +34,7 @@ WARN := -Wall -Wextra $(WERROR) -Wshadow -Wconversion -Wstrict-prototypes -Wmiss
 # Asserts stay on everywhere: no mode defines NDEBUG. Ubuntu's gcc sets _FORTIFY_SOURCE by itself and with it gets
 # warnings that Debian's does not; setting it here makes both see the same.
 FLAGS_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-FLAGS_debug   := -Og -g -U_FORTIFY_SOURCE
+FLAGS_debug   := -Og -g -U_FORTIFY_SOURCE -DDEBUG_CHECKS=1
 FLAGS_asan    := -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan    := -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=thread
 

@@ -40,6 +40,14 @@ static void tell_watchers(struct partition *p)
     }
 }
 
+void store_check(const struct store *st)
+{
+    uint32_t cursor = 0;
+    const struct partition *p;
+    while ((p = map_next(&st->partitions, &cursor)))
+        partition_check(p);
+}
+
 static void run_turn_end(struct shard_defer *d)
 {
     struct store *st = container_of(d, struct store, turn_end);
@@ -47,13 +55,17 @@ static void run_turn_end(struct shard_defer *d)
     list_init(&now);
     list_splice(&now, &st->retry);
     while ((l = list_pop(&now)))
-        writer_take_parked(container_of(l, struct partition, parked_link));
+        writer_take_parked(container_of(l, struct partition, writer.parked_link));
     list_splice(&now, &st->dirty);
+    while ((l = list_pop(&now))) {
+        struct partition *p = container_of(l, struct partition, writer.wave_link);
+        writer_start_wave(p);
+        if (DEBUG_CHECKS)
+            partition_check(p);
+    }
+    list_splice(&now, &st->watched);
     while ((l = list_pop(&now)))
-        writer_start_wave(container_of(l, struct partition, dirty_link));
-    list_splice(&now, &st->told);
-    while ((l = list_pop(&now)))
-        tell_watchers(container_of(l, struct partition, told_link));
+        tell_watchers(container_of(l, struct partition, watch_link));
     list_splice(&now, &st->finished);
     while ((l = list_pop(&now))) {
         struct append *a = container_of(l, struct append, link);
@@ -95,7 +107,7 @@ static void idle_look_due(struct timer *t)
     uint32_t cursor = 0;
     struct partition *p;
     while ((p = map_next(&st->partitions, &cursor)))
-        writer_rest(p);
+        writer_free_idle(p);
     timer_start(&st->shard->timers, t, st->shard->now_ns + IDLE_LOOK_S * NS_PER_S);
 }
 
@@ -232,7 +244,7 @@ static void replace_topic_version(struct store *st, struct topic *old, struct to
     for (int32_t i = 0; i < old->partitions; i++) {
         struct partition *p = store_partition(st, t->id, i);
         if (p)
-            partition_adopt(p, t);
+            partition_set_topic(p, t);
     }
     if (t->partitions > old->partitions)
         open_new_partitions(st, t, old->partitions);
@@ -246,52 +258,52 @@ static void apply_broker_config(struct store *st, struct catalog_change *c)
 }
 
 /* A preparation that waits for flushes of this shard's partitions. */
-struct settling {
+struct config_wait {
     struct store *store;
     struct catalog_change *change;
     uint32_t left;
-    bool unready;
+    bool failed;
 };
 
-void store_unready(struct settling *v)
+void config_wait_fail(struct config_wait *v)
 {
-    v->unready = true;
+    v->failed = true;
 }
 
-void store_settled(struct settling *v)
+void config_wait_over(struct config_wait *v)
 {
     struct store *st = v->store;
     struct catalog_change *c = v->change;
     assert(v->left > 0);
     if (--v->left > 0)
         return;
-    if (v->unready)
+    if (v->failed)
         catalog_change_unready(st->shard, c);
     heap_free(st->shard->heap, v);
     catalog_change_applied(st->shard, c);
 }
 
-static void tighten_topic(struct store *st, const struct topic *old, const struct topic *t, struct settling *v)
+static void tighten_topic(struct store *st, const struct topic *old, const struct topic *t, struct config_wait *v)
 {
     if (!topic_config_tightens(&old->config, &t->config))
         return;
     for (int32_t i = 0; i < old->partitions; i++) {
         struct partition *p = store_partition(st, t->id, i);
-        if (p && partition_pledge(p, &t->config, v))
+        if (p && partition_keep_stricter(p, &t->config, v))
             v->left++;
     }
 }
 
 static void prepare_change(struct store *st, struct catalog_change *c)
 {
-    struct settling *v = heap_zalloc(st->shard->heap, sizeof *v);
+    struct config_wait *v = heap_zalloc(st->shard->heap, sizeof *v);
     assert(v); /* a few bytes: without them nobody would know when the promise holds */
-    *v = (struct settling){.store = st, .change = c, .left = 1};
+    *v = (struct config_wait){.store = st, .change = c, .left = 1};
     if (c->kind == CATALOG_CONFIG)
         tighten_topic(st, c->old, c->topic, v);
     for (uint32_t i = 0; i < c->version_count; i++)
         tighten_topic(st, c->versions[c->version_count + i], c->versions[i], v);
-    store_settled(v);
+    config_wait_over(v);
 }
 
 void store_apply(struct shard *s, struct catalog_change *c)
@@ -325,7 +337,7 @@ static void init_store(struct store *st, struct shard *s, struct root *root)
     list_init(&st->trimmed);
     list_init(&st->retry);
     list_init(&st->dirty);
-    list_init(&st->told);
+    list_init(&st->watched);
     list_init(&st->cold_waiting);
     list_init(&st->open_files);
     list_init(&st->indexes);
@@ -367,7 +379,7 @@ static void checkpoints_stopped(struct checkpointer *c, enum err err)
     struct partition *p;
     if (err) {
         while ((p = map_next(&st->partitions, &cursor)))
-            p->clean = false;
+            p->stop.clean = false;
         log_error("stop failed",
                   "what=\"the last checkpoint could not be written\" effect=\"recovery at the next start\"");
     }
@@ -395,7 +407,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
     uint32_t cursor = 0;
     struct partition *p;
     while ((p = map_next(&st->partitions, &cursor))) {
-        if (p->stopped)
+        if (p->stop.done)
             continue; /* being deleted */
         st->stopping++;
         partition_stop(p, false, partition_stopped);
@@ -409,7 +421,7 @@ void store_each_clean(const struct store *st, void (*each)(void *arg, const uint
     uint32_t cursor = 0;
     struct partition *p;
     while ((p = map_next(&st->partitions, &cursor)))
-        if (p->clean)
+        if (p->stop.clean)
             each(arg, p->topic->id, p->index);
 }
 

@@ -23,7 +23,7 @@ struct store {
     struct list trimmed;  /* struct log_trim, error set */
     struct list retry;    /* partitions with parked appends to look at */
     struct list dirty;    /* partitions for which a wave may start */
-    struct list told;     /* partitions whose watchers are to be told */
+    struct list watched;  /* partitions whose watchers are to be told */
     uint32_t evict_cursor, cold_reads;
     struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
     struct list open_files;   /* struct segment, least recently used first (storage/log/files.c) */
@@ -32,7 +32,7 @@ struct store {
     uint32_t index_count;
     uint64_t free_bytes;      /* of the disk, as the checkpointer's job last saw it */
     uint64_t free_bytes_seen; /* the job's */
-    bool told_slow_flush;
+    bool slow_flush_logged;
     struct timer idle_timer;  /* partitions without work give their memory back */
     struct timer retry_timer; /* a pool that was empty is asked again */
     uint32_t stopping;        /* partitions and deletions whose stop is not over */
@@ -49,6 +49,8 @@ void store_each_clean(const struct store *st, void (*each)(void *arg, const uint
                       void *arg);
 /* After the loop ended. */
 void store_close(struct store *st);
+/* Asserts that what belongs together agrees, in each partition: between two turns, for tests and the simulator. */
+void store_check(const struct store *st);
 /* NULL: not owned by this shard, or no such partition. */
 struct partition *store_partition(const struct store *st, const uint8_t topic_id[16], int32_t partition);
 /* catalog.h's `apply`. */

@@ -47,7 +47,7 @@ uint32_t batch_crc(const uint8_t *at, uint32_t bytes)
  * length varint | attributes 1 | timestamp delta varlong | offset delta varint | key bytes varint, key | value bytes varint,
  * value | header count varint, of each: key bytes varint, key, value bytes varint, value. Varints are zigzag. */
 
-static inline bool varint_long(struct batch_cursor *c, uint32_t bytes_max, uint64_t *out)
+static inline bool read_long_varint(struct batch_cursor *c, uint32_t bytes_max, uint64_t *out)
 {
     uint64_t v = 0;
     for (uint32_t i = 0; i < bytes_max && c->at < c->end; i++) {
@@ -61,33 +61,33 @@ static inline bool varint_long(struct batch_cursor *c, uint32_t bytes_max, uint6
     return false;
 }
 /* One byte is by far the most common. */
-static inline bool varint(struct batch_cursor *c, uint32_t bytes_max, uint64_t *out)
+static inline bool read_varint(struct batch_cursor *c, uint32_t bytes_max, uint64_t *out)
 {
     if (likely(c->at < c->end && *c->at < 0x80)) {
         *out = *c->at++;
         return true;
     }
-    return varint_long(c, bytes_max, out);
+    return read_long_varint(c, bytes_max, out);
 }
-static inline bool varint32(struct batch_cursor *c, int32_t *out)
+static inline bool read_varint32(struct batch_cursor *c, int32_t *out)
 {
     uint64_t v = 0;
-    bool good = varint(c, 5, &v);
+    bool good = read_varint(c, 5, &v);
     *out = (int32_t)((uint32_t)v >> 1) ^ -(int32_t)(v & 1);
     return good;
 }
-static inline bool varint64(struct batch_cursor *c, int64_t *out)
+static inline bool read_varint64(struct batch_cursor *c, int64_t *out)
 {
     uint64_t v = 0;
-    bool good = varint(c, 10, &v);
+    bool good = read_varint(c, 10, &v);
     *out = (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
     return good;
 }
 /* Bytes behind their length; every negative length means null, as in Kafka. */
-static inline bool bytes_take(struct batch_cursor *c, const uint8_t **out_at, int32_t *out_bytes)
+static inline bool read_sized_bytes(struct batch_cursor *c, const uint8_t **out_at, int32_t *out_bytes)
 {
     int32_t bytes;
-    if (!varint32(c, &bytes))
+    if (!read_varint32(c, &bytes))
         return false;
     if (bytes < 0) {
         *out_at = NULL;
@@ -102,14 +102,14 @@ static inline bool bytes_take(struct batch_cursor *c, const uint8_t **out_at, in
     return true;
 }
 
-static bool headers_walk(struct batch_cursor *c, int32_t count)
+static bool skip_record_headers(struct batch_cursor *c, int32_t count)
 {
     const uint8_t *at;
     int32_t bytes;
     for (; count > 0; count--) {
-        if (!bytes_take(c, &at, &bytes) || !at) /* a header's key is never null */
+        if (!read_sized_bytes(c, &at, &bytes) || !at) /* a header's key is never null */
             return false;
-        if (!bytes_take(c, &at, &bytes))
+        if (!read_sized_bytes(c, &at, &bytes))
             return false;
     }
     return true;
@@ -118,18 +118,18 @@ static bool headers_walk(struct batch_cursor *c, int32_t count)
 bool batch_next(struct batch_cursor *c, struct batch_record *out_record)
 {
     int32_t length, header_count;
-    if (!varint32(c, &length) || length < 1 || length > c->end - c->at)
+    if (!read_varint32(c, &length) || length < 1 || length > c->end - c->at)
         return false;
     struct batch_cursor r = {c->at + 1, c->at + length}; /* the attributes byte means nothing yet */
-    if (!varint64(&r, &out_record->timestamp_delta) || !varint32(&r, &out_record->offset_delta))
+    if (!read_varint64(&r, &out_record->timestamp_delta) || !read_varint32(&r, &out_record->offset_delta))
         return false;
-    if (!bytes_take(&r, &out_record->key, &out_record->key_bytes) ||
-        !bytes_take(&r, &out_record->value, &out_record->value_bytes))
+    if (!read_sized_bytes(&r, &out_record->key, &out_record->key_bytes) ||
+        !read_sized_bytes(&r, &out_record->value, &out_record->value_bytes))
         return false;
     out_record->headers = r.at;
-    if (!varint32(&r, &header_count) || header_count < 0 || header_count > r.end - r.at)
+    if (!read_varint32(&r, &header_count) || header_count < 0 || header_count > r.end - r.at)
         return false;
-    if (!headers_walk(&r, header_count) || r.at != r.end)
+    if (!skip_record_headers(&r, header_count) || r.at != r.end)
         return false;
     out_record->headers_bytes = (int32_t)(r.end - out_record->headers);
     c->at = r.end;

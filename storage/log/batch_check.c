@@ -10,31 +10,31 @@
 
 enum { LENGTH_MIN_KAFKA = 14, MAGIC_END = 17 };
 
-static enum kerr fail(struct batch_fault *f, enum kerr code, int32_t record, const char *message)
+static enum kerr fail_batch(struct batch_fault *f, enum kerr code, int32_t record, const char *message)
 {
     f->record = record;
     f->message = message;
     return code;
 }
 
-static enum kerr check_frame(const uint8_t *at, uint32_t bytes, struct batch *b, struct batch_fault *f)
+static enum kerr check_batch_frame(const uint8_t *at, uint32_t bytes, struct batch *b, struct batch_fault *f)
 {
     static const char none[] = "there must be exactly one record batch per partition, but there is none";
     if (bytes < BATCH_PREFIX_BYTES)
-        return fail(f, KERR_INVALID_RECORD, -1, none);
+        return fail_batch(f, KERR_INVALID_RECORD, -1, none);
     int32_t length = (int32_t)be32_get(at + 8);
     if (length < LENGTH_MIN_KAFKA)
-        return fail(f, KERR_CORRUPT_MESSAGE, -1, "the batch is shorter than its header");
+        return fail_batch(f, KERR_CORRUPT_MESSAGE, -1, "the batch is shorter than its header");
     if (bytes < MAGIC_END)
-        return fail(f, KERR_INVALID_RECORD, -1, none);
+        return fail_batch(f, KERR_INVALID_RECORD, -1, none);
     if (at[16] > 2)
-        return fail(f, KERR_CORRUPT_MESSAGE, -1, "the magic byte is none that exists");
+        return fail_batch(f, KERR_CORRUPT_MESSAGE, -1, "the magic byte is none that exists");
     if ((uint32_t)length > bytes - BATCH_PREFIX_BYTES)
-        return fail(f, KERR_INVALID_RECORD, -1, none);
+        return fail_batch(f, KERR_INVALID_RECORD, -1, none);
     if (at[16] != 2)
-        return fail(f, KERR_INVALID_RECORD, -1, "only record batches with magic 2 are allowed");
+        return fail_batch(f, KERR_INVALID_RECORD, -1, "only record batches with magic 2 are allowed");
     if (!batch_parse(at, bytes, b))
-        return fail(f, KERR_CORRUPT_MESSAGE, -1, "the batch is shorter than its header");
+        return fail_batch(f, KERR_CORRUPT_MESSAGE, -1, "the batch is shorter than its header");
     return KERR_NONE;
 }
 
@@ -42,52 +42,53 @@ static enum kerr check_before_crc(uint32_t bytes, const struct batch_limits *lim
                                   struct batch_fault *f)
 {
     if (limits->produce_version < 7 && (b->attributes & BATCH_CODEC_MASK) == CODEC_ZSTD)
-        return fail(f, KERR_UNSUPPORTED_COMPRESSION_TYPE, -1, "zstd needs Produce version 7");
+        return fail_batch(f, KERR_UNSUPPORTED_COMPRESSION_TYPE, -1, "zstd needs Produce version 7");
     if (b->bytes != bytes)
-        return fail(f, KERR_INVALID_RECORD, -1, "there must be exactly one record batch per partition");
+        return fail_batch(f, KERR_INVALID_RECORD, -1, "there must be exactly one record batch per partition");
     if (b->base_offset != 0)
-        return fail(f, KERR_INVALID_RECORD, -1, "the base offset of the record batch must be 0");
+        return fail_batch(f, KERR_INVALID_RECORD, -1, "the base offset of the record batch must be 0");
     if (b->bytes > limits->max_message_bytes)
-        return fail(f, KERR_MESSAGE_TOO_LARGE, -1, "the record batch is larger than max.message.bytes");
+        return fail_batch(f, KERR_MESSAGE_TOO_LARGE, -1, "the record batch is larger than max.message.bytes");
     return KERR_NONE;
 }
 
-static enum kerr check_header(const struct batch *b, struct batch_fault *f)
+static enum kerr check_batch_header(const struct batch *b, struct batch_fault *f)
 {
     if ((b->attributes & BATCH_CODEC_MASK) > CODEC_ZSTD)
-        return fail(f, KERR_UNSUPPORTED_COMPRESSION_TYPE, -1, "there is no such compression codec");
+        return fail_batch(f, KERR_UNSUPPORTED_COMPRESSION_TYPE, -1, "there is no such compression codec");
     if (b->last_offset_delta < 0)
-        return fail(f, KERR_INVALID_RECORD, -1, "the offset range of the record batch is invalid");
+        return fail_batch(f, KERR_INVALID_RECORD, -1, "the offset range of the record batch is invalid");
     if (b->count <= 0)
-        return fail(f, KERR_INVALID_RECORD, -1, "the record count of the batch is invalid");
+        return fail_batch(f, KERR_INVALID_RECORD, -1, "the record count of the batch is invalid");
     if (b->last_offset_delta != b->count - 1)
-        return fail(f, KERR_INVALID_RECORD, -1, "the offset range and the record count of the batch differ");
+        return fail_batch(f, KERR_INVALID_RECORD, -1, "the offset range and the record count of the batch differ");
     if (b->attributes & BATCH_CONTROL)
-        return fail(f, KERR_INVALID_RECORD, -1, "clients are not allowed to write control records");
+        return fail_batch(f, KERR_INVALID_RECORD, -1, "clients are not allowed to write control records");
     if (b->producer_id >= 0 && b->base_sequence < 0)
-        return fail(f, KERR_INVALID_RECORD, -1, "an idempotent batch has a negative sequence number");
+        return fail_batch(f, KERR_INVALID_RECORD, -1, "an idempotent batch has a negative sequence number");
     return KERR_NONE;
 }
 
 /* Timestamps come from the wire: sums and differences wrap, as Java's do. */
-static int64_t plus(int64_t a, int64_t b)
+static int64_t add_wrapping(int64_t a, int64_t b)
 {
     return (int64_t)((uint64_t)a + (uint64_t)b);
 }
-static bool timestamp_outside(int64_t timestamp, const struct batch_limits *limits)
+static bool timestamp_is_outside(int64_t timestamp, const struct batch_limits *limits)
 {
-    int64_t age = plus(limits->now_ms, (int64_t)(0 - (uint64_t)timestamp));
+    int64_t age = add_wrapping(limits->now_ms, (int64_t)(0 - (uint64_t)timestamp));
     return age > limits->timestamp_before_max_ms || (int64_t)(0 - (uint64_t)age) > limits->timestamp_after_max_ms;
 }
 
-static enum kerr check_timestamp(int16_t attributes, int64_t timestamp, int32_t record,
-                                 const struct batch_limits *limits, struct batch_fault *f)
+static enum kerr check_record_timestamp(int16_t attributes, int64_t timestamp, int32_t record,
+                                        const struct batch_limits *limits, struct batch_fault *f)
 {
     if (attributes & BATCH_LOG_APPEND_TIME)
-        return fail(f, KERR_INVALID_TIMESTAMP, record, "a producer must not set the timestamp type to LogAppendTime");
-    if (!limits->log_append_time && timestamp != -1 && timestamp_outside(timestamp, limits))
-        return fail(f, KERR_INVALID_TIMESTAMP, record,
-                    "the timestamp is outside message.timestamp.before.max.ms or message.timestamp.after.max.ms");
+        return fail_batch(f, KERR_INVALID_TIMESTAMP, record,
+                          "a producer must not set the timestamp type to LogAppendTime");
+    if (!limits->log_append_time && timestamp != -1 && timestamp_is_outside(timestamp, limits))
+        return fail_batch(f, KERR_INVALID_TIMESTAMP, record,
+                          "the timestamp is outside message.timestamp.before.max.ms or message.timestamp.after.max.ms");
     return KERR_NONE;
 }
 
@@ -96,7 +97,7 @@ struct walked {
     int64_t timestamp_min, timestamp_max;
     bool good, null_key;
 };
-static struct walked walk(const uint8_t *at, const struct batch *b)
+static struct walked walk_batch_records(const uint8_t *at, const struct batch *b)
 {
     struct batch_cursor c = {at + BATCH_HEADER_BYTES, at + b->bytes};
     struct walked w = {.timestamp_min = INT64_MAX, .timestamp_max = -1};
@@ -104,7 +105,7 @@ static struct walked walk(const uint8_t *at, const struct batch *b)
     for (int32_t i = 0; i < b->count; i++) {
         if (unlikely(!batch_next(&c, &r) || r.offset_delta != i))
             return w;
-        int64_t timestamp = plus(b->base_timestamp, r.timestamp_delta);
+        int64_t timestamp = add_wrapping(b->base_timestamp, r.timestamp_delta);
         w.timestamp_min = timestamp < w.timestamp_min ? timestamp : w.timestamp_min;
         w.timestamp_max = timestamp > w.timestamp_max ? timestamp : w.timestamp_max;
         w.null_key |= !r.key;
@@ -114,33 +115,34 @@ static struct walked walk(const uint8_t *at, const struct batch *b)
 }
 
 /* The slow way, to name the first record that is at fault. */
-static enum kerr find_fault(const uint8_t *at, const struct batch_limits *limits, const struct batch *b,
-                            struct batch_fault *f)
+static enum kerr find_record_fault(const uint8_t *at, const struct batch_limits *limits, const struct batch *b,
+                                   struct batch_fault *f)
 {
     struct batch_cursor c = {at + BATCH_HEADER_BYTES, at + b->bytes};
     struct batch_record r;
     for (int32_t i = 0; i < b->count && batch_next(&c, &r); i++) {
         if (limits->compacted && !r.key)
-            return fail(f, KERR_INVALID_RECORD, i, "a compacted topic cannot accept a message without key");
-        enum kerr code = check_timestamp(b->attributes, plus(b->base_timestamp, r.timestamp_delta), i, limits, f);
+            return fail_batch(f, KERR_INVALID_RECORD, i, "a compacted topic cannot accept a message without key");
+        enum kerr code =
+            check_record_timestamp(b->attributes, add_wrapping(b->base_timestamp, r.timestamp_delta), i, limits, f);
         if (code)
             return code;
     }
     return KERR_NONE;
 }
 
-static enum kerr check_records(const uint8_t *at, const struct batch_limits *limits, struct batch *b,
-                               struct batch_fault *f)
+static enum kerr check_batch_records(const uint8_t *at, const struct batch_limits *limits, struct batch *b,
+                                     struct batch_fault *f)
 {
-    struct walked w = walk(at, b);
+    struct walked w = walk_batch_records(at, b);
     if (!w.good)
-        return fail(f, KERR_INVALID_RECORD, -1, "the records of the batch do not fit its header");
+        return fail_batch(f, KERR_INVALID_RECORD, -1, "the records of the batch do not fit its header");
     /* Between the ends every timestamp is as good as they are, unless -1 (none) lies there: then each must be looked at. */
     bool suspect = (w.null_key && limits->compacted) || (b->attributes & BATCH_LOG_APPEND_TIME) ||
                    (!limits->log_append_time &&
-                    (timestamp_outside(w.timestamp_min, limits) || timestamp_outside(w.timestamp_max, limits)));
+                    (timestamp_is_outside(w.timestamp_min, limits) || timestamp_is_outside(w.timestamp_max, limits)));
     if (unlikely(suspect)) {
-        enum kerr code = find_fault(at, limits, b, f);
+        enum kerr code = find_record_fault(at, limits, b, f);
         if (code)
             return code;
     }
@@ -149,25 +151,26 @@ static enum kerr check_records(const uint8_t *at, const struct batch_limits *lim
 }
 
 /* Compressed: by header alone. */
-static enum kerr check_compressed(const struct batch_limits *limits, const struct batch *b, struct batch_fault *f)
+static enum kerr check_compressed_batch(const struct batch_limits *limits, const struct batch *b, struct batch_fault *f)
 {
-    enum kerr code = check_timestamp(b->attributes, b->base_timestamp, -1, limits, f);
-    return code ? code : check_timestamp(b->attributes, b->max_timestamp, -1, limits, f);
+    enum kerr code = check_record_timestamp(b->attributes, b->base_timestamp, -1, limits, f);
+    return code ? code : check_record_timestamp(b->attributes, b->max_timestamp, -1, limits, f);
 }
 
 static enum kerr check_behind_crc(const uint8_t *at, const struct batch_limits *limits, struct batch *b,
                                   struct batch_fault *f)
 {
-    enum kerr code = check_header(b, f);
+    enum kerr code = check_batch_header(b, f);
     if (code)
         return code;
-    code = b->attributes & BATCH_CODEC_MASK ? check_compressed(limits, b, f) : check_records(at, limits, b, f);
+    code =
+        b->attributes & BATCH_CODEC_MASK ? check_compressed_batch(limits, b, f) : check_batch_records(at, limits, b, f);
     if (code)
         return code;
     if (b->bytes > limits->segment_bytes)
-        return fail(f, KERR_RECORD_LIST_TOO_LARGE, -1, "the record batch is larger than segment.bytes");
+        return fail_batch(f, KERR_RECORD_LIST_TOO_LARGE, -1, "the record batch is larger than segment.bytes");
     if (b->attributes & BATCH_TRANSACTIONAL) /* none is ever begun */
-        return fail(f, KERR_INVALID_TXN_STATE, -1, "there is no ongoing transaction");
+        return fail_batch(f, KERR_INVALID_TXN_STATE, -1, "there is no ongoing transaction");
     return KERR_NONE;
 }
 
@@ -175,13 +178,13 @@ enum kerr batch_check(const uint8_t *at, uint32_t bytes, const struct batch_limi
                       struct batch_fault *out_fault)
 {
     *out_fault = (struct batch_fault){.record = -1};
-    enum kerr code = check_frame(at, bytes, out_batch, out_fault);
+    enum kerr code = check_batch_frame(at, bytes, out_batch, out_fault);
     if (!code)
         code = check_before_crc(bytes, limits, out_batch, out_fault);
     if (code)
         return code;
     code = check_behind_crc(at, limits, out_batch, out_fault);
     if (code && batch_crc(at, bytes) != out_batch->crc)
-        return fail(out_fault, KERR_CORRUPT_MESSAGE, -1, "the CRC of the record batch does not match");
+        return fail_batch(out_fault, KERR_CORRUPT_MESSAGE, -1, "the CRC of the record batch does not match");
     return code;
 }

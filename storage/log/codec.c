@@ -13,7 +13,7 @@ struct output {
     size_t bytes, cap;
 };
 
-static enum err more(struct output *o, size_t want)
+static enum err grow_output(struct output *o, size_t want)
 {
     if (o->bytes + want <= o->cap)
         return ERR_NONE;
@@ -30,7 +30,7 @@ static enum err more(struct output *o, size_t want)
 
 enum { STEP = 64 * 1024 };
 
-static enum err run_gzip(struct output *o, const uint8_t *at, size_t bytes)
+static enum err unpack_gzip(struct output *o, const uint8_t *at, size_t bytes)
 {
     struct inflate_state *s = heap_alloc(o->heap, sizeof *s);
     if (!s)
@@ -41,7 +41,7 @@ static enum err run_gzip(struct output *o, const uint8_t *at, size_t bytes)
     s->avail_in = (uint32_t)bytes;
     enum err err = ERR_NONE;
     while (!err && s->block_state != ISAL_BLOCK_FINISH) {
-        err = more(o, STEP);
+        err = grow_output(o, STEP);
         if (err)
             break;
         s->next_out = o->at + o->bytes;
@@ -57,12 +57,12 @@ static enum err run_gzip(struct output *o, const uint8_t *at, size_t bytes)
     return err;
 }
 
-static enum err run_snappy_raw(struct output *o, const uint8_t *at, size_t bytes)
+static enum err unpack_raw_snappy(struct output *o, const uint8_t *at, size_t bytes)
 {
     size_t length;
     if (snappy_uncompressed_length((const char *)at, bytes, &length) != SNAPPY_OK)
         return ERR_CORRUPT;
-    enum err err = more(o, length);
+    enum err err = grow_output(o, length);
     if (err)
         return err;
     if (snappy_uncompress((const char *)at, bytes, (char *)o->at + o->bytes, &length) != SNAPPY_OK)
@@ -71,16 +71,16 @@ static enum err run_snappy_raw(struct output *o, const uint8_t *at, size_t bytes
     return ERR_NONE;
 }
 
-static enum err run_snappy(struct output *o, const uint8_t *at, size_t bytes)
+static enum err unpack_snappy(struct output *o, const uint8_t *at, size_t bytes)
 {
     static const uint8_t magic[8] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
     if (bytes < 16 || memcmp(at, magic, sizeof magic))
-        return run_snappy_raw(o, at, bytes);
+        return unpack_raw_snappy(o, at, bytes);
     for (size_t i = 16; i < bytes;) {
         if (bytes - i < 4 || be32_get(at + i) > bytes - i - 4)
             return ERR_CORRUPT;
         uint32_t n = be32_get(at + i);
-        enum err err = run_snappy_raw(o, at + i + 4, n);
+        enum err err = unpack_raw_snappy(o, at + i + 4, n);
         if (err)
             return err;
         i += 4 + (size_t)n;
@@ -88,14 +88,14 @@ static enum err run_snappy(struct output *o, const uint8_t *at, size_t bytes)
     return ERR_NONE;
 }
 
-static enum err run_lz4(struct output *o, const uint8_t *at, size_t bytes)
+static enum err unpack_lz4(struct output *o, const uint8_t *at, size_t bytes)
 {
     LZ4F_dctx *d;
     if (LZ4F_isError(LZ4F_createDecompressionContext(&d, LZ4F_VERSION)))
         return ERR_NO_MEMORY;
     enum err err = ERR_NONE;
     for (size_t hint = 1; !err && hint;) {
-        err = more(o, STEP);
+        err = grow_output(o, STEP);
         if (err)
             break;
         size_t out = o->cap - o->bytes, in = bytes;
@@ -110,7 +110,7 @@ static enum err run_lz4(struct output *o, const uint8_t *at, size_t bytes)
     return err;
 }
 
-static enum err run_zstd(struct output *o, const uint8_t *at, size_t bytes)
+static enum err unpack_zstd(struct output *o, const uint8_t *at, size_t bytes)
 {
     ZSTD_DCtx *d = ZSTD_createDCtx();
     if (!d)
@@ -118,7 +118,7 @@ static enum err run_zstd(struct output *o, const uint8_t *at, size_t bytes)
     ZSTD_inBuffer in = {at, bytes, 0};
     enum err err = ERR_NONE;
     for (size_t hint = 1; !err && hint;) {
-        err = more(o, STEP);
+        err = grow_output(o, STEP);
         if (err)
             break;
         ZSTD_outBuffer out = {o->at + o->bytes, o->cap - o->bytes, 0};
@@ -132,14 +132,14 @@ static enum err run_zstd(struct output *o, const uint8_t *at, size_t bytes)
     return err;
 }
 
-static enum err run(struct output *o, enum batch_codec codec, const uint8_t *at, size_t bytes)
+static enum err run_codec(struct output *o, enum batch_codec codec, const uint8_t *at, size_t bytes)
 {
     switch (codec) {
     case CODEC_NONE: break;
-    case CODEC_GZIP: return run_gzip(o, at, bytes);
-    case CODEC_SNAPPY: return run_snappy(o, at, bytes);
-    case CODEC_LZ4: return run_lz4(o, at, bytes);
-    case CODEC_ZSTD: return run_zstd(o, at, bytes);
+    case CODEC_GZIP: return unpack_gzip(o, at, bytes);
+    case CODEC_SNAPPY: return unpack_snappy(o, at, bytes);
+    case CODEC_LZ4: return unpack_lz4(o, at, bytes);
+    case CODEC_ZSTD: return unpack_zstd(o, at, bytes);
     }
     return ERR_CORRUPT;
 }
@@ -148,7 +148,7 @@ enum err codec_decompress(enum batch_codec codec, const uint8_t *at, size_t byte
                           size_t *out_bytes)
 {
     struct output o = {.heap = heap};
-    enum err err = run(&o, codec, at, bytes);
+    enum err err = run_codec(&o, codec, at, bytes);
     if (err) {
         heap_free(heap, o.at);
         return err;

@@ -15,7 +15,7 @@ void epochs_deinit(struct epochs *es)
     es->count = es->cap = 0;
 }
 
-static enum err grow(struct epochs *es)
+static enum err grow_epochs(struct epochs *es)
 {
     uint32_t cap = es->cap ? es->cap * 2 : 4;
     struct epoch_start *v = heap_realloc(es->heap, es->v, cap * sizeof *v);
@@ -35,7 +35,7 @@ enum err epochs_add(struct epochs *es, int32_t epoch, int64_t offset)
     while (es->count && es->v[es->count - 1].start_offset >= offset)
         es->count--;
     if (es->count == es->cap) {
-        enum err err = grow(es);
+        enum err err = grow_epochs(es);
         if (err)
             return err;
     }
@@ -49,7 +49,7 @@ int32_t epochs_latest(const struct epochs *es)
 }
 
 /* How many entries have an epoch <= `epoch`. */
-static uint32_t rank(const struct epochs *es, int32_t epoch)
+static uint32_t rank_epoch(const struct epochs *es, int32_t epoch)
 {
     uint32_t n = es->count;
     while (n && es->v[n - 1].epoch > epoch)
@@ -64,7 +64,7 @@ void epochs_end_of(const struct epochs *es, int32_t epoch, int32_t current_epoch
     *out_end_offset = -1;
     if (epoch < 0 || epoch > current_epoch)
         return;
-    uint32_t n = rank(es, epoch);
+    uint32_t n = rank_epoch(es, epoch);
     /* The current epoch is known even before its first batch, and starts at the end of the log then. */
     *out_epoch = epoch == current_epoch || !n ? epoch : es->v[n - 1].epoch;
     *out_end_offset = n < es->count ? es->v[n].start_offset : log_end_offset;
@@ -109,7 +109,7 @@ size_t epochs_text(const struct epochs *es, char *out, size_t cap)
 }
 
 /* A number that ends with `delimiter`, from the text's current place. */
-static bool number(const char **at, const char *end, char delimiter, int64_t *out)
+static bool parse_epoch_number(const char **at, const char *end, char delimiter, int64_t *out)
 {
     int64_t v = 0;
     const char *from = *at;
@@ -129,10 +129,12 @@ enum err epochs_parse(struct epochs *es, const char *text, size_t bytes)
     const char *end = text + bytes;
     int64_t version, count, epoch, offset;
     es->count = 0;
-    if (!number(&text, end, '\n', &version) || version != 0 || !number(&text, end, '\n', &count))
+    if (!parse_epoch_number(&text, end, '\n', &version) || version != 0 ||
+        !parse_epoch_number(&text, end, '\n', &count))
         return ERR_CORRUPT;
     for (; count > 0; count--) {
-        if (!number(&text, end, ' ', &epoch) || !number(&text, end, '\n', &offset) || epoch > INT32_MAX)
+        if (!parse_epoch_number(&text, end, ' ', &epoch) || !parse_epoch_number(&text, end, '\n', &offset) ||
+            epoch > INT32_MAX)
             return ERR_CORRUPT;
         enum err err = epochs_add(es, (int32_t)epoch, offset);
         if (err)

@@ -3,12 +3,12 @@
 #include "storage/log/partition_state.h"
 #include "storage/recovery/scan.h"
 
-static bool busy(const struct segment *s)
+static bool segment_file_is_busy(const struct segment *s)
 {
     const struct partition *p = s->partition;
     if (s->users)
         return true;
-    return p->active == s && (!writer_idle(p) || !list_empty(&p->pending));
+    return p->active == s && (!writer_idle(p) || !list_empty(&p->writer.pending));
 }
 
 void files_close(struct store *st, struct segment *s)
@@ -20,17 +20,17 @@ void files_close(struct store *st, struct segment *s)
     io_file_init(&s->file, -1);
     list_remove(&s->open_link);
     st->open_count--;
-    if (s->partition->active == s)
-        s->partition->ready = false;
+    if (s->partition->active == s && space_is_ready(s->partition))
+        s->partition->space.state = SPACE_CLOSED;
 }
 
-static void make_room(struct store *st)
+static void close_unused_files(struct store *st)
 {
     struct list *l = st->open_files.next;
     while (st->open_count >= st->open_max && l != &st->open_files) {
         struct segment *s = container_of(l, struct segment, open_link);
         l = l->next;
-        if (!busy(s))
+        if (!segment_file_is_busy(s))
             files_close(st, s);
     }
 }
@@ -46,7 +46,7 @@ enum err files_open(struct partition *p, struct segment *s)
     char path[FS_PATH_MAX];
     if (!segment_path(path, p->dir, s->base_offset, ".log"))
         return ERR_INVALID;
-    make_room(st);
+    close_unused_files(st);
     unsigned flags = FS_READ | FS_WRITE | (st->root->direct ? FS_DIRECT : 0);
     int fd;
     enum err err = fs_open(path, flags, &fd);
@@ -59,7 +59,7 @@ enum err files_open(struct partition *p, struct segment *s)
 void files_adopt(struct store *st, struct segment *s, int fd)
 {
     assert(s->file.fd < 0);
-    make_room(st);
+    close_unused_files(st);
     io_file_init(&s->file, fd);
     io_file_attach(st->shard->io, &s->file);
     list_push(&st->open_files, &s->open_link);
@@ -76,7 +76,7 @@ void files_index_drop(struct store *st, struct segment *s)
     s->index_loaded = false;
 }
 
-static void make_index_room(struct store *st)
+static void drop_unused_indexes(struct store *st)
 {
     struct list *l = st->indexes.next;
     while (st->index_count > INDEXES_MAX && l != &st->indexes) {
@@ -98,7 +98,7 @@ void files_index_used(struct store *st, struct segment *s)
     else
         st->index_count++;
     list_push(&st->indexes, &s->index_link);
-    make_index_room(st);
+    drop_unused_indexes(st);
 }
 
 /* Loads a closed segment's indexes, or builds them anew where the files are damaged. Synchronous: once per segment and run. */

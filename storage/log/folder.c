@@ -8,13 +8,13 @@
 
 enum { LEFTOVERS_MAX = 1 << 20, SEGMENTS_MAX = 1 << 24 }; /* far beyond any folder; a bound for the arithmetic */
 
-static bool ends_with(const char *name, const char *suffix)
+static bool name_ends_with(const char *name, const char *suffix)
 {
     size_t n = strlen(name), s = strlen(suffix);
     return n > s && memcmp(name + n - s, suffix, s) == 0;
 }
 
-static enum err offsets_add(struct folder *f, struct folder_offsets *o, int64_t offset)
+static enum err add_folder_offset(struct folder *f, struct folder_offsets *o, int64_t offset)
 {
     if (o->count == o->cap) {
         uint32_t cap = o->cap ? o->cap * 2 : 16;
@@ -28,7 +28,7 @@ static enum err offsets_add(struct folder *f, struct folder_offsets *o, int64_t 
     return ERR_NONE;
 }
 
-static enum err leftover_add(struct folder *f, const char *name)
+static enum err add_leftover(struct folder *f, const char *name)
 {
     if (f->leftover_count == f->leftover_cap) {
         uint32_t cap = f->leftover_cap ? f->leftover_cap * 2 : 4;
@@ -42,43 +42,44 @@ static enum err leftover_add(struct folder *f, const char *name)
     return ERR_NONE;
 }
 
-static bool take(void *arg, const struct fs_entry *entry)
+static bool take_folder_entry(void *arg, const struct fs_entry *entry)
 {
     struct folder *f = arg;
     int64_t offset;
     if (entry->folder)
         return true;
     if (segment_parse_name(entry->name, ".log", &offset))
-        f->err = offsets_add(f, &f->segments, offset);
+        f->err = add_folder_offset(f, &f->segments, offset);
     else if (segment_parse_name(entry->name, ".snapshot", &offset))
-        f->err = offsets_add(f, &f->snapshots, offset);
-    else if (ends_with(entry->name, ".tmp") || ends_with(entry->name, ".deleted") || ends_with(entry->name, ".cleaned"))
-        f->err = leftover_add(f, entry->name);
+        f->err = add_folder_offset(f, &f->snapshots, offset);
+    else if (name_ends_with(entry->name, ".tmp") || name_ends_with(entry->name, ".deleted") ||
+             name_ends_with(entry->name, ".cleaned"))
+        f->err = add_leftover(f, entry->name);
     return f->err == ERR_NONE;
 }
 
-static int compare(const void *x, const void *y)
+static int compare_folder_offsets(const void *x, const void *y)
 {
     int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
     return (a > b) - (a < b);
 }
-static void sort(struct folder_offsets *o)
+static void sort_folder_offsets(struct folder_offsets *o)
 {
     if (o->count)
-        qsort(o->v, o->count, sizeof *o->v, compare);
+        qsort(o->v, o->count, sizeof *o->v, compare_folder_offsets);
 }
 
 enum err folder_read(struct folder *f, struct heap *heap, const char *dir)
 {
     *f = (struct folder){.heap = heap, .dir = dir};
-    enum err err = fs_list(dir, take, f);
+    enum err err = fs_list(dir, take_folder_entry, f);
     err = err ? err : f->err;
     if (err) {
         folder_close(f);
         return err;
     }
-    sort(&f->segments);
-    sort(&f->snapshots);
+    sort_folder_offsets(&f->segments);
+    sort_folder_offsets(&f->snapshots);
     return ERR_NONE;
 }
 void folder_close(struct folder *f)

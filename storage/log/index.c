@@ -28,28 +28,28 @@ void index_clear(struct index *ix)
 
 /* --- entries --- */
 
-static int64_t offset_at(const struct index *ix, uint32_t i)
+static int64_t entry_offset(const struct index *ix, uint32_t i)
 {
     return ix->base_offset + be32_get(ix->offsets + (size_t)i * INDEX_OFFSET_BYTES);
 }
-static uint32_t position_at(const struct index *ix, uint32_t i)
+static uint32_t entry_file_position(const struct index *ix, uint32_t i)
 {
     return be32_get(ix->offsets + (size_t)i * INDEX_OFFSET_BYTES + 4);
 }
-static int64_t time_at(const struct index *ix, uint32_t i)
+static int64_t entry_time(const struct index *ix, uint32_t i)
 {
     return (int64_t)be64_get(ix->times + (size_t)i * INDEX_TIME_BYTES);
 }
-static int64_t time_offset_at(const struct index *ix, uint32_t i)
+static int64_t entry_time_offset(const struct index *ix, uint32_t i)
 {
     return ix->base_offset + be32_get(ix->times + (size_t)i * INDEX_TIME_BYTES + 8);
 }
-static uint32_t times_max(const struct index *ix)
+static uint32_t time_entries_max(const struct index *ix)
 {
     return (uint32_t)((uint64_t)ix->entries_max * INDEX_OFFSET_BYTES / INDEX_TIME_BYTES);
 }
 
-static enum err reserve(struct heap *heap, uint8_t **v, uint32_t *cap, uint32_t count, uint32_t entry_bytes)
+static enum err reserve_entries(struct heap *heap, uint8_t **v, uint32_t *cap, uint32_t count, uint32_t entry_bytes)
 {
     if (count <= *cap)
         return ERR_NONE;
@@ -63,16 +63,16 @@ static enum err reserve(struct heap *heap, uint8_t **v, uint32_t *cap, uint32_t 
     return ERR_NONE;
 }
 
-static void offset_put(struct index *ix, int64_t last_offset, uint32_t position)
+static void put_offset_entry(struct index *ix, int64_t last_offset, uint32_t position)
 {
     uint8_t *at = ix->offsets + (size_t)ix->offset_count++ * INDEX_OFFSET_BYTES;
     be32_put(at, (uint32_t)(last_offset - ix->base_offset));
     be32_put(at + 4, position);
 }
 /* Kafka's TimeIndex.maybeAppend: only a timestamp that rose. */
-static void time_put(struct index *ix)
+static void put_time_entry(struct index *ix)
 {
-    int64_t last = ix->time_count ? time_at(ix, ix->time_count - 1) : -1;
+    int64_t last = ix->time_count ? entry_time(ix, ix->time_count - 1) : -1;
     if (ix->max_timestamp <= last)
         return;
     uint8_t *at = ix->times + (size_t)ix->time_count++ * INDEX_TIME_BYTES;
@@ -86,9 +86,10 @@ enum err index_add(struct index *ix, uint32_t interval_bytes, int64_t last_offse
     assert(last_offset >= ix->base_offset && last_offset - ix->base_offset <= INT32_MAX);
     bool entry = ix->bytes_since_entry > interval_bytes && !index_full(ix);
     if (entry) {
-        enum err err = reserve(ix->heap, &ix->offsets, &ix->offset_cap, ix->offset_count + 1, INDEX_OFFSET_BYTES);
+        enum err err =
+            reserve_entries(ix->heap, &ix->offsets, &ix->offset_cap, ix->offset_count + 1, INDEX_OFFSET_BYTES);
         if (!err)
-            err = reserve(ix->heap, &ix->times, &ix->time_cap, ix->time_count + 1, INDEX_TIME_BYTES);
+            err = reserve_entries(ix->heap, &ix->times, &ix->time_cap, ix->time_count + 1, INDEX_TIME_BYTES);
         if (err)
             return err;
     }
@@ -97,8 +98,8 @@ enum err index_add(struct index *ix, uint32_t interval_bytes, int64_t last_offse
         ix->max_timestamp_offset = offset_of_max;
     }
     if (entry) {
-        offset_put(ix, last_offset, position);
-        time_put(ix);
+        put_offset_entry(ix, last_offset, position);
+        put_time_entry(ix);
         ix->bytes_since_entry = 0;
     }
     ix->bytes_since_entry = (uint32_t)u64_min((uint64_t)ix->bytes_since_entry + bytes, UINT32_MAX);
@@ -107,22 +108,22 @@ enum err index_add(struct index *ix, uint32_t interval_bytes, int64_t last_offse
 
 bool index_full(const struct index *ix)
 {
-    return ix->offset_count >= ix->entries_max || ix->time_count + 1 >= times_max(ix);
+    return ix->offset_count >= ix->entries_max || ix->time_count + 1 >= time_entries_max(ix);
 }
 
 enum err index_finish(struct index *ix)
 {
-    enum err err = reserve(ix->heap, &ix->times, &ix->time_cap, ix->time_count + 1, INDEX_TIME_BYTES);
+    enum err err = reserve_entries(ix->heap, &ix->times, &ix->time_cap, ix->time_count + 1, INDEX_TIME_BYTES);
     if (!err)
-        time_put(ix);
+        put_time_entry(ix);
     return err;
 }
 
 /* --- look-ups --- */
 
 /* How many of the first `count` entries have a key <= `key`; keys rise. */
-static uint32_t rank(const struct index *ix, uint32_t count, int64_t key,
-                     int64_t (*key_at)(const struct index *, uint32_t))
+static uint32_t rank_index_entry(const struct index *ix, uint32_t count, int64_t key,
+                                 int64_t (*key_at)(const struct index *, uint32_t))
 {
     uint32_t low = 0, high = count;
     while (low < high) {
@@ -137,47 +138,49 @@ static uint32_t rank(const struct index *ix, uint32_t count, int64_t key,
 
 uint32_t index_position(const struct index *ix, int64_t offset)
 {
-    uint32_t n = rank(ix, ix->offset_count, offset, offset_at);
-    return n ? position_at(ix, n - 1) : 0;
+    uint32_t n = rank_index_entry(ix, ix->offset_count, offset, entry_offset);
+    return n ? entry_file_position(ix, n - 1) : 0;
 }
 int64_t index_offset_of_time(const struct index *ix, int64_t timestamp)
 {
-    uint32_t n = rank(ix, ix->time_count, timestamp, time_at);
-    return n ? time_offset_at(ix, n - 1) : ix->base_offset;
+    uint32_t n = rank_index_entry(ix, ix->time_count, timestamp, entry_time);
+    return n ? entry_time_offset(ix, n - 1) : ix->base_offset;
 }
 
 void index_truncate(struct index *ix, int64_t end_offset, uint32_t end_position)
 {
-    ix->offset_count = rank(ix, ix->offset_count, end_offset - 1, offset_at);
-    while (ix->offset_count && position_at(ix, ix->offset_count - 1) >= end_position)
+    ix->offset_count = rank_index_entry(ix, ix->offset_count, end_offset - 1, entry_offset);
+    while (ix->offset_count && entry_file_position(ix, ix->offset_count - 1) >= end_position)
         ix->offset_count--;
-    while (ix->time_count && time_offset_at(ix, ix->time_count - 1) >= end_offset)
+    while (ix->time_count && entry_time_offset(ix, ix->time_count - 1) >= end_offset)
         ix->time_count--;
     if (ix->max_timestamp_offset >= end_offset) {
-        ix->max_timestamp = ix->time_count ? time_at(ix, ix->time_count - 1) : -1;
-        ix->max_timestamp_offset = ix->time_count ? time_offset_at(ix, ix->time_count - 1) : -1;
+        ix->max_timestamp = ix->time_count ? entry_time(ix, ix->time_count - 1) : -1;
+        ix->max_timestamp_offset = ix->time_count ? entry_time_offset(ix, ix->time_count - 1) : -1;
     }
     ix->bytes_since_entry = 0;
 }
 
 /* --- from files --- */
 
-static bool offsets_sane(const struct index *ix, uint32_t log_bytes)
+static bool offsets_are_sane(const struct index *ix, uint32_t log_bytes)
 {
     for (uint32_t i = 0; i < ix->offset_count; i++) {
-        if (offset_at(ix, i) - ix->base_offset > INT32_MAX || position_at(ix, i) >= log_bytes)
+        if (entry_offset(ix, i) - ix->base_offset > INT32_MAX || entry_file_position(ix, i) >= log_bytes)
             return false;
-        if (i && (offset_at(ix, i) <= offset_at(ix, i - 1) || position_at(ix, i) <= position_at(ix, i - 1)))
+        if (i && (entry_offset(ix, i) <= entry_offset(ix, i - 1) ||
+                  entry_file_position(ix, i) <= entry_file_position(ix, i - 1)))
             return false;
     }
     return true;
 }
-static bool times_sane(const struct index *ix)
+static bool times_are_sane(const struct index *ix)
 {
     for (uint32_t i = 0; i < ix->time_count; i++) {
-        if (time_at(ix, i) < 0 || time_offset_at(ix, i) - ix->base_offset > INT32_MAX)
+        if (entry_time(ix, i) < 0 || entry_time_offset(ix, i) - ix->base_offset > INT32_MAX)
             return false;
-        if (i && (time_at(ix, i) <= time_at(ix, i - 1) || time_offset_at(ix, i) < time_offset_at(ix, i - 1)))
+        if (i &&
+            (entry_time(ix, i) <= entry_time(ix, i - 1) || entry_time_offset(ix, i) < entry_time_offset(ix, i - 1)))
             return false;
     }
     return true;
@@ -190,9 +193,9 @@ enum err index_load(struct index *ix, const uint8_t *offsets, uint32_t offset_by
     if (offset_bytes % INDEX_OFFSET_BYTES || time_bytes % INDEX_TIME_BYTES)
         return ERR_CORRUPT;
     uint32_t offset_count = offset_bytes / INDEX_OFFSET_BYTES, time_count = time_bytes / INDEX_TIME_BYTES;
-    enum err err = reserve(ix->heap, &ix->offsets, &ix->offset_cap, offset_count, INDEX_OFFSET_BYTES);
+    enum err err = reserve_entries(ix->heap, &ix->offsets, &ix->offset_cap, offset_count, INDEX_OFFSET_BYTES);
     if (!err)
-        err = reserve(ix->heap, &ix->times, &ix->time_cap, time_count, INDEX_TIME_BYTES);
+        err = reserve_entries(ix->heap, &ix->times, &ix->time_cap, time_count, INDEX_TIME_BYTES);
     if (err)
         return err;
     if (offset_bytes)
@@ -201,13 +204,13 @@ enum err index_load(struct index *ix, const uint8_t *offsets, uint32_t offset_by
         memcpy(ix->times, times, time_bytes);
     ix->offset_count = offset_count;
     ix->time_count = time_count;
-    if (!offsets_sane(ix, log_bytes) || !times_sane(ix)) {
+    if (!offsets_are_sane(ix, log_bytes) || !times_are_sane(ix)) {
         ix->offset_count = ix->time_count = 0;
         return ERR_CORRUPT;
     }
     if (time_count) {
-        ix->max_timestamp = time_at(ix, time_count - 1);
-        ix->max_timestamp_offset = time_offset_at(ix, time_count - 1);
+        ix->max_timestamp = entry_time(ix, time_count - 1);
+        ix->max_timestamp_offset = entry_time_offset(ix, time_count - 1);
     }
     return ERR_NONE;
 }

@@ -8,7 +8,7 @@
 enum { FILE_BYTES_MAX = 4096, LINE_BYTES_MAX = 512 };
 #define HEAD "0\n1\n"
 
-static bool path_in(char out[FS_PATH_MAX], const char *dir)
+static bool log_start_path(char out[FS_PATH_MAX], const char *dir)
 {
     int n = snprintf(out, FS_PATH_MAX, "%s/log-start-offset-checkpoint", dir);
     return n > 0 && n < FS_PATH_MAX;
@@ -20,14 +20,14 @@ enum err log_start_save(const char *dir, const char *topic, int32_t partition, i
     char path[FS_PATH_MAX], text[LINE_BYTES_MAX];
     int n = snprintf(text, sizeof text, HEAD "%s %" PRId32 " %" PRId64 "\n", topic, partition, offset);
     assert(n > 0 && (size_t)n < sizeof text);
-    if (!path_in(path, dir))
+    if (!log_start_path(path, dir))
         return ERR_INVALID;
     enum err err = segment_write_file(path, text, (size_t)n);
     return err ? err : fs_sync_dir(dir);
 }
 
 /* The number between the line's last blank and its end. */
-static bool parse(const char *text, size_t bytes, int64_t *out_offset)
+static bool parse_log_start(const char *text, size_t bytes, int64_t *out_offset)
 {
     int64_t v = 0;
     size_t head = strlen(HEAD), at = bytes;
@@ -51,12 +51,12 @@ enum err log_start_load(struct heap *heap, const char *dir, int64_t *out_offset)
     char path[FS_PATH_MAX];
     uint8_t *at;
     size_t bytes;
-    if (!path_in(path, dir))
+    if (!log_start_path(path, dir))
         return ERR_INVALID;
     enum err err = segment_read_file(heap, path, FILE_BYTES_MAX, &at, &bytes);
     if (err)
         return err;
-    bool good = parse((const char *)at, bytes, out_offset);
+    bool good = parse_log_start((const char *)at, bytes, out_offset);
     heap_free(heap, at);
     return good ? ERR_NONE : ERR_CORRUPT;
 }

@@ -39,7 +39,7 @@ struct walk {
     uint8_t *unpacked;
 };
 
-static enum err unpack(struct walk *w, const struct batch *b, const uint8_t *batch)
+static enum err unpack_records(struct walk *w, const struct batch *b, const uint8_t *batch)
 {
     enum batch_codec codec = b->attributes & BATCH_CODEC_MASK;
     w->records = batch + BATCH_HEADER_BYTES;
@@ -52,7 +52,7 @@ static enum err unpack(struct walk *w, const struct batch *b, const uint8_t *bat
 }
 
 /* The first record of this batch that is young enough; false: none. (`unsure`: the youngest, whatever `timestamp` is; goes on.) */
-static bool find_record(struct walk *w, const struct batch *b)
+static bool find_record_by_time(struct walk *w, const struct batch *b)
 {
     struct lookup *l = w->l;
     struct batch_cursor c = {w->records, w->records + w->bytes};
@@ -75,18 +75,18 @@ static bool find_record(struct walk *w, const struct batch *b)
     return false;
 }
 
-static bool look_into(struct lookup *l, struct heap *heap, const struct batch *b, const uint8_t *batch)
+static bool search_batch(struct lookup *l, struct heap *heap, const struct batch *b, const uint8_t *batch)
 {
     struct walk w = {.l = l, .heap = heap};
-    enum err err = unpack(&w, b, batch);
-    bool found = !err && find_record(&w, b);
+    enum err err = unpack_records(&w, b, batch);
+    bool found = !err && find_record_by_time(&w, b);
     if (err)
         l->err = err;
     heap_free(heap, w.unpacked);
     return found;
 }
 
-static enum err read_batch(int fd, struct heap *heap, uint64_t at, const struct batch *b, uint8_t **out)
+static enum err read_whole_batch(int fd, struct heap *heap, uint64_t at, const struct batch *b, uint8_t **out)
 {
     uint8_t *bytes = heap_alloc(heap, b->bytes);
     if (!bytes)
@@ -103,7 +103,7 @@ static enum err read_batch(int fd, struct heap *heap, uint64_t at, const struct 
 }
 
 /* Goes through batch headers; only a batch that may hold the answer is read whole. */
-static bool look_through(struct lookup *l, struct heap *heap, int fd, const struct place *place, uint8_t *window)
+static bool search_batches(struct lookup *l, struct heap *heap, int fd, const struct place *place, uint8_t *window)
 {
     uint64_t window_at = 0;
     size_t have = 0;
@@ -126,10 +126,10 @@ static bool look_through(struct lookup *l, struct heap *heap, int fd, const stru
             continue;
         }
         uint8_t *batch;
-        l->err = read_batch(fd, heap, at, &b, &batch);
+        l->err = read_whole_batch(fd, heap, at, &b, &batch);
         if (l->err)
             return false;
-        bool found = look_into(l, heap, &b, batch);
+        bool found = search_batch(l, heap, &b, batch);
         heap_free(heap, batch);
         if (found)
             return true;
@@ -137,34 +137,34 @@ static bool look_through(struct lookup *l, struct heap *heap, int fd, const stru
     return false;
 }
 
-static bool look_at(struct lookup *l, struct heap *heap, const struct place *place, uint8_t *window)
+static bool search_segment(struct lookup *l, struct heap *heap, const struct place *place, uint8_t *window)
 {
     char path[FS_PATH_MAX];
     int fd;
     l->err = segment_path(path, l->dir, place->segment, ".log") ? fs_open(path, FS_READ, &fd) : ERR_INVALID;
     if (l->err)
         return false;
-    bool found = look_through(l, heap, fd, place, window);
+    bool found = search_batches(l, heap, fd, place, window);
     fs_drop_cache(fd); /* cached pages would make direct writes slow */
     fs_close(fd);
     return found;
 }
 
 /* The largest timestamp of the records that are left. */
-static void make_sure(struct lookup *l, struct heap *heap, uint8_t *window)
+static void find_largest_timestamp(struct lookup *l, struct heap *heap, uint8_t *window)
 {
     l->timestamp = -1;
     for (uint32_t i = 0; i < l->count && !l->err; i++) {
         const struct place *place = &l->places[i];
         if (place->max_timestamp < 0)
-            (void)look_at(l, heap, place, window); /* finds nothing, raises the timestamp */
+            (void)search_segment(l, heap, place, window); /* finds nothing, raises the timestamp */
         else if (place->max_timestamp > l->timestamp)
             l->timestamp = place->max_timestamp;
     }
     l->unsure = false;
 }
 
-static int32_t run_job(void *arg)
+static int32_t run_lookup_job(void *arg)
 {
     struct lookup *l = arg;
     struct heap *heap = heap_open();
@@ -172,10 +172,10 @@ static int32_t run_job(void *arg)
     if (!window)
         l->err = ERR_NO_MEMORY;
     if (!l->err && l->unsure)
-        make_sure(l, heap, window);
+        find_largest_timestamp(l, heap, window);
     bool found = false;
     for (uint32_t i = 0; i < l->count && !found && !l->err; i++)
-        found = look_at(l, heap, &l->places[i], window);
+        found = search_segment(l, heap, &l->places[i], window);
     if (heap)
         heap_close(heap);
     return 0;
@@ -183,7 +183,7 @@ static int32_t run_job(void *arg)
 
 /* --- on the shard --- */
 
-static void answer(struct partition *p, struct lookup *l, enum kerr error)
+static void answer_lookup(struct partition *p, struct lookup *l, enum kerr error)
 {
     struct time_lookup *ask = l->ask;
     ask->error = error;
@@ -194,35 +194,35 @@ static void answer(struct partition *p, struct lookup *l, enum kerr error)
     partition_stop_step(p);
 }
 
-static void begin(struct partition *p, struct time_lookup *ask);
+static void begin_lookup(struct partition *p, struct time_lookup *ask);
 
 /* The log start moved past what the job looked at: files may be gone, or what it found is below the start. */
-static bool outdated(const struct lookup *l)
+static bool lookup_is_outdated(const struct lookup *l)
 {
     int64_t start = l->partition->log_start_offset;
     return start != l->log_start_offset && (l->err || l->found_offset < start);
 }
 
-static void again(struct lookup *l)
+static void repeat_lookup(struct lookup *l)
 {
     struct time_lookup *ask = l->ask;
     struct partition *p = l->partition;
     list_remove(&ask->link);
     heap_free(shard_of(p)->heap, l);
-    begin(p, ask);
+    begin_lookup(p, ask);
 }
 
-static void job_done(struct io_op *op, int32_t res)
+static void lookup_job_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct lookup *l = container_of(op, struct lookup, op);
     struct partition *p = l->partition;
     if (partition_dead(p)) {
-        answer(p, l, partition_refusal(p));
+        answer_lookup(p, l, partition_refusal(p));
         return;
     }
-    if (outdated(l)) {
-        again(l);
+    if (lookup_is_outdated(l)) {
+        repeat_lookup(l);
         return;
     }
     l->ask->found_offset = l->found_offset;
@@ -231,10 +231,10 @@ static void job_done(struct io_op *op, int32_t res)
     if (l->err)
         log_error("look-up failed", "partition=%s-%d timestamp=%lld why=\"%s\"", p->topic->name, p->index,
                   (long long)l->timestamp, err_text(l->err));
-    answer(p, l, l->err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
+    answer_lookup(p, l, l->err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
 }
 
-static uint32_t count_segments(const struct partition *p)
+static uint32_t count_lookup_segments(const struct partition *p)
 {
     uint32_t n = 0;
     for (const struct list *i = p->segments.next; i != &p->segments; i = i->next)
@@ -243,7 +243,7 @@ static uint32_t count_segments(const struct partition *p)
 }
 
 /* Every closed segment's largest timestamp is known after this. */
-static enum err learn_timestamps(struct partition *p, int64_t *out_largest)
+static enum err learn_segment_timestamps(struct partition *p, int64_t *out_largest)
 {
     int64_t largest = p->promised.max_timestamp;
     for (struct list *i = p->segments.next; i != &p->segments; i = i->next) {
@@ -259,7 +259,7 @@ static enum err learn_timestamps(struct partition *p, int64_t *out_largest)
 }
 
 /* The answer is mostly in the first place: only that one's index is loaded, the others are read from their start if need be. */
-static void add_place(struct lookup *l, struct segment *s)
+static void add_lookup_place(struct lookup *l, struct segment *s)
 {
     struct partition *p = l->partition;
     uint64_t to = s == p->active ? p->promised.position : s->bytes, from = 0;
@@ -277,16 +277,16 @@ static void add_place(struct lookup *l, struct segment *s)
 }
 
 /* Is the largest timestamp of the segment that holds the log start as large as any other? It may be of a record before it. */
-static bool unsure_of(const struct partition *p, int64_t largest)
+static bool largest_may_be_below_start(const struct partition *p, int64_t largest)
 {
     const struct segment *s = list_empty(&p->segments) ? NULL : container_of(p->segments.next, struct segment, link);
     return s && s->base_offset < p->log_start_offset &&
            (s == p->active ? p->promised.max_timestamp : s->max_timestamp) >= largest;
 }
 
-static void begin(struct partition *p, struct time_lookup *ask)
+static void begin_lookup(struct partition *p, struct time_lookup *ask)
 {
-    uint32_t most = count_segments(p);
+    uint32_t most = count_lookup_segments(p);
     struct lookup *l = heap_zalloc(shard_of(p)->heap, sizeof *l + most * sizeof l->places[0]);
     assert(l); /* a few hundred bytes: without them the shard cannot go on */
     list_init(&ask->link);
@@ -294,9 +294,9 @@ static void begin(struct partition *p, struct time_lookup *ask)
     l->partition = p;
     l->ask = ask;
     int64_t largest = -1;
-    l->err = learn_timestamps(p, &largest);
+    l->err = learn_segment_timestamps(p, &largest);
     l->timestamp = ask->max ? largest : ask->timestamp;
-    l->unsure = ask->max && unsure_of(p, largest);
+    l->unsure = ask->max && largest_may_be_below_start(p, largest);
     l->log_start_offset = p->log_start_offset;
     l->found_offset = l->found_timestamp = -1;
     l->found_epoch = -1;
@@ -305,9 +305,9 @@ static void begin(struct partition *p, struct time_lookup *ask)
     for (struct list *i = p->segments.next; any && i != &p->segments && l->count < most; i = i->next) {
         struct segment *s = container_of(i, struct segment, link);
         if (s == p->active || l->unsure || s->max_timestamp >= l->timestamp)
-            add_place(l, s);
+            add_lookup_place(l, s);
     }
-    io_job(shard_of(p)->io, &l->op, run_job, l, job_done); /* also without places: it answers later */
+    io_job(shard_of(p)->io, &l->op, run_lookup_job, l, lookup_job_done); /* also without places: it answers later */
 }
 
 /* A partition that is going away must not get another look-up: nothing would wait for it. */
@@ -317,6 +317,6 @@ bool partition_lookup(struct partition *p, struct time_lookup *ask)
         ask->error = partition_refusal(p);
         return true;
     }
-    begin(p, ask);
+    begin_lookup(p, ask);
     return false;
 }

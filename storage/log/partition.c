@@ -11,10 +11,10 @@ enum { REOPEN_S = 1 };
 
 /* --- opening --- */
 
-static void drop_segments(struct partition *p)
+static void drop_all_segments(struct partition *p)
 {
     struct list *l;
-    list_splice(&p->segments, &p->dropped);
+    list_splice(&p->segments, &p->trimmer.dropped);
     while ((l = list_pop(&p->segments))) {
         struct segment *s = container_of(l, struct segment, link);
         files_close(p->store, s);
@@ -24,10 +24,10 @@ static void drop_segments(struct partition *p)
     p->active = NULL;
 }
 
-static void drop_log(struct partition *p)
+static void drop_partition_log(struct partition *p)
 {
     tail_clear(&p->tail);
-    drop_segments(p);
+    drop_all_segments(p);
     if (p->producers)
         producers_close(p->producers);
     p->producers = NULL;
@@ -46,7 +46,7 @@ static struct mark mark_of_active(const struct partition *p, int64_t end_offset)
     return m;
 }
 
-static void install(struct partition *p, struct recovered *r, bool clean)
+static void install_recovered(struct partition *p, struct recovered *r, bool clean)
 {
     struct list *l;
     p->closed_bytes = 0;
@@ -66,15 +66,15 @@ static void install(struct partition *p, struct recovered *r, bool clean)
     r->producers = NULL;
     epochs_init(&r->epochs, shard_of(p)->heap);
     p->log_start_offset = r->log_start_offset;
-    p->need_durable = 0;
+    p->flusher.wanted_offset = 0;
     p->end = p->promised = p->durable = mark_of_active(p, r->end_offset);
-    p->ready = false;
-    p->saved = clean;
-    p->step = ALLOCATE_STEP_MIN;
+    p->space.state = SPACE_CLOSED;
+    p->space.saved = clean;
+    p->space.step = ALLOCATE_STEP_MIN;
     checkpoint_opened(p);
 }
 
-static void quarantine(struct partition *p, const struct recovered *r)
+static void quarantine_partition(struct partition *p, const struct recovered *r)
 {
     p->condition = PARTITION_OFFLINE;
     log_error("corrupt",
@@ -108,13 +108,13 @@ enum err partition_recover(struct partition *p, int64_t known_end_offset)
     if (err == ERR_NOT_FOUND) { /* never appended to, or its folder did not survive: the first roll makes it */
         p->producers = producers_open(shard_of(p)->heap);
         p->end = p->promised = p->durable = mark_of_active(p, 0);
-        p->saved = true;
+        p->space.saved = true;
         return p->producers ? ERR_NONE : ERR_NO_MEMORY;
     }
     if (err)
         return err;
     if (r.corrupt) {
-        quarantine(p, &r);
+        quarantine_partition(p, &r);
         recovered_deinit(&r);
         p->producers = producers_open(shard_of(p)->heap);
         return p->producers ? ERR_NONE : ERR_NO_MEMORY;
@@ -122,37 +122,37 @@ enum err partition_recover(struct partition *p, int64_t known_end_offset)
     if (r.cut_bytes)
         log_warn("torn tail", "partition=%s-%d end_offset=%lld cut_bytes=%llu", p->topic->name, p->index,
                  (long long)r.end_offset, (unsigned long long)r.cut_bytes);
-    install(p, &r, clean);
+    install_recovered(p, &r, clean);
     recovered_deinit(&r);
     return ERR_NONE;
 }
 
-static void init_lists(struct partition *p)
+static void init_partition_lists(struct partition *p)
 {
     list_init(&p->segments);
-    list_init(&p->pending);
-    list_init(&p->parked);
+    list_init(&p->writer.pending);
+    list_init(&p->writer.parked);
     list_init(&p->watches);
     list_init(&p->readers);
     list_init(&p->lookups);
-    list_init(&p->trims);
-    list_init(&p->trimming);
-    list_init(&p->dropped);
-    list_init(&p->dirty_link);
-    list_init(&p->parked_link);
-    list_init(&p->told_link);
-    list_init(&p->checkpoint_link);
-    timer_init(&p->flush_timer, writer_flush_due);
+    list_init(&p->trimmer.waiting);
+    list_init(&p->trimmer.saving);
+    list_init(&p->trimmer.dropped);
+    list_init(&p->writer.wave_link);
+    list_init(&p->writer.parked_link);
+    list_init(&p->watch_link);
+    list_init(&p->checkpoint.link);
+    timer_init(&p->flusher.timer, writer_flush_due);
 }
 
-static char *dir_of(struct store *st, const struct topic *topic, int32_t index)
+static char *partition_dir_path(struct store *st, const struct topic *topic, int32_t index)
 {
     char path[FS_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/%s-%d", st->root->config->data_dir, topic->name, index);
     return n > 0 && (size_t)n < sizeof path ? heap_strdup(st->shard->heap, path) : NULL;
 }
 
-static void wait_for_room(struct partition *p, int64_t known_end_offset);
+static void wait_for_disk_room(struct partition *p, int64_t known_end_offset);
 
 struct partition *partition_open(struct store *st, const struct topic *topic, int32_t index)
 {
@@ -161,21 +161,21 @@ struct partition *partition_open(struct store *st, const struct topic *topic, in
     if (!p)
         return NULL;
     p->store = st;
-    partition_adopt(p, topic);
+    partition_set_topic(p, topic);
     p->index = index;
     memcpy(p->key, topic->id, 16);
     be32_put(p->key + 16, (uint32_t)index);
-    init_lists(p);
+    init_partition_lists(p);
     tail_init(&p->tail, h);
     epochs_init(&p->epochs, h);
-    p->dir = dir_of(st, topic, index);
+    p->dir = partition_dir_path(st, topic, index);
     enum err err = p->dir ? partition_recover(p, -1) : ERR_NO_MEMORY;
     if (err == ERR_NO_MEMORY) {
         partition_close(p);
         return NULL;
     }
     if (err == ERR_NO_SPACE)
-        wait_for_room(p, -1);
+        wait_for_disk_room(p, -1);
     else if (err)
         partition_offline(p, err_text(err));
     return p;
@@ -184,12 +184,12 @@ struct partition *partition_open(struct store *st, const struct topic *topic, in
 void partition_close(struct partition *p)
 {
     struct heap *h = shard_of(p)->heap;
-    timer_stop(&shard_of(p)->timers, &p->flush_timer);
-    list_remove(&p->dirty_link);
-    list_remove(&p->parked_link);
-    list_remove(&p->told_link);
+    timer_stop(&shard_of(p)->timers, &p->flusher.timer);
+    list_remove(&p->writer.wave_link);
+    list_remove(&p->writer.parked_link);
+    list_remove(&p->watch_link);
     checkpoint_forget(p);
-    drop_log(p);
+    drop_partition_log(p);
     tail_deinit(&p->tail);
     heap_free(h, p->dir);
     heap_free(h, p);
@@ -199,7 +199,7 @@ void partition_close(struct partition *p)
 
 void partition_offline(struct partition *p, const char *why)
 {
-    if (p->condition == PARTITION_OFFLINE)
+    if (partition_is_offline(p))
         return;
     p->condition = PARTITION_OFFLINE;
     log_error("offline",
@@ -207,59 +207,52 @@ void partition_offline(struct partition *p, const char *why)
               p->topic->name, p->index, why);
     writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
     trim_fail_waiting(p);
-    partition_settle(p);
+    partition_tell_waiting(p);
     partition_moved(p);
 }
 
 /* Nothing is wrong but a full disk: out of service until opening it (again) succeeds, which is tried every second. */
-static void wait_for_room(struct partition *p, int64_t known_end_offset)
+static void wait_for_disk_room(struct partition *p, int64_t known_end_offset)
 {
-    if (!p->waits_for_room)
+    if (p->condition != PARTITION_NO_ROOM)
         log_error("no room",
                   "partition=%s-%d effect=\"produce and fetch answer KAFKA_STORAGE_ERROR until there is room\"",
                   p->topic->name, p->index);
-    p->condition = PARTITION_OFFLINE;
-    p->waits_for_room = true;
+    p->condition = PARTITION_NO_ROOM;
     p->known_end_offset = known_end_offset;
     trim_fail_waiting(p);
-    partition_settle(p);
-    p->retry_at_ns = shard_of(p)->now_ns + REOPEN_S * NS_PER_S;
+    partition_tell_waiting(p);
+    p->space.retry_at_ns = shard_of(p)->now_ns + REOPEN_S * NS_PER_S;
     store_retry_later(p->store, p);
 }
 
-static bool in_use(const struct partition *p)
+static void reopen_partition(struct partition *p)
 {
-    return p->wave || p->flushing || p->allocating || p->preparing || p->trim_job || !list_empty(&p->readers) ||
-           !list_empty(&p->lookups);
-}
-
-static void reopen(struct partition *p)
-{
-    drop_log(p);
-    p->condition = PARTITION_OPEN;
+    drop_partition_log(p);
     enum err err = partition_recover(p, p->known_end_offset);
     if (err == ERR_NO_SPACE || err == ERR_NO_MEMORY) {
-        wait_for_room(p, p->known_end_offset);
+        wait_for_disk_room(p, p->known_end_offset);
         return;
     }
-    p->waits_for_room = false;
-    p->retry_at_ns = 0;
-    p->settle_offset = 0; /* recovery synced what it found; what was beyond is in no promise */
+    if (p->condition == PARTITION_NO_ROOM)
+        p->condition = PARTITION_OPEN;
+    p->space.retry_at_ns = 0;
+    p->stricter.flush_to = 0; /* recovery synced what it found; what was beyond is in no promise */
     if (err)
         partition_offline(p, err_text(err));
     else
         partition_moved(p);
-    partition_settle(p);
+    partition_tell_waiting(p);
 }
 
 void partition_retry(struct partition *p)
 {
-    if (!p->waits_for_room || p->stopped)
+    if (p->condition != PARTITION_NO_ROOM || p->stop.done)
         return;
-    if (in_use(p) || shard_of(p)->now_ns < p->retry_at_ns)
+    if (partition_busy(p) || shard_of(p)->now_ns < p->space.retry_at_ns)
         store_retry_later(p->store, p);
     else
-        reopen(p);
+        reopen_partition(p);
 }
 
 void partition_broken(struct partition *p, int32_t res, const char *what)
@@ -274,7 +267,7 @@ void partition_broken(struct partition *p, int32_t res, const char *what)
 void partition_fault(struct partition *p, int32_t res, const char *what)
 {
     enum err err = err_from_errno(-res);
-    if (p->condition == PARTITION_OFFLINE)
+    if (partition_is_offline(p))
         return;
     if (err != ERR_NO_SPACE) {
         partition_broken(p, res, what);
@@ -284,10 +277,10 @@ void partition_fault(struct partition *p, int32_t res, const char *what)
               (long long)p->promised.offset, what, err_text(err));
     writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
     p->known_end_offset = p->promised.offset;
-    if (in_use(p) || p->stopped)
-        wait_for_room(p, p->known_end_offset);
+    if (partition_busy(p) || p->stop.done)
+        wait_for_disk_room(p, p->known_end_offset);
     else
-        reopen(p);
+        reopen_partition(p);
 }
 
 /* --- watching --- */
@@ -311,55 +304,55 @@ void partition_unwatch(struct watch *w)
 void partition_durable(struct partition *p)
 {
     checkpoint_durable(p);
-    partition_settle(p);
+    partition_tell_waiting(p);
 }
 
 /* --- changes of its settings --- */
 
 /* A clean stop flushes what it took. */
-static bool promises_nothing(const struct partition *p)
+static bool flushes_nothing_more(const struct partition *p)
 {
-    return p->condition == PARTITION_OFFLINE || p->leaving;
+    return partition_is_offline(p) || p->stop.deleting;
 }
 
-void partition_settle(struct partition *p)
+void partition_tell_waiting(struct partition *p)
 {
-    struct settling *s = p->settling;
-    if (s && (promises_nothing(p) || p->durable.offset >= p->settle_offset)) {
-        p->settling = NULL;
-        if (p->waits_for_room)
-            store_unready(s);
-        store_settled(s);
+    struct config_wait *wait = p->stricter.wait;
+    if (wait && (flushes_nothing_more(p) || p->durable.offset >= p->stricter.flush_to)) {
+        p->stricter.wait = NULL;
+        if (p->condition == PARTITION_NO_ROOM)
+            config_wait_fail(wait);
+        config_wait_over(wait);
     }
     trim_step(p);
 }
 
-bool partition_pledge(struct partition *p, const struct topic_config *next, struct settling *settling)
+bool partition_keep_stricter(struct partition *p, const struct topic_config *next, struct config_wait *wait)
 {
-    assert(!p->settling);
-    p->pledged_durable |= topic_config_acks_durable(next);
-    p->pledged_message_bytes = (uint32_t)u64_min(p->pledged_message_bytes, next->max_message_bytes);
-    if (p->waits_for_room)
-        store_unready(settling);
-    if (promises_nothing(p) || p->durable.offset >= p->end.offset || PLANTED(caching_off_unflushed))
+    assert(!p->stricter.wait);
+    p->stricter.durable |= topic_config_acks_durable(next);
+    p->stricter.message_bytes = (uint32_t)u64_min(p->stricter.message_bytes, next->max_message_bytes);
+    if (p->condition == PARTITION_NO_ROOM)
+        config_wait_fail(wait);
+    if (flushes_nothing_more(p) || p->durable.offset >= p->end.offset || PLANTED(caching_off_unflushed))
         return false;
-    p->settling = settling;
-    p->need_durable = p->settle_offset = p->end.offset;
+    p->stricter.wait = wait;
+    p->flusher.wanted_offset = p->stricter.flush_to = p->end.offset;
     writer_flush(p); /* or the wave, flush or roll that is under way: its end comes back here */
     return true;
 }
 
-void partition_adopt(struct partition *p, const struct topic *version)
+void partition_set_topic(struct partition *p, const struct topic *version)
 {
     p->topic = version;
-    p->pledged_durable = false;
-    p->pledged_message_bytes = UINT32_MAX;
+    p->stricter.durable = false;
+    p->stricter.message_bytes = UINT32_MAX;
 }
 
 void partition_moved(struct partition *p)
 {
     if (!list_empty(&p->watches))
-        store_queue(p->store, &p->store->told, &p->told_link);
+        store_queue(p->store, &p->store->watched, &p->watch_link);
 }
 
 /* --- facts --- */
@@ -373,7 +366,7 @@ struct partition_facts partition_facts(const struct partition *p)
         .end_offset = p->end.offset,
         .leader_epoch = p->store->root->leader_epoch,
         .bytes = p->closed_bytes + p->end.position,
-        .offline = p->condition == PARTITION_OFFLINE,
+        .offline = partition_is_offline(p),
     };
 }
 
@@ -389,19 +382,19 @@ int32_t partition_epoch_at(const struct partition *p, int64_t offset)
 
 /* --- stopping --- */
 
-void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct partition *p))
+void partition_stop(struct partition *p, bool deleting, void (*stopped)(struct partition *p))
 {
-    assert(!p->stopped);
-    p->stopped = stopped;
-    p->leaving = leaving;
-    bool offline = p->condition == PARTITION_OFFLINE;
+    assert(!p->stop.done);
+    p->stop.done = stopped;
+    p->stop.deleting = deleting;
+    bool offline = partition_is_offline(p);
     if (!offline)
         p->condition = PARTITION_STOPPING;
     struct list *l;
-    while ((l = list_pop(&p->parked)))
+    while ((l = list_pop(&p->writer.parked)))
         writer_append_finish(p, container_of(l, struct append, link), partition_refusal(p));
     trim_fail_waiting(p);
-    partition_settle(p);
+    partition_tell_waiting(p);
     partition_moved(p);
     partition_stop_step(p);
 }
@@ -409,26 +402,26 @@ void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct pa
 /* Waits until nothing is in flight, flushes, then trims and saves (or deletes). */
 void partition_stop_step(struct partition *p)
 {
-    if (!p->stopped || in_use(p))
+    if (!p->stop.done || partition_busy(p))
         return;
-    bool offline = p->condition == PARTITION_OFFLINE;
-    if (!offline && !p->leaving && p->end.position != p->promised.position) {
+    bool offline = partition_is_offline(p);
+    if (!offline && !p->stop.deleting && p->end.position != p->promised.position) {
         writer_kick(p);
         return;
     }
-    if (!offline && !p->leaving && p->durable.position != p->promised.position) {
+    if (!offline && !p->stop.deleting && p->durable.position != p->promised.position) {
         writer_flush(p);
         return;
     }
-    list_remove(&p->dirty_link);
+    list_remove(&p->writer.wave_link);
     writer_fail_all(p, partition_refusal(p));
-    void (*stopped)(struct partition *) = p->stopped;
-    if (p->leaving || (!offline && p->active && !p->saved)) {
-        if (p->leaving)
-            drop_segments(p);
+    void (*stopped)(struct partition *) = p->stop.done;
+    if (p->stop.deleting || (!offline && p->active && !p->space.saved)) {
+        if (p->stop.deleting)
+            drop_all_segments(p);
         space_stop(p);
         return;
     }
-    p->clean = !offline;
+    p->stop.clean = !offline;
     stopped(p);
 }

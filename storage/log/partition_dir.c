@@ -9,13 +9,13 @@
 static const char metadata_name[] = "partition.metadata";
 enum { METADATA_BYTES_MAX = 4096 };
 
-static enum err path_in(char out[FS_PATH_MAX], const char *dir, const char *name)
+static enum err partition_file_path(char out[FS_PATH_MAX], const char *dir, const char *name)
 {
     int n = snprintf(out, FS_PATH_MAX, "%s/%s", dir, name);
     return n > 0 && n < FS_PATH_MAX ? ERR_NONE : ERR_INVALID;
 }
 
-static bool parse(const char *text, uint8_t out_id[16])
+static bool parse_topic_id(const char *text, uint8_t out_id[16])
 {
     const char *at = strstr(text, "topic_id:");
     if (!at)
@@ -30,21 +30,21 @@ bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16])
     char path[FS_PATH_MAX], text[METADATA_BYTES_MAX + 1];
     size_t bytes = 0;
     int fd;
-    if (path_in(path, dir, metadata_name) || fs_open(path, FS_READ, &fd))
+    if (partition_file_path(path, dir, metadata_name) || fs_open(path, FS_READ, &fd))
         return false;
     enum err err = fs_read(fd, text, METADATA_BYTES_MAX, 0, &bytes);
     fs_close(fd);
     text[bytes] = 0;
-    return !err && parse(text, out_topic_id);
+    return !err && parse_topic_id(text, out_topic_id);
 }
 
-static enum err write_topic(const char *dir, const uint8_t topic_id[16])
+static enum err write_topic_id(const char *dir, const uint8_t topic_id[16])
 {
     char path[FS_PATH_MAX], id[UUID_TEXT_BYTES], text[64];
     uuid_text(topic_id, id);
     int n = snprintf(text, sizeof text, "version: 0\ntopic_id: %s\n", id);
     assert(n > 0 && (size_t)n < sizeof text);
-    enum err err = path_in(path, dir, metadata_name);
+    enum err err = partition_file_path(path, dir, metadata_name);
     return err ? err : segment_write_file(path, text, (size_t)n);
 }
 
@@ -56,7 +56,7 @@ enum err partition_dir_make(const char *dir, const uint8_t topic_id[16])
         err = partition_dir_delete(dir);
     if (!err)
         err = fs_mkdir(dir);
-    return err && err != ERR_EXISTS ? err : write_topic(dir, topic_id);
+    return err && err != ERR_EXISTS ? err : write_topic_id(dir, topic_id);
 }
 
 /* --- the end --- */
@@ -66,7 +66,7 @@ struct removal {
     enum err err;
 };
 
-static bool remove_one(void *arg, const struct fs_entry *entry)
+static bool remove_partition_file(void *arg, const struct fs_entry *entry)
 {
     struct removal *r = arg;
     if (entry->folder || strcmp(entry->name, metadata_name) == 0)
@@ -80,7 +80,7 @@ static bool remove_one(void *arg, const struct fs_entry *entry)
 enum err partition_dir_delete(const char *dir)
 {
     struct removal r = {.dir = dir};
-    enum err err = fs_list(dir, remove_one, &r);
+    enum err err = fs_list(dir, remove_partition_file, &r);
     if (err == ERR_NOT_FOUND)
         return ERR_NONE;
     if (!err)

@@ -18,6 +18,11 @@
 #include "storage/store.h"
 #include "storage/log/tail.h"
 
+/* A debug build checks whatever was changed, as it goes. */
+#ifndef DEBUG_CHECKS
+#define DEBUG_CHECKS 0
+#endif
+
 /* A place between two batches of the active segment, with what the checkpoint needs to know of the log before it. */
 struct mark {
     int64_t offset;                              /* next one */
@@ -25,9 +30,15 @@ struct mark {
     int64_t max_timestamp, max_timestamp_offset; /* of the active segment */
 };
 
+/* What may be asked of it.
+ *
+ *   OPEN <--> NO_ROOM        OPEN --> STOPPING        any but STOPPING --> OFFLINE
+ *
+ * A stop leaves OFFLINE and NO_ROOM as they are: nothing of them is flushed or saved. */
 enum partition_condition {
     PARTITION_OPEN,
     PARTITION_STOPPING, /* clean stop or deletion: nothing new is taken */
+    PARTITION_NO_ROOM,  /* the disk was full when its log was (re)opened: that is tried again. KAFKA_STORAGE_ERROR */
     PARTITION_OFFLINE,  /* the disk failed or the files are corrupt: KAFKA_STORAGE_ERROR until a restart */
 };
 
@@ -52,6 +63,107 @@ struct wave {
     struct wave_piece v[];
 };
 
+/* --- its parts: each says what it is doing, and at most one such thing at a time --- */
+
+/* Appends: `parked` could not be taken yet, `pending` wait for the promise. Waves carry them to the disk. */
+enum writer_state {
+    WRITER_IDLE,
+    WRITER_WAVE, /* `wave` is being written */
+};
+struct partition_writer {
+    enum writer_state state;
+    struct wave *wave;
+    struct list pending;     /* appends by end offset */
+    struct list parked;      /* appends in order of arrival */
+    struct list wave_link;   /* store: a wave may start at the end of this turn */
+    struct list parked_link; /* store: parked appends may be looked at again */
+    uint64_t used_at_ns;     /* last append: an idle partition gives its tail back */
+    uint64_t short_since_ns; /* parked appends wait for memory since then, 0: they do not */
+};
+
+/* The active file and the space ahead of the log.
+ *
+ *   CLOSED --wake--> WAKING --> READY <--> ALLOCATING
+ *   CLOSED, READY --roll--> ROLLING --> READY (or what it was, if that failed)      CLOSED, READY --> STOPPING */
+enum space_state {
+    SPACE_CLOSED,     /* no file yet, or it is not open, or its last block is not in memory */
+    SPACE_READY,      /* appends may go to the active file */
+    SPACE_ALLOCATING, /* the same, and more space is being made (no job: an operation) */
+    SPACE_WAKING,     /* a job opens the active file and reads its last block: no appends, no waves */
+    SPACE_ROLLING,    /* a job closes the active segment and makes the next one: no appends, no waves */
+    SPACE_STOPPING,   /* a job trims and saves everything, or deletes it */
+};
+struct partition_space {
+    enum space_state state;
+    struct space_job *job; /* WAKING, ROLLING, STOPPING */
+    struct io_op op;       /* ALLOCATING */
+    uint64_t allocating_bytes, wanted_position;
+    uint32_t step; /* the last space ahead */
+    uint64_t step_at_ns;
+    uint64_t retry_at_ns; /* a full disk is not asked before this */
+    bool saved;           /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
+};
+
+/* Flushes what write.caching left behind. */
+enum flusher_state {
+    FLUSHER_IDLE,
+    FLUSHER_SYNCING, /* everything before `end` will be durable */
+};
+struct partition_flusher {
+    enum flusher_state state;
+    struct io_op op;
+    struct mark end;
+    struct timer timer;
+    int64_t wanted_offset; /* somebody waits for the durable end to reach this: a flush waits for nothing */
+};
+
+/* Moves the log's start (trim.c). */
+enum trimmer_state {
+    TRIMMER_IDLE,
+    TRIMMER_SAVING,   /* a job saves the start: `saving` are answered by it */
+    TRIMMER_REMOVING, /* a job removes files below the start */
+};
+struct partition_trimmer {
+    enum trimmer_state state;
+    struct trim_job *job;
+    struct list waiting, saving; /* struct log_trim */
+    struct list dropped;         /* struct segment, below the start: their files go when nobody reads them */
+};
+
+/* Its place in the checkpoint (checkpointer.c). */
+enum checkpoint_state {
+    CHECKPOINT_NONE,
+    CHECKPOINT_HELD, /* `mark` and `producers` were captured: they wait until `durable` covers the mark */
+};
+struct partition_checkpoint {
+    enum checkpoint_state state;
+    bool wanted; /* the next wave captures */
+    struct mark mark;
+    uint8_t *producers;
+    uint32_t producers_bytes;
+    int32_t epoch;
+    uint8_t *entry; /* the last one written, encoded */
+    uint32_t entry_bytes;
+    uint32_t saved_offsets, saved_times, saved_offsets_crc, saved_times_crc; /* index entries already in the files */
+    struct list link;
+};
+
+/* A change of its settings is being prepared: it keeps to the stricter rule already (catalog.h). */
+struct partition_stricter {
+    bool durable;
+    uint32_t message_bytes;
+    struct config_wait *wait; /* told when the durable end reaches `flush_to`, or never will */
+    int64_t flush_to;
+};
+
+/* A clean stop, or the deletion of its topic. */
+struct partition_ending {
+    void (*done)(struct partition *p); /* NULL: it goes on */
+    bool deleting;                     /* deletion, not a clean stop */
+    bool clean;                        /* the clean stop succeeded */
+    bool saved;                        /* and had something to save */
+};
+
 struct partition {
     struct store *store;
     const struct topic *topic;
@@ -59,68 +171,26 @@ struct partition {
     uint8_t key[20];
     char *dir;
     enum partition_condition condition;
-    struct list segments;   /* struct segment; the last is `active` */
-    struct segment *active; /* NULL: no file yet */
+    int64_t known_end_offset; /* NO_ROOM: where its log ends; -1: recovery finds out */
+    struct list segments;     /* struct segment; the last is `active` */
+    struct segment *active;   /* NULL: no file yet */
     struct producers *producers;
     struct epochs epochs;
     int64_t log_start_offset;
     uint64_t closed_bytes; /* of all segments but the active one */
     struct mark durable, promised, end;
     struct tail tail;
-    uint64_t used_at_ns; /* last append: an idle partition gives its tail back */
-    struct list pending; /* appends by end offset, waiting for the promise */
-    struct list parked;  /* appends that could not be taken yet, in order */
     struct list watches;
-    struct list readers; /* part_reads on disk */
-    struct list lookups; /* time_lookups in a job */
-
-    /* writer */
-    struct wave *wave;
-    struct list dirty_link;  /* store: a wave may start at the end of this turn */
-    struct list parked_link; /* store: parked appends may be looked at again */
-    bool ready;              /* the active file is open and its tail block is in memory */
-    bool preparing;          /* a job (roll, wake) is on its way: no appends, no waves */
-    bool allocating, no_allocate;
-    bool leaving;             /* deletion, not a clean stop */
-    bool saved;               /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
-    struct list told_link;    /* store: watchers are to be told at the end of this turn */
-    uint64_t short_since_ns;  /* parked appends wait for memory since then, 0: they do not */
-    uint64_t retry_at_ns;     /* a full disk is not asked before this */
-    bool waits_for_room;      /* offline only because the disk was full when it was (re)opened */
-    int64_t known_end_offset; /* where its log ends then; -1: recovery finds out */
-    uint32_t step;            /* the last space ahead */
-    uint64_t step_at_ns;
-    struct io_op space_op; /* allocation */
-    uint64_t space_bytes, space_need;
-    struct space_job *job;
-    /* the log's start */
-    struct list trims, trimming; /* struct log_trim: waiting; answered by the job that saves the start */
-    struct list dropped;         /* struct segment, below the start: their files go when nobody reads them */
-    struct trim_job *trim_job;
-    /* a change of its settings is being prepared: it keeps to the stricter rule already (catalog.h) */
-    bool pledged_durable;
-    uint32_t pledged_message_bytes;
-    struct settling *settling; /* told when the durable end reaches settle_offset, or never will */
-    int64_t settle_offset;
-    int64_t need_durable; /* somebody waits for the durable end to reach this: a flush waits for nothing */
-    /* flushing, with write.caching */
-    bool flushing;
-    struct io_op flush_op;
-    struct mark flush_end;
-    struct timer flush_timer;
-    /* checkpoint */
-    bool checkpoint_wanted, checkpoint_held;
-    struct mark checkpoint_mark; /* of the held one: waits until `durable` covers it */
-    uint8_t *checkpoint_producers;
-    uint32_t checkpoint_producers_bytes;
-    int32_t checkpoint_epoch;
-    uint8_t *checkpoint_entry; /* the last one written, encoded */
-    uint32_t checkpoint_entry_bytes;
-    uint32_t saved_offsets, saved_times, saved_offsets_crc, saved_times_crc; /* index entries already in the files */
-    struct list checkpoint_link;
-    bool clean;      /* the clean stop succeeded */
-    bool stop_saved; /* and had something to save */
-    void (*stopped)(struct partition *p);
+    struct list watch_link; /* store: watchers are to be told at the end of this turn */
+    struct list readers;    /* part_reads on disk */
+    struct list lookups;    /* time_lookups in a job */
+    struct partition_writer writer;
+    struct partition_space space;
+    struct partition_flusher flusher;
+    struct partition_trimmer trimmer;
+    struct partition_checkpoint checkpoint;
+    struct partition_stricter stricter;
+    struct partition_ending stop;
 };
 
 static inline const struct topic_config *config_of(const struct partition *p)
@@ -130,7 +200,7 @@ static inline const struct topic_config *config_of(const struct partition *p)
 /* Acks wait for stable media: caching off, or flush.messages=1 which is the same promise. The broker's own topics always do. */
 static inline bool durable_acks(const struct partition *p)
 {
-    return p->topic->internal || p->pledged_durable || topic_config_acks_durable(config_of(p));
+    return p->topic->internal || p->stricter.durable || topic_config_acks_durable(config_of(p));
 }
 static inline struct shard *shard_of(const struct partition *p)
 {
@@ -140,12 +210,39 @@ static inline bool partition_dead(const struct partition *p)
 {
     return p->condition != PARTITION_OPEN;
 }
+/* Out of service for what the disk is or did: nothing of it is written or flushed. */
+static inline bool partition_is_offline(const struct partition *p)
+{
+    return p->condition == PARTITION_OFFLINE || p->condition == PARTITION_NO_ROOM;
+}
+/* A job has the active file: no appends, waves or flushes. */
+static inline bool space_in_job(const struct partition *p)
+{
+    return p->space.state == SPACE_WAKING || p->space.state == SPACE_ROLLING || p->space.state == SPACE_STOPPING;
+}
+/* Is the active file open, and its last block in memory? */
+static inline bool space_is_ready(const struct partition *p)
+{
+    return p->space.state == SPACE_READY || p->space.state == SPACE_ALLOCATING;
+}
+/* Something is writing to or syncing the active file, or about to change which one that is. */
+static inline bool partition_writes(const struct partition *p)
+{
+    return p->writer.state != WRITER_IDLE || p->flusher.state != FLUSHER_IDLE || p->space.state == SPACE_ALLOCATING ||
+           space_in_job(p);
+}
+/* Anything is in flight that comes back to this partition. */
+static inline bool partition_busy(const struct partition *p)
+{
+    return partition_writes(p) || p->trimmer.state != TRIMMER_IDLE || !list_empty(&p->readers) ||
+           !list_empty(&p->lookups);
+}
 /* What a request gets from a partition that takes none. */
 static inline enum kerr partition_refusal(const struct partition *p)
 {
-    return p->condition == PARTITION_OFFLINE ? KERR_KAFKA_STORAGE_ERROR
-           : p->leaving                      ? KERR_UNKNOWN_TOPIC_OR_PARTITION
-                                             : KERR_NOT_LEADER_OR_FOLLOWER;
+    return partition_is_offline(p) ? KERR_KAFKA_STORAGE_ERROR
+           : p->stop.deleting      ? KERR_UNKNOWN_TOPIC_OR_PARTITION
+                                   : KERR_NOT_LEADER_OR_FOLLOWER;
 }
 
 /* writer.c */
@@ -159,7 +256,7 @@ void writer_fail_all(struct partition *p, enum kerr error); /* pending and parke
 void writer_flush(struct partition *p);                     /* starts one if something written is not durable */
 void writer_flush_later(struct partition *p);               /* after flush.messages or flush.ms */
 void writer_flush_due(struct timer *t);
-void writer_rest(struct partition *p);       /* gives the tail of an idle partition back */
+void writer_free_idle(struct partition *p);  /* gives the tail of an idle partition back */
 bool writer_idle(const struct partition *p); /* nothing in flight, everything given is durable */
 /* space.c */
 void space_roll(struct partition *p); /* the first segment, or the next; the partition is idle */
@@ -171,18 +268,21 @@ void space_stop(struct partition *p);                          /* trims and save
 void trim_step(struct partition *p);         /* goes on when the durable end moved, a read or a job ended */
 void trim_fail_waiting(struct partition *p); /* those whose job is not under way */
 /* partition.c */
+/* Asserts that its fields agree; walks its lists: for tests, the simulator and debug builds. */
+void partition_check(const struct partition *p);
 struct partition *partition_open(struct store *st, const struct topic *topic,
                                  int32_t index) must_use; /* NULL: no memory */
 void partition_close(struct partition *p);
-void partition_stop(struct partition *p, bool leaving, void (*stopped)(struct partition *p));
+void partition_stop(struct partition *p, bool deleting, void (*stopped)(struct partition *p));
 void partition_stop_step(struct partition *p); /* goes on with a stop when something ended */
 /* From now on it keeps to what `next` asks as well as to its own settings. True: what it took so far is not all durable, and
- * `settling` is told by store_settled. */
-bool partition_pledge(struct partition *p, const struct topic_config *next, struct settling *settling) must_use;
-void partition_adopt(struct partition *p, const struct topic *version); /* the pledge is over */
-void partition_durable(struct partition *p);                            /* the durable end moved */
-void partition_settle(struct partition *p); /* it, a job or the partition's condition changed */
-void partition_moved(struct partition *p);  /* tells the watchers at the end of the turn */
+ * `wait` is told by config_wait_over. */
+bool partition_keep_stricter(struct partition *p, const struct topic_config *next, struct config_wait *wait) must_use;
+void partition_set_topic(struct partition *p,
+                         const struct topic *version); /* the stricter rule is over, or is its own */
+void partition_durable(struct partition *p);           /* the durable end moved */
+void partition_tell_waiting(struct partition *p);      /* it, a job or the partition's condition changed */
+void partition_moved(struct partition *p);             /* tells the watchers at the end of the turn */
 void partition_offline(struct partition *p, const char *why);
 void partition_retry(struct partition *p); /* one that waits for room is opened again, if there is */
 void partition_fault(struct partition *p, int32_t res, const char *what);  /* a wave failed: roll back or go offline */
@@ -215,9 +315,9 @@ void files_close(struct store *st, struct segment *s);
 /* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */
 bool store_evict(struct store *st);
 void store_finish(struct store *st, struct append *a);
-void store_settled(struct settling *s);
-void store_unready(
-    struct settling *s); /* somebody waits for room: what it promised is not durable, the change must not be */
+void config_wait_over(struct config_wait *w);
+/* One of them waits for room: what it promised is not durable, the change must not be. */
+void config_wait_fail(struct config_wait *w);
 /* Puts a partition's link into one of the store's queues for the end of this turn. */
 void store_queue(struct store *st, struct list *queue, struct list *link);
 void store_turn(struct store *st); /* the end of this turn has work */

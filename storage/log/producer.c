@@ -38,7 +38,7 @@ struct producers {
     uint32_t slot_mask; /* slots - 1 */
 };
 
-static int32_t first_sequence(const struct remembered *r)
+static int32_t first_sequence_of(const struct remembered *r)
 { /* wraps below 0 to INT32_MAX, as Kafka's decrementSequence */
     int64_t first = r->last_sequence - (r->last_offset - r->base_offset);
     return (int32_t)(first >= 0 ? first : first + INT32_MAX + 1ll);
@@ -46,37 +46,37 @@ static int32_t first_sequence(const struct remembered *r)
 
 /* --- the table --- */
 
-static uint32_t slot_of(const struct producers *ps, int64_t id)
+static uint32_t slot_of_producer(const struct producers *ps, int64_t id)
 {
     uint64_t h = (uint64_t)id * 0x9e3779b97f4a7c15ull;
     return (uint32_t)(h >> 32) & ps->slot_mask;
 }
-static void slot_put(struct producers *ps, uint32_t index)
+static void put_producer_slot(struct producers *ps, uint32_t index)
 {
-    uint32_t s = slot_of(ps, ps->v[index].id);
+    uint32_t s = slot_of_producer(ps, ps->v[index].id);
     while (ps->slots[s])
         s = (s + 1) & ps->slot_mask;
     ps->slots[s] = index + 1;
 }
-static struct producer *find(const struct producers *ps, int64_t id)
+static struct producer *find_producer(const struct producers *ps, int64_t id)
 {
     if (!ps->slots)
         return NULL;
-    for (uint32_t s = slot_of(ps, id); ps->slots[s]; s = (s + 1) & ps->slot_mask) {
+    for (uint32_t s = slot_of_producer(ps, id); ps->slots[s]; s = (s + 1) & ps->slot_mask) {
         struct producer *p = &ps->v[ps->slots[s] - 1];
         if (p->id == id)
             return p;
     }
     return NULL;
 }
-static void table_rebuild(struct producers *ps)
+static void rebuild_producer_table(struct producers *ps)
 {
     memset(ps->slots, 0, (ps->slot_mask + 1ull) * sizeof *ps->slots);
     for (uint32_t i = 0; i < ps->count; i++)
-        slot_put(ps, i);
+        put_producer_slot(ps, i);
 }
 /* Twice as many slots as entries, at least. */
-static enum err grow(struct producers *ps)
+static enum err grow_producers(struct producers *ps)
 {
     uint32_t cap = ps->cap ? ps->cap * 2 : 4;
     struct producer *v = heap_realloc(ps->heap, ps->v, cap * sizeof *v);
@@ -89,22 +89,22 @@ static enum err grow(struct producers *ps)
     ps->slots = slots;
     ps->cap = cap;
     ps->slot_mask = cap * 2 - 1;
-    table_rebuild(ps);
+    rebuild_producer_table(ps);
     return ERR_NONE;
 }
-static enum err add(struct producers *ps, int64_t id, struct producer **out)
+static enum err add_producer(struct producers *ps, int64_t id, struct producer **out)
 {
     assert(ps->count <= PRODUCERS_MAX);
     if (ps->count == PRODUCERS_MAX)
         return ERR_NO_MEMORY;
     if (ps->count == ps->cap) {
-        enum err err = grow(ps);
+        enum err err = grow_producers(ps);
         if (err)
             return err;
     }
     struct producer *p = &ps->v[ps->count];
     *p = (struct producer){.id = id, .epoch = -1};
-    slot_put(ps, ps->count++);
+    put_producer_slot(ps, ps->count++);
     *out = p;
     return ERR_NONE;
 }
@@ -134,12 +134,12 @@ uint32_t producers_count(const struct producers *ps)
 static const struct remembered *find_duplicate(const struct producer *p, const struct batch *b)
 {
     for (uint32_t i = 0; i < p->count; i++) {
-        if (p->v[i].last_sequence == batch_last_sequence(b) && first_sequence(&p->v[i]) == b->base_sequence)
+        if (p->v[i].last_sequence == batch_last_sequence(b) && first_sequence_of(&p->v[i]) == b->base_sequence)
             return &p->v[i];
     }
     return NULL;
 }
-static bool in_sequence(int32_t last, int32_t next)
+static bool is_in_sequence(int32_t last, int32_t next)
 {
     return next == last + 1ll || (next == 0 && last == INT32_MAX);
 }
@@ -148,7 +148,7 @@ enum kerr producers_check(const struct producers *ps, const struct batch *b, str
 {
     assert(b->producer_id >= 0);
     *out_duplicate = (struct producer_duplicate){-1, -1, -1};
-    const struct producer *p = find(ps, b->producer_id);
+    const struct producer *p = find_producer(ps, b->producer_id);
     if (!p)
         return KERR_NONE;
     if (b->producer_epoch < p->epoch)
@@ -161,10 +161,10 @@ enum kerr producers_check(const struct producers *ps, const struct batch *b, str
         return KERR_NONE;
     }
     int32_t last = p->count ? p->v[p->count - 1].last_sequence : -1;
-    return in_sequence(last, b->base_sequence) ? KERR_NONE : KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    return is_in_sequence(last, b->base_sequence) ? KERR_NONE : KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
 }
 
-static void remember(struct producer *p, const struct remembered *r)
+static void remember_batch(struct producer *p, const struct remembered *r)
 {
     assert(p->count <= REMEMBERED);
     if (p->count == REMEMBERED) {
@@ -174,54 +174,54 @@ static void remember(struct producer *p, const struct remembered *r)
     p->v[p->count++] = *r;
 }
 
-static int64_t last_offset(const struct producer *p)
+static int64_t last_offset_of_producer(const struct producer *p)
 {
     return p->count ? p->v[p->count - 1].last_offset : -1;
 }
-static int compare_offsets(const void *x, const void *y)
+static int compare_producer_offsets(const void *x, const void *y)
 {
     int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
     return (a > b) - (a < b);
 }
 /* Forgets an eighth: those whose last batch is the oldest. */
-static enum err evict(struct producers *ps)
+static enum err evict_oldest_producer(struct producers *ps)
 {
     int64_t *offsets = heap_alloc(ps->heap, ps->count * sizeof *offsets);
     if (!offsets)
         return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < ps->count; i++)
-        offsets[i] = last_offset(&ps->v[i]);
-    qsort(offsets, ps->count, sizeof *offsets, compare_offsets);
+        offsets[i] = last_offset_of_producer(&ps->v[i]);
+    qsort(offsets, ps->count, sizeof *offsets, compare_producer_offsets);
     int64_t threshold = offsets[PRODUCERS_EVICTED];
     heap_free(ps->heap, offsets);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < ps->count; i++) {
-        if (last_offset(&ps->v[i]) > threshold)
+        if (last_offset_of_producer(&ps->v[i]) > threshold)
             ps->v[kept++] = ps->v[i];
     }
     ps->count = kept;
-    table_rebuild(ps);
+    rebuild_producer_table(ps);
     return ERR_NONE;
 }
 
-static enum err find_or_add(struct producers *ps, int64_t id, int64_t now_ms, struct producer **out)
+static enum err find_or_add_producer(struct producers *ps, int64_t id, int64_t now_ms, struct producer **out)
 {
-    *out = find(ps, id);
+    *out = find_producer(ps, id);
     if (*out)
         return ERR_NONE;
     if (ps->count == PRODUCERS_MAX && !producers_expire(ps, now_ms, expiration_default_ms)) {
-        enum err err = evict(ps);
+        enum err err = evict_oldest_producer(ps);
         if (err)
             return err;
     }
-    return add(ps, id, out);
+    return add_producer(ps, id, out);
 }
 
 enum err producers_update(struct producers *ps, const struct batch *b, int64_t now_ms)
 {
     assert(b->producer_id >= 0);
     struct producer *p;
-    enum err err = find_or_add(ps, b->producer_id, now_ms, &p);
+    enum err err = find_or_add_producer(ps, b->producer_id, now_ms, &p);
     if (err)
         return err;
     if (p->epoch != b->producer_epoch)
@@ -229,8 +229,8 @@ enum err producers_update(struct producers *ps, const struct batch *b, int64_t n
     p->epoch = b->producer_epoch;
     p->written_ms = now_ms;
     if (!(b->attributes & BATCH_CONTROL)) /* a marker has no sequence */
-        remember(p,
-                 &(struct remembered){b->base_offset, batch_last_offset(b), b->max_timestamp, batch_last_sequence(b)});
+        remember_batch(
+            p, &(struct remembered){b->base_offset, batch_last_offset(b), b->max_timestamp, batch_last_sequence(b)});
     return ERR_NONE;
 }
 
@@ -243,7 +243,7 @@ uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expirati
     }
     ps->count = kept;
     if (kept < before)
-        table_rebuild(ps);
+        rebuild_producer_table(ps);
     return before - kept;
 }
 
@@ -257,7 +257,7 @@ size_t producers_saved_bytes(const struct producers *ps)
     return bytes;
 }
 
-static uint8_t *save_one(const struct producer *p, uint8_t *out)
+static uint8_t *save_producer(const struct producer *p, uint8_t *out)
 {
     be64_put(out, (uint64_t)p->id);
     be16_put(out + 8, (uint16_t)p->epoch);
@@ -277,11 +277,11 @@ void producers_save(const struct producers *ps, uint8_t *out)
     be32_put(out, ps->count);
     out += 4;
     for (uint32_t i = 0; i < ps->count; i++)
-        out = save_one(&ps->v[i], out);
+        out = save_producer(&ps->v[i], out);
 }
 
 /* Returns the bytes taken, 0 for nonsense. */
-static size_t load_one(const uint8_t *at, size_t bytes, struct producer *p)
+static size_t load_producer(const uint8_t *at, size_t bytes, struct producer *p)
 {
     if (bytes < SAVED_HEAD_BYTES || at[10] > PRODUCER_BATCHES)
         return 0;
@@ -294,35 +294,35 @@ static size_t load_one(const uint8_t *at, size_t bytes, struct producer *p)
     uint32_t count = at[10];
     at += SAVED_HEAD_BYTES;
     for (uint32_t i = 0; i < count; i++, at += SAVED_BATCH_BYTES)
-        remember(p, &(struct remembered){.base_offset = (int64_t)be64_get(at),
-                                         .last_offset = (int64_t)be64_get(at + 8),
-                                         .last_sequence = (int32_t)be32_get(at + 16),
-                                         .timestamp = (int64_t)be64_get(at + 20)});
+        remember_batch(p, &(struct remembered){.base_offset = (int64_t)be64_get(at),
+                                               .last_offset = (int64_t)be64_get(at + 8),
+                                               .last_sequence = (int32_t)be32_get(at + 16),
+                                               .timestamp = (int64_t)be64_get(at + 20)});
     return taken;
 }
 
 /* Takes an entry that was read, unless its id stands there already. */
-static enum err take(struct producers *ps, const struct producer *read)
+static enum err add_read_producer(struct producers *ps, const struct producer *read)
 {
     struct producer *p;
-    if (find(ps, read->id) || ps->count == PRODUCERS_MAX)
+    if (find_producer(ps, read->id) || ps->count == PRODUCERS_MAX)
         return ERR_CORRUPT;
-    enum err err = add(ps, read->id, &p);
+    enum err err = add_producer(ps, read->id, &p);
     if (!err)
         *p = *read;
     return err;
 }
 
-static void empty(struct producers *ps)
+static void forget_all_producers(struct producers *ps)
 {
     ps->count = 0;
     if (ps->slots)
-        table_rebuild(ps);
+        rebuild_producer_table(ps);
 }
 
 enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes)
 {
-    empty(ps);
+    forget_all_producers(ps);
     const uint8_t *end = at + bytes;
     if (bytes < 4)
         return ERR_CORRUPT;
@@ -330,8 +330,8 @@ enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes)
     at += 4;
     for (; count > 0; count--) {
         struct producer p = {.count = 0};
-        size_t taken = load_one(at, (size_t)(end - at), &p);
-        enum err err = taken ? take(ps, &p) : ERR_CORRUPT;
+        size_t taken = load_producer(at, (size_t)(end - at), &p);
+        enum err err = taken ? add_read_producer(ps, &p) : ERR_CORRUPT;
         if (err)
             return err;
         at += taken;
@@ -401,7 +401,8 @@ static void snapshot_read_one(const uint8_t *at, struct producer *p)
     int64_t last_offset = (int64_t)be64_get(at + 14);
     int32_t delta = (int32_t)be32_get(at + 22);
     if (last_offset >= 0 && delta >= 0 && delta <= last_offset)
-        remember(p, &(struct remembered){last_offset - delta, last_offset, p->written_ms, (int32_t)be32_get(at + 10)});
+        remember_batch(
+            p, &(struct remembered){last_offset - delta, last_offset, p->written_ms, (int32_t)be32_get(at + 10)});
 }
 
 /* One more batch of the producer whose entry came last? */
@@ -410,21 +411,21 @@ static bool snapshot_joins(struct producers *ps, const struct producer *read)
     struct producer *last = ps->count ? &ps->v[ps->count - 1] : NULL;
     if (!last || last->id != read->id || last->epoch != read->epoch || !read->count)
         return false;
-    remember(last, &read->v[0]);
+    remember_batch(last, &read->v[0]);
     last->written_ms = read->written_ms;
     return true;
 }
 
 enum err producers_snapshot_load(struct producers *ps, const uint8_t *at, size_t bytes)
 {
-    empty(ps);
+    forget_all_producers(ps);
     if (!snapshot_valid(at, bytes))
         return ERR_CORRUPT;
     uint32_t count = be32_get(at + SNAPSHOT_CRC_FROM);
     for (uint32_t i = 0; i < count; i++) {
         struct producer p;
         snapshot_read_one(at + SNAPSHOT_HEAD_BYTES + (size_t)i * SNAPSHOT_ENTRY_BYTES, &p);
-        enum err err = snapshot_joins(ps, &p) ? ERR_NONE : take(ps, &p);
+        enum err err = snapshot_joins(ps, &p) ? ERR_NONE : add_read_producer(ps, &p);
         if (err)
             return err;
     }

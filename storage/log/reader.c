@@ -44,7 +44,7 @@ static uint64_t readable_end(const struct partition *p, const struct segment *s)
 }
 
 /* The segment that contains `offset` (below the promised end). Readers are mostly at the young end. */
-static struct segment *segment_of(const struct partition *p, int64_t offset)
+static struct segment *segment_of_offset(const struct partition *p, int64_t offset)
 {
     struct list *l = p->segments.prev;
     while (l != &p->segments && container_of(l, struct segment, link)->base_offset > offset)
@@ -54,16 +54,16 @@ static struct segment *segment_of(const struct partition *p, int64_t offset)
 }
 
 /* While a wake loads the tail's last block, that block is in the tail but holds what the buf held before. */
-static bool waking(const struct partition *p, const struct segment *s)
+static bool tail_block_is_loading(const struct partition *p, const struct segment *s)
 {
-    return s == p->active && p->preparing && !p->ready;
+    return s == p->active && p->space.state == SPACE_WAKING;
 }
 
 uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t max)
 {
     if (partition_dead(p) || offset < p->log_start_offset || offset >= p->promised.offset)
         return 0;
-    const struct segment *s = segment_of(p, offset);
+    const struct segment *s = segment_of_offset(p, offset);
     if (s != p->active || !s->index_loaded)
         return max;
     uint64_t from = index_position(&s->index, offset), end = readable_end(p, s);
@@ -71,7 +71,7 @@ uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t 
         return max;
     uint8_t head[BATCH_HEADER_BYTES];
     struct batch b; /* near the end: exactly, so that min_bytes is not overestimated by old batches */
-    while (!waking(p, s) && from < end && tail_peek(&p->tail, s->base_offset, from, head, sizeof head) &&
+    while (!tail_block_is_loading(p, s) && from < end && tail_peek(&p->tail, s->base_offset, from, head, sizeof head) &&
            batch_parse(head, sizeof head, &b) && batch_last_offset(&b) < offset)
         from += b.bytes;
     return from < end ? u64_min(end - from, max) : 0;
@@ -79,8 +79,8 @@ uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t 
 
 /* --- from memory --- */
 
-static enum err add_range(const struct partition *p, const struct segment *s, struct part_read *r, uint64_t from,
-                          uint64_t to)
+static enum err add_tail_slices(const struct partition *p, const struct segment *s, struct part_read *r, uint64_t from,
+                                uint64_t to)
 {
     while (from < to) {
         uint32_t left;
@@ -96,7 +96,7 @@ static enum err add_range(const struct partition *p, const struct segment *s, st
 }
 
 /* How far a read goes: max_bytes, but the first batch whole if that was asked. 0: nothing fits. */
-static uint64_t read_end(const struct part_read *r, uint64_t from, uint32_t first_bytes, uint64_t end)
+static uint64_t end_of_read(const struct part_read *r, uint64_t from, uint32_t first_bytes, uint64_t end)
 {
     if (first_bytes > r->max_bytes)
         return r->first_whole ? from + first_bytes : 0;
@@ -104,9 +104,9 @@ static uint64_t read_end(const struct part_read *r, uint64_t from, uint32_t firs
 }
 
 /* False: some of it is not in memory. */
-static bool read_memory(struct partition *p, struct segment *s, struct part_read *r)
+static bool read_from_tail(struct partition *p, struct segment *s, struct part_read *r)
 {
-    if (!s->index_loaded || waking(p, s))
+    if (!s->index_loaded || tail_block_is_loading(p, s))
         return false;
     uint64_t at = index_position(&s->index, r->offset), end = readable_end(p, s);
     uint8_t head[BATCH_HEADER_BYTES];
@@ -119,8 +119,8 @@ static bool read_memory(struct partition *p, struct segment *s, struct part_read
         if (batch_last_offset(&b) >= r->offset)
             break;
     }
-    uint64_t to = read_end(r, at, b.bytes, end);
-    if (to && add_range(p, s, r, at, to)) {
+    uint64_t to = end_of_read(r, at, b.bytes, end);
+    if (to && add_tail_slices(p, s, r, at, to)) {
         slices_deinit(&r->slices);
         r->error = KERR_KAFKA_STORAGE_ERROR;
     }
@@ -142,10 +142,10 @@ struct cold {
     struct list link;     /* store->cold_waiting */
 };
 
-static void cold_read(struct cold *c);
-static void cold_next(struct store *st);
+static void start_cold_read(struct cold *c);
+static void begin_next_cold_reads(struct store *st);
 
-static void cold_finish(struct cold *c, enum kerr error)
+static void finish_cold_read(struct cold *c, enum kerr error)
 {
     struct partition *p = c->partition;
     struct store *st = p->store;
@@ -163,23 +163,23 @@ static void cold_finish(struct cold *c, enum kerr error)
     heap_free(st->shard->heap, c);
     st->cold_reads--;
     r->done(r);
-    if (!list_empty(&p->dropped))
+    if (!list_empty(&p->trimmer.dropped))
         trim_step(p);
     partition_stop_step(p);
-    cold_next(st);
+    begin_next_cold_reads(st);
 }
 
-static void cold_corrupt(struct cold *c)
+static void fail_cold_corrupt(struct cold *c)
 {
     char why[160];
     snprintf(why, sizeof why, "a bad batch in segment %020lld at position %llu below the promised end",
              (long long)c->segment->base_offset, (unsigned long long)c->at);
     partition_offline(c->partition, why);
-    cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+    finish_cold_read(c, KERR_KAFKA_STORAGE_ERROR);
 }
 
 /* Whole batches with good CRCs from c->at on; returns where they end. */
-static uint64_t check_batches(const struct cold *c, uint64_t to)
+static uint64_t check_cold_batches(const struct cold *c, uint64_t to)
 {
     uint64_t at = c->at;
     struct batch b;
@@ -195,76 +195,76 @@ static uint64_t check_batches(const struct cold *c, uint64_t to)
 }
 
 /* The batch with the offset starts at c->at and is whole in the buf, which holds [from, have). */
-static void cold_take(struct cold *c, const struct batch *first, uint64_t have)
+static void answer_cold_read(struct cold *c, const struct batch *first, uint64_t have)
 {
-    uint64_t to = read_end(c->read, c->at, first->bytes, have);
+    uint64_t to = end_of_read(c->read, c->at, first->bytes, have);
     if (to == 0) {
-        cold_finish(c, KERR_NONE);
+        finish_cold_read(c, KERR_NONE);
         return;
     }
-    uint64_t good = check_batches(c, to);
+    uint64_t good = check_cold_batches(c, to);
     if (good == c->at) {
-        cold_corrupt(c);
+        fail_cold_corrupt(c);
         return;
     }
     enum err err = slices_add(&c->read->slices, c->buf, c->buf->at + (c->at - c->from), (uint32_t)(good - c->at));
-    cold_finish(c, err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
+    finish_cold_read(c, err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
 }
 
-static void cold_again(struct cold *c, uint64_t want)
+static void read_cold_again(struct cold *c, uint64_t want)
 {
     buf_put(c->buf);
     c->buf = NULL;
     c->want = (uint32_t)want;
-    cold_read(c);
+    start_cold_read(c);
 }
 
-static void cold_walk(struct cold *c, uint64_t have)
+static void walk_cold_batches(struct cold *c, uint64_t have)
 {
     uint64_t end = readable_end(c->partition, c->segment);
     have = u64_min(have, end);
     for (;;) {
         if (c->at >= end) { /* the offset is in a gap at the segment's end: cannot be before compaction */
-            cold_corrupt(c);
+            fail_cold_corrupt(c);
             return;
         }
         if (have < c->at + BATCH_HEADER_BYTES) {
             if (end < c->at + BATCH_HEADER_BYTES || c->from == align_down(c->at, PAGE_BYTES))
-                cold_corrupt(c);
+                fail_cold_corrupt(c);
             else
-                cold_again(c, COLD_READ_BYTES);
+                read_cold_again(c, COLD_READ_BYTES);
             return;
         }
         struct batch b;
         if (!batch_parse(c->buf->at + (c->at - c->from), have - c->at, &b) || b.bytes > end - c->at) {
-            cold_corrupt(c);
+            fail_cold_corrupt(c);
             return;
         }
         if (batch_last_offset(&b) >= c->read->offset) {
             if (b.bytes <= have - c->at)
-                cold_take(c, &b, have);
-            else if (read_end(c->read, c->at, b.bytes, end) == 0)
-                cold_finish(c, KERR_NONE);
+                answer_cold_read(c, &b, have);
+            else if (end_of_read(c->read, c->at, b.bytes, end) == 0)
+                finish_cold_read(c, KERR_NONE);
             else
-                cold_again(c, (uint64_t)b.bytes + PAGE_BYTES);
+                read_cold_again(c, (uint64_t)b.bytes + PAGE_BYTES);
             return;
         }
         c->at += b.bytes;
     }
 }
 
-static void cold_read_failed(struct cold *c, int32_t res)
+static void fail_cold_read(struct cold *c, int32_t res)
 {
     log_error("read failed", "partition=%s-%d segment=%020lld position=%llu why=\"%s\"", c->partition->topic->name,
               c->partition->index, (long long)c->segment->base_offset, (unsigned long long)c->from,
               res ? err_text(err_from_errno(-res)) : "the file is shorter than its log");
-    cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+    finish_cold_read(c, KERR_KAFKA_STORAGE_ERROR);
 }
 
 static void cold_read_done(struct io_op *op, int32_t res);
 
 /* What is still missing: after a short read the rest, with direct files from the last whole page on. */
-static void cold_read_on(struct cold *c)
+static void continue_cold_read(struct cold *c)
 {
     struct store *st = c->partition->store;
     if (st->root->direct)
@@ -277,20 +277,20 @@ static void cold_read_done(struct io_op *op, int32_t res)
 {
     struct cold *c = container_of(op, struct cold, op);
     if (res <= 0) {
-        cold_read_failed(c, res);
+        fail_cold_read(c, res);
         return;
     }
     c->have += (uint32_t)res;
     assert(c->have <= c->asked);
     if (partition_dead(c->partition))
-        cold_finish(c, partition_refusal(c->partition));
+        finish_cold_read(c, partition_refusal(c->partition));
     else if (c->have < c->asked && c->from + c->have < readable_end(c->partition, c->segment))
-        cold_read_on(c);
+        continue_cold_read(c);
     else
-        cold_walk(c, c->from + c->have);
+        walk_cold_batches(c, c->from + c->have);
 }
 
-static void cold_read(struct cold *c)
+static void start_cold_read(struct cold *c)
 {
     struct store *st = c->partition->store;
     c->from = align_down(c->at, PAGE_BYTES);
@@ -300,48 +300,48 @@ static void cold_read(struct cold *c)
     while (!(c->buf = bufpool_get(st->shard->bufs, c->asked)) && store_evict(st))
         ;
     if (c->buf)
-        cold_read_on(c);
+        continue_cold_read(c);
     else
-        cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+        finish_cold_read(c, KERR_KAFKA_STORAGE_ERROR);
 }
 
-static enum err cold_prepare(struct cold *c)
+static enum err prepare_cold_segment(struct cold *c)
 {
     struct segment *s = c->segment;
     enum err err = files_open(c->partition, s);
     return err ? err : files_need_index(c->partition, s);
 }
 
-static void cold_begin(struct cold *c)
+static void begin_cold_read(struct cold *c)
 {
     struct partition *p = c->partition;
     p->store->cold_reads++;
     if (c->read->offset < p->log_start_offset) { /* the start moved while it waited */
-        cold_finish(c, KERR_OFFSET_OUT_OF_RANGE);
+        finish_cold_read(c, KERR_OFFSET_OUT_OF_RANGE);
         return;
     }
-    c->segment = segment_of(p, c->read->offset);
+    c->segment = segment_of_offset(p, c->read->offset);
     c->segment->users++;
-    enum err err = cold_prepare(c);
+    enum err err = prepare_cold_segment(c);
     if (err) {
         log_error("read failed", "partition=%s-%d segment=%020lld why=\"%s\"", c->partition->topic->name,
                   c->partition->index, (long long)c->segment->base_offset, err_text(err));
-        cold_finish(c, KERR_KAFKA_STORAGE_ERROR);
+        finish_cold_read(c, KERR_KAFKA_STORAGE_ERROR);
         return;
     }
     c->at = index_position(&c->segment->index, c->read->offset);
     c->want = COLD_READ_BYTES;
-    cold_read(c);
+    start_cold_read(c);
 }
 
-static void cold_next(struct store *st)
+static void begin_next_cold_reads(struct store *st)
 {
     struct list *l;
     while (st->cold_reads < COLD_READS_MAX && (l = list_pop(&st->cold_waiting)))
-        cold_begin(container_of(l, struct cold, link));
+        begin_cold_read(container_of(l, struct cold, link));
 }
 
-static void cold_start(struct partition *p, struct part_read *r)
+static void queue_cold_read(struct partition *p, struct part_read *r)
 {
     struct cold *c = r->state;
     *c = (struct cold){.partition = p, .read = r};
@@ -353,7 +353,7 @@ static void cold_start(struct partition *p, struct part_read *r)
 
 void reader_begin_waiting(struct store *st)
 {
-    cold_next(st);
+    begin_next_cold_reads(st);
 }
 
 bool partition_read(struct partition *p, struct part_read *r)
@@ -374,14 +374,14 @@ bool partition_read(struct partition *p, struct part_read *r)
     }
     if (r->offset >= p->promised.offset)
         return true;
-    struct segment *s = segment_of(p, r->offset);
-    if (read_memory(p, s, r))
+    struct segment *s = segment_of_offset(p, r->offset);
+    if (read_from_tail(p, s, r))
         return true;
     r->state = heap_alloc(shard_of(p)->heap, sizeof(struct cold));
     if (!r->state) {
         r->error = KERR_KAFKA_STORAGE_ERROR;
         return true;
     }
-    cold_start(p, r);
+    queue_cold_read(p, r);
     return false;
 }

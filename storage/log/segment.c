@@ -28,7 +28,7 @@ bool segment_parse_name(const char *name, const char *suffix, int64_t *out_base_
     return true;
 }
 
-static enum err write_synced(const char *path, const void *at, size_t bytes)
+static enum err write_synced_file(const char *path, const void *at, size_t bytes)
 {
     int fd;
     enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
@@ -47,11 +47,11 @@ enum err segment_write_file(const char *path, const void *at, size_t bytes)
     int n = snprintf(temporary, sizeof temporary, "%s.tmp", path);
     if (n < 0 || n >= FS_PATH_MAX)
         return ERR_INVALID;
-    enum err err = write_synced(temporary, at, bytes);
+    enum err err = write_synced_file(temporary, at, bytes);
     return err ? err : fs_rename(temporary, path);
 }
 
-static enum err read_open(struct heap *heap, int fd, size_t max, uint8_t **out_at, size_t *out_bytes)
+static enum err read_whole_file(struct heap *heap, int fd, size_t max, uint8_t **out_at, size_t *out_bytes)
 {
     uint64_t size;
     enum err err = fs_size(fd, &size);
@@ -76,7 +76,7 @@ enum err segment_read_file(struct heap *heap, const char *path, size_t max, uint
     enum err err = fs_open(path, FS_READ, &fd);
     if (err)
         return err;
-    err = read_open(heap, fd, max, out_at, out_bytes);
+    err = read_whole_file(heap, fd, max, out_at, out_bytes);
     fs_close(fd);
     return err;
 }

@@ -1,6 +1,6 @@
 /* Files and their space: creating the next segment (a roll), opening the active one again (a wake), space ahead of the log,
  * trimming at a stop, deleting. All of it in jobs or asynchronous operations; while a job runs the partition takes no
- * appends (`preparing`), so the job may read its index.
+ * appends (space_in_job), so the job may read its index.
  *
  * A roll, in this order: trim and sync the old segment, save its indexes, the producer snapshot and the epochs; create the
  * next segment's file, secure its first step, sync the folder. Only then may an append go there. */
@@ -18,6 +18,7 @@ struct space_job {
     struct io_op op;
     struct partition *partition;
     enum job_kind kind;
+    enum space_state state_before; /* a roll that failed goes back to it */
     char dir[FS_PATH_MAX];
     const char *data_dir;
     struct segment *old; /* ROLL: NULL for the first segment; STOP: the active one. Lent, fd included */
@@ -40,7 +41,7 @@ struct space_job {
 
 /* --- in the job --- */
 
-static enum err write_beside(const struct space_job *j, const char *name, const void *at, size_t bytes)
+static enum err write_partition_file(const struct space_job *j, const char *name, const void *at, size_t bytes)
 {
     char path[FS_PATH_MAX];
     size_t dir = strlen(j->dir), tail = strlen(name);
@@ -53,18 +54,18 @@ static enum err write_beside(const struct space_job *j, const char *name, const 
 }
 
 /* A flush that failed is never tried again, not even for lack of room: the kernel may have dropped what it could not write. */
-static enum err sync_old(const struct space_job *j)
+static enum err sync_old_segment(const struct space_job *j)
 {
     enum err err = fs_sync(j->old_fd);
     return err ? ERR_IO : ERR_NONE;
 }
 
 /* Trims the segment to its batches and saves what stands beside it. */
-static enum err save_old(struct space_job *j)
+static enum err save_old_segment(struct space_job *j)
 {
     enum err err = fs_truncate(j->old_fd, j->old_bytes);
     if (!err)
-        err = sync_old(j);
+        err = sync_old_segment(j);
     if (!err)
         err = segment_save_index(j->dir, j->old);
     char path[FS_PATH_MAX];
@@ -73,17 +74,17 @@ static enum err save_old(struct space_job *j)
     if (!err)
         err = segment_write_file(path, j->snapshot, j->snapshot_bytes);
     if (!err)
-        err = write_beside(j, "leader-epoch-checkpoint", j->epochs, j->epochs_bytes);
+        err = write_partition_file(j, "leader-epoch-checkpoint", j->epochs, j->epochs_bytes);
     return err;
 }
 
-static enum err make_folder(const struct space_job *j)
+static enum err make_partition_folder(const struct space_job *j)
 {
     enum err err = partition_dir_make(j->dir, j->topic_id);
     return err ? err : fs_sync_dir(j->data_dir);
 }
 
-static enum err create_next(struct space_job *j)
+static enum err create_next_segment(struct space_job *j)
 {
     char path[FS_PATH_MAX];
     if (!segment_path(path, j->dir, j->next_offset, ".log"))
@@ -110,7 +111,7 @@ static enum err create_next(struct space_job *j)
     return err;
 }
 
-static enum err open_active(struct space_job *j)
+static enum err open_active_file(struct space_job *j)
 {
     char path[FS_PATH_MAX];
     if (!segment_path(path, j->dir, j->old->base_offset, ".log"))
@@ -118,9 +119,9 @@ static enum err open_active(struct space_job *j)
     return fs_open(path, FS_READ | FS_WRITE | (j->direct ? FS_DIRECT : 0), &j->fd);
 }
 
-static enum err run_wake(struct space_job *j)
+static enum err run_wake_job(struct space_job *j)
 {
-    enum err err = j->old_fd < 0 ? open_active(j) : ERR_NONE;
+    enum err err = j->old_fd < 0 ? open_active_file(j) : ERR_NONE;
     if (err || !j->block)
         return err;
     size_t got = 0;
@@ -130,31 +131,31 @@ static enum err run_wake(struct space_job *j)
                                                           : err; /* zeros would be written over what was lost */
 }
 
-static enum err run_stop(struct space_job *j)
+static enum err run_stop_job(struct space_job *j)
 {
     enum err err = ERR_NONE;
     if (j->old_fd < 0) {
-        err = open_active(j);
+        err = open_active_file(j);
         j->old_fd = j->fd;
     }
     if (!err)
-        err = save_old(j);
+        err = save_old_segment(j);
     if (j->fd >= 0)
         fs_close(j->fd);
     return err ? err : fs_sync_dir(j->dir);
 }
 
-static int32_t run_job(void *arg)
+static int32_t run_space_job(void *arg)
 {
     struct space_job *j = arg;
     switch (j->kind) {
     case JOB_ROLL:
-        j->err = j->old ? save_old(j) : make_folder(j);
+        j->err = j->old ? save_old_segment(j) : make_partition_folder(j);
         if (!j->err)
-            j->err = create_next(j);
+            j->err = create_next_segment(j);
         break;
-    case JOB_WAKE: j->err = run_wake(j); break;
-    case JOB_STOP: j->err = run_stop(j); break;
+    case JOB_WAKE: j->err = run_wake_job(j); break;
+    case JOB_STOP: j->err = run_stop_job(j); break;
     case JOB_DELETE: j->err = partition_dir_delete(j->dir); break;
     }
     return 0;
@@ -162,7 +163,7 @@ static int32_t run_job(void *arg)
 
 /* --- on the shard --- */
 
-static void job_free(struct space_job *j)
+static void free_space_job(struct space_job *j)
 {
     struct heap *h = shard_of(j->partition)->heap;
     heap_free(h, j->snapshot);
@@ -171,7 +172,7 @@ static void job_free(struct space_job *j)
 }
 
 /* What a trimmed segment is saved with; false: no memory. */
-static bool lend_old(struct space_job *j)
+static bool lend_old_segment(struct space_job *j)
 {
     struct partition *p = j->partition;
     struct heap *h = shard_of(p)->heap;
@@ -189,7 +190,7 @@ static bool lend_old(struct space_job *j)
     return true;
 }
 
-static struct space_job *job_new(struct partition *p, enum job_kind kind)
+static struct space_job *new_space_job(struct partition *p, enum job_kind kind)
 {
     struct space_job *j = heap_zalloc(shard_of(p)->heap, sizeof *j);
     if (!j)
@@ -205,16 +206,32 @@ static struct space_job *job_new(struct partition *p, enum job_kind kind)
     return j;
 }
 
-static void job_start(struct space_job *j, io_done_fn *done)
+static void start_space_job(struct space_job *j, io_done_fn *done)
 {
-    assert(!j->partition->preparing);
-    j->partition->preparing = true;
-    j->partition->job = j;
-    io_job(shard_of(j->partition)->io, &j->op, run_job, j, done);
+    static const enum space_state states[] = {[JOB_ROLL] = SPACE_ROLLING,
+                                              [JOB_WAKE] = SPACE_WAKING,
+                                              [JOB_STOP] = SPACE_STOPPING,
+                                              [JOB_DELETE] = SPACE_STOPPING};
+    struct partition *p = j->partition;
+    assert(p->space.state == SPACE_CLOSED || p->space.state == SPACE_READY);
+    assert(!p->space.job);
+    j->state_before = p->space.state;
+    p->space.state = states[j->kind];
+    p->space.job = j;
+    io_job(shard_of(p)->io, &j->op, run_space_job, j, done);
+}
+
+/* The job is over: what the active file is now. */
+static void space_job_ended(struct partition *p, enum space_state state)
+{
+    assert(space_in_job(p));
+    assert(p->space.job);
+    p->space.job = NULL;
+    p->space.state = state;
 }
 
 /* A job could not be made or failed: a full disk or pool is asked again later, anything else takes the partition offline. */
-static void prepare_failed(struct partition *p, enum err err, const char *what)
+static void fail_space_job(struct partition *p, enum err err, const char *what)
 {
     if (err != ERR_NO_SPACE && err != ERR_NO_MEMORY && err != ERR_TOO_MANY_FILES) {
         char why[128];
@@ -227,27 +244,26 @@ static void prepare_failed(struct partition *p, enum err err, const char *what)
 
 void space_full(struct partition *p, enum err err)
 {
-    if (shard_of(p)->now_ns >= p->retry_at_ns)
+    if (shard_of(p)->now_ns >= p->space.retry_at_ns)
         log_error("no room",
                   "partition=%s-%d why=\"%s\" effect=\"produce is refused with KAFKA_STORAGE_ERROR, fetch goes on\"",
                   p->topic->name, p->index, err_text(err));
-    p->retry_at_ns = shard_of(p)->now_ns + 10 * NS_PER_S;
+    p->space.retry_at_ns = shard_of(p)->now_ns + 10 * NS_PER_S;
     struct list *l;
-    while ((l = list_pop(&p->parked)))
+    while ((l = list_pop(&p->writer.parked)))
         writer_append_finish(p, container_of(l, struct append, link), KERR_KAFKA_STORAGE_ERROR);
 }
 
-static void job_over(struct partition *p)
+static void end_space_job(struct partition *p)
 {
-    p->preparing = false;
-    p->job = NULL;
+    assert(!space_in_job(p));
     writer_kick(p);
     writer_flush_later(p); /* a flush that fell due during the job did not start */
     writer_retry(p);
     partition_stop_step(p);
 }
 
-static struct segment *segment_new(struct partition *p, int64_t base_offset)
+static struct segment *new_active_segment(struct partition *p, int64_t base_offset)
 {
     struct heap *h = shard_of(p)->heap;
     struct segment *s = heap_zalloc(h, sizeof *s);
@@ -270,14 +286,15 @@ static void roll_done(struct io_op *op, int32_t res)
     (void)res;
     struct space_job *j = container_of(op, struct space_job, op);
     struct partition *p = j->partition;
-    struct segment *s = j->err ? NULL : segment_new(p, j->next_offset);
+    struct segment *s = j->err ? NULL : new_active_segment(p, j->next_offset);
     enum err err = j->err ? j->err : s ? ERR_NONE : ERR_NO_MEMORY;
+    space_job_ended(p, err ? j->state_before : SPACE_READY);
     if (err) {
         if (j->fd >= 0)
             fs_close(j->fd);
         if (p->active)
             p->active->allocated = u64_min(p->active->allocated, j->old_bytes); /* it may be trimmed already */
-        prepare_failed(p, err, "a new segment");
+        fail_space_job(p, err, "a new segment");
     } else {
         if (p->active) {
             p->active->allocated = p->active->bytes;
@@ -286,39 +303,38 @@ static void roll_done(struct io_op *op, int32_t res)
         }
         files_adopt(p->store, s, j->fd);
         s->allocated = j->allocated;
-        p->no_allocate = j->allocated == UINT64_MAX;
         list_push(&p->segments, &s->link);
         p->active = s;
         p->end.position = 0;
         p->end.max_timestamp = p->end.max_timestamp_offset = -1;
         p->durable = p->promised = p->end;
-        p->saved_offsets = p->saved_times = p->saved_offsets_crc = p->saved_times_crc = 0;
-        p->ready = true;
-        p->saved = false;
+        p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
+            p->checkpoint.saved_times_crc = 0;
+        p->space.saved = false;
         checkpoint_rolled(p);
-        partition_settle(p); /* the whole segment is durable */
+        partition_tell_waiting(p); /* the whole segment is durable */
     }
-    job_free(j);
-    job_over(p);
+    free_space_job(j);
+    end_space_job(p);
 }
 
 void space_roll(struct partition *p)
 {
-    struct space_job *j = job_new(p, JOB_ROLL);
-    if (!j || (p->active && !lend_old(j))) {
+    struct space_job *j = new_space_job(p, JOB_ROLL);
+    if (!j || (p->active && !lend_old_segment(j))) {
         if (j)
-            job_free(j);
+            free_space_job(j);
         space_full(p, ERR_NO_MEMORY);
         return;
     }
     if (p->active && j->old_fd < 0) { /* a closed file is opened by a wake first */
-        job_free(j);
+        free_space_job(j);
         space_wake(p);
         return;
     }
-    p->step = ALLOCATE_STEP_MIN;
+    p->space.step = ALLOCATE_STEP_MIN;
     j->step = ALLOCATE_STEP_MIN;
-    job_start(j, roll_done);
+    start_space_job(j, roll_done);
 }
 
 static void wake_done(struct io_op *op, int32_t res)
@@ -326,26 +342,27 @@ static void wake_done(struct io_op *op, int32_t res)
     (void)res;
     struct space_job *j = container_of(op, struct space_job, op);
     struct partition *p = j->partition;
+    space_job_ended(p, j->err ? SPACE_CLOSED : SPACE_READY);
     if (j->err) {
         if (j->fd >= 0)
             fs_close(j->fd);
         tail_clear(&p->tail);
-        prepare_failed(p, j->err, "opening the active segment");
+        fail_space_job(p, j->err, "opening the active segment");
     } else {
         if (j->fd >= 0 && p->active->file.fd < 0)
             files_adopt(p->store, p->active, j->fd);
         else if (j->fd >= 0)
             fs_close(j->fd); /* a read opened it meanwhile */
-        p->ready = true;
     }
-    job_free(j);
-    job_over(p);
+    free_space_job(j);
+    end_space_job(p);
 }
 
 void space_wake(struct partition *p)
 {
-    assert(p->active && !p->ready);
-    struct space_job *j = job_new(p, JOB_WAKE);
+    assert(p->active);
+    assert(p->space.state == SPACE_CLOSED);
+    struct space_job *j = new_space_job(p, JOB_WAKE);
     uint32_t left;
     uint64_t block = align_down(p->end.position, PAGE_BYTES);
     enum err err = j ? ERR_NONE : ERR_NO_MEMORY;
@@ -355,7 +372,7 @@ void space_wake(struct partition *p)
     }
     if (err) {
         if (j)
-            job_free(j);
+            free_space_job(j);
         if (store_evict(p->store))
             store_retry_later(p->store, p);
         else
@@ -369,31 +386,31 @@ void space_wake(struct partition *p)
         j->block = tail_find(&p->tail, p->active->base_offset, block, &left)->buf->at;
         j->block_position = block;
     }
-    job_start(j, wake_done);
+    start_space_job(j, wake_done);
 }
 
 /* --- space ahead --- */
 
-static void allocate(struct partition *p, uint64_t bytes);
+static void allocate_ahead(struct partition *p, uint64_t bytes);
 
 static void allocate_done(struct io_op *op, int32_t res)
 {
-    struct partition *p = container_of(op, struct partition, space_op);
-    p->allocating = false;
+    struct partition *p = container_of(op, struct partition, space.op);
+    p->space.state = SPACE_READY;
     enum err err = res < 0 ? err_from_errno(-res) : ERR_NONE;
     if (!err) {
-        p->active->allocated += p->space_bytes;
-        p->retry_at_ns = 0;
+        p->active->allocated += p->space.allocating_bytes;
+        p->space.retry_at_ns = 0;
     } else if (err == ERR_UNSUPPORTED) {
         p->active->allocated = UINT64_MAX;
-        p->no_allocate = true;
-    } else if (err == ERR_NO_SPACE && p->space_need && p->space_bytes > p->space_need - p->active->allocated) {
-        p->step = ALLOCATE_STEP_MIN; /* not a whole step, but what the waiting batch needs? */
-        allocate(p, p->space_need - p->active->allocated);
+    } else if (err == ERR_NO_SPACE && p->space.wanted_position &&
+               p->space.allocating_bytes > p->space.wanted_position - p->active->allocated) {
+        p->space.step = ALLOCATE_STEP_MIN; /* not a whole step, but what the waiting batch needs? */
+        allocate_ahead(p, p->space.wanted_position - p->active->allocated);
         return;
     } else if (err == ERR_NO_SPACE) {
-        p->step = ALLOCATE_STEP_MIN;
-        if (p->space_need)
+        p->space.step = ALLOCATE_STEP_MIN;
+        if (p->space.wanted_position)
             space_full(p, err);
     } else {
         partition_fault(p, res, "making room");
@@ -402,25 +419,26 @@ static void allocate_done(struct io_op *op, int32_t res)
     partition_stop_step(p);
 }
 
-static void allocate(struct partition *p, uint64_t bytes)
+static void allocate_ahead(struct partition *p, uint64_t bytes)
 {
-    assert(!p->allocating && bytes % PAGE_BYTES == 0);
-    p->allocating = true;
-    p->space_bytes = bytes;
-    io_allocate(shard_of(p)->io, &p->space_op, &p->active->file, p->active->allocated, bytes, allocate_done);
+    assert(p->space.state == SPACE_READY);
+    assert(bytes % PAGE_BYTES == 0);
+    p->space.state = SPACE_ALLOCATING;
+    p->space.allocating_bytes = bytes;
+    io_allocate(shard_of(p)->io, &p->space.op, &p->active->file, p->active->allocated, bytes, allocate_done);
 }
 
 /* Doubles while steps are used up within a second; never more than 5 % of what is free. */
-static uint64_t next_step(struct partition *p)
+static uint64_t next_space_step(struct partition *p)
 {
     uint64_t now = shard_of(p)->now_ns;
-    bool fast = now - p->step_at_ns < NS_PER_S;
-    p->step_at_ns = now;
-    uint64_t step = fast ? (uint64_t)p->step * 2 : p->step / 2;
+    bool fast = now - p->space.step_at_ns < NS_PER_S;
+    p->space.step_at_ns = now;
+    uint64_t step = fast ? (uint64_t)p->space.step * 2 : p->space.step / 2;
     step = u64_min(step, p->store->free_bytes / 20);
     step = u64_max(u64_min(step, ALLOCATE_STEP_MAX), ALLOCATE_STEP_MIN);
-    p->step = (uint32_t)align_down(step, PAGE_BYTES);
-    return p->step;
+    p->space.step = (uint32_t)align_down(step, PAGE_BYTES);
+    return p->space.step;
 }
 
 void space_ahead(struct partition *p, uint64_t need_position)
@@ -428,16 +446,16 @@ void space_ahead(struct partition *p, uint64_t need_position)
     struct segment *s = p->active;
     if (s->allocated != UINT64_MAX && s->allocated % PAGE_BYTES) /* trimmed at a clean stop */
         s->allocated = align_down(s->allocated, PAGE_BYTES);
-    if (p->allocating) {
-        p->space_need = u64_max(p->space_need, need_position);
+    if (p->space.state == SPACE_ALLOCATING) {
+        p->space.wanted_position = u64_max(p->space.wanted_position, need_position);
         return;
     }
     uint64_t cap = align_up(config_of(p)->segment_bytes, PAGE_BYTES);
-    uint64_t to = u64_max(need_position, u64_min(s->allocated + next_step(p), cap));
+    uint64_t to = u64_max(need_position, u64_min(s->allocated + next_space_step(p), cap));
     if (to <= s->allocated)
         return;
-    p->space_need = need_position;
-    allocate(p, to - s->allocated);
+    p->space.wanted_position = need_position;
+    allocate_ahead(p, to - s->allocated);
 }
 
 /* --- stop and delete --- */
@@ -447,24 +465,23 @@ static void stop_done(struct io_op *op, int32_t res)
     (void)res;
     struct space_job *j = container_of(op, struct space_job, op);
     struct partition *p = j->partition;
-    p->preparing = false;
-    p->job = NULL;
+    space_job_ended(p, SPACE_CLOSED);
     if (j->err)
         log_error("stop failed", "partition=%s-%d why=\"%s\" effect=\"it is recovered at the next start\"",
                   p->topic->name, p->index, err_text(j->err));
-    p->clean = p->saved = p->stop_saved = j->kind == JOB_STOP && !j->err;
-    job_free(j);
-    p->stopped(p);
+    p->stop.clean = p->space.saved = p->stop.saved = j->kind == JOB_STOP && !j->err;
+    free_space_job(j);
+    p->stop.done(p);
 }
 
 void space_stop(struct partition *p)
 {
-    struct space_job *j = job_new(p, p->leaving ? JOB_DELETE : JOB_STOP);
-    if (j && (p->leaving || lend_old(j))) {
-        job_start(j, stop_done);
+    struct space_job *j = new_space_job(p, p->stop.deleting ? JOB_DELETE : JOB_STOP);
+    if (j && (p->stop.deleting || lend_old_segment(j))) {
+        start_space_job(j, stop_done);
         return;
     }
     if (j)
-        job_free(j);
-    p->stopped(p); /* no memory: not clean, recovered at the next start */
+        free_space_job(j);
+    p->stop.done(p); /* no memory: not clean, recovered at the next start */
 }

@@ -4,7 +4,7 @@
 #include "core/limits.h"
 #include <string.h>
 
-static struct tail_part *at(const struct tail *t, uint32_t i)
+static struct tail_part *tail_part_at(const struct tail *t, uint32_t i)
 {
     assert(i < t->count);
     return &t->v[(t->first + i) & (t->cap - 1)];
@@ -18,7 +18,7 @@ void tail_init(struct tail *t, struct heap *heap)
 void tail_clear(struct tail *t)
 {
     for (uint32_t i = 0; i < t->count; i++)
-        buf_put(at(t, i)->buf);
+        buf_put(tail_part_at(t, i)->buf);
     t->count = 0;
 }
 
@@ -30,15 +30,26 @@ void tail_deinit(struct tail *t)
     t->cap = 0;
 }
 
+void tail_check(const struct tail *t)
+{
+    assert(t->count <= t->cap && (t->cap & (t->cap - 1)) == 0);
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct tail_part *p = tail_part_at(t, i), *before = i ? tail_part_at(t, i - 1) : NULL;
+        assert(p->buf && p->from % PAGE_BYTES == 0);
+        assert(!before || before->segment <= p->segment);
+        assert(!before || before->segment != p->segment || before->from + before->buf->size == p->from);
+    }
+}
+
 uint64_t tail_bytes(const struct tail *t)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < t->count; i++)
-        sum += at(t, i)->buf->size;
+        sum += tail_part_at(t, i)->buf->size;
     return sum;
 }
 
-static enum err grow(struct tail *t)
+static enum err grow_tail(struct tail *t)
 {
     if (t->count < t->cap)
         return ERR_NONE;
@@ -47,7 +58,7 @@ static enum err grow(struct tail *t)
     if (!v)
         return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < t->count; i++)
-        v[i] = *at(t, i);
+        v[i] = *tail_part_at(t, i);
     heap_free(t->heap, t->v);
     t->v = v;
     t->cap = cap;
@@ -55,17 +66,17 @@ static enum err grow(struct tail *t)
     return ERR_NONE;
 }
 
-static enum err push(struct tail *t, struct bufpool *pool, int64_t segment, uint64_t from, uint32_t size)
+static enum err push_tail_part(struct tail *t, struct bufpool *pool, int64_t segment, uint64_t from, uint32_t size)
 {
     assert(from % PAGE_BYTES == 0);
-    enum err err = grow(t);
+    enum err err = grow_tail(t);
     if (err)
         return err;
     struct buf *b = bufpool_get(pool, size);
     if (!b)
         return ERR_NO_MEMORY;
     t->count++;
-    *at(t, t->count - 1) = (struct tail_part){.buf = b, .segment = segment, .from = from};
+    *tail_part_at(t, t->count - 1) = (struct tail_part){.buf = b, .segment = segment, .from = from};
     return ERR_NONE;
 }
 
@@ -74,14 +85,14 @@ enum err tail_reserve(struct tail *t, struct bufpool *pool, int64_t segment, uin
 {
     assert(size >= PAGE_BYTES);
     for (;;) {
-        struct tail_part *last = t->count ? at(t, t->count - 1) : NULL;
+        struct tail_part *last = t->count ? tail_part_at(t, t->count - 1) : NULL;
         bool same = last && last->segment == segment;
         uint64_t end = same ? last->from + last->buf->size : align_down(position, PAGE_BYTES);
         assert(!same || end >= align_down(position, PAGE_BYTES)); /* no hole */
         if (same && end >= position + bytes)
             return ERR_NONE;
         assert(end <= position + bytes);
-        enum err err = push(t, pool, segment, end, size);
+        enum err err = push_tail_part(t, pool, segment, end, size);
         if (err)
             return err;
     }
@@ -91,7 +102,7 @@ bool tail_evict(struct tail *t, int64_t segment, uint64_t position)
 {
     if (t->count == 0)
         return false;
-    struct tail_part *oldest = at(t, 0);
+    struct tail_part *oldest = tail_part_at(t, 0);
     bool below = oldest->segment < segment ||
                  (oldest->segment == segment && oldest->from + oldest->buf->size <= align_down(position, PAGE_BYTES));
     if (!below)
@@ -104,8 +115,9 @@ bool tail_evict(struct tail *t, int64_t segment, uint64_t position)
 
 void tail_unreserve(struct tail *t, int64_t segment, uint64_t position)
 {
-    while (t->count && at(t, t->count - 1)->segment == segment && at(t, t->count - 1)->from >= position) {
-        buf_put(at(t, t->count - 1)->buf);
+    while (t->count && tail_part_at(t, t->count - 1)->segment == segment &&
+           tail_part_at(t, t->count - 1)->from >= position) {
+        buf_put(tail_part_at(t, t->count - 1)->buf);
         t->count--;
     }
 }
@@ -115,7 +127,7 @@ const struct tail_part *tail_find(const struct tail *t, int64_t segment, uint64_
     uint32_t low = 0, high = t->count; /* the last part that starts at or before (segment, position) */
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        const struct tail_part *p = at(t, middle);
+        const struct tail_part *p = tail_part_at(t, middle);
         bool before = p->segment < segment || (p->segment == segment && p->from <= position);
         if (before)
             low = middle + 1;
@@ -124,14 +136,14 @@ const struct tail_part *tail_find(const struct tail *t, int64_t segment, uint64_
     }
     if (low == 0)
         return NULL;
-    const struct tail_part *p = at(t, low - 1);
+    const struct tail_part *p = tail_part_at(t, low - 1);
     if (p->segment != segment || position >= p->from + p->buf->size)
         return NULL;
     *out_left = (uint32_t)(p->from + p->buf->size - position);
     return p;
 }
 
-static uint8_t *reserved(const struct tail *t, int64_t segment, uint64_t position, uint32_t *out_left)
+static uint8_t *reserved_bytes(const struct tail *t, int64_t segment, uint64_t position, uint32_t *out_left)
 {
     const struct tail_part *p = tail_find(t, segment, position, out_left);
     assert(p);
@@ -144,7 +156,7 @@ uint32_t tail_copy_in(struct tail *t, int64_t segment, uint64_t position, const 
     uint32_t crc = 0, done = 0;
     while (done < bytes) {
         uint32_t left;
-        uint8_t *to = reserved(t, segment, position + done, &left);
+        uint8_t *to = reserved_bytes(t, segment, position + done, &left);
         uint32_t n = (uint32_t)u64_min(left, bytes - done);
         if (done < crc_from)
             n = (uint32_t)u64_min(n, crc_from - done);
@@ -181,7 +193,7 @@ uint32_t tail_crc(const struct tail *t, int64_t segment, uint64_t position, uint
     uint32_t crc = 0;
     for (uint32_t done = 0; done < bytes;) {
         uint32_t left;
-        const uint8_t *p = reserved(t, segment, position + done, &left);
+        const uint8_t *p = reserved_bytes(t, segment, position + done, &left);
         uint32_t n = (uint32_t)u64_min(left, bytes - done);
         crc = crc32c(crc, p, n);
         done += n;
@@ -195,7 +207,7 @@ void tail_pad(struct tail *t, int64_t segment, uint64_t position)
     if (bytes == 0)
         return;
     uint32_t left;
-    uint8_t *p = reserved(t, segment, position, &left);
+    uint8_t *p = reserved_bytes(t, segment, position, &left);
     assert(left >= bytes); /* bufs hold whole pages */
     memset(p, 0, bytes);
 }

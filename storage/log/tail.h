@@ -22,6 +22,8 @@ struct tail {
 
 void tail_init(struct tail *t, struct heap *heap);
 void tail_deinit(struct tail *t);
+/* Asserts that its parts are in order and touch each other: for tests, the simulator and debug builds. */
+void tail_check(const struct tail *t);
 uint64_t tail_bytes(const struct tail *t);
 /* Makes room for [position, position + bytes) of a segment; `size` is the wish for new bufs. ERR_NO_MEMORY: evict and retry. */
 enum err tail_reserve(struct tail *t, struct bufpool *pool, int64_t segment, uint64_t position, uint64_t bytes,

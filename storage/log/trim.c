@@ -28,7 +28,7 @@ struct trim_job {
 
 /* --- answers --- */
 
-static void finish(struct partition *p, struct log_trim *t, enum kerr error)
+static void finish_trim(struct partition *p, struct log_trim *t, enum kerr error)
 {
     t->error = error;
     t->low_watermark = error ? -1 : p->log_start_offset;
@@ -36,21 +36,21 @@ static void finish(struct partition *p, struct log_trim *t, enum kerr error)
     store_turn(p->store);
 }
 
-static void finish_all(struct partition *p, struct list *trims, enum kerr error)
+static void finish_trims(struct partition *p, struct list *trims, enum kerr error)
 {
     struct list *l;
     while ((l = list_pop(trims)))
-        finish(p, container_of(l, struct log_trim, link), error);
+        finish_trim(p, container_of(l, struct log_trim, link), error);
 }
 
 void trim_fail_waiting(struct partition *p)
 {
-    finish_all(p, &p->trims, partition_refusal(p));
+    finish_trims(p, &p->trimmer.waiting, partition_refusal(p));
 }
 
 /* --- jobs --- */
 
-static int32_t run_job(void *arg)
+static int32_t run_trim_job(void *arg)
 {
     struct trim_job *j = arg;
     j->err = j->start < 0 ? ERR_NONE : log_start_save(j->dir, j->topic, j->index, j->start);
@@ -59,7 +59,7 @@ static int32_t run_job(void *arg)
     return 0;
 }
 
-static struct trim_job *job_new(struct partition *p)
+static struct trim_job *new_trim_job(struct partition *p)
 {
     struct trim_job *j = heap_zalloc(shard_of(p)->heap, sizeof *j);
     if (!j)
@@ -72,24 +72,26 @@ static struct trim_job *job_new(struct partition *p)
     return j;
 }
 
-static void job_start(struct partition *p, struct trim_job *j, io_done_fn *done)
+static void start_trim_job(struct partition *p, struct trim_job *j, io_done_fn *done)
 {
-    assert(!p->trim_job);
-    p->trim_job = j;
-    io_job(shard_of(p)->io, &j->op, run_job, j, done);
+    assert(p->trimmer.state == TRIMMER_IDLE);
+    p->trimmer.job = j;
+    p->trimmer.state = j->start < 0 ? TRIMMER_REMOVING : TRIMMER_SAVING;
+    io_job(shard_of(p)->io, &j->op, run_trim_job, j, done);
 }
 
-static void job_end(struct partition *p)
+static void end_trim_job(struct partition *p)
 {
-    heap_free(shard_of(p)->heap, p->trim_job);
-    p->trim_job = NULL;
+    heap_free(shard_of(p)->heap, p->trimmer.job);
+    p->trimmer.job = NULL;
+    p->trimmer.state = TRIMMER_IDLE;
     trim_step(p);
     partition_stop_step(p);
 }
 
 /* --- files --- */
 
-static void files_gone(struct io_op *op, int32_t res)
+static void remove_files_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct trim_job *j = container_of(op, struct trim_job, op);
@@ -97,14 +99,14 @@ static void files_gone(struct io_op *op, int32_t res)
     if (j->err)
         log_warn("segments not removed", "partition=%s-%d why=\"%s\" effect=\"they go at the next start\"",
                  p->topic->name, p->index, err_text(j->err));
-    job_end(p);
+    end_trim_job(p);
 }
 
-static void drop_files(struct partition *p)
+static void remove_dropped_files(struct partition *p)
 {
-    struct trim_job *j = list_empty(&p->dropped) ? NULL : job_new(p);
-    struct list *l = p->dropped.next;
-    while (j && l != &p->dropped && j->gone_count < FILES_PER_JOB) {
+    struct trim_job *j = list_empty(&p->trimmer.dropped) ? NULL : new_trim_job(p);
+    struct list *l = p->trimmer.dropped.next;
+    while (j && l != &p->trimmer.dropped && j->gone_count < FILES_PER_JOB) {
         struct segment *s = container_of(l, struct segment, link);
         l = l->next;
         if (s->users > 0)
@@ -116,71 +118,71 @@ static void drop_files(struct partition *p)
         heap_free(shard_of(p)->heap, s);
     }
     if (j && j->gone_count > 0)
-        job_start(p, j, files_gone);
+        start_trim_job(p, j, remove_files_done);
     else
         heap_free(shard_of(p)->heap, j);
 }
 
 /* --- the start --- */
 
-static struct segment *first_of(const struct partition *p)
+static struct segment *first_segment(const struct partition *p)
 {
     return container_of(p->segments.next, struct segment, link);
 }
 
-static void drop_below(struct partition *p)
+static void drop_segments_below_start(struct partition *p)
 {
-    while (first_of(p) != p->active) {
-        struct segment *s = first_of(p);
+    while (first_segment(p) != p->active) {
+        struct segment *s = first_segment(p);
         if (container_of(s->link.next, struct segment, link)->base_offset > p->log_start_offset)
             break;
         list_remove(&s->link);
-        list_push(&p->dropped, &s->link);
+        list_push(&p->trimmer.dropped, &s->link);
         p->closed_bytes -= s->bytes;
     }
-    while (tail_evict(&p->tail, first_of(p)->base_offset, 0))
+    while (tail_evict(&p->tail, first_segment(p)->base_offset, 0))
         ;
 }
 
-static void move_start(struct partition *p, int64_t start)
+static void move_log_start(struct partition *p, int64_t start)
 {
     assert(start >= p->log_start_offset && start <= p->durable.offset);
     p->log_start_offset = start;
     epochs_truncate_start(&p->epochs, start);
-    drop_below(p);
+    drop_segments_below_start(p);
     partition_moved(p);
 }
 
-static bool full(enum err err)
+static bool is_shortage(enum err err)
 {
     return err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_TOO_MANY_FILES;
 }
 
-static void start_saved(struct io_op *op, int32_t res)
+static void save_log_start_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct trim_job *j = container_of(op, struct trim_job, op);
     struct partition *p = j->partition;
     enum err err = j->err;
-    if (err && !full(err)) {
+    if (err && !is_shortage(err)) {
         char why[128];
         snprintf(why, sizeof why, "saving the log start failed: %s", err_text(err));
         partition_offline(p, why);
     } else if (err) {
         log_error("log start not saved", "partition=%s-%d why=\"%s\"", p->topic->name, p->index, err_text(err));
     }
-    bool kept = p->condition != PARTITION_OFFLINE && !p->leaving;
+    bool kept = !partition_is_offline(p) && !p->stop.deleting;
     if (!err && kept)
-        move_start(p, j->start);
-    finish_all(p, &p->trimming, err ? KERR_KAFKA_STORAGE_ERROR : kept ? KERR_NONE : partition_refusal(p));
-    job_end(p);
+        move_log_start(p, j->start);
+    finish_trims(p, &p->trimmer.saving, err ? KERR_KAFKA_STORAGE_ERROR : kept ? KERR_NONE : partition_refusal(p));
+    end_trim_job(p);
 }
 
 /* Where all that wait want it; below the present start: nobody wants anything. */
-static int64_t wanted(struct partition *p)
+static int64_t wanted_log_start(struct partition *p)
 {
     int64_t most = -1;
-    for (struct list *l = p->trims.next; l != &p->trims;) {
+    for (struct list *l = p->trimmer.waiting.next; l != &p->trimmer.waiting;) {
         struct log_trim *t = container_of(l, struct log_trim, link);
         l = l->next;
         if (t->target > p->log_start_offset) {
@@ -188,41 +190,41 @@ static int64_t wanted(struct partition *p)
             continue;
         }
         list_remove(&t->link);
-        finish(p, t, KERR_NONE);
+        finish_trim(p, t, KERR_NONE);
     }
     return most;
 }
 
-static void save_start(struct partition *p, int64_t start)
+static void save_log_start(struct partition *p, int64_t start)
 {
     if (p->durable.offset < start) {
-        p->need_durable = start;
+        p->flusher.wanted_offset = start;
         writer_flush(p); /* or the wave, flush or roll that is under way: its end comes back here */
         return;
     }
-    struct trim_job *j = job_new(p);
+    struct trim_job *j = new_trim_job(p);
     if (!j) {
-        finish_all(p, &p->trims, KERR_KAFKA_STORAGE_ERROR);
+        finish_trims(p, &p->trimmer.waiting, KERR_KAFKA_STORAGE_ERROR);
         return;
     }
     j->start = start;
     if (PLANTED(trim_before_durable)) {
-        move_start(p, start);
-        finish_all(p, &p->trims, KERR_NONE);
+        move_log_start(p, start);
+        finish_trims(p, &p->trimmer.waiting, KERR_NONE);
     }
-    list_splice(&p->trimming, &p->trims);
-    job_start(p, j, start_saved);
+    list_splice(&p->trimmer.saving, &p->trimmer.waiting);
+    start_trim_job(p, j, save_log_start_done);
 }
 
 void trim_step(struct partition *p)
 {
-    if (p->trim_job || p->condition == PARTITION_OFFLINE || p->leaving)
+    if (p->trimmer.state != TRIMMER_IDLE || partition_is_offline(p) || p->stop.deleting)
         return;
-    int64_t start = wanted(p);
+    int64_t start = wanted_log_start(p);
     if (start >= 0)
-        save_start(p, start);
+        save_log_start(p, start);
     else
-        drop_files(p);
+        remove_dropped_files(p);
 }
 
 void partition_trim(struct partition *p, struct log_trim *t)
@@ -231,11 +233,11 @@ void partition_trim(struct partition *p, struct log_trim *t)
     list_init(&t->link);
     t->target = t->before == -1 ? p->promised.offset : t->before;
     if (partition_dead(p)) {
-        finish(p, t, partition_refusal(p));
+        finish_trim(p, t, partition_refusal(p));
     } else if (t->target < 0 || t->target > p->promised.offset) {
-        finish(p, t, KERR_OFFSET_OUT_OF_RANGE);
+        finish_trim(p, t, KERR_OFFSET_OUT_OF_RANGE);
     } else {
-        list_push(&p->trims, &t->link);
+        list_push(&p->trimmer.waiting, &t->link);
         trim_step(p);
     }
 }

@@ -28,18 +28,18 @@ void writer_append_finish(struct partition *p, struct append *a, enum kerr error
 void writer_fail_all(struct partition *p, enum kerr error)
 {
     struct list *l;
-    while ((l = list_pop(&p->pending)))
+    while ((l = list_pop(&p->writer.pending)))
         writer_append_finish(p, container_of(l, struct append, link), error);
-    while ((l = list_pop(&p->parked)))
+    while ((l = list_pop(&p->writer.parked)))
         writer_append_finish(p, container_of(l, struct append, link), error);
 }
 
-static void promise(struct partition *p, const struct mark *to)
+static void move_promised(struct partition *p, const struct mark *to)
 {
     assert(to->offset >= p->promised.offset);
     p->promised = *to;
     struct list *l;
-    while ((l = list_first(&p->pending))) {
+    while ((l = list_first(&p->writer.pending))) {
         struct append *a = container_of(l, struct append, link);
         if (a->end_offset > to->offset)
             break;
@@ -50,10 +50,10 @@ static void promise(struct partition *p, const struct mark *to)
 }
 
 /* In order of end offset: a duplicate waits for its original. */
-static void pend(struct partition *p, struct append *a)
+static void insert_pending(struct partition *p, struct append *a)
 {
-    struct list *at = &p->pending;
-    while (at->prev != &p->pending && container_of(at->prev, struct append, link)->end_offset > a->end_offset)
+    struct list *at = &p->writer.pending;
+    while (at->prev != &p->writer.pending && container_of(at->prev, struct append, link)->end_offset > a->end_offset)
         at = at->prev;
     list_insert_before(at, &a->link);
 }
@@ -61,14 +61,14 @@ static void pend(struct partition *p, struct append *a)
 /* --- taking an append --- */
 
 /* Is the batch younger than the segment's first one by more than segment.ms? Its own time counts if that is what it gets. */
-static bool too_young(const struct partition *p, const struct batch *b)
+static bool segment_time_is_over(const struct partition *p, const struct batch *b)
 {
     const struct topic_config *c = config_of(p);
     int64_t first = p->active->first_timestamp, time = c->log_append_time ? clock_wall_ms() : b->max_timestamp;
     return first >= 0 && time > first && time - first > c->segment_ms;
 }
 
-static bool must_roll(const struct partition *p, const struct batch *b)
+static bool segment_is_over(const struct partition *p, const struct batch *b)
 {
     const struct segment *s = p->active;
     if (!s)
@@ -77,11 +77,11 @@ static bool must_roll(const struct partition *p, const struct batch *b)
         return false;
     const struct topic_config *c = config_of(p);
     return p->end.position + b->bytes > c->segment_bytes || index_full(&s->index) ||
-           p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX || too_young(p, b);
+           p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX || segment_time_is_over(p, b);
 }
 
 /* New bufs grow with the waves: an idle partition holds little, a busy one writes large pieces. */
-static uint32_t buf_wish(const struct partition *p, uint32_t bytes)
+static uint32_t wanted_buf_bytes(const struct partition *p, uint32_t bytes)
 {
     uint64_t gathered = p->end.position - p->promised.position + bytes;
     return gathered > 1024 * 1024 ? 2 * 1024 * 1024
@@ -90,7 +90,7 @@ static uint32_t buf_wish(const struct partition *p, uint32_t bytes)
                                   : 16 * 1024;
 }
 
-static bool evict_own(struct partition *p)
+static bool evict_own_tail(struct partition *p)
 {
     return tail_evict(&p->tail, p->active->base_offset, p->promised.position);
 }
@@ -102,7 +102,7 @@ static void keep_tails_small(struct partition *p)
 {
     const struct bufpool *pool = shard_of(p)->bufs;
     size_t share = u64_min(TAILS_BYTES, bufpool_max_bytes(pool) / TAILS_SHARE);
-    while (bufpool_used_bytes(pool) > share && evict_own(p))
+    while (bufpool_used_bytes(pool) > share && evict_own_tail(p))
         ;
     while (bufpool_used_bytes(pool) > bufpool_max_bytes(pool) / TAILS_SHARE && store_evict(p->store))
         ;
@@ -110,21 +110,21 @@ static void keep_tails_small(struct partition *p)
 
 /* The pool is empty. What was got so far goes back, since the others that wait may need just that; after a while whoever
  * waits is refused, which frees the requests' own memory. */
-static void out_of_memory(struct partition *p)
+static void wait_for_memory(struct partition *p)
 {
     uint64_t now = shard_of(p)->now_ns;
     tail_unreserve(&p->tail, p->active->base_offset, p->end.position);
-    if (!p->short_since_ns)
-        p->short_since_ns = now;
-    if (now - p->short_since_ns > MEMORY_WAIT_S * NS_PER_S) {
-        p->short_since_ns = 0;
+    if (!p->writer.short_since_ns)
+        p->writer.short_since_ns = now;
+    if (now - p->writer.short_since_ns > MEMORY_WAIT_S * NS_PER_S) {
+        p->writer.short_since_ns = 0;
         space_full(p, ERR_NO_MEMORY);
         return;
     }
     store_retry_later(p->store, p);
 }
 
-static bool reserve_memory(struct partition *p, uint32_t bytes)
+static bool reserve_tail_memory(struct partition *p, uint32_t bytes)
 {
     uint64_t whole = align_up(p->end.position + bytes, PAGE_BYTES) - p->end.position;
     uint32_t left = 0;
@@ -132,13 +132,13 @@ static bool reserve_memory(struct partition *p, uint32_t bytes)
         keep_tails_small(p);
     for (;;) {
         enum err err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->base_offset, p->end.position, whole,
-                                    buf_wish(p, bytes));
+                                    wanted_buf_bytes(p, bytes));
         if (!err) {
-            p->short_since_ns = 0;
+            p->writer.short_since_ns = 0;
             return true;
         }
         if (!store_evict(p->store)) {
-            out_of_memory(p);
+            wait_for_memory(p);
             return false;
         }
     }
@@ -146,22 +146,22 @@ static bool reserve_memory(struct partition *p, uint32_t bytes)
 
 static bool idle_to_roll(const struct partition *p)
 {
-    return !p->wave && !p->flushing && !p->allocating && p->promised.position == p->end.position;
+    return !partition_writes(p) && p->promised.position == p->end.position;
 }
 
 /* Is everything in place to take this batch? If not, starts what is missing; the end of that looks at `parked` again. */
-static bool make_room(struct partition *p, const struct batch *b)
+static bool prepare_append(struct partition *p, const struct batch *b)
 {
-    if (p->preparing)
+    if (space_in_job(p))
         return false;
-    if (must_roll(p, b)) {
+    if (segment_is_over(p, b)) {
         if (idle_to_roll(p))
             space_roll(p);
         else
             writer_kick(p);
         return false;
     }
-    if (!p->ready) {
+    if (!space_is_ready(p)) {
         space_wake(p);
         return false;
     }
@@ -172,11 +172,11 @@ static bool make_room(struct partition *p, const struct batch *b)
     }
     if (p->end.position - p->promised.position > WAVE_GATHER_BYTES)
         return false; /* a wave is in flight or about to be: its end takes it */
-    return reserve_memory(p, b->bytes);
+    return reserve_tail_memory(p, b->bytes);
 }
 
 /* Writes a field of the header that the CRC covers; restamp_crc follows. */
-static void stamp_timestamp(struct partition *p, int64_t max_timestamp)
+static void stamp_max_timestamp(struct partition *p, int64_t max_timestamp)
 {
     uint8_t field[8];
     be64_put(field, (uint64_t)max_timestamp);
@@ -191,7 +191,7 @@ static void restamp_crc(struct partition *p, const struct batch *b)
     tail_poke(&p->tail, segment, p->end.position + 17, field, 4);
 }
 
-static void stamp(struct partition *p, struct append *a, const struct batch *b)
+static void stamp_batch(struct partition *p, struct append *a, const struct batch *b)
 {
     int64_t segment = p->active->base_offset;
     uint64_t at = p->end.position;
@@ -204,16 +204,16 @@ static void stamp(struct partition *p, struct append *a, const struct batch *b)
         a->append_time_ms = clock_wall_ms();
         be16_put(field, (uint16_t)(b->attributes | BATCH_LOG_APPEND_TIME));
         tail_poke(&p->tail, segment, at + 21, field, 2);
-        stamp_timestamp(p, a->append_time_ms);
+        stamp_max_timestamp(p, a->append_time_ms);
         restamp_crc(p, b);
     } else if (batch_header_max_timestamp(a->records) != b->max_timestamp) {
-        stamp_timestamp(p, b->max_timestamp); /* the header lied about its records; Kafka mends it too */
+        stamp_max_timestamp(p, b->max_timestamp); /* the header lied about its records; Kafka mends it too */
         restamp_crc(p, b);
     }
 }
 
 /* Offsets are given here: from now on the batch is in the log. `b` has its base offset. */
-static enum err note(struct partition *p, const struct batch *b)
+static enum err record_batch(struct partition *p, const struct batch *b)
 {
     struct segment *s = p->active;
     enum err err = ERR_NONE;
@@ -232,15 +232,15 @@ static enum err note(struct partition *p, const struct batch *b)
     p->end.position += b->bytes;
     p->end.max_timestamp = s->max_timestamp = s->index.max_timestamp;
     p->end.max_timestamp_offset = s->index.max_timestamp_offset;
-    p->used_at_ns = shard_of(p)->now_ns;
+    p->writer.used_at_ns = shard_of(p)->now_ns;
     s->bytes = p->end.position;
     s->next_offset = p->end.offset;
-    p->saved = false;
+    p->space.saved = false;
     return ERR_NONE;
 }
 
 /* Already in the log: answered as before, once the original is covered by the promise. */
-static void repeat(struct partition *p, struct append *a, const struct producer_duplicate *d)
+static void answer_duplicate(struct partition *p, struct append *a, const struct producer_duplicate *d)
 {
     a->base_offset = d->base_offset;
     a->append_time_ms = config_of(p)->log_append_time ? d->timestamp : -1;
@@ -248,27 +248,28 @@ static void repeat(struct partition *p, struct append *a, const struct producer_
     if (PLANTED(duplicate_before_durable) || a->end_offset <= p->promised.offset)
         writer_append_finish(p, a, KERR_NONE);
     else
-        pend(p, a);
+        insert_pending(p, a);
 }
 
 /* A batch that was sent again needs no room: it is answered from the log, also while the disk is full or a roll is under way.
  * (If it were refused and one behind it answered, its producer would go on and leave it behind for good.) */
-static bool take_repeated(struct partition *p, struct append *a, const struct batch *b)
+static bool take_duplicate(struct partition *p, struct append *a, const struct batch *b)
 {
     struct producer_duplicate d;
     if (b->producer_id < 0 || producers_check(p->producers, b, &d) || d.base_offset < 0 ||
         batch_crc(a->records, b->bytes) != b->crc)
         return false;
     list_remove(&a->link);
-    repeat(p, a, &d);
+    answer_duplicate(p, a, &d);
     return true;
 }
 
 /* Is the end of the log in the block that a wave in flight ends in, and so is being written with what comes behind its end? */
 static bool end_in_wave(const struct partition *p)
 {
-    assert(!p->wave || p->end.position >= p->wave->end.position); /* what a wave promises stays as it is */
-    return p->wave && p->end.position < align_up(p->wave->end.position, PAGE_BYTES);
+    assert(!p->writer.wave ||
+           p->end.position >= p->writer.wave->end.position); /* what a wave promises stays as it is */
+    return p->writer.wave && p->end.position < align_up(p->writer.wave->end.position, PAGE_BYTES);
 }
 
 static void append_batch(struct partition *p, struct append *a, struct batch *b)
@@ -289,30 +290,30 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
     }
     assert(d.base_offset < 0); /* take_repeated took it */
     race_begin(meant);
-    stamp(p, a, b);
+    stamp_batch(p, a, b);
     race_end(meant);
     a->base_offset = b->base_offset = p->end.offset;
     b->leader_epoch = p->store->root->leader_epoch;
     if (a->append_time_ms >= 0)
         b->max_timestamp = a->append_time_ms;
-    if (note(p, b)) {
+    if (record_batch(p, b)) {
         writer_append_finish(p, a, KERR_KAFKA_STORAGE_ERROR);
         partition_offline(p, "no memory for its indexes");
         return;
     }
     a->end_offset = p->end.offset;
-    pend(p, a);
+    insert_pending(p, a);
     writer_kick(p);
-    if (p->active->allocated - p->end.position < p->step / 2)
+    if (p->active->allocated - p->end.position < p->space.step / 2)
         space_ahead(p, 0);
 }
 
 /* False: it must wait, or what it waits for failed and it was refused with all that are parked. */
-static bool take(struct partition *p, struct append *a)
+static bool take_append(struct partition *p, struct append *a)
 {
     const struct topic_config *c = config_of(p);
     const struct batch_limits limits = {
-        .max_message_bytes = (uint32_t)u64_min(c->max_message_bytes, p->pledged_message_bytes),
+        .max_message_bytes = (uint32_t)u64_min(c->max_message_bytes, p->stricter.message_bytes),
         .segment_bytes = c->segment_bytes,
         .now_ms = clock_wall_ms(),
         .timestamp_before_max_ms = c->timestamp_before_max_ms,
@@ -328,9 +329,9 @@ static bool take(struct partition *p, struct append *a)
         writer_append_finish(p, a, error);
         return true;
     }
-    if (take_repeated(p, a, &b))
+    if (take_duplicate(p, a, &b))
         return true;
-    if (!make_room(p, &b))
+    if (!prepare_append(p, &b))
         return false;
     list_remove(&a->link);
     append_batch(p, a, &b);
@@ -338,10 +339,10 @@ static bool take(struct partition *p, struct append *a)
 }
 
 /* Before those that wait: its original stands before them. */
-static bool take_repeated_now(struct partition *p, struct append *a)
+static bool take_duplicate_at_once(struct partition *p, struct append *a)
 {
     struct batch b;
-    return batch_parse(a->records, a->bytes, &b) && b.bytes == a->bytes && take_repeated(p, a, &b);
+    return batch_parse(a->records, a->bytes, &b) && b.bytes == a->bytes && take_duplicate(p, a, &b);
 }
 
 void partition_append(struct partition *p, struct append *a)
@@ -351,11 +352,11 @@ void partition_append(struct partition *p, struct append *a)
     a->error = KERR_NONE;
     a->fault = (struct batch_fault){.record = -1};
     a->base_offset = a->append_time_ms = a->log_start_offset = -1;
-    bool first = list_empty(&p->parked);
+    bool first = list_empty(&p->writer.parked);
     if (partition_dead(p)) {
         writer_append_finish(p, a, partition_refusal(p));
-    } else if (first || !take_repeated_now(p, a)) {
-        list_push(&p->parked, &a->link);
+    } else if (first || !take_duplicate_at_once(p, a)) {
+        list_push(&p->writer.parked, &a->link);
         if (first)
             writer_take_parked(p);
     }
@@ -364,22 +365,22 @@ void partition_append(struct partition *p, struct append *a)
 void writer_take_parked(struct partition *p)
 {
     struct list *l;
-    while (!partition_dead(p) && (l = list_first(&p->parked)))
-        if (!take(p, container_of(l, struct append, link)))
+    while (!partition_dead(p) && (l = list_first(&p->writer.parked)))
+        if (!take_append(p, container_of(l, struct append, link)))
             return;
 }
 
 void writer_retry(struct partition *p)
 {
-    if (!list_empty(&p->parked))
-        store_queue(p->store, &p->store->retry, &p->parked_link);
+    if (!list_empty(&p->writer.parked))
+        store_queue(p->store, &p->store->retry, &p->writer.parked_link);
 }
 
 /* --- waves --- */
 
 void writer_kick(struct partition *p)
 {
-    store_queue(p->store, &p->store->dirty, &p->dirty_link);
+    store_queue(p->store, &p->store->dirty, &p->writer.wave_link);
 }
 
 void writer_flush_later(struct partition *p)
@@ -387,25 +388,26 @@ void writer_flush_later(struct partition *p)
     struct shard *s = shard_of(p);
     if (p->durable.position == p->promised.position)
         return;
-    if (p->promised.offset - p->durable.offset >= config_of(p)->flush_messages || p->durable.offset < p->need_durable)
+    if (p->promised.offset - p->durable.offset >= config_of(p)->flush_messages ||
+        p->durable.offset < p->flusher.wanted_offset)
         writer_flush(p);
-    else if (!timer_started(&p->flush_timer))
-        timer_start(&s->timers, &p->flush_timer,
+    else if (!timer_started(&p->flusher.timer))
+        timer_start(&s->timers, &p->flusher.timer,
                     s->now_ns + u64_min((uint64_t)config_of(p)->flush_ms, FLUSH_MS_MAX) * NS_PER_MS);
 }
 
-static void tell_slow_flush(struct partition *p, uint64_t took_ns)
+static void warn_slow_flush(struct partition *p, uint64_t took_ns)
 {
-    if (took_ns < SLOW_FLUSH_NS || p->store->told_slow_flush || p->topic->internal) /* the hint is none for those */
+    if (took_ns < SLOW_FLUSH_NS || p->store->slow_flush_logged || p->topic->internal) /* the hint is none for those */
         return;
-    p->store->told_slow_flush = true;
+    p->store->slow_flush_logged = true;
     log_warn(
         "slow flush",
         "partition=%s-%d took_ms=%llu hint=\"each ack waits for the disk; write.caching=true acks before the flush\"",
         p->topic->name, p->index, (unsigned long long)(took_ns / NS_PER_MS));
 }
 
-static void wave_end(struct wave *w)
+static void end_wave(struct wave *w)
 {
     struct partition *p = w->partition;
     struct mark end = w->end;
@@ -413,7 +415,8 @@ static void wave_end(struct wave *w)
     bool dsync = w->dsync;
     uint64_t took_ns = shard_of(p)->now_ns - w->started_ns;
     heap_free(shard_of(p)->heap, w);
-    p->wave = NULL;
+    p->writer.wave = NULL;
+    p->writer.state = WRITER_IDLE;
     if (failure) {
         partition_fault(p, failure, "write");
         partition_stop_step(p);
@@ -423,10 +426,10 @@ static void wave_end(struct wave *w)
         /* Its own flush says nothing about bytes that an earlier wave left in the cache: there were none. */
         assert(p->durable.offset == p->promised.offset || PLANTED(ack_before_flush) || PLANTED(ack_before_write));
         p->durable = end;
-        tell_slow_flush(p, took_ns);
+        warn_slow_flush(p, took_ns);
     }
     if (!PLANTED(ack_before_write))
-        promise(p, &end);
+        move_promised(p, &end);
     writer_flush_later(p);
     partition_durable(p);
     if (p->end.position != p->promised.position)
@@ -438,10 +441,10 @@ static void wave_end(struct wave *w)
 static void wrong_sync_done(struct io_op *op, int32_t res)
 {
     (void)res;
-    wave_end(container_of(op, struct wave, sync_op));
+    end_wave(container_of(op, struct wave, sync_op));
 }
 
-static void wave_over(struct wave *w)
+static void wave_written(struct wave *w)
 {
     struct partition *p = w->partition;
     if (PLANTED(sync_wrong_file) && w->dsync) {
@@ -450,12 +453,12 @@ static void wave_over(struct wave *w)
         io_sync(shard_of(p)->io, &w->sync_op, &w->wrong_file, wrong_sync_done);
         return;
     }
-    wave_end(w);
+    end_wave(w);
 }
 
-static void piece_start(struct wave_piece *piece);
+static void start_wave_piece(struct wave_piece *piece);
 
-static void piece_done(struct io_op *op, int32_t res)
+static void wave_piece_done(struct io_op *op, int32_t res)
 {
     struct wave_piece *piece = container_of(op, struct wave_piece, op);
     struct wave *w = piece->wave;
@@ -464,24 +467,24 @@ static void piece_done(struct io_op *op, int32_t res)
         piece->at += done;
         piece->position += done;
         piece->bytes -= done;
-        piece_start(piece);
+        start_wave_piece(piece);
         return;
     }
     if (res <= 0 && !w->failure)
         w->failure = res ? res : -EIO; /* a write that writes nothing */
     if (--w->left == 0)
-        wave_over(w);
+        wave_written(w);
 }
 
-static void piece_start(struct wave_piece *piece)
+static void start_wave_piece(struct wave_piece *piece)
 {
     struct partition *p = piece->wave->partition;
     bool dsync = piece->wave->dsync && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
     io_write(shard_of(p)->io, &piece->op, &p->active->file, piece->at, piece->bytes, piece->position, dsync,
-             piece_done);
+             wave_piece_done);
 }
 
-static uint32_t count_pieces(const struct partition *p, uint64_t from, uint64_t to)
+static uint32_t count_wave_pieces(const struct partition *p, uint64_t from, uint64_t to)
 {
     uint32_t count = 0, left;
     for (uint64_t at = from; at < to; at += left, count++) {
@@ -491,7 +494,7 @@ static uint32_t count_pieces(const struct partition *p, uint64_t from, uint64_t 
     return count;
 }
 
-static void cut_pieces(struct wave *w, uint64_t from, uint64_t to)
+static void cut_wave_pieces(struct wave *w, uint64_t from, uint64_t to)
 {
     struct partition *p = w->partition;
     uint32_t i = 0, left;
@@ -507,7 +510,7 @@ static void cut_pieces(struct wave *w, uint64_t from, uint64_t to)
 
 void writer_start_wave(struct partition *p)
 {
-    if (p->wave || p->preparing || !p->ready || p->condition == PARTITION_OFFLINE ||
+    if (p->writer.state != WRITER_IDLE || !space_is_ready(p) || partition_is_offline(p) ||
         p->end.position == p->promised.position)
         return;
     if (durable_acks(p) && p->durable.position != p->promised.position) {
@@ -516,7 +519,7 @@ void writer_start_wave(struct partition *p)
         return;
     }
     uint64_t from = align_down(p->promised.position, PAGE_BYTES), to = align_up(p->end.position, PAGE_BYTES);
-    uint32_t count = count_pieces(p, from, to);
+    uint32_t count = count_wave_pieces(p, from, to);
     struct wave *w = heap_alloc(shard_of(p)->heap, sizeof *w + count * sizeof w->v[0]);
     if (!w) {
         store_retry_later(p->store, p);
@@ -525,26 +528,27 @@ void writer_start_wave(struct partition *p)
     *w = (struct wave){.partition = p, .end = p->end, .count = count, .left = count};
     w->dsync = durable_acks(p);
     w->started_ns = shard_of(p)->now_ns;
-    p->wave = w;
+    p->writer.wave = w;
+    p->writer.state = WRITER_WAVE;
     tail_pad(&p->tail, p->active->base_offset, p->end.position);
-    cut_pieces(w, from, to);
+    cut_wave_pieces(w, from, to);
     checkpoint_capture(p);
     for (uint32_t i = 0; i < count; i++)
-        piece_start(&w->v[i]);
+        start_wave_piece(&w->v[i]);
     if (PLANTED(ack_before_write))
-        promise(p, &w->end);
+        move_promised(p, &w->end);
 }
 
 /* --- flushing what write.caching left behind --- */
 
 static void flush_done(struct io_op *op, int32_t res)
 {
-    struct partition *p = container_of(op, struct partition, flush_op);
-    p->flushing = false;
+    struct partition *p = container_of(op, struct partition, flusher.op);
+    p->flusher.state = FLUSHER_IDLE;
     if (res < 0) { /* also for lack of room: what the kernel dropped, the next flush would not miss */
         partition_broken(p, res, "flush");
     } else {
-        p->durable = p->flush_end;
+        p->durable = p->flusher.end;
         partition_durable(p);
         writer_flush_later(p);
         if (p->end.position != p->promised.position)
@@ -556,30 +560,30 @@ static void flush_done(struct io_op *op, int32_t res)
 
 void writer_flush(struct partition *p)
 {
-    if (p->flushing || p->preparing || !p->ready || p->condition == PARTITION_OFFLINE ||
+    if (p->flusher.state != FLUSHER_IDLE || !space_is_ready(p) || partition_is_offline(p) ||
         p->durable.position == p->promised.position)
         return;
-    timer_stop(&shard_of(p)->timers, &p->flush_timer);
-    p->flushing = true;
-    p->flush_end = p->promised;
-    io_sync(shard_of(p)->io, &p->flush_op, &p->active->file, flush_done);
+    timer_stop(&shard_of(p)->timers, &p->flusher.timer);
+    p->flusher.state = FLUSHER_SYNCING;
+    p->flusher.end = p->promised;
+    io_sync(shard_of(p)->io, &p->flusher.op, &p->active->file, flush_done);
 }
 
 void writer_flush_due(struct timer *t)
 {
-    writer_flush(container_of(t, struct partition, flush_timer));
+    writer_flush(container_of(t, struct partition, flusher.timer));
 }
 
 bool writer_idle(const struct partition *p)
 {
-    return !p->wave && !p->flushing && !p->preparing && !p->allocating && p->durable.position == p->end.position;
+    return !partition_writes(p) && p->durable.position == p->end.position;
 }
 
-void writer_rest(struct partition *p)
+void writer_free_idle(struct partition *p)
 {
-    if (!writer_idle(p) || !list_empty(&p->pending) || !list_empty(&p->parked) || p->tail.count == 0 ||
-        shard_of(p)->now_ns - p->used_at_ns < IDLE_TAIL_S * NS_PER_S)
+    if (!writer_idle(p) || !list_empty(&p->writer.pending) || !list_empty(&p->writer.parked) || p->tail.count == 0 ||
+        shard_of(p)->now_ns - p->writer.used_at_ns < IDLE_TAIL_S * NS_PER_S)
         return;
     tail_clear(&p->tail);
-    p->ready = false; /* the next append wakes it: its last block is read again */
+    p->space.state = SPACE_CLOSED; /* the next append wakes it: its last block is read again */
 }

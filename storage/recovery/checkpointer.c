@@ -63,38 +63,38 @@ static struct checkpointer *checkpointer_of(const struct partition *p)
 
 static void release_mark(struct partition *p)
 {
-    heap_free(shard_of(p)->heap, p->checkpoint_producers);
-    p->checkpoint_producers = NULL;
-    p->checkpoint_held = false;
+    heap_free(shard_of(p)->heap, p->checkpoint.producers);
+    p->checkpoint.producers = NULL;
+    p->checkpoint.state = CHECKPOINT_NONE;
 }
 
 static void capture_mark(struct partition *p)
 {
     release_mark(p);
     size_t bytes = producers_saved_bytes(p->producers);
-    p->checkpoint_producers = heap_alloc(shard_of(p)->heap, bytes ? bytes : 1);
-    if (!p->checkpoint_producers)
+    p->checkpoint.producers = heap_alloc(shard_of(p)->heap, bytes ? bytes : 1);
+    if (!p->checkpoint.producers)
         return; /* wanted again at the next tick */
-    producers_save(p->producers, p->checkpoint_producers);
-    p->checkpoint_producers_bytes = (uint32_t)bytes;
-    p->checkpoint_mark = p->end;
-    p->checkpoint_epoch = epochs_latest(&p->epochs);
-    p->checkpoint_held = true;
-    p->checkpoint_wanted = false;
+    producers_save(p->producers, p->checkpoint.producers);
+    p->checkpoint.producers_bytes = (uint32_t)bytes;
+    p->checkpoint.mark = p->end;
+    p->checkpoint.epoch = epochs_latest(&p->epochs);
+    p->checkpoint.state = CHECKPOINT_HELD;
+    p->checkpoint.wanted = false;
 }
 
 /* The next tick looks at it. */
 static void touch_partition(struct checkpointer *c, struct partition *p)
 {
-    if (!list_linked(&p->checkpoint_link))
-        list_push(&c->touched, &p->checkpoint_link);
+    if (!list_linked(&p->checkpoint.link))
+        list_push(&c->touched, &p->checkpoint.link);
 }
 
 void checkpoint_capture(struct partition *p)
 {
     struct checkpointer *c = checkpointer_of(p);
     touch_partition(c, p);
-    if (p->checkpoint_wanted && !p->checkpoint_held)
+    if (p->checkpoint.wanted && p->checkpoint.state != CHECKPOINT_HELD)
         capture_mark(p);
     c->bytes_since_tick += p->end.position - p->promised.position;
     if (c->bytes_since_tick > CHECKPOINT_BYTES / 2) {
@@ -106,10 +106,10 @@ void checkpoint_capture(struct partition *p)
 void checkpoint_durable(struct partition *p)
 {
     struct checkpointer *c = checkpointer_of(p);
-    if (!p->checkpoint_held || p->durable.offset < p->checkpoint_mark.offset)
+    if (p->checkpoint.state != CHECKPOINT_HELD || p->durable.offset < p->checkpoint.mark.offset)
         return;
-    list_remove(&p->checkpoint_link);
-    list_push(&c->ready, &p->checkpoint_link);
+    list_remove(&p->checkpoint.link);
+    list_push(&c->ready, &p->checkpoint.link);
 }
 
 void checkpoint_rolled(struct partition *p)
@@ -121,8 +121,9 @@ void checkpoint_rolled(struct partition *p)
 void checkpoint_opened(struct partition *p)
 {
     release_mark(p);
-    p->saved_offsets = p->saved_times = p->saved_offsets_crc = p->saved_times_crc = 0;
-    if (p->active && !p->saved)
+    p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
+        p->checkpoint.saved_times_crc = 0;
+    if (p->active && !p->space.saved)
         capture_mark(p); /* recovery synced it all; checkpointer_open puts it into `ready` */
 }
 
@@ -167,10 +168,10 @@ static bool build_index_delta(struct item *it)
     struct delta *d = &it->delta;
     memcpy(d->dir, p->dir, strlen(p->dir) + 1);
     d->segment = it->segment;
-    d->offsets_at = (uint64_t)p->saved_offsets * INDEX_OFFSET_BYTES;
-    d->times_at = (uint64_t)p->saved_times * INDEX_TIME_BYTES;
-    d->offsets_bytes = (it->offsets - p->saved_offsets) * INDEX_OFFSET_BYTES;
-    d->times_bytes = (it->times - p->saved_times) * INDEX_TIME_BYTES;
+    d->offsets_at = (uint64_t)p->checkpoint.saved_offsets * INDEX_OFFSET_BYTES;
+    d->times_at = (uint64_t)p->checkpoint.saved_times * INDEX_TIME_BYTES;
+    d->offsets_bytes = (it->offsets - p->checkpoint.saved_offsets) * INDEX_OFFSET_BYTES;
+    d->times_bytes = (it->times - p->checkpoint.saved_times) * INDEX_TIME_BYTES;
     d->bytes = heap_alloc(shard_of(p)->heap, (size_t)d->offsets_bytes + d->times_bytes + 1);
     if (!d->bytes)
         return false;
@@ -178,8 +179,8 @@ static bool build_index_delta(struct item *it)
         memcpy(d->bytes, ix->offsets + d->offsets_at, d->offsets_bytes);
     if (d->times_bytes)
         memcpy(d->bytes + d->offsets_bytes, ix->times + d->times_at, d->times_bytes);
-    it->offsets_crc = crc32c(p->saved_offsets_crc, d->bytes, d->offsets_bytes);
-    it->times_crc = crc32c(p->saved_times_crc, d->bytes + d->offsets_bytes, d->times_bytes);
+    it->offsets_crc = crc32c(p->checkpoint.saved_offsets_crc, d->bytes, d->offsets_bytes);
+    it->times_crc = crc32c(p->checkpoint.saved_times_crc, d->bytes + d->offsets_bytes, d->times_bytes);
     return true;
 }
 
@@ -193,7 +194,7 @@ static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool
         .segment_base_offset = it->segment,
         .offset = it->mark.offset,
         .position = it->mark.position,
-        .leader_epoch = p->checkpoint_epoch,
+        .leader_epoch = p->checkpoint.epoch,
         .max_timestamp = it->mark.max_timestamp,
         .max_timestamp_offset = it->mark.max_timestamp_offset,
         .first_timestamp = p->active->first_timestamp,
@@ -204,8 +205,8 @@ static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool
         .bytes_since_entry = bytes_since_index_entry(&p->active->index, it->offsets, &it->mark),
         .clean = clean,
         .caching = !durable_acks(p),
-        .producers = p->checkpoint_producers,
-        .producers_bytes = p->checkpoint_producers_bytes,
+        .producers = p->checkpoint.producers,
+        .producers_bytes = p->checkpoint.producers_bytes,
     };
     memcpy(e.topic_id, p->topic->id, 16);
     it->entry_bytes = (uint32_t)checkpoint_entry_bytes(&e);
@@ -233,7 +234,7 @@ static struct item *new_checkpoint_item(struct checkpointer *c, struct partition
         c->item_cap = cap;
     }
     struct item *it = &c->items[c->item_count++];
-    *it = (struct item){.partition = p, .mark = p->checkpoint_mark, .segment = p->active->base_offset};
+    *it = (struct item){.partition = p, .mark = p->checkpoint.mark, .segment = p->active->base_offset};
     return it;
 }
 
@@ -279,8 +280,8 @@ static bool build_checkpoint_blob(struct checkpointer *c)
     uint32_t cursor = 0;
     struct partition *p;
     while (c->whole && fits && (p = map_next(&c->store->partitions, &cursor)))
-        if (p->checkpoint_entry)
-            fits = add_to_blob(c, p->checkpoint_entry, p->checkpoint_entry_bytes);
+        if (p->checkpoint.entry)
+            fits = add_to_blob(c, p->checkpoint.entry, p->checkpoint.entry_bytes);
     return fits;
 }
 
@@ -351,15 +352,15 @@ static void stop_checkpointer_step(struct checkpointer *c);
 static void note_item_saved(struct checkpointer *c, struct item *it)
 {
     struct partition *p = it->partition;
-    heap_free(c->store->shard->heap, p->checkpoint_entry);
-    p->checkpoint_entry = it->entry;
-    p->checkpoint_entry_bytes = it->entry_bytes;
+    heap_free(c->store->shard->heap, p->checkpoint.entry);
+    p->checkpoint.entry = it->entry;
+    p->checkpoint.entry_bytes = it->entry_bytes;
     it->entry = NULL;
     if (p->active && p->active->base_offset == it->segment) {
-        p->saved_offsets = it->offsets;
-        p->saved_times = it->times;
-        p->saved_offsets_crc = it->offsets_crc;
-        p->saved_times_crc = it->times_crc;
+        p->checkpoint.saved_offsets = it->offsets;
+        p->checkpoint.saved_times = it->times;
+        p->checkpoint.saved_offsets_crc = it->offsets_crc;
+        p->checkpoint.saved_times_crc = it->times_crc;
     }
 }
 
@@ -409,13 +410,13 @@ static void want_touched(struct checkpointer *c)
     list_init(&now);
     list_splice(&now, &c->touched);
     while ((l = list_pop(&now))) {
-        struct partition *p = container_of(l, struct partition, checkpoint_link);
-        p->checkpoint_wanted = true;
-        if (p->checkpoint_held) {
+        struct partition *p = container_of(l, struct partition, checkpoint.link);
+        p->checkpoint.wanted = true;
+        if (p->checkpoint.state == CHECKPOINT_HELD) {
             list_push(&c->touched, l); /* waits for its mark to become durable */
         } else if (p->condition == PARTITION_OPEN && writer_idle(p) && p->active) {
             capture_mark(p);
-            list_push(p->checkpoint_held ? &c->ready : &c->touched, l);
+            list_push(p->checkpoint.state == CHECKPOINT_HELD ? &c->ready : &c->touched, l);
         } else {
             list_push(&c->touched, l); /* its next wave captures, or the next tick finds it idle */
         }
@@ -426,8 +427,8 @@ static void take_ready_partitions(struct checkpointer *c)
 {
     struct list *l;
     while ((l = list_pop(&c->ready))) {
-        struct partition *p = container_of(l, struct partition, checkpoint_link);
-        if (p->condition == PARTITION_OFFLINE || !p->active || !p->checkpoint_held)
+        struct partition *p = container_of(l, struct partition, checkpoint.link);
+        if (partition_is_offline(p) || !p->active || p->checkpoint.state != CHECKPOINT_HELD)
             continue;
         if (!add_checkpoint_item(c, p, false))
             touch_partition(c, p);
@@ -488,23 +489,23 @@ struct checkpointer *checkpointer_open(struct store *st)
 void checkpointer_add(struct checkpointer *c, struct partition *p)
 {
     const struct checkpoint_entry *e = checkpoint_find(c->store->root->checkpoints, p->topic->id, p->index);
-    if (p->checkpoint_held) {
-        list_push(&c->ready, &p->checkpoint_link);
+    if (p->checkpoint.state == CHECKPOINT_HELD) {
+        list_push(&c->ready, &p->checkpoint.link);
     } else if (e) { /* what the last run wrote still holds */
-        p->checkpoint_entry_bytes = (uint32_t)checkpoint_entry_bytes(e);
-        p->checkpoint_entry = heap_alloc(c->store->shard->heap, p->checkpoint_entry_bytes);
-        if (p->checkpoint_entry)
-            checkpoint_entry_encode(e, p->checkpoint_entry);
+        p->checkpoint.entry_bytes = (uint32_t)checkpoint_entry_bytes(e);
+        p->checkpoint.entry = heap_alloc(c->store->shard->heap, p->checkpoint.entry_bytes);
+        if (p->checkpoint.entry)
+            checkpoint_entry_encode(e, p->checkpoint.entry);
     }
 }
 
 void checkpoint_forget(struct partition *p)
 {
     struct checkpointer *c = checkpointer_of(p);
-    list_remove(&p->checkpoint_link);
+    list_remove(&p->checkpoint.link);
     release_mark(p);
-    heap_free(shard_of(p)->heap, p->checkpoint_entry);
-    p->checkpoint_entry = NULL;
+    heap_free(shard_of(p)->heap, p->checkpoint.entry);
+    p->checkpoint.entry = NULL;
     for (uint32_t i = 0; c && i < c->item_count; i++)
         if (c->items[i].partition == p)
             c->items[i].partition = NULL;
@@ -516,12 +517,13 @@ static void build_clean_items(struct checkpointer *c)
     uint32_t cursor = 0;
     struct partition *p;
     while ((p = map_next(&c->store->partitions, &cursor))) {
-        if (!p->clean || !p->active || !p->stop_saved)
+        if (!p->stop.clean || !p->active || !p->stop.saved)
             continue;
-        p->saved_offsets = p->saved_times = p->saved_offsets_crc = p->saved_times_crc = 0;
+        p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
+            p->checkpoint.saved_times_crc = 0;
         capture_mark(p);
-        if (!p->checkpoint_held || !add_checkpoint_item(c, p, true))
-            p->clean = false;
+        if (p->checkpoint.state != CHECKPOINT_HELD || !add_checkpoint_item(c, p, true))
+            p->stop.clean = false;
         release_mark(p);
     }
 }

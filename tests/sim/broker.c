@@ -281,6 +281,8 @@ static void turn(void)
     struct shard *s = shard_at(broker.group, id);
     bool more = shard_turn(s, UINT64_MAX);
     atomic_store(&s->sleeping, true); /* as it is while a real one waits in io_run: messages wake it */
+    if (s->store)
+        store_check(s->store);
     broker.busy_until_ns[id] = sim.now_ns + dice_between(500, 15000);
     broker.ended[id] = !more;
     world_mix(id, sim.now_ns);

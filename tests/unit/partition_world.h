@@ -50,6 +50,7 @@ static struct world {
 static inline void turn(void)
 {
     (void)shard_turn(w.shard, TURN_NS);
+    store_check(store_of(w.shard));
 }
 static inline void until(const bool *flag)
 {
@@ -315,8 +316,8 @@ static inline void fall_idle(void)
 {
     uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
     for (;;) {
-        w.p->used_at_ns = w.shard->now_ns - (IDLE_TAIL_S + 1) * NS_PER_S;
-        writer_rest(w.p);
+        w.p->writer.used_at_ns = w.shard->now_ns - (IDLE_TAIL_S + 1) * NS_PER_S;
+        writer_free_idle(w.p);
         if (w.p->tail.count == 0)
             return;
         assert_true(clock_now_ns() < end);

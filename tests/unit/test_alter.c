@@ -208,7 +208,7 @@ static void every_way_to_promise_more_flushes_what_is_there(void **state)
         assert_true(w.p->durable.offset < w.p->promised.offset);
         assert_int_equal(alter(&ways[i], 1, false).error, KERR_NONE);
         assert_int_equal(w.p->durable.offset, w.p->promised.offset);
-        assert_false(w.p->pledged_durable);
+        assert_false(w.p->stricter.durable);
         append(1, 1000);
         all_are_acked();
         assert_int_equal(w.p->durable.offset, w.p->promised.offset);

@@ -25,7 +25,7 @@ static void a_log_of_many_segments_reads_as_one(void **state)
     assert_true(w.p->segments.next->next != &w.p->segments);
     log_is_as_expected(false);
     tail_clear(&w.p->tail);
-    w.p->ready = false;
+    w.p->space.state = SPACE_CLOSED;
     log_is_as_expected(true);
 }
 
@@ -37,10 +37,10 @@ static void parked_appends_keep_their_order(void **state)
     for (int round = 0; round < 4; round++) {
         for (int i = 0; i < 40; i++)
             append(1 + i % 3, i % 5 ? 100 : 60000);
-        assert_false(list_empty(&w.p->parked));
+        assert_false(list_empty(&w.p->writer.parked));
         all_are_acked();
         fall_idle();
-        assert_false(w.p->ready);
+        assert_int_equal(w.p->space.state, SPACE_CLOSED);
     }
     log_is_as_expected(true);
 }
@@ -77,7 +77,7 @@ static void an_idle_partition_gives_its_tail_back(void **state)
     append(5, 5000);
     all_are_acked();
     size_t used = bufpool_used_bytes(w.shard->bufs);
-    writer_rest(w.p);
+    writer_free_idle(w.p);
     assert_int_equal(bufpool_used_bytes(w.shard->bufs), used); /* not idle for long enough */
     fall_idle();
     assert_int_equal(tail_bytes(&w.p->tail), 0);
@@ -178,8 +178,8 @@ static void without_memory_appends_wait_and_are_refused_in_the_end(void **state)
     for (int i = 0; i < 10; i++)
         turn();
     assert_false(a->over);
-    assert_true(w.p->short_since_ns);
-    w.p->short_since_ns = w.shard->now_ns - (MEMORY_WAIT_S + 1) * NS_PER_S;
+    assert_true(w.p->writer.short_since_ns);
+    w.p->writer.short_since_ns = w.shard->now_ns - (MEMORY_WAIT_S + 1) * NS_PER_S;
     until(&a->over);
     assert_int_equal(a->append.error, KERR_KAFKA_STORAGE_ERROR);
     forget_sent();

@@ -292,7 +292,7 @@ static void reads_below_the_new_start_end_well_or_out_of_range(void **state)
     fill(small, 1);
     for (int turns = 0; turns < 6; turns++) {
         tail_clear(&w.p->tail);
-        w.p->ready = false;
+        w.p->space.state = SPACE_CLOSED;
         int64_t at = partition_facts(w.p).log_start_offset;
         struct part_read r = {.offset = at, .max_bytes = 1 << 20, .first_whole = true, .done = read_done};
         struct log_trim t = {.before = at + 9, .done = trim_done};
@@ -325,13 +325,13 @@ static void a_segment_that_is_read_keeps_its_file(void **state)
     struct segment *first = container_of(w.p->segments.next, struct segment, link);
     first->users++;
     must_trim(50);
-    assert_ptr_equal(w.p->dropped.next, &first->link);
+    assert_ptr_equal(w.p->trimmer.dropped.next, &first->link);
     files_are(count_segments() + 1);
     assert_true(count_segments() < segments);
     first->users--;
     trim_step(w.p);
     files_are(count_segments());
-    assert_true(list_empty(&w.p->dropped));
+    assert_true(list_empty(&w.p->trimmer.dropped));
 }
 
 static struct sent *append_at_time(int64_t timestamp)
@@ -486,7 +486,7 @@ static void life_changed(struct catalog_change *c)
     assert_int_equal(c->error, KERR_NONE);
     life.changing = false;
     bool strict = topic_config_acks_durable(&w.p->topic->config);
-    assert_true(!strict || w.p->wave || w.p->durable.offset == w.p->promised.offset);
+    assert_true(!strict || w.p->writer.wave || w.p->durable.offset == w.p->promised.offset);
 }
 static void life_change(void)
 {

@@ -1,0 +1,65 @@
+/* What must hold between the fields of a partition, whatever it is doing: for the unit tests, the simulator and debug builds. */
+#include "storage/log/partition_state.h"
+
+static void check_segments(const struct partition *p)
+{
+    uint64_t closed_bytes = 0;
+    int64_t next = -1;
+    for (const struct list *l = p->segments.next; l != &p->segments; l = l->next) {
+        const struct segment *s = container_of(l, struct segment, link);
+        assert(s->partition == p);
+        assert(s->base_offset >= next);
+        assert(s->next_offset >= s->base_offset);
+        assert(s == p->active || s->allocated == s->bytes);
+        assert(s == p->active || !list_linked(&s->index_link) || s->index_loaded);
+        next = s->next_offset;
+        closed_bytes += s == p->active ? 0 : s->bytes;
+    }
+    assert(list_empty(&p->segments) == !p->active);
+    assert(!p->active || p->segments.prev == &p->active->link);
+    assert(closed_bytes == p->closed_bytes);
+    assert(!p->active || (p->active->bytes == p->end.position && p->active->next_offset == p->end.offset));
+    assert(!p->active || p->active->index_loaded);
+}
+
+static void check_appends(const struct partition *p)
+{
+    int64_t end = p->promised.offset;
+    for (const struct list *l = p->writer.pending.next; l != &p->writer.pending; l = l->next) {
+        const struct append *a = container_of(l, struct append, link);
+        assert(a->end_offset >= end || PLANTED(ack_before_write));
+        assert(a->end_offset <= p->end.offset);
+        end = a->end_offset;
+    }
+    assert((p->writer.state == WRITER_WAVE) == (p->writer.wave != NULL));
+    assert(!p->writer.wave || p->writer.wave->end.position <= p->end.position);
+}
+
+static void check_marks(const struct partition *p)
+{
+    assert(p->log_start_offset >= 0);
+    assert(p->log_start_offset <= p->durable.offset || PLANTED(trim_before_durable));
+    assert(p->durable.offset <= p->promised.offset);
+    assert(p->promised.offset <= p->end.offset);
+    assert(p->durable.position <= p->promised.position && p->promised.position <= p->end.position);
+}
+
+void partition_check(const struct partition *p)
+{
+    if (p->condition == PARTITION_OFFLINE || p->condition == PARTITION_NO_ROOM)
+        return; /* whatever it was in the midst of: nothing of it is used */
+    if (p->stop.deleting && !p->active)
+        return; /* its segments are gone, its marks are not */
+    check_marks(p);
+    check_segments(p);
+    check_appends(p);
+    assert(space_in_job(p) == (p->space.job != NULL));
+    assert(!space_is_ready(p) || (p->active && p->active->file.fd >= 0));
+    assert(p->writer.state == WRITER_IDLE || space_is_ready(p));
+    assert(p->flusher.state == FLUSHER_IDLE || space_is_ready(p));
+    assert((p->trimmer.state == TRIMMER_IDLE) == !p->trimmer.job);
+    assert(p->trimmer.state == TRIMMER_SAVING || list_empty(&p->trimmer.saving));
+    assert((p->checkpoint.state == CHECKPOINT_HELD) == (p->checkpoint.producers != NULL));
+    assert((p->stop.done != NULL) || p->condition != PARTITION_STOPPING);
+    tail_check(&p->tail);
+}
