@@ -1,22 +1,22 @@
 /* A question to one partition, answered on its owner. */
 #include "net/part_call.h"
 
-static void come_home(struct shard *at, struct shard_msg *msg)
+static void part_call_come_home(struct shard *at, struct shard_msg *msg)
 {
     struct part_call *c = container_of(msg, struct part_call, msg);
     assert(c->home == at);
     c->answered(c);
 }
 
-static void ask(struct shard *owner, struct part_call *c)
+static void ask_partition(struct shard *owner, struct part_call *c)
 {
     c->owner = owner;
     c->ask(c, store_partition(store_of(owner), c->topic_id, c->partition));
 }
 
-static void arrive(struct shard *at, struct shard_msg *msg)
+static void part_call_arrive(struct shard *at, struct shard_msg *msg)
 {
-    ask(at, container_of(msg, struct part_call, msg));
+    ask_partition(at, container_of(msg, struct part_call, msg));
 }
 
 bool part_call_start(struct shard *home, struct part_call *c)
@@ -26,10 +26,10 @@ bool part_call_start(struct shard *home, struct part_call *c)
     c->home = home;
     uint16_t owner = topic_shard(c->topic_id, c->partition, home->count);
     if (owner == home->id) {
-        ask(home, c);
+        ask_partition(home, c);
         return true;
     }
-    shard_msg_init(&c->msg, arrive);
+    shard_msg_init(&c->msg, part_call_arrive);
     shard_send(home, owner, &c->msg);
     return false;
 }
@@ -40,6 +40,6 @@ void part_call_done(struct part_call *c)
         c->answered(c);
         return;
     }
-    shard_msg_init(&c->msg, come_home);
+    shard_msg_init(&c->msg, part_call_come_home);
     shard_send(c->owner, c->home->id, &c->msg);
 }

@@ -13,11 +13,11 @@ struct peer {
 
 /* --- start --- */
 
-static void starved_due(struct timer *t);
-static void stop_due(struct timer *t);
-static void stop_check(struct shard_defer *d);
+static void resume_starved(struct timer *t);
+static void stop_deadline_due(struct timer *t);
+static void check_stopped(struct shard_defer *d);
 
-static uint32_t session_slots(const struct shard *s, const struct broker_config *config)
+static uint32_t session_slots_of_shard(const struct shard *s, const struct broker_config *config)
 {
     return (uint32_t)u64_max(config->fetch_session_slots / s->count, config->fetch_session_slots ? 1 : 0);
 }
@@ -37,17 +37,17 @@ enum err server_start(struct shard *s, struct root *root)
     map_init(&sv->peers, s->heap);
     blocks_init(&sv->blocks, s, bufpool_max_bytes(s->bufs) / 2);
     sv->request_bytes_max = u64_max(bufpool_max_bytes(s->bufs) / 4, REQUESTS_MEMORY_MIN);
-    timer_init(&sv->starved_timer, starved_due);
-    timer_init(&sv->stop_timer, stop_due);
+    timer_init(&sv->starved_timer, resume_starved);
+    timer_init(&sv->stop_timer, stop_deadline_due);
     timer_init(&sv->homecoming_timer, told_judge);
     homecoming_init(&sv->homecoming, s->heap);
-    shard_defer_init(&sv->stop_check, stop_check);
-    sessions_init(&sv->sessions, s->heap, session_slots(s, server_config(sv)), rng_next(&s->rng));
+    shard_defer_init(&sv->stop_check, check_stopped);
+    sessions_init(&sv->sessions, s->heap, session_slots_of_shard(s, server_config(sv)), rng_next(&s->rng));
     s->net = sv;
     return ERR_NONE;
 }
 
-static void free_requests(struct server *sv)
+static void free_kept_requests(struct server *sv)
 {
     struct list *node;
     while ((node = list_pop(&sv->free_requests)))
@@ -63,7 +63,7 @@ void server_close(struct server *sv)
     homecoming_deinit(&sv->homecoming);
     list_remove(&sv->stop_check.link);
     sessions_deinit(&sv->sessions);
-    free_requests(sv);
+    free_kept_requests(sv);
     blocks_deinit(&sv->blocks);
     map_deinit(&sv->peers);
     s->net = NULL;
@@ -85,12 +85,12 @@ bool server_notice(struct server *sv)
 }
 
 /* All shards have a server while any loop runs. */
-static _Atomic uint32_t *all_conns(struct server *sv)
+static _Atomic uint32_t *count_of_all_conns(struct server *sv)
 {
     return sv->shard->id == 0 ? &sv->all_conns : &server_of(shard_at(sv->shard->group, 0))->all_conns;
 }
 
-static bool refuse(struct server *sv, const struct conn *c, const char *why)
+static bool refuse_conn(struct server *sv, const struct conn *c, const char *why)
 {
     sv->counters.refused++;
     if (server_notice(sv))
@@ -98,7 +98,7 @@ static bool refuse(struct server *sv, const struct conn *c, const char *why)
     return false;
 }
 
-static struct peer *peer_of(struct server *sv, const char *address)
+static struct peer *get_peer(struct server *sv, const char *address)
 {
     size_t bytes = strlen(address);
     struct peer *p = map_get(&sv->peers, address, bytes);
@@ -114,7 +114,7 @@ static struct peer *peer_of(struct server *sv, const char *address)
     return NULL;
 }
 
-static void peer_drop_unused(struct server *sv, struct peer *p)
+static void drop_unused_peer(struct server *sv, struct peer *p)
 {
     if (p->count > 0)
         return;
@@ -123,12 +123,12 @@ static void peer_drop_unused(struct server *sv, struct peer *p)
 }
 
 /* NULL, or why not. */
-static const char *count_in(struct server *sv, struct peer *p)
+static const char *count_conn_in(struct server *sv, struct peer *p)
 {
     if (p->count >= server_config(sv)->max_connections_per_ip)
         return "max.connections.per.ip is reached";
-    if (atomic_fetch_add(all_conns(sv), 1) >= server_config(sv)->max_connections) {
-        atomic_fetch_sub(all_conns(sv), 1);
+    if (atomic_fetch_add(count_of_all_conns(sv), 1) >= server_config(sv)->max_connections) {
+        atomic_fetch_sub(count_of_all_conns(sv), 1);
         return "max.connections is reached";
     }
     p->count++;
@@ -138,14 +138,14 @@ static const char *count_in(struct server *sv, struct peer *p)
 bool server_admit(struct server *sv, struct conn *c)
 {
     if (sv->stopping)
-        return refuse(sv, c, "the broker is stopping");
-    struct peer *p = peer_of(sv, c->names.peer);
+        return refuse_conn(sv, c, "the broker is stopping");
+    struct peer *p = get_peer(sv, c->names.peer);
     if (!p)
-        return refuse(sv, c, "there is no memory for it");
-    const char *why = count_in(sv, p);
+        return refuse_conn(sv, c, "there is no memory for it");
+    const char *why = count_conn_in(sv, p);
     if (why) {
-        peer_drop_unused(sv, p);
-        return refuse(sv, c, why);
+        drop_unused_peer(sv, p);
+        return refuse_conn(sv, c, why);
     }
     sv->conn_count++;
     sv->counters.accepted++;
@@ -161,15 +161,15 @@ void server_forget(struct server *sv, struct conn *c)
     assert(p->count > 0);
     assert(sv->conn_count > 0);
     p->count--;
-    peer_drop_unused(sv, p);
+    drop_unused_peer(sv, p);
     sv->conn_count--;
-    atomic_fetch_sub(all_conns(sv), 1);
+    atomic_fetch_sub(count_of_all_conns(sv), 1);
     list_remove(&c->link);
     if (sv->stopping)
         shard_defer(sv->shard, &sv->stop_check);
 }
 
-static void starved_due(struct timer *t)
+static void resume_starved(struct timer *t)
 {
     struct server *sv = container_of(t, struct server, starved_timer);
     struct list now, *node;
@@ -181,7 +181,7 @@ static void starved_due(struct timer *t)
 
 /* --- stop --- */
 
-static void stop_over(struct server *sv)
+static void finish_stop(struct server *sv)
 {
     if (sv->stop_over)
         return;
@@ -190,14 +190,14 @@ static void stop_over(struct server *sv)
     sv->stopped(sv);
 }
 
-static void stop_check(struct shard_defer *d)
+static void check_stopped(struct shard_defer *d)
 {
     struct server *sv = container_of(d, struct server, stop_check);
     if (sv->conn_count == 0 && sv->request_count == 0 && list_empty(&sv->acceptors))
-        stop_over(sv);
+        finish_stop(sv);
 }
 
-static void each_conn(struct server *sv, void (*tell)(struct conn *c))
+static void tell_each_conn(struct server *sv, void (*tell)(struct conn *c))
 {
     struct list *node, *next;
     for (node = sv->conns.next; node != &sv->conns; node = next) {
@@ -207,25 +207,25 @@ static void each_conn(struct server *sv, void (*tell)(struct conn *c))
 }
 
 /* First the connections are cut, then those requests are left alone that still did not come back. */
-static void stop_due(struct timer *t)
+static void stop_deadline_due(struct timer *t)
 {
     struct server *sv = container_of(t, struct server, stop_timer);
     if (sv->conn_count == 0) {
         log_warn("requests did not finish", "count=%u", sv->request_count);
-        stop_over(sv);
+        finish_stop(sv);
         return;
     }
     bool again = sv->stop_cut;
     sv->stop_cut = true;
-    each_conn(sv, conn_close);
+    tell_each_conn(sv, conn_close);
     if (again)
-        stop_over(sv);
+        finish_stop(sv);
     else
         timer_start(&sv->shard->timers, &sv->stop_timer, sv->shard->now_ns + CONN_STOP_S * NS_PER_S);
 }
 
 /* What waits is told to end; a connection without requests is closed at the end of this turn. */
-static void wind_down(struct conn *c)
+static void wind_down_conn(struct conn *c)
 {
     conn_cancel(c);
     conn_kick(c);
@@ -237,7 +237,7 @@ void server_stop(struct server *sv, void (*stopped)(struct server *sv))
     sv->stopping = true;
     sv->stopped = stopped;
     acceptors_stop(sv);
-    each_conn(sv, wind_down);
+    tell_each_conn(sv, wind_down_conn);
     timer_start(&sv->shard->timers, &sv->stop_timer, sv->shard->now_ns + CONN_STOP_S * NS_PER_S);
     shard_defer(sv->shard, &sv->stop_check);
 }

@@ -3,11 +3,11 @@
 #include "core/log.h"
 #include "net/group/coordinator.h"
 
-static void begin_step(struct shutdown *sd, enum shutdown_step step);
+static void begin_shutdown_step(struct shutdown *sd, enum shutdown_step step);
 
 /* --- on shard 0 --- */
 
-static enum shutdown_step next_step(enum shutdown_step step)
+static enum shutdown_step next_shutdown_step(enum shutdown_step step)
 {
     switch (step) {
     case SHUTDOWN_NOT: return SHUTDOWN_SERVERS;
@@ -20,55 +20,55 @@ static enum shutdown_step next_step(enum shutdown_step step)
     return SHUTDOWN_LOOPS;
 }
 
-static void part_over(struct shard *at, struct shard_msg *msg)
+static void shutdown_part_over(struct shard *at, struct shard_msg *msg)
 {
     struct shutdown *sd = container_of(msg, struct shutdown_part, msg)->all;
     assert(at == sd->first);
     assert(sd->waiting > 0);
     if (--sd->waiting == 0)
-        begin_step(sd, next_step(sd->step));
+        begin_shutdown_step(sd, next_shutdown_step(sd->step));
 }
 
 /* --- on each shard --- */
 
-static void report(struct shutdown_part *p)
+static void report_shutdown_part(struct shutdown_part *p)
 {
-    shard_msg_init(&p->msg, part_over);
+    shard_msg_init(&p->msg, shutdown_part_over);
     shard_send(p->shard, 0, &p->msg);
 }
 
-static void server_stopped(struct server *sv)
+static void shutdown_server_stopped(struct server *sv)
 {
-    report(sv->shutdown);
+    report_shutdown_part(sv->shutdown);
 }
 
-static void store_stopped(struct store *st)
+static void shutdown_store_stopped(struct store *st)
 {
-    report(server_of(st->shard)->shutdown);
+    report_shutdown_part(server_of(st->shard)->shutdown);
 }
 
-static void run_step(struct shard *at, struct shard_msg *msg)
+static void run_shutdown_step(struct shard *at, struct shard_msg *msg)
 {
     struct shutdown_part *p = container_of(msg, struct shutdown_part, msg);
     struct server *sv = server_of(at);
     p->shard = at;
     sv->shutdown = p;
     switch (p->all->step) {
-    case SHUTDOWN_SERVERS: server_stop(sv, server_stopped); return;
-    case SHUTDOWN_GROUPS: coordinator_stop(sv, server_stopped); return;
-    case SHUTDOWN_STORES: store_stop(store_of(at), store_stopped); return;
+    case SHUTDOWN_SERVERS: server_stop(sv, shutdown_server_stopped); return;
+    case SHUTDOWN_GROUPS: coordinator_stop(sv, shutdown_server_stopped); return;
+    case SHUTDOWN_STORES: store_stop(store_of(at), shutdown_store_stopped); return;
     case SHUTDOWN_LOOPS: at->stop = true; return;
     case SHUTDOWN_NOT: break;
     }
     assert(!"a step");
 }
 
-static void begin_step(struct shutdown *sd, enum shutdown_step step)
+static void begin_shutdown_step(struct shutdown *sd, enum shutdown_step step)
 {
     sd->step = step;
     sd->waiting = sd->first->count;
     for (uint16_t i = 0; i < sd->first->count; i++) {
-        shard_msg_init(&sd->parts[i].msg, run_step);
+        shard_msg_init(&sd->parts[i].msg, run_shutdown_step);
         shard_send(sd->first, i, &sd->parts[i].msg);
     }
 }
@@ -82,5 +82,5 @@ void shutdown_start(struct shutdown *sd, struct shard *first)
     sd->first = first;
     for (uint16_t i = 0; i < first->count; i++)
         sd->parts[i].all = sd;
-    begin_step(sd, SHUTDOWN_SERVERS);
+    begin_shutdown_step(sd, SHUTDOWN_SERVERS);
 }

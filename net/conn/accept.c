@@ -4,30 +4,30 @@
 #include "net/conn/conn.h"
 #include <errno.h>
 
-static void accepted(struct io_op *op, int32_t res);
+static void accept_done(struct io_op *op, int32_t res);
 
-static void accept_one(struct acceptor *a, struct io_op *op)
+static void start_accept(struct acceptor *a, struct io_op *op)
 {
     a->pending++;
-    io_accept(a->server->shard->io, op, &a->file, accepted);
+    io_accept(a->server->shard->io, op, &a->file, accept_done);
 }
 
-static void accept_all(struct acceptor *a)
+static void start_idle_accepts(struct acceptor *a)
 {
     for (uint32_t i = 0; i < ACCEPTS_AHEAD; i++) {
         if (!a->idle[i])
             continue;
         a->idle[i] = false;
-        accept_one(a, &a->ops[i]);
+        start_accept(a, &a->ops[i]);
     }
 }
 
-static void retry_due(struct timer *t)
+static void accept_retry_due(struct timer *t)
 {
-    accept_all(container_of(t, struct acceptor, retry));
+    start_idle_accepts(container_of(t, struct acceptor, retry));
 }
 
-static void acceptor_free(struct acceptor *a)
+static void free_acceptor(struct acceptor *a)
 {
     struct server *sv = a->server;
     timer_stop(&sv->shard->timers, &a->retry);
@@ -42,12 +42,12 @@ static struct acceptor *acceptor_of(struct io_op *op)
     return container_of(op->file, struct acceptor, file);
 }
 
-static void failed(struct acceptor *a, struct io_op *op, int32_t res)
+static void accept_failed(struct acceptor *a, struct io_op *op, int32_t res)
 {
     struct shard *s = a->server->shard;
     a->idle[op - a->ops] = true;
     if (res == -ECONNABORTED || res == -EINTR || res == -EAGAIN) {
-        accept_all(a);
+        start_idle_accepts(a);
         return;
     }
     if (server_notice(a->server))
@@ -56,7 +56,7 @@ static void failed(struct acceptor *a, struct io_op *op, int32_t res)
         timer_start(&s->timers, &a->retry, s->now_ns + ACCEPT_RETRY_MS * NS_PER_MS);
 }
 
-static void accepted(struct io_op *op, int32_t res)
+static void accept_done(struct io_op *op, int32_t res)
 {
     struct acceptor *a = acceptor_of(op);
     assert(a->pending > 0);
@@ -65,11 +65,11 @@ static void accepted(struct io_op *op, int32_t res)
         conn_open(a->server, res, a->listener); /* which refuses while stopping */
     if (a->closing) {
         if (a->pending == 0)
-            acceptor_free(a);
+            free_acceptor(a);
     } else if (res >= 0) {
-        accept_one(a, op);
+        start_accept(a, op);
     } else {
-        failed(a, op, res);
+        accept_failed(a, op, res);
     }
 }
 
@@ -81,13 +81,13 @@ enum err server_listen(struct server *sv, int fd, const struct listener *listene
     a->server = sv;
     a->listener = listener;
     list_init(&a->link);
-    timer_init(&a->retry, retry_due);
+    timer_init(&a->retry, accept_retry_due);
     io_file_init(&a->file, fd);
     io_file_attach(sv->shard->io, &a->file);
     list_push(&sv->acceptors, &a->link);
     for (uint32_t i = 0; i < ACCEPTS_AHEAD; i++)
         a->idle[i] = true;
-    accept_all(a);
+    start_idle_accepts(a);
     return ERR_NONE;
 }
 
@@ -100,6 +100,6 @@ void acceptors_stop(struct server *sv)
         a->closing = true;
         io_shutdown(&a->file);
         if (a->pending == 0)
-            acceptor_free(a);
+            free_acceptor(a);
     }
 }

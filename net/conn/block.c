@@ -16,7 +16,7 @@ void blocks_deinit(struct blocks *bs)
     bs->free_count = 0;
 }
 
-static struct block *take(struct blocks *bs)
+static struct block *take_block(struct blocks *bs)
 {
     struct list *node = list_pop(&bs->free);
     struct block *b = node ? container_of(node, struct block, link) : heap_alloc(bs->shard->heap, sizeof *b);
@@ -29,7 +29,7 @@ static struct block *take(struct blocks *bs)
     return b;
 }
 
-static void give(struct block *b)
+static void keep_block(struct block *b)
 {
     struct blocks *bs = b->owner;
     if (bs->free_count >= BLOCKS_FREE_MAX) {
@@ -43,7 +43,7 @@ static void give(struct block *b)
 struct block *block_of_pooled(struct blocks *bs, uint8_t *at, uint32_t bytes)
 {
     assert(at);
-    struct block *b = take(bs);
+    struct block *b = take_block(bs);
     if (!b) {
         io_recv_put(bs->shard->io, at);
         return NULL;
@@ -61,7 +61,7 @@ struct block *block_get(struct blocks *bs, uint32_t bytes)
     struct buf *buf = bufpool_get(bs->shard->bufs, bytes);
     if (!buf)
         return NULL;
-    struct block *b = take(bs);
+    struct block *b = take_block(bs);
     if (!b) {
         buf_put(buf);
         return NULL;
@@ -95,5 +95,5 @@ void block_put(struct block *b)
         bs->pooled_count--;
         io_recv_put(bs->shard->io, b->at);
     }
-    give(b);
+    keep_block(b);
 }

@@ -7,7 +7,7 @@
 #include "net/conn/request.h"
 #include <stdio.h>
 
-static struct shard *shard_of(const struct conn *c)
+static struct shard *shard_of_conn(const struct conn *c)
 {
     return c->server->shard;
 }
@@ -51,7 +51,7 @@ void conn_fail(struct conn *c, const char *why)
 
 void conn_kick(struct conn *c)
 {
-    shard_defer(shard_of(c), &c->turn_end);
+    shard_defer(shard_of_conn(c), &c->turn_end);
 }
 
 static void drop_input(struct conn *c)
@@ -63,7 +63,7 @@ static void drop_input(struct conn *c)
     c->frame_since_ns = 0;
 }
 
-static void request_left(struct conn *c, struct request *req)
+static void remove_request(struct conn *c, struct request *req)
 {
     assert(c->request_count > 0);
     assert(c->request_bytes >= req->frame_bytes);
@@ -75,63 +75,63 @@ static void request_left(struct conn *c, struct request *req)
 }
 
 /* Nobody takes the replies any more. */
-static void drop_ready(struct conn *c)
+static void drop_ready_requests(struct conn *c)
 {
     struct list *node, *next;
     for (node = c->requests.next; node != &c->requests; node = next) {
         struct request *req = container_of(node, struct request, link);
         next = node->next;
         if (req->state == REQUEST_READY)
-            request_left(c, req);
+            remove_request(c, req);
     }
 }
 
-static void finish_closing(struct conn *c)
+static void finish_conn_closing(struct conn *c)
 {
     if (c->send_pending)
         return;
-    drop_ready(c);
+    drop_ready_requests(c);
     if (c->recv_pending || c->request_count > 0 || !told_leave(&c->told))
         return;
     drop_input(c);
-    timer_stop(&shard_of(c)->timers, &c->timer);
+    timer_stop(&shard_of_conn(c)->timers, &c->timer);
     list_remove(&c->turn_end.link);
-    io_close(shard_of(c)->io, &c->file);
+    io_close(shard_of_conn(c)->io, &c->file);
     server_forget(c->server, c);
-    heap_free(shard_of(c)->heap, c);
+    heap_free(shard_of_conn(c)->heap, c);
 }
 
 /* --- deadlines --- */
 
-static uint64_t idle_deadline(const struct conn *c, uint64_t since_ns)
+static uint64_t idle_deadline_of_conn(const struct conn *c, uint64_t since_ns)
 {
     int64_t idle_ms = server_config(c->server)->connections_max_idle_ms;
     return idle_ms > 0 ? since_ns + (uint64_t)idle_ms * NS_PER_MS : TIMER_NEVER;
 }
 
-static uint64_t deadline(const struct conn *c)
+static uint64_t deadline_of_conn(const struct conn *c)
 {
     uint64_t frame = c->frame_since_ns ? c->frame_since_ns + CONN_FRAME_S * NS_PER_S : TIMER_NEVER;
     bool ours = c->request_count > 0 && !c->send_pending; /* it waits for us, not we for it */
-    return u64_min(frame, idle_deadline(c, ours ? shard_of(c)->now_ns : c->active_ns));
+    return u64_min(frame, idle_deadline_of_conn(c, ours ? shard_of_conn(c)->now_ns : c->active_ns));
 }
 
 /* The timer is moved only when it would come too late; when it comes too early, it is started again. */
-static void watch_deadline(struct conn *c)
+static void watch_conn_deadline(struct conn *c)
 {
-    uint64_t at = deadline(c);
+    uint64_t at = deadline_of_conn(c);
     if (at != TIMER_NEVER && (!timer_started(&c->timer) || c->timer.deadline_ns > at))
-        timer_start(&shard_of(c)->timers, &c->timer, at);
+        timer_start(&shard_of_conn(c)->timers, &c->timer, at);
 }
 
-static void deadline_due(struct timer *t)
+static void conn_deadline_due(struct timer *t)
 {
     struct conn *c = container_of(t, struct conn, timer);
-    uint64_t now = shard_of(c)->now_ns;
+    uint64_t now = shard_of_conn(c)->now_ns;
     if (c->closing)
         return;
-    if (deadline(c) > now) {
-        watch_deadline(c);
+    if (deadline_of_conn(c) > now) {
+        watch_conn_deadline(c);
     } else if (c->frame_since_ns && c->frame_since_ns + CONN_FRAME_S * NS_PER_S <= now) {
         conn_fail(c, "it did not complete a request in time");
     } else if (c->send_pending) {
@@ -144,14 +144,14 @@ static void deadline_due(struct timer *t)
 
 /* --- reading --- */
 
-static void receive(struct conn *c);
+static void receive_more(struct conn *c);
 
-static uint32_t in_bytes(const struct conn *c)
+static uint32_t input_bytes(const struct conn *c)
 {
     return c->in_end - c->in_at;
 }
 
-static const uint8_t *in_start(const struct conn *c)
+static const uint8_t *input_start(const struct conn *c)
 {
     return c->in->at + c->in_at;
 }
@@ -159,12 +159,12 @@ static const uint8_t *in_start(const struct conn *c)
 /* Moves what is not yet parsed into a buf with room for `bytes`. False: there is no memory now. */
 static bool move_input(struct conn *c, uint32_t bytes)
 {
-    uint32_t have = in_bytes(c);
+    uint32_t have = input_bytes(c);
     assert(bytes >= have);
     struct block *b = block_get(&c->server->blocks, bytes);
     if (!b)
         return false;
-    memcpy(b->at, in_start(c), have);
+    memcpy(b->at, input_start(c), have);
     block_put(c->in);
     c->in = b;
     c->in_at = 0;
@@ -173,37 +173,38 @@ static bool move_input(struct conn *c, uint32_t bytes)
 }
 
 /* Stops reading until there is memory. */
-static void starve(struct conn *c)
+static void starve_conn(struct conn *c)
 {
     struct server *sv = c->server;
     sv->counters.starved++;
     if (!list_linked(&c->starved_link))
         list_push(&sv->starved, &c->starved_link);
     if (!timer_started(&sv->starved_timer))
-        timer_start(&shard_of(c)->timers, &sv->starved_timer, shard_of(c)->now_ns + STARVED_RETRY_MS * NS_PER_MS);
+        timer_start(&shard_of_conn(c)->timers, &sv->starved_timer,
+                    shard_of_conn(c)->now_ns + STARVED_RETRY_MS * NS_PER_MS);
 }
 
 /* So many requests hold receive buffers that this one gets a copy of its frame: a slow disk must not keep the shard from
  * receiving. False: no memory. */
-static bool start_copied(struct conn *c, uint32_t total)
+static bool start_frame_copied(struct conn *c, uint32_t total)
 {
     struct block *b = block_get(&c->server->blocks, total);
     if (!b)
         return false;
     c->server->counters.frames_copied++;
-    memcpy(b->at, in_start(c), total);
+    memcpy(b->at, input_start(c), total);
     request_start(c, b, b->at + 4, total - 4);
     block_put(b);
     return true;
 }
 
-static bool start(struct conn *c, uint32_t total, bool overlaps)
+static bool start_frame(struct conn *c, uint32_t total, bool overlaps)
 {
     bool copy = block_pooled(c->in) && c->server->blocks.pooled_count > POOLED_HELD_MAX;
     c->exclusive = !overlaps;
     if (!copy)
-        request_start(c, c->in, in_start(c) + 4, total - 4);
-    else if (!start_copied(c, total))
+        request_start(c, c->in, input_start(c) + 4, total - 4);
+    else if (!start_frame_copied(c, total))
         return false;
     c->in_at += total;
     c->frame_since_ns = 0;
@@ -215,8 +216,8 @@ enum cut { CUT_MORE, CUT_BLOCKED, CUT_STARVED, CUT_NOTHING };
 /* Starts the requests of whole frames, as far as order and memory allow. */
 static enum cut cut_frames(struct conn *c)
 {
-    while (in_bytes(c) > 0 && !c->closing) {
-        struct frame f = frame_look(in_start(c), in_bytes(c), server_config(c->server)->socket_request_max_bytes);
+    while (input_bytes(c) > 0 && !c->closing) {
+        struct frame f = frame_look(input_start(c), input_bytes(c), server_config(c->server)->socket_request_max_bytes);
         if (f.kind == FRAME_PART && f.total <= c->server->blocks.buf_bytes_max)
             return CUT_MORE;
         if (f.kind == FRAME_PART) {
@@ -227,48 +228,48 @@ static enum cut cut_frames(struct conn *c)
             conn_fail(c, frame_complaint(f.kind));
             return CUT_NOTHING;
         }
-        bool overlaps = be16_get(in_start(c) + 4) == KAPI_produce;
+        bool overlaps = be16_get(input_start(c) + 4) == KAPI_produce;
         struct in_flight now = {c->request_count, c->request_bytes, c->exclusive};
         if (!order_may_start(&now, overlaps))
             return CUT_BLOCKED;
-        if (!start(c, f.total, overlaps))
+        if (!start_frame(c, f.total, overlaps))
             return CUT_STARVED;
     }
     return CUT_NOTHING;
 }
 
 /* A frame has begun but is not whole: memory for what comes next. */
-static bool make_room(struct conn *c)
+static bool make_frame_room(struct conn *c)
 {
-    uint32_t have = in_bytes(c);
-    uint32_t total = frame_look(in_start(c), have, server_config(c->server)->socket_request_max_bytes).total;
+    uint32_t have = input_bytes(c);
+    uint32_t total = frame_look(input_start(c), have, server_config(c->server)->socket_request_max_bytes).total;
     if (!block_pooled(c->in) && c->in_at == 0 && c->in->cap > have && c->in->refs == 1)
         return true;
     return move_input(c, frame_room(total, have));
 }
 
 /* Goes through what was received; then either waits for its turn or for memory, or receives more. */
-static void parse(struct conn *c)
+static void parse_input(struct conn *c)
 {
     if (c->closing || c->server->stopping || !c->in)
         return;
     enum cut cut = cut_frames(c);
     if (c->closing)
         return;
-    if (in_bytes(c) == 0)
+    if (input_bytes(c) == 0)
         drop_input(c);
     else if (!c->frame_since_ns && cut == CUT_MORE)
-        c->frame_since_ns = shard_of(c)->now_ns;
+        c->frame_since_ns = shard_of_conn(c)->now_ns;
     if (cut != CUT_MORE)
         c->frame_since_ns = 0;
     c->blocked = cut == CUT_BLOCKED;
-    if (cut == CUT_STARVED || (cut == CUT_MORE && !make_room(c)))
-        starve(c);
-    else if (cut == CUT_BLOCKED && block_pooled(c->in) && !move_input(c, in_bytes(c)))
+    if (cut == CUT_STARVED || (cut == CUT_MORE && !make_frame_room(c)))
+        starve_conn(c);
+    else if (cut == CUT_BLOCKED && block_pooled(c->in) && !move_input(c, input_bytes(c)))
         c->server->counters.starved++; /* it keeps the receive buffer; the deadline of what blocks it bounds that */
 }
 
-static void received(struct conn *c, int32_t res)
+static void note_received(struct conn *c, int32_t res)
 {
     c->recv_pending = false;
     if (res <= 0 || c->closing) {
@@ -276,24 +277,24 @@ static void received(struct conn *c, int32_t res)
         conn_kick(c);
         return;
     }
-    c->active_ns = shard_of(c)->now_ns;
+    c->active_ns = shard_of_conn(c)->now_ns;
     c->server->counters.received_bytes += (uint64_t)res;
 }
 
-static void proceed(struct conn *c)
+static void proceed_reading(struct conn *c)
 {
-    parse(c);
-    receive(c);
+    parse_input(c);
+    receive_more(c);
     if (!c->closing)
-        watch_deadline(c);
+        watch_conn_deadline(c);
 }
 
 static void recv_pooled_done(struct io_op *op, int32_t res)
 {
     struct conn *c = container_of(op, struct conn, recv);
     if (res > 0 && c->closing)
-        io_recv_put(shard_of(c)->io, op->buf.at);
-    received(c, res);
+        io_recv_put(shard_of_conn(c)->io, op->buf.at);
+    note_received(c, res);
     if (res <= 0 || c->closing)
         return;
     assert(!c->in);
@@ -304,49 +305,49 @@ static void recv_pooled_done(struct io_op *op, int32_t res)
     }
     c->in_at = 0;
     c->in_end = (uint32_t)res;
-    proceed(c);
+    proceed_reading(c);
 }
 
 static void recv_done(struct io_op *op, int32_t res)
 {
     struct conn *c = container_of(op, struct conn, recv);
-    received(c, res);
+    note_received(c, res);
     if (res <= 0 || c->closing)
         return;
     assert((uint32_t)res <= c->in->cap - c->in_end);
     c->in_end += (uint32_t)res;
-    proceed(c);
+    proceed_reading(c);
 }
 
 /* How much to receive straight into the frame's own memory: no more than its rest, which then needs no copy. */
-static uint32_t rest_of_frame(const struct conn *c)
+static uint32_t bytes_to_receive(const struct conn *c)
 {
-    uint32_t have = in_bytes(c);
-    uint32_t total = frame_look(in_start(c), have, server_config(c->server)->socket_request_max_bytes).total;
+    uint32_t have = input_bytes(c);
+    uint32_t total = frame_look(input_start(c), have, server_config(c->server)->socket_request_max_bytes).total;
     return (uint32_t)u64_min(c->in->cap - c->in_end, total ? total - have : 4 - have);
 }
 
-static void receive(struct conn *c)
+static void receive_more(struct conn *c)
 {
     if (c->recv_pending || c->closing || c->server->stopping || list_linked(&c->starved_link) || c->blocked)
         return;
     c->recv_pending = true;
     if (c->in)
-        io_recv(shard_of(c)->io, &c->recv, &c->file, c->in->at + c->in_end, rest_of_frame(c), recv_done);
+        io_recv(shard_of_conn(c)->io, &c->recv, &c->file, c->in->at + c->in_end, bytes_to_receive(c), recv_done);
     else
-        io_recv_pooled(shard_of(c)->io, &c->recv, &c->file, recv_pooled_done);
+        io_recv_pooled(shard_of_conn(c)->io, &c->recv, &c->file, recv_pooled_done);
 }
 
 void conn_resume(struct conn *c)
 {
     if (!c->closing)
-        proceed(c);
+        proceed_reading(c);
 }
 
 /* --- sending --- */
 
 /* Requests at the front that have nothing (more) to send. */
-static void leave_front(struct conn *c)
+static void remove_sent_requests(struct conn *c)
 {
     struct list *node;
     while ((node = list_first(&c->requests))) {
@@ -355,12 +356,12 @@ static void leave_front(struct conn *c)
             return;
         if (req->piece_count > 0)
             c->server->counters.replies++;
-        request_left(c, req);
+        remove_request(c, req);
     }
 }
 
 /* Adds the unsent pieces of one reply; false when the list is full. */
-static bool gather(struct conn *c, const struct request *req, uint32_t *count)
+static bool gather_reply(struct conn *c, const struct request *req, uint32_t *count)
 {
     for (uint32_t i = req->piece_at; i < req->piece_count; i++) {
         if (*count == CONN_IOV)
@@ -375,19 +376,19 @@ static bool gather(struct conn *c, const struct request *req, uint32_t *count)
     return true;
 }
 
-static uint32_t gather_ready(struct conn *c)
+static uint32_t gather_ready_replies(struct conn *c)
 {
     uint32_t count = 0;
     for (struct list *node = c->requests.next; node != &c->requests; node = node->next) {
         const struct request *req = container_of(node, struct request, link);
-        if (req->state != REQUEST_READY || !gather(c, req, &count))
+        if (req->state != REQUEST_READY || !gather_reply(c, req, &count))
             break;
     }
     return count;
 }
 
 /* Returns how many of `bytes` belonged to later replies. */
-static size_t advance(struct request *req, size_t bytes)
+static size_t advance_reply(struct request *req, size_t bytes)
 {
     while (bytes > 0 && req->piece_at < req->piece_count) {
         size_t left = req->pieces[req->piece_at].iov_len - req->piece_sent;
@@ -402,12 +403,12 @@ static size_t advance(struct request *req, size_t bytes)
     return bytes;
 }
 
-static void account_sent(struct conn *c, size_t bytes)
+static void account_sent_bytes(struct conn *c, size_t bytes)
 {
     c->server->counters.sent_bytes += bytes;
     for (struct list *node = c->requests.next; bytes > 0; node = node->next) {
         assert(node != &c->requests);
-        bytes = advance(container_of(node, struct request, link), bytes);
+        bytes = advance_reply(container_of(node, struct request, link), bytes);
     }
 }
 
@@ -416,42 +417,42 @@ static void send_done(struct io_op *op, int32_t res)
     struct conn *c = container_of(op, struct conn, send);
     c->send_pending = false;
     if (res > 0) {
-        c->active_ns = shard_of(c)->now_ns;
-        account_sent(c, (size_t)res);
+        c->active_ns = shard_of_conn(c)->now_ns;
+        account_sent_bytes(c, (size_t)res);
     } else {
         conn_close(c);
     }
     conn_kick(c);
 }
 
-static void flush(struct conn *c)
+static void send_ready_replies(struct conn *c)
 {
     if (c->send_pending)
         return;
-    leave_front(c);
-    uint32_t count = gather_ready(c);
+    remove_sent_requests(c);
+    uint32_t count = gather_ready_replies(c);
     if (count == 0)
         return;
     c->send_pending = true;
-    c->active_ns = shard_of(c)->now_ns;
-    io_send(shard_of(c)->io, &c->send, &c->file, c->iov, count, send_done);
+    c->active_ns = shard_of_conn(c)->now_ns;
+    io_send(shard_of_conn(c)->io, &c->send, &c->file, c->iov, count, send_done);
 }
 
-static void turn_end(struct shard_defer *d)
+static void finish_conn_turn(struct shard_defer *d)
 {
     struct conn *c = container_of(d, struct conn, turn_end);
     if (!c->closing) {
-        flush(c);
+        send_ready_replies(c);
         c->blocked = false;
         if (c->in && !c->recv_pending && !list_linked(&c->starved_link))
-            parse(c);
-        receive(c);
-        watch_deadline(c);
+            parse_input(c);
+        receive_more(c);
+        watch_conn_deadline(c);
         if (c->server->stopping && c->request_count == 0)
             conn_close(c);
     }
     if (c->closing)
-        finish_closing(c);
+        finish_conn_closing(c);
 }
 
 /* --- beginning --- */
@@ -486,8 +487,8 @@ void conn_open(struct server *sv, int fd, const struct listener *listener)
     list_init(&c->starved_link);
     list_init(&c->requests);
     told_init(&c->told, sv->shard, c->names.peer, told_back);
-    shard_defer_init(&c->turn_end, turn_end);
-    timer_init(&c->timer, deadline_due);
+    shard_defer_init(&c->turn_end, finish_conn_turn);
+    timer_init(&c->timer, conn_deadline_due);
     c->active_ns = sv->shard->now_ns;
     name_peer(c);
     if (!server_admit(sv, c)) {
@@ -496,11 +497,11 @@ void conn_open(struct server *sv, int fd, const struct listener *listener)
         return;
     }
     io_file_attach(sv->shard->io, &c->file);
-    receive(c);
-    watch_deadline(c);
+    receive_more(c);
+    watch_conn_deadline(c);
 }
 
-static const struct listener *advertised(const struct conn *c)
+static const struct listener *advertised_listener(const struct conn *c)
 {
     const struct broker_config *config = server_config(c->server);
     for (uint32_t i = 0; i < config->advertised_count; i++)
@@ -511,7 +512,7 @@ static const struct listener *advertised(const struct conn *c)
 
 void conn_address(const struct conn *c, struct kview *out_host, int32_t *out_port)
 {
-    const struct listener *l = advertised(c);
+    const struct listener *l = advertised_listener(c);
     const char *host = l ? l->host : c->names.local;
     *out_host = (struct kview){(const uint8_t *)host, (int32_t)strlen(host)};
     *out_port = l ? l->port : c->names.local_port;
@@ -520,7 +521,7 @@ void conn_address(const struct conn *c, struct kview *out_host, int32_t *out_por
 /* --- who comes to the address --- */
 
 /* Goes into log lines: only what is surely harmless there. */
-static void put_plain(char *out, size_t room, struct kview text)
+static void put_plain_text(char *out, size_t room, struct kview text)
 {
     size_t n = text.n < 0 ? 0 : u64_min((uint64_t)text.n, room - 1);
     for (size_t i = 0; i < n; i++)
@@ -529,14 +530,14 @@ static void put_plain(char *out, size_t room, struct kview text)
     out[n] = 0;
 }
 
-static bool is_software(const struct conn *c, const char *begin)
+static bool client_software_is(const struct conn *c, const char *begin)
 {
     return strncmp(c->software, begin, strlen(begin)) == 0;
 }
 
 static struct homecoming_name name_client(const struct conn *c, struct kview client_id)
 {
-    bool java = is_software(c, "apache-kafka-java "), python = is_software(c, "kafka-python ");
+    bool java = client_software_is(c, "apache-kafka-java "), python = client_software_is(c, "kafka-python ");
     struct homecoming_name name = {.opens_anew = java || python, .leaves_first = python};
     struct kview host;
     int32_t port;
@@ -545,7 +546,7 @@ static struct homecoming_name name_client(const struct conn *c, struct kview cli
     snprintf(name.told, sizeof name.told, "%s%.*s%s:%d", six ? "[" : "", host.n, (const char *)host.at, six ? "]" : "",
              port);
     snprintf(name.software, sizeof name.software, "%s", c->software);
-    put_plain(name.client_id, sizeof name.client_id, client_id);
+    put_plain_text(name.client_id, sizeof name.client_id, client_id);
     return name;
 }
 

@@ -2,19 +2,19 @@
 #include "net/conn/frame.h"
 #include "core/bytes.h"
 
-static bool starts(const uint8_t *at, const char *word)
+static bool starts_with_word(const uint8_t *at, const char *word)
 {
     return memcmp(at, word, 4) == 0;
 }
 
 /* A size field that is really the beginning of another protocol. As sizes these would be 369 MB and more than 1 GB. */
-static enum frame_kind sniff(const uint8_t *at)
+static enum frame_kind sniff_protocol(const uint8_t *at)
 {
     static const char *const http[] = {"GET ", "POST", "PUT ", "HEAD", "OPTI", "DELE", "PATC", "CONN", "PRI "};
     if (at[0] == 0x16 && at[1] == 0x03)
         return FRAME_TLS;
     for (uint32_t i = 0; i < COUNT_OF(http); i++)
-        if (starts(at, http[i]))
+        if (starts_with_word(at, http[i]))
             return FRAME_HTTP;
     return FRAME_HUGE;
 }
@@ -27,7 +27,7 @@ struct frame frame_look(const uint8_t *at, size_t bytes, uint32_t max_bytes)
     if (size < 0)
         return (struct frame){.kind = FRAME_NEGATIVE};
     if ((uint32_t)size > max_bytes)
-        return (struct frame){.kind = sniff(at)};
+        return (struct frame){.kind = sniff_protocol(at)};
     if (size < FRAME_HEADER_MIN)
         return (struct frame){.kind = FRAME_TINY};
     uint32_t total = (uint32_t)size + 4;

@@ -37,7 +37,7 @@ void homecoming_deinit(struct homecoming *h)
     list_init(&h->waiting);
 }
 
-static void drop(struct homecoming *h, struct guest *g)
+static void drop_guest(struct homecoming *h, struct guest *g)
 {
     assert(!list_linked(&g->link));
     struct guest *was = map_remove(&h->guests, g->address, strlen(g->address));
@@ -51,10 +51,10 @@ static bool forgettable(const struct guest *g)
     return g->told == 0 && g->came == 0 && !list_linked(&g->link) && g->named_ns == 0;
 }
 
-static void drop_unused(struct homecoming *h, struct guest *g)
+static void drop_unused_guest(struct homecoming *h, struct guest *g)
 {
     if (forgettable(g))
-        drop(h, g);
+        drop_guest(h, g);
 }
 
 static bool named_lately(const struct guest *g, uint64_t now_ns)
@@ -63,13 +63,13 @@ static bool named_lately(const struct guest *g, uint64_t now_ns)
 }
 
 /* When the table is full: those whose hour is over and of whom nothing is here. */
-static void sweep(struct homecoming *h, uint64_t now_ns)
+static void sweep_guests(struct homecoming *h, uint64_t now_ns)
 {
     struct guest *g;
     for (uint32_t cursor = 0; (g = map_next(&h->guests, &cursor));) {
         if (!named_lately(g, now_ns))
             g->named_ns = 0;
-        drop_unused(h, g);
+        drop_unused_guest(h, g);
     }
 }
 
@@ -91,7 +91,7 @@ static struct guest *guest_get(struct homecoming *h, const char *address)
     return NULL;
 }
 
-static void wait_for(struct homecoming *h, struct guest *g, const struct homecoming_name *name, uint64_t now_ns)
+static void wait_for_guest(struct homecoming *h, struct guest *g, const struct homecoming_name *name, uint64_t now_ns)
 {
     g->name = *name;
     g->told_ns = now_ns;
@@ -100,7 +100,7 @@ static void wait_for(struct homecoming *h, struct guest *g, const struct homecom
     list_push(&h->waiting, &g->link);
 }
 
-static void come(struct guest *g)
+static void guest_comes(struct guest *g)
 {
     g->came++;
     list_remove(&g->link);
@@ -119,12 +119,12 @@ uint8_t homecoming_looked(struct homecoming *h, const char *address, const char 
     struct guest *g = map_get(&h->guests, address, strlen(address));
     if (!g || !is_second(g, client_id))
         return 0;
-    come(g);
+    guest_comes(g);
     return GUEST_CAME;
 }
 
 /* A client that opens_anew has all of its time from now on: who came before it is gone. */
-static void tell_again(struct homecoming *h, struct guest *g, const struct homecoming_name *name, uint64_t now_ns)
+static void tell_guest_again(struct homecoming *h, struct guest *g, const struct homecoming_name *name, uint64_t now_ns)
 {
     if (g->told > 0)
         return;
@@ -133,7 +133,7 @@ static void tell_again(struct homecoming *h, struct guest *g, const struct homec
         return;
     uint32_t again = g->again;
     list_remove(&g->link);
-    wait_for(h, g, name, now_ns);
+    wait_for_guest(h, g, name, now_ns);
     g->again = again;
 }
 
@@ -141,17 +141,17 @@ uint8_t homecoming_told(struct homecoming *h, const char *address, const struct 
 {
     assert(address && name);
     if (h->guests.count >= HOMECOMING_GUESTS_MAX)
-        sweep(h, now_ns);
+        sweep_guests(h, now_ns);
     struct guest *g = guest_get(h, address);
     if (!g)
         return 0;
     bool second = is_second(g, name->client_id);
     if (second)
-        come(g);
+        guest_comes(g);
     else if (list_linked(&g->link))
-        tell_again(h, g, name, now_ns);
+        tell_guest_again(h, g, name, now_ns);
     else if (g->came == 0)
-        wait_for(h, g, name, now_ns);
+        wait_for_guest(h, g, name, now_ns);
     g->told++;
     return second ? GUEST_TOLD | GUEST_CAME : GUEST_TOLD;
 }
@@ -162,7 +162,7 @@ uint8_t homecoming_came(struct homecoming *h, const char *address)
     struct guest *g = guest_get(h, address);
     if (!g)
         return 0;
-    come(g);
+    guest_comes(g);
     return GUEST_CAME;
 }
 
@@ -173,7 +173,7 @@ void homecoming_insists(struct homecoming *h, const char *address, const struct 
     if (!g || g->told == 0 || g->came > 0)
         return;
     if (!list_linked(&g->link))
-        wait_for(h, g, name, now_ns);
+        wait_for_guest(h, g, name, now_ns);
     g->insists = true;
 }
 
@@ -185,10 +185,10 @@ void homecoming_left(struct homecoming *h, const char *address, uint8_t counted)
     assert(g && g->told >= told && g->came >= came);
     g->told -= told;
     g->came -= came;
-    drop_unused(h, g);
+    drop_unused_guest(h, g);
 }
 
-static uint64_t deadline(const struct guest *g)
+static uint64_t deadline_of_guest(const struct guest *g)
 {
     return g->told_ns + HOMECOMING_S * NS_PER_S;
 }
@@ -202,7 +202,7 @@ static bool is_missing(const struct guest *g)
 uint64_t homecoming_due(const struct homecoming *h)
 {
     struct list *first = list_first(&h->waiting);
-    return first ? deadline(guest_of(first)) : UINT64_MAX;
+    return first ? deadline_of_guest(guest_of(first)) : UINT64_MAX;
 }
 
 bool homecoming_judge(struct homecoming *h, uint64_t now_ns, const char **out_address, struct homecoming_name *out_name)
@@ -216,7 +216,7 @@ bool homecoming_judge(struct homecoming *h, uint64_t now_ns, const char **out_ad
             *out_name = g->name;
             return true;
         }
-        drop_unused(h, g);
+        drop_unused_guest(h, g);
     }
     return false;
 }

@@ -7,7 +7,7 @@ enum { DECODE_FIRST_BYTES = 16 * 1024, DECODE_GROWTH = 4, ALIGN_BYTES = 16 };
 
 /* --- memory --- */
 
-static struct request *take(struct server *sv)
+static struct request *take_request(struct server *sv)
 {
     struct list *node = list_pop(&sv->free_requests);
     if (node) {
@@ -17,7 +17,7 @@ static struct request *take(struct server *sv)
     return heap_alloc(sv->shard->heap, sizeof(struct request));
 }
 
-static void give(struct server *sv, struct request *req)
+static void keep_request(struct server *sv, struct request *req)
 {
     if (sv->free_request_count >= REQUESTS_FREE_MAX) {
         heap_free(sv->shard->heap, req);
@@ -28,7 +28,7 @@ static void give(struct server *sv, struct request *req)
 }
 
 /* Everything but the rooms is cleared. */
-static void reset(struct request *req, struct server *sv, struct conn *c)
+static void reset_request(struct request *req, struct server *sv, struct conn *c)
 {
     memset(req, 0, offsetof(struct request, out_room));
     req->server = sv;
@@ -39,7 +39,7 @@ static void reset(struct request *req, struct server *sv, struct conn *c)
     req->in_room = true;
 }
 
-static void *arena_take(struct request *req, size_t bytes)
+static void *take_from_arena(struct request *req, size_t bytes)
 {
     struct server *sv = req->server;
     if (sv->request_bytes + bytes > sv->request_bytes_max)
@@ -56,7 +56,7 @@ void *request_alloc(struct request *req, size_t bytes)
     size_t pad = -(uintptr_t)at & (ALIGN_BYTES - 1);
     size_t left = (size_t)(req->decode.end - at);
     if (!req->in_room || left < pad || bytes > left - pad)
-        return arena_take(req, bytes);
+        return take_from_arena(req, bytes);
     req->decode.at = at + pad + bytes;
     return at + pad;
 }
@@ -86,7 +86,7 @@ bool request_decode_room(struct request *req)
     size_t bytes = DECODE_FIRST_BYTES;
     for (uint32_t i = 2; i < req->decode_tries; i++)
         bytes *= DECODE_GROWTH;
-    void *p = bytes > REQUEST_ARENA_MAX ? NULL : arena_take(req, bytes);
+    void *p = bytes > REQUEST_ARENA_MAX ? NULL : take_from_arena(req, bytes);
     if (!p)
         return false;
     req->in_room = false;
@@ -111,7 +111,7 @@ void request_free(struct request *req)
     sv->request_bytes -= req->arena.used_bytes;
     arena_reset(&req->arena);
     sv->request_count--;
-    give(sv, req);
+    keep_request(sv, req);
     if (sv->stopping)
         shard_defer(sv->shard, &sv->stop_check);
 }
@@ -130,7 +130,7 @@ void request_over(struct request *req)
 
 /* --- the end --- */
 
-static void ready(struct request *req)
+static void mark_ready(struct request *req)
 {
     assert(req->state == REQUEST_RUNNING);
     req->state = REQUEST_READY;
@@ -143,18 +143,18 @@ void request_fail(struct request *req, const char *why)
     req->cancel = NULL;
     conn_fail(req->conn, why);
     req->piece_count = 0;
-    ready(req);
+    mark_ready(req);
 }
 
 void request_no_reply(struct request *req)
 {
     req->piece_count = 0;
-    ready(req);
+    mark_ready(req);
 }
 
 /* --- the reply --- */
 
-static void begin(struct request *req, uint8_t *at, size_t bytes)
+static void begin_reply(struct request *req, uint8_t *at, size_t bytes)
 {
     req->out = kwriter_of(at, bytes);
     if (req->splices)
@@ -168,7 +168,7 @@ static void begin(struct request *req, uint8_t *at, size_t bytes)
 void request_reply_begin(struct request *req)
 {
     assert(req->state == REQUEST_RUNNING);
-    begin(req, req->out_room, sizeof req->out_room);
+    begin_reply(req, req->out_room, sizeof req->out_room);
 }
 
 bool request_reply_grow(struct request *req)
@@ -178,51 +178,51 @@ bool request_reply_grow(struct request *req)
     size_t bytes = kwriter_bytes(&req->out);
     uint8_t *at = request_alloc(req, bytes);
     if (at)
-        begin(req, at, bytes);
+        begin_reply(req, at, bytes);
     return at;
 }
 
-static const struct slices *spliced(const struct request *req, uint32_t i)
+static const struct slices *spliced_slices(const struct request *req, uint32_t i)
 {
     return req->splices[i].records->from;
 }
 
-static uint32_t count_pieces(const struct request *req)
+static uint32_t count_reply_pieces(const struct request *req)
 {
     uint32_t count = 1;
     for (uint32_t i = 0; i < req->out.splice_count; i++)
-        count += 1 + spliced(req, i)->count;
+        count += 1 + spliced_slices(req, i)->count;
     return count;
 }
 
-static void add_piece(struct request *req, const void *at, size_t bytes)
+static void add_reply_piece(struct request *req, const void *at, size_t bytes)
 {
     if (bytes > 0)
         req->pieces[req->piece_count++] = (struct iovec){.iov_base = (void *)(uintptr_t)at, .iov_len = bytes};
 }
 
 /* The frame's own bytes, interleaved with the records that stay where they are. */
-static void fill_pieces(struct request *req)
+static void fill_reply_pieces(struct request *req)
 {
     size_t from = 0;
     for (uint32_t i = 0; i < req->out.splice_count; i++) {
-        const struct slices *s = spliced(req, i);
-        add_piece(req, req->out.start + from, req->splices[i].at - from);
+        const struct slices *s = spliced_slices(req, i);
+        add_reply_piece(req, req->out.start + from, req->splices[i].at - from);
         from = req->splices[i].at;
         for (uint32_t k = 0; k < s->count; k++)
-            add_piece(req, s->v[k].at, s->v[k].bytes);
+            add_reply_piece(req, s->v[k].at, s->v[k].bytes);
     }
-    add_piece(req, req->out.start + from, kwriter_bytes(&req->out) - from);
+    add_reply_piece(req, req->out.start + from, kwriter_bytes(&req->out) - from);
 }
 
-static bool make_pieces(struct request *req)
+static bool make_reply_pieces(struct request *req)
 {
     req->pieces = &req->piece_one;
-    uint32_t count = count_pieces(req);
+    uint32_t count = count_reply_pieces(req);
     if (count > 1)
         req->pieces = request_alloc(req, count * sizeof *req->pieces);
     if (req->pieces)
-        fill_pieces(req);
+        fill_reply_pieces(req);
     return req->pieces;
 }
 
@@ -230,18 +230,18 @@ void request_reply_end(struct request *req, bool fits)
 {
     assert(!req->out.bad); /* our own message breaks its own rules */
     uint64_t bytes = kwriter_bytes(&req->out) + req->out.spliced_bytes - 4;
-    if (!fits || bytes > INT32_MAX || !make_pieces(req)) {
+    if (!fits || bytes > INT32_MAX || !make_reply_pieces(req)) {
         request_fail(req, "no memory for the reply to it");
         return;
     }
     kwrite_int32_at(&req->out, 0, (int32_t)bytes);
-    ready(req);
+    mark_ready(req);
 }
 
 /* --- the start --- */
 
 /* A line that names what Kafka would only close for: users otherwise see nothing but EOF. */
-static void refuse(struct request *req, const char *what)
+static void refuse_request(struct request *req, const char *what)
 {
     struct conn *c = req->conn;
     if (server_notice(req->server))
@@ -268,7 +268,7 @@ static void answer_unknown_version(struct request *req)
 }
 
 /* What a client asks before it knows where to go; those handlers who tell it say themselves what it asked for. */
-static void note_way(const struct request *req)
+static void note_request_way(const struct request *req)
 {
     switch (req->api->key) {
     case KAPI_api_versions:
@@ -280,28 +280,28 @@ static void note_way(const struct request *req)
     }
 }
 
-static void run(struct request *req)
+static void run_request(struct request *req)
 {
     api_run_fn *handler = api_handler(req->api->key);
     req->version = req->header.request_api_version;
-    note_way(req);
+    note_request_way(req);
     if (handler)
         handler(req);
     else
-        refuse(req, "this API is not served");
+        refuse_request(req, "this API is not served");
 }
 
-static void dispatch(struct request *req, struct kview frame)
+static void dispatch_request(struct request *req, struct kview frame)
 {
     switch (kmsg_open(frame, &req->decode, &req->header, &req->api, &req->body)) {
-    case KOPEN_OK: run(req); return;
+    case KOPEN_OK: run_request(req); return;
     case KOPEN_BAD: request_fail(req, "it sent a malformed request header"); return;
-    case KOPEN_KEY: refuse(req, "this API is unknown"); return;
+    case KOPEN_KEY: refuse_request(req, "this API is unknown"); return;
     case KOPEN_VERSION:
         if (req->api->key == KAPI_api_versions)
             answer_unknown_version(req);
         else
-            refuse(req, "this version is not supported");
+            refuse_request(req, "this version is not supported");
         return;
     }
     assert(!"a way to open a request");
@@ -310,12 +310,12 @@ static void dispatch(struct request *req, struct kview frame)
 void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32_t frame_bytes)
 {
     struct server *sv = c->server;
-    struct request *req = take(sv);
+    struct request *req = take_request(sv);
     if (!req) {
         conn_fail(c, "no memory for its request");
         return;
     }
-    reset(req, sv, c);
+    reset_request(req, sv, c);
     req->block = block_ref(b);
     req->frame_bytes = frame_bytes;
     req->arrived_ns = sv->shard->now_ns;
@@ -324,5 +324,5 @@ void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32
     list_push(&c->requests, &req->link);
     c->request_count++;
     c->request_bytes += frame_bytes;
-    dispatch(req, (struct kview){frame, (int32_t)frame_bytes});
+    dispatch_request(req, (struct kview){frame, (int32_t)frame_bytes});
 }

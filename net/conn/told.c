@@ -7,7 +7,7 @@ enum { WAS_TOLD = 1, LOOKED = 2, CAME = 4, LEFT = 8, INSISTS = 16 };
 
 /* --- on shard 0 --- */
 
-static void watch(struct server *first)
+static void watch_homecoming(struct server *first)
 {
     uint64_t due = homecoming_due(&first->homecoming);
     struct timer *t = &first->homecoming_timer;
@@ -30,11 +30,11 @@ void told_judge(struct timer *t)
     struct homecoming_name name;
     while (homecoming_judge(&first->homecoming, first->shard->now_ns, &address, &name))
         say_missing(address, &name);
-    watch(first);
+    watch_homecoming(first);
 }
 
 /* In the order in which the one connection can do them. */
-static void apply(struct server *first, struct told *t)
+static void apply_events(struct server *first, struct told *t)
 {
     struct homecoming *h = &first->homecoming;
     if (t->carried & LOOKED)
@@ -47,53 +47,53 @@ static void apply(struct server *first, struct told *t)
         t->counted |= homecoming_came(h, t->peer);
     if (t->carried & LEFT && t->counted)
         homecoming_left(h, t->peer, t->counted);
-    watch(first);
+    watch_homecoming(first);
 }
 
-static void came_home(struct shard *at, struct shard_msg *msg);
+static void events_came_home(struct shard *at, struct shard_msg *msg);
 
-static void arrive(struct shard *at, struct shard_msg *msg)
+static void events_arrive(struct shard *at, struct shard_msg *msg)
 {
     struct told *t = container_of(msg, struct told, msg);
-    apply(server_of(at), t);
-    shard_msg_init(&t->msg, came_home);
+    apply_events(server_of(at), t);
+    shard_msg_init(&t->msg, events_came_home);
     shard_send(at, t->home->id, &t->msg);
 }
 
 /* --- at home --- */
 
-static void send(struct told *t)
+static void send_events(struct told *t)
 {
     if (t->out || !t->next)
         return;
     t->carried = t->next;
     t->next = 0;
     if (t->home->id == 0) {
-        apply(server_of(t->home), t);
+        apply_events(server_of(t->home), t);
         return;
     }
     t->out = true;
-    shard_msg_init(&t->msg, arrive);
+    shard_msg_init(&t->msg, events_arrive);
     shard_send(t->home, 0, &t->msg);
 }
 
-static void came_home(struct shard *at, struct shard_msg *msg)
+static void events_came_home(struct shard *at, struct shard_msg *msg)
 {
     struct told *t = container_of(msg, struct told, msg);
     assert(at == t->home && t->out);
     t->out = false;
-    send(t);
+    send_events(t);
     if (!t->out)
         t->back(t);
 }
 
-static void happen(struct told *t, uint8_t what)
+static void note_event(struct told *t, uint8_t what)
 {
     if (t->happened & what)
         return;
     t->happened |= what;
     t->next |= what;
-    send(t);
+    send_events(t);
 }
 
 void told_init(struct told *t, struct shard *home, const char *peer, void (*back)(struct told *t))
@@ -102,19 +102,19 @@ void told_init(struct told *t, struct shard *home, const char *peer, void (*back
 }
 
 /* Whatever happened first said who the client is, and shard 0 may be reading it. */
-static void happen_named(struct told *t, uint8_t what, const struct homecoming_name *name)
+static void note_named_event(struct told *t, uint8_t what, const struct homecoming_name *name)
 {
     if (t->happened & (CAME | LEFT))
         return;
     if (!(t->happened & (WAS_TOLD | LOOKED)))
         t->name = *name;
-    happen(t, what);
+    note_event(t, what);
 }
 
-static void look(struct told *t, const struct homecoming_name *name)
+static void note_look(struct told *t, const struct homecoming_name *name)
 {
     if (name->opens_anew && !(t->happened & WAS_TOLD))
-        happen_named(t, LOOKED, name);
+        note_named_event(t, LOOKED, name);
 }
 
 /* Asks that follow each other at the pace of retries. */
@@ -127,11 +127,11 @@ static void count_retry(struct told *t)
     t->retries = gap <= (uint64_t)HOMECOMING_RETRY_MS_MAX * NS_PER_MS ? t->retries + 1 : 0;
     if (t->retries >= HOMECOMING_RETRIES) {
         t->retries = 0;
-        happen(t, INSISTS);
+        note_event(t, INSISTS);
     }
 }
 
-static void go(struct told *t, const struct homecoming_name *name)
+static void note_go(struct told *t, const struct homecoming_name *name)
 {
     if (t->happened & CAME)
         return;
@@ -141,26 +141,26 @@ static void go(struct told *t, const struct homecoming_name *name)
         return;
     }
     t->asked_ns = t->home->now_ns;
-    happen_named(t, WAS_TOLD, name);
+    note_named_event(t, WAS_TOLD, name);
 }
 
 void told_note(struct told *t, enum told_way way, const struct homecoming_name *name)
 {
     switch (way) {
-    case TOLD_TO_GO: go(t, name); return;
+    case TOLD_TO_GO: note_go(t, name); return;
     case TOLD_OPENING:
         if (t->producer)
             return;
         t->only_opened = !(t->happened & WAS_TOLD);
-        happen_named(t, WAS_TOLD, name);
+        note_named_event(t, WAS_TOLD, name);
         return;
-    case TOLD_OF_ALL: look(t, name); return;
+    case TOLD_OF_ALL: note_look(t, name); return;
     case TOLD_A_PRODUCER:
         t->producer = true;
         if (t->only_opened)
             told_came(t);
         else
-            look(t, name);
+            note_look(t, name);
         return;
     }
     assert(!"a way to be told");
@@ -168,12 +168,12 @@ void told_note(struct told *t, enum told_way way, const struct homecoming_name *
 
 void told_came(struct told *t)
 {
-    happen(t, CAME);
+    note_event(t, CAME);
 }
 
 bool told_leave(struct told *t)
 {
     if (t->happened)
-        happen(t, LEFT);
+        note_event(t, LEFT);
     return !t->out;
 }
