@@ -109,7 +109,10 @@ class Server:
     def __exit__(self, kind, value, trace):
         if kind is not None:
             self.kill()
-            return
+        else:
+            self.stop()
+
+    def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(timeout=60)
