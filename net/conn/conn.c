@@ -3,7 +3,6 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "net/conn/frame.h"
-#include "net/conn/order.h"
 #include "net/conn/request.h"
 #include <stdio.h>
 
@@ -65,12 +64,8 @@ static void drop_input(struct conn *c)
 
 static void remove_request(struct conn *c, struct request *req)
 {
-    assert(c->request_count > 0);
-    assert(c->request_bytes >= req->frame_bytes);
     list_remove(&req->link);
-    c->request_count--;
-    c->request_bytes -= req->frame_bytes;
-    c->exclusive = false;
+    order_ended(&c->in_flight, req->frame_bytes);
     request_over(req);
 }
 
@@ -91,7 +86,7 @@ static void finish_conn_closing(struct conn *c)
     if (c->send_pending)
         return;
     drop_ready_requests(c);
-    if (c->recv_pending || c->request_count > 0 || !told_leave(&c->told))
+    if (c->recv_pending || c->in_flight.count > 0 || !told_leave(&c->told))
         return;
     drop_input(c);
     timer_stop(&shard_of_conn(c)->timers, &c->timer);
@@ -112,7 +107,7 @@ static uint64_t idle_deadline_of_conn(const struct conn *c, uint64_t since_ns)
 static uint64_t deadline_of_conn(const struct conn *c)
 {
     uint64_t frame = c->frame_since_ns ? c->frame_since_ns + CONN_FRAME_S * NS_PER_S : TIMER_NEVER;
-    bool ours = c->request_count > 0 && !c->send_pending; /* it waits for us, not we for it */
+    bool ours = c->in_flight.count > 0 && !c->send_pending; /* it waits for us, not we for it */
     return u64_min(frame, idle_deadline_of_conn(c, ours ? shard_of_conn(c)->now_ns : c->active_ns));
 }
 
@@ -186,14 +181,14 @@ static void starve_conn(struct conn *c)
 
 /* So many requests hold receive buffers that this one gets a copy of its frame: a slow disk must not keep the shard from
  * receiving. False: no memory. */
-static bool start_frame_copied(struct conn *c, uint32_t total)
+static bool start_frame_copied(struct conn *c, uint32_t total, bool overlaps)
 {
     struct block *b = block_get(&c->server->blocks, total);
     if (!b)
         return false;
     c->server->counters.frames_copied++;
     memcpy(b->at, input_start(c), total);
-    request_start(c, b, b->at + 4, total - 4);
+    request_start(c, b, b->at + 4, total - 4, overlaps);
     block_put(b);
     return true;
 }
@@ -201,10 +196,9 @@ static bool start_frame_copied(struct conn *c, uint32_t total)
 static bool start_frame(struct conn *c, uint32_t total, bool overlaps)
 {
     bool copy = block_pooled(c->in) && c->server->blocks.pooled_count > POOLED_HELD_MAX;
-    c->exclusive = !overlaps;
     if (!copy)
-        request_start(c, c->in, input_start(c) + 4, total - 4);
-    else if (!start_frame_copied(c, total))
+        request_start(c, c->in, input_start(c) + 4, total - 4, overlaps);
+    else if (!start_frame_copied(c, total, overlaps))
         return false;
     c->in_at += total;
     c->frame_since_ns = 0;
@@ -229,8 +223,7 @@ static enum cut cut_frames(struct conn *c)
             return CUT_NOTHING;
         }
         bool overlaps = be16_get(input_start(c) + 4) == KAPI_produce;
-        struct in_flight now = {c->request_count, c->request_bytes, c->exclusive};
-        if (!order_may_start(&now, overlaps))
+        if (!order_may_start(&c->in_flight, overlaps))
             return CUT_BLOCKED;
         if (!start_frame(c, f.total, overlaps))
             return CUT_STARVED;
@@ -448,7 +441,7 @@ static void finish_conn_turn(struct shard_defer *d)
             parse_input(c);
         receive_more(c);
         watch_conn_deadline(c);
-        if (c->server->stopping && c->request_count == 0)
+        if (c->server->stopping && c->in_flight.count == 0)
             conn_close(c);
     }
     if (c->closing)

@@ -14,7 +14,7 @@
  * and the last request have come back. Handlers never look at it after that, they look at request->conn->closing if at all. */
 #pragma once
 #include "net/conn/block.h"
-#include "net/limits.h"
+#include "net/conn/order.h"
 #include "net/conn/told.h"
 #include "net/wire/wire.h"
 
@@ -40,9 +40,7 @@ struct conn {
     uint64_t active_ns;      /* bytes moved last */
     /* requests in order of arrival; those at the front may be ready to send */
     struct list requests;
-    uint32_t request_count;
-    uint64_t request_bytes;
-    bool exclusive; /* the one in flight does not overlap */
+    struct in_flight in_flight;
     struct iovec iov[CONN_IOV];
     struct io_names names;
     char peer[CONN_PEER_MAX];         /* "127.0.0.1:50000", "[::1]:50000" */

@@ -1,10 +1,33 @@
 /* The order of a connection's requests. */
 #include "net/conn/order.h"
 
+static bool in_flight_agrees(const struct in_flight *now)
+{
+    return now->exclusive ? now->count == 1 : now->count > 0 || now->bytes == 0;
+}
+
 bool order_may_start(const struct in_flight *now, bool overlaps)
 {
-    assert(!now->exclusive || now->count == 1);
+    assert(in_flight_agrees(now));
     if (now->count == 0)
         return true;
     return overlaps && !now->exclusive && now->count < CONN_REQUESTS_MAX && now->bytes < CONN_REQUEST_BYTES;
+}
+
+void order_started(struct in_flight *now, bool overlaps, uint32_t bytes)
+{
+    assert(order_may_start(now, overlaps));
+    now->count++;
+    now->bytes += bytes;
+    now->exclusive = !overlaps;
+}
+
+void order_ended(struct in_flight *now, uint32_t bytes)
+{
+    assert(now->count > 0);
+    assert(now->bytes >= bytes);
+    now->count--;
+    now->bytes -= bytes;
+    now->exclusive = false;
+    assert(in_flight_agrees(now));
 }

@@ -9,3 +9,6 @@ struct in_flight {
     bool exclusive; /* the one in flight does not overlap */
 };
 bool order_may_start(const struct in_flight *now, bool overlaps);
+/* A request that may start has started: nothing about it can fail any more. */
+void order_started(struct in_flight *now, bool overlaps, uint32_t bytes);
+void order_ended(struct in_flight *now, uint32_t bytes);

@@ -307,7 +307,7 @@ static void dispatch_request(struct request *req, struct kview frame)
     assert(!"a way to open a request");
 }
 
-void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32_t frame_bytes)
+void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32_t frame_bytes, bool overlaps)
 {
     struct server *sv = c->server;
     struct request *req = take_request(sv);
@@ -322,7 +322,6 @@ void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32
     sv->request_count++;
     sv->counters.requests++;
     list_push(&c->requests, &req->link);
-    c->request_count++;
-    c->request_bytes += frame_bytes;
+    order_started(&c->in_flight, overlaps, frame_bytes);
     dispatch_request(req, (struct kview){frame, (int32_t)frame_bytes});
 }

@@ -128,6 +128,6 @@ void request_reply_end(struct request *req, bool fits);
 
 /* --- what connections call --- */
 /* Takes a reference to the block. Runs the handler. NULL: the connection has failed (or the server is out of memory). */
-void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32_t frame_bytes);
+void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32_t frame_bytes, bool overlaps);
 /* The reply was sent, or nobody wants it. Frees the request, or lets `sent` do it. */
 void request_over(struct request *req);

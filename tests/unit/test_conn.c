@@ -24,7 +24,7 @@ struct world {
     /* what the peer sends, and what it got */
     uint8_t *in, *out;
     size_t in_bytes, in_at, out_bytes;
-    bool gone;
+    bool gone, in_one_piece;
     /* operations of the one connection */
     struct io_op *recv, *send;
     bool recv_pooled;
@@ -232,7 +232,9 @@ static void receive_some(void)
     int32_t res = 0;
     if (!w.gone) {
         size_t room = w.recv_pooled ? POOLED_BYTES : op->len;
-        size_t n = 1 + rng_below(&w.rng, left < room ? left : room);
+        size_t n = left < room ? left : room;
+        if (!w.in_one_piece)
+            n = 1 + rng_below(&w.rng, n);
         uint32_t slot = 0;
         while (w.recv_pooled && slot < IO_RECV_COUNT && w.pooled_taken[slot])
             slot++;
@@ -486,6 +488,32 @@ static void a_frame_larger_than_the_memory_is_refused_at_once(void **state)
     everything_is_back();
 }
 
+/* A request that is whole in a pooled receive buffer while too many of those are held, and the copy that it needs is refused. */
+static void a_request_that_found_no_memory_starts_later(void **state)
+{
+    static const int16_t keys[] = {KAPI_metadata, KAPI_produce};
+    struct server *sv = server_of(&w.shard);
+    (void)state;
+    size_t granted = sv->blocks.buf_bytes_max;
+    w.in_one_piece = true;
+    for (int32_t i = 0; i < 2; i++) {
+        sv->blocks.pooled_count += IO_RECV_COUNT;
+        sv->blocks.buf_bytes_max = 4 + HEADER_BYTES + 9;
+        put_request(keys[i], i, 10);
+        for (int k = 0; k < 200; k++)
+            turn(0);
+        assert_int_equal(w.started, i);
+        assert_true(sv->counters.starved > 0);
+        sv->blocks.pooled_count -= IO_RECV_COUNT;
+        sv->blocks.buf_bytes_max = granted;
+        for (int k = 0; k < 200; k++)
+            turn(50);
+    }
+    assert_int_equal(check_replies(), 2);
+    w.gone = true;
+    everything_is_back();
+}
+
 static void an_idle_peer_is_closed_but_not_while_we_work(void **state)
 {
     (void)state;
@@ -555,6 +583,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reader_that_never_reads_is_not_read_from, setup, teardown),
         cmocka_unit_test_setup_teardown(a_peer_that_announces_much_and_sends_little_holds_little, setup, teardown),
         cmocka_unit_test_setup_teardown(a_frame_larger_than_the_memory_is_refused_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_request_that_found_no_memory_starts_later, setup, teardown),
         cmocka_unit_test_setup_teardown(an_idle_peer_is_closed_but_not_while_we_work, setup, teardown),
         cmocka_unit_test_setup_teardown(connections_beyond_a_limit_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(nonsense_closes, setup, teardown),
