@@ -155,10 +155,11 @@ $(B)/odradek: $(call objects,$(BROKER_SRC))
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(if $(filter mi,$(HEAP)),-lmimalloc)
 
-# The simulator keeps a list of the heaps that are open: closing them all is how it kills a broker.
+# The simulator keeps a list of the heaps that are open: closing them all is how it kills a broker. And it refuses memory.
+SIM_WRAPS := heap_open heap_close heap_alloc heap_zalloc heap_realloc heap_strdup bufpool_get
 $(B)/sim: $(call objects,$(SIM_SRC))
 	$(SAY) '  LD   $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--wrap=heap_open,--wrap=heap_close -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(SIM_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(LIBS)
 
 # Each unit test and each bench names the objects that it links: a long list is a module with too many friends.
 # Other folders of tests and benches bring their programs' link rules in fragments like these; objects have their rule here.

@@ -110,6 +110,8 @@ static enum err configure(void)
 {
     broker.heap = heap_open();
     broker.config = heap_zalloc(broker.heap, sizeof *broker.config);
+    if (!broker.config)
+        return ERR_NO_MEMORY;
     broker_config_init(broker.config, broker.heap);
     enum err err = set("log.dirs", "data");
     if (!err)
@@ -120,6 +122,8 @@ static enum err configure(void)
         err = set("offsets.topic.segment.bytes", "16384");
     if (!err)
         err = set("group.min.session.timeout.ms", "10");
+    if (!err) /* clocks step by more than the hour that is the default */
+        err = set("log.message.timestamp.after.max.ms", "9223372036854775807");
     if (!err)
         err = set("disk.io", sim.knobs.direct ? "direct" : "buffered");
     return err ? err : broker_config_finish(broker.config, broker.why);

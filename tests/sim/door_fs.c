@@ -44,6 +44,10 @@ enum err fs_open(const char *path, unsigned flags, int *out_fd)
         return ERR_NOT_FOUND;
     if (breaks())
         return ERR_IO;
+    if (world_refuses_file()) {
+        world_note("no descriptor for %s", path);
+        return ERR_TOO_MANY_FILES;
+    }
     if (!name && sim.full && dice(2))
         return ERR_NO_SPACE;
     if (!name)

@@ -1,5 +1,6 @@
 /* The small doors: time, the seed of randomness, the log's lines, address space, and the heaps, which are the libc ones with
- * a list of all that are open (the linker wraps heap_open and heap_close). */
+ * a list of all that are open; memory is refused there (the linker wraps these functions: SIM_WRAPS in the Makefile). */
+#include "core/buf.h"
 #include "core/limits.h"
 #include "core/list.h"
 #include "core/log.h"
@@ -77,6 +78,51 @@ void __wrap_heap_close(struct heap *h)
     assert(i < heap_count);
     heaps[i] = heaps[--heap_count];
     __real_heap_close(h);
+}
+
+/* --- memory that is refused: the broker's, never the world's --- */
+
+static bool refused(const struct heap *h, size_t bytes)
+{
+    if (h == world_heap || !world_refuses_memory())
+        return false;
+    world_note("no memory for %zu bytes", bytes);
+    return true;
+}
+
+void *__real_heap_alloc(struct heap *h, size_t bytes);
+void *__wrap_heap_alloc(struct heap *h, size_t bytes);
+void *__wrap_heap_alloc(struct heap *h, size_t bytes)
+{
+    return refused(h, bytes) ? NULL : __real_heap_alloc(h, bytes);
+}
+
+void *__real_heap_zalloc(struct heap *h, size_t bytes);
+void *__wrap_heap_zalloc(struct heap *h, size_t bytes);
+void *__wrap_heap_zalloc(struct heap *h, size_t bytes)
+{
+    return refused(h, bytes) ? NULL : __real_heap_zalloc(h, bytes);
+}
+
+void *__real_heap_realloc(struct heap *h, void *old, size_t bytes);
+void *__wrap_heap_realloc(struct heap *h, void *old, size_t bytes);
+void *__wrap_heap_realloc(struct heap *h, void *old, size_t bytes)
+{
+    return refused(h, bytes) ? NULL : __real_heap_realloc(h, old, bytes);
+}
+
+char *__real_heap_strdup(struct heap *h, const char *s);
+char *__wrap_heap_strdup(struct heap *h, const char *s);
+char *__wrap_heap_strdup(struct heap *h, const char *s)
+{
+    return refused(h, strlen(s)) ? NULL : __real_heap_strdup(h, s);
+}
+
+struct buf *__real_bufpool_get(struct bufpool *pool, size_t bytes);
+struct buf *__wrap_bufpool_get(struct bufpool *pool, size_t bytes);
+struct buf *__wrap_bufpool_get(struct bufpool *pool, size_t bytes)
+{
+    return refused(NULL, bytes) ? NULL : __real_bufpool_get(pool, bytes);
 }
 
 enum { ZEROED_BYTES_MAX = 512 * 1024 };

@@ -1,6 +1,6 @@
 /* The simulator: runs seeds.
  *
- *   sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going]
+ *   sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going] [--scarce]
  *
  * A seed: trouble (faults, crashes, restarts) -> healed (everything must make progress) -> a restart -> everything is read
  * back and judged. --verify runs each seed twice and compares the hashes of all that happened; without it every 50th seed is.
@@ -95,12 +95,25 @@ static void toggle_full(void *arg)
         event_in(dice_between(20, 600) * NS_PER_MS, toggle_full, NULL);
 }
 
+static void toggle_poor(void *arg)
+{
+    (void)arg;
+    if (!trouble())
+        return;
+    sim.poor = !sim.poor;
+    world_note(sim.poor ? "memory and descriptors are scarce" : "there is enough of everything");
+    if (sim.poor)
+        event_in(dice_between(20, 600) * NS_PER_MS, toggle_poor, NULL);
+}
+
+/* Some minutes mostly, now and then more than an hour; the machine may have been asleep. */
 static void step_clock(void *arg)
 {
     (void)arg;
     if (!trouble())
         return;
-    sim.wall_ms += (int64_t)dice(1200000) - 600000;
+    int64_t most_ms = dice(3) ? 600 * 1000 : 4000 * 1000;
+    sim.wall_ms += (int64_t)dice((uint64_t)most_ms * 2) - most_ms;
     world_note("the wall clock steps");
 }
 
@@ -111,6 +124,8 @@ static void plan_trouble(void)
         event_in(dice(k->trouble_ns), plan_crash, NULL);
     for (uint32_t i = 0; i < k->full_periods; i++)
         event_in(dice(k->trouble_ns), toggle_full, NULL);
+    for (uint32_t i = 0; i < k->poor_periods; i++)
+        event_in(dice(k->trouble_ns), toggle_poor, NULL);
     for (uint32_t i = 0; k->clock_steps && i < 3; i++)
         event_in(dice(k->trouble_ns), step_clock, NULL);
 }
@@ -147,12 +162,6 @@ static void run_until(uint64_t end_ns, bool (*done)(void), const char *what)
     world_fail("stuck: %s within %llu s:%s", what, LIVENESS_NS / NS_PER_S, who);
 }
 
-static bool all_quiet(void)
-{
-    return admin_done() && producers_sim_done() && turnover_done() && readers_caught_up() && members_done() &&
-           keeper_done();
-}
-
 static bool all_judged(void)
 {
     return judge_done() && members_judged() && keeper_judged();
@@ -163,18 +172,35 @@ static bool is_down(void)
     return broker_state() == BROKER_DOWN;
 }
 
+static bool quiet_but_keeper(void)
+{
+    return broker_state() == BROKER_UP && admin_done() && producers_sim_done() && turnover_done() &&
+           readers_caught_up() && members_done();
+}
+
+/* What the disk took away comes back with a restart only. What was scarce comes back by itself: half of the other worlds must
+ * go on with the broker that lived through it. It ends all the same, as the keeper may wait for that. */
 static void heal(void)
 {
     world_note("healed");
     sim.phase = PHASE_HEALED;
-    sim.full = false;
+    sim.full = sim.poor = false;
     sim.crash_in = 0;
-    if (broker_state() != BROKER_DOWN) /* what the disk took away comes back with a restart only */
-        broker_kill(sim.knobs.power_cuts && dice(2) ? CRASH_POWER : CRASH_KILL);
+    bool by_itself = !sim.knobs.eio_rate && dice(2);
     producers_sim_finish();
     turnover_finish();
     members_finish();
+    if (by_itself)
+        run_until(sim.now_ns + LIVENESS_NS, quiet_but_keeper,
+                  "not everything was produced and read, without a restart,");
+    if (broker_state() != BROKER_DOWN)
+        broker_kill(sim.knobs.power_cuts && dice(2) ? CRASH_POWER : CRASH_KILL);
     keeper_finish();
+}
+
+static bool all_quiet(void)
+{
+    return quiet_but_keeper() && keeper_done();
 }
 
 static void end_broker(void)
@@ -264,6 +290,8 @@ static bool parse(int argc, char **argv, struct options *o)
             o->verify = true;
         } else if (strcmp(argv[i], "--trace") == 0) {
             sim.tracing = true;
+        } else if (strcmp(argv[i], "--scarce") == 0) {
+            sim.scarce = true;
         } else if (strcmp(argv[i], "--quiet") == 0) {
             o->quiet = true;
         } else if (strcmp(argv[i], "--keep-going") == 0) {
@@ -315,6 +343,7 @@ static void print_totals(double ms)
     printf("%" PRIu64 " errors of the disk, %" PRIu64 " refusals for lack of room, %" PRIu64
            " short reads and writes, %" PRIu64 " partitions offline, %" PRIu64 " batches lost that were not promised\n",
            t->eio, t->full, t->short_ios, t->offline, t->lost_allowed);
+    printf("%" PRIu64 " refusals of memory, %" PRIu64 " of a descriptor\n", t->memory_refusals, t->file_refusals);
     printf("%" PRIu64 " assignments, %" PRIu64 " commits acked, %" PRIu64 " refused, %" PRIu64 " fetched, %" PRIu64
            " members expelled\n",
            t->assignments, t->commits, t->refused_commits, t->fetched_commits, t->expulsions);
@@ -327,7 +356,7 @@ int main(int argc, char **argv)
 {
     struct options o;
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going]\n");
+        fprintf(stderr, "usage: sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going] [--scarce]\n");
         return 2;
     }
     signal(SIGABRT, caught);

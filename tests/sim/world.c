@@ -57,6 +57,30 @@ static void roll_world(struct knobs *k)
     k->keeper_ns = (dice(3) ? 20 : 200) * NS_PER_MS;
 }
 
+/* Rolled last, so that a seed without them is the world that it was. */
+static void roll_poverty(struct knobs *k)
+{
+    k->poor_periods = sim.scarce ? sometimes(30, 3) : 0;
+    k->memory_rate = sometimes(70, (uint32_t)dice_between(1000, 200000));
+    k->files_rate = sometimes(70, (uint32_t)dice_between(10000, 500000));
+}
+
+bool world_refuses_memory(void)
+{
+    if (!sim.poor || !trouble() || !chance(sim.knobs.memory_rate))
+        return false;
+    sim.totals.memory_refusals++;
+    return true;
+}
+
+bool world_refuses_file(void)
+{
+    if (!sim.poor || !trouble() || !chance(sim.knobs.files_rate))
+        return false;
+    sim.totals.file_refusals++;
+    return true;
+}
+
 void world_begin(uint64_t seed)
 {
     sim.seed = seed;
@@ -66,11 +90,12 @@ void world_begin(uint64_t seed)
     sim.hash = 0xcbf29ce484222325ull;
     sim.steps = 0;
     sim.phase = PHASE_TROUBLE;
-    sim.full = sim.crashable = false;
+    sim.full = sim.poor = sim.crashable = false;
     sim.crash_in = 0;
     sim.why[0] = sim.offline[0] = 0;
     roll_disk(&sim.knobs);
     roll_world(&sim.knobs);
+    roll_poverty(&sim.knobs);
     events_begin();
 }
 

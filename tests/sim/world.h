@@ -28,6 +28,8 @@ struct knobs {
     uint32_t short_rate; /* short reads and writes */
     uint32_t eio_rate;
     uint32_t full_periods; /* how often the disk is full for a while */
+    uint32_t poor_periods; /* and memory and descriptors are scarce: refused then at these rates */
+    uint32_t memory_rate, files_rate;
     uint64_t net_ns_max;
     uint32_t cut_rate;            /* per piece that arrives */
     uint32_t crashes;             /* at most so many during the trouble */
@@ -44,8 +46,9 @@ struct knobs {
 /* Counted over all seeds of a run. */
 struct totals {
     uint64_t seeds, acked_batches, acked_duplicates, compared_records, reads, kills, power_cuts, start_crashes,
-        clean_stops, conn_cuts, eio, full, short_ios, resent_batches, offline, lost_allowed, assignments, commits,
-        fetched_commits, refused_commits, expulsions, trims, out_of_range, alterations, shown_settings;
+        clean_stops, conn_cuts, eio, full, short_ios, memory_refusals, file_refusals, resent_batches, offline,
+        lost_allowed, assignments, commits, fetched_commits, refused_commits, expulsions, trims, out_of_range,
+        alterations, shown_settings;
 };
 
 struct world {
@@ -55,6 +58,7 @@ struct world {
     struct knobs knobs;
     enum world_phase phase;
     bool tracing, full; /* full: the disk has no room now */
+    bool scarce, poor;  /* scarce: worlds may be poor at all; poor: this one is now */
     bool crashable;     /* a broker runs: sim.on_crash is set */
     uint64_t crash_in;  /* doors until the crash, 0: none set */
     enum crash_kind crash_kind;
@@ -96,6 +100,9 @@ static inline bool trouble(void)
 {
     return sim.phase == PHASE_TROUBLE;
 }
+/* Is this request for memory refused, this one for a descriptor? */
+bool world_refuses_memory(void);
+bool world_refuses_file(void);
 
 /* --- events: what happens later outside the broker --- */
 struct event {
