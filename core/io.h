@@ -37,6 +37,14 @@ enum io_kind {
     IO_JOB,
 };
 
+/* Who waits for a job. Each class has a thread of its own, so that a job of the background never stands before one that an
+ * append or a fetch waits for: with one thread a deletion of many files, once begun, would hold up every roll behind it. */
+enum io_class {
+    IO_URGENT, /* an append or a fetch: rolls, opening files, trimming the log's start, recovery of what was asked for */
+    IO_BACKGROUND, /* nobody, or who can wait: deletion, compaction, checkpoints, look-ups by time, the catalog's rewrites */
+    IO_CLASSES,
+};
+
 struct io_op {
     io_done_fn *done;
     struct list link; /* the engine's */
@@ -53,8 +61,9 @@ struct io_op {
         uint64_t bytes; /* ALLOCATE */
     };
     uint64_t off;
-    uint32_t len; /* bytes, or pieces of iov */
-    uint8_t kind; /* enum io_kind */
+    uint32_t len;  /* bytes, or pieces of iov */
+    uint8_t kind;  /* enum io_kind */
+    uint8_t class; /* JOB: enum io_class */
     bool dsync, vector;
     int32_t res; /* the engine's */
 };
@@ -124,9 +133,12 @@ void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct 
 void io_sync(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done);
 /* Space with i_size set (fallocate mode 0). -EOPNOTSUPP where the file system cannot. */
 void io_allocate(struct io *io, struct io_op *op, struct io_file *f, uint64_t off, uint64_t bytes, io_done_fn *done);
-/* Runs a blocking function (core/fs.h calls, long computations) on the shard's one helper thread, in order of submission;
- * res is what it returned. It shares nothing with the shard but what `arg` lends it. */
-void io_job(struct io *io, struct io_op *op, int32_t (*run)(void *arg), void *arg, io_done_fn *done);
+/* Runs a blocking function (core/fs.h calls, long computations) on the helper thread of that class; res is what it returned.
+ * Jobs of one class run one after the other, in order of submission; between the classes there is no order: two jobs that
+ * touch the same file wait for each other's done, or are of one class. A job shares nothing with the shard, nor with a job of
+ * the other class, but what `arg` lends it. The background's long work is cut into steps, each a job: its class is in order too. */
+void io_job(struct io *io, struct io_op *op, enum io_class class, int32_t (*run)(void *arg), void *arg,
+            io_done_fn *done);
 
 /* What the calls above end in: takes over a filled-in op. An engine's; nobody else calls it. */
 void io_start(struct io *io, struct io_op *op);

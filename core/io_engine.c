@@ -92,10 +92,15 @@ enum err io_base_init(struct io *io, const struct io_ops *ops, struct heap *heap
     enum err err = io_pool_init(&io->pool, heap, options->recv_bytes, options->recv_count);
     if (err)
         goto close_wake;
-    err = io_helper_open(io->wake_fd, execute, &io->helper);
+    err = io_helper_open("io-urgent", io->wake_fd, execute, &io->helpers[IO_URGENT]);
     if (err)
         goto close_pool;
+    err = io_helper_open("io-background", io->wake_fd, execute, &io->helpers[IO_BACKGROUND]);
+    if (err)
+        goto close_urgent;
     return ERR_NONE;
+close_urgent:
+    io_helper_close(io->helpers[IO_URGENT]);
 close_pool:
     io_pool_deinit(&io->pool);
 close_wake:
@@ -105,9 +110,22 @@ close_wake:
 
 void io_base_deinit(struct io *io)
 {
-    io_helper_close(io->helper);
+    for (int class = 0; class < IO_CLASSES; class ++)
+        io_helper_close(io->helpers[class]);
     io_pool_deinit(&io->pool);
     close(io->wake_fd);
+}
+
+void io_base_submit(struct io *io, struct io_op *op)
+{
+    assert(op->class < IO_CLASSES);
+    io_helper_submit(io->helpers[op->class], op);
+}
+
+void io_base_reap(struct io *io)
+{
+    for (int class = 0; class < IO_CLASSES; class ++)
+        io_helper_reap(io->helpers[class], &io->finished);
 }
 
 void io_base_tick(struct io *io)

@@ -25,7 +25,7 @@ struct io_ops {
 struct io {
     const struct io_ops *ops;
     struct heap *heap;
-    struct io_helper *helper;
+    struct io_helper *helpers[IO_CLASSES];
     struct io_pool pool;
     struct list finished; /* ops with their res set, whose done is due */
     int wake_fd;          /* eventfd, blocking: written to wake the loop */
@@ -36,6 +36,10 @@ struct io {
 enum err io_base_init(struct io *io, const struct io_ops *ops, struct heap *heap, const struct io_options *options,
                       int32_t (*execute)(struct io_op *op)) must_use;
 void io_base_deinit(struct io *io);
+/* A job, or with epoll a disk operation, goes to its class's helper. */
+void io_base_submit(struct io *io, struct io_op *op);
+/* Moves what the helpers have finished to `finished`. */
+void io_base_reap(struct io *io);
 /* After waiting. */
 void io_base_tick(struct io *io);
 /* Runs the done of at most `max` finished ops. */

@@ -1,6 +1,6 @@
 /* The engine on epoll, for where io_uring is denied. Sockets are watched edge-triggered, from their first op on, for both
  * directions; the engine remembers per descriptor whether a direction may be ready, so that an op on one that is not costs
- * no system call. Disk ops and jobs go to the helper thread (core/io_epoll_disk.c).
+ * no system call. Disk ops and jobs go to the helper threads (core/io_epoll_disk.c).
  *
  * A socket op:   start -> [tries] -> done            while its direction may be ready
  *                         [tries] -> parked          EAGAIN: held by its epoll_fd, until an edge moves it to `tries` again
@@ -134,7 +134,7 @@ static void start_epoll_op(struct io *io, struct io_op *op)
     if (op->kind == IO_ACCEPT || op->kind == IO_RECV || op->kind == IO_RECV_POOLED || op->kind == IO_SEND)
         start_socket_op(epoll_of(io), op);
     else
-        io_helper_submit(io->helper, op);
+        io_base_submit(io, op);
 }
 
 /* --- trying --- */
@@ -298,11 +298,11 @@ static uint32_t run_epoll(struct io *io, uint64_t wait_ns)
 {
     struct epoll *e = epoll_of(io);
     uint32_t ran = try_ready_ops(e, IO_COMPLETIONS_PER_TURN / 2);
-    io_helper_reap(io->helper, &io->finished);
+    io_base_reap(io);
     bool due = ran > 0 || !list_empty(&e->tries) || !list_empty(&io->finished);
     wait_epoll_events(e, due ? 0 : wait_ns);
     io_base_tick(io);
-    io_helper_reap(io->helper, &io->finished);
+    io_base_reap(io);
     ran += io_base_finish(io, IO_COMPLETIONS_PER_TURN / 2);
     return ran + try_ready_ops(e, IO_COMPLETIONS_PER_TURN / 2);
 }

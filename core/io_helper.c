@@ -71,7 +71,8 @@ static void run_helper(void *arg)
     }
 }
 
-enum err io_helper_open(int notify_fd, int32_t (*execute)(struct io_op *op), struct io_helper **out_helper)
+enum err io_helper_open(const char *name, int notify_fd, int32_t (*execute)(struct io_op *op),
+                        struct io_helper **out_helper)
 {
     assert(execute);
     struct io_helper *h = region_open(sizeof *h); /* a heap does not align to cache lines */
@@ -87,7 +88,7 @@ enum err io_helper_open(int notify_fd, int32_t (*execute)(struct io_op *op), str
     h->notify_fd = notify_fd;
     h->in_flight = 0;
     h->wake_fd = eventfd(0, EFD_CLOEXEC);
-    enum err err = h->wake_fd < 0 ? err_from_errno(errno) : thread_start("io-helper", -1, run_helper, h, &h->thread);
+    enum err err = h->wake_fd < 0 ? err_from_errno(errno) : thread_start(name, -1, run_helper, h, &h->thread);
     if (!err) {
         *out_helper = h;
         return ERR_NONE;

@@ -8,6 +8,7 @@ static inline void prepare_op(struct io_op *op, enum io_kind kind, struct io_fil
     op->done = done;
     op->file = f;
     op->kind = (uint8_t)kind;
+    op->class = IO_URGENT;
     op->vector = op->dsync = false;
     list_init(&op->link);
 }
@@ -94,10 +95,13 @@ void io_allocate(struct io *io, struct io_op *op, struct io_file *f, uint64_t of
     io_start(io, op);
 }
 
-void io_job(struct io *io, struct io_op *op, int32_t (*run)(void *arg), void *arg, io_done_fn *done)
+void io_job(struct io *io, struct io_op *op, enum io_class class, int32_t (*run)(void *arg), void *arg,
+            io_done_fn *done)
 {
     assert(run);
+    assert(class < IO_CLASSES);
     prepare_op(op, IO_JOB, NULL, done);
+    op->class = (uint8_t) class;
     op->job.run = run;
     op->job.arg = arg;
     io_start(io, op);

@@ -86,12 +86,12 @@ static uint32_t run_uring(struct io *io, uint64_t wait_ns)
         wait_ns = u64_min(wait_ns, STARVED_RETRY_NS);
     if (!u->wake_armed)
         arm_wake_read(u);
-    io_helper_reap(io->helper, &io->finished);
+    io_base_reap(io);
     bool due =
         !list_empty(&io->finished) || !list_empty(&u->backlog) || !u->wake_armed || io_uring_cq_ready(&u->ring) > 0;
     enter_ring(u, due ? 0 : wait_ns);
     io_base_tick(io);
-    io_helper_reap(io->helper, &io->finished);
+    io_base_reap(io);
     return io_base_finish(io, IO_COMPLETIONS_PER_TURN) + drain_completions(u);
 }
 

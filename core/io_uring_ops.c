@@ -128,7 +128,7 @@ static void issue_op(struct uring *u, struct io_op *op, unsigned sqe_flags)
 void uring_start(struct io *io, struct io_op *op)
 {
     if (op->kind == IO_JOB)
-        io_helper_submit(io->helper, op);
+        io_base_submit(io, op);
     else
         issue_op(uring_of(io), op, 0);
 }

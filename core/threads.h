@@ -1,4 +1,4 @@
-/* The door to threads: one pinned thread per shard, and one helper per shard that may block. The simulator has none. */
+/* The door to threads: one pinned thread per shard, and its helpers, which may block. The simulator has none. */
 #pragma once
 #include "core/err.h"
 

@@ -261,7 +261,7 @@ static void catalog_write_failed(struct catalog_writer *w, int32_t res)
 {
     log_error("catalog not written", "path=%s why=\"%s\" effect=\"who asked is answered KAFKA_STORAGE_ERROR\"",
               w->file->path, err_text(res < 0 ? err_from_errno(-res) : ERR_IO));
-    io_job(w->shard->io, &w->op, run_catalog_cut, w->file, catalog_cut_done);
+    io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_cut, w->file, catalog_cut_done);
 }
 
 static void write_catalog_more(struct catalog_writer *w);
@@ -325,9 +325,9 @@ static void start_catalog_write(struct catalog_writer *w)
     w->busy = true;
     w->written = 0;
     if (w->dirty)
-        io_job(w->shard->io, &w->op, run_catalog_cut, w->file, catalog_recut_done);
+        io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_cut, w->file, catalog_recut_done);
     else if (w->file->empty)
-        io_job(w->shard->io, &w->op, run_catalog_names, w->file, catalog_names_done);
+        io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_names, w->file, catalog_names_done);
     else
         write_catalog_more(w);
 }

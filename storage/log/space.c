@@ -218,7 +218,7 @@ static void start_space_job(struct space_job *j, io_done_fn *done)
     j->state_before = p->space.state;
     p->space.state = states[j->kind];
     p->space.job = j;
-    io_job(shard_of(p)->io, &j->op, run_space_job, j, done);
+    io_job(shard_of(p)->io, &j->op, j->kind == JOB_DELETE ? IO_BACKGROUND : IO_URGENT, run_space_job, j, done);
 }
 
 /* The job is over: what the active file is now. */

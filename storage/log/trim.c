@@ -77,7 +77,7 @@ static void start_trim_job(struct partition *p, struct trim_job *j, io_done_fn *
     assert(p->trimmer.state == TRIMMER_IDLE);
     p->trimmer.job = j;
     p->trimmer.state = j->start < 0 ? TRIMMER_REMOVING : TRIMMER_SAVING;
-    io_job(shard_of(p)->io, &j->op, run_trim_job, j, done);
+    io_job(shard_of(p)->io, &j->op, j->start < 0 ? IO_BACKGROUND : IO_URGENT, run_trim_job, j, done);
 }
 
 static void end_trim_job(struct partition *p)

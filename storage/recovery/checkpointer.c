@@ -446,7 +446,7 @@ static void start_checkpoint_job(struct checkpointer *c)
     }
     c->busy = true;
     c->store->free_bytes_seen = c->store->free_bytes;
-    io_job(c->store->shard->io, &c->op, run_checkpoint_job, c, checkpoint_job_done);
+    io_job(c->store->shard->io, &c->op, IO_BACKGROUND, run_checkpoint_job, c, checkpoint_job_done);
 }
 
 static void checkpoint_tick(struct timer *t)
@@ -542,7 +542,7 @@ static void stop_checkpointer_step(struct checkpointer *c)
             return;
         }
         c->busy = true;
-        io_job(c->store->shard->io, &c->op, run_checkpoint_job, c, checkpoint_job_done);
+        io_job(c->store->shard->io, &c->op, IO_BACKGROUND, run_checkpoint_job, c, checkpoint_job_done);
         return;
     }
     c->stopped(c, c->err);

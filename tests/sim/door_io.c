@@ -1,7 +1,7 @@
 /* core/io.h in the simulator: one engine per shard, all on one thread. An operation on a file is done at a random time, out of
  * order; its bytes move when its done runs, so until then nobody may rely on them. Whether a write takes the bytes that stood
  * in memory at its start or those at its end is drawn for each: both are legal. A job runs whole at one moment and is
- * reported later; jobs of a shard keep their order, as on the one helper thread. */
+ * reported later; a shard's jobs of one class keep their order, as on a helper thread, those of the other go by their own clock. */
 #include "tests/sim/door_io.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -29,8 +29,9 @@ struct io {
     uint16_t *recv_free;
     struct pending *v; /* the world's memory: it outlives the broker's heaps */
     uint32_t count, cap;
-    uint64_t wake_ns, job_ns; /* job_ns: the helper is busy until then */
-    uint64_t *now_ns;         /* the shard's */
+    uint64_t wake_ns;
+    uint64_t job_ns[IO_CLASSES]; /* that class's helper is busy until then */
+    uint64_t *now_ns;            /* the shard's */
     uint16_t index;
 };
 static struct io engines[ENGINES_MAX];
@@ -248,8 +249,11 @@ static void start_disk(struct io *io, struct io_op *op)
 static void start_job(struct io *io, struct io_op *op)
 {
     world_door();
-    io->job_ns = u64_max(io->job_ns, sim.now_ns) + disk_delay();
-    add(io, op, PENDING_JOB, io->job_ns);
+    uint64_t *busy_ns = &io->job_ns[op->class];
+    *busy_ns = u64_max(*busy_ns, sim.now_ns) + disk_delay();
+    if (op->class == IO_BACKGROUND && trouble() && dice(8) == 0) /* a deletion of many files stands before it */
+        *busy_ns += dice(sim.knobs.stall_ns + 1);
+    add(io, op, PENDING_JOB, *busy_ns);
 }
 
 void io_start(struct io *io, struct io_op *op)

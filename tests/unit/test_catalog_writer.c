@@ -73,8 +73,10 @@ void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at
     list_push(&ops, &op->link);
 }
 
-void io_job(struct io *io, struct io_op *op, int32_t (*run)(void *arg), void *arg, io_done_fn *done)
+void io_job(struct io *io, struct io_op *op, enum io_class class, int32_t (*run)(void *arg), void *arg,
+            io_done_fn *done)
 {
+    assert_int_equal(class, IO_BACKGROUND);
     (void)io;
     *op = (struct io_op){.done = done, .job = {run, arg}, .kind = IO_JOB};
     list_init(&op->link);

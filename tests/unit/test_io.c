@@ -341,13 +341,46 @@ static void jobs_run_in_order(struct world *w)
 {
     enum { JOBS = 3000 };
     static struct call c[JOBS];
-    memset(c, 0, sizeof c);
-    job_next = 0;
-    for (uint32_t i = 0; i < JOBS; i++)
-        io_job(w->io, &c[i].op, job, (void *)(uintptr_t)i, called);
-    assert_int_equal(c[0].count, 0);
-    for (uint32_t i = 0; i < JOBS; i++)
-        assert_int_equal(finish(w->io, &c[i]), i);
+    for (int class = 0; class < IO_CLASSES; class ++) {
+        memset(c, 0, sizeof c);
+        job_next = 0;
+        for (uint32_t i = 0; i < JOBS; i++)
+            io_job(w->io, &c[i].op, (enum io_class) class, job, (void *)(uintptr_t)i, called);
+        assert_int_equal(c[0].count, 0);
+        for (uint32_t i = 0; i < JOBS; i++)
+            assert_int_equal(finish(w->io, &c[i]), i);
+    }
+}
+
+static _Atomic bool urgent_is_over;
+
+/* Answers whether an urgent job has run meanwhile: were it behind this one, it could not. */
+static int32_t long_job(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20000 && !urgent_is_over; i++)
+        usleep(1000);
+    return urgent_is_over;
+}
+
+static int32_t urgent_job(void *arg)
+{
+    (void)arg;
+    urgent_is_over = true;
+    return 3;
+}
+
+static void the_background_stands_before_no_urgent_job(struct world *w)
+{
+    struct call background[2] = {0}, urgent = {0};
+    urgent_is_over = false;
+    for (int i = 0; i < 2; i++)
+        io_job(w->io, &background[i].op, IO_BACKGROUND, long_job, NULL, called);
+    run_for(w->io, NS_PER_MS);
+    io_job(w->io, &urgent.op, IO_URGENT, urgent_job, NULL, called);
+    assert_int_equal(finish(w->io, &urgent), 3);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(finish(w->io, &background[i]), 1);
 }
 
 static int32_t slow_job(void *arg)
@@ -360,7 +393,7 @@ static int32_t slow_job(void *arg)
 static void a_job_wakes_the_loop(struct world *w)
 {
     struct call c = {0};
-    io_job(w->io, &c.op, slow_job, NULL, called);
+    io_job(w->io, &c.op, IO_URGENT, slow_job, NULL, called);
     while (c.count == 0)
         io_run(w->io, UINT64_MAX); /* a lost completion hangs here */
     assert_int_equal(c.res, 7);
@@ -455,7 +488,7 @@ static void start_again(struct io_op *op, int32_t res)
 {
     (void)res;
     if (++again_count < 1000)
-        io_job(again_io, op, nothing, NULL, start_again);
+        io_job(again_io, op, IO_URGENT, nothing, NULL, start_again);
 }
 
 static void done_may_start_the_op_again(struct world *w)
@@ -463,7 +496,7 @@ static void done_may_start_the_op_again(struct world *w)
     struct io_op op;
     again_io = w->io;
     again_count = 0;
-    io_job(w->io, &op, nothing, NULL, start_again);
+    io_job(w->io, &op, IO_URGENT, nothing, NULL, start_again);
     while (again_count < 1000)
         io_run(w->io, NS_PER_S);
 }
@@ -500,6 +533,7 @@ static const struct io_case cases[] = {
     CASE(a_socket_that_somebody_made_non_blocking_works_too),
     CASE(many_turns_of_echo_on_one_number_after_another),
     CASE(jobs_run_in_order),
+    CASE(the_background_stands_before_no_urgent_job),
     CASE(a_job_wakes_the_loop),
     CASE(an_external_wake_returns_from_run),
     CASE(a_wake_before_the_wait_is_not_lost),

@@ -256,7 +256,7 @@ static void start_job(struct shard *s, struct play *p)
     (void)p;
     job_shard = s;
     job_started_ns = clock_now_ns();
-    io_job(s->io, &job_op, sleep_a_little, NULL, job_done);
+    io_job(s->io, &job_op, IO_URGENT, sleep_a_little, NULL, job_done);
 }
 
 static void a_done_callback_sees_the_time_after_the_sleep(void **state)
