@@ -3,13 +3,15 @@
  *   main thread      options, root_open, sockets, then shard 0's loop, then the clean mark
  *   each shard       store_open, server_start, server_listen ... server_close, what was clean, store_close
  *
- * A signal reaches shard 0 through a socket pair, because that is something its engine can wait for. */
+ * A signal reaches shard 0 through a socket pair, because that is something its engine can wait for. SIGTERM, SIGINT and SIGHUP
+ * ask for a clean stop (SIGHUP unless it was ignored at the start, as nohup does); SIGUSR1 and SIGUSR2 are named and ignored. */
 #include "core/clock.h"
 #include "core/log.h"
 #include "net/group/coordinator.h"
 #include "net/options.h"
 #include "net/shutdown.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -58,6 +60,7 @@ struct broker {
     struct io_file signals;
     struct io_op signal_op;
     uint8_t signal_byte;
+    _Atomic bool stop_failed; /* on some shard, and it was logged */
     char why[WHY_BYTES];
 };
 
@@ -75,19 +78,56 @@ static void catch_signal(int number)
 {
     static volatile sig_atomic_t again;
     int saved = errno;
-    if (again) /* whoever asks twice does not want to wait */
+    bool asked = number == SIGTERM || number == SIGINT; /* by somebody; a terminal that goes away may say so twice */
+    if (asked && again)                                 /* whoever asks twice does not want to wait */
         _exit(EXIT_FAULT);
-    again = 1;
+    again |= asked;
     uint8_t byte = (uint8_t)number;
     (void)!write(signal_writer, &byte, 1);
     errno = saved;
 }
 
+static void handle_signal_byte(struct io_op *op, int32_t res);
+
+static void await_signal(struct broker *b)
+{
+    io_recv(shard_at(b->group, 0)->io, &b->signal_op, &b->signals, &b->signal_byte, 1, handle_signal_byte);
+}
+
 static void handle_signal_byte(struct io_op *op, int32_t res)
 {
     struct broker *b = container_of(op, struct broker, signal_op);
-    if (res > 0)
-        shutdown_start(&b->shutdown, shard_at(b->group, 0));
+    if (res <= 0)
+        return;
+    if (b->signal_byte == SIGUSR1 || b->signal_byte == SIGUSR2) {
+        log_info("signal ignored", "signal=%s", b->signal_byte == SIGUSR1 ? "SIGUSR1" : "SIGUSR2");
+        await_signal(b);
+        return;
+    }
+    shutdown_start(&b->shutdown, shard_at(b->group, 0));
+}
+
+/* First thing: what ends a process by default and must not end this one. A write beyond the limit of a file's size (SIGXFSZ) or
+ * to a reader that went away (SIGPIPE) is an error code. */
+static void ignore_signals(void)
+{
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2};
+    for (size_t i = 0; i < COUNT_OF(ignored); i++)
+        signal(ignored[i], SIG_IGN);
+}
+
+static bool catch_signals(void)
+{
+    static const int caught[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+    struct sigaction action = {.sa_handler = catch_signal, .sa_flags = SA_RESTART}, had;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < COUNT_OF(caught); i++) {
+        if (caught[i] == SIGHUP && sigaction(SIGHUP, NULL, &had) == 0 && had.sa_handler == SIG_IGN)
+            continue;
+        if (sigaction(caught[i], &action, NULL) != 0)
+            return false;
+    }
+    return true;
 }
 
 static bool open_signals(struct broker *b)
@@ -97,9 +137,7 @@ static bool open_signals(struct broker *b)
         return false;
     signal_writer = pair[1];
     io_file_init(&b->signals, pair[0]);
-    struct sigaction action = {.sa_handler = catch_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    return sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0;
+    return catch_signals();
 }
 
 /* --- listening --- */
@@ -249,7 +287,7 @@ static enum err start_shard(struct shard *s, void *arg)
         return err;
     if (s->id == 0) {
         io_file_attach(s->io, &b->signals);
-        io_recv(s->io, &b->signal_op, &b->signals, &b->signal_byte, 1, handle_signal_byte);
+        await_signal(b);
     }
     if (atomic_fetch_add(&b->started, 1) + 1 == b->options.cores)
         log_started(b, s);
@@ -265,18 +303,21 @@ static void note_clean_partition(void *arg, const uint8_t topic_id[16], int32_t 
     name->partition = partition;
 }
 
-static void note_clean_partitions(struct clean_list *list, const struct store *st)
+/* False: no memory. */
+static bool note_clean_partitions(struct clean_list *list, const struct store *st)
 {
     list->bytes = (st->partitions.count + 1) * sizeof *list->v;
     list->v = region_open(list->bytes);
     if (list->v)
         store_each_clean(st, note_clean_partition, list);
+    return list->v;
 }
 
 static void stop_shard(struct shard *s, void *arg)
 {
     struct broker *b = arg;
-    note_clean_partitions(&b->clean[s->id], store_of(s));
+    if (!note_clean_partitions(&b->clean[s->id], store_of(s)) || store_of(s)->stop_failed)
+        atomic_store(&b->stop_failed, true);
     coordinator_close(server_of(s));
     server_close(server_of(s));
     store_close(store_of(s));
@@ -284,21 +325,26 @@ static void stop_shard(struct shard *s, void *arg)
 
 /* --- the end --- */
 
-/* Only after a stop that ran to its end; whatever is missing from the mark is recovered at the next start. */
-static void write_clean_mark(struct broker *b)
+/* Only after a stop that ran to its end; whatever is missing from the mark is recovered at the next start. Returns the exit code. */
+static int write_clean_mark(struct broker *b)
 {
     enum err err = ERR_NONE;
     if (b->shutdown.step != SHUTDOWN_LOOPS)
-        return;
+        return EXIT_FAULT;
     for (uint16_t i = 0; i < b->options.cores; i++)
         for (uint32_t k = 0; k < b->clean[i].count && !err; k++)
             err = root_mark_add(b->root, b->clean[i].v[k].topic_id, b->clean[i].v[k].partition);
     if (!err)
         err = root_mark_write(b->root);
+    bool failed = err || atomic_load(&b->stop_failed);
     if (err)
         log_error("no clean mark", "because %s; the next start recovers", err_text(err));
+    else if (failed)
+        log_error("stopped", "data=%s effect=\"not all of it cleanly: the next start recovers the rest\"",
+                  b->config.data_dir);
     else
         log_info("stopped", "data=%s", b->config.data_dir);
+    return failed ? EXIT_FAULT : 0;
 }
 
 static void free_clean_lists(struct broker *b)
@@ -329,13 +375,10 @@ static int run_shards(struct broker *b)
     err = shard_group_run(b->group);
     char what[2 * WHY_BYTES];
     snprintf(what, sizeof what, "cannot start: %s; %s", err_text(err), shard_group_why(b->group));
-    if (err)
-        print_complaint(what);
-    else
-        write_clean_mark(b);
+    int code = err ? print_complaint(what) : write_clean_mark(b);
     free_clean_lists(b);
     shard_group_close(b->group);
-    return err || b->shutdown.step != SHUTDOWN_LOOPS ? EXIT_FAULT : 0;
+    return code;
 }
 
 static int serve_folder(struct broker *b)
@@ -364,8 +407,22 @@ static int run_command(struct broker *b, int argc, char **argv)
     return EXIT_FAULT;
 }
 
+/* First thing: a descriptor that was closed at the start would be given to the first file that we open, and what is printed or
+ * logged would be written into it. */
+static bool open_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    return fd >= 0 && close(fd) == 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (!open_standard_descriptors())
+        return print_complaint("cannot open /dev/null");
+    ignore_signals();
     struct heap *heap = heap_open();
     struct broker *b = heap ? heap_zalloc(heap, sizeof *b) : NULL;
     if (!b)

@@ -372,6 +372,15 @@ enum err store_open(struct shard *s, struct root *root)
     return err;
 }
 
+static uint32_t count_offline_partitions(const struct store *st)
+{
+    uint32_t cursor = 0, count = 0;
+    const struct partition *p;
+    while ((p = map_next(&st->partitions, &cursor)))
+        count += p->condition == PARTITION_OFFLINE;
+    return count;
+}
+
 static void checkpoints_stopped(struct checkpointer *c, enum err err)
 {
     struct store *st = checkpointer_store(c);
@@ -383,6 +392,7 @@ static void checkpoints_stopped(struct checkpointer *c, enum err err)
         log_error("stop failed",
                   "what=\"the last checkpoint could not be written\" effect=\"recovery at the next start\"");
     }
+    st->stop_failed |= err || count_offline_partitions(st) > st->offline_before;
     st->stopped(st);
 }
 
@@ -402,6 +412,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
 {
     st->stopped = done;
     st->stopping = 1;
+    st->offline_before = count_offline_partitions(st);
     for (struct list *l = st->changes.next; l != &st->changes; l = l->next)
         st->stopping++; /* deletions: jobs of theirs may not outlive the loop */
     uint32_t cursor = 0;

@@ -36,6 +36,8 @@ struct store {
     struct timer idle_timer;  /* partitions without work give their memory back */
     struct timer retry_timer; /* a pool that was empty is asked again */
     uint32_t stopping;        /* partitions and deletions whose stop is not over */
+    uint32_t offline_before;  /* partitions that were offline when the stop began */
+    bool stop_failed;         /* something of a clean stop failed, and was logged: the next start recovers it */
     void (*stopped)(struct store *st);
 };
 

@@ -307,7 +307,8 @@ static void begin_lookup(struct partition *p, struct time_lookup *ask)
         if (s == p->active || l->unsure || s->max_timestamp >= l->timestamp)
             add_lookup_place(l, s);
     }
-    io_job(shard_of(p)->io, &l->op, IO_BACKGROUND, run_lookup_job, l, lookup_job_done); /* also without places: it answers later */
+    io_job(shard_of(p)->io, &l->op, IO_BACKGROUND, run_lookup_job, l,
+           lookup_job_done); /* also without places: it answers later */
 }
 
 /* A partition that is going away must not get another look-up: nothing would wait for it. */

@@ -469,6 +469,7 @@ static void stop_done(struct io_op *op, int32_t res)
     if (j->err)
         log_error("stop failed", "partition=%s-%d why=\"%s\" effect=\"it is recovered at the next start\"",
                   p->topic->name, p->index, err_text(j->err));
+    p->store->stop_failed |= j->kind == JOB_STOP && j->err;
     p->stop.clean = p->space.saved = p->stop.saved = j->kind == JOB_STOP && !j->err;
     free_space_job(j);
     p->stop.done(p);
@@ -483,5 +484,6 @@ void space_stop(struct partition *p)
     }
     if (j)
         free_space_job(j);
+    p->store->stop_failed |= !p->stop.deleting;
     p->stop.done(p); /* no memory: not clean, recovered at the next start */
 }
