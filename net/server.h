@@ -9,6 +9,7 @@
 #pragma once
 #include "net/conn/block.h"
 #include "net/conn/homecoming.h"
+#include "net/steps.h"
 #include "net/api/fetch_session.h"
 #include "storage/store.h"
 
@@ -66,6 +67,7 @@ struct server {
     size_t request_bytes, request_bytes_max; /* of their arenas */
     struct list starved;                     /* connections that wait for memory */
     struct timer starved_timer, stop_timer;
+    struct steps_line steps; /* long requests, by turns */
     struct sessions sessions;
     struct producer_ids producer_ids;
     struct coordinator_shard *coordinator; /* net/group/coordinator.h */

@@ -46,12 +46,13 @@ LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
 LINK_test_root := storage/root.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/segment.o storage/log/partition_dir.o storage/log/folder.o \
                   storage/log/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog/catalog_writer.o $(STORAGE_CATALOG)
+LINK_test_steps := net/steps.o
 LINK_test_frame := net/conn/frame.o
 LINK_test_order := net/conn/order.o
 LINK_test_group_call := net/group/group_call.o $(CORE_HEAP)
 LINK_test_homecoming := net/conn/homecoming.o core/map.o $(CORE_HEAP)
 LINK_test_fetch_session := net/api/fetch_session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
-LINK_test_conn := net/conn/conn.o net/conn/request.o net/server.o net/conn/accept.o net/conn/block.o net/conn/frame.o net/conn/order.o net/api/fetch_session.o \
+LINK_test_conn := net/conn/conn.o net/conn/request.o net/server.o net/steps.o net/conn/accept.o net/conn/block.o net/conn/frame.o net/conn/order.o net/api/fetch_session.o \
                   net/conn/told.o net/conn/homecoming.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))

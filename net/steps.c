@@ -1,0 +1,49 @@
+/* See steps.h. */
+#include "net/steps.h"
+
+static bool run_one_step(struct steps *s)
+{
+    assert(s->step);
+    assert(!list_linked(&s->link));
+    s->left = STEP_UNITS;
+    return s->step(s); /* `s` may be gone, when there is no more */
+}
+
+static void run_line(struct shard_defer *d)
+{
+    struct steps_line *line = container_of(d, struct steps_line, defer);
+    struct list *first = list_pop(&line->waiting);
+    if (!first)
+        return;
+    struct steps *s = container_of(first, struct steps, link);
+    line->steps_run++;
+    if (run_one_step(s))
+        list_push(&line->waiting, &s->link);
+    if (!list_empty(&line->waiting))
+        shard_defer(line->shard, &line->defer);
+}
+
+void steps_line_init(struct steps_line *line, struct shard *shard)
+{
+    assert(shard);
+    *line = (struct steps_line){.shard = shard};
+    list_init(&line->waiting);
+    shard_defer_init(&line->defer, run_line);
+}
+
+void steps_start(struct steps_line *line, struct steps *s, bool (*step)(struct steps *s))
+{
+    assert(step);
+    s->step = step;
+    list_init(&s->link);
+    if (run_one_step(s))
+        steps_resume(line, s);
+}
+
+void steps_resume(struct steps_line *line, struct steps *s)
+{
+    assert(s->step);
+    if (!list_linked(&s->link))
+        list_push(&line->waiting, &s->link);
+    shard_defer(line->shard, &line->defer);
+}

@@ -1,0 +1,55 @@
+/* Long work of a request in steps, so that its shard goes on serving: a step does what STEP_UNITS allow, and the next one comes in a
+ * later turn. All long requests of a shard stand in one line, of which one step runs a turn: many of them at once make each of them
+ * slower, and no turn longer.
+ *
+ *     static bool list_step(struct steps *s)           // true: there is more to do
+ *     {
+ *         struct list_run *run = container_of(s, struct list_run, steps);
+ *         while (steps_go_on(s)) {
+ *             if (!run->next) {
+ *                 list_reply(run);                     // `run` is gone
+ *                 return false;
+ *             }
+ *             list_one(run);                           // one item: keeps nothing of the catalog in `run`
+ *             steps_spend(s, 1);                       // what it cost, in units
+ *         }
+ *         return true;
+ *     }
+ *     ...
+ *     steps_start(&req->server->steps, &run->steps, list_step);
+ *
+ * The first step runs inside steps_start: small requests are answered in the turn in which they came. */
+#pragma once
+#include "core/shard.h"
+
+enum {
+    STEP_UNITS = 1000
+}; /* a unit is what about a microsecond does: a partition asked, a few dozen fields filled in */
+
+struct steps_line {
+    struct shard *shard;
+    struct list waiting; /* of steps, in the order in which they get their turn */
+    struct shard_defer defer;
+    uint64_t steps_run; /* behind the first ones; for tests */
+};
+struct steps {
+    bool (*step)(struct steps *s);
+    uint32_t left; /* units of this step */
+    struct list link;
+};
+
+void steps_line_init(struct steps_line *line, struct shard *shard);
+/* Runs the first step now, the others in turns to come. */
+void steps_start(struct steps_line *line, struct steps *s, bool (*step)(struct steps *s));
+/* For work whose step answered false without being over, because it waits for something: it stands in line again. Doing so
+ * twice is once. */
+void steps_resume(struct steps_line *line, struct steps *s);
+
+static inline bool steps_go_on(const struct steps *s)
+{
+    return s->left > 0;
+}
+static inline void steps_spend(struct steps *s, uint32_t units)
+{
+    s->left -= units < s->left ? units : s->left;
+}
