@@ -316,7 +316,7 @@ static bool note_clean_partitions(struct clean_list *list, const struct store *s
 static void stop_shard(struct shard *s, void *arg)
 {
     struct broker *b = arg;
-    if (!note_clean_partitions(&b->clean[s->id], store_of(s)) || store_of(s)->stop_failed)
+    if (!note_clean_partitions(&b->clean[s->id], store_of(s)) || store_of(s)->log.stop_failed)
         atomic_store(&b->stop_failed, true);
     coordinator_close(server_of(s));
     server_close(server_of(s));

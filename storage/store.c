@@ -1,130 +1,19 @@
-/* Storage of one shard: opening and stopping its partitions, catalog changes, and the work at the end of each turn. */
+/* Storage of one shard: opening and stopping its partitions, and catalog changes. */
 #include "storage/store.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/log/partition_state.h"
 #include <string.h>
 
-enum { FREE_BYTES_UNKNOWN = 1 << 30 };
-
-/* --- the end of a turn --- */
-
-void store_turn(struct store *st)
+static struct store *store_of_partition(const struct partition *p)
 {
-    shard_defer(st->shard, &st->turn_end);
-}
-
-void store_queue(struct store *st, struct list *queue, struct list *link)
-{
-    if (!list_linked(link))
-        list_push(queue, link);
-    store_turn(st);
-}
-
-void store_finish(struct store *st, struct append *a)
-{
-    assert(!list_linked(&a->link));
-    list_push(&st->finished, &a->link);
-    store_turn(st);
-}
-
-static void tell_watchers(struct partition *p)
-{
-    struct list now, *l;
-    list_init(&now);
-    list_splice(&now, &p->watches);
-    while ((l = list_pop(&now))) {
-        list_push(&p->watches, l);
-        struct watch *w = container_of(l, struct watch, link);
-        w->moved(w);
-    }
+    return container_of(p->store, struct store, log);
 }
 
 void store_check(const struct store *st)
 {
-    uint32_t cursor = 0;
-    const struct partition *p;
-    while ((p = map_next(&st->partitions, &cursor)))
-        partition_check(p);
-}
-
-static void run_turn_end(struct shard_defer *d)
-{
-    struct store *st = container_of(d, struct store, turn_end);
-    struct list now, *l;
-    list_init(&now);
-    list_splice(&now, &st->retry);
-    while ((l = list_pop(&now)))
-        writer_take_parked(container_of(l, struct partition, writer.parked_link));
-    list_splice(&now, &st->dirty);
-    while ((l = list_pop(&now))) {
-        struct partition *p = container_of(l, struct partition, writer.wave_link);
-        writer_start_wave(p);
-        if (DEBUG_CHECKS)
-            partition_check(p);
-    }
-    list_splice(&now, &st->watched);
-    while ((l = list_pop(&now)))
-        tell_watchers(container_of(l, struct partition, watch_link));
-    list_splice(&now, &st->finished);
-    while ((l = list_pop(&now))) {
-        struct append *a = container_of(l, struct append, link);
-        a->done(a);
-    }
-    list_splice(&now, &st->trimmed);
-    while ((l = list_pop(&now))) {
-        struct log_trim *t = container_of(l, struct log_trim, link);
-        t->done(t);
-    }
-    reader_begin_waiting(st);
-}
-
-/* --- what is short is asked for again --- */
-
-static void retry_timer_due(struct timer *t)
-{
-    struct store *st = container_of(t, struct store, retry_timer);
-    uint32_t cursor = 0;
-    struct partition *p;
-    while ((p = map_next(&st->partitions, &cursor))) {
-        partition_retry(p);
-        writer_retry(p);
-        if (p->end.position != p->promised.position)
-            writer_kick(p);
-    }
-}
-
-void store_retry_later(struct store *st, struct partition *p)
-{
-    (void)p;
-    if (!timer_started(&st->retry_timer))
-        timer_start(&st->shard->timers, &st->retry_timer, st->shard->now_ns + RETRY_MS * NS_PER_MS);
-}
-
-static void idle_look_due(struct timer *t)
-{
-    struct store *st = container_of(t, struct store, idle_timer);
-    uint32_t cursor = 0;
-    struct partition *p;
-    while ((p = map_next(&st->partitions, &cursor)))
-        writer_free_idle(p);
-    timer_start(&st->shard->timers, t, st->shard->now_ns + IDLE_LOOK_S * NS_PER_S);
-}
-
-/* Round-robin over the partitions, so that no one's cache pays alone. */
-bool store_evict(struct store *st)
-{
-    for (uint32_t tried = 0; tried <= st->partitions.count; tried++) {
-        struct partition *p = map_next(&st->partitions, &st->evict_cursor);
-        if (!p) {
-            st->evict_cursor = 0;
-            continue;
-        }
-        int64_t segment = p->active ? p->active->base_offset : 0;
-        if (tail_evict(&p->tail, segment, p->promised.position))
-            return true;
-    }
-    return false;
+    assert(st->partitions.count == st->log.count);
+    log_store_check(&st->log);
 }
 
 /* --- partitions --- */
@@ -143,15 +32,16 @@ static enum err open_partitions(struct store *st, const struct topic *t, int32_t
     for (int32_t i = first; i < t->partitions; i++) {
         if (topic_shard(t->id, i, st->shard->count) != st->shard->id)
             continue;
-        struct partition *p = partition_open(st, t, i);
-        if (!p)
-            return ERR_NO_MEMORY;
-        enum err err = map_put(&st->partitions, p->key, sizeof p->key, p);
+        struct partition *p = partition_open(&st->log, t, i);
+        enum err err = p ? log_store_add(&st->log, p) : ERR_NO_MEMORY;
+        if (!err)
+            err = map_put(&st->partitions, p->key, sizeof p->key, p);
         if (err) {
-            partition_close(p);
+            if (p)
+                partition_close(p);
             return err;
         }
-        checkpointer_add(st->checkpointer, p);
+        checkpointer_add(st->log.checkpointer, p);
     }
     return ERR_NONE;
 }
@@ -182,7 +72,7 @@ static void deletion_over(struct deletion *v)
 
 static void partition_left(struct partition *p)
 {
-    struct store *st = p->store;
+    struct store *st = store_of_partition(p);
     struct deletion *v = NULL;
     for (struct list *l = st->changes.next; l != &st->changes; l = l->next)
         if (container_of(l, struct deletion, link)->topic == p->topic)
@@ -258,52 +148,48 @@ static void apply_broker_config(struct store *st, struct catalog_change *c)
 }
 
 /* A preparation that waits for flushes of this shard's partitions. */
-struct config_wait {
+struct preparation {
+    struct config_wait wait;
     struct store *store;
     struct catalog_change *change;
-    uint32_t left;
-    bool failed;
 };
 
-void config_wait_fail(struct config_wait *v)
+static void preparation_over(struct config_wait *w)
 {
-    v->failed = true;
-}
-
-void config_wait_over(struct config_wait *v)
-{
-    struct store *st = v->store;
+    struct preparation *v = container_of(w, struct preparation, wait);
+    struct shard *s = v->store->shard;
     struct catalog_change *c = v->change;
-    assert(v->left > 0);
-    if (--v->left > 0)
-        return;
-    if (v->failed)
-        catalog_change_unready(st->shard, c);
-    heap_free(st->shard->heap, v);
-    catalog_change_applied(st->shard, c);
+    if (w->failed)
+        catalog_change_unready(s, c);
+    heap_free(s->heap, v);
+    catalog_change_applied(s, c);
 }
 
-static void tighten_topic(struct store *st, const struct topic *old, const struct topic *t, struct config_wait *v)
+static void tighten_topic(struct store *st, const struct topic *old, const struct topic *t, struct config_wait *w)
 {
     if (!topic_config_tightens(&old->config, &t->config))
         return;
     for (int32_t i = 0; i < old->partitions; i++) {
         struct partition *p = store_partition(st, t->id, i);
-        if (p && partition_keep_stricter(p, &t->config, v))
-            v->left++;
+        if (p && partition_keep_stricter(p, &t->config, w))
+            w->left++;
     }
 }
 
 static void prepare_change(struct store *st, struct catalog_change *c)
 {
-    struct config_wait *v = heap_zalloc(st->shard->heap, sizeof *v);
-    assert(v); /* a few bytes: without them nobody would know when the promise holds */
-    *v = (struct config_wait){.store = st, .change = c, .left = 1};
+    struct preparation *v = heap_zalloc(st->shard->heap, sizeof *v);
+    if (!v) { /* nobody would know when the promise holds */
+        catalog_change_unready(st->shard, c);
+        catalog_change_applied(st->shard, c);
+        return;
+    }
+    *v = (struct preparation){.wait = {.left = 1, .over = preparation_over}, .store = st, .change = c};
     if (c->kind == CATALOG_CONFIG)
-        tighten_topic(st, c->old, c->topic, v);
+        tighten_topic(st, c->old, c->topic, &v->wait);
     for (uint32_t i = 0; i < c->version_count; i++)
-        tighten_topic(st, c->versions[c->version_count + i], c->versions[i], v);
-    config_wait_over(v);
+        tighten_topic(st, c->versions[c->version_count + i], c->versions[i], &v->wait);
+    config_wait_over(&v->wait);
 }
 
 void store_apply(struct shard *s, struct catalog_change *c)
@@ -330,24 +216,10 @@ static void init_store(struct store *st, struct shard *s, struct root *root)
 {
     st->shard = s;
     st->root = root;
+    log_store_init(&st->log, s, root);
     st->config = catalog_file_config(root->catalog);
     map_init(&st->partitions, s->heap);
     list_init(&st->changes);
-    list_init(&st->finished);
-    list_init(&st->trimmed);
-    list_init(&st->retry);
-    list_init(&st->dirty);
-    list_init(&st->watched);
-    list_init(&st->cold_waiting);
-    list_init(&st->open_files);
-    list_init(&st->indexes);
-    shard_defer_init(&st->turn_end, run_turn_end);
-    timer_init(&st->retry_timer, retry_timer_due);
-    timer_init(&st->idle_timer, idle_look_due);
-    timer_start(&s->timers, &st->idle_timer, s->now_ns + IDLE_LOOK_S * NS_PER_S);
-    st->open_max = fs_files_max() / OPEN_FILES_SHARE / s->count;
-    if (fs_free_bytes(root->config->data_dir, &st->free_bytes))
-        st->free_bytes = FREE_BYTES_UNKNOWN;
 }
 
 enum err store_open(struct shard *s, struct root *root)
@@ -357,8 +229,8 @@ enum err store_open(struct shard *s, struct root *root)
         return ERR_NO_MEMORY;
     init_store(st, s, root);
     s->store = st;
-    st->checkpointer = checkpointer_open(st);
-    enum err err = st->checkpointer ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
+    st->log.checkpointer = checkpointer_open(&st->log);
+    enum err err = st->log.checkpointer ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
     for (uint32_t i = 0; !err && i < catalog_file_topics(root->catalog); i++) {
         struct topic *t = catalog_file_topic(root->catalog, i);
         err = catalog_add(&st->catalog, t);
@@ -374,25 +246,22 @@ enum err store_open(struct shard *s, struct root *root)
 
 static uint32_t count_offline_partitions(const struct store *st)
 {
-    uint32_t cursor = 0, count = 0;
-    const struct partition *p;
-    while ((p = map_next(&st->partitions, &cursor)))
-        count += p->condition == PARTITION_OFFLINE;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < st->log.count; i++)
+        count += st->log.all[i]->condition == PARTITION_OFFLINE;
     return count;
 }
 
 static void checkpoints_stopped(struct checkpointer *c, enum err err)
 {
-    struct store *st = checkpointer_store(c);
-    uint32_t cursor = 0;
-    struct partition *p;
+    struct store *st = container_of(checkpointer_store(c), struct store, log);
     if (err) {
-        while ((p = map_next(&st->partitions, &cursor)))
-            p->stop.clean = false;
+        for (uint32_t i = 0; i < st->log.count; i++)
+            st->log.all[i]->stop.clean = false;
         log_error("stop failed",
                   "what=\"the last checkpoint could not be written\" effect=\"recovery at the next start\"");
     }
-    st->stop_failed |= err || count_offline_partitions(st) > st->offline_before;
+    st->log.stop_failed |= err || count_offline_partitions(st) > st->offline_before;
     st->stopped(st);
 }
 
@@ -400,12 +269,12 @@ static void stop_part_over(struct store *st)
 {
     assert(st->stopping > 0);
     if (--st->stopping == 0)
-        checkpointer_stop(st->checkpointer, checkpoints_stopped);
+        checkpointer_stop(st->log.checkpointer, checkpoints_stopped);
 }
 
 static void partition_stopped(struct partition *p)
 {
-    stop_part_over(p->store);
+    stop_part_over(store_of_partition(p));
 }
 
 void store_stop(struct store *st, void (*done)(struct store *st))
@@ -415,9 +284,8 @@ void store_stop(struct store *st, void (*done)(struct store *st))
     st->offline_before = count_offline_partitions(st);
     for (struct list *l = st->changes.next; l != &st->changes; l = l->next)
         st->stopping++; /* deletions: jobs of theirs may not outlive the loop */
-    uint32_t cursor = 0;
-    struct partition *p;
-    while ((p = map_next(&st->partitions, &cursor))) {
+    for (uint32_t i = 0; i < st->log.count; i++) {
+        struct partition *p = st->log.all[i];
         if (p->stop.done)
             continue; /* being deleted */
         st->stopping++;
@@ -429,31 +297,25 @@ void store_stop(struct store *st, void (*done)(struct store *st))
 void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition),
                       void *arg)
 {
-    uint32_t cursor = 0;
-    struct partition *p;
-    while ((p = map_next(&st->partitions, &cursor)))
+    for (uint32_t i = 0; i < st->log.count; i++) {
+        const struct partition *p = st->log.all[i];
         if (p->stop.clean)
             each(arg, p->topic->id, p->index);
+    }
 }
 
 void store_close(struct store *st)
 {
     struct shard *s = st->shard;
-    uint32_t cursor = 0;
-    struct partition *p;
-    timer_stop(&s->timers, &st->retry_timer);
-    timer_stop(&s->timers, &st->idle_timer);
     if (s->id == 0)
         catalog_writer_stop(s);
-    while ((p = map_next(&st->partitions, &cursor))) {
-        (void)map_remove(&st->partitions, p->key, sizeof p->key);
-        partition_close(p);
-    }
-    if (st->checkpointer)
-        checkpointer_close(st->checkpointer);
     map_deinit(&st->partitions);
+    while (st->log.count > 0)
+        partition_close(st->log.all[st->log.count - 1]);
+    if (st->log.checkpointer)
+        checkpointer_close(st->log.checkpointer);
+    log_store_deinit(&st->log);
     catalog_deinit(&st->catalog);
-    list_remove(&st->turn_end.link);
     s->store = NULL;
     heap_free(s->heap, st);
 }

@@ -1,7 +1,7 @@
 /* Storage of one shard: its view of the catalog and the partitions that it owns. Hangs from shard->store. */
 #pragma once
 #include "storage/catalog/catalog.h"
-#include "storage/log/partition.h"
+#include "storage/log/log_store.h"
 #include "storage/root.h"
 
 struct store {
@@ -14,30 +14,11 @@ struct store {
     /* Told when a change was applied here; NULL: nobody. A topic that was made is usable, of one that is gone only the name is left. */
     void (*topic_made)(struct store *st, const struct topic *t);
     void (*topic_gone)(struct store *st, const struct topic *t);
-    struct map partitions; /* key: topic id 16 + partition index 4, big-endian */
-    struct checkpointer *checkpointer;
-    struct list changes; /* catalog changes being applied here */
-    /* Work for the end of this turn: one deferred call runs all of it. */
-    struct shard_defer turn_end;
-    struct list finished; /* struct append, error set */
-    struct list trimmed;  /* struct log_trim, error set */
-    struct list retry;    /* partitions with parked appends to look at */
-    struct list dirty;    /* partitions for which a wave may start */
-    struct list watched;  /* partitions whose watchers are to be told */
-    uint32_t evict_cursor, cold_reads;
-    struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
-    struct list open_files;   /* struct segment, least recently used first (storage/log/files.c) */
-    uint32_t open_count, open_max;
-    struct list indexes; /* struct segment, closed and with a loaded index, least recently used first */
-    uint32_t index_count;
-    uint64_t free_bytes;      /* of the disk, as the checkpointer's job last saw it */
-    uint64_t free_bytes_seen; /* the job's */
-    bool slow_flush_logged;
-    struct timer idle_timer;  /* partitions without work give their memory back */
-    struct timer retry_timer; /* a pool that was empty is asked again */
-    uint32_t stopping;        /* partitions and deletions whose stop is not over */
-    uint32_t offline_before;  /* partitions that were offline when the stop began */
-    bool stop_failed;         /* something of a clean stop failed, and was logged: the next start recovers it */
+    struct map partitions;   /* key: topic id 16 + partition index 4, big-endian */
+    struct list changes;     /* catalog changes being applied here */
+    struct log_store log;    /* what the partitions share */
+    uint32_t stopping;       /* partitions and deletions whose stop is not over */
+    uint32_t offline_before; /* partitions that were offline when the stop began */
     void (*stopped)(struct store *st);
 };
 

@@ -11,7 +11,7 @@ static bool segment_file_is_busy(const struct segment *s)
     return p->active == s && (!writer_idle(p) || !list_empty(&p->writer.pending));
 }
 
-void files_close(struct store *st, struct segment *s)
+void files_close(struct log_store *st, struct segment *s)
 {
     if (s->file.fd < 0)
         return;
@@ -24,7 +24,7 @@ void files_close(struct store *st, struct segment *s)
         s->partition->space.state = SPACE_CLOSED;
 }
 
-static void close_unused_files(struct store *st)
+static void close_unused_files(struct log_store *st)
 {
     struct list *l = st->open_files.next;
     while (st->open_count >= st->open_max && l != &st->open_files) {
@@ -37,7 +37,7 @@ static void close_unused_files(struct store *st)
 
 enum err files_open(struct partition *p, struct segment *s)
 {
-    struct store *st = p->store;
+    struct log_store *st = p->store;
     if (s->file.fd >= 0) {
         list_remove(&s->open_link);
         list_push(&st->open_files, &s->open_link);
@@ -56,7 +56,7 @@ enum err files_open(struct partition *p, struct segment *s)
     return ERR_NONE;
 }
 
-void files_adopt(struct store *st, struct segment *s, int fd)
+void files_adopt(struct log_store *st, struct segment *s, int fd)
 {
     assert(s->file.fd < 0);
     close_unused_files(st);
@@ -66,7 +66,7 @@ void files_adopt(struct store *st, struct segment *s, int fd)
     st->open_count++;
 }
 
-void files_index_drop(struct store *st, struct segment *s)
+void files_index_drop(struct log_store *st, struct segment *s)
 {
     if (list_linked(&s->index_link)) {
         list_remove(&s->index_link);
@@ -76,7 +76,7 @@ void files_index_drop(struct store *st, struct segment *s)
     s->index_loaded = false;
 }
 
-static void drop_unused_indexes(struct store *st)
+static void drop_unused_indexes(struct log_store *st)
 {
     struct list *l = st->indexes.next;
     while (st->index_count > INDEXES_MAX && l != &st->indexes) {
@@ -90,7 +90,7 @@ static void drop_unused_indexes(struct store *st)
     }
 }
 
-void files_index_used(struct store *st, struct segment *s)
+void files_index_used(struct log_store *st, struct segment *s)
 {
     assert(s->index_loaded);
     if (list_linked(&s->index_link))

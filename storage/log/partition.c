@@ -141,11 +141,12 @@ static void init_partition_lists(struct partition *p)
     list_init(&p->writer.wave_link);
     list_init(&p->writer.parked_link);
     list_init(&p->watch_link);
+    list_init(&p->retry_link);
     list_init(&p->checkpoint.link);
     timer_init(&p->flusher.timer, writer_flush_due);
 }
 
-static char *partition_dir_path(struct store *st, const struct topic *topic, int32_t index)
+static char *partition_dir_path(struct log_store *st, const struct topic *topic, int32_t index)
 {
     char path[FS_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/%s-%d", st->root->config->data_dir, topic->name, index);
@@ -154,7 +155,7 @@ static char *partition_dir_path(struct store *st, const struct topic *topic, int
 
 static void wait_for_disk_room(struct partition *p, int64_t known_end_offset);
 
-struct partition *partition_open(struct store *st, const struct topic *topic, int32_t index)
+struct partition *partition_open(struct log_store *st, const struct topic *topic, int32_t index)
 {
     struct heap *h = st->shard->heap;
     struct partition *p = heap_zalloc(h, sizeof *p);
@@ -163,6 +164,7 @@ struct partition *partition_open(struct store *st, const struct topic *topic, in
     p->store = st;
     partition_set_topic(p, topic);
     p->index = index;
+    p->place = UINT32_MAX;
     memcpy(p->key, topic->id, 16);
     be32_put(p->key + 16, (uint32_t)index);
     init_partition_lists(p);
@@ -188,6 +190,8 @@ void partition_close(struct partition *p)
     list_remove(&p->writer.wave_link);
     list_remove(&p->writer.parked_link);
     list_remove(&p->watch_link);
+    list_remove(&p->retry_link);
+    log_store_remove(p->store, p);
     checkpoint_forget(p);
     drop_partition_log(p);
     tail_deinit(&p->tail);
@@ -223,7 +227,7 @@ static void wait_for_disk_room(struct partition *p, int64_t known_end_offset)
     trim_fail_waiting(p);
     partition_tell_waiting(p);
     p->space.retry_at_ns = shard_of(p)->now_ns + REOPEN_S * NS_PER_S;
-    store_retry_later(p->store, p);
+    log_store_retry_later(p->store, p);
 }
 
 static void reopen_partition(struct partition *p)
@@ -250,7 +254,7 @@ void partition_retry(struct partition *p)
     if (p->condition != PARTITION_NO_ROOM || p->stop.done)
         return;
     if (partition_busy(p) || shard_of(p)->now_ns < p->space.retry_at_ns)
-        store_retry_later(p->store, p);
+        log_store_retry_later(p->store, p);
     else
         reopen_partition(p);
 }
@@ -352,7 +356,7 @@ void partition_set_topic(struct partition *p, const struct topic *version)
 void partition_moved(struct partition *p)
 {
     if (!list_empty(&p->watches))
-        store_queue(p->store, &p->store->watched, &p->watch_link);
+        log_store_queue(p->store, &p->store->watched, &p->watch_link);
 }
 
 /* --- facts --- */

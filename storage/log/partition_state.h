@@ -3,7 +3,7 @@
  *   partition.c    opening, facts, epochs, watches      writer.c   appends and waves
  *   space.c        rolls, waking, space ahead (jobs)    reader.c   fetches from memory and disk
  *   lookup.c       offsets by time                      checkpointer.c  durable ends, lazily
- *   trim.c         the log's start
+ *   trim.c         the log's start              log_store.c  the end of a turn
  *
  * Where the log stands, each mark behind or equal to the next one's left:
  *
@@ -15,7 +15,7 @@
 #include "storage/limits.h"
 #include "storage/log/partition.h"
 #include "storage/recovery/recovery.h"
-#include "storage/store.h"
+#include "storage/log/log_store.h"
 #include "storage/log/tail.h"
 
 /* A debug build checks whatever was changed, as it goes. */
@@ -165,7 +165,7 @@ struct partition_ending {
 };
 
 struct partition {
-    struct store *store;
+    struct log_store *store;
     const struct topic *topic;
     int32_t index;
     uint8_t key[20];
@@ -181,6 +181,8 @@ struct partition {
     struct mark durable, promised, end;
     struct tail tail;
     struct list watches;
+    uint32_t place;         /* in store->all; UINT32_MAX: not there yet */
+    struct list retry_link; /* store: it looks again for what was short */
     struct list watch_link; /* store: watchers are to be told at the end of this turn */
     struct list readers;    /* part_reads on disk */
     struct list lookups;    /* time_lookups in a job */
@@ -231,6 +233,11 @@ static inline bool partition_writes(const struct partition *p)
     return p->writer.state != WRITER_IDLE || p->flusher.state != FLUSHER_IDLE || p->space.state == SPACE_ALLOCATING ||
            space_in_job(p);
 }
+/* Nothing of the log is being written, and everything given is durable. */
+static inline bool writer_idle(const struct partition *p)
+{
+    return !partition_writes(p) && p->durable.position == p->end.position;
+}
 /* Anything is in flight that comes back to this partition. */
 static inline bool partition_busy(const struct partition *p)
 {
@@ -256,8 +263,7 @@ void writer_fail_all(struct partition *p, enum kerr error); /* pending and parke
 void writer_flush(struct partition *p);                     /* starts one if something written is not durable */
 void writer_flush_later(struct partition *p);               /* after flush.messages or flush.ms */
 void writer_flush_due(struct timer *t);
-void writer_free_idle(struct partition *p);  /* gives the tail of an idle partition back */
-bool writer_idle(const struct partition *p); /* nothing in flight, everything given is durable */
+void writer_free_idle(struct partition *p); /* gives the tail of an idle partition back */
 /* space.c */
 void space_roll(struct partition *p); /* the first segment, or the next; the partition is idle */
 void space_wake(struct partition *p); /* opens the active file, reads its tail block */
@@ -270,7 +276,7 @@ void trim_fail_waiting(struct partition *p); /* those whose job is not under way
 /* partition.c */
 /* Asserts that its fields agree; walks its lists: for tests, the simulator and debug builds. */
 void partition_check(const struct partition *p);
-struct partition *partition_open(struct store *st, const struct topic *topic,
+struct partition *partition_open(struct log_store *st, const struct topic *topic,
                                  int32_t index) must_use; /* NULL: no memory */
 void partition_close(struct partition *p);
 void partition_stop(struct partition *p, bool deleting, void (*stopped)(struct partition *p));
@@ -293,32 +299,21 @@ void checkpoint_capture(struct partition *p); /* at a wave's start, when it carr
 void checkpoint_durable(struct partition *p); /* the durable end moved */
 void checkpoint_opened(struct partition *p);  /* recovery's result is installed */
 void checkpoint_rolled(struct partition *p);  /* a new segment, everything before it durable */
-struct checkpointer *checkpointer_open(struct store *st) must_use;
+struct checkpointer *checkpointer_open(struct log_store *st) must_use;
 void checkpointer_close(struct checkpointer *c);
 /* The last, clean entries, synced; `stopped` may run at once. */
 void checkpointer_stop(struct checkpointer *c, void (*stopped)(struct checkpointer *c, enum err err));
-struct store *checkpointer_store(const struct checkpointer *c);
+struct log_store *checkpointer_store(const struct checkpointer *c);
 void checkpointer_add(struct checkpointer *c, struct partition *p); /* a partition that was opened */
 void checkpoint_forget(struct partition *p);                        /* it is being closed */
 /* reader.c */
-void reader_begin_waiting(struct store *st); /* from the store's end of turn: disk reads that may start */
+void reader_begin_waiting(struct log_store *st); /* from the store's end of turn: disk reads that may start */
 /* files.c */
 enum err files_open(struct partition *p, struct segment *s) must_use; /* open and counted as the youngest */
 /* Takes an fd that a job opened. */
-void files_adopt(struct store *st, struct segment *s, int fd);
+void files_adopt(struct log_store *st, struct segment *s, int fd);
 enum err files_need_index(struct partition *p, struct segment *s) must_use;
 /* A closed segment's index is in memory and was used: the least recently used one beyond INDEXES_MAX goes. */
-void files_index_used(struct store *st, struct segment *s);
-void files_index_drop(struct store *st, struct segment *s);
-void files_close(struct store *st, struct segment *s);
-/* store.c */
-/* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */
-bool store_evict(struct store *st);
-void store_finish(struct store *st, struct append *a);
-void config_wait_over(struct config_wait *w);
-/* One of them waits for room: what it promised is not durable, the change must not be. */
-void config_wait_fail(struct config_wait *w);
-/* Puts a partition's link into one of the store's queues for the end of this turn. */
-void store_queue(struct store *st, struct list *queue, struct list *link);
-void store_turn(struct store *st); /* the end of this turn has work */
-void store_retry_later(struct store *st, struct partition *p);
+void files_index_used(struct log_store *st, struct segment *s);
+void files_index_drop(struct log_store *st, struct segment *s);
+void files_close(struct log_store *st, struct segment *s);

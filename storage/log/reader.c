@@ -143,12 +143,12 @@ struct cold {
 };
 
 static void start_cold_read(struct cold *c);
-static void begin_next_cold_reads(struct store *st);
+static void begin_next_cold_reads(struct log_store *st);
 
 static void finish_cold_read(struct cold *c, enum kerr error)
 {
     struct partition *p = c->partition;
-    struct store *st = p->store;
+    struct log_store *st = p->store;
     struct part_read *r = c->read;
     if (c->buf)
         buf_put(c->buf);
@@ -266,7 +266,7 @@ static void cold_read_done(struct io_op *op, int32_t res);
 /* What is still missing: after a short read the rest, with direct files from the last whole page on. */
 static void continue_cold_read(struct cold *c)
 {
-    struct store *st = c->partition->store;
+    struct log_store *st = c->partition->store;
     if (st->root->direct)
         c->have = (uint32_t)align_down(c->have, PAGE_BYTES);
     io_read(st->shard->io, &c->op, &c->segment->file, c->buf->at + c->have, c->asked - c->have, c->from + c->have,
@@ -292,12 +292,12 @@ static void cold_read_done(struct io_op *op, int32_t res)
 
 static void start_cold_read(struct cold *c)
 {
-    struct store *st = c->partition->store;
+    struct log_store *st = c->partition->store;
     c->from = align_down(c->at, PAGE_BYTES);
     uint64_t end = align_up(readable_end(c->partition, c->segment), PAGE_BYTES);
     c->have = 0;
     c->asked = (uint32_t)u64_min(align_up(c->want, PAGE_BYTES), end - c->from);
-    while (!(c->buf = bufpool_get(st->shard->bufs, c->asked)) && store_evict(st))
+    while (!(c->buf = bufpool_get(st->shard->bufs, c->asked)) && log_store_evict(st))
         ;
     if (c->buf)
         continue_cold_read(c);
@@ -334,7 +334,7 @@ static void begin_cold_read(struct cold *c)
     start_cold_read(c);
 }
 
-static void begin_next_cold_reads(struct store *st)
+static void begin_next_cold_reads(struct log_store *st)
 {
     struct list *l;
     while (st->cold_reads < COLD_READS_MAX && (l = list_pop(&st->cold_waiting)))
@@ -348,10 +348,10 @@ static void queue_cold_read(struct partition *p, struct part_read *r)
     list_init(&c->link);
     list_push(&p->readers, &r->link);
     list_push(&p->store->cold_waiting, &c->link);
-    store_turn(p->store); /* begins at the end of the turn: `done` never runs inside the call */
+    log_store_turn(p->store); /* begins at the end of the turn: `done` never runs inside the call */
 }
 
-void reader_begin_waiting(struct store *st)
+void reader_begin_waiting(struct log_store *st)
 {
     begin_next_cold_reads(st);
 }

@@ -373,8 +373,8 @@ void space_wake(struct partition *p)
     if (err) {
         if (j)
             free_space_job(j);
-        if (store_evict(p->store))
-            store_retry_later(p->store, p);
+        if (log_store_evict(p->store))
+            log_store_retry_later(p->store, p);
         else
             space_full(p, ERR_NO_MEMORY);
         return;

@@ -33,7 +33,7 @@ static void finish_trim(struct partition *p, struct log_trim *t, enum kerr error
     t->error = error;
     t->low_watermark = error ? -1 : p->log_start_offset;
     list_push(&p->store->trimmed, &t->link);
-    store_turn(p->store);
+    log_store_turn(p->store);
 }
 
 static void finish_trims(struct partition *p, struct list *trims, enum kerr error)

@@ -22,7 +22,7 @@ void writer_append_finish(struct partition *p, struct append *a, enum kerr error
 {
     a->error = error;
     a->log_start_offset = p->log_start_offset;
-    store_finish(p->store, a);
+    log_store_finish(p->store, a);
 }
 
 void writer_fail_all(struct partition *p, enum kerr error)
@@ -104,7 +104,7 @@ static void keep_tails_small(struct partition *p)
     size_t share = u64_min(TAILS_BYTES, bufpool_max_bytes(pool) / TAILS_SHARE);
     while (bufpool_used_bytes(pool) > share && evict_own_tail(p))
         ;
-    while (bufpool_used_bytes(pool) > bufpool_max_bytes(pool) / TAILS_SHARE && store_evict(p->store))
+    while (bufpool_used_bytes(pool) > bufpool_max_bytes(pool) / TAILS_SHARE && log_store_evict(p->store))
         ;
 }
 
@@ -121,7 +121,7 @@ static void wait_for_memory(struct partition *p)
         space_full(p, ERR_NO_MEMORY);
         return;
     }
-    store_retry_later(p->store, p);
+    log_store_retry_later(p->store, p);
 }
 
 static bool reserve_tail_memory(struct partition *p, uint32_t bytes)
@@ -137,7 +137,7 @@ static bool reserve_tail_memory(struct partition *p, uint32_t bytes)
             p->writer.short_since_ns = 0;
             return true;
         }
-        if (!store_evict(p->store)) {
+        if (!log_store_evict(p->store)) {
             wait_for_memory(p);
             return false;
         }
@@ -373,14 +373,14 @@ void writer_take_parked(struct partition *p)
 void writer_retry(struct partition *p)
 {
     if (!list_empty(&p->writer.parked))
-        store_queue(p->store, &p->store->retry, &p->writer.parked_link);
+        log_store_queue(p->store, &p->store->parked, &p->writer.parked_link);
 }
 
 /* --- waves --- */
 
 void writer_kick(struct partition *p)
 {
-    store_queue(p->store, &p->store->dirty, &p->writer.wave_link);
+    log_store_queue(p->store, &p->store->wave_wanted, &p->writer.wave_link);
 }
 
 void writer_flush_later(struct partition *p)
@@ -522,7 +522,7 @@ void writer_start_wave(struct partition *p)
     uint32_t count = count_wave_pieces(p, from, to);
     struct wave *w = heap_alloc(shard_of(p)->heap, sizeof *w + count * sizeof w->v[0]);
     if (!w) {
-        store_retry_later(p->store, p);
+        log_store_retry_later(p->store, p);
         return;
     }
     *w = (struct wave){.partition = p, .end = p->end, .count = count, .left = count};
@@ -572,11 +572,6 @@ void writer_flush(struct partition *p)
 void writer_flush_due(struct timer *t)
 {
     writer_flush(container_of(t, struct partition, flusher.timer));
-}
-
-bool writer_idle(const struct partition *p)
-{
-    return !partition_writes(p) && p->durable.position == p->end.position;
 }
 
 void writer_free_idle(struct partition *p)

@@ -36,7 +36,7 @@ struct item {
 };
 
 struct checkpointer {
-    struct store *store;
+    struct log_store *store;
     struct timer timer;
     struct io_op op;
     struct list touched; /* partitions with a wave since the last tick */
@@ -277,11 +277,11 @@ static bool build_checkpoint_blob(struct checkpointer *c)
     bool fits = true;
     for (uint32_t i = 0; i < c->item_count; i++)
         fits = fits && add_to_blob(c, c->items[i].entry, c->items[i].entry_bytes);
-    uint32_t cursor = 0;
-    struct partition *p;
-    while (c->whole && fits && (p = map_next(&c->store->partitions, &cursor)))
+    for (uint32_t i = 0; c->whole && fits && i < c->store->count; i++) {
+        const struct partition *p = c->store->all[i];
         if (p->checkpoint.entry)
             fits = add_to_blob(c, p->checkpoint.entry, p->checkpoint.entry_bytes);
+    }
     return fits;
 }
 
@@ -465,7 +465,7 @@ static void checkpoint_tick(struct timer *t)
 
 /* --- opening and stopping --- */
 
-struct checkpointer *checkpointer_open(struct store *st)
+struct checkpointer *checkpointer_open(struct log_store *st)
 {
     struct shard *s = st->shard;
     struct checkpointer *c = heap_zalloc(s->heap, sizeof *c);
@@ -514,9 +514,8 @@ void checkpoint_forget(struct partition *p)
 /* The clean entries: of every partition that was appended to and stopped well; its index files hold all entries. */
 static void build_clean_items(struct checkpointer *c)
 {
-    uint32_t cursor = 0;
-    struct partition *p;
-    while ((p = map_next(&c->store->partitions, &cursor))) {
+    for (uint32_t i = 0; i < c->store->count; i++) {
+        struct partition *p = c->store->all[i];
         if (!p->stop.clean || !p->active || !p->stop.saved)
             continue;
         p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
@@ -555,7 +554,7 @@ void checkpointer_stop(struct checkpointer *c, void (*stopped)(struct checkpoint
     stop_checkpointer_step(c);
 }
 
-struct store *checkpointer_store(const struct checkpointer *c)
+struct log_store *checkpointer_store(const struct checkpointer *c)
 {
     return c->store;
 }

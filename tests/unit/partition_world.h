@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/shard.h"
 #include "storage/log/partition_state.h"
+#include "storage/store.h"
 #include "tests/unit/make_batch.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,216 @@
+/* The end of a turn, what is asked for again, and memory that is given back (log_store.h). */
+#include "storage/log/log_store.h"
+#include "core/clock.h"
+#include "storage/log/partition_state.h"
+
+enum {
+    FREE_BYTES_UNKNOWN = 1 << 30,
+    IDLE_LOOKS_PER_TURN = 512, /* some 50 ns each */
+    IDLE_STEP_MS = 1,          /* between the steps of one look */
+    EVICT_LOOKS_MAX = 4096,    /* partitions without a tail that one eviction passes */
+};
+
+/* --- the end of a turn --- */
+
+void log_store_turn(struct log_store *ls)
+{
+    shard_defer(ls->shard, &ls->turn_end);
+}
+
+void log_store_queue(struct log_store *ls, struct list *queue, struct list *link)
+{
+    if (!list_linked(link))
+        list_push(queue, link);
+    log_store_turn(ls);
+}
+
+void log_store_finish(struct log_store *ls, struct append *a)
+{
+    assert(!list_linked(&a->link));
+    assert(a->done);
+    list_push(&ls->finished, &a->link);
+    log_store_turn(ls);
+}
+
+static void tell_watchers(struct partition *p)
+{
+    struct list now, *l;
+    list_init(&now);
+    list_splice(&now, &p->watches);
+    while ((l = list_pop(&now))) {
+        list_push(&p->watches, l);
+        struct watch *w = container_of(l, struct watch, link);
+        w->moved(w);
+    }
+}
+
+static void run_turn_end(struct shard_defer *d)
+{
+    struct log_store *ls = container_of(d, struct log_store, turn_end);
+    struct list now, *l;
+    list_init(&now);
+    list_splice(&now, &ls->parked);
+    while ((l = list_pop(&now)))
+        writer_take_parked(container_of(l, struct partition, writer.parked_link));
+    list_splice(&now, &ls->wave_wanted);
+    while ((l = list_pop(&now))) {
+        struct partition *p = container_of(l, struct partition, writer.wave_link);
+        writer_start_wave(p);
+        if (DEBUG_CHECKS)
+            partition_check(p);
+    }
+    list_splice(&now, &ls->watched);
+    while ((l = list_pop(&now)))
+        tell_watchers(container_of(l, struct partition, watch_link));
+    list_splice(&now, &ls->finished);
+    while ((l = list_pop(&now))) {
+        struct append *a = container_of(l, struct append, link);
+        a->done(a);
+    }
+    list_splice(&now, &ls->trimmed);
+    while ((l = list_pop(&now))) {
+        struct log_trim *t = container_of(l, struct log_trim, link);
+        t->done(t);
+    }
+    reader_begin_waiting(ls);
+}
+
+/* --- what is short is asked for again --- */
+
+static void retry_waiting(struct timer *t)
+{
+    struct log_store *ls = container_of(t, struct log_store, retry_timer);
+    struct list now, *l;
+    list_init(&now);
+    list_splice(&now, &ls->retry);
+    while ((l = list_pop(&now))) {
+        struct partition *p = container_of(l, struct partition, retry_link);
+        partition_retry(p);
+        writer_retry(p);
+        if (p->end.position != p->promised.position)
+            writer_kick(p);
+    }
+}
+
+void log_store_retry_later(struct log_store *ls, struct partition *p)
+{
+    assert(p->store == ls);
+    if (!list_linked(&p->retry_link))
+        list_push(&ls->retry, &p->retry_link);
+    if (!timer_started(&ls->retry_timer))
+        timer_start(&ls->shard->timers, &ls->retry_timer, ls->shard->now_ns + RETRY_MS * NS_PER_MS);
+}
+
+/* --- memory that idle partitions hold --- */
+
+/* In steps: 10,000 partitions are not looked at in one turn. */
+static void look_at_idle(struct timer *t)
+{
+    struct log_store *ls = container_of(t, struct log_store, idle_timer);
+    ls->idle_next = ls->idle_next ? (uint32_t)u64_min(ls->idle_next, ls->count) : ls->count;
+    for (uint32_t i = 0; i < IDLE_LOOKS_PER_TURN && ls->idle_next > 0; i++)
+        writer_free_idle(ls->all[--ls->idle_next]);
+    uint64_t wait_ns = ls->idle_next ? IDLE_STEP_MS * NS_PER_MS : IDLE_LOOK_S * NS_PER_S;
+    timer_start(&ls->shard->timers, t, ls->shard->now_ns + wait_ns);
+}
+
+/* Round-robin over the partitions, so that no one's cache pays alone. */
+bool log_store_evict(struct log_store *ls)
+{
+    uint32_t looks = (uint32_t)u64_min(ls->count, EVICT_LOOKS_MAX);
+    for (uint32_t tried = 0; tried < looks; tried++) {
+        ls->evict_next = ls->evict_next > 0 && ls->evict_next <= ls->count ? ls->evict_next - 1 : ls->count - 1;
+        struct partition *p = ls->all[ls->evict_next];
+        int64_t segment = p->active ? p->active->base_offset : 0;
+        if (p->tail.count > 0 && tail_evict(&p->tail, segment, p->promised.position))
+            return true;
+    }
+    return false;
+}
+
+/* --- all partitions --- */
+
+enum err log_store_add(struct log_store *ls, struct partition *p)
+{
+    assert(p->place == UINT32_MAX);
+    if (ls->count == ls->cap) {
+        uint32_t cap = ls->cap ? ls->cap * 2 : 16;
+        struct partition **all = heap_realloc(ls->shard->heap, ls->all, cap * sizeof *all);
+        if (!all)
+            return ERR_NO_MEMORY;
+        ls->all = all;
+        ls->cap = cap;
+    }
+    p->place = ls->count;
+    ls->all[ls->count++] = p;
+    return ERR_NONE;
+}
+
+void log_store_remove(struct log_store *ls, struct partition *p)
+{
+    if (p->place == UINT32_MAX)
+        return;
+    assert(p->place < ls->count);
+    assert(ls->all[p->place] == p);
+    struct partition *last = ls->all[--ls->count];
+    ls->all[p->place] = last;
+    last->place = p->place;
+    p->place = UINT32_MAX;
+}
+
+void log_store_init(struct log_store *ls, struct shard *s, struct root *root)
+{
+    *ls = (struct log_store){.shard = s, .root = root};
+    list_init(&ls->finished);
+    list_init(&ls->trimmed);
+    list_init(&ls->parked);
+    list_init(&ls->wave_wanted);
+    list_init(&ls->watched);
+    list_init(&ls->cold_waiting);
+    list_init(&ls->open_files);
+    list_init(&ls->indexes);
+    list_init(&ls->retry);
+    shard_defer_init(&ls->turn_end, run_turn_end);
+    timer_init(&ls->retry_timer, retry_waiting);
+    timer_init(&ls->idle_timer, look_at_idle);
+    timer_start(&s->timers, &ls->idle_timer, s->now_ns + IDLE_LOOK_S * NS_PER_S);
+    ls->open_max = fs_files_max() / OPEN_FILES_SHARE / s->count;
+    if (fs_free_bytes(root->config->data_dir, &ls->free_bytes))
+        ls->free_bytes = FREE_BYTES_UNKNOWN;
+}
+
+void log_store_deinit(struct log_store *ls)
+{
+    assert(ls->count == 0);
+    timer_stop(&ls->shard->timers, &ls->retry_timer);
+    timer_stop(&ls->shard->timers, &ls->idle_timer);
+    list_remove(&ls->turn_end.link);
+    heap_free(ls->shard->heap, ls->all);
+    ls->all = NULL;
+}
+
+void log_store_check(const struct log_store *ls)
+{
+    assert(ls->count <= ls->cap);
+    assert(list_empty(&ls->retry) || timer_started(&ls->retry_timer));
+    for (uint32_t i = 0; i < ls->count; i++) {
+        assert(ls->all[i]->place == i);
+        assert(ls->all[i]->store == ls);
+        partition_check(ls->all[i]);
+    }
+}
+
+/* --- changes of settings that wait --- */
+
+void config_wait_fail(struct config_wait *w)
+{
+    assert(w->left > 0);
+    w->failed = true;
+}
+
+void config_wait_over(struct config_wait *w)
+{
+    assert(w->left > 0);
+    if (--w->left == 0)
+        w->over(w);
+}

@@ -1,0 +1,75 @@
+/* What the partitions of one shard share: their number and order, the queues of the end of a turn, open files, loaded indexes,
+ * the disk's free bytes. It stands below the partitions; storage/store.h, which makes and ends them, stands above.
+ *
+ * At the end of a turn, in this order: appends that waited are looked at again, waves start, watchers are told, appends and
+ * trims are answered, disk reads begin. One deferred call runs all of it. */
+#pragma once
+#include "storage/log/partition.h"
+#include "storage/root.h"
+
+struct checkpointer;
+struct recoverer;
+struct log_store {
+    struct shard *shard;
+    struct root *root;
+    struct checkpointer *checkpointer;
+    struct recoverer *recoverer;
+    /* Opening its log again is wanted (the disk was full): the recoverer's, set when it is opened. */
+    void (*reopen)(struct log_store *ls, struct partition *p);
+    /* Every partition. Whoever goes through it in steps goes from the end to the start: the last one takes the place of one that
+     * is removed, so none that is still to come is passed over, though one may come twice; what is added meanwhile does not come. */
+    struct partition **all;
+    uint32_t count, cap;
+
+    struct shard_defer turn_end;
+    struct list finished;    /* struct append, error set */
+    struct list trimmed;     /* struct log_trim, error set */
+    struct list parked;      /* partitions with parked appends to look at */
+    struct list wave_wanted; /* partitions for which a wave may start */
+    struct list watched;     /* partitions whose watchers are to be told */
+
+    uint32_t cold_reads;
+    struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
+    struct list open_files;   /* struct segment, least recently used first (files.c) */
+    uint32_t open_count, open_max;
+    struct list indexes; /* struct segment, closed and with a loaded index, least recently used first */
+    uint32_t index_count;
+    uint64_t free_bytes;      /* of the disk, as the checkpointer's job last saw it */
+    uint64_t free_bytes_seen; /* the job's */
+    bool slow_flush_logged;
+    bool stop_failed; /* something of a clean stop failed, and was logged: the next start recovers it */
+
+    uint32_t evict_next;      /* place in `all` */
+    struct timer idle_timer;  /* partitions without work give their memory back */
+    uint32_t idle_next;       /* how many of `all` are still to be looked at; 0: the next look is far */
+    struct timer retry_timer; /* what was short is asked for again */
+    struct list retry;        /* partitions that asked for that */
+};
+
+void log_store_init(struct log_store *ls, struct shard *s, struct root *root);
+/* After the last partition is gone. */
+void log_store_deinit(struct log_store *ls);
+/* Asserts that its fields agree; slow. */
+void log_store_check(const struct log_store *ls);
+/* The partition is one of `all` from now on. */
+enum err log_store_add(struct log_store *ls, struct partition *p) must_use;
+void log_store_remove(struct log_store *ls, struct partition *p); /* one that was not added is fine */
+
+void log_store_turn(struct log_store *ls); /* the end of this turn has work */
+/* Puts a partition's link into one of the queues for the end of this turn. */
+void log_store_queue(struct log_store *ls, struct list *queue, struct list *link);
+void log_store_finish(struct log_store *ls, struct append *a);
+/* Something was short (memory, room): the partition looks again in a while. */
+void log_store_retry_later(struct log_store *ls, struct partition *p);
+/* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */
+bool log_store_evict(struct log_store *ls);
+
+/* A change of settings that waits for what partitions of this shard took under the old ones to be durable. */
+struct config_wait {
+    uint32_t left; /* partitions that it waits for, plus one while they are told */
+    bool failed;   /* one of them cannot: the change must not be */
+    void (*over)(struct config_wait *w);
+};
+void config_wait_over(struct config_wait *w);
+/* One of them waits for room: what it promised is not durable, the change must not be. */
+void config_wait_fail(struct config_wait *w);
