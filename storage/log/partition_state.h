@@ -42,12 +42,12 @@ enum partition_condition {
     PARTITION_OFFLINE,  /* the disk failed or the files are corrupt: KAFKA_STORAGE_ERROR until a restart */
 };
 
-/* One write of a wave. */
+/* One write of a wave: of a buf, of the copy of the last block, or of both. */
 struct wave_piece {
     struct io_op op;
     struct wave *wave;
-    const uint8_t *at;
-    uint32_t bytes;
+    struct iovec iov[2];
+    uint32_t count;
     uint64_t position;
 };
 /* A wave: everything appended since the last one, one write per buf. One per partition in flight. */
@@ -60,6 +60,8 @@ struct wave {
     uint64_t started_ns;
     struct io_op sync_op; /* PLANTED(sync_wrong_file) */
     struct io_file wrong_file;
+    struct buf *copy;    /* holds last_block; NULL: the wave's own memory does */
+    uint8_t *last_block; /* a page, aligned */
     struct wave_piece v[];
 };
 

@@ -200,14 +200,3 @@ uint32_t tail_crc(const struct tail *t, int64_t segment, uint64_t position, uint
     }
     return crc;
 }
-
-void tail_pad(struct tail *t, int64_t segment, uint64_t position)
-{
-    uint64_t bytes = align_up(position, PAGE_BYTES) - position;
-    if (bytes == 0)
-        return;
-    uint32_t left;
-    uint8_t *p = reserved_bytes(t, segment, position, &left);
-    assert(left >= bytes); /* bufs hold whole pages */
-    memset(p, 0, bytes);
-}

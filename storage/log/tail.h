@@ -42,5 +42,3 @@ uint32_t tail_copy_in(struct tail *t, int64_t segment, uint64_t position, const 
 void tail_poke(struct tail *t, int64_t segment, uint64_t position, const void *from, uint32_t bytes);
 bool tail_peek(const struct tail *t, int64_t segment, uint64_t position, void *to, uint32_t bytes) must_use;
 uint32_t tail_crc(const struct tail *t, int64_t segment, uint64_t position, uint32_t bytes);
-/* Zeroes [position, next multiple of 4096). */
-void tail_pad(struct tail *t, int64_t segment, uint64_t position);

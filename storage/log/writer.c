@@ -6,15 +6,19 @@
  *
  * A wave writes [last promised position, rounded down to 4096 .. end, rounded up] in one go. The next one starts when it is
  * done, so batches gather while the disk works, and no timer is needed. The last block of a wave is written again by the
- * next one, with the same bytes in front: a torn rewrite loses nothing. Appends may change memory behind a wave's end while
- * the kernel writes it: such bytes are in no promise, and the next wave writes them again. */
+ * next one, with the same bytes in front: a torn rewrite loses nothing. It is written from a copy, since appends go on in it:
+ * memory that the kernel has does not change. */
 #include "core/clock.h"
 #include "core/log.h"
-#include "core/race.h"
 #include "storage/log/partition_state.h"
 #include <errno.h>
+#include <string.h>
 
-enum { SLOW_FLUSH_NS = 10 * 1000 * 1000, FLUSH_MS_MAX = INT32_MAX /* 24 days: as good as never */ };
+enum {
+    SLOW_FLUSH_NS = 10 * 1000 * 1000,
+    FLUSH_MS_MAX = INT32_MAX,      /* 24 days: as good as never */
+    WAVE_VECTOR_BYTES = 64 * 1024, /* up to so many go out in one write with the copy of the last block */
+};
 
 /* --- ends of appends --- */
 
@@ -264,22 +268,11 @@ static bool take_duplicate(struct partition *p, struct append *a, const struct b
     return true;
 }
 
-/* Is the end of the log in the block that a wave in flight ends in, and so is being written with what comes behind its end? */
-static bool end_in_wave(const struct partition *p)
-{
-    assert(!p->writer.wave ||
-           p->end.position >= p->writer.wave->end.position); /* what a wave promises stays as it is */
-    return p->writer.wave && p->end.position < align_up(p->writer.wave->end.position, PAGE_BYTES);
-}
-
 static void append_batch(struct partition *p, struct append *a, struct batch *b)
 {
     struct producer_duplicate d = {.base_offset = -1};
-    bool meant = end_in_wave(p);
-    race_begin(meant);
     uint32_t crc =
         tail_copy_in(&p->tail, p->active->base_offset, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
-    race_end(meant);
     a->copied = true;
     enum kerr error = crc == b->crc ? KERR_NONE : KERR_CORRUPT_MESSAGE;
     if (!error && b->producer_id >= 0)
@@ -289,9 +282,7 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
         return;
     }
     assert(d.base_offset < 0); /* take_repeated took it */
-    race_begin(meant);
     stamp_batch(p, a, b);
-    race_end(meant);
     a->base_offset = b->base_offset = p->end.offset;
     b->leader_epoch = p->store->root->leader_epoch;
     if (a->append_time_ms >= 0)
@@ -407,6 +398,31 @@ static void warn_slow_flush(struct partition *p, uint64_t took_ns)
         p->topic->name, p->index, (unsigned long long)(took_ns / NS_PER_MS));
 }
 
+/* With the memory of its last block's copy: of the pool, which the ring knows, or where that is empty its own. */
+static struct wave *new_wave(struct partition *p, uint32_t pieces)
+{
+    struct heap *h = shard_of(p)->heap;
+    struct buf *copy = bufpool_get(shard_of(p)->bufs, PAGE_BYTES);
+    size_t own = sizeof(struct wave) + pieces * sizeof(struct wave_piece);
+    struct wave *w = heap_alloc(h, own + (copy ? 0 : 2 * PAGE_BYTES));
+    if (!w) {
+        if (copy)
+            buf_put(copy);
+        return NULL;
+    }
+    *w = (struct wave){.partition = p, .end = p->end, .copy = copy, .dsync = durable_acks(p)};
+    w->last_block = copy ? copy->at : (uint8_t *)align_up((uintptr_t)w + own, PAGE_BYTES);
+    w->started_ns = shard_of(p)->now_ns;
+    return w;
+}
+
+static void free_wave(struct wave *w)
+{
+    if (w->copy)
+        buf_put(w->copy);
+    heap_free(shard_of(w->partition)->heap, w);
+}
+
 static void end_wave(struct wave *w)
 {
     struct partition *p = w->partition;
@@ -414,7 +430,7 @@ static void end_wave(struct wave *w)
     int32_t failure = w->failure;
     bool dsync = w->dsync;
     uint64_t took_ns = shard_of(p)->now_ns - w->started_ns;
-    heap_free(shard_of(p)->heap, w);
+    free_wave(w);
     p->writer.wave = NULL;
     p->writer.state = WRITER_IDLE;
     if (failure) {
@@ -458,15 +474,34 @@ static void wave_written(struct wave *w)
 
 static void start_wave_piece(struct wave_piece *piece);
 
+/* `done` whole pages of it are written. */
+static void advance_wave_piece(struct wave_piece *piece, uint32_t done)
+{
+    piece->position += done;
+    for (uint32_t i = 0; i < piece->count; i++) {
+        uint32_t n = (uint32_t)u64_min(done, piece->iov[i].iov_len);
+        piece->iov[i].iov_base = (uint8_t *)piece->iov[i].iov_base + n;
+        piece->iov[i].iov_len -= n;
+        done -= n;
+    }
+    if (piece->count == 2 && piece->iov[0].iov_len == 0)
+        piece->iov[0] = piece->iov[--piece->count];
+    assert(done == 0);
+    assert(piece->iov[0].iov_len > 0);
+}
+
+static uint32_t wave_piece_bytes(const struct wave_piece *piece)
+{
+    return (uint32_t)(piece->iov[0].iov_len + (piece->count == 2 ? piece->iov[1].iov_len : 0));
+}
+
 static void wave_piece_done(struct io_op *op, int32_t res)
 {
     struct wave_piece *piece = container_of(op, struct wave_piece, op);
     struct wave *w = piece->wave;
-    if (res > 0 && (uint32_t)res < piece->bytes) { /* short: the rest, from a sector border so that it stays aligned */
-        uint32_t done = (uint32_t)align_down((uint64_t)res, PAGE_BYTES);
-        piece->at += done;
-        piece->position += done;
-        piece->bytes -= done;
+    if (res > 0 &&
+        (uint32_t)res < wave_piece_bytes(piece)) { /* short: the rest, from a page on so that it stays aligned */
+        advance_wave_piece(piece, (uint32_t)align_down((uint64_t)res, PAGE_BYTES));
         start_wave_piece(piece);
         return;
     }
@@ -479,14 +514,19 @@ static void wave_piece_done(struct io_op *op, int32_t res)
 static void start_wave_piece(struct wave_piece *piece)
 {
     struct partition *p = piece->wave->partition;
+    struct io *io = shard_of(p)->io;
     bool dsync = piece->wave->dsync && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
-    io_write(shard_of(p)->io, &piece->op, &p->active->file, piece->at, piece->bytes, piece->position, dsync,
-             wave_piece_done);
+    if (piece->count == 1)
+        io_write(io, &piece->op, &p->active->file, piece->iov[0].iov_base, (uint32_t)piece->iov[0].iov_len,
+                 piece->position, dsync, wave_piece_done);
+    else
+        io_writev(io, &piece->op, &p->active->file, piece->iov, piece->count, piece->position, dsync, wave_piece_done);
 }
 
+/* One write per buf of [from, to), and one for the copy of the last block if it does not go along with the one before. */
 static uint32_t count_wave_pieces(const struct partition *p, uint64_t from, uint64_t to)
 {
-    uint32_t count = 0, left;
+    uint32_t count = 1, left;
     for (uint64_t at = from; at < to; at += left, count++) {
         const struct tail_part *part = tail_find(&p->tail, p->active->base_offset, at, &left);
         assert(part);
@@ -494,18 +534,41 @@ static uint32_t count_wave_pieces(const struct partition *p, uint64_t from, uint
     return count;
 }
 
+static void add_wave_piece(struct wave *w, const uint8_t *at, uint32_t bytes, uint64_t position)
+{
+    struct wave_piece *piece = &w->v[w->count++];
+    assert(bytes % PAGE_BYTES == 0 && position % PAGE_BYTES == 0);
+    *piece = (struct wave_piece){.wave = w, .count = 1, .position = position};
+    piece->iov[0] = (struct iovec){(void *)(uintptr_t)at, bytes};
+}
+
 static void cut_wave_pieces(struct wave *w, uint64_t from, uint64_t to)
 {
     struct partition *p = w->partition;
-    uint32_t i = 0, left;
-    for (uint64_t at = from; at < to; at += left, i++) {
+    uint32_t left;
+    for (uint64_t at = from; at < to; at += left) {
         const struct tail_part *part = tail_find(&p->tail, p->active->base_offset, at, &left);
-        assert(part && i < w->count);
+        assert(part);
         left = (uint32_t)u64_min(left, to - at);
-        w->v[i] =
-            (struct wave_piece){.wave = w, .at = part->buf->at + (at - part->from), .bytes = left, .position = at};
+        add_wave_piece(w, part->buf->at + (at - part->from), left, at);
     }
-    assert(i == w->count);
+}
+
+/* The block that the log's end lies in is written from a copy: appends go on in it while the kernel writes, and a device that
+ * checks what it is given (T10-PI, a RAID) would see it change. Small writes take it along; large ones come from registered
+ * memory and are better left alone. */
+static void add_last_block(struct wave *w, uint64_t position)
+{
+    struct partition *p = w->partition;
+    uint32_t bytes = (uint32_t)(w->end.position - position);
+    bool there = tail_peek(&p->tail, p->active->base_offset, position, w->last_block, bytes);
+    assert(there);
+    memset(w->last_block + bytes, 0, PAGE_BYTES - bytes);
+    struct wave_piece *before = w->count ? &w->v[w->count - 1] : NULL;
+    if (before && before->iov[0].iov_len <= WAVE_VECTOR_BYTES)
+        before->iov[before->count++] = (struct iovec){w->last_block, PAGE_BYTES};
+    else
+        add_wave_piece(w, w->last_block, PAGE_BYTES, position);
 }
 
 void writer_start_wave(struct partition *p)
@@ -518,22 +581,22 @@ void writer_start_wave(struct partition *p)
             p); /* caching was turned off: a wave's own flush would say nothing about what was written before */
         return;
     }
-    uint64_t from = align_down(p->promised.position, PAGE_BYTES), to = align_up(p->end.position, PAGE_BYTES);
-    uint32_t count = count_wave_pieces(p, from, to);
-    struct wave *w = heap_alloc(shard_of(p)->heap, sizeof *w + count * sizeof w->v[0]);
+    uint64_t from = align_down(p->promised.position, PAGE_BYTES), last = align_down(p->end.position, PAGE_BYTES);
+    uint32_t pieces = count_wave_pieces(p, from, last);
+    struct wave *w = new_wave(p, pieces);
     if (!w) {
         log_store_retry_later(p->store, p);
         return;
     }
-    *w = (struct wave){.partition = p, .end = p->end, .count = count, .left = count};
-    w->dsync = durable_acks(p);
-    w->started_ns = shard_of(p)->now_ns;
     p->writer.wave = w;
     p->writer.state = WRITER_WAVE;
-    tail_pad(&p->tail, p->active->base_offset, p->end.position);
-    cut_wave_pieces(w, from, to);
+    cut_wave_pieces(w, from, last);
+    if (last < p->end.position)
+        add_last_block(w, last);
+    assert(w->count > 0 && w->count <= pieces);
+    w->left = w->count;
     checkpoint_capture(p);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < w->count; i++)
         start_wave_piece(&w->v[i]);
     if (PLANTED(ack_before_write))
         move_promised(p, &w->end);

@@ -1,8 +1,11 @@
 /* core/io.h in the simulator: one engine per shard, all on one thread. An operation on a file is done at a random time, out of
  * order; its bytes move when its done runs, so until then nobody may rely on them. Whether a write takes the bytes that stood
- * in memory at its start or those at its end is drawn for each: both are legal. A job runs whole at one moment and is
- * reported later; a shard's jobs of one class keep their order, as on a helper thread, those of the other go by their own clock. */
+ * in memory at its start or those at its end is drawn for each: both are legal, since the two must be the same: what is being
+ * written or sent does not change before its done (a device with integrity data would call that an error). A job runs whole
+ * at one moment and is reported later; a shard's jobs of one class keep their order, as on a helper thread, those of the
+ * other go by their own clock. */
 #include "tests/sim/door_io.h"
+#include "core/crc.h"
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -22,6 +25,11 @@ struct pending {
     uint64_t due_ns, mark;
     uint8_t *copy; /* of a write's bytes at its start, or NULL */
 };
+/* Memory that an operation lent to the kernel. */
+struct lent {
+    const struct io_op *op;
+    uint32_t crc;
+};
 struct io {
     struct heap *heap;
     uint8_t *recv_region;
@@ -29,6 +37,8 @@ struct io {
     uint16_t *recv_free;
     struct pending *v; /* the world's memory: it outlives the broker's heaps */
     uint32_t count, cap;
+    struct lent *lent; /* the world's too */
+    uint32_t lent_count, lent_cap;
     uint64_t wake_ns;
     uint64_t job_ns[IO_CLASSES]; /* that class's helper is busy until then */
     uint64_t *now_ns;            /* the shard's */
@@ -43,7 +53,7 @@ static bool in_job;
 void door_begin(void)
 {
     for (uint32_t i = 0; i < ENGINES_MAX; i++)
-        engines[i].v = NULL; /* the last world's memory */
+        engines[i] = (struct io){0}; /* the last world's memory */
     engine_count = 0;
     in_job = false;
 }
@@ -70,8 +80,11 @@ void io_close_engine(struct io *io)
     region_close(io->recv_region, (size_t)io->recv_bytes * io->recv_count);
     heap_free(io->heap, io->recv_free);
     world_check(io->count == 0, "an engine was closed with %u operations pending", io->count);
+    world_check(io->lent_count == 0, "an engine was closed while %u operations had memory", io->lent_count);
     world_free(io->v);
+    world_free(io->lent);
     io->v = NULL;
+    io->lent = NULL;
 }
 
 const char *io_engine_name(const struct io *io)
@@ -219,6 +232,41 @@ static void gather(const struct io_op *op, uint8_t *to)
     }
 }
 
+static uint32_t crc_of(const struct io_op *op)
+{
+    uint32_t crc = 0;
+    if (!op->vector)
+        return crc32c(0, op->buf.at, op->len);
+    for (uint32_t i = 0; i < op->len; i++)
+        crc = crc32c(crc, op->iov[i].iov_base, op->iov[i].iov_len);
+    return crc;
+}
+
+static void lend(struct io *io, const struct io_op *op)
+{
+    if (io->lent_count == io->lent_cap || !io->lent) {
+        io->lent_cap = io->lent ? io->lent_cap * 2 : 64;
+        io->lent = world_grow(io->lent, io->lent_cap * sizeof *io->lent);
+    }
+    io->lent[io->lent_count++] = (struct lent){op, crc_of(op)};
+}
+
+static void check_unchanged(const struct lent *l)
+{
+    world_check(crc_of(l->op) == l->crc, "memory was changed while the kernel %s it",
+                l->op->kind == IO_SEND ? "sent" : "wrote");
+}
+
+static void give_back(struct io *io, const struct io_op *op)
+{
+    for (uint32_t i = 0; i < io->lent_count; i++)
+        if (io->lent[i].op == op) {
+            check_unchanged(&io->lent[i]);
+            io->lent[i] = io->lent[--io->lent_count];
+            return;
+        }
+}
+
 static void check_aligned(const struct io_op *op)
 {
     if (!disk_is_direct(op->file->fd))
@@ -258,6 +306,8 @@ static void start_job(struct io *io, struct io_op *op)
 
 void io_start(struct io *io, struct io_op *op)
 {
+    if (op->kind == IO_WRITE || op->kind == IO_SEND)
+        lend(io, op);
     switch ((enum io_kind)op->kind) {
     case IO_RECV_POOLED:
         op->len = io->recv_bytes;
@@ -392,6 +442,7 @@ static void finish(struct io *io, struct pending p)
     }
     int32_t res = p.state == PENDING_READY ? p.res : finish_disk(&p);
     world_mix((uint64_t)p.op->kind << 32 | (uint32_t)res, sim.now_ns);
+    give_back(io, p.op);
     p.op->done(p.op, res);
 }
 
@@ -471,11 +522,13 @@ static void orphan(const struct pending *p, enum crash_kind kind)
 void door_broker_died(enum crash_kind kind)
 {
     for (uint32_t i = 0; i < engine_count; i++) {
+        for (uint32_t k = 0; k < engines[i].lent_count; k++)
+            check_unchanged(&engines[i].lent[k]);
         for (uint32_t k = 0; k < engines[i].count; k++)
             orphan(&engines[i].v[k], kind);
         world_free(engines[i].v);
-        engines[i].v = NULL;
-        engines[i].count = 0;
+        world_free(engines[i].lent);
+        engines[i] = (struct io){0};
     }
     engine_count = 0;
     in_job = false;

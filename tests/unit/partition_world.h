@@ -2,6 +2,7 @@
  * should hold is kept beside it. */
 #pragma once
 #include "core/clock.h"
+#include "core/crc.h"
 #include "core/shard.h"
 #include "storage/log/partition_state.h"
 #include "storage/store.h"
@@ -46,12 +47,51 @@ static struct world {
     char why[CONFIG_WHY_BYTES];
 } w;
 
+/* --- memory that the kernel has --- */
+
+static struct {
+    const struct wave *wave;
+    uint32_t crc;
+} lent; /* of the wave in flight */
+static inline uint32_t crc_of_wave(const struct wave *wave)
+{
+    uint32_t crc = 0;
+    for (uint32_t i = 0; i < wave->count; i++)
+        for (uint32_t k = 0; k < wave->v[i].count; k++)
+            crc = crc32c(crc, wave->v[i].iov[k].iov_base, wave->v[i].iov[k].iov_len);
+    return crc;
+}
+static inline const struct wave *wave_in_flight(void)
+{
+    uint32_t cursor = 0;
+    const struct partition *p;
+    while (w.shard && w.shard->store && (p = map_next(&store_of(w.shard)->partitions, &cursor)))
+        if (p == w.p) /* it was not deleted */
+            return p->writer.wave;
+    return NULL;
+}
+/* A wave that began is remembered; what appends did to its memory since is seen before it can end. */
+static inline void check_lent(void)
+{
+    const struct wave *wave = wave_in_flight();
+    if (wave && wave == lent.wave)
+        assert_int_equal(crc_of_wave(wave), lent.crc);
+}
+static inline void note_lent(void)
+{
+    lent.wave = wave_in_flight();
+    if (lent.wave)
+        lent.crc = crc_of_wave(lent.wave);
+}
+
 /* --- turning --- */
 
 static inline void turn(void)
 {
+    check_lent();
     (void)shard_turn(w.shard, TURN_NS);
     store_check(store_of(w.shard));
+    note_lent();
 }
 static inline void until(const bool *flag)
 {

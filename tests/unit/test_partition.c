@@ -70,6 +70,30 @@ static void a_duplicate_waits_for_its_original(void **state)
     log_is_as_expected(false);
 }
 
+/* Appends go on in the block that a wave ends in, small ones and such that make the next wave several writes. */
+static void memory_that_is_being_written_does_not_change(void **state)
+{
+    (void)state;
+    uint32_t checked = 0;
+    make_topic(NULL, 0);
+    append(1, 1);
+    all_are_acked();
+    for (int i = 0; i < 100; i++) {
+        append(1, i % 7 ? (uint32_t)(i * 97 % 3000) : 60000);
+        turn();
+        bool writes = wave_in_flight() != NULL;
+        append(1, (uint32_t)(i % 5) * 100);
+        check_lent();
+        checked += writes;
+        turn();
+    }
+    all_are_acked();
+    assert_true(checked > 50);
+    log_is_as_expected(false);
+    fall_idle();
+    log_is_as_expected(true);
+}
+
 static void an_idle_partition_gives_its_tail_back(void **state)
 {
     (void)state;
@@ -302,6 +326,7 @@ int main(void)
         CASE(a_log_of_many_segments_reads_as_one),
         CASE(parked_appends_keep_their_order),
         CASE(a_duplicate_waits_for_its_original),
+        CASE(memory_that_is_being_written_does_not_change),
         CASE(an_idle_partition_gives_its_tail_back),
         CASE(a_clean_stop_trims_and_is_found_again),
         CASE(a_clock_ahead_makes_no_segments_with_append_time),

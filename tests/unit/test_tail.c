@@ -115,24 +115,6 @@ static void segments_do_not_mix(void **state)
     assert_null(tail_find(&w->tail, 40, 16 * 1024, &left));
 }
 
-static void padding_ends_at_the_block(void **state)
-{
-    struct world *w = *state;
-    assert_int_equal(tail_reserve(&w->tail, w->pool, 0, 0, 2 * PAGE_BYTES, 16 * 1024), ERR_NONE);
-    uint8_t ones[2 * PAGE_BYTES], out[2 * PAGE_BYTES];
-    memset(ones, 1, sizeof ones);
-    tail_poke(&w->tail, 0, 0, ones, sizeof ones);
-    tail_pad(&w->tail, 0, 100);
-    assert_true(tail_peek(&w->tail, 0, 0, out, sizeof out));
-    assert_int_equal(out[99], 1);
-    assert_int_equal(out[100], 0);
-    assert_int_equal(out[PAGE_BYTES - 1], 0);
-    assert_int_equal(out[PAGE_BYTES], 1);
-    tail_pad(&w->tail, 0, PAGE_BYTES);
-    assert_true(tail_peek(&w->tail, 0, 0, out, sizeof out));
-    assert_int_equal(out[PAGE_BYTES], 1);
-}
-
 static void a_used_up_pool_is_said_and_eviction_helps(void **state)
 {
     struct world *w = *state;
@@ -165,13 +147,9 @@ static void what_was_reserved_in_vain_goes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(what_is_copied_in_is_peeked_across_borders),
-        CASE(every_part_starts_on_a_page),
-        CASE(eviction_stops_at_the_position_given),
-        CASE(segments_do_not_mix),
-        CASE(padding_ends_at_the_block),
-        CASE(a_used_up_pool_is_said_and_eviction_helps),
-        CASE(what_was_reserved_in_vain_goes_back),
+        CASE(what_is_copied_in_is_peeked_across_borders), CASE(every_part_starts_on_a_page),
+        CASE(eviction_stops_at_the_position_given),       CASE(segments_do_not_mix),
+        CASE(a_used_up_pool_is_said_and_eviction_helps),  CASE(what_was_reserved_in_vain_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
