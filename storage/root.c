@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/catalog/meta.h"
+#include "storage/root_owner.h"
 #include "storage/uuid.h"
 #include <stdio.h>
 #include <string.h>
@@ -57,7 +58,10 @@ static enum err open_data_folder(struct root *r, char *why)
 {
     const char *dir = r->config->data_dir;
     char path[FS_PATH_MAX];
-    enum err err = make_data_folders(dir);
+    enum err err = root_owner_check(r->heap, dir, why);
+    if (err != ERR_NONE)
+        return err;
+    err = make_data_folders(dir);
     if (err == ERR_NONE) {
         snprintf(path, sizeof path, "%s/.lock", dir);
         err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE, &r->lock_fd);
@@ -111,7 +115,7 @@ static enum err check_format(const struct root *r, const struct meta *m, char *w
     return ERR_UNSUPPORTED;
 }
 
-/* `found` is none in a new folder, in one whose first start lost its power, and where somebody removed the file. */
+/* `found` is none in a new folder, and in one whose first start lost its power. */
 static enum err make_meta(struct root *r, bool found, struct meta *m, char *why)
 {
     if (!found) {
@@ -120,9 +124,6 @@ static enum err make_meta(struct root *r, bool found, struct meta *m, char *why)
         uuid_random(&rng, id);
         *m = (struct meta){.version = 1};
         uuid_text(id, m->cluster_id);
-        if (!r->fresh)
-            log_warn("new cluster id", "data=%s why=\"meta.properties is missing\" cluster_id=%s", r->config->data_dir,
-                     m->cluster_id);
     }
     m->node_id = r->config->node_id;
     m->format = META_FORMAT;
@@ -134,7 +135,10 @@ static enum err open_meta_and_catalog(struct root *r, char *why)
 {
     const char *dir = r->config->data_dir;
     struct meta m = {0};
-    enum err found = meta_load(r->heap, dir, &m), err;
+    enum err err = root_owner_check(r->heap, dir, why); /* nobody else writes there from now on */
+    if (err != ERR_NONE)
+        return err;
+    enum err found = meta_load(r->heap, dir, &m);
     if (found != ERR_NONE && found != ERR_NOT_FOUND && found != ERR_CORRUPT)
         return say_folder_fault(why, found, dir, "read");
     if (found == ERR_NONE && (err = check_format(r, &m, why)) != ERR_NONE)
@@ -143,12 +147,8 @@ static enum err open_meta_and_catalog(struct root *r, char *why)
     if (err != ERR_NONE)
         return err;
     r->fresh = catalog_file_empty(r->catalog);
-    if (found == ERR_CORRUPT && !r->fresh) {
-        snprintf(why, WHY_BYTES,
-                 "%.300s/meta.properties is damaged; put it back from a backup, or remove it to get a new cluster id.",
-                 dir);
-        return ERR_CORRUPT;
-    }
+    if (found != ERR_NONE && !r->fresh)
+        return root_owner_refuse_meta(dir, found == ERR_NOT_FOUND, why);
     if (found == ERR_NONE && m.node_id != r->config->node_id)
         log_warn("another node id", "data=%s was=%lld is=%d", dir, (long long)m.node_id, r->config->node_id);
     bool right = found == ERR_NONE && m.node_id == r->config->node_id && m.format == META_FORMAT;

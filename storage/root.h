@@ -7,6 +7,7 @@
  *   <data>/.clean                the clean mark: the partitions whose last flush succeeded; gone while the broker runs
  *   <data>/<topic>-<partition>/  segments
  *
+ * A folder that is not ours is refused before anything in it is touched (root_owner.h).
  * Opening: lock (waits up to 10 s, says so, touches nothing before), format, catalog, clean mark. A start after which not
  * every partition is known to be clean bumps the leader epoch durably here, and the mark's removal is durable, before this
  * returns. Folders of deleted topics that are still there go. While no topic was ever made, nothing is synced: the first change

@@ -151,7 +151,8 @@ static void create_missing_topic(struct metadata_run *run, const struct metadata
     if (coordinator_topic_name(ask->name))
         coordinator_topic_change(config, a->room, a->overrides, &a->change);
     else
-        a->change = (struct catalog_change){.kind = CATALOG_CREATE, .name = name, .partitions = config->num_partitions};
+        a->change = (struct catalog_change){
+            .kind = CATALOG_CREATE, .name = name, .partitions = config->num_partitions, .automatic = true};
     a->change.done = auto_created;
     run->waiting++;
     catalog_change_start(run->req->server->shard, &a->change);

@@ -109,7 +109,8 @@ void coordinator_topic_change(const struct broker_config *config, char room[OFFS
                                  .name = offsets_topic,
                                  .partitions = config->offsets_topic_partitions,
                                  .overrides = overrides,
-                                 .override_count = OFFSETS_OVERRIDES};
+                                 .override_count = OFFSETS_OVERRIDES,
+                                 .automatic = true};
 }
 
 /* --- time --- */

@@ -108,6 +108,8 @@ struct catalog_change {
     int32_t partitions;
     const struct topic_override *overrides; /* checked by topic_override_check */
     uint32_t override_count;
+    bool
+        automatic; /* nobody asked for it by name: not when there are folders of this name that the catalog does not know */
     /* DELETE, PARTITIONS, CONFIG: in */
     uint8_t topic_id[16];
     /* CONFIG, BROKER_CONFIG: in. Lent until done. Worked out and checked on shard 0, against what is there by then. */

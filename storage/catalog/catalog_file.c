@@ -456,6 +456,7 @@ enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct
     snprintf(f->dir, sizeof f->dir, "%s", data_dir);
     snprintf(f->path, sizeof f->path, "%s/catalog", data_dir);
     map_init(&f->by_plain, heap);
+    strays_init(&f->strays, heap);
     enum err err = catalog_init(&f->all, heap);
     if (err == ERR_NONE)
         err = load_catalog(f, why);
@@ -474,6 +475,7 @@ void catalog_file_close(struct catalog_file *f)
         catalog_topic_free(f, f->all.sorted[i]);
     catalog_deinit(&f->all);
     map_deinit(&f->by_plain);
+    strays_deinit(&f->strays);
     heap_free(f->heap, f->deleted);
     if (f->fd >= 0)
         fs_close(f->fd);

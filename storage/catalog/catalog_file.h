@@ -3,6 +3,7 @@
 #include "core/fs.h"
 #include "storage/config/broker_config.h"
 #include "storage/catalog/catalog.h"
+#include "storage/catalog/strays.h"
 
 enum catalog_kind {
     CATALOG_TOPIC_CREATED = 1,
@@ -61,6 +62,7 @@ struct catalog_file {
     uint32_t deleted_count, deleted_cap;
     int32_t epoch;
     int64_t ids_reserved; /* producer ids below are taken */
+    struct strays strays;
     struct catalog_writer *writer;
 };
 void catalog_plain_name(const char *name, char out[TOPIC_NAME_MAX + 1]);
@@ -99,4 +101,5 @@ void catalog_alter_over(struct catalog_file *f, struct catalog_change *c); /* ev
 
 /* The reader (catalog_read.c): applies the file's whole waves to `f`, sets bytes, wave, empty. On failure why[512]. */
 #define CATALOG_HEADER "odradek catalog 1\n"
+enum { CATALOG_HEADER_WORDS = 16 }; /* of it, before the number */
 enum err catalog_read(struct catalog_file *f, const uint8_t *at, size_t bytes, char *why) must_use;

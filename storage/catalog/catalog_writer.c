@@ -13,6 +13,7 @@
 #include "storage/uuid.h"
 #include <string.h>
 
+enum { STRAY_TELL_S = 60 };
 enum { BATCH_BYTES = 1024 * 1024 }; /* of records in one write; further changes wait for the next */
 
 /* One shard's part in a change. */
@@ -38,6 +39,11 @@ struct catalog_writer {
     bool dirty;       /* what a failed write left could not be cut yet */
     struct io_file io_file;
     struct io_op op;
+    struct catalog_change *moving; /* a creation for which folders are set aside; NULL: none */
+    struct stray *stray;           /* theirs */
+    enum err moved;
+    struct io_op move_op;
+    uint64_t stray_told_ns; /* when the log was told of a creation that was refused for them */
 };
 
 static struct catalog_writer *catalog_writer_of(const struct shard *s)
@@ -236,7 +242,7 @@ static void end_batch(struct catalog_writer *w, void (*each)(struct catalog_writ
     retry_waiting_changes(w);
 }
 
-static void fail_batch(struct catalog_writer *w)
+static void fail_catalog_batch(struct catalog_writer *w)
 {
     end_batch(w, take_change_back);
 }
@@ -254,7 +260,7 @@ static void catalog_cut_done(struct io_op *op, int32_t res)
 {
     struct catalog_writer *w = container_of(op, struct catalog_writer, op);
     w->dirty = res != ERR_NONE;
-    fail_batch(w);
+    fail_catalog_batch(w);
 }
 
 static void catalog_write_failed(struct catalog_writer *w, int32_t res)
@@ -306,7 +312,7 @@ static void catalog_names_done(struct io_op *op, int32_t res)
         return;
     }
     log_error("catalog not written", "path=%s why=\"%s\"", w->file->path, err_text((enum err)res));
-    fail_batch(w);
+    fail_catalog_batch(w);
 }
 
 static void catalog_recut_done(struct io_op *op, int32_t res)
@@ -314,7 +320,7 @@ static void catalog_recut_done(struct io_op *op, int32_t res)
     struct catalog_writer *w = container_of(op, struct catalog_writer, op);
     w->dirty = res != ERR_NONE;
     if (w->dirty)
-        fail_batch(w);
+        fail_catalog_batch(w);
     else
         write_catalog_more(w);
 }
@@ -419,6 +425,59 @@ static enum err make_new_topic(struct catalog_writer *w, struct catalog_change *
     return ERR_NONE;
 }
 
+/* --- folders of that name that the catalog does not know --- */
+
+static int32_t run_move_aside(void *arg)
+{
+    struct catalog_writer *w = arg;
+    return (int32_t)strays_move_aside(w->stray, w->file->dir);
+}
+
+/* The creation is looked at again: the folders are gone. */
+static void move_aside_done(struct io_op *op, int32_t res)
+{
+    struct catalog_writer *w = container_of(op, struct catalog_writer, move_op);
+    struct catalog_change *c = w->moving;
+    assert(c && w->stray);
+    if (res == ERR_NONE)
+        strays_forget(&w->file->strays, w->stray);
+    w->moving = NULL;
+    w->stray = NULL;
+    if (res == ERR_NONE)
+        list_insert_before(w->queue.next, &c->link);
+    else
+        refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR,
+                      "Folders of this name, which the catalog does not know, could not be set aside.");
+    retry_waiting_changes(w);
+}
+
+static void refuse_stray_name(struct catalog_writer *w, struct catalog_change *c, const struct stray *stray)
+{
+    uint64_t now_ns = w->shard->now_ns;
+    if (w->stray_told_ns == 0 || now_ns - w->stray_told_ns >= STRAY_TELL_S * NS_PER_S) {
+        w->stray_told_ns = now_ns;
+        log_warn("topic not created",
+                 "topic=%s why=\"there are folders of this name that the catalog does not know\" first=%s count=%u "
+                 "hint=\"CreateTopics makes it and sets them aside; odradek check tells more\"",
+                 c->name, stray->folders[0], stray->count);
+    }
+    refuse_change(w, c, KERR_UNKNOWN_TOPIC_OR_PARTITION,
+                  "There are folders of this name that the catalog does not know: create the topic by its name.");
+}
+
+static void handle_strays(struct catalog_writer *w, struct catalog_change *c, struct stray *stray)
+{
+    if (c->automatic) {
+        refuse_stray_name(w, c, stray);
+    } else if (w->moving) {
+        wait_for_topic(w, c);
+    } else {
+        w->moving = c;
+        w->stray = stray;
+        io_job(w->shard->io, &w->move_op, IO_BACKGROUND, run_move_aside, w, move_aside_done);
+    }
+}
+
 static void gather_creation(struct catalog_writer *w, struct catalog_change *c)
 {
     enum kerr error;
@@ -436,6 +495,11 @@ static void gather_creation(struct catalog_writer *w, struct catalog_change *c)
     }
     if (other) {
         refuse_taken_name(w, c, other);
+        return;
+    }
+    struct stray *stray = strays_find(&w->file->strays, c->name);
+    if (stray) {
+        handle_strays(w, c, stray);
         return;
     }
     enum err err = make_shard_parts(w, c);
@@ -619,7 +683,7 @@ void catalog_writer_stop(struct shard *s)
     f->writer = NULL;
     list_remove(&w->gather.link);
     io_file_detach(s->io, &w->io_file);
-    if (w->busy)
+    if (w->busy || w->moving)
         return;
     catalog_blob_deinit(&w->blob);
     heap_free(f->heap, w);

@@ -11,7 +11,7 @@ struct folder {
     struct heap *heap;
     const char *dir; /* the caller's */
     struct folder_offsets segments, snapshots;
-    char (*leftovers)[256]; /* names: *.tmp, *.deleted, *.cleaned */
+    char (*leftovers)[256]; /* names: *.tmp, which only we make */
     uint32_t leftover_count, leftover_cap;
     enum err err; /* while reading */
 };

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const char metadata_name[] = "partition.metadata";
-enum { METADATA_BYTES_MAX = 4096 };
+enum { METADATA_BYTES_MAX = 4096, STRAY_TRIES = 10000 };
 
 static enum err partition_file_path(char out[FS_PATH_MAX], const char *dir, const char *name)
 {
@@ -48,12 +48,52 @@ static enum err write_topic_id(const char *dir, const uint8_t topic_id[16])
     return err ? err : segment_write_file(path, text, (size_t)n);
 }
 
-enum err partition_dir_make(const char *dir, const uint8_t topic_id[16])
+static bool find_segment(void *arg, const struct fs_entry *entry)
+{
+    int64_t offset;
+    *(bool *)arg = !entry->folder && segment_parse_name(entry->name, ".log", &offset);
+    return !*(bool *)arg;
+}
+
+/* Another topic's, or with segments and without an id. */
+static bool is_folder_foreign(const char *dir, const uint8_t topic_id[16])
 {
     uint8_t owner[16];
+    bool segments = false;
+    if (partition_dir_topic(dir, owner))
+        return memcmp(owner, topic_id, sizeof owner) != 0;
+    return fs_list(dir, find_segment, &segments) == ERR_NONE && segments;
+}
+
+static bool note_entry(void *arg, const struct fs_entry *entry)
+{
+    (void)entry;
+    *(bool *)arg = true;
+    return false;
+}
+
+static enum err move_out_of_the_way(const char *dir)
+{
+    char to[FS_PATH_MAX];
+    for (int i = 0; i < STRAY_TRIES; i++) {
+        bool any;
+        int n = snprintf(to, sizeof to, "%s.%d" PARTITION_DIR_STRAY, dir, i);
+        if (n < 0 || n >= FS_PATH_MAX)
+            return ERR_INVALID;
+        enum err err = fs_list(to, note_entry, &any);
+        if (err == ERR_NOT_FOUND)
+            return fs_rename(dir, to);
+        if (err)
+            return err;
+    }
+    return ERR_EXISTS;
+}
+
+enum err partition_dir_make(const char *dir, const uint8_t topic_id[16])
+{
     enum err err = ERR_NONE;
-    if (partition_dir_topic(dir, owner) && memcmp(owner, topic_id, sizeof owner) != 0)
-        err = partition_dir_delete(dir);
+    if (is_folder_foreign(dir, topic_id))
+        err = move_out_of_the_way(dir);
     if (!err)
         err = fs_mkdir(dir);
     return err && err != ERR_EXISTS ? err : write_topic_id(dir, topic_id);

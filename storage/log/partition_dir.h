@@ -3,8 +3,11 @@
 #pragma once
 #include "core/fs.h"
 
-/* Makes the folder (its parent is not synced) with partition.metadata in it. One that a failed deletion of another topic left
- * there is removed first. */
+/* What a folder's name gets that stood in the way: <topic>-<n>.<number>-stray. Nothing is deleted here: the next start removes it if
+ * the catalog names its topic as deleted. */
+#define PARTITION_DIR_STRAY "-stray"
+/* Makes the folder (its parent is not synced) with partition.metadata in it. One of another topic, or with segments of nobody, is
+ * moved out of the way first. */
 enum err partition_dir_make(const char *dir, const uint8_t topic_id[16]) must_use;
 /* False: no partition.metadata, or no id in it. */
 bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16]) must_use;

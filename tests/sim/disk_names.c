@@ -64,15 +64,21 @@ static char *copy(const char *text)
     return strcpy(world_alloc(strlen(text) + 1), text);
 }
 
+static void change_in(const char *folder, enum change_kind kind, const char *path, const char *to,
+                      struct disk_node *node)
+{
+    struct change *c = world_alloc(sizeof *c);
+    *c = (struct change){
+        .kind = kind, .node = node, .folder = copy(folder), .path = copy(path), .to = to ? copy(to) : NULL};
+    *changes_end = c;
+    changes_end = &c->next;
+}
+
 static void change(enum change_kind kind, const char *path, const char *to, struct disk_node *node)
 {
     char parent[FS_PATH_MAX];
     names_parent(path, parent);
-    struct change *c = world_alloc(sizeof *c);
-    *c = (struct change){
-        .kind = kind, .node = node, .folder = copy(parent), .path = copy(path), .to = to ? copy(to) : NULL};
-    *changes_end = c;
-    changes_end = &c->next;
+    change_in(parent, kind, path, to, node);
 }
 
 static void apply(struct disk_name **list, const struct change *c)
@@ -121,12 +127,32 @@ void names_unlink(const char *path)
     change(CHANGE_UNLINK, path, NULL, NULL);
 }
 
+/* What is in a folder goes with it, and is stable when its name is. */
+static void rename_below(const char *from, const char *to)
+{
+    char parent[FS_PATH_MAX], path[FS_PATH_MAX];
+    size_t n = strlen(from);
+    names_parent(from, parent);
+    for (struct disk_name *d = shown, *next; d; d = next) {
+        next = d->next;
+        if (strncmp(d->path, from, n) != 0 || d->path[n] != '/')
+            continue;
+        snprintf(path, sizeof path, "%s%s", to, d->path + n);
+        change_in(parent, CHANGE_RENAME, d->path, path, d->node);
+        struct disk_node *node = d->node;
+        take(&shown, d->path);
+        put(&shown, path, node);
+    }
+}
+
 void names_rename(const char *from, const char *to)
 {
     struct disk_node *node = names_find(from)->node;
     take(&shown, from);
     put(&shown, to, node);
     change(CHANGE_RENAME, from, to, node);
+    if (!node)
+        rename_below(from, to);
 }
 
 struct disk_name *names_in(const char *folder, struct disk_name *after)

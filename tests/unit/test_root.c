@@ -4,6 +4,7 @@
 #include "core/rng.h"
 #include "storage/catalog/catalog_file.h"
 #include "storage/catalog/meta.h"
+#include "storage/log/partition_dir.h"
 #include "storage/root.h"
 #include "storage/uuid.h"
 #include <setjmp.h>
@@ -169,19 +170,69 @@ static void a_new_folder_gets_a_cluster_id_that_stays(void **state)
     root_close(r);
 }
 
-static void kafkas_folder_keeps_its_cluster_id(void **state)
+/* Everything in the folder as text: names, sizes and times of change. */
+static void list_folder(char *out, size_t bytes)
+{
+    FILE *f = popen(
+        "cd " DIR " 2>/dev/null && find . -printf '%p %s %T@\\n' | sort && cat $(find . -type f | sort) | cksum", "r");
+    assert_non_null(f);
+    out[fread(out, 1, bytes - 1, f)] = 0;
+    pclose(f);
+}
+
+static void must_refuse_untouched(enum err expected, const char *sentence)
+{
+    char before[8192], after[8192];
+    list_folder(before, sizeof before);
+    assert_int_equal(try_open(), expected);
+    if (!strstr(why, sentence))
+        fail_msg("\"%s\" is not in: %s", sentence, why);
+    list_folder(after, sizeof after);
+    assert_string_equal(before, after);
+}
+
+static void make_folder(void)
+{
+    assert_int_equal(system("rm -rf " DIR " && mkdir -p " DIR), 0);
+}
+
+static void kafkas_folder_is_refused_and_untouched(void **state)
 {
     (void)state;
-    struct meta m;
-    mkdir(PARENT "/deep", 0755);
-    mkdir(DIR, 0755);
+    make_folder();
     put_file(DIR "/meta.properties",
              "#Kafka\nversion=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.id=1\ndirectory.id=x\n");
-    struct root *r = must_open();
-    assert_string_equal(r->cluster_id, "4L6g3nShT-eMCtK--X86sw");
-    root_close(r);
-    assert_int_equal(meta_load(heap, DIR, &m), ERR_NONE);
-    assert_int_equal(m.format, 1);
+    must_refuse_untouched(ERR_INVALID, "was formatted by Apache Kafka");
+    mkdir(DIR "/orders-0", 0755);
+    put_file(DIR "/orders-0/00000000000000000000.log", "records");
+    must_refuse_untouched(ERR_INVALID, "was formatted by Apache Kafka");
+}
+
+static void a_folder_with_unknown_files_is_refused_and_untouched(void **state)
+{
+    (void)state;
+    static const char *const metas[] = {NULL, "", "version=1\n", "no pair"};
+    for (size_t i = 0; i < COUNT_OF(metas); i++) {
+        make_folder();
+        if (metas[i])
+            put_file(DIR "/meta.properties", metas[i]);
+        put_file(DIR "/photos.tar", "somebody's");
+        must_refuse_untouched(ERR_INVALID, "is not Odradek's: it holds photos.tar");
+    }
+    make_folder();
+    mkdir(DIR "/orders-0", 0755);
+    must_refuse_untouched(ERR_INVALID, "is not Odradek's: it holds orders-0");
+}
+
+static void an_empty_folder_is_made_ours(void **state)
+{
+    (void)state;
+    make_folder();
+    mkdir(DIR "/lost+found", 0755); /* a disk of its own */
+    root_close(must_open());
+    put_file(DIR "/notes", "with our mark other files do not matter");
+    root_close(must_open());
+    assert_true(there(DIR "/notes"));
 }
 
 static void a_newer_format_is_refused_and_untouched(void **state)
@@ -201,13 +252,16 @@ static void damaged_meta_is_made_anew_only_while_the_folder_is_fresh(void **stat
     root_close(must_open());
     put_file(DIR "/meta.properties", "vers");
     root_close(must_open());
+    unlink(DIR "/meta.properties");
+    root_close(must_open());
     make_topic(1, "t");
     put_file(DIR "/meta.properties", "vers");
     assert_int_equal(try_open(), ERR_CORRUPT);
     assert_non_null(strstr(why, "meta.properties is damaged"));
     unlink(DIR "/meta.properties");
-    root_close(must_open());
-    assert_non_null(strstr(logged, "new cluster id"));
+    must_refuse_untouched(ERR_CORRUPT, "meta.properties is missing");
+    mkdir(DIR "/t-0", 0755); /* not only names of a new folder */
+    must_refuse_untouched(ERR_CORRUPT, "meta.properties is missing");
 }
 
 static void a_file_in_place_of_the_folder_is_a_sentence(void **state)
@@ -371,12 +425,66 @@ static void folders_of_deleted_topics_go_and_no_others(void **state)
     make_partition_folder("lives-0", lives);
     make_partition_folder("foreign-7", foreign);
     make_partition_folder("notes", gone); /* not a partition's name */
+    make_partition_folder("again-0.0-stray", gone);
+    make_partition_folder("foreign-8.0-stray", foreign);
     mkdir(DIR "/bare-1", 0755);
-    root_close(must_open());
+    mkdir(DIR "/lives-1", 0755);
+    r = must_open();
+    assert_null(strays_find(&r->catalog->strays, "gone"));
+    assert_null(strays_find(&r->catalog->strays, "lives")); /* without an id, and expected */
+    assert_int_equal(strays_find(&r->catalog->strays, "foreign")->count, 1);
+    assert_string_equal(strays_find(&r->catalog->strays, "bare")->folders[0], "bare-1");
+    root_close(r);
+    assert_false(there(DIR "/again-0.0-stray"));
+    assert_true(there(DIR "/foreign-8.0-stray"));
     assert_false(there(DIR "/gone-0"));
     assert_true(there(DIR "/lives-0/00000000000000000000.log"));
     assert_true(there(DIR "/foreign-7/00000000000000000000.log"));
     assert_true(there(DIR "/notes/partition.metadata") && there(DIR "/bare-1"));
+}
+
+static void strays_are_moved_aside_whole_and_never_over_each_other(void **state)
+{
+    (void)state;
+    const uint8_t foreign[16] = {3};
+    for (int round = 0; round < 2; round++) {
+        make_topic((uint8_t)(1 + round), round ? "b" : "a");
+        make_partition_folder("x-0", foreign);
+        make_partition_folder("x-12", foreign);
+        struct root *r = must_open();
+        struct stray *stray = strays_find(&r->catalog->strays, "x");
+        assert_non_null(stray);
+        assert_int_equal(stray->count, 2);
+        assert_int_equal(strays_move_aside(stray, DIR), ERR_NONE);
+        strays_forget(&r->catalog->strays, stray);
+        assert_null(strays_find(&r->catalog->strays, "x"));
+        root_close(r);
+    }
+    root_close(must_open());
+    assert_true(there(DIR "/set-aside/x-0.0/00000000000000000000.log") &&
+                there(DIR "/set-aside/x-12.1/partition.metadata"));
+    assert_false(there(DIR "/x-0"));
+}
+
+static void a_partitions_folder_never_takes_anothers_place(void **state)
+{
+    (void)state;
+    const uint8_t mine[16] = {1}, other[16] = {2};
+    uint8_t id[16];
+    make_folder();
+    make_partition_folder("p-0", other);
+    assert_int_equal(partition_dir_make(DIR "/p-0", mine), ERR_NONE);
+    assert_true(partition_dir_topic(DIR "/p-0", id) && id[0] == 1);
+    assert_false(there(DIR "/p-0/00000000000000000000.log"));
+    assert_true(partition_dir_topic(DIR "/p-0.0-stray", id) && id[0] == 2);
+    assert_int_equal(partition_dir_make(DIR "/p-0", mine), ERR_NONE); /* ours already */
+    assert_false(there(DIR "/p-0.1-stray"));
+    unlink(DIR "/p-0/partition.metadata");
+    assert_int_equal(partition_dir_make(DIR "/p-0", mine), ERR_NONE); /* cut short before its id was there */
+    put_file(DIR "/p-0/00000000000000000000.log", "x");
+    unlink(DIR "/p-0/partition.metadata");
+    assert_int_equal(partition_dir_make(DIR "/p-0", mine), ERR_NONE);
+    assert_true(there(DIR "/p-0.1-stray/00000000000000000000.log"));
 }
 
 static void the_route_is_what_was_asked_for(void **state)
@@ -419,7 +527,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_new_folder_gets_a_cluster_id_that_stays),
-        CASE(kafkas_folder_keeps_its_cluster_id),
+        CASE(kafkas_folder_is_refused_and_untouched),
+        CASE(a_folder_with_unknown_files_is_refused_and_untouched),
+        CASE(an_empty_folder_is_made_ours),
         CASE(a_newer_format_is_refused_and_untouched),
         CASE(damaged_meta_is_made_anew_only_while_the_folder_is_fresh),
         CASE(a_file_in_place_of_the_folder_is_a_sentence),
@@ -430,6 +540,8 @@ int main(void)
         CASE(a_mark_that_is_not_whole_is_none),
         CASE(an_idle_new_broker_leaves_no_mark),
         CASE(folders_of_deleted_topics_go_and_no_others),
+        CASE(strays_are_moved_aside_whole_and_never_over_each_other),
+        CASE(a_partitions_folder_never_takes_anothers_place),
         CASE(the_route_is_what_was_asked_for),
         CASE(ids_survive_their_text),
     };
