@@ -121,7 +121,7 @@ bool log_store_evict(struct log_store *ls)
     for (uint32_t tried = 0; tried < looks; tried++) {
         ls->evict_next = ls->evict_next > 0 && ls->evict_next <= ls->count ? ls->evict_next - 1 : ls->count - 1;
         struct partition *p = ls->all[ls->evict_next];
-        int64_t segment = p->active ? p->active->base_offset : 0;
+        uint64_t segment = p->active ? p->active->number : 0;
         if (p->tail.count > 0 && tail_evict(&p->tail, segment, p->promised.position))
             return true;
     }

@@ -234,20 +234,12 @@ static void lookup_job_done(struct io_op *op, int32_t res)
     answer_lookup(p, l, l->err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
 }
 
-static uint32_t count_lookup_segments(const struct partition *p)
-{
-    uint32_t n = 0;
-    for (const struct list *i = p->segments.next; i != &p->segments; i = i->next)
-        n++;
-    return n < LOOKUP_SEGMENTS_MAX ? n : LOOKUP_SEGMENTS_MAX;
-}
-
 /* Every closed segment's largest timestamp is known after this. */
 static enum err learn_segment_timestamps(struct partition *p, int64_t *out_largest)
 {
     int64_t largest = p->promised.max_timestamp;
-    for (struct list *i = p->segments.next; i != &p->segments; i = i->next) {
-        struct segment *s = container_of(i, struct segment, link);
+    for (uint32_t i = 0; i < p->segments.count; i++) {
+        struct segment *s = segments_at(&p->segments, i);
         enum err err = s == p->active || s->max_timestamp >= 0 ? ERR_NONE : files_need_index(p, s);
         if (err)
             return err;
@@ -279,14 +271,14 @@ static void add_lookup_place(struct lookup *l, struct segment *s)
 /* Is the largest timestamp of the segment that holds the log start as large as any other? It may be of a record before it. */
 static bool largest_may_be_below_start(const struct partition *p, int64_t largest)
 {
-    const struct segment *s = list_empty(&p->segments) ? NULL : container_of(p->segments.next, struct segment, link);
+    const struct segment *s = p->segments.count ? segments_at(&p->segments, 0) : NULL;
     return s && s->base_offset < p->log_start_offset &&
            (s == p->active ? p->promised.max_timestamp : s->max_timestamp) >= largest;
 }
 
 static void begin_lookup(struct partition *p, struct time_lookup *ask)
 {
-    uint32_t most = count_lookup_segments(p);
+    uint32_t most = (uint32_t)u64_min(p->segments.count, LOOKUP_SEGMENTS_MAX);
     struct lookup *l = heap_zalloc(shard_of(p)->heap, sizeof *l + most * sizeof l->places[0]);
     assert(l); /* a few hundred bytes: without them the shard cannot go on */
     list_init(&ask->link);
@@ -302,8 +294,8 @@ static void begin_lookup(struct partition *p, struct time_lookup *ask)
     l->found_epoch = -1;
     memcpy(l->dir, p->dir, strlen(p->dir) + 1);
     bool any = !l->err && !(ask->max && largest < 0);
-    for (struct list *i = p->segments.next; any && i != &p->segments && l->count < most; i = i->next) {
-        struct segment *s = container_of(i, struct segment, link);
+    for (uint32_t i = 0; any && i < p->segments.count && l->count < most; i++) {
+        struct segment *s = segments_at(&p->segments, i);
         if (s == p->active || l->unsure || s->max_timestamp >= l->timestamp)
             add_lookup_place(l, s);
     }

@@ -14,8 +14,10 @@ enum { REOPEN_S = 1 };
 static void drop_all_segments(struct partition *p)
 {
     struct list *l;
-    list_splice(&p->segments, &p->trimmer.dropped);
-    while ((l = list_pop(&p->segments))) {
+    for (uint32_t i = 0; i < p->segments.count; i++)
+        list_push(&p->trimmer.dropped, &segments_at(&p->segments, i)->link);
+    segments_drop(&p->segments, p->segments.count);
+    while ((l = list_pop(&p->trimmer.dropped))) {
         struct segment *s = container_of(l, struct segment, link);
         files_close(p->store, s);
         files_index_drop(p->store, s);
@@ -46,14 +48,20 @@ static struct mark mark_of_active(const struct partition *p, int64_t end_offset)
     return m;
 }
 
-static void install_recovered(struct partition *p, struct recovered *r, bool clean)
+static enum err install_recovered(struct partition *p, struct recovered *r, bool clean)
 {
     struct list *l;
+    uint32_t count = 0;
+    for (l = r->segments.next; l != &r->segments; l = l->next)
+        count++;
+    enum err err = segments_reserve(&p->segments, count);
+    if (err)
+        return err;
     p->closed_bytes = 0;
     while ((l = list_pop(&r->segments))) {
         struct segment *s = container_of(l, struct segment, link);
         s->partition = p;
-        list_push(&p->segments, &s->link);
+        segments_push(&p->segments, s);
         if (p->active) {
             p->closed_bytes += p->active->bytes;
             if (p->active->index_loaded)
@@ -72,6 +80,7 @@ static void install_recovered(struct partition *p, struct recovered *r, bool cle
     p->space.saved = clean;
     p->space.step = ALLOCATE_STEP_MIN;
     checkpoint_opened(p);
+    return ERR_NONE;
 }
 
 static void quarantine_partition(struct partition *p, const struct recovered *r)
@@ -122,14 +131,13 @@ enum err partition_recover(struct partition *p, int64_t known_end_offset)
     if (r.cut_bytes)
         log_warn("torn tail", "partition=%s-%d end_offset=%lld cut_bytes=%llu", p->topic->name, p->index,
                  (long long)r.end_offset, (unsigned long long)r.cut_bytes);
-    install_recovered(p, &r, clean);
+    err = install_recovered(p, &r, clean);
     recovered_deinit(&r);
-    return ERR_NONE;
+    return err;
 }
 
 static void init_partition_lists(struct partition *p)
 {
-    list_init(&p->segments);
     list_init(&p->writer.pending);
     list_init(&p->writer.parked);
     list_init(&p->watches);
@@ -169,6 +177,7 @@ struct partition *partition_open(struct log_store *st, const struct topic *topic
     be32_put(p->key + 16, (uint32_t)index);
     init_partition_lists(p);
     tail_init(&p->tail, h);
+    segments_init(&p->segments, h);
     epochs_init(&p->epochs, h);
     p->dir = partition_dir_path(st, topic, index);
     enum err err = p->dir ? partition_recover(p, -1) : ERR_NO_MEMORY;
@@ -195,6 +204,7 @@ void partition_close(struct partition *p)
     checkpoint_forget(p);
     drop_partition_log(p);
     tail_deinit(&p->tail);
+    segments_deinit(&p->segments);
     heap_free(h, p->dir);
     heap_free(h, p);
 }

@@ -4,19 +4,16 @@
 static void check_segments(const struct partition *p)
 {
     uint64_t closed_bytes = 0;
-    int64_t next = -1;
-    for (const struct list *l = p->segments.next; l != &p->segments; l = l->next) {
-        const struct segment *s = container_of(l, struct segment, link);
+    segments_check(&p->segments);
+    for (uint32_t i = 0; i < p->segments.count; i++) {
+        const struct segment *s = segments_at(&p->segments, i);
         assert(s->partition == p);
-        assert(s->base_offset >= next);
-        assert(s->next_offset >= s->base_offset);
         assert(s == p->active || s->allocated == s->bytes);
         assert(s == p->active || !list_linked(&s->index_link) || s->index_loaded);
-        next = s->next_offset;
         closed_bytes += s == p->active ? 0 : s->bytes;
     }
-    assert(list_empty(&p->segments) == !p->active);
-    assert(!p->active || p->segments.prev == &p->active->link);
+    assert((p->segments.count == 0) == !p->active);
+    assert(!p->active || p->active == segments_at(&p->segments, p->segments.count - 1));
     assert(closed_bytes == p->closed_bytes);
     assert(!p->active || (p->active->bytes == p->end.position && p->active->next_offset == p->end.offset));
     assert(!p->active || p->active->index_loaded);

@@ -16,6 +16,7 @@
 #include "storage/log/partition.h"
 #include "storage/recovery/recovery.h"
 #include "storage/log/log_store.h"
+#include "storage/log/segments.h"
 #include "storage/log/tail.h"
 
 /* A debug build checks whatever was changed, as it goes. */
@@ -174,7 +175,7 @@ struct partition {
     char *dir;
     enum partition_condition condition;
     int64_t known_end_offset; /* NO_ROOM: where its log ends; -1: recovery finds out */
-    struct list segments;     /* struct segment; the last is `active` */
+    struct segments segments; /* the last is `active` */
     struct segment *active;   /* NULL: no file yet */
     struct producers *producers;
     struct epochs epochs;

@@ -43,16 +43,6 @@ static uint64_t readable_end(const struct partition *p, const struct segment *s)
     return s == p->active ? p->promised.position : s->bytes;
 }
 
-/* The segment that contains `offset` (below the promised end). Readers are mostly at the young end. */
-static struct segment *segment_of_offset(const struct partition *p, int64_t offset)
-{
-    struct list *l = p->segments.prev;
-    while (l != &p->segments && container_of(l, struct segment, link)->base_offset > offset)
-        l = l->prev;
-    return l == &p->segments ? container_of(p->segments.next, struct segment, link)
-                             : container_of(l, struct segment, link);
-}
-
 /* While a wake loads the tail's last block, that block is in the tail but holds what the buf held before. */
 static bool tail_block_is_loading(const struct partition *p, const struct segment *s)
 {
@@ -63,7 +53,7 @@ uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t 
 {
     if (partition_dead(p) || offset < p->log_start_offset || offset >= p->promised.offset)
         return 0;
-    const struct segment *s = segment_of_offset(p, offset);
+    const struct segment *s = segments_of_offset(&p->segments, offset);
     if (s != p->active || !s->index_loaded)
         return max;
     uint64_t from = index_position(&s->index, offset), end = readable_end(p, s);
@@ -71,7 +61,7 @@ uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t 
         return max;
     uint8_t head[BATCH_HEADER_BYTES];
     struct batch b; /* near the end: exactly, so that min_bytes is not overestimated by old batches */
-    while (!tail_block_is_loading(p, s) && from < end && tail_peek(&p->tail, s->base_offset, from, head, sizeof head) &&
+    while (!tail_block_is_loading(p, s) && from < end && tail_peek(&p->tail, s->number, from, head, sizeof head) &&
            batch_parse(head, sizeof head, &b) && batch_last_offset(&b) < offset)
         from += b.bytes;
     return from < end ? u64_min(end - from, max) : 0;
@@ -84,7 +74,7 @@ static enum err add_tail_slices(const struct partition *p, const struct segment 
 {
     while (from < to) {
         uint32_t left;
-        const struct tail_part *part = tail_find(&p->tail, s->base_offset, from, &left);
+        const struct tail_part *part = tail_find(&p->tail, s->number, from, &left);
         assert(part);
         uint32_t n = (uint32_t)u64_min(left, to - from);
         enum err err = slices_add(&r->slices, part->buf, part->buf->at + (from - part->from), n);
@@ -112,7 +102,7 @@ static bool read_from_tail(struct partition *p, struct segment *s, struct part_r
     uint8_t head[BATCH_HEADER_BYTES];
     struct batch b;
     for (;; at += b.bytes) {
-        if (at >= end || !tail_peek(&p->tail, s->base_offset, at, head, sizeof head))
+        if (at >= end || !tail_peek(&p->tail, s->number, at, head, sizeof head))
             return false;
         if (!batch_parse(head, sizeof head, &b))
             return false; /* cannot be; the disk read finds out and tells */
@@ -320,7 +310,7 @@ static void begin_cold_read(struct cold *c)
         finish_cold_read(c, KERR_OFFSET_OUT_OF_RANGE);
         return;
     }
-    c->segment = segment_of_offset(p, c->read->offset);
+    c->segment = segments_of_offset(&p->segments, c->read->offset);
     c->segment->users++;
     enum err err = prepare_cold_segment(c);
     if (err) {
@@ -374,7 +364,7 @@ bool partition_read(struct partition *p, struct part_read *r)
     }
     if (r->offset >= p->promised.offset)
         return true;
-    struct segment *s = segment_of_offset(p, r->offset);
+    struct segment *s = segments_of_offset(&p->segments, r->offset);
     if (read_from_tail(p, s, r))
         return true;
     r->state = heap_alloc(shard_of(p)->heap, sizeof(struct cold));

@@ -13,7 +13,8 @@
 
 struct partition;
 struct segment {
-    struct list link; /* partition's, by base offset */
+    struct list link; /* recovery's, or of those whose files are to go */
+    uint64_t number;  /* segments.h */
     int64_t base_offset;
     int64_t next_offset;         /* behind its last batch */
     uint64_t bytes;              /* of batches */

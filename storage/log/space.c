@@ -287,11 +287,12 @@ static void roll_done(struct io_op *op, int32_t res)
     struct space_job *j = container_of(op, struct space_job, op);
     struct partition *p = j->partition;
     struct segment *s = j->err ? NULL : new_active_segment(p, j->next_offset);
-    enum err err = j->err ? j->err : s ? ERR_NONE : ERR_NO_MEMORY;
+    enum err err = j->err ? j->err : s ? segments_reserve(&p->segments, 1) : ERR_NO_MEMORY;
     space_job_ended(p, err ? j->state_before : SPACE_READY);
     if (err) {
         if (j->fd >= 0)
             fs_close(j->fd);
+        heap_free(shard_of(p)->heap, s);
         if (p->active)
             p->active->allocated = u64_min(p->active->allocated, j->old_bytes); /* it may be trimmed already */
         fail_space_job(p, err, "a new segment");
@@ -303,7 +304,7 @@ static void roll_done(struct io_op *op, int32_t res)
         }
         files_adopt(p->store, s, j->fd);
         s->allocated = j->allocated;
-        list_push(&p->segments, &s->link);
+        segments_push(&p->segments, s);
         p->active = s;
         p->end.position = 0;
         p->end.max_timestamp = p->end.max_timestamp_offset = -1;
@@ -368,7 +369,7 @@ void space_wake(struct partition *p)
     enum err err = j ? ERR_NONE : ERR_NO_MEMORY;
     if (!err && block != p->end.position) {
         tail_clear(&p->tail);
-        err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->base_offset, block, PAGE_BYTES, 16 * 1024);
+        err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->number, block, PAGE_BYTES, 16 * 1024);
     }
     if (err) {
         if (j)
@@ -383,7 +384,7 @@ void space_wake(struct partition *p)
     j->old_fd = p->active->file.fd;
     j->old_bytes = p->end.position;
     if (block != p->end.position) {
-        j->block = tail_find(&p->tail, p->active->base_offset, block, &left)->buf->at;
+        j->block = tail_find(&p->tail, p->active->number, block, &left)->buf->at;
         j->block_position = block;
     }
     start_space_job(j, wake_done);

@@ -66,7 +66,7 @@ static enum err grow_tail(struct tail *t)
     return ERR_NONE;
 }
 
-static enum err push_tail_part(struct tail *t, struct bufpool *pool, int64_t segment, uint64_t from, uint32_t size)
+static enum err push_tail_part(struct tail *t, struct bufpool *pool, uint64_t segment, uint64_t from, uint32_t size)
 {
     assert(from % PAGE_BYTES == 0);
     enum err err = grow_tail(t);
@@ -80,7 +80,7 @@ static enum err push_tail_part(struct tail *t, struct bufpool *pool, int64_t seg
     return ERR_NONE;
 }
 
-enum err tail_reserve(struct tail *t, struct bufpool *pool, int64_t segment, uint64_t position, uint64_t bytes,
+enum err tail_reserve(struct tail *t, struct bufpool *pool, uint64_t segment, uint64_t position, uint64_t bytes,
                       uint32_t size)
 {
     assert(size >= PAGE_BYTES);
@@ -98,7 +98,7 @@ enum err tail_reserve(struct tail *t, struct bufpool *pool, int64_t segment, uin
     }
 }
 
-bool tail_evict(struct tail *t, int64_t segment, uint64_t position)
+bool tail_evict(struct tail *t, uint64_t segment, uint64_t position)
 {
     if (t->count == 0)
         return false;
@@ -113,7 +113,7 @@ bool tail_evict(struct tail *t, int64_t segment, uint64_t position)
     return true;
 }
 
-void tail_unreserve(struct tail *t, int64_t segment, uint64_t position)
+void tail_unreserve(struct tail *t, uint64_t segment, uint64_t position)
 {
     while (t->count && tail_part_at(t, t->count - 1)->segment == segment &&
            tail_part_at(t, t->count - 1)->from >= position) {
@@ -122,7 +122,7 @@ void tail_unreserve(struct tail *t, int64_t segment, uint64_t position)
     }
 }
 
-const struct tail_part *tail_find(const struct tail *t, int64_t segment, uint64_t position, uint32_t *out_left)
+const struct tail_part *tail_find(const struct tail *t, uint64_t segment, uint64_t position, uint32_t *out_left)
 {
     uint32_t low = 0, high = t->count; /* the last part that starts at or before (segment, position) */
     while (low < high) {
@@ -143,14 +143,14 @@ const struct tail_part *tail_find(const struct tail *t, int64_t segment, uint64_
     return p;
 }
 
-static uint8_t *reserved_bytes(const struct tail *t, int64_t segment, uint64_t position, uint32_t *out_left)
+static uint8_t *reserved_bytes(const struct tail *t, uint64_t segment, uint64_t position, uint32_t *out_left)
 {
     const struct tail_part *p = tail_find(t, segment, position, out_left);
     assert(p);
     return p->buf->at + (position - p->from);
 }
 
-uint32_t tail_copy_in(struct tail *t, int64_t segment, uint64_t position, const uint8_t *from, uint32_t bytes,
+uint32_t tail_copy_in(struct tail *t, uint64_t segment, uint64_t position, const uint8_t *from, uint32_t bytes,
                       uint32_t crc_from)
 {
     uint32_t crc = 0, done = 0;
@@ -169,12 +169,12 @@ uint32_t tail_copy_in(struct tail *t, int64_t segment, uint64_t position, const 
     return crc;
 }
 
-void tail_poke(struct tail *t, int64_t segment, uint64_t position, const void *from, uint32_t bytes)
+void tail_poke(struct tail *t, uint64_t segment, uint64_t position, const void *from, uint32_t bytes)
 {
     (void)tail_copy_in(t, segment, position, from, bytes, bytes);
 }
 
-bool tail_peek(const struct tail *t, int64_t segment, uint64_t position, void *to, uint32_t bytes)
+bool tail_peek(const struct tail *t, uint64_t segment, uint64_t position, void *to, uint32_t bytes)
 {
     for (uint32_t done = 0; done < bytes;) {
         uint32_t left;
@@ -188,7 +188,7 @@ bool tail_peek(const struct tail *t, int64_t segment, uint64_t position, void *t
     return true;
 }
 
-uint32_t tail_crc(const struct tail *t, int64_t segment, uint64_t position, uint32_t bytes)
+uint32_t tail_crc(const struct tail *t, uint64_t segment, uint64_t position, uint32_t bytes)
 {
     uint32_t crc = 0;
     for (uint32_t done = 0; done < bytes;) {

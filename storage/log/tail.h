@@ -11,8 +11,8 @@
 
 struct tail_part {
     struct buf *buf;
-    int64_t segment; /* base offset */
-    uint64_t from;   /* position of buf->at[0] */
+    uint64_t segment; /* its number (segments.h): rises from one to the next */
+    uint64_t from;    /* position of buf->at[0] */
 };
 struct tail {
     struct tail_part *v;
@@ -26,19 +26,19 @@ void tail_deinit(struct tail *t);
 void tail_check(const struct tail *t);
 uint64_t tail_bytes(const struct tail *t);
 /* Makes room for [position, position + bytes) of a segment; `size` is the wish for new bufs. ERR_NO_MEMORY: evict and retry. */
-enum err tail_reserve(struct tail *t, struct bufpool *pool, int64_t segment, uint64_t position, uint64_t bytes,
+enum err tail_reserve(struct tail *t, struct bufpool *pool, uint64_t segment, uint64_t position, uint64_t bytes,
                       uint32_t size) must_use;
 /* Drops the oldest part if it lies wholly below (segment, position). False: nothing to drop. */
-bool tail_evict(struct tail *t, int64_t segment, uint64_t position);
+bool tail_evict(struct tail *t, uint64_t segment, uint64_t position);
 /* Gives back the parts that were reserved but hold nothing below (segment, position). */
-void tail_unreserve(struct tail *t, int64_t segment, uint64_t position);
+void tail_unreserve(struct tail *t, uint64_t segment, uint64_t position);
 void tail_clear(struct tail *t);
 /* The part that holds this position, and how many of its bytes follow; NULL: not in memory. */
-const struct tail_part *tail_find(const struct tail *t, int64_t segment, uint64_t position, uint32_t *out_left);
+const struct tail_part *tail_find(const struct tail *t, uint64_t segment, uint64_t position, uint32_t *out_left);
 /* Copies in, with the CRC-32C of the bytes from `crc_from` on; the range is reserved. */
-uint32_t tail_copy_in(struct tail *t, int64_t segment, uint64_t position, const uint8_t *from, uint32_t bytes,
+uint32_t tail_copy_in(struct tail *t, uint64_t segment, uint64_t position, const uint8_t *from, uint32_t bytes,
                       uint32_t crc_from);
 /* Small patches and reads that may cross a border between bufs. */
-void tail_poke(struct tail *t, int64_t segment, uint64_t position, const void *from, uint32_t bytes);
-bool tail_peek(const struct tail *t, int64_t segment, uint64_t position, void *to, uint32_t bytes) must_use;
-uint32_t tail_crc(const struct tail *t, int64_t segment, uint64_t position, uint32_t bytes);
+void tail_poke(struct tail *t, uint64_t segment, uint64_t position, const void *from, uint32_t bytes);
+bool tail_peek(const struct tail *t, uint64_t segment, uint64_t position, void *to, uint32_t bytes) must_use;
+uint32_t tail_crc(const struct tail *t, uint64_t segment, uint64_t position, uint32_t bytes);

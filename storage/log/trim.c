@@ -125,22 +125,18 @@ static void remove_dropped_files(struct partition *p)
 
 /* --- the start --- */
 
-static struct segment *first_segment(const struct partition *p)
-{
-    return container_of(p->segments.next, struct segment, link);
-}
-
 static void drop_segments_below_start(struct partition *p)
 {
-    while (first_segment(p) != p->active) {
-        struct segment *s = first_segment(p);
-        if (container_of(s->link.next, struct segment, link)->base_offset > p->log_start_offset)
+    uint32_t gone = 0;
+    for (; gone + 1 < p->segments.count; gone++) {
+        struct segment *s = segments_at(&p->segments, gone);
+        if (segments_at(&p->segments, gone + 1)->base_offset > p->log_start_offset)
             break;
-        list_remove(&s->link);
         list_push(&p->trimmer.dropped, &s->link);
         p->closed_bytes -= s->bytes;
     }
-    while (tail_evict(&p->tail, first_segment(p)->base_offset, 0))
+    segments_drop(&p->segments, gone);
+    while (tail_evict(&p->tail, segments_at(&p->segments, 0)->number, 0))
         ;
 }
 

@@ -96,7 +96,7 @@ static uint32_t wanted_buf_bytes(const struct partition *p, uint32_t bytes)
 
 static bool evict_own_tail(struct partition *p)
 {
-    return tail_evict(&p->tail, p->active->base_offset, p->promised.position);
+    return tail_evict(&p->tail, p->active->number, p->promised.position);
 }
 
 /* Tails are a cache. Left to grow they would take the whole pool: none would be left to receive into, and every new piece of
@@ -117,7 +117,7 @@ static void keep_tails_small(struct partition *p)
 static void wait_for_memory(struct partition *p)
 {
     uint64_t now = shard_of(p)->now_ns;
-    tail_unreserve(&p->tail, p->active->base_offset, p->end.position);
+    tail_unreserve(&p->tail, p->active->number, p->end.position);
     if (!p->writer.short_since_ns)
         p->writer.short_since_ns = now;
     if (now - p->writer.short_since_ns > MEMORY_WAIT_S * NS_PER_S) {
@@ -132,10 +132,10 @@ static bool reserve_tail_memory(struct partition *p, uint32_t bytes)
 {
     uint64_t whole = align_up(p->end.position + bytes, PAGE_BYTES) - p->end.position;
     uint32_t left = 0;
-    if (!tail_find(&p->tail, p->active->base_offset, p->end.position, &left) || left < whole)
+    if (!tail_find(&p->tail, p->active->number, p->end.position, &left) || left < whole)
         keep_tails_small(p);
     for (;;) {
-        enum err err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->base_offset, p->end.position, whole,
+        enum err err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->number, p->end.position, whole,
                                     wanted_buf_bytes(p, bytes));
         if (!err) {
             p->writer.short_since_ns = 0;
@@ -184,12 +184,12 @@ static void stamp_max_timestamp(struct partition *p, int64_t max_timestamp)
 {
     uint8_t field[8];
     be64_put(field, (uint64_t)max_timestamp);
-    tail_poke(&p->tail, p->active->base_offset, p->end.position + 35, field, 8);
+    tail_poke(&p->tail, p->active->number, p->end.position + 35, field, 8);
 }
 
 static void restamp_crc(struct partition *p, const struct batch *b)
 {
-    int64_t segment = p->active->base_offset;
+    uint64_t segment = p->active->number;
     uint8_t field[4];
     be32_put(field, tail_crc(&p->tail, segment, p->end.position + BATCH_CRC_FROM, b->bytes - BATCH_CRC_FROM));
     tail_poke(&p->tail, segment, p->end.position + 17, field, 4);
@@ -197,7 +197,7 @@ static void restamp_crc(struct partition *p, const struct batch *b)
 
 static void stamp_batch(struct partition *p, struct append *a, const struct batch *b)
 {
-    int64_t segment = p->active->base_offset;
+    uint64_t segment = p->active->number;
     uint64_t at = p->end.position;
     uint8_t field[8];
     be64_put(field, (uint64_t)p->end.offset);
@@ -271,8 +271,7 @@ static bool take_duplicate(struct partition *p, struct append *a, const struct b
 static void append_batch(struct partition *p, struct append *a, struct batch *b)
 {
     struct producer_duplicate d = {.base_offset = -1};
-    uint32_t crc =
-        tail_copy_in(&p->tail, p->active->base_offset, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
+    uint32_t crc = tail_copy_in(&p->tail, p->active->number, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
     a->copied = true;
     enum kerr error = crc == b->crc ? KERR_NONE : KERR_CORRUPT_MESSAGE;
     if (!error && b->producer_id >= 0)
@@ -528,7 +527,7 @@ static uint32_t count_wave_pieces(const struct partition *p, uint64_t from, uint
 {
     uint32_t count = 1, left;
     for (uint64_t at = from; at < to; at += left, count++) {
-        const struct tail_part *part = tail_find(&p->tail, p->active->base_offset, at, &left);
+        const struct tail_part *part = tail_find(&p->tail, p->active->number, at, &left);
         assert(part);
     }
     return count;
@@ -547,7 +546,7 @@ static void cut_wave_pieces(struct wave *w, uint64_t from, uint64_t to)
     struct partition *p = w->partition;
     uint32_t left;
     for (uint64_t at = from; at < to; at += left) {
-        const struct tail_part *part = tail_find(&p->tail, p->active->base_offset, at, &left);
+        const struct tail_part *part = tail_find(&p->tail, p->active->number, at, &left);
         assert(part);
         left = (uint32_t)u64_min(left, to - at);
         add_wave_piece(w, part->buf->at + (at - part->from), left, at);
@@ -561,7 +560,7 @@ static void add_last_block(struct wave *w, uint64_t position)
 {
     struct partition *p = w->partition;
     uint32_t bytes = (uint32_t)(w->end.position - position);
-    bool there = tail_peek(&p->tail, p->active->base_offset, position, w->last_block, bytes);
+    bool there = tail_peek(&p->tail, p->active->number, position, w->last_block, bytes);
     assert(there);
     memset(w->last_block + bytes, 0, PAGE_BYTES - bytes);
     struct wave_piece *before = w->count ? &w->v[w->count - 1] : NULL;

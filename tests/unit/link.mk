@@ -25,6 +25,7 @@ LINK_test_epochs := storage/log/epochs.o $(CORE_HEAP)
 LINK_test_index := storage/log/index.o $(CORE_HEAP)
 LINK_test_shard := $(CORE_SHARD)
 CORE_FILES := core/fs_os.o core/err.o core/crc.o $(CORE_HEAP)
+LINK_test_segments := storage/log/segments.o $(CORE_HEAP)
 LINK_test_segment := storage/log/segment.o storage/recovery/scan.o storage/log/index.o storage/log/batch.o $(CORE_FILES)
 LINK_test_checkpoint := storage/recovery/checkpoint.o storage/log/segment.o storage/log/index.o $(CORE_FILES)
 LINK_test_err := core/err.o

@@ -22,7 +22,7 @@ static void a_log_of_many_segments_reads_as_one(void **state)
     for (int i = 0; i < 20; i++)
         append(10, 30000);
     all_are_acked();
-    assert_true(w.p->segments.next->next != &w.p->segments);
+    assert_true(w.p->segments.count > 1);
     log_is_as_expected(false);
     tail_clear(&w.p->tail);
     w.p->space.state = SPACE_CLOSED;
@@ -162,7 +162,7 @@ static void a_clock_ahead_makes_no_segments_with_append_time(void **state)
         assert_int_equal(w.sent[i].append.error, KERR_NONE);
         assert_true(w.sent[i].append.append_time_ms < ahead);
     }
-    assert_true(w.p->segments.next == &w.p->active->link);
+    assert_int_equal(w.p->segments.count, 1);
 }
 
 static const struct topic_override lazy[] = {

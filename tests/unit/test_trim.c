@@ -62,10 +62,7 @@ static void must_trim(int64_t before)
 
 static uint32_t count_segments(void)
 {
-    uint32_t n = 0;
-    for (struct list *l = w.p->segments.next; l != &w.p->segments; l = l->next)
-        n++;
-    return n;
+    return w.p->segments.count;
 }
 static uint32_t count_files(void)
 {
@@ -322,7 +319,7 @@ static void a_segment_that_is_read_keeps_its_file(void **state)
     (void)state;
     fill(small, 1);
     uint32_t segments = count_segments();
-    struct segment *first = container_of(w.p->segments.next, struct segment, link);
+    struct segment *first = segments_at(&w.p->segments, 0);
     first->users++;
     must_trim(50);
     assert_ptr_equal(w.p->trimmer.dropped.next, &first->link);
