@@ -6,6 +6,7 @@ LINK_bare_loop := bench/bare/disk.o bench/bare/conn.o bench/load/wire.o bench/lo
 LINK_load_gen  := $(BENCH_LOAD) bench/load/lane.o bench/load/produce.o bench/load/consume.o
 LINK_group_load := bench/group/talk.o bench/group/member.o bench/load/wire.o bench/load/sock.o bench/load/hist.o bench/load/cpu.o
 LINK_near_far  := bench/load/cpu.o
+LINK_ping      := bench/load/cpu.o bench/load/sock.o bench/load/wire.o bench/load/hist.o
 LINK_launch    := bench/load/cpu.o bench/load/sock.o bench/load/wire.o bench/load/kafka.o
 LINK_micro_bench := $(BENCH_LOAD) bench/micro/subject.o bench/micro/requests.o core/crc.o net/wire/kmsg.o net/wire/wire.o \
                   storage/log/batch.o storage/log/batch_check.o
