@@ -30,7 +30,7 @@ static void give_answers_back(struct request *req)
 
 /* --- answers --- */
 
-static void question_over(struct group_asking *run)
+static void group_question_over(struct group_asking *run)
 {
     assert(run->waiting > 0);
     if (--run->waiting > 0)
@@ -48,7 +48,7 @@ static void group_question_answered(struct group_call *c)
         run->queued_bytes += group_call_bytes(c);
     if (q->queued && run->queue)
         shard_send(home, home->id, &run->turn);
-    question_over(run);
+    group_question_over(run);
 }
 
 /* --- questions --- */
@@ -113,7 +113,7 @@ void group_asking_end(struct group_asking *run)
 {
     if (run->queue)
         ask_queued_question(run);
-    question_over(run);
+    group_question_over(run);
 }
 
 void group_asking_cancel(struct request *req)
