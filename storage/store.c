@@ -56,6 +56,7 @@ struct deletion {
     uint32_t left;
     struct list link;
 };
+static_assert(sizeof(struct deletion) <= CATALOG_CHANGE_ROOM_BYTES, "a change brings the memory for its deletion");
 
 static void stop_part_over(struct store *st);
 
@@ -64,7 +65,6 @@ static void deletion_over(struct deletion *v)
     struct store *st = v->store;
     struct catalog_change *c = v->change;
     list_remove(&v->link);
-    heap_free(st->shard->heap, v);
     catalog_change_applied(st->shard, c);
     if (st->stopped) /* a stop has counted it */
         stop_part_over(st);
@@ -95,8 +95,7 @@ static void apply_delete(struct store *st, struct catalog_change *c)
         st->topic_gone(st, t);
     if (st->stopped)
         return; /* its partitions still need the topic; the next start removes the folders, and nobody hears an answer */
-    struct deletion *v = heap_zalloc(st->shard->heap, sizeof *v);
-    assert(v); /* a few bytes: without them the partitions would outlive their topic */
+    struct deletion *v = catalog_change_room(st->shard, c);
     *v = (struct deletion){.store = st, .change = c, .topic = t, .left = 1};
     list_init(&v->link);
     list_push(&st->changes, &v->link);

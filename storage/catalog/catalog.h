@@ -149,5 +149,8 @@ enum err catalog_writer_start(struct shard *s, struct catalog_file *f,
                               void (*apply)(struct shard *s, struct catalog_change *c)) must_use;
 void catalog_writer_stop(struct shard *s);
 void catalog_change_applied(struct shard *s, struct catalog_change *c);
+/* Memory for what `apply` remembers on this shard until catalog_change_applied: a change that is durable needs no more of it. */
+enum { CATALOG_CHANGE_ROOM_BYTES = 64 };
+void *catalog_change_room(struct shard *s, struct catalog_change *c);
 /* Called before that, while preparing: this shard cannot keep what the change promises. It is refused. */
 void catalog_change_unready(struct shard *s, struct catalog_change *c);

@@ -22,6 +22,7 @@ struct catalog_leg {
     struct catalog_change *change;
     void (*apply)(struct shard *s, struct catalog_change *c);
     bool unready;
+    _Alignas(16) uint8_t room[CATALOG_CHANGE_ROOM_BYTES];
 };
 
 struct catalog_writer {
@@ -156,6 +157,12 @@ static void shard_part_back(struct shard *at, struct shard_msg *msg)
     c->unready |= leg->unready;
     if (--c->waiting == 0)
         finish_change(catalog_writer_of(at), c);
+}
+
+void *catalog_change_room(struct shard *s, struct catalog_change *c)
+{
+    assert(c->legs);
+    return c->legs[s->id].room;
 }
 
 void catalog_change_applied(struct shard *s, struct catalog_change *c)
