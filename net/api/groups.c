@@ -91,7 +91,7 @@ static void join_group_answered(struct group_waiter *w, const struct group *g, c
     struct join_run *run = join_run_of(c);
     enum kerr error = a->error;
     struct kview id = group_call_text(c, empty_if_null(a->member_id));
-    if (!error && !fill_join_answer(c, g, a, &run->r)) { /* it joins again when it sees this */
+    if (c->starved || (!error && !fill_join_answer(c, g, a, &run->r))) { /* it joins again when it sees this */
         join_group_response_init(&run->r);
         error = KERR_COORDINATOR_NOT_AVAILABLE;
     }
