@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { PORT = 9092, MEMORY_MIN_MIB = 8 };
+enum { PORT = 9092, MEMORY_MIN_MIB = 8, SHARDS_TRIED = 3 };
 
 /* Lives in the broker's heaps, but for this struct: zeroed when it dies. */
 static struct {
@@ -193,6 +193,9 @@ bool broker_start(void)
         return false;
     }
     broker.stopped = false;
+    if (sim.knobs.reshards)
+        sim.knobs.shards = (uint16_t)dice_between(1, SHARDS_TRIED);
+    sim.slow_until_ns = sim.now_ns + sim.knobs.slow_start_ns;
     sim.crashable = true;
     enum err err = start();
     sim.crashable = false;

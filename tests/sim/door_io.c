@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ENGINES_MAX = 16, TURN_MAX = 64 };
+enum { ENGINES_MAX = 16, TURN_MAX = 64, JOB_SLOW_NS = 20 * 1000 * 1000 };
 
 enum pending_state { PENDING_READY /* res is known */, PENDING_DISK, PENDING_JOB };
 struct pending {
@@ -301,6 +301,8 @@ static void start_job(struct io *io, struct io_op *op)
     *busy_ns = u64_max(*busy_ns, sim.now_ns) + disk_delay();
     if (op->class == IO_BACKGROUND && trouble() && dice(8) == 0) /* a deletion of many files stands before it */
         *busy_ns += dice(sim.knobs.stall_ns + 1);
+    if (sim.now_ns < sim.slow_until_ns)
+        *busy_ns += dice(JOB_SLOW_NS);
     add(io, op, PENDING_JOB, *busy_ns);
 }
 

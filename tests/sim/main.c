@@ -58,6 +58,27 @@ static void step(void)
         broker_turn();
 }
 
+static void end_somehow(void)
+{
+    if (dice(6) == 0 && broker_state() == BROKER_UP) {
+        broker_stop();
+    } else if (!sim.crash_in) {
+        sim.crash_in = dice_between(1, 300);
+        sim.crash_kind = sim.knobs.power_cuts && dice(2) ? CRASH_POWER : CRASH_KILL;
+    }
+}
+
+static void end_early(void *arg)
+{
+    (void)arg;
+    if (!trouble() || broker_state() == BROKER_DOWN)
+        return;
+    if (dice(3) == 0 && broker_state() == BROKER_UP)
+        broker_stop();
+    else
+        end_somehow();
+}
+
 static void start_again(void *arg)
 {
     (void)arg;
@@ -69,6 +90,8 @@ static void start_again(void *arg)
     }
     if (!broker_start())
         event_in(dice_between(1, 50) * NS_PER_MS, start_again, NULL);
+    else if (trouble() && chance(sim.knobs.end_early_rate))
+        event_in(dice(30 * NS_PER_MS), end_early, NULL);
 }
 
 static void plan_crash(void *arg)
@@ -76,12 +99,7 @@ static void plan_crash(void *arg)
     (void)arg;
     if (!trouble() || broker_state() == BROKER_DOWN)
         return;
-    if (dice(6) == 0 && broker_state() == BROKER_UP) {
-        broker_stop();
-    } else if (!sim.crash_in) {
-        sim.crash_in = dice_between(1, 300);
-        sim.crash_kind = sim.knobs.power_cuts && dice(2) ? CRASH_POWER : CRASH_KILL;
-    }
+    end_somehow();
 }
 
 static void toggle_full(void *arg)

@@ -57,6 +57,13 @@ static void roll_world(struct knobs *k)
     k->keeper_ns = (dice(3) ? 20 : 200) * NS_PER_MS;
 }
 
+static void roll_starts(struct knobs *k)
+{
+    k->end_early_rate = sometimes(50, 400000);
+    k->slow_start_ns = sometimes(50, 1) * dice_between(20, 800) * NS_PER_MS;
+    k->reshards = dice(3) == 0;
+}
+
 /* Rolled last, so that a seed without them is the world that it was. */
 static void roll_poverty(struct knobs *k)
 {
@@ -91,10 +98,11 @@ void world_begin(uint64_t seed)
     sim.steps = 0;
     sim.phase = PHASE_TROUBLE;
     sim.full = sim.poor = sim.crashable = false;
-    sim.crash_in = 0;
+    sim.crash_in = sim.slow_until_ns = 0;
     sim.why[0] = sim.offline[0] = 0;
     roll_disk(&sim.knobs);
     roll_world(&sim.knobs);
+    roll_starts(&sim.knobs);
     roll_poverty(&sim.knobs);
     events_begin();
 }

@@ -36,6 +36,9 @@ struct knobs {
     uint32_t crash_at_ack_rate;   /* a crash right after a client saw an ack */
     uint32_t crash_in_start_rate; /* a crash while the broker starts */
     uint32_t crash_at_rename_rate;
+    uint32_t end_early_rate; /* a crash or a clean stop while the broker has just started */
+    uint64_t slow_start_ns;  /* jobs take longer for so long after a start: much is unrecovered while requests come */
+    bool reshards;           /* each start has another number of shards */
     uint64_t trouble_ns;
     uint32_t topics, idempotent, plain, readers, batches;
     uint32_t groups, members; /* members of each group */
@@ -57,10 +60,11 @@ struct world {
     struct rng rng;
     struct knobs knobs;
     enum world_phase phase;
-    bool tracing, full; /* full: the disk has no room now */
-    bool scarce, poor;  /* scarce: worlds may be poor at all; poor: this one is now */
-    bool crashable;     /* a broker runs: sim.on_crash is set */
-    uint64_t crash_in;  /* doors until the crash, 0: none set */
+    bool tracing, full;     /* full: the disk has no room now */
+    bool scarce, poor;      /* scarce: worlds may be poor at all; poor: this one is now */
+    bool crashable;         /* a broker runs: sim.on_crash is set */
+    uint64_t crash_in;      /* doors until the crash, 0: none set */
+    uint64_t slow_until_ns; /* jobs are slow until then */
     enum crash_kind crash_kind;
     jmp_buf on_crash, on_fail;
     char why[512];     /* of the failure */
