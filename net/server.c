@@ -43,7 +43,8 @@ enum err server_start(struct shard *s, struct root *root)
     homecoming_init(&sv->homecoming, s->heap);
     shard_defer_init(&sv->stop_check, check_stopped);
     steps_line_init(&sv->steps, s);
-    sessions_init(&sv->sessions, s->heap, session_slots_of_shard(s, server_config(sv)), rng_next(&s->rng));
+    sessions_init(&sv->sessions, s->heap, server_catalog(sv), session_slots_of_shard(s, server_config(sv)),
+                  rng_next(&s->rng));
     s->net = sv;
     return ERR_NONE;
 }

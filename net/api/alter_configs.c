@@ -85,7 +85,7 @@ static bool check_config_ops(struct alter_part *p)
 static void config_change_done(struct catalog_change *c)
 {
     struct alter_part *p = container_of(c, struct alter_part, change);
-    refuse_alter(p, c->error, c->error ? c->message : NULL);
+    refuse_alter(p, error_by_name(c->error), c->error ? c->message : NULL);
     alter_part_over(p->run);
 }
 
@@ -123,9 +123,9 @@ static bool check_altered_broker(struct alter_part *p)
     int64_t id = 0;
     if (!config_to_i64(p->text, &id))
         refuse_alter_with(p, KERR_INVALID_REQUEST, "Node id must be an integer, but it is: %s", p->text);
-    else if (id != node_id(p->run->req))
+    else if (id != topology_own_id(p->run->req->server))
         refuse_alter_with(p, KERR_INVALID_REQUEST, "Unexpected broker id, expected %d, but received %s",
-                          node_id(p->run->req), p->text);
+                          topology_own_id(p->run->req->server), p->text);
     return !p->error;
 }
 

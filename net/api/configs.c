@@ -225,9 +225,10 @@ static bool check_described_broker(struct request *req, const struct describe_co
     snprintf(text, sizeof text, "%.*s", ask->resource_name.n, (const char *)ask->resource_name.at);
     if (!config_to_i64(text, &id))
         refuse_describe(req, out, KERR_INVALID_REQUEST, "Broker id must be an integer, but it is: %s", text);
-    else if (id != node_id(req))
+    else if (id != topology_own_id(req->server))
         refuse_describe(req, out, KERR_INVALID_REQUEST,
-                        "Unexpected broker id, expected %d or empty string, but received %s", node_id(req), text);
+                        "Unexpected broker id, expected %d or empty string, but received %s",
+                        topology_own_id(req->server), text);
     return out->error_code == KERR_NONE;
 }
 

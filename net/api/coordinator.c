@@ -47,8 +47,10 @@ static void fill_coordinator(struct coordinator *out, const struct request *req,
         out->error_message = view_of(message);
         return;
     }
-    out->node_id = node_id(req);
-    conn_address(req->conn, &out->host, &out->port);
+    struct topology_node node = topology_coordinator_of(req->conn, key);
+    out->node_id = node.id;
+    out->host = node.host;
+    out->port = node.port;
 }
 
 static void reply_find_coordinator(struct find_run *run)

@@ -157,17 +157,26 @@ static struct fetch_shard *fetch_shard_for(struct fetch *all, uint16_t owner)
     return g;
 }
 
-/* Finds topic and owner. False: no memory. */
-static bool place_fetch_part(struct fetch *all, struct fetch_part *p)
+static enum kerr missing_part_error(const struct fetch *all, const struct topic *t, const struct session_part *in)
+{
+    if (t || !all->by_id)
+        return KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    return in ? session_part_missing(&all->req->server->sessions, in) : KERR_UNKNOWN_TOPIC_ID;
+}
+
+/* Finds topic and owner; `in`: in the session, or NULL. False: no memory. */
+static bool place_fetch_part(struct fetch *all, struct fetch_part *p, struct session_part *in)
 {
     const struct catalog *c = server_catalog(all->req->server);
     const struct topic *t =
         all->by_id ? catalog_by_id(c, p->topic_id) : catalog_by_name(c, p->name.at, (size_t)p->name.n);
     if (!t || p->partition < 0 || p->partition >= t->partitions) {
-        p->error = !t && all->by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
+        p->error = missing_part_error(all, t, in);
         all->urgent = true;
         return true;
     }
+    if (in)
+        session_part_found(&all->req->server->sessions, in, t);
     memcpy(p->topic_id, t->id, sizeof p->topic_id);
     struct fetch_shard *g = fetch_shard_for(all, topic_shard(t->id, p->partition, fetch_home(all)->count));
     if (!g)
@@ -202,7 +211,7 @@ static bool take_fetch_partition(struct fetch *all, const struct fetch_topic *t,
     p->max_bytes = in->partition_max_bytes;
     p->current_leader_epoch = in->current_leader_epoch;
     p->last_fetched_epoch = in->last_fetched_epoch;
-    return place_fetch_part(all, p);
+    return place_fetch_part(all, p, NULL);
 }
 
 static bool take_fetch_request(struct fetch *all, const struct fetch_request *m)
@@ -217,7 +226,7 @@ static bool take_fetch_request(struct fetch *all, const struct fetch_request *m)
 static bool take_fetch_session(struct fetch *all, const struct session *s)
 {
     for (struct list *node = s->order.next; node != &s->order; node = node->next) {
-        const struct session_part *in = container_of(node, struct session_part, link);
+        struct session_part *in = container_of(node, struct session_part, link);
         struct fetch_part *p =
             add_fetch_part(all, session_part_name(in), session_part_id(in), session_part_partition(in));
         if (!p)
@@ -226,7 +235,7 @@ static bool take_fetch_session(struct fetch *all, const struct session *s)
         p->max_bytes = in->max_bytes;
         p->current_leader_epoch = in->current_leader_epoch;
         p->last_fetched_epoch = in->last_fetched_epoch;
-        if (!place_fetch_part(all, p))
+        if (!place_fetch_part(all, p, in))
             return false;
     }
     return true;

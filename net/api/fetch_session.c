@@ -4,9 +4,9 @@
 
 enum { KEY_ID_AT = 4, KEY_NAME_AT = 20, KEY_MAX = KEY_NAME_AT + TOPIC_NAME_MAX };
 
-void sessions_init(struct sessions *ss, struct heap *heap, uint32_t slots, uint64_t seed)
+void sessions_init(struct sessions *ss, struct heap *heap, const struct catalog *catalog, uint32_t slots, uint64_t seed)
 {
-    *ss = (struct sessions){.slots = slots, .heap = heap, .rng = {seed}};
+    *ss = (struct sessions){.slots = slots, .heap = heap, .catalog = catalog, .rng = {seed}};
     map_init(&ss->ids, heap);
 }
 
@@ -48,10 +48,29 @@ static void drop_session_part(struct sessions *ss, struct session *s, struct ses
 {
     (void)map_remove(&s->parts, p->key, p->key_bytes); /* it is p */
     list_remove(&p->link);
+    heap_free(ss->heap, p->topic_name);
     heap_free(ss->heap, p);
     assert(s->count > 0);
     s->count--;
     ss->parts_total--;
+}
+
+void session_part_found(struct sessions *ss, struct session_part *p, const struct topic *t)
+{
+    if (p->topic_name || p->name_bytes > 0)
+        return;
+    size_t bytes = strlen(t->name) + 1;
+    p->topic_name = heap_alloc(ss->heap, bytes); /* without it a deleted topic is one that never was */
+    if (p->topic_name)
+        memcpy(p->topic_name, t->name, bytes);
+}
+
+enum kerr session_part_missing(const struct sessions *ss, const struct session_part *p)
+{
+    if (!p->topic_name)
+        return KERR_UNKNOWN_TOPIC_ID;
+    bool anew = catalog_by_name(ss->catalog, (const uint8_t *)p->topic_name, strlen(p->topic_name));
+    return anew ? KERR_INCONSISTENT_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 static struct session_part *add_session_part(struct sessions *ss, struct session *s, int32_t partition,
@@ -73,6 +92,9 @@ static struct session_part *add_session_part(struct sessions *ss, struct session
     list_push(&s->order, &p->link);
     s->count++;
     ss->parts_total++;
+    const struct topic *t = s->by_id ? catalog_by_id(ss->catalog, id) : NULL;
+    if (t)
+        session_part_found(ss, p, t);
     return p;
 }
 

@@ -18,13 +18,13 @@
 #include "storage/catalog/catalog.h"
 
 /* One partition of a session: what the client asked, and what it was last told. In older versions (below 13) topics are known
- * by name and the id is zero; from 13 on by id, and the name is empty. */
+ * by name and the id is zero; from 13 on by id, and the name in the key is empty. */
 struct session_part {
     struct list link; /* in order of service: those that got data move to the end */
     int64_t fetch_offset, log_start_offset;
     int32_t current_leader_epoch, last_fetched_epoch, max_bytes;
     int64_t told_high_watermark, told_log_start; /* -1: to be told */
-    bool touched;                                /* in the present request */
+    char *topic_name; /* by id only: what the topic with this id is or was called; NULL: not known yet */
     uint16_t key_bytes, name_bytes;
     uint8_t key[]; /* partition 4 | id 16 | name: of key_bytes */
 };
@@ -43,10 +43,12 @@ struct sessions {
     uint32_t count, slots;
     uint32_t parts_total;
     struct heap *heap;
+    const struct catalog *catalog; /* tells the names of topics */
     struct rng rng;
 };
 
-void sessions_init(struct sessions *ss, struct heap *heap, uint32_t slots, uint64_t seed);
+void sessions_init(struct sessions *ss, struct heap *heap, const struct catalog *catalog, uint32_t slots,
+                   uint64_t seed);
 void sessions_deinit(struct sessions *ss);
 struct session *sessions_find(const struct sessions *ss, int32_t id);
 void sessions_close(struct sessions *ss, struct session *s);
@@ -74,6 +76,11 @@ static inline struct kview session_part_name(const struct session_part *p)
     return (struct kview){p->key + 20, p->name_bytes};
 }
 struct session_part *session_find(const struct session *s, int32_t partition, const uint8_t id[16], struct kview name);
+/* A partition whose topic is not there by its id. While its name is free: UNKNOWN_TOPIC_OR_PARTITION; when there is another topic of
+ * that name: INCONSISTENT_TOPIC_ID; when it has never been there: UNKNOWN_TOPIC_ID. */
+enum kerr session_part_missing(const struct sessions *ss, const struct session_part *p);
+/* Its topic is there: remembers the name. */
+void session_part_found(struct sessions *ss, struct session_part *p, const struct topic *t);
 /* What a partition is answered: must it be in the reply? Remembers what the client is told then. */
 bool session_part_answer(struct session *s, struct session_part *p, enum kerr error, bool diverging,
                          int64_t high_watermark, int64_t log_start, int32_t record_bytes);

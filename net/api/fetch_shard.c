@@ -105,8 +105,8 @@ static enum kerr check_fetch_serving(const struct fetch_part *p, struct partitio
 
 static enum kerr judge_fetch_part(struct fetch_part *p, struct partition *at)
 {
-    if (!at)
-        return p->group->all->by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (!at) /* it was there a moment ago */
+        return KERR_UNKNOWN_TOPIC_OR_PARTITION;
     struct partition_facts f = partition_facts(at);
     p->high_watermark = f.high_watermark;
     p->last_stable_offset = f.last_stable_offset;
@@ -131,8 +131,12 @@ static void look_at_part(struct fetch_part *p)
     struct partition *at = fetch_part_partition(p);
     p->error = judge_fetch_part(p, at);
     p->available = 0;
-    if (!p->error && p->has_data && p->max_bytes > 0)
+    if (p->error || !p->has_data)
+        return;
+    if (p->max_bytes > 0)
         p->available = (uint32_t)partition_readable(at, p->offset, (uint64_t)p->max_bytes);
+    if (p->available == 0)
+        p->available = 1; /* the first partition with data gives a batch, whatever its limit */
 }
 
 static void add_found_part(struct fetch_found *f, const struct fetch_part *p)

@@ -1,21 +1,29 @@
-/* Metadata, DescribeTopicPartitions, DescribeCluster: which broker, which topics, who leads (always this one).
+/* Metadata: which nodes, which topics, who leads.
  *
- * Metadata creates missing topics where both sides allow it, and answers when they are durable and usable: the reply that
- * Kafka gives only to the second attempt. */
+ * It creates missing topics where both sides allow it, and answers when they are durable and usable: the reply that Kafka gives
+ * only to a later attempt. Both go in steps: a request may name as many topics as its frame has room for, and all topics may
+ * have a million partitions. What is created or deleted between two steps may be in the answer or not. */
 #include "net/api/api.h"
 #include "net/api/reply.h"
+#include "net/countdown.h"
 #include "net/group/coordinator.h"
-#include <stdlib.h>
 
-enum { DESCRIBE_PARTITIONS_MAX = 2000 }; /* Kafka's max.request.partition.size.limit */
-
-/* --- Metadata --- */
+enum { PARTITIONS_PER_UNIT = 32 };
 
 struct metadata_run {
     struct request *req;
     struct metadata_request *ask;
-    uint32_t waiting;
-    bool failed;
+    struct steps steps;
+    bool all;         /* every topic, in the order of names */
+    bool failed;      /* no memory */
+    int32_t asked_at; /* of the topics that the request names, the next to be created, then to be answered */
+    struct countdown creating;
+    struct metadata_response r;
+    struct metadata_response_broker *nodes;
+    int32_t topics_room; /* of r.topics.v */
+    struct kview last;   /* of all topics the one before; null: none */
+    struct metadata_response_topic *filling;
+    int32_t filling_partitions; /* so many it has */
 };
 /* One topic to be created on the way. */
 struct auto_create {
@@ -25,36 +33,57 @@ struct auto_create {
     char room[OFFSETS_ROOM];
 };
 
-static bool reply_topic_partitions(struct request *req, struct metadata_response_topic *out, const struct topic *t)
+/* --- the reply --- */
+
+static void fill_partition(const struct metadata_run *run, struct metadata_response_partition *p, int32_t index)
 {
-    out->partitions.v = request_alloc(req, (size_t)t->partitions * sizeof *out->partitions.v);
-    if (!out->partitions.v)
-        return false;
-    out->partitions.n = t->partitions;
-    for (int32_t i = 0; i < t->partitions; i++) {
-        struct metadata_response_partition *p = &out->partitions.v[i];
-        metadata_response_partition_init(p);
-        p->partition_index = i;
-        p->leader_id = node_id(req);
-        p->leader_epoch = req->server->root->leader_epoch;
-        p->replica_nodes.v = p->isr_nodes.v = replica_list(req);
-        p->replica_nodes.n = p->isr_nodes.n = 1;
-    }
-    return true;
+    struct topology_leader l = topology_leader_of(run->req->server, run->filling->topic_id.b, index);
+    metadata_response_partition_init(p);
+    p->partition_index = index;
+    p->leader_id = l.node_id;
+    p->leader_epoch = l.epoch;
+    p->replica_nodes.v = p->isr_nodes.v = l.replicas;
+    p->replica_nodes.n = p->isr_nodes.n = l.replica_count;
 }
 
-static bool reply_found_topic(struct request *req, struct metadata_response_topic *out, const struct topic *t)
+/* Goes on with the topic that is being filled. */
+static void fill_partitions(struct metadata_run *run)
 {
+    struct metadata_response_topic *out = run->filling;
+    for (int32_t i = 0; i < PARTITIONS_PER_UNIT && out->partitions.n < run->filling_partitions; i++) {
+        int32_t index = out->partitions.n++;
+        fill_partition(run, &out->partitions.v[index], index);
+    }
+    if (out->partitions.n == run->filling_partitions)
+        run->filling = NULL;
+}
+
+static struct metadata_response_topic *add_reply_topic(struct metadata_run *run)
+{
+    struct metadata_response_topic *out = &run->r.topics.v[run->r.topics.n++];
     metadata_response_topic_init(out);
-    out->name = request_copy(req, view_of(t->name));
+    if (run->ask->include_topic_authorized_operations)
+        out->topic_authorized_operations = TOPIC_OPERATIONS;
+    return out;
+}
+
+static void reply_found_topic(struct metadata_run *run, const struct topic *t)
+{
+    struct metadata_response_topic *out = add_reply_topic(run);
+    out->name = request_copy(run->req, view_of(t->name));
     out->topic_id = uuid_of(t->id);
     out->is_internal = t->internal;
-    return out->name.n >= 0 && reply_topic_partitions(req, out, t);
+    out->partitions.v = request_alloc(run->req, (size_t)t->partitions * sizeof *out->partitions.v);
+    out->partitions.n = 0;
+    run->failed = run->failed || out->name.n < 0 || !out->partitions.v;
+    run->last = out->name;
+    run->filling = out;
+    run->filling_partitions = t->partitions;
 }
 
-static void reply_missing_topic(struct metadata_response_topic *out, const struct metadata_request_topic *ask)
+static void reply_missing_topic(struct metadata_run *run, const struct metadata_request_topic *ask)
 {
-    metadata_response_topic_init(out);
+    struct metadata_response_topic *out = add_reply_topic(run);
     out->name = ask->name;
     out->topic_id = ask->topic_id;
     if (ask->name.n < 0)
@@ -65,81 +94,104 @@ static void reply_missing_topic(struct metadata_response_topic *out, const struc
         out->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
-static const struct topic *find_asked_topic(struct request *req, const struct metadata_request_topic *ask)
+static const struct topic *find_asked_topic(const struct request *req, const struct metadata_request_topic *ask)
 {
-    struct catalog *c = server_catalog(req->server);
+    const struct catalog *c = server_catalog(req->server);
     if (!uuid_zero(ask->topic_id))
         return catalog_by_id(c, ask->topic_id.b);
     return ask->name.n < 0 ? NULL : catalog_by_name(c, ask->name.at, (size_t)ask->name.n);
 }
 
-static bool asks_all_topics(const struct request *req, const struct metadata_request *m)
+/* NULL: there are no more. */
+static const struct topic *next_of_all_topics(const struct metadata_run *run)
 {
-    return m->topics.n < 0 || (req->version == 0 && m->topics.n == 0);
+    const struct catalog *c = server_catalog(run->req->server);
+    uint32_t at = 0;
+    if (run->last.n >= 0)
+        at = catalog_lower_bound(c, run->last.at, (size_t)run->last.n);
+    if (at < c->count && run->last.n >= 0 && view_is(run->last, c->sorted[at]->name))
+        at++;
+    return at < c->count ? c->sorted[at] : NULL;
 }
 
-static bool reply_topics(struct request *req, const struct metadata_request *m, struct metadata_response *r)
+/* False: all of them are answered. */
+static bool reply_next_topic(struct metadata_run *run)
 {
-    struct catalog *c = server_catalog(req->server);
-    bool all = asks_all_topics(req, m);
-    r->topics.n = all ? (int32_t)c->count : m->topics.n;
-    r->topics.v = request_alloc(req, (size_t)r->topics.n * sizeof *r->topics.v + 1);
-    if (!r->topics.v)
+    if (run->r.topics.n == run->topics_room)
         return false;
-    for (int32_t i = 0; i < r->topics.n; i++) {
-        const struct topic *t = all ? c->sorted[i] : find_asked_topic(req, &m->topics.v[i]);
-        if (!t)
-            reply_missing_topic(&r->topics.v[i], &m->topics.v[i]);
-        else if (!reply_found_topic(req, &r->topics.v[i], t))
+    const struct metadata_request_topic *ask = run->all ? NULL : &run->ask->topics.v[run->asked_at++];
+    const struct topic *t = run->all ? next_of_all_topics(run) : find_asked_topic(run->req, ask);
+    if (t)
+        reply_found_topic(run, t);
+    else if (ask)
+        reply_missing_topic(run, ask);
+    return t || ask;
+}
+
+static bool metadata_step(struct steps *s)
+{
+    struct metadata_run *run = container_of(s, struct metadata_run, steps);
+    while (steps_go_on(s) && !run->failed) {
+        if (run->filling) {
+            fill_partitions(run);
+        } else if (!reply_next_topic(run)) {
+            REQUEST_REPLY(run->req, metadata_response, &run->r);
             return false;
+        }
+        steps_spend(s, 1);
     }
-    return true;
-}
-
-static void note_metadata_asked(struct request *req, const struct metadata_request *m)
-{
-    enum told_way way = asks_all_topics(req, m) ? TOLD_OF_ALL : m->topics.n > 0 ? TOLD_TO_GO : TOLD_OPENING;
-    conn_asks_way(req->conn, way, req->header.client_id);
-}
-
-static void reply_metadata(struct request *req, const struct metadata_request *m)
-{
-    struct metadata_response r;
-    struct metadata_response_broker self;
-    metadata_response_init(&r);
-    metadata_response_broker_init(&self);
-    self.node_id = r.controller_id = node_id(req);
-    conn_address(req->conn, &self.host, &self.port);
-    r.brokers.v = &self;
-    r.brokers.n = 1;
-    r.cluster_id = view_of(req->server->root->cluster_id);
-    if (!reply_topics(req, m, &r)) {
-        request_fail(req, "metadata of too many topics for one reply");
-        return;
-    }
-    REQUEST_REPLY(req, metadata_response, &r);
-}
-
-static void metadata_part_over(struct metadata_run *run)
-{
-    if (--run->waiting)
-        return;
     if (run->failed)
-        request_fail(run->req, "too large for one request");
-    else
-        reply_metadata(run->req, run->ask);
+        request_fail(run->req, "metadata of too many topics for one reply");
+    return !run->failed;
+}
+
+static void begin_metadata_reply(struct metadata_run *run)
+{
+    struct request *req = run->req;
+    struct metadata_response *r = &run->r;
+    uint32_t nodes = topology_node_count(req->server);
+    metadata_response_init(r);
+    run->asked_at = 0;
+    run->topics_room = run->all ? (int32_t)server_catalog(req->server)->count : run->ask->topics.n;
+    r->topics.v = request_alloc(req, (size_t)run->topics_room * sizeof *r->topics.v + 1);
+    run->nodes = request_alloc(req, nodes * sizeof *run->nodes);
+    run->failed = run->failed || !r->topics.v || !run->nodes;
+    for (uint32_t i = 0; i < nodes && !run->failed; i++) {
+        struct topology_node node = topology_node_at(req->conn, i);
+        metadata_response_broker_init(&run->nodes[i]);
+        run->nodes[i].node_id = node.id;
+        run->nodes[i].host = node.host;
+        run->nodes[i].port = node.port;
+    }
+    r->brokers.v = run->nodes;
+    r->brokers.n = (int32_t)nodes;
+    r->controller_id = topology_controller(req->server);
+    r->cluster_id = view_of(req->server->root->cluster_id);
+    if (run->ask->include_cluster_authorized_operations)
+        r->cluster_authorized_operations = CLUSTER_OPERATIONS;
+    steps_start(&req->server->steps, &run->steps, metadata_step);
+}
+
+/* --- topics that are created on the way --- */
+
+static void created_all(struct countdown *c)
+{ /* whatever came of it, the reply looks into the catalog */
+    begin_metadata_reply(container_of(c, struct metadata_run, creating));
 }
 
 static void auto_created(struct catalog_change *c)
-{ /* whatever came of it, the reply looks into the catalog */
-    metadata_part_over(container_of(c, struct auto_create, change)->run);
+{
+    countdown_done(&container_of(c, struct auto_create, change)->run->creating);
+}
+
+static bool is_auto_creatable(const struct request *req, const struct metadata_request_topic *ask)
+{
+    return uuid_zero(ask->topic_id) && ask->name.n >= 0 && topic_name_legal(ask->name.at, (size_t)ask->name.n) &&
+           !is_reserved_topic(ask->name) && !find_asked_topic(req, ask);
 }
 
 static void create_missing_topic(struct metadata_run *run, const struct metadata_request_topic *ask)
 {
-    if (find_asked_topic(run->req, ask) || !uuid_zero(ask->topic_id) || ask->name.n < 0 ||
-        !topic_name_legal(ask->name.at, (size_t)ask->name.n))
-        return;
     struct auto_create *a = request_zalloc(run->req, sizeof *a);
     char *name = request_text(run->req, ask->name);
     if (!a || !name) {
@@ -154,8 +206,38 @@ static void create_missing_topic(struct metadata_run *run, const struct metadata
         a->change = (struct catalog_change){
             .kind = CATALOG_CREATE, .name = name, .partitions = config->num_partitions, .automatic = true};
     a->change.done = auto_created;
-    run->waiting++;
+    countdown_add(&run->creating);
     catalog_change_start(run->req->server->shard, &a->change);
+}
+
+static bool create_step(struct steps *s)
+{
+    enum { CREATE_UNITS = 20 };
+    struct metadata_run *run = container_of(s, struct metadata_run, steps);
+    while (steps_go_on(s) && !run->failed && run->asked_at < run->ask->topics.n) {
+        const struct metadata_request_topic *ask = &run->ask->topics.v[run->asked_at++];
+        bool creatable = is_auto_creatable(run->req, ask);
+        if (creatable)
+            create_missing_topic(run, ask);
+        steps_spend(s, creatable ? CREATE_UNITS : 1);
+    }
+    bool more = !run->failed && run->asked_at < run->ask->topics.n;
+    if (!more)
+        countdown_done(&run->creating);
+    return more;
+}
+
+/* --- the beginning --- */
+
+static bool asks_all_topics(const struct request *req, const struct metadata_request *m)
+{
+    return m->topics.n < 0 || (req->version == 0 && m->topics.n == 0);
+}
+
+static void note_metadata_asked(struct request *req, const struct metadata_request *m)
+{
+    enum told_way way = asks_all_topics(req, m) ? TOLD_OF_ALL : m->topics.n > 0 ? TOLD_TO_GO : TOLD_OPENING;
+    conn_asks_way(req->conn, way, req->header.client_id);
 }
 
 /* Versions 10 and 11 had topic ids in the format before brokers could answer to them. */
@@ -197,179 +279,15 @@ void metadata_run(struct request *req)
         refuse_metadata(req, m);
         return;
     }
-    if (asks_all_topics(req, m) || !m->allow_auto_topic_creation || !server_config(req->server)->auto_create_topics) {
-        reply_metadata(req, m);
-        return;
-    }
     struct metadata_run *run = request_zalloc(req, sizeof *run);
     if (!run) {
-        request_fail(req, "out of memory");
+        request_fail(req, no_memory);
         return;
     }
-    *run = (struct metadata_run){.req = req, .ask = m, .waiting = 1};
-    for (int32_t i = 0; i < m->topics.n && !run->failed; i++)
-        create_missing_topic(run, &m->topics.v[i]);
-    metadata_part_over(run);
-}
-
-/* --- DescribeTopicPartitions (KIP-966): in the order of names, page by page --- */
-
-struct page {
-    struct request *req;
-    struct describe_topic_partitions_response *r;
-    struct describe_topic_partitions_cursor next;
-    int32_t left; /* partitions that still fit */
-    bool full, failed;
-};
-
-static void fill_page_partition(const struct page *g, struct describe_topic_partitions_response_partition *p,
-                                int32_t index)
-{
-    describe_topic_partitions_response_partition_init(p);
-    p->partition_index = index;
-    p->leader_id = node_id(g->req);
-    p->leader_epoch = g->req->server->root->leader_epoch;
-    p->replica_nodes.v = p->isr_nodes.v = replica_list(g->req);
-    p->replica_nodes.n = p->isr_nodes.n = 1;
-    p->eligible_leader_replicas.n = p->last_known_elr.n = 0;
-}
-
-static void end_page(struct page *g, struct kview name, int32_t partition)
-{
-    describe_topic_partitions_cursor_init(&g->next);
-    g->next.topic_name = name;
-    g->next.partition_index = partition;
-    g->r->next_cursor = &g->next;
-    g->full = true;
-}
-
-static void page_topic(struct page *g, const struct topic *t, int32_t from)
-{
-    struct kview name = view_of(t->name);
-    if (g->left == 0) {
-        end_page(g, name, from);
-        return;
-    }
-    struct describe_topic_partitions_response_topic *out = &g->r->topics.v[g->r->topics.n++];
-    describe_topic_partitions_response_topic_init(out);
-    out->name = name;
-    out->topic_id = uuid_of(t->id);
-    out->is_internal = t->internal;
-    int32_t n = from < t->partitions ? t->partitions - from : 0;
-    n = n < g->left ? n : g->left;
-    out->partitions.v = request_alloc(g->req, (size_t)n * sizeof *out->partitions.v + 1);
-    out->partitions.n = n;
-    if (!out->partitions.v) {
-        g->failed = true;
-        return;
-    }
-    for (int32_t i = 0; i < n; i++)
-        fill_page_partition(g, &out->partitions.v[i], from + i);
-    g->left -= n;
-    if (from + n < t->partitions)
-        end_page(g, name, from + n);
-}
-
-static void page_missing_topic(struct page *g, struct kview name)
-{
-    struct describe_topic_partitions_response_topic *out = &g->r->topics.v[g->r->topics.n++];
-    describe_topic_partitions_response_topic_init(out);
-    out->name = name;
-    out->error_code =
-        topic_name_legal(name.at, (size_t)name.n) ? KERR_UNKNOWN_TOPIC_OR_PARTITION : KERR_INVALID_TOPIC_EXCEPTION;
-}
-
-static int compare_views(struct kview a, struct kview b)
-{
-    int32_t n = a.n < b.n ? a.n : b.n;
-    int order = memcmp(a.at, b.at, (size_t)n);
-    return order ? order : (a.n > b.n) - (a.n < b.n);
-}
-
-static int compare_asked_topics(const void *a, const void *b)
-{
-    return compare_views(((const struct describe_topic_partitions_topic *)a)->name,
-                         ((const struct describe_topic_partitions_topic *)b)->name);
-}
-
-static void page_asked_topics(struct page *g, const struct describe_topic_partitions_request *m)
-{
-    struct catalog *c = server_catalog(g->req->server);
-    qsort(m->topics.v, (size_t)m->topics.n, sizeof *m->topics.v, compare_asked_topics);
-    for (int32_t i = 0; i < m->topics.n && !g->full && !g->failed; i++) {
-        struct kview name = m->topics.v[i].name;
-        int order = m->cursor ? compare_views(name, m->cursor->topic_name) : 1;
-        if (order < 0 || (i && compare_views(name, m->topics.v[i - 1].name) == 0))
-            continue;
-        const struct topic *t = catalog_by_name(c, name.at, (size_t)name.n);
-        if (t)
-            page_topic(g, t, order == 0 ? m->cursor->partition_index : 0);
-        else
-            page_missing_topic(g, name);
-    }
-}
-
-static void page_all_topics(struct page *g, const struct describe_topic_partitions_request *m)
-{
-    struct catalog *c = server_catalog(g->req->server);
-    uint32_t i = m->cursor ? catalog_lower_bound(c, m->cursor->topic_name.at, (size_t)m->cursor->topic_name.n) : 0;
-    for (; i < c->count && !g->full && !g->failed; i++) {
-        bool here = m->cursor && view_is(m->cursor->topic_name, c->sorted[i]->name);
-        page_topic(g, c->sorted[i], here ? m->cursor->partition_index : 0);
-    }
-}
-
-void describe_topic_partitions_run(struct request *req)
-{
-    struct describe_topic_partitions_request *m = REQUEST_DECODE(req, describe_topic_partitions_request);
-    if (!m)
-        return;
-    if (m->cursor && m->cursor->partition_index < 0) {
-        request_fail(req, "a cursor with a negative partition");
-        return;
-    }
-    struct describe_topic_partitions_response r;
-    describe_topic_partitions_response_init(&r);
-    struct page g = {.req = req, .r = &r};
-    g.left = m->response_partition_limit;
-    if (g.left <= 0 || g.left > DESCRIBE_PARTITIONS_MAX)
-        g.left = DESCRIBE_PARTITIONS_MAX;
-    size_t most = m->topics.n ? (size_t)m->topics.n : server_catalog(req->server)->count;
-    r.topics.v = request_alloc(req, most * sizeof *r.topics.v + 1);
-    g.failed = !r.topics.v;
-    if (!g.failed && m->topics.n)
-        page_asked_topics(&g, m);
-    else if (!g.failed)
-        page_all_topics(&g, m);
-    if (g.failed)
-        request_fail(req, "too many topics for one reply");
+    *run = (struct metadata_run){.req = req, .ask = m, .all = asks_all_topics(req, m), .last = {.n = -1}};
+    countdown_begin(&run->creating, created_all);
+    if (run->all || !m->allow_auto_topic_creation || !server_config(req->server)->auto_create_topics)
+        countdown_done(&run->creating);
     else
-        REQUEST_REPLY(req, describe_topic_partitions_response, &r);
-}
-
-/* --- DescribeCluster --- */
-
-void describe_cluster_run(struct request *req)
-{
-    struct describe_cluster_request *m = REQUEST_DECODE(req, describe_cluster_request);
-    if (!m)
-        return;
-    conn_asks_way(req->conn, TOLD_OF_ALL, req->header.client_id);
-    struct describe_cluster_response r;
-    struct describe_cluster_broker self;
-    describe_cluster_response_init(&r);
-    describe_cluster_broker_init(&self);
-    r.endpoint_type = m->endpoint_type;
-    if (m->endpoint_type != 1) { /* KIP-919: 2 asks a controller, and this is a broker's listener */
-        r.error_code = m->endpoint_type == 2 ? KERR_MISMATCHED_ENDPOINT_TYPE : KERR_UNSUPPORTED_ENDPOINT_TYPE;
-        r.error_message = view_of("The request was sent to a broker, whose endpoint type is 1.");
-        REQUEST_REPLY(req, describe_cluster_response, &r);
-        return;
-    }
-    self.broker_id = r.controller_id = node_id(req);
-    conn_address(req->conn, &self.host, &self.port);
-    r.cluster_id = view_of(req->server->root->cluster_id);
-    r.brokers.v = &self;
-    r.brokers.n = 1;
-    REQUEST_REPLY(req, describe_cluster_response, &r);
+        steps_start(&req->server->steps, &run->steps, create_step);
 }

@@ -59,7 +59,7 @@ static enum kerr check_more_assignments(const struct request *req, const struct 
         return KERR_INVALID_REPLICA_ASSIGNMENT;
     }
     for (int32_t i = 0; i < additional; i++) {
-        *out_message = find_replica_fault(&ask->assignments.v[i], node_id(req), room);
+        *out_message = find_replica_fault(&ask->assignments.v[i], topology_own_id(req->server), room);
         if (*out_message)
             return KERR_INVALID_REPLICA_ASSIGNMENT;
     }
@@ -114,7 +114,7 @@ static void refuse_more(struct create_partitions_topic_result *out, enum kerr er
 static void partitions_added(struct catalog_change *c)
 {
     struct more_part *p = container_of(c, struct more_part, change);
-    refuse_more(p->out, c->error, c->message);
+    refuse_more(p->out, error_by_name(c->error), c->message);
     more_part_over(p->run);
 }
 

@@ -70,7 +70,8 @@ void init_producer_id_run(struct request *req)
     if (!m)
         return;
     struct producer_ids *ids = &req->server->producer_ids;
-    if (m->transactional_id.n >= 0) {
+    bool half_given = (m->producer_id == -1) != (m->producer_epoch == -1);
+    if (m->transactional_id.n >= 0 || half_given) {
         answer_producer_id(req, KERR_INVALID_REQUEST, -1);
         return;
     }

@@ -23,6 +23,16 @@ bool view_is(struct kview v, const char *text)
     return v.n >= 0 && (size_t)v.n == strlen(text) && memcmp(v.at, text, (size_t)v.n) == 0;
 }
 
+bool is_reserved_topic(struct kview name)
+{
+    return view_is(name, "__cluster_metadata");
+}
+
+enum kerr error_by_name(enum kerr error)
+{
+    return error == KERR_UNKNOWN_TOPIC_ID ? KERR_UNKNOWN_TOPIC_OR_PARTITION : error;
+}
+
 enum kerr leader_epoch_check(int32_t asked, int32_t current)
 {
     if (asked < 0 || asked == current)

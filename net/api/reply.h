@@ -1,6 +1,7 @@
-/* What several handlers put into their replies: texts as views, the replica list of one node. */
+/* What several handlers put into their replies: texts as views, what may be done. */
 #pragma once
 #include "net/conn/request.h"
+#include "net/api/topology.h"
 
 /* A zero-terminated text as a view; lent. NULL gives null. */
 struct kview view_of(const char *text);
@@ -25,15 +26,27 @@ static inline bool uuid_zero(struct kuuid u)
     static const uint8_t zero[16];
     return memcmp(u.b, zero, sizeof zero) == 0;
 }
-static inline int32_t node_id(const struct request *req)
-{
-    return req->server->root->config->node_id; /* no change alters it */
-}
-/* [node id], the replicas of every partition; of what the broker was started with, and as long-lived. */
-static inline const int32_t *replica_list(const struct request *req)
-{
-    return &req->server->root->config->node_id;
-}
+/* What everybody may do as long as there is no authorizer: bit n stands for Kafka's AclOperation n. */
+enum {
+    OPERATION_READ = 1 << 3,
+    OPERATION_WRITE = 1 << 4,
+    OPERATION_CREATE = 1 << 5,
+    OPERATION_DELETE = 1 << 6,
+    OPERATION_ALTER = 1 << 7,
+    OPERATION_DESCRIBE = 1 << 8,
+    OPERATION_CLUSTER_ACTION = 1 << 9,
+    OPERATION_DESCRIBE_CONFIGS = 1 << 10,
+    OPERATION_ALTER_CONFIGS = 1 << 11,
+    OPERATION_IDEMPOTENT_WRITE = 1 << 12,
+    TOPIC_OPERATIONS = OPERATION_READ | OPERATION_WRITE | OPERATION_CREATE | OPERATION_DELETE | OPERATION_ALTER |
+                       OPERATION_DESCRIBE | OPERATION_DESCRIBE_CONFIGS | OPERATION_ALTER_CONFIGS,
+    CLUSTER_OPERATIONS = OPERATION_CREATE | OPERATION_ALTER | OPERATION_DESCRIBE | OPERATION_CLUSTER_ACTION |
+                         OPERATION_DESCRIBE_CONFIGS | OPERATION_ALTER_CONFIGS | OPERATION_IDEMPOTENT_WRITE,
+};
+/* Kafka keeps its own metadata under this name; a topic of it would confuse its tools. */
+bool is_reserved_topic(struct kview name);
+/* What a change of a topic that was found by its name came to: between the look and the change it may have been deleted. */
+enum kerr error_by_name(enum kerr error);
 /* NULL: there is none. Valid in this turn. */
 const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id);
 /* Errors for a request's epoch of the leader (KIP-320): -1 asks nothing. */

@@ -1,19 +1,26 @@
-/* CreateTopics and DeleteTopics. Each topic is one change of the catalog; the reply leaves when all are durable and applied on
- * every shard. timeout_ms is not looked at: a change takes as long as the disk takes.
+/* CreateTopics. Each topic is one change of the catalog, begun in steps; the reply leaves when all are durable and applied on every
+ * shard. timeout_ms is not looked at: a change takes as long as the disk takes.
  *
  * One node: a replication factor above 1 is taken as 1 (Connect and Schema Registry ask for 3), with a line in the log. */
 #include "net/api/api.h"
 #include "net/api/configs.h"
 #include "net/api/reply.h"
 #include "core/log.h"
+#include "net/countdown.h"
+#include <stdio.h>
+
+enum { WHY_BYTES = 256 };
 
 /* --- CreateTopics --- */
 
 struct create_run {
     struct request *req;
     struct create_topics_request *ask;
-    struct create_topics_response *r;
-    uint32_t waiting;
+    struct create_topics_response r;
+    struct steps steps;
+    struct countdown changes;
+    const uint8_t *duplicates; /* which topics are named twice */
+    int32_t at;                /* the next one */
 };
 struct create_part {
     struct catalog_change change;
@@ -46,12 +53,6 @@ static bool describe_created_configs(struct create_run *run, struct creatable_to
     return true;
 }
 
-static void create_part_over(struct create_run *run)
-{
-    if (--run->waiting == 0)
-        REQUEST_REPLY(run->req, create_topics_response, run->r);
-}
-
 static void describe_created_topic(struct create_run *run, struct creatable_topic_result *out, int32_t partitions,
                                    const struct topic_override *overrides, uint32_t count)
 {
@@ -72,7 +73,7 @@ static void topic_created(struct catalog_change *c)
         describe_created_topic(part->run, part->out, c->topic->partitions, c->topic->overrides,
                                c->topic->override_count);
     }
-    create_part_over(part->run);
+    countdown_done(&part->run->changes);
 }
 
 /* The partitions that a manual assignment means; only [this node] can be assigned. */
@@ -87,7 +88,7 @@ static enum kerr count_assigned_partitions(const struct request *req, const stru
             "Manual assignments name this node's partitions 0 to n-1, each once, with this node as the only replica.";
         if (!seen || a->partition_index < 0 || a->partition_index >= n || seen[a->partition_index])
             return KERR_INVALID_REPLICA_ASSIGNMENT;
-        if (a->broker_ids.n != 1 || a->broker_ids.v[0] != node_id(req))
+        if (a->broker_ids.n != 1 || a->broker_ids.v[0] != topology_own_id(req->server))
             return KERR_INVALID_REPLICA_ASSIGNMENT;
         seen[a->partition_index] = 1;
     }
@@ -105,44 +106,62 @@ static enum kerr check_create_counts(const struct request *req, const struct cre
             return KERR_INVALID_REQUEST;
         return count_assigned_partitions(req, t, out_message, out_partitions);
     }
+    *out_message = "Replication factor must be larger than 0, or -1 to use the default value.";
+    if (t->replication_factor == 0 || t->replication_factor < -1)
+        return KERR_INVALID_REPLICATION_FACTOR;
     *out_message = "Number of partitions was set to an invalid non-positive value.";
     if (t->num_partitions == 0 || t->num_partitions < -1)
         return KERR_INVALID_PARTITIONS;
     *out_message = "More partitions than one topic may have (100000).";
     if (t->num_partitions > TOPIC_PARTITIONS_MAX)
         return KERR_INVALID_PARTITIONS;
-    *out_message = "Replication factor must be larger than 0, or -1 to use the default value.";
-    if (t->replication_factor == 0 || t->replication_factor < -1)
-        return KERR_INVALID_REPLICATION_FACTOR;
     *out_partitions = t->num_partitions == -1 ? server_config(req->server)->num_partitions : t->num_partitions;
     return KERR_NONE;
 }
 
+/* Of settings that are named twice the last one counts: marks those before it. NULL: no memory. */
+static const uint8_t *find_superseded_configs(struct request *req, const struct creatable_topic *t)
+{
+    int32_t n = t->configs.n;
+    struct kview *names = request_alloc(req, (size_t)n * sizeof *names + 1);
+    for (int32_t i = 0; names && i < n; i++)
+        names[i] = t->configs.v[n - 1 - i].name;
+    return names ? find_duplicates(req, names, n) : NULL;
+}
+
+static enum kerr take_topic_override(struct request *req, const struct creatable_topic_config *in,
+                                     struct topic_override *out, char *why)
+{
+    if (in->value.n < 0) {
+        snprintf(why, WHY_BYTES, "Null value not supported for topic configs.");
+        return KERR_INVALID_CONFIG;
+    }
+    *out = (struct topic_override){request_text(req, in->name), request_text(req, in->value)};
+    if (out->name && out->value)
+        return topic_override_check(out->name, out->value, why);
+    snprintf(why, WHY_BYTES, "%s", no_memory);
+    return KERR_UNKNOWN_SERVER_ERROR;
+}
+
 static enum kerr take_topic_overrides(struct request *req, const struct creatable_topic *t,
-                                      struct topic_override **out_overrides, const char **out_message)
+                                      struct topic_override **out_overrides, uint32_t *out_count,
+                                      const char **out_message)
 {
     struct topic_override *v = request_alloc(req, (size_t)t->configs.n * sizeof *v + 1);
-    char *why = request_alloc(req, 256);
-    *out_message = "out of memory";
-    for (int32_t i = 0; v && why && i < t->configs.n; i++) {
-        *out_message = "Null value not supported for topic configs.";
-        if (t->configs.v[i].value.n < 0)
-            return KERR_INVALID_CONFIG;
-        v[i] =
-            (struct topic_override){request_text(req, t->configs.v[i].name), request_text(req, t->configs.v[i].value)};
-        *out_message = "out of memory";
-        if (!v[i].name || !v[i].value)
-            return KERR_INVALID_CONFIG;
-        enum kerr error = topic_override_check(v[i].name, v[i].value, why);
-        *out_message = why;
-        if (error)
-            return error;
-    }
-    if (!v || !why)
-        return KERR_INVALID_CONFIG;
-    *out_overrides = v;
+    char *why = request_alloc(req, WHY_BYTES);
+    const uint8_t *superseded = find_superseded_configs(req, t);
+    uint32_t count = 0;
+    enum kerr error = KERR_NONE;
+    *out_message = no_memory;
+    if (!v || !why || !superseded)
+        return KERR_UNKNOWN_SERVER_ERROR;
     *out_message = why;
-    return topic_overrides_check(v, (uint32_t)t->configs.n, why);
+    for (int32_t i = 0; i < t->configs.n && !error; i++)
+        if (superseded[t->configs.n - 1 - i] != DUPLICATE_LATER)
+            error = take_topic_override(req, &t->configs.v[i], &v[count++], why);
+    *out_overrides = v;
+    *out_count = count;
+    return error ? error : topic_overrides_check(v, count, why);
 }
 
 static void create_checked_topic(struct create_run *run, const struct creatable_topic *t, int32_t partitions,
@@ -164,8 +183,22 @@ static void create_checked_topic(struct create_run *run, const struct creatable_
                                            .overrides = overrides,
                                            .override_count = count,
                                            .done = topic_created};
-    run->waiting++;
+    countdown_add(&run->changes);
     catalog_change_start(run->req->server->shard, &part->change);
+}
+
+static enum kerr judge_new_name(const struct request *req, struct kview name, const char **out_message)
+{
+    *out_message = "A topic of this name is kept for the cluster itself.";
+    if (is_reserved_topic(name))
+        return KERR_INVALID_REQUEST;
+    *out_message = topic_name_rule;
+    if (!topic_name_legal(name.at, (size_t)name.n))
+        return KERR_INVALID_TOPIC_EXCEPTION;
+    *out_message = "A topic with this name already exists.";
+    if (catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n))
+        return KERR_TOPIC_ALREADY_EXISTS;
+    return KERR_NONE;
 }
 
 static void create_topic(struct create_run *run, const struct creatable_topic *t, struct creatable_topic_result *out)
@@ -173,24 +206,15 @@ static void create_topic(struct create_run *run, const struct creatable_topic *t
     const char *message = NULL;
     int32_t partitions = 0;
     struct topic_override *overrides = NULL;
-    struct catalog *c = server_catalog(run->req->server);
-    enum kerr error = check_create_counts(run->req, t, &message, &partitions);
+    uint32_t count = 0;
+    enum kerr error = judge_new_name(run->req, t->name, &message);
     if (!error)
-        error = take_topic_overrides(run->req, t, &overrides, &message);
-    if (!error && !topic_name_legal(t->name.at, (size_t)t->name.n)) {
-        error = KERR_INVALID_TOPIC_EXCEPTION;
-        message = topic_name_rule;
-    }
-    if (!error && catalog_by_name(c, t->name.at, (size_t)t->name.n)) {
-        error = KERR_TOPIC_ALREADY_EXISTS;
-        message = "A topic with this name already exists.";
-    }
-    if (error) {
+        error = take_topic_overrides(run->req, t, &overrides, &count, &message);
+    if (!error)
+        error = check_create_counts(run->req, t, &message, &partitions);
+    if (error)
         refuse_create(out, error, message);
-        return;
-    }
-    uint32_t count = (uint32_t)t->configs.n;
-    if (run->ask->validate_only)
+    else if (run->ask->validate_only)
         describe_created_topic(run, out, partitions, overrides, count);
     else
         create_checked_topic(run, t, partitions, overrides, count, out);
@@ -204,124 +228,56 @@ static const uint8_t *find_duplicate_creations(struct request *req, const struct
     return names ? find_duplicates(req, names, m->topics.n) : NULL;
 }
 
+static void create_next_topic(struct create_run *run)
+{
+    const struct creatable_topic *t = &run->ask->topics.v[run->at];
+    uint8_t duplicate = run->duplicates[run->at++];
+    if (duplicate == DUPLICATE_LATER) /* answered once, as in Kafka */
+        return;
+    struct creatable_topic_result *out = &run->r.topics.v[run->r.topics.n++];
+    creatable_topic_result_init(out);
+    out->name = t->name;
+    if (duplicate)
+        refuse_create(out, KERR_INVALID_REQUEST, "The request names this topic more than once.");
+    else
+        create_topic(run, t, out);
+}
+
+static bool create_topics_step(struct steps *s)
+{
+    enum { CREATE_UNITS = 20 }; /* and as much for each few settings */
+    struct create_run *run = container_of(s, struct create_run, steps);
+    while (steps_go_on(s) && run->at < run->ask->topics.n) {
+        steps_spend(s, CREATE_UNITS + (uint32_t)run->ask->topics.v[run->at].configs.n);
+        create_next_topic(run);
+    }
+    bool more = run->at < run->ask->topics.n;
+    if (!more)
+        countdown_done(&run->changes);
+    return more;
+}
+
+static void reply_create_topics(struct countdown *c)
+{
+    struct create_run *run = container_of(c, struct create_run, changes);
+    REQUEST_REPLY(run->req, create_topics_response, &run->r);
+}
+
 void create_topics_run(struct request *req)
 {
     struct create_topics_request *m = REQUEST_DECODE(req, create_topics_request);
     if (!m)
         return;
     struct create_run *run = request_zalloc(req, sizeof *run);
-    struct create_topics_response *r = request_zalloc(req, sizeof *r);
     struct creatable_topic_result *out = request_alloc(req, (size_t)m->topics.n * sizeof *out + 1);
     const uint8_t *duplicates = find_duplicate_creations(req, m);
-    if (!run || !r || !out || !duplicates) {
-        request_fail(req, "out of memory");
+    if (!run || !out || !duplicates) {
+        request_fail(req, no_memory);
         return;
     }
-    create_topics_response_init(r);
-    r->topics.v = out;
-    *run = (struct create_run){.req = req, .ask = m, .r = r, .waiting = 1};
-    r->topics.n = m->topics.n;
-    for (int32_t i = 0; i < m->topics.n; i++) {
-        creatable_topic_result_init(&out[i]);
-        out[i].name = m->topics.v[i].name;
-        if (duplicates[i])
-            refuse_create(&out[i], KERR_INVALID_REQUEST, "The request names this topic more than once.");
-        else
-            create_topic(run, &m->topics.v[i], &out[i]);
-    }
-    create_part_over(run);
-}
-
-/* --- DeleteTopics --- */
-
-struct delete_run {
-    struct request *req;
-    struct delete_topics_response *r;
-    uint32_t waiting;
-};
-struct delete_part {
-    struct catalog_change change;
-    struct delete_run *run;
-    struct deletable_topic_result *out;
-};
-
-static void delete_topics_over(struct delete_run *run)
-{
-    if (--run->waiting == 0)
-        REQUEST_REPLY(run->req, delete_topics_response, run->r);
-}
-
-static void topic_deleted(struct catalog_change *c)
-{
-    struct delete_part *part = container_of(c, struct delete_part, change);
-    part->out->error_code = (int16_t)c->error;
-    part->out->error_message = view_of(c->message);
-    delete_topics_over(part->run);
-}
-
-static enum kerr judge_topic_delete(const struct request *req, struct kview name, struct kuuid id,
-                                    const struct topic *t)
-{
-    bool by_id = !uuid_zero(id);
-    if (!server_config(req->server)->delete_topic_enable)
-        return req->version < 3 ? KERR_INVALID_REQUEST : KERR_TOPIC_DELETION_DISABLED;
-    if (by_id == (name.n >= 0))
-        return KERR_INVALID_REQUEST; /* both, or neither */
-    if (!t)
-        return by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (t->internal) /* Kafka deletes it, and every group with it */
-        return KERR_INVALID_TOPIC_EXCEPTION;
-    return KERR_NONE;
-}
-
-static void start_topic_delete(struct delete_run *run, struct kview name, struct kuuid id,
-                               struct deletable_topic_result *out)
-{
-    struct catalog *c = server_catalog(run->req->server);
-    const struct topic *t = name.n >= 0 ? catalog_by_name(c, name.at, (size_t)name.n) : catalog_by_id(c, id.b);
-    deletable_topic_result_init(out);
-    out->name = name;
-    out->topic_id = id;
-    out->error_code = (int16_t)judge_topic_delete(run->req, name, id, t);
-    if (out->error_code)
-        return;
-    struct delete_part *part = request_zalloc(run->req, sizeof *part);
-    if (!part) {
-        out->error_code = KERR_UNKNOWN_SERVER_ERROR;
-        return;
-    }
-    out->name = name.n >= 0 ? name : request_copy(run->req, view_of(t->name));
-    out->topic_id = uuid_of(t->id);
-    part->run = run;
-    part->out = out;
-    part->change = (struct catalog_change){.kind = CATALOG_DELETE, .done = topic_deleted};
-    memcpy(part->change.topic_id, t->id, sizeof part->change.topic_id);
-    run->waiting++;
-    catalog_change_start(run->req->server->shard, &part->change);
-}
-
-void delete_topics_run(struct request *req)
-{
-    struct delete_topics_request *m = REQUEST_DECODE(req, delete_topics_request);
-    if (!m)
-        return;
-    int32_t n = req->version < 6 ? m->topic_names.n : m->topics.n;
-    struct delete_run *run = request_zalloc(req, sizeof *run);
-    struct delete_topics_response *r = request_zalloc(req, sizeof *r);
-    struct deletable_topic_result *out = request_alloc(req, (size_t)n * sizeof *out + 1);
-    if (!run || !r || !out) {
-        request_fail(req, "out of memory");
-        return;
-    }
-    delete_topics_response_init(r);
-    r->responses.v = out;
-    r->responses.n = n;
-    *run = (struct delete_run){.req = req, .r = r, .waiting = 1};
-    static const struct kuuid no_id;
-    for (int32_t i = 0; i < n; i++) {
-        bool old = req->version < 6;
-        start_topic_delete(run, old ? m->topic_names.v[i] : m->topics.v[i].name, old ? no_id : m->topics.v[i].topic_id,
-                           &out[i]);
-    }
-    delete_topics_over(run);
+    *run = (struct create_run){.req = req, .ask = m, .duplicates = duplicates};
+    create_topics_response_init(&run->r);
+    run->r.topics.v = out;
+    countdown_begin(&run->changes, reply_create_topics);
+    steps_start(&req->server->steps, &run->steps, create_topics_step);
 }

@@ -60,7 +60,7 @@ void *kread_room(struct kreader *r, int32_t n, size_t size)
 struct ktags kread_tags_some(struct kreader *r, uint32_t count)
 {
     enum { tag_and_size_bytes = 2 };
-    if (count > KTAGS_MAX || count * tag_and_size_bytes > kread_left(r)) {
+    if (count > kread_left(r) / tag_and_size_bytes) {
         kread_fail(r);
         count = 0;
     }

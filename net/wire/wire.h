@@ -21,9 +21,6 @@
 #include <stdint.h>
 #include <string.h>
 
-/* More tagged fields than this in one struct are refused unread. Kafka's largest struct has 5. */
-enum { KTAGS_MAX = 64 };
-
 /* A text or bytes. n == -1 is null; `at` is owned by whoever owns the frame it points into. */
 struct kview {
     const uint8_t *at;

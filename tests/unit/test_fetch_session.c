@@ -8,6 +8,24 @@
 
 enum { NAMES = 12, IDS = 13, SLOTS = 3 }; /* versions of Fetch: topics by name, by id */
 
+/* The catalog: one topic, or none. */
+static struct topic the_topic;
+static bool there_by_id, there_by_name;
+static struct catalog no_topics;
+
+struct topic *catalog_by_id(const struct catalog *c, const uint8_t id[16])
+{
+    assert_ptr_equal(c, &no_topics);
+    return there_by_id && memcmp(id, the_topic.id, 16) == 0 ? &the_topic : NULL;
+}
+
+struct topic *catalog_by_name(const struct catalog *c, const uint8_t *name, size_t bytes)
+{
+    assert_ptr_equal(c, &no_topics);
+    return there_by_name && bytes == strlen(the_topic.name) && memcmp(name, the_topic.name, bytes) == 0 ? &the_topic
+                                                                                                        : NULL;
+}
+
 struct fixture {
     struct heap *heap;
     struct sessions ss;
@@ -22,7 +40,7 @@ static int setup(void **state)
     static struct fixture f;
     memset(&f, 0, sizeof f);
     f.heap = heap_open();
-    sessions_init(&f.ss, f.heap, SLOTS, 1);
+    sessions_init(&f.ss, f.heap, &no_topics, SLOTS, 1);
     *state = &f;
     return 0;
 }
@@ -200,6 +218,29 @@ static void without_slots_there_are_no_sessions(void **state)
     assert_null(create(f, 1, 0));
 }
 
+static void a_topic_by_id_is_missed_by_its_name(void **state)
+{
+    struct fixture *f = *state;
+    struct kview none = {.n = 0};
+    strcpy(the_topic.name, "t");
+    there_by_id = there_by_name = true;
+    struct fetch_request *m = request(f, 0, 0, 1);
+    f->topic.topic = none;
+    struct session *s = sessions_create(&f->ss, m, IDS, 0);
+    assert_non_null(s);
+    struct session_part *p = session_find(s, 0, the_topic.id, none);
+    assert_non_null(p);
+    there_by_id = there_by_name = false;
+    assert_int_equal(session_part_missing(&f->ss, p), KERR_UNKNOWN_TOPIC_OR_PARTITION);
+    there_by_name = true; /* made anew, with another id */
+    assert_int_equal(session_part_missing(&f->ss, p), KERR_INCONSISTENT_TOPIC_ID);
+    there_by_name = false;
+    m = request(f, 0, 0, 2);
+    f->topic.topic = none;
+    s = sessions_create(&f->ss, m, IDS, 0);
+    assert_int_equal(session_part_missing(&f->ss, session_find(s, 1, the_topic.id, none)), KERR_UNKNOWN_TOPIC_ID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +251,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_news_is_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_house_makes_room_only_for_good_reasons, setup, teardown),
         cmocka_unit_test_setup_teardown(without_slots_there_are_no_sessions, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_topic_by_id_is_missed_by_its_name, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
