@@ -44,18 +44,21 @@ enum {
     GROUP_METADATA_BYTES_MAX = 64 * 1024 * 1024,   /* of all members: a record of the group could not hold more */
     GROUP_ASSIGNMENT_BYTES_MAX = 64 * 1024 * 1024, /* of all members, likewise */
     GROUPS_MAX = 100 * 1000, /* group ids in one partition of __consumer_offsets: beyond, new ones are refused */
-    GROUP_LOG_SLACK_BYTES =
-        4 * 1024 * 1024, /* a log shorter than this, or than a segment, is not rewritten: it loads in some ten ms */
-    GROUP_LOG_SLACK_TIMES = 3,         /* a longer one is when it is so many times what lives in it */
-    GROUP_LOG_READ_BYTES = 256 * 1024, /* one read while loading */
-    GROUP_LOG_READ_TRIES = 50,         /* a read that finds no memory is tried again so often ... */
-    GROUP_LOG_READ_MS = 100,           /* ... after this; then the log is FAILED */
-    GROUP_BATCH_BYTES = 64 * 1024,     /* of records appended at once, unless the first is larger */
-    GROUP_BATCH_RECORDS = 1024,
-    GROUP_LOG_ALONE = 64,                 /* groups rewritten or swept at once: one wave of the disk carries them all */
+    COORD_SLACK_BYTES =
+        4 * 1024 *
+        1024, /* a coordinator's log shorter than this, or than a segment, is not rewritten: it loads in some ten ms */
+    COORD_SLACK_TIMES = 3,         /* a longer one is when it is so many times what lives in it */
+    COORD_READ_BYTES = 256 * 1024, /* one read while loading */
+    COORD_READ_TRIES = 50,         /* a read that finds no memory is tried again so often ... */
+    COORD_READ_MS = 100,           /* ... after this; then the log is FAILED */
+    COORD_REOPEN_MS = 5000,        /* one that failed for want of memory is read again after this */
+    COORD_BATCH_BYTES = 64 * 1024, /* of records appended at once, unless the first is larger */
+    COORD_BATCH_RECORDS = 1024,
+    COORD_SCAN_MAX = 4096,   /* things that one step of a write looks at without writing any */
+    COORD_SWEEP_WRITES = 64, /* entries rewritten or swept at once: one wave of the disk carries them all */
     COORDINATOR_MEMBERS_MAX = 100 * 1000, /* in all groups of a shard, pending ids too: 100 MB of modest consumers */
-    GROUP_ANSWER_BYTES_MAX = REQUEST_ARENA_MAX,      /* what one answer copies of a group: home could not send more */
-    GROUP_ANSWERS_BYTES_MAX = 4 * REQUEST_ARENA_MAX, /* of many groups, for one request: encoded, offsets are a third */
+    COORD_ANSWER_BYTES_MAX = REQUEST_ARENA_MAX,      /* what one answer copies of a group: home could not send more */
+    COORD_ANSWERS_BYTES_MAX = 4 * REQUEST_ARENA_MAX, /* of many groups, for one request: encoded, offsets are a third */
     PACE_UNITS = 4096, /* of background work in one turn, each about 100 ns: below 1 ms with what a step goes over */
     PACE_RECORD = 8,   /* what a record costs that is loaded or written ... */
     PACE_BYTES = 256,  /* ... and one more for so many bytes of it */

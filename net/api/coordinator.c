@@ -15,15 +15,16 @@ struct find_run {
     struct request *req;
     const struct find_coordinator_request *ask;
     struct catalog_change change;
-    struct topic_override overrides[OFFSETS_OVERRIDES];
-    char room[OFFSETS_ROOM];
+    struct topic_override overrides[COORD_TOPIC_OVERRIDES];
+    char room[COORD_TOPIC_ROOM];
 };
 
 static enum kerr find_coordinator_error(const struct find_run *run)
 {
     switch (run->ask->key_type) {
     case TYPE_GROUP:
-        return coordinator_topic(store_of(run->req->server->shard)) ? KERR_NONE : KERR_COORDINATOR_NOT_AVAILABLE;
+        return coord_topic_find(&group_topic, store_of(run->req->server->shard)) ? KERR_NONE
+                                                                                 : KERR_COORDINATOR_NOT_AVAILABLE;
     case TYPE_TRANSACTION: return KERR_COORDINATOR_NOT_AVAILABLE;
     default: return KERR_INVALID_REQUEST;
     }
@@ -103,7 +104,7 @@ void find_coordinator_run(struct request *req)
         reply_find_coordinator(run);
         return;
     }
-    coordinator_topic_change(server_config(req->server), run->room, run->overrides, &run->change);
+    group_topic_change(server_config(req->server), run->room, run->overrides, &run->change);
     run->change.done = offsets_topic_created;
     catalog_change_start(req->server->shard, &run->change);
 }

@@ -31,38 +31,38 @@ struct describe_run {
     bool operations; /* were asked for */
 };
 
-static void describe_group_members(struct group_call *c, const struct group *g, struct described_group *out)
+static void describe_group_members(struct coord_call *c, const struct group *g, struct described_group *out)
 {
-    out->members.v = group_call_alloc(c, (size_t)g->member_count * sizeof *out->members.v + 1);
+    out->members.v = coord_call_alloc(c, (size_t)g->member_count * sizeof *out->members.v + 1);
     if (!out->members.v)
         return;
     for (const struct list *l = g->members.next; l != &g->members && !c->starved; l = l->next) {
         const struct group_member *m = container_of(l, struct group_member, link);
         struct described_group_member *to = &out->members.v[out->members.n++];
         described_group_member_init(to);
-        to->member_id = group_call_text(c, group_view(m->id));
-        to->group_instance_id = group_call_text(c, group_view(m->instance_id));
-        to->client_id = group_call_text(c, group_view(m->client_id));
-        to->client_host = group_call_text(c, group_view(m->client_host));
-        to->member_assignment = group_call_text(c, group_view(m->assignment));
+        to->member_id = coord_call_text(c, group_view(m->id));
+        to->group_instance_id = coord_call_text(c, group_view(m->instance_id));
+        to->client_id = coord_call_text(c, group_view(m->client_id));
+        to->client_host = coord_call_text(c, group_view(m->client_host));
+        to->member_assignment = coord_call_text(c, group_view(m->assignment));
         if (g->state == GROUP_STABLE)
-            to->member_metadata = group_call_text(c, group_metadata(g, m));
+            to->member_metadata = coord_call_text(c, group_metadata(g, m));
     }
 }
 
-static void describe_group(struct group_call *c, const struct group *g, struct described_group *out)
+static void describe_group(struct coord_call *c, const struct group *g, struct described_group *out)
 {
     out->group_state = view_of(group_state_name(g->state));
-    out->protocol_type = group_call_text(c, group_view(g->protocol_type));
+    out->protocol_type = coord_call_text(c, group_view(g->protocol_type));
     if (g->state == GROUP_STABLE)
-        out->protocol_data = group_call_text(c, group_view(g->protocol));
+        out->protocol_data = coord_call_text(c, group_view(g->protocol));
     describe_group_members(c, g, out);
 }
 
-static void ask_describe_group(struct group_call *c)
+static void ask_describe_group(struct coord_call *c)
 {
     struct describe_part *part = container_of(c, struct describe_part, question.call);
-    const struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
+    const struct group_entry *e = group_asked(c);
     part->out->error_code = (int16_t)c->error;
     if (e)
         describe_group(c, e->group, part->out);
@@ -72,7 +72,7 @@ static void ask_describe_group(struct group_call *c)
         part->out->members.n = 0;
         part->out->error_code = KERR_COORDINATOR_NOT_AVAILABLE;
     }
-    group_call_done(c);
+    coord_call_done(c);
 }
 
 static void reply_describe_groups(struct group_asking *asking)
@@ -111,7 +111,7 @@ void describe_groups_run(struct request *req)
     run->r.groups.n = m->groups.n;
     for (int32_t i = 0; i < m->groups.n; i++) {
         described_group_init(&out[i]);
-        out[i].group_id = parts[i].question.call.group_id = m->groups.v[i];
+        out[i].group_id = parts[i].question.call.key = m->groups.v[i];
         parts[i].out = &out[i];
         parts[i].question.call.ask = ask_describe_group;
         group_asking_queue(&run->asking, &parts[i].question);
@@ -160,24 +160,24 @@ static bool lists_group(const struct list_groups_request *m, const struct group 
            passes_filters(m->types_filter.v, m->types_filter.n, "classic") && g->state != GROUP_DEAD;
 }
 
-static void list_group(struct group_call *c, const struct group *g, struct listed_group *out)
+static void list_group(struct coord_call *c, const struct group *g, struct listed_group *out)
 {
     listed_group_init(out);
-    out->group_id = group_call_text(c, group_view(g->id));
-    out->protocol_type = group_call_text(c, group_view(g->protocol_type));
+    out->group_id = coord_call_text(c, group_view(g->id));
+    out->protocol_type = coord_call_text(c, group_view(g->protocol_type));
     out->group_state = view_of(group_state_name(g->state));
     out->group_type = view_of("classic");
 }
 
 /* How many; with `part` they are put there, too. */
-static uint32_t list_shard_groups(struct group_call *c, const struct list_groups_request *m, struct list_part *part,
+static uint32_t list_shard_groups(struct coord_call *c, const struct list_groups_request *m, struct list_part *part,
                                   enum kerr *out_error)
 {
     uint32_t count = 0;
-    struct group_log *l;
-    for (int32_t at = 0; !c->starved && (l = coordinator_next_log(c->coordinator, &at, out_error));) {
+    struct coord_log *l;
+    for (int32_t at = 0; !c->starved && (l = coord_shard_next_log(c->coordinator, &at, out_error));) {
         const struct group_entry *e;
-        for (uint32_t cursor = 0; (e = group_log_next(l, &cursor));) {
+        for (uint32_t cursor = 0; (e = group_log_next(group_log_of(l), &cursor));) {
             if (!lists_group(m, e->group))
                 continue;
             if (part)
@@ -188,18 +188,18 @@ static uint32_t list_shard_groups(struct group_call *c, const struct list_groups
     return count;
 }
 
-static void ask_list_groups(struct group_call *c)
+static void ask_list_groups(struct coord_call *c)
 {
     struct list_part *part = container_of(c, struct list_part, question.call);
     const struct list_groups_request *m = container_of(part->question.run, struct list_run, asking)->ask;
     uint32_t count = list_shard_groups(c, m, NULL, &part->error);
     if (!part->error && count > 0) {
-        part->v = group_call_alloc(c, count * sizeof *part->v);
+        part->v = coord_call_alloc(c, count * sizeof *part->v);
         part->count = part->v ? list_shard_groups(c, m, part, &part->error) : 0;
     }
     if (c->starved)
         part->error = KERR_COORDINATOR_NOT_AVAILABLE;
-    group_call_done(c);
+    coord_call_done(c);
 }
 
 static void reply_list_groups(struct group_asking *asking)
@@ -264,7 +264,7 @@ struct delete_run {
 static void end_delete_group(struct delete_part *part, enum kerr error)
 {
     part->out->error_code = (int16_t)error;
-    group_call_done(&part->question.call);
+    coord_call_done(&part->question.call);
 }
 
 static void group_deleted(struct group_write *w, enum kerr error)
@@ -272,10 +272,10 @@ static void group_deleted(struct group_write *w, enum kerr error)
     end_delete_group(container_of(w, struct delete_part, write), error);
 }
 
-static void ask_delete_group(struct group_call *c)
+static void ask_delete_group(struct coord_call *c)
 {
     struct delete_part *part = container_of(c, struct delete_part, question.call);
-    struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
+    struct group_entry *e = group_asked(c);
     enum kerr error = c->error ? c->error : KERR_GROUP_ID_NOT_FOUND;
     if (e)
         error = group_delete(e->group, group_log_now().wall_ms);
@@ -284,7 +284,7 @@ static void ask_delete_group(struct group_call *c)
         return;
     }
     part->write = (struct group_write){.entry = e, .kind = GROUP_WRITE_DELETE, .done = group_deleted};
-    group_log_write(c->log, &part->write);
+    group_log_write(group_log_of(c->log), &part->write);
     coordinator_settle(e);
 }
 
@@ -323,7 +323,7 @@ void delete_groups_run(struct request *req)
             continue;
         parts[i].out = &out[run->r.results.n++];
         deletable_group_result_init(parts[i].out);
-        parts[i].out->group_id = parts[i].question.call.group_id = m->groups_names.v[i];
+        parts[i].out->group_id = parts[i].question.call.key = m->groups_names.v[i];
         parts[i].question.call.ask = ask_delete_group;
         group_asking_ask(&run->asking, &parts[i].question);
     }

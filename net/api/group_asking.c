@@ -10,7 +10,7 @@ static void answer_memory_back(struct group_asking *run)
         request_free(run->req);
 }
 
-static void answer_memory_came_back(struct group_call *c)
+static void answer_memory_came_back(struct coord_call *c)
 {
     answer_memory_back(container_of(c, struct group_question, call)->run);
 }
@@ -20,10 +20,10 @@ static void give_answers_back(struct request *req)
     struct group_asking *run = req->context;
     run->waiting = 1;
     for (struct group_question *q = run->questions; q; q = q->next) {
-        if (!group_call_holds(&q->call))
+        if (!coord_call_holds(&q->call))
             continue;
         run->waiting++;
-        group_call_give_back(&q->call, answer_memory_came_back);
+        coord_call_give_back(&q->call, answer_memory_came_back);
     }
     answer_memory_back(run);
 }
@@ -39,13 +39,13 @@ static void group_question_over(struct group_asking *run)
     run->reply(run);
 }
 
-static void group_question_answered(struct group_call *c)
+static void group_question_answered(struct coord_call *c)
 {
     struct group_question *q = container_of(c, struct group_question, call);
     struct group_asking *run = q->run;
     struct shard *home = run->req->server->shard;
     if (q->queued)
-        run->queued_bytes += group_call_bytes(c);
+        run->queued_bytes += coord_call_bytes(c);
     if (q->queued && run->queue)
         shard_send(home, home->id, &run->turn);
     group_question_over(run);
@@ -59,7 +59,7 @@ static void ask_queued_question(struct group_asking *run)
     assert(q);
     run->queue = q->queue_next;
     q->call.spent_bytes = run->queued_bytes;
-    group_call_start(run->req->server->shard, &q->call);
+    coord_call_start(run->req->server->shard, &q->call);
 }
 
 static void take_question_turn(struct shard *home, struct shard_msg *msg)
@@ -78,6 +78,7 @@ void group_asking_init(struct group_asking *run, struct request *req, void (*rep
 
 static void add_question(struct group_asking *run, struct group_question *q)
 {
+    q->call.topic = &group_topic;
     q->call.answered = group_question_answered;
     q->run = run;
     q->next = run->questions;
@@ -88,7 +89,7 @@ static void add_question(struct group_asking *run, struct group_question *q)
 void group_asking_ask(struct group_asking *run, struct group_question *q)
 {
     add_question(run, q);
-    group_call_start(run->req->server->shard, &q->call);
+    coord_call_start(run->req->server->shard, &q->call);
 }
 
 void group_asking_queue(struct group_asking *run, struct group_question *q)
@@ -106,7 +107,7 @@ void group_asking_queue(struct group_asking *run, struct group_question *q)
 void group_asking_ask_shard(struct group_asking *run, struct group_question *q, uint16_t shard)
 {
     add_question(run, q);
-    group_call_start_at(run->req->server->shard, shard, &q->call);
+    coord_call_start_at(run->req->server->shard, shard, &q->call);
 }
 
 void group_asking_end(struct group_asking *run)
@@ -121,5 +122,5 @@ void group_asking_cancel(struct request *req)
     struct group_asking *run = req->context;
     assert(run->questions);
     assert(!run->questions->next);
-    group_call_cancel(&run->questions->call);
+    coord_call_cancel(&run->questions->call);
 }

@@ -1,11 +1,12 @@
-/* A request with its questions to coordinators under way (net/group/group_call.h). The last answer sends the reply; when that
+/* A request with its questions to coordinators under way (net/coord/coord_call.h). The last answer sends the reply; when that
  * was sent, the owners get the memory of their answers back, and then the request is freed.
  *
  * A request may name a group ten thousand times. Questions whose answers copy much of a group are therefore queued: each is asked in a
  * turn of its own, when the one before it was answered, and gets what that left of the memory that all of them may hold. */
 #pragma once
-#include "net/group/group_call.h"
 #include "net/conn/request.h"
+#include "net/coord/coord_call.h"
+#include "net/group/coordinator.h"
 
 struct group_asking {
     struct request *req;
@@ -16,9 +17,10 @@ struct group_asking {
     struct shard_msg turn;                    /* to oneself: the next one */
     uint32_t waiting; /* without an answer, plus one while they are started; then: memory on its way */
 };
-/* Embedded in what it is about, in the request's memory. `call.group_id` and `call.ask` are the handler's. */
+/* Embedded in what it is about, in the request's memory. `call.key`, the group's id, and `call.ask` are the handler's. */
 struct group_question {
-    struct group_call call;
+    struct coord_call call;
+    struct group_waiter waiter; /* of JoinGroup and SyncGroup */
     struct group_asking *run;
     struct group_question *next, *queue_next;
     bool queued;
@@ -34,6 +36,11 @@ void group_asking_ask_shard(struct group_asking *run, struct group_question *q, 
 void group_asking_end(struct group_asking *run);
 /* The only question waits in a group for long: tells it to give up. For request->cancel. */
 void group_asking_cancel(struct request *req);
+/* Inside `ask`: the group; NULL: with call.error, or it is not known. */
+static inline struct group_entry *group_asked(const struct coord_call *c)
+{
+    return c->error ? NULL : group_log_find(group_log_of(c->log), c->key);
+}
 /* An id that Kafka's coordinator takes: not empty. */
 static inline bool group_id_given(struct kview id)
 {

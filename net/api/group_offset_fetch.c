@@ -1,5 +1,5 @@
 /* OffsetFetch: how far groups have read. Home makes the arrays of its reply for the partitions that are named, the owner fills them
- * in; for all of them the owner makes them (net/group/group_call.h).
+ * in; for all of them the owner makes them (net/coord/coord_call.h).
  *
  * Versions before 8 ask for one group, and are answered as if they had the form of those after it, up to fetch_old.
  * require_stable asks for nothing that is not so anyway: only what is durable is shown, and there are no transactions yet. */
@@ -19,13 +19,13 @@ struct fetch_run {
     struct fetch_group *groups;
 };
 
-static void fill_offset(struct group_call *c, const struct committed *in, struct offset_fetch_response_partitions *out)
+static void fill_offset(struct coord_call *c, const struct committed *in, struct offset_fetch_response_partitions *out)
 {
     offset_fetch_response_partitions_init(out);
     out->partition_index = in->partition;
     out->committed_offset = in->offset;
     out->committed_leader_epoch = in->leader_epoch;
-    out->metadata = group_call_text(c, in->metadata);
+    out->metadata = coord_call_text(c, in->metadata);
 }
 
 static int compare_fetch_topics(const void *a, const void *b)
@@ -39,7 +39,7 @@ static int compare_fetch_topics(const void *a, const void *b)
 }
 
 /* `sorted` is cut into topics. */
-static void group_offsets_by_topic(struct group_call *c, const struct committed **sorted, int32_t n,
+static void group_offsets_by_topic(struct coord_call *c, const struct committed **sorted, int32_t n,
                                    struct offset_fetch_response_group *out)
 {
     for (int32_t i = 0, end; i < n; i = end) {
@@ -47,8 +47,8 @@ static void group_offsets_by_topic(struct group_call *c, const struct committed 
         for (end = i + 1; end < n && kview_same(sorted[i]->topic, sorted[end]->topic);)
             end++;
         offset_fetch_response_topics_init(t);
-        t->name = group_call_text(c, sorted[i]->topic);
-        t->partitions.v = group_call_alloc(c, (size_t)(end - i) * sizeof *t->partitions.v);
+        t->name = coord_call_text(c, sorted[i]->topic);
+        t->partitions.v = coord_call_alloc(c, (size_t)(end - i) * sizeof *t->partitions.v);
         if (!t->partitions.v)
             return;
         t->partitions.n = end - i;
@@ -57,11 +57,11 @@ static void group_offsets_by_topic(struct group_call *c, const struct committed 
     }
 }
 
-static void fetch_all_offsets(struct group_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
+static void fetch_all_offsets(struct coord_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
 {
     size_t n = offsets_count(o);
-    const struct committed **sorted = group_call_alloc(c, n * sizeof *sorted), *one;
-    out->topics.v = group_call_alloc(c, n * sizeof *out->topics.v);
+    const struct committed **sorted = coord_call_alloc(c, n * sizeof *sorted), *one;
+    out->topics.v = coord_call_alloc(c, n * sizeof *out->topics.v);
     if (c->starved)
         return;
     uint32_t cursor = 0;
@@ -72,7 +72,7 @@ static void fetch_all_offsets(struct group_call *c, const struct offsets *o, str
     group_offsets_by_topic(c, sorted, (int32_t)found, out);
 }
 
-static void fetch_named_offsets(struct group_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
+static void fetch_named_offsets(struct coord_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
 {
     for (int32_t i = 0; i < out->topics.n; i++) {
         struct offset_fetch_response_topics *t = &out->topics.v[i];
@@ -86,10 +86,10 @@ static void fetch_named_offsets(struct group_call *c, const struct offsets *o, s
 }
 
 /* Groups that are not there have committed nothing. */
-static void ask_offset_fetch(struct group_call *c)
+static void ask_offset_fetch(struct coord_call *c)
 {
     struct fetch_group *g = container_of(c, struct fetch_group, question.call);
-    const struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
+    const struct group_entry *e = group_asked(c);
     bool lives = e && e->group->state != GROUP_DEAD;
     if (lives && g->ask->topics.n < 0)
         fetch_all_offsets(c, &e->offsets, g->out);
@@ -97,7 +97,7 @@ static void ask_offset_fetch(struct group_call *c)
         fetch_named_offsets(c, &e->offsets, g->out);
     /* consumers before 3.9 know no COORDINATOR_NOT_AVAILABLE here */
     g->out->error_code = (int16_t)(c->starved ? KERR_NOT_COORDINATOR : c->error);
-    group_call_done(c);
+    coord_call_done(c);
 }
 
 /* Version 1 has no place for the group's error but the partitions. */
@@ -252,7 +252,7 @@ static bool prepare_offset_fetch(struct fetch_run *run, const struct offset_fetc
         struct fetch_group *g = &run->groups[i];
         g->ask = &in[i];
         g->out = &run->r.groups.v[i];
-        g->question.call.group_id = in[i].group_id;
+        g->question.call.key = in[i].group_id;
         g->question.call.ask = ask_offset_fetch;
         if (!prepare_offset_group(req, g->ask, g->out))
             return false;

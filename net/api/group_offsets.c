@@ -25,7 +25,7 @@ struct commit_run {
 static void end_offset_commit(struct commit_run *run, enum kerr error)
 {
     run->error = error;
-    group_call_done(&run->question.call);
+    coord_call_done(&run->question.call);
 }
 
 static void offsets_committed(struct group_write *w, enum kerr error)
@@ -38,16 +38,16 @@ static void offsets_committed(struct group_write *w, enum kerr error)
 /* Whoever commits without a generation makes a simple group, which has offsets and no members. */
 static struct group_entry *group_to_commit(const struct commit_run *run, enum kerr *out_error)
 {
-    const struct group_call *c = &run->question.call;
-    struct group_entry *e = group_log_find(c->log, c->group_id);
+    const struct coord_call *c = &run->question.call;
+    struct group_entry *e = group_asked(c);
     if (!e && run->ask->generation_id_or_member_epoch >= 0)
         *out_error = run->version >= 9 ? KERR_GROUP_ID_NOT_FOUND : KERR_ILLEGAL_GENERATION;
-    else if (!e && !(e = group_log_make(c->log, c->group_id)))
+    else if (!e && !(e = group_log_make(group_log_of(c->log), c->key)))
         *out_error = KERR_COORDINATOR_NOT_AVAILABLE;
     return e;
 }
 
-static void ask_offset_commit(struct group_call *c)
+static void ask_offset_commit(struct coord_call *c)
 {
     struct commit_run *run = container_of(c, struct commit_run, question.call);
     const struct offset_commit_request *m = run->ask;
@@ -63,7 +63,7 @@ static void ask_offset_commit(struct group_call *c)
                                           .commits = run->commits,
                                           .commit_count = run->commit_count,
                                           .done = offsets_committed};
-        group_log_write(c->log, &run->write);
+        group_log_write(group_log_of(c->log), &run->write);
     }
     if (e)
         coordinator_settle(e);
@@ -172,7 +172,7 @@ void offset_commit_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    run->question.call.group_id = m->group_id;
+    run->question.call.key = m->group_id;
     run->question.call.ask = ask_offset_commit;
     if (run->asked_count > 0)
         group_asking_ask(&run->asking, &run->question);
@@ -198,7 +198,7 @@ struct delete_run {
 static void end_offset_delete(struct delete_run *run, enum kerr error)
 {
     run->r.error_code = (int16_t)error;
-    group_call_done(&run->question.call);
+    coord_call_done(&run->question.call);
 }
 
 static void offsets_deleted(struct group_write *w, enum kerr error)
@@ -227,10 +227,10 @@ static void choose_deleted_offsets(struct delete_run *run, const struct group_en
     }
 }
 
-static void ask_offset_delete(struct group_call *c)
+static void ask_offset_delete(struct coord_call *c)
 {
     struct delete_run *run = container_of(c, struct delete_run, question.call);
-    struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
+    struct group_entry *e = group_asked(c);
     enum kerr error = c->error ? c->error : check_offset_delete(e);
     if (!error)
         choose_deleted_offsets(run, e);
@@ -243,7 +243,7 @@ static void ask_offset_delete(struct group_call *c)
                                       .removed = run->removed,
                                       .removed_count = run->removed_count,
                                       .done = offsets_deleted};
-    group_log_write(c->log, &run->write);
+    group_log_write(group_log_of(c->log), &run->write);
 }
 
 static void reply_offset_delete(struct group_asking *asking)
@@ -307,7 +307,7 @@ void offset_delete_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    run->question.call.group_id = m->group_id;
+    run->question.call.key = m->group_id;
     run->question.call.ask = ask_offset_delete;
     if (group_id_given(m->group_id))
         group_asking_ask(&run->asking, &run->question);

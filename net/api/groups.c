@@ -4,7 +4,7 @@
  * everything behind them on their connection waits, as in Kafka. When the connection closes, the member stays in its group
  * until its session time-out is over.
  *
- * Answers are filled on the group's shard; what they say of the group is copied there (net/group/group_call.h). */
+ * Answers are filled on the group's shard; what they say of the group is copied there (net/coord/coord_call.h). */
 #include "net/api/api.h"
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
@@ -33,6 +33,19 @@ static bool keep_member_request(struct request *req)
     return true;
 }
 
+/* The question waits in the group from now on. */
+static void forget_waiting_question(struct coord_call *c)
+{
+    group_waiter_forget(&container_of(c, struct group_question, call)->waiter);
+}
+
+static void group_wait(struct group_question *q, struct group_entry *e,
+                       void (*answered)(struct group_waiter *w, const struct group *g, const struct group_action *a))
+{
+    q->call.forget = forget_waiting_question;
+    q->waiter = (struct group_waiter){.answered = answered, .entry = e};
+}
+
 /* --- JoinGroup --- */
 
 struct join_run {
@@ -44,42 +57,37 @@ struct join_run {
     int16_t version;
 };
 
-static struct join_run *join_run_of(struct group_call *c)
-{
-    return container_of(c, struct join_run, question.call);
-}
-
 static void end_join_group(struct join_run *run, enum kerr error, struct kview member_id)
 {
     run->r.error_code = (int16_t)error;
     run->r.member_id = member_id;
-    group_call_done(&run->question.call);
+    coord_call_done(&run->question.call);
 }
 
-static bool list_joined_members(struct group_call *c, const struct group *g, struct join_group_response *r)
+static bool list_joined_members(struct coord_call *c, const struct group *g, struct join_group_response *r)
 {
-    r->members.v = group_call_alloc(c, (size_t)g->member_count * sizeof *r->members.v);
+    r->members.v = coord_call_alloc(c, (size_t)g->member_count * sizeof *r->members.v);
     if (!r->members.v)
         return false;
     for (const struct list *l = g->members.next; l != &g->members; l = l->next) {
         const struct group_member *m = container_of(l, struct group_member, link);
         struct join_group_response_member *out = &r->members.v[r->members.n++];
         join_group_response_member_init(out);
-        out->member_id = group_call_text(c, group_view(m->id));
-        out->group_instance_id = group_call_text(c, group_view(m->instance_id));
-        out->metadata = group_call_text(c, group_metadata(g, m));
+        out->member_id = coord_call_text(c, group_view(m->id));
+        out->group_instance_id = coord_call_text(c, group_view(m->instance_id));
+        out->metadata = coord_call_text(c, group_metadata(g, m));
     }
     return !c->starved;
 }
 
-static bool fill_join_answer(struct group_call *c, const struct group *g, const struct group_action *a,
+static bool fill_join_answer(struct coord_call *c, const struct group *g, const struct group_action *a,
                              struct join_group_response *r)
 {
     struct kview id = a->member_id, leader = a->leader;
     r->generation_id = g->generation;
-    r->protocol_type = group_call_text(c, group_view(g->protocol_type));
-    r->protocol_name = group_call_text(c, group_view(g->protocol));
-    r->leader = group_call_text(c, empty_if_null(leader));
+    r->protocol_type = coord_call_text(c, group_view(g->protocol_type));
+    r->protocol_name = coord_call_text(c, group_view(g->protocol));
+    r->leader = coord_call_text(c, empty_if_null(leader));
     r->skip_assignment = a->skip_assignment;
     bool leads = kview_same(id, leader);
     return (!leads || list_joined_members(c, g, r)) && !c->starved;
@@ -87,10 +95,10 @@ static bool fill_join_answer(struct group_call *c, const struct group *g, const 
 
 static void join_group_answered(struct group_waiter *w, const struct group *g, const struct group_action *a)
 {
-    struct group_call *c = container_of(w, struct group_call, waiter);
-    struct join_run *run = join_run_of(c);
+    struct join_run *run = container_of(w, struct join_run, question.waiter);
+    struct coord_call *c = &run->question.call;
     enum kerr error = a->error;
-    struct kview id = group_call_text(c, empty_if_null(a->member_id));
+    struct kview id = coord_call_text(c, empty_if_null(a->member_id));
     if (c->starved || (!error && !fill_join_answer(c, g, a, &run->r))) { /* it joins again when it sees this */
         join_group_response_init(&run->r);
         error = KERR_COORDINATOR_NOT_AVAILABLE;
@@ -101,25 +109,25 @@ static void join_group_answered(struct group_waiter *w, const struct group *g, c
 /* Kafka's members without an id are in no group yet: only they make one. */
 static struct group_entry *group_to_join(struct join_run *run, enum kerr *out_error, bool *out_made)
 {
-    const struct group_call *c = &run->question.call;
-    struct group_entry *e = group_log_find(c->log, run->ask->group_id);
+    const struct coord_call *c = &run->question.call;
+    struct group_entry *e = group_asked(c);
     *out_made = !e;
     *out_error = KERR_UNKNOWN_MEMBER_ID;
     if (e || run->ask->member_id.n > 0)
         return e;
     *out_error = KERR_COORDINATOR_NOT_AVAILABLE;
-    return group_log_make(c->log, run->ask->group_id);
+    return group_log_make(group_log_of(c->log), c->key);
 }
 
-static void ask_join_group(struct group_call *c)
+static void ask_join_group(struct coord_call *c)
 {
-    struct join_run *run = join_run_of(c);
+    struct join_run *run = container_of(c, struct join_run, question.call);
     const struct join_group_request *m = run->ask;
     enum kerr error = c->error;
-    bool made = false, full = coordinator_full(c->coordinator) && m->member_id.n <= 0;
+    bool made = false, full = !error && coordinator_full(group_log_of(c->log)) && m->member_id.n <= 0;
     struct group_entry *e = error || full ? NULL : group_to_join(run, &error, &made);
     if (!e) {
-        end_join_group(run, full && !error ? KERR_GROUP_MAX_SIZE_REACHED : error,
+        end_join_group(run, full ? KERR_GROUP_MAX_SIZE_REACHED : error,
                        error == KERR_UNKNOWN_MEMBER_ID ? m->member_id : view_of(""));
         return;
     }
@@ -137,11 +145,10 @@ static void ask_join_group(struct group_call *c)
         .id_required = run->version >= 4 && m->group_instance_id.n < 0,
         .can_skip = run->version >= 9,
         .may_create = made,
-        .waiter = &c->waiter,
+        .waiter = &run->question.waiter,
     };
-    c->waiter.entry = e;
-    c->waiter.told = join_group_answered;
-    group_join(e->group, &join, group_log_now(), coordinator_emit(c->coordinator));
+    group_wait(&run->question, e, join_group_answered);
+    group_join(e->group, &join, group_log_now(), coordinator_emit(group_log_of(c->log)));
     coordinator_settle(e); /* the call may be gone */
 }
 
@@ -237,7 +244,7 @@ void join_group_run(struct request *req)
     join_group_response_init(&run->r);
     run->r.error_code = (int16_t)check_join_group(req, m);
     group_asking_init(&run->asking, req, reply_join_group);
-    run->question.call.group_id = m->group_id;
+    run->question.call.key = m->group_id;
     run->question.call.ask = ask_join_group;
     if (run->r.error_code) {
         run->r.member_id = m->member_id;
@@ -260,18 +267,18 @@ struct sync_run {
 static void end_sync_group(struct sync_run *run, enum kerr error)
 {
     run->r.error_code = (int16_t)error;
-    group_call_done(&run->question.call);
+    coord_call_done(&run->question.call);
 }
 
 static void sync_group_answered(struct group_waiter *w, const struct group *g, const struct group_action *a)
 {
-    struct group_call *c = container_of(w, struct group_call, waiter);
-    struct sync_run *run = container_of(c, struct sync_run, question.call);
+    struct sync_run *run = container_of(w, struct sync_run, question.waiter);
+    struct coord_call *c = &run->question.call;
     enum kerr error = a->error;
     if (!error) {
-        run->r.protocol_type = group_call_text(c, group_view(g->protocol_type));
-        run->r.protocol_name = group_call_text(c, group_view(g->protocol));
-        run->r.assignment = group_call_text(c, group_view(a->member->assignment));
+        run->r.protocol_type = coord_call_text(c, group_view(g->protocol_type));
+        run->r.protocol_name = coord_call_text(c, group_view(g->protocol));
+        run->r.assignment = coord_call_text(c, group_view(a->member->assignment));
     }
     if (c->starved) {
         sync_group_response_init(&run->r);
@@ -282,11 +289,11 @@ static void sync_group_answered(struct group_waiter *w, const struct group *g, c
 
 /* While the group is loaded its members join again, which they do after REBALANCE_IN_PROGRESS: not every client knows another
  * answer here. */
-static void ask_sync_group(struct group_call *c)
+static void ask_sync_group(struct coord_call *c)
 {
     struct sync_run *run = container_of(c, struct sync_run, question.call);
     const struct sync_group_request *m = run->ask;
-    struct group_entry *e = c->error ? NULL : group_log_find(c->log, m->group_id);
+    struct group_entry *e = group_asked(c);
     if (!e) {
         enum kerr error = c->error ? c->error : KERR_UNKNOWN_MEMBER_ID;
         end_sync_group(run, error == KERR_COORDINATOR_LOAD_IN_PROGRESS ? KERR_REBALANCE_IN_PROGRESS : error);
@@ -300,11 +307,10 @@ static void ask_sync_group(struct group_call *c)
         .generation = m->generation_id,
         .assignments = m->assignments.v,
         .assignment_count = m->assignments.n,
-        .waiter = &c->waiter,
+        .waiter = &run->question.waiter,
     };
-    c->waiter.entry = e;
-    c->waiter.told = sync_group_answered;
-    group_sync(e->group, &sync, group_log_now(), coordinator_emit(c->coordinator));
+    group_wait(&run->question, e, sync_group_answered);
+    group_sync(e->group, &sync, group_log_now(), coordinator_emit(group_log_of(c->log)));
     coordinator_settle(e); /* the call may be gone */
 }
 
@@ -334,7 +340,7 @@ void sync_group_run(struct request *req)
     sync_group_response_init(&run->r);
     run->r.error_code = (int16_t)check_sync_group(req, m);
     group_asking_init(&run->asking, req, reply_sync_group);
-    run->question.call.group_id = m->group_id;
+    run->question.call.key = m->group_id;
     run->question.call.ask = ask_sync_group;
     if (!run->r.error_code) {
         req->cancel = group_asking_cancel;
@@ -352,11 +358,11 @@ struct heartbeat_run {
     struct heartbeat_response r;
 };
 
-static void ask_heartbeat(struct group_call *c)
+static void ask_heartbeat(struct coord_call *c)
 {
     struct heartbeat_run *run = container_of(c, struct heartbeat_run, question.call);
     const struct heartbeat_request *m = run->ask;
-    struct group_entry *e = c->error ? NULL : group_log_find(c->log, m->group_id);
+    struct group_entry *e = group_asked(c);
     enum kerr error = c->error ? c->error : KERR_UNKNOWN_MEMBER_ID;
     if (e) {
         error = group_heartbeat(e->group, m->member_id, m->group_instance_id, m->generation_id, group_log_now());
@@ -365,7 +371,7 @@ static void ask_heartbeat(struct group_call *c)
     if (error == KERR_COORDINATOR_LOAD_IN_PROGRESS)
         error = KERR_NONE; /* the member stays: its time starts anew when the group is loaded */
     run->r.error_code = (int16_t)error;
-    group_call_done(c);
+    coord_call_done(c);
 }
 
 static void reply_heartbeat(struct group_asking *asking)
@@ -386,7 +392,7 @@ void heartbeat_run(struct request *req)
     run->ask = m;
     heartbeat_response_init(&run->r);
     group_asking_init(&run->asking, req, reply_heartbeat);
-    run->question.call.group_id = m->group_id;
+    run->question.call.key = m->group_id;
     run->question.call.ask = ask_heartbeat;
     if (group_id_given(m->group_id))
         group_asking_ask(&run->asking, &run->question);
@@ -404,21 +410,21 @@ struct leave_run {
     struct leave_group_response r;         /* of all versions the newest: leave_reply makes the others */
 };
 
-static void ask_leave_group(struct group_call *c)
+static void ask_leave_group(struct coord_call *c)
 {
     struct leave_run *run = container_of(c, struct leave_run, question.call);
-    struct group_entry *e = c->error ? NULL : group_log_find(c->log, c->group_id);
+    struct group_entry *e = group_asked(c);
     run->r.error_code = (int16_t)c->error;
     for (int32_t i = 0; i < run->r.members.n; i++) {
         enum kerr error = KERR_UNKNOWN_MEMBER_ID;
         if (e)
             error = group_leave(e->group, run->members[i].member_id, run->members[i].group_instance_id, group_log_now(),
-                                coordinator_emit(c->coordinator));
+                                coordinator_emit(group_log_of(c->log)));
         run->r.members.v[i].error_code = (int16_t)error;
     }
     if (e)
         coordinator_settle(e);
-    group_call_done(c);
+    coord_call_done(c);
 }
 
 static void reply_leave_group(struct group_asking *asking)
@@ -464,7 +470,7 @@ void leave_group_run(struct request *req)
         return;
     }
     group_asking_init(&run->asking, req, reply_leave_group);
-    run->question.call.group_id = m->group_id;
+    run->question.call.key = m->group_id;
     run->question.call.ask = ask_leave_group;
     if (group_id_given(m->group_id))
         group_asking_ask(&run->asking, &run->question);

@@ -29,8 +29,8 @@ struct metadata_run {
 struct auto_create {
     struct catalog_change change;
     struct metadata_run *run;
-    struct topic_override overrides[OFFSETS_OVERRIDES]; /* of __consumer_offsets */
-    char room[OFFSETS_ROOM];
+    struct topic_override overrides[COORD_TOPIC_OVERRIDES]; /* of __consumer_offsets */
+    char room[COORD_TOPIC_ROOM];
 };
 
 /* --- the reply --- */
@@ -200,8 +200,8 @@ static void create_missing_topic(struct metadata_run *run, const struct metadata
     }
     a->run = run;
     const struct broker_config *config = server_config(run->req->server);
-    if (coordinator_topic_name(ask->name))
-        coordinator_topic_change(config, a->room, a->overrides, &a->change);
+    if (group_topic_name(ask->name))
+        group_topic_change(config, a->room, a->overrides, &a->change);
     else
         a->change = (struct catalog_change){
             .kind = CATALOG_CREATE, .name = name, .partitions = config->num_partitions, .automatic = true};

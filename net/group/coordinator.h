@@ -1,56 +1,44 @@
-/* The group coordinator of one shard: the partitions of __consumer_offsets that the shard owns. Hangs from server->coordinator.
+/* The group coordinator of one shard: the partitions of __consumer_offsets that the shard owns (net/coord/coord_shard.h), and the timers
+ * of their groups. Hangs from server->coordinator.
  *
- * A group belongs to the partition of __consumer_offsets that its id's hash names (as in Kafka: coordinator_partition), and so
- * to that partition's shard. Handlers ask that shard with a group_call (net/group/group_call.h).
- *
- * A partition is loaded when the server starts, or when __consumer_offsets is made later. Loading does not hold the start up:
- *
- *   LOADING --> READY          questions: COORDINATOR_LOAD_IN_PROGRESS --> NONE
- *      |          | no memory
- *      |          +--> closed, and opened again by the next question
- *      +--> FAILED             NOT_COORDINATOR. Its partition is offline: closed by the first question once that is back, and opened
- *                              again by the next one. The log is damaged, or no memory to read it: until the next start
+ * A group belongs to the partition of __consumer_offsets that its id's hash names, as in Kafka, and so to that partition's shard.
+ * Handlers ask that shard with a coord_call (net/coord/coord_call.h).
  *
  * Time: each group has one timer, at group_deadline. Whoever makes an event of a group calls coordinator_settle after it. */
 #pragma once
+#include "net/coord/coord_shard.h"
 #include "net/group/group_log.h"
 
 struct server;
 struct coordinator_shard;
 
-/* --- life --- */
-/* After store_open. Loads what is there, without waiting. */
+/* --- life: see coord_shard.h --- */
 enum err coordinator_start(struct server *sv) must_use;
-/* From now on every question is answered with NOT_COORDINATOR, waiters included; `stopped` when nothing is under way. Before
- * the store stops. */
 void coordinator_stop(struct server *sv, void (*stopped)(struct server *sv));
 void coordinator_close(struct server *sv);
 
-/* --- which partition --- */
-enum { OFFSETS_OVERRIDES = 3, OFFSETS_ROOM = 16 };
-/* __consumer_offsets as Kafka makes it. `room` is of the caller, like `c`, until the change is done. */
-void coordinator_topic_change(const struct broker_config *config, char room[OFFSETS_ROOM],
-                              struct topic_override overrides[OFFSETS_OVERRIDES], struct catalog_change *c);
-bool coordinator_topic_name(struct kview name);
-/* NULL: it is not there yet. */
-const struct topic *coordinator_topic(const struct store *st);
-/* Java's String.hashCode of the id (over its UTF-16 form), made positive as Kafka's coordinator does, modulo. */
-int32_t coordinator_partition(struct kview group_id, int32_t partitions);
+extern const struct coord_topic group_topic;
+bool group_topic_name(struct kview name);
+/* Makes it: see coord_topic_change. */
+void group_topic_change(const struct broker_config *config, char room[COORD_TOPIC_ROOM],
+                        struct topic_override overrides[COORD_TOPIC_OVERRIDES], struct catalog_change *c);
 
-/* --- questions, on the shard that owns the partition --- */
-/* NULL, and why: COORDINATOR_LOAD_IN_PROGRESS or NOT_COORDINATOR. */
-struct group_log *coordinator_log(struct coordinator_shard *c, int32_t partition, enum kerr *out_error);
-/* The next log of this shard that is READY: *cursor = 0 first; NULL at the end, or while one is LOADING (see *out_error). */
-struct group_log *coordinator_next_log(struct coordinator_shard *c, int32_t *cursor, enum kerr *out_error);
-const struct group_emit *coordinator_emit(const struct coordinator_shard *c);
+/* --- on the shard that owns the group --- */
+/* What the log's groups say goes here. */
+static inline const struct group_emit *coordinator_emit(const struct group_log *l)
+{
+    return &l->hooks->emit;
+}
 /* No member more: COORDINATOR_MEMBERS_MAX of this shard are there. */
-bool coordinator_full(const struct coordinator_shard *c);
+bool coordinator_full(const struct group_log *l);
 /* After an event of the group: sets its timer, and frees the entry when nothing is left of it. */
 void coordinator_settle(struct group_entry *e);
 
-/* What group_join and group_sync get as their waiter. Only the owner looks at it while the call is away. */
+/* What group_join and group_sync get as their waiter. */
 struct group_waiter {
     /* The answer, once. It may come inside the event that brought the waiter. */
-    void (*told)(struct group_waiter *w, const struct group *g, const struct group_action *a);
-    struct group_entry *entry; /* set before the event; NULL when it was told */
+    void (*answered)(struct group_waiter *w, const struct group *g, const struct group_action *a);
+    struct group_entry *entry; /* set before the event; NULL when it was answered */
 };
+/* Nobody reads the answer any more: if it waits, it is answered now, with NOT_COORDINATOR. The member stays. */
+void group_waiter_forget(struct group_waiter *w);

@@ -1,486 +1,302 @@
-/* Writes of a group log: whose turn it is, what goes into each batch, and what becomes visible when it is durable.
- *
- *   group_log_write --> held --> begun: batch --> append --> durable: applied --> next batch --> ... --> done
- *                         ^                                    '--> refused --------------------------> done with its error
- *                  a write that is alone is under way, or waits before it
- *
- * Shared writes make their next batch at once; what is alone goes on at the pace, as it may have all of a large group to do. */
-#include "core/clock.h"
-#include "net/group/group_log_inside.h"
+/* What is written of groups: commits, group records, and what goes (deletion, expiry, topics that are gone). Each kind of write
+ * gathers its records and applies them when they are durable; the rest is the coordinator's log's. */
+#include "net/group/group_log.h"
+#include "core/log.h"
+#include "net/group/records.h"
+#include "net/limits.h"
 
-enum {
-    SCAN_MAX = 4096,      /* offsets that one step looks at */
-    BATCH_BYTES_MIN = 512 /* a topic that takes no more than this holds one record a batch */
+/* A topic that is gone: its offsets below `position` are forgotten. */
+struct group_forget {
+    struct coord_sweep sweep;
+    struct group_log *log;
+    int64_t position;
+    struct kview topic; /* in this block */
 };
 
-/* --- whose turn it is --- */
-
-static void step_group_write(struct group_log *l, struct group_write *w)
+static struct group_write *group_write_of(const struct coord_write *w)
 {
-    if (write_alone(w)) {
-        list_push(&l->steps, &w->link);
-        pace_add(l->hooks->pace, &l->job);
-    } else {
-        (void)write_step(l, w);
-    }
+    return container_of(w, struct group_write, coord);
 }
 
-static void begin_group_write(struct group_log *l, struct group_write *w)
+/* --- commits --- */
+
+static const struct committed *commit_at(const struct group_write *w, uint32_t at)
 {
-    struct group_entry *e = w->entry;
-    assert(!e->alone);
-    w->begun = true;
-    e->writes++;
-    l->writes++;
-    e->alone = write_alone(w);
-    step_group_write(l, w);
+    uint32_t commits = (uint32_t)w->commit_count;
+    return at < commits ? &w->commits[at] : &w->removed[at - commits];
 }
 
-static bool may_begin_group_write(const struct group_entry *e, const struct group_write *w)
+static uint32_t gather_commits(struct coord_write *cw, struct record_batch *b)
 {
-    return !e->alone && (e->writes == 0 || !write_alone(w));
-}
-
-static void begin_held_writes(struct group_entry *e)
-{
-    struct list *i;
-    while ((i = list_first(&e->held))) {
-        struct group_write *w = container_of(i, struct group_write, link);
-        if (!may_begin_group_write(e, w))
-            return;
-        list_remove(i);
-        begin_group_write(e->log, w);
-    }
-}
-
-void write_over(struct group_log *l, struct group_write *w, enum kerr error)
-{
-    assert(!list_linked(&w->link));
-    w->error = error;
-    list_push(&l->over, &w->link);
-    log_later(l);
-}
-
-void write_refuse_held(struct group_entry *e, enum kerr error)
-{
-    struct list *i;
-    while ((i = list_pop(&e->held)))
-        write_over(e->log, container_of(i, struct group_write, link), error);
-}
-
-/* Nothing is written to a group that is going but what sees to its going. */
-static enum kerr group_write_refusal(const struct group_log *l, const struct group_write *w)
-{
-    if (l->state != GROUP_LOG_READY)
-        return KERR_NOT_COORDINATOR;
-    bool theirs = w->kind == GROUP_WRITE_COMMITS || w->kind == GROUP_WRITE_RECORD;
-    return theirs && w->entry->group->state == GROUP_DEAD ? KERR_COORDINATOR_NOT_AVAILABLE : KERR_NONE;
-}
-
-void write_start(struct group_log *l, struct group_write *w)
-{
-    struct group_entry *e = w->entry;
-    assert(e->log == l);
-    w->log = l;
-    list_init(&w->link);
-    enum kerr error = group_write_refusal(l, w);
-    if (error)
-        write_over(l, w, error);
-    else if (list_empty(&e->held) && may_begin_group_write(e, w))
-        begin_group_write(l, w);
-    else
-        list_push(&e->held, &w->link);
-}
-
-/* --- the end --- */
-
-/* A group whose deletion failed is as it was. */
-static void revive_group(struct group *g)
-{
-    if (g->state == GROUP_DEAD)
-        g->state = GROUP_EMPTY;
-}
-
-static void free_write_batch(struct group_log *l, struct group_write *w)
-{
-    heap_free(heap_of(l), w->bytes);
-    heap_free(heap_of(l), w->gone);
-    heap_free(heap_of(l), w->record.at);
-    w->bytes = NULL;
-    w->gone = NULL;
-    w->record = (struct group_text){NULL, -1};
-    w->room = 0;
-}
-
-static void end_group_write_turn(struct group_log *l, struct group_write *w, enum kerr error)
-{
-    struct group_entry *e = w->entry;
-    e->writes--;
-    l->writes--;
-    if (write_alone(w))
-        e->alone = false;
-    if (w->takes_group && !error && !l->closing) {
-        write_refuse_held(e, KERR_COORDINATOR_NOT_AVAILABLE);
-        w->entry = NULL;
-        entry_free(e);
-        return;
-    }
-    if (w->takes_group && error)
-        revive_group(e->group);
-    begin_held_writes(e);
-}
-
-static void conclude_group_write(struct group_log *l, struct group_write *w, enum kerr error)
-{
-    free_write_batch(l, w);
-    if (w->begun)
-        end_group_write_turn(l, w, error);
-    w->done(w, error);
-    if (l->closing)
-        log_later(l);
-}
-
-/* Those that are refused meanwhile wait for the next turn. */
-void write_run_over(struct group_log *l)
-{
-    const struct list *last = l->over.prev;
-    bool more = !list_empty(&l->over);
-    while (more) {
-        struct list *i = list_pop(&l->over);
-        struct group_write *w = container_of(i, struct group_write, link);
-        more = i != last;
-        conclude_group_write(l, w, w->error);
-    }
-}
-
-/* --- what goes into a batch --- */
-
-enum item_kind { ITEM_OFFSET, ITEM_OFFSET_GONE, ITEM_RECORD };
-struct item {
-    enum item_kind kind;
-    const struct committed *c;
-    struct kview record;
-};
-
-static bool put_group_item(struct record_batch *b, const struct group_entry *e, const struct item *i)
-{
-    switch (i->kind) {
-    case ITEM_OFFSET: return record_put_offset(b, id_of(e), i->c);
-    case ITEM_OFFSET_GONE: return record_put_offset_gone(b, id_of(e), i->c);
-    case ITEM_RECORD: return record_put_group(b, id_of(e), i->record);
-    }
-    return false;
-}
-
-static uint32_t group_item_bytes(const struct group_entry *e, const struct item *i)
-{
-    return i->kind == ITEM_RECORD ? record_group_record_bytes(id_of(e), i->record)
-                                  : record_offset_bytes(id_of(e), i->c);
-}
-
-/* Memory for the batch: so much, unless it has as much. */
-static enum err reserve_batch_bytes(struct group_log *l, struct group_write *w, struct record_batch *b, uint32_t bytes)
-{
-    assert(b->count == 0);
-    if (w->room < bytes) {
-        heap_free(heap_of(l), w->bytes);
-        w->bytes = heap_alloc(heap_of(l), bytes);
-        w->room = w->bytes ? bytes : 0;
-        if (!w->bytes)
-            return ERR_NO_MEMORY;
-    }
-    record_batch_begin(b, w->bytes, w->room);
-    return ERR_NONE;
-}
-
-/* False: the batch is full, or there is no memory for its first record. A first one that is larger than any batch
- * gets one to itself; the partition says whether it takes that. */
-static bool add_group_item(struct group_log *l, struct group_write *w, struct record_batch *b, const struct item *i)
-{
-    if (b->count == GROUP_BATCH_RECORDS || (b->count > 0 && l->batch_bytes <= BATCH_BYTES_MIN))
-        return false;
-    if (b->start && put_group_item(b, w->entry, i))
-        return true;
-    if (b->count > 0 || reserve_batch_bytes(l, w, b, BATCH_HEADER_BYTES + group_item_bytes(w->entry, i)))
-        return false;
-    bool fits = put_group_item(b, w->entry, i);
-    assert(fits);
-    return fits;
-}
-
-/* The memory that is likely to do. Shared writes are mostly small, and there may be many. */
-static uint32_t likely_batch_bytes(const struct group_log *l, const struct group_write *w)
-{
-    uint64_t bytes = BATCH_HEADER_BYTES;
-    if (write_alone(w))
-        return l->batch_bytes;
-    if (w->kind == GROUP_WRITE_RECORD)
-        bytes += record_group_record_bytes(id_of(w->entry), group_view(w->record));
-    uint32_t count = (uint32_t)w->commit_count + (uint32_t)w->removed_count;
-    for (uint32_t at = w->at; at < count && bytes < l->batch_bytes; at++)
-        bytes += record_offset_bytes(id_of(w->entry), at < (uint32_t)w->commit_count
-                                                          ? &w->commits[at]
-                                                          : &w->removed[at - (uint32_t)w->commit_count]);
-    return (uint32_t)u64_min(bytes, u64_max(l->batch_bytes, BATCH_HEADER_BYTES + 1));
-}
-
-static void gather_offset_commits(struct group_log *l, struct group_write *w, struct record_batch *b)
-{
+    const struct group_write *w = group_write_of(cw);
     uint32_t commits = (uint32_t)w->commit_count, count = commits + (uint32_t)w->removed_count;
-    for (; w->at < count; w->at++) {
-        struct item i = w->at < commits ? (struct item){.kind = ITEM_OFFSET, .c = &w->commits[w->at]}
-                                        : (struct item){.kind = ITEM_OFFSET_GONE, .c = &w->removed[w->at - commits]};
-        if (!add_group_item(l, w, b, &i))
-            return;
-    }
-    w->last = true;
-}
-
-static void gather_group_record(struct group_log *l, struct group_write *w, struct record_batch *b)
-{
-    struct item i = {.kind = ITEM_RECORD, .record = group_view(w->record)};
-    w->last = w->batch_record = add_group_item(l, w, b, &i);
-}
-
-static bool add_offset_tombstone(struct group_log *l, struct group_write *w, struct record_batch *b,
-                                 const struct committed *c)
-{
-    struct item i = {.kind = ITEM_OFFSET_GONE, .c = c};
-    if (!w->gone)
-        w->gone = heap_alloc(heap_of(l), GROUP_BATCH_RECORDS * sizeof(struct committed *));
-    if (!w->gone || !add_group_item(l, w, b, &i))
-        return false;
-    w->gone[w->gone_count++] = c;
-    return true;
-}
-
-/* The group's own tombstone stands last: a kill before it leaves a group with fewer offsets, never offsets without their group. */
-static void gather_group_tombstone(struct group_log *l, struct group_write *w, struct record_batch *b)
-{
-    struct item i = {.kind = ITEM_RECORD, .record = {NULL, -1}};
-    uint32_t left = offsets_count(&w->entry->offsets) - w->gone_count;
-    if (left == 0 && !w->takes_group)
-        w->takes_group = sweep_removes_group(w);
-    if (!w->takes_group || w->entry->record.n < 0)
-        w->last = true;
-    else
-        w->last = w->batch_record = add_group_item(l, w, b, &i);
-}
-
-static uint32_t gather_tombstones(struct group_log *l, struct group_write *w, struct record_batch *b)
-{
-    uint32_t looked = 0;
-    for (; looked < SCAN_MAX; looked++) {
-        uint32_t before = w->at;
-        const struct committed *c = offsets_next(&w->entry->offsets, &w->at);
-        if (!c) {
-            gather_group_tombstone(l, w, b);
-            break;
-        }
-        if (sweep_removes(w, c) && !add_offset_tombstone(l, w, b, c)) {
-            w->at = before;
-            break;
-        }
-    }
-    return looked;
-}
-
-static uint32_t gather_live_entries(struct group_log *l, struct group_write *w, struct record_batch *b)
-{
-    struct item r = {.kind = ITEM_RECORD, .record = group_view(w->entry->record)};
-    if (!w->record_done && r.record.n >= 0 && !(w->batch_record = add_group_item(l, w, b, &r)))
-        return 0;
-    for (;;) {
-        uint32_t before = w->at;
-        struct item i = {.kind = ITEM_OFFSET, .c = offsets_next(&w->entry->offsets, &w->at)};
-        w->last = !i.c;
-        if (w->last)
+    for (; cw->at < count; cw->at++) {
+        const struct committed *c = commit_at(w, cw->at);
+        if (!coord_write_takes(cw, b, record_offset_bytes(cw->entry->id, c)))
             return 0;
-        if (!add_group_item(l, w, b, &i)) {
-            w->at = before;
+        if (!(cw->at < commits ? record_put_offset : record_put_offset_gone)(b, cw->entry->id, c))
             return 0;
-        }
     }
-}
-
-static uint32_t gather_group_batch(struct group_log *l, struct group_write *w, struct record_batch *b)
-{
-    switch (w->kind) {
-    case GROUP_WRITE_COMMITS: gather_offset_commits(l, w, b); return 0;
-    case GROUP_WRITE_RECORD: gather_group_record(l, w, b); return 0;
-    case GROUP_WRITE_DELETE:
-    case GROUP_WRITE_EXPIRE:
-    case GROUP_WRITE_FORGET: return gather_tombstones(l, w, b);
-    case GROUP_WRITE_REWRITE: return gather_live_entries(l, w, b);
-    }
+    cw->last = true;
     return 0;
 }
 
-/* --- what becomes of a batch --- */
-
-/* As Kafka's coordinator answers for what the log says. */
-static enum kerr group_write_answer(const struct group_write *w, enum kerr error)
+static uint64_t likely_commits_bytes(const struct coord_write *cw)
 {
-    switch ((int)error) {
-    case KERR_UNKNOWN_TOPIC_OR_PARTITION:
-    case KERR_NOT_ENOUGH_REPLICAS:
-    case KERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
-    case KERR_REQUEST_TIMED_OUT: return KERR_COORDINATOR_NOT_AVAILABLE;
-    case KERR_NOT_LEADER_OR_FOLLOWER:
-    case KERR_KAFKA_STORAGE_ERROR: return KERR_NOT_COORDINATOR;
-    case KERR_MESSAGE_TOO_LARGE:
-    case KERR_RECORD_LIST_TOO_LARGE:
-    case KERR_INVALID_FETCH_SIZE:
-        return w->kind == GROUP_WRITE_RECORD ? KERR_UNKNOWN_SERVER_ERROR : KERR_INVALID_COMMIT_OFFSET_SIZE;
-    default: return error;
-    }
+    const struct group_write *w = group_write_of(cw);
+    uint32_t count = (uint32_t)w->commit_count + (uint32_t)w->removed_count;
+    uint64_t bytes = 0;
+    for (uint32_t at = cw->at; at < count && bytes < cw->log->batch_bytes; at++)
+        bytes += record_offset_bytes(cw->entry->id, commit_at(w, at));
+    return bytes;
 }
 
-static enum err apply_offset_commits(struct group_write *w)
+static enum err apply_commits(struct coord_write *cw)
 {
-    uint32_t commits = (uint32_t)w->commit_count;
-    for (uint32_t at = w->batch_at; at < w->at; at++) {
-        struct committed c = at < commits ? w->commits[at] : w->removed[at - commits];
-        c.position = w->append.base_offset + (at - w->batch_at);
-        if (at >= commits) {
-            entry_remove(w->entry, c.topic, c.partition);
+    const struct group_write *w = group_write_of(cw);
+    for (uint32_t at = cw->batch_at; at < cw->at; at++) {
+        struct committed c = *commit_at(w, at);
+        c.position = cw->append.base_offset + (at - cw->batch_at);
+        if (at >= (uint32_t)w->commit_count) {
+            group_entry_remove(w->entry, c.topic, c.partition);
             continue;
         }
-        enum err err = entry_put(w->entry, &c);
+        enum err err = group_entry_put(w->entry, &c);
         if (err)
             return err;
     }
     return ERR_NONE;
 }
 
-static enum err apply_group_write(struct group_write *w)
+/* --- a group's record --- */
+
+static uint32_t gather_group_record(struct coord_write *cw, struct record_batch *b)
 {
-    switch (w->kind) {
-    case GROUP_WRITE_COMMITS: return apply_offset_commits(w);
-    case GROUP_WRITE_RECORD:
-        entry_set_record(w->entry, w->record);
-        w->record = (struct group_text){NULL, -1};
-        return ERR_NONE;
-    case GROUP_WRITE_DELETE:
-    case GROUP_WRITE_EXPIRE:
-    case GROUP_WRITE_FORGET:
-        for (uint32_t i = 0; i < w->gone_count; i++)
-            entry_remove(w->entry, w->gone[i]->topic, w->gone[i]->partition);
-        if (w->batch_record)
-            entry_set_record(w->entry, (struct group_text){NULL, -1});
-        return ERR_NONE;
-    case GROUP_WRITE_REWRITE: return ERR_NONE;
-    }
+    struct kview record = group_view(group_write_of(cw)->record);
+    cw->last = coord_write_takes(cw, b, record_group_record_bytes(cw->entry->id, record)) &&
+               record_put_group(b, cw->entry->id, record);
+    return 0;
+}
+
+static uint64_t likely_group_record_bytes(const struct coord_write *cw)
+{
+    return record_group_record_bytes(cw->entry->id, group_view(group_write_of(cw)->record));
+}
+
+static enum err apply_group_record(struct coord_write *cw)
+{
+    struct group_write *w = group_write_of(cw);
+    group_entry_set_record(w->entry, w->record);
+    w->record = (struct group_text){NULL, -1};
     return ERR_NONE;
 }
 
-/* The topic's max.message.bytes is less than what was gathered: less is gathered from now on. */
-static bool halve_batch_bytes(struct group_log *l, struct group_write *w)
+/* --- what goes --- */
+
+/* Kafka's conditions for groups of the classic protocol. False: these offsets do not expire. */
+static bool offset_expires_from(const struct group *g, const struct committed *c, int64_t *out_ms)
 {
-    bool too_large = w->append.error == KERR_MESSAGE_TOO_LARGE || w->append.error == KERR_RECORD_LIST_TOO_LARGE;
-    if (!too_large || w->batch_count <= 1)
+    bool simple = g->protocol_type.n <= 0;
+    *out_ms = c->commit_ms;
+    if (simple)
+        return true;
+    if (g->state == GROUP_EMPTY) {
+        if (g->state_since_ms >= 0) /* older records do not have it */
+            *out_ms = g->state_since_ms;
+        return true;
+    }
+    return group_reads_topics(g) && g->state == GROUP_STABLE && !group_subscribed(g, c->topic);
+}
+
+static bool offset_expired(const struct group_expiry *x, const struct group *g, const struct committed *c)
+{
+    int64_t from_ms;
+    if (!offset_expires_from(g, c, &from_ms))
         return false;
-    uint32_t half = w->append.bytes / 2;
-    l->batch_bytes = half > BATCH_BYTES_MIN ? half : BATCH_BYTES_MIN;
-    w->at = w->batch_at;
-    w->last = false;
-    heap_free(heap_of(l), w->bytes);
-    w->bytes = NULL;
-    w->room = 0;
+    if (c->expire_ms >= 0)
+        return x->wall_ms >= c->expire_ms;
+    return x->wall_ms - from_ms >= x->retention_ms;
+}
+
+static bool is_topic_gone(const struct group_log *l, struct kview topic)
+{
+    return !catalog_by_name(&store_of(l->coord.shard)->catalog, topic.at, (size_t)topic.n);
+}
+
+static bool removes_offset(const struct group_write *w, const struct committed *c)
+{
+    const struct group_log *l = group_entry_log(w->entry);
+    const struct group_forget *f = NULL;
+    switch (w->kind) {
+    case GROUP_WRITE_DELETE: return true;
+    case GROUP_WRITE_EXPIRE: return is_topic_gone(l, c->topic) || offset_expired(&l->expiry, w->entry->group, c);
+    case GROUP_WRITE_FORGET:
+        f = container_of(w->coord.sweep, struct group_forget, sweep);
+        return c->position < f->position && kview_same(c->topic, f->topic);
+    case GROUP_WRITE_COMMITS:
+    case GROUP_WRITE_RECORD: break;
+    }
+    return false;
+}
+
+/* Somebody who waits for this group to write to it, or who is about to join, keeps it until the next time. */
+static bool removes_group(const struct group_write *w)
+{
+    struct group_entry *e = w->entry;
+    if (w->kind == GROUP_WRITE_DELETE)
+        return true;
+    if (w->kind != GROUP_WRITE_EXPIRE || e->group->state != GROUP_EMPTY)
+        return false;
+    if (e->group->pending_count > 0 || !list_empty(&e->coord.held) || list_linked(&e->lost_link))
+        return false;
+    return group_delete(e->group, group_entry_log(e)->expiry.wall_ms) == KERR_NONE;
+}
+
+static bool put_offset_tombstone(struct group_write *w, struct record_batch *b, const struct committed *c)
+{
+    struct kview id = w->coord.entry->id;
+    if (!w->gone)
+        w->gone = heap_alloc(w->coord.log->heap, COORD_BATCH_RECORDS * sizeof(struct committed *));
+    if (!w->gone || !coord_write_takes(&w->coord, b, record_offset_bytes(id, c)) || !record_put_offset_gone(b, id, c))
+        return false;
+    w->gone[w->gone_count++] = c;
     return true;
 }
 
-static void group_batch_durable(struct group_log *l, struct group_write *w)
+/* The group's own tombstone stands last: a kill before it leaves a group with fewer offsets, never offsets without their group. */
+static void gather_group_tombstone(struct group_write *w, struct record_batch *b)
 {
-    l->log_bytes += w->append.bytes;
-    w->record_done |= w->batch_record;
-    if (apply_group_write(w)) {
-        log_fail(l, "no memory for what was committed");
-        conclude_group_write(l, w, KERR_NOT_COORDINATOR);
-    } else if (w->last) {
-        conclude_group_write(l, w, KERR_NONE);
-    } else {
-        step_group_write(l, w);
-    }
+    static const struct kview none = {NULL, -1};
+    struct coord_write *cw = &w->coord;
+    uint32_t left = offsets_count(&w->entry->offsets) - w->gone_count;
+    if (left == 0 && !cw->takes_entry)
+        cw->takes_entry = removes_group(w);
+    cw->last = true;
+    if (!cw->takes_entry || w->entry->record.n < 0)
+        return;
+    cw->last = w->batch_record = coord_write_takes(cw, b, record_group_record_bytes(cw->entry->id, none)) &&
+                                 record_put_group(b, cw->entry->id, none);
 }
 
-static void group_batch_appended(struct append *a)
+static uint32_t gather_tombstones(struct coord_write *cw, struct record_batch *b)
 {
-    struct group_write *w = container_of(a, struct group_write, append);
-    struct group_log *l = w->entry->log;
-    if (a->error == KERR_NONE)
-        group_batch_durable(l, w);
-    else if (halve_batch_bytes(l, w))
-        step_group_write(l, w);
-    else
-        conclude_group_write(l, w, group_write_answer(w, a->error));
-    sweep_want(l);
-}
-
-uint32_t write_step(struct group_log *l, struct group_write *w)
-{
-    struct record_batch b = {0};
-    w->batch_at = w->at;
-    w->batch_count = w->gone_count = 0;
+    struct group_write *w = group_write_of(cw);
+    uint32_t looked = 0;
+    w->gone_count = 0;
     w->batch_record = false;
-    if (l->state != GROUP_LOG_READY) {
-        write_over(l, w, KERR_NOT_COORDINATOR);
-        return 0;
+    for (; looked < COORD_SCAN_MAX; looked++) {
+        uint32_t before = cw->at;
+        const struct committed *c = offsets_next(&w->entry->offsets, &cw->at);
+        if (!c) {
+            gather_group_tombstone(w, b);
+            break;
+        }
+        if (removes_offset(w, c) && !put_offset_tombstone(w, b, c)) {
+            cw->at = before;
+            break;
+        }
     }
-    uint32_t bytes = likely_batch_bytes(l, w);
-    if (reserve_batch_bytes(l, w, &b, bytes)) {
-        write_over(l, w, KERR_COORDINATOR_NOT_AVAILABLE);
-        return 0;
-    }
-    uint32_t looked = gather_group_batch(l, w, &b);
-    if (b.count > 0) {
-        w->batch_count = (uint32_t)b.count;
-        w->append = (struct append){.records = w->bytes,
-                                    .bytes = record_batch_end(&b, clock_wall_ms()),
-                                    .produce_version = INT16_MAX,
-                                    .done = group_batch_appended};
-        partition_append(l->partition, &w->append);
-    } else if (w->last) {
-        write_over(l, w, KERR_NONE);
-    } else if (looked == SCAN_MAX) {
-        step_group_write(l, w);
-    } else {
-        write_over(l, w, KERR_COORDINATOR_NOT_AVAILABLE); /* no memory for a first record */
-    }
-    return 1 + looked + w->batch_count * PACE_RECORD;
+    return looked;
 }
 
-/* --- asked from outside --- */
+static enum err apply_tombstones(struct coord_write *cw)
+{
+    struct group_write *w = group_write_of(cw);
+    for (uint32_t i = 0; i < w->gone_count; i++)
+        group_entry_remove(w->entry, w->gone[i]->topic, w->gone[i]->partition);
+    if (w->batch_record)
+        group_entry_set_record(w->entry, (struct group_text){NULL, -1});
+    return ERR_NONE;
+}
 
+/* --- all that lives: at 0 the group's record is next, at n + 1 the offset behind cursor n --- */
+
+uint32_t group_gather_live(struct coord_write *w, struct record_batch *b)
+{
+    const struct group_entry *e = group_entry_of(w->entry);
+    struct kview id = w->entry->id, record = group_view(e->record);
+    if (w->at == 0 && record.n >= 0) {
+        if (!coord_write_takes(w, b, record_group_record_bytes(id, record)) || !record_put_group(b, id, record))
+            return 0;
+    }
+    if (w->at == 0)
+        w->at = 1;
+    for (;;) {
+        uint32_t cursor = w->at - 1;
+        const struct committed *c = offsets_next(&e->offsets, &cursor);
+        w->last = !c;
+        if (!c || !coord_write_takes(w, b, record_offset_bytes(id, c)) || !record_put_offset(b, id, c))
+            return 0;
+        w->at = cursor + 1;
+    }
+}
+
+/* --- the end of a write --- */
+
+static enum kerr group_write_answer(const struct group_write *w, enum kerr error)
+{
+    bool too_large =
+        error == KERR_MESSAGE_TOO_LARGE || error == KERR_RECORD_LIST_TOO_LARGE || error == KERR_INVALID_FETCH_SIZE;
+    if (!too_large)
+        return error;
+    return w->kind == GROUP_WRITE_RECORD ? KERR_UNKNOWN_SERVER_ERROR : KERR_INVALID_COMMIT_OFFSET_SIZE;
+}
+
+static void group_write_done(struct coord_write *cw, enum kerr error)
+{
+    struct group_write *w = group_write_of(cw);
+    heap_free(cw->log->heap, w->gone);
+    if (w->kind == GROUP_WRITE_RECORD)
+        heap_free(cw->log->heap, w->record.at);
+    if (!cw->entry)
+        w->entry = NULL;
+    else if (cw->takes_entry && error && w->entry->group->state == GROUP_DEAD)
+        w->entry->group->state = GROUP_EMPTY; /* a group whose deletion failed is as it was */
+    w->done(w, group_write_answer(w, error));
+}
+
+static void init_group_write(struct group_write *w)
+{
+    static const struct coord_write_ops commits = {gather_commits, likely_commits_bytes, apply_commits},
+                                        record = {gather_group_record, likely_group_record_bytes, apply_group_record},
+                                        removal = {gather_tombstones, NULL, apply_tombstones};
+    bool shared = w->kind == GROUP_WRITE_COMMITS || w->kind == GROUP_WRITE_RECORD;
+    w->gone = NULL;
+    w->gone_count = 0;
+    w->coord = (struct coord_write){.entry = &w->entry->coord, .alone = !shared, .done = group_write_done};
+    w->coord.ops = w->kind == GROUP_WRITE_COMMITS ? &commits : shared ? &record : &removal;
+}
+
+/* Nothing is written to a group that is going but what sees to its going. */
 void group_log_write(struct group_log *l, struct group_write *w)
 {
-    assert(w->kind == GROUP_WRITE_COMMITS || w->kind == GROUP_WRITE_DELETE);
+    assert(w->kind != GROUP_WRITE_EXPIRE && w->kind != GROUP_WRITE_FORGET);
     assert(w->kind != GROUP_WRITE_DELETE || w->entry->group->state == GROUP_DEAD);
-    w->bytes = NULL;
-    w->gone = NULL;
-    w->record = (struct group_text){NULL, -1};
-    w->room = w->at = 0;
-    w->begun = w->last = w->record_done = w->takes_group = false;
-    write_start(l, w);
+    init_group_write(w);
+    if (!w->coord.alone && w->entry->group->state == GROUP_DEAD && l->coord.state == COORD_LOG_READY)
+        coord_write_refuse(&l->coord, &w->coord, KERR_COORDINATOR_NOT_AVAILABLE);
+    else
+        coord_write_start(&l->coord, &w->coord);
 }
+
+/* --- group records --- */
 
 static void group_record_written(struct group_write *w, enum kerr error)
 {
     struct group_entry *e = w->entry;
-    struct group_log *l = w->log;
+    struct group_log *l = group_log_of(w->coord.log);
     uint32_t serial = w->serial;
-    heap_free(heap_of(l), w);
-    if (!e || l->closing)
+    heap_free(l->coord.heap, w);
+    if (!e || l->coord.closing)
         return;
-    struct group_now now = group_log_now();
-    group_persisted(e->group, serial, error, now, &l->hooks->emit);
+    group_persisted(e->group, serial, error, group_log_now(), &l->hooks->emit);
     l->hooks->changed(e);
 }
 
 /* The group as it is now, encoded. */
 static enum err encode_group_record(const struct group_entry *e, struct group_text *out)
 {
-    struct heap *heap = heap_of(e->log);
+    struct heap *heap = e->coord.log->heap;
     struct group_metadata_value v;
     size_t bytes = ((size_t)e->group->member_count + 1) * sizeof(struct member_metadata);
     uint8_t *arrays = heap_alloc(heap, bytes);
@@ -500,27 +316,107 @@ static enum err encode_group_record(const struct group_entry *e, struct group_te
 
 static void lose_group_record(struct group_entry *e, uint32_t serial)
 {
+    struct group_log *l = group_entry_log(e);
     e->lost_to = serial;
     if (!list_linked(&e->lost_link)) {
         e->lost_from = serial;
-        list_push(&e->log->lost, &e->lost_link);
+        list_push(&l->lost, &e->lost_link);
     }
-    log_later(e->log);
+    shard_defer(l->coord.shard, &l->tell_lost);
 }
 
 void group_log_persist(struct group_entry *e, uint32_t serial)
 {
-    struct group_log *l = e->log;
-    struct group_write *w = heap_alloc(heap_of(l), sizeof *w);
+    struct group_log *l = group_entry_log(e);
+    struct group_write *w = heap_alloc(l->coord.heap, sizeof *w);
     if (!w) {
         lose_group_record(e, serial);
         return;
     }
     *w = (struct group_write){.entry = e, .kind = GROUP_WRITE_RECORD, .serial = serial, .done = group_record_written};
     if (encode_group_record(e, &w->record)) {
-        heap_free(heap_of(l), w);
+        heap_free(l->coord.heap, w);
         lose_group_record(e, serial);
         return;
     }
-    write_start(l, w);
+    group_log_write(l, w);
+}
+
+/* --- sweeps --- */
+
+static void removal_written(struct group_write *w, enum kerr error)
+{
+    (void)error; /* the sweep's */
+    heap_free(w->coord.log->heap, w);
+}
+
+static struct coord_write *removal_of_entry(struct coord_entry *ce, enum group_write_kind kind)
+{
+    struct group_write *w = heap_zalloc(ce->log->heap, sizeof *w);
+    if (!w)
+        return NULL;
+    w->entry = group_entry_of(ce);
+    w->kind = kind;
+    w->record.n = -1;
+    w->done = removal_written;
+    init_group_write(w);
+    return &w->coord;
+}
+
+static struct coord_write *expire_entry(struct coord_sweep *s, struct coord_entry *e)
+{
+    assert(s == &group_log_of(e->log)->expiry.sweep);
+    return removal_of_entry(e, GROUP_WRITE_EXPIRE);
+}
+
+static void expiry_over(struct coord_sweep *s, enum kerr error)
+{
+    (void)error;
+    container_of(s, struct group_expiry, sweep)->asked = false;
+}
+
+void group_log_expire(struct group_log *l, int64_t wall_ms, int64_t retention_ms)
+{
+    struct group_expiry *x = &l->expiry;
+    if (l->coord.state != COORD_LOG_READY || l->coord.sweep == &x->sweep)
+        return;
+    x->wall_ms = wall_ms;
+    x->retention_ms = retention_ms;
+    if (x->asked)
+        return;
+    x->asked = true;
+    x->sweep = (struct coord_sweep){.what = "expiry", .write = expire_entry, .over = expiry_over};
+    coord_log_sweep(&l->coord, &x->sweep);
+}
+
+static struct coord_write *forget_in_entry(struct coord_sweep *s, struct coord_entry *e)
+{
+    assert(s->write == forget_in_entry);
+    return removal_of_entry(e, GROUP_WRITE_FORGET);
+}
+
+static void forget_over(struct coord_sweep *s, enum kerr error)
+{
+    struct group_forget *f = container_of(s, struct group_forget, sweep);
+    (void)error; /* expiry will find what is left */
+    heap_free(f->log->coord.heap, f);
+}
+
+void group_log_forget_topic(struct group_log *l, struct kview topic)
+{
+    assert(topic.n > 0);
+    if (l->coord.state == COORD_LOG_FAILED)
+        return;
+    struct group_forget *f = heap_zalloc(l->coord.heap, sizeof *f + (size_t)topic.n);
+    if (!f) { /* expiry will find them */
+        log_warn("offsets of a deleted topic not forgotten yet", "partition=" GROUP_TOPIC "-%d why=\"no memory\"",
+                 l->coord.index);
+        return;
+    }
+    f->log = l;
+    memcpy(f + 1, topic.at, (size_t)topic.n);
+    f->topic = (struct kview){(const uint8_t *)(f + 1), topic.n};
+    f->position = partition_facts(l->coord.partition).end_offset;
+    f->sweep = (struct coord_sweep){.what = "forgetting a topic", .write = forget_in_entry, .over = forget_over};
+    coord_log_sweep(&l->coord, &f->sweep);
 }

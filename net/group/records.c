@@ -8,8 +8,7 @@ enum {
     VALUE_OFFSET_EXPIRES = 1,
     VALUE_GROUP = 3,
     VERSION_BYTES = 2,
-    RECORD_EXTRA = 5 * 5 + 2, /* five varints, attributes, a count of headers */
-    MEMBER_LEAST = 16,        /* bytes of the shortest member in a value */
+    MEMBER_LEAST = 16, /* bytes of the shortest member in a value */
 };
 
 /* --- reading --- */
@@ -64,10 +63,9 @@ static const char *decode_group_record(struct kview key, struct kview value, str
     return NULL;
 }
 
-const char *record_read(const struct batch_record *r, struct record *out)
+const char *record_read(struct kview key, struct kview value, struct record *out)
 {
-    struct kview key = {r->key, r->key_bytes}, value = {r->value, r->value_bytes};
-    *out = (struct record){.kind = RECORD_UNKNOWN, .tombstone = !r->value};
+    *out = (struct record){.kind = RECORD_UNKNOWN, .tombstone = value.n < 0};
     if (key.n < 0)
         return NULL;
     if (key.n < VERSION_BYTES)
@@ -125,57 +123,19 @@ static uint32_t offset_record_value_bytes(const struct committed *c)
     return VERSION_BYTES + 8 + 2 + (uint32_t)c->metadata.n + 8 + (c->expire_ms >= 0 ? 8 : 4);
 }
 
+static uint32_t group_record_key_bytes(struct kview group)
+{
+    return VERSION_BYTES + 2 + (uint32_t)group.n;
+}
+
 uint32_t record_offset_bytes(struct kview group, const struct committed *c)
 {
-    return RECORD_EXTRA + offset_record_key_bytes(group, c) + offset_record_value_bytes(c);
+    return record_bytes(offset_record_key_bytes(group, c), (int32_t)offset_record_value_bytes(c));
 }
 
 uint32_t record_group_record_bytes(struct kview group, struct kview value)
 {
-    return RECORD_EXTRA + VERSION_BYTES + 2 + (uint32_t)group.n + (value.n > 0 ? (uint32_t)value.n : 0);
-}
-
-static uint32_t zigzag32(int32_t v)
-{
-    return ((uint32_t)v << 1) ^ (uint32_t)(v >> 31);
-}
-
-static uint32_t record_varint_bytes(int32_t v)
-{
-    uint32_t n = 1;
-    for (uint32_t z = zigzag32(v); z >= 0x80; z >>= 7)
-        n++;
-    return n;
-}
-
-static void put_record_varint(struct kwriter *w, int32_t v)
-{
-    kwrite_uvarint(w, zigzag32(v));
-}
-
-/* What stands before the key. `value_bytes` -1: a tombstone. The writer's `over` tells when there is no room for the rest. */
-static struct kwriter open_batch_record(struct record_batch *b, uint32_t key_bytes, int32_t value_bytes)
-{
-    uint32_t body = 2 + record_varint_bytes(b->count) + record_varint_bytes((int32_t)key_bytes) + key_bytes +
-                    record_varint_bytes(value_bytes) + (value_bytes > 0 ? (uint32_t)value_bytes : 0) + 1;
-    struct kwriter w = kwriter_of(b->at, (size_t)(b->end - b->at));
-    put_record_varint(&w, (int32_t)body);
-    kwrite_int8(&w, 0);       /* attributes */
-    put_record_varint(&w, 0); /* timestamp delta */
-    put_record_varint(&w, b->count);
-    put_record_varint(&w, (int32_t)key_bytes);
-    return w;
-}
-
-static bool close_batch_record(struct record_batch *b, struct kwriter *w)
-{
-    put_record_varint(w, 0); /* headers */
-    assert(!w->bad);
-    if (!kwriter_good(w))
-        return false;
-    b->at = w->at;
-    b->count++;
-    return true;
+    return record_bytes(group_record_key_bytes(group), value.n);
 }
 
 static void put_offset_record_key(struct kwriter *w, struct kview group, const struct committed *c)
@@ -194,53 +154,30 @@ bool record_put_offset(struct record_batch *b, struct kview group, const struct 
                                     .expire_timestamp = c->expire_ms};
     int16_t version = c->expire_ms >= 0 ? VALUE_OFFSET_EXPIRES : VALUE_OFFSET;
     int32_t bytes = (int32_t)offset_record_value_bytes(c);
-    struct kwriter w = open_batch_record(b, offset_record_key_bytes(group, c), bytes);
+    struct kwriter w = record_batch_open(b, offset_record_key_bytes(group, c), bytes);
     put_offset_record_key(&w, group, c);
-    put_record_varint(&w, bytes);
+    record_batch_value(&w, bytes);
     kwrite_int16(&w, version);
     (void)offset_commit_value_encode(&v, &w, version);
-    return close_batch_record(b, &w);
+    return record_batch_close(b, &w);
 }
 
 bool record_put_offset_gone(struct record_batch *b, struct kview group, const struct committed *c)
 {
-    struct kwriter w = open_batch_record(b, offset_record_key_bytes(group, c), -1);
+    struct kwriter w = record_batch_open(b, offset_record_key_bytes(group, c), -1);
     put_offset_record_key(&w, group, c);
-    put_record_varint(&w, -1);
-    return close_batch_record(b, &w);
+    record_batch_value(&w, -1);
+    return record_batch_close(b, &w);
 }
 
 bool record_put_group(struct record_batch *b, struct kview group, struct kview value)
 {
     struct group_metadata_key k = {.group = group};
-    struct kwriter w = open_batch_record(b, VERSION_BYTES + 2 + (uint32_t)group.n, value.n);
+    struct kwriter w = record_batch_open(b, group_record_key_bytes(group), value.n);
     kwrite_int16(&w, KEY_GROUP);
     (void)group_metadata_key_encode(&k, &w, 0);
-    put_record_varint(&w, value.n);
+    record_batch_value(&w, value.n);
     if (value.n > 0)
         kwrite_raw(&w, value.at, (size_t)value.n);
-    return close_batch_record(b, &w);
-}
-
-void record_batch_begin(struct record_batch *b, uint8_t *at, uint32_t bytes)
-{
-    assert(bytes > BATCH_HEADER_BYTES);
-    *b = (struct record_batch){.start = at, .at = at + BATCH_HEADER_BYTES, .end = at + bytes};
-}
-
-uint32_t record_batch_end(struct record_batch *b, int64_t now_ms)
-{
-    assert(b->count > 0);
-    uint32_t bytes = (uint32_t)(b->at - b->start);
-    uint8_t *at = b->start;
-    memset(at, 0, BATCH_HEADER_BYTES);
-    be32_put(at + 8, bytes - BATCH_PREFIX_BYTES);
-    at[16] = 2;
-    be32_put(at + 23, (uint32_t)b->count - 1);
-    be64_put(at + 27, (uint64_t)now_ms);
-    be64_put(at + 35, (uint64_t)now_ms);
-    memset(at + 43, 0xff, 8 + 2 + 4); /* no producer */
-    be32_put(at + 57, (uint32_t)b->count);
-    be32_put(at + 17, batch_crc(at, bytes));
-    return bytes;
+    return record_batch_close(b, &w);
 }

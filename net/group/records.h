@@ -6,8 +6,8 @@
  * Any version that Kafka wrote is read. Written are those that Kafka writes, and its older tools read: an offset's value in
  * version 3 (1 when it has a time to expire at, which 3 has no field for), a group's in version 3. */
 #pragma once
+#include "net/coord/coord_batch.h"
 #include "net/group/offsets.h"
-#include "storage/log/batch.h"
 
 enum record_kind { RECORD_UNKNOWN, RECORD_OFFSET, RECORD_GROUP };
 struct record {
@@ -18,7 +18,7 @@ struct record {
     struct kview value;         /* RECORD_GROUP: as it stands, with its version */
 };
 /* NULL, or what is wrong with it. A key that is not there or of a version unknown here is RECORD_UNKNOWN. */
-const char *record_read(const struct batch_record *r, struct record *out);
+const char *record_read(struct kview key, struct kview value, struct record *out);
 /* A group's value, both ways. False: damaged, or no room in the arena. */
 bool record_group_value(struct kview value, struct karena *arena, struct group_metadata_value *out) must_use;
 /* Bytes for the arena above, enough for any value of this size. */
@@ -29,16 +29,8 @@ void record_group_encode(const struct group_metadata_value *v, uint8_t *out, uin
 /* Not less than the record takes in a batch. */
 uint32_t record_offset_bytes(struct kview group, const struct committed *c);
 uint32_t record_group_record_bytes(struct kview group, struct kview value);
-
-/* A batch in the making, in the caller's memory. Each record is put whole, or not at all where there is no room. */
-struct record_batch {
-    uint8_t *start, *at, *end;
-    int32_t count;
-};
-void record_batch_begin(struct record_batch *b, uint8_t *at, uint32_t bytes);
+/* Puts it whole; false: there is no room, and the batch is as it was. */
 bool record_put_offset(struct record_batch *b, struct kview group, const struct committed *c) must_use;
 bool record_put_offset_gone(struct record_batch *b, struct kview group, const struct committed *c) must_use;
 /* `value` as record_group_encode made it; null (n == -1): a tombstone. */
 bool record_put_group(struct record_batch *b, struct kview group, struct kview value) must_use;
-/* Its size; there is at least one record in it. */
-uint32_t record_batch_end(struct record_batch *b, int64_t now_ms) must_use;

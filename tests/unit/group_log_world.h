@@ -4,7 +4,9 @@
 #ifndef DIR
 #define DIR "build/tests/unit/group_log"
 #endif
-#include "net/group/group_log_inside.h"
+#include "net/coord/coord_log_inside.h"
+#include "net/group/group_log.h"
+#include "net/group/records.h"
 #include "tests/unit/partition_world.h"
 
 enum { GROUPS = 7, KEYS = 9, ALL = (1 << KEYS) - 1, NONE = -1 }; /* keys of each group: partitions of the topic "t" */
@@ -63,19 +65,19 @@ static inline void hook_act(void *arg, struct group *group, const struct group_a
 }
 static inline void hook_made(struct group_entry *e)
 {
-    assert_null(e->coordinator_state);
-    e->coordinator_state = &g;
+    assert_int_equal(e->counted, 0);
+    e->counted = 1;
     g.made++;
 }
 static inline void hook_going(struct group_entry *e)
 {
-    assert_ptr_equal(e->coordinator_state, &g);
-    e->coordinator_state = NULL;
+    assert_int_equal(e->counted, 1);
+    e->counted = 0;
     g.gone++;
 }
 static inline void hook_changed(struct group_entry *e)
 {
-    assert_ptr_equal(e->coordinator_state, &g);
+    assert_int_equal(e->counted, 1);
     g.persisted++;
 }
 static inline void hook_ready(struct group_log *l)
@@ -96,7 +98,7 @@ static inline void group_turn(void)
 {
     turn();
     if (g.log)
-        group_log_check(g.log);
+        coord_log_check(&g.log->coord);
 }
 #define UNTIL(condition)                                                      \
     for (uint64_t end_ = clock_now_ns() + WAIT_S * NS_PER_S; !(condition);) { \
@@ -115,11 +117,11 @@ static inline void init_log(void)
                                        .going = hook_going,
                                        .changed = hook_changed,
                                        .ready = hook_ready,
-                                       .slack_bytes = g.slack ? g.slack : GROUP_LOG_SLACK_BYTES};
+                                       .slack_bytes = g.slack ? g.slack : COORD_SLACK_BYTES};
     g.made = g.gone = g.readies = g.closes = g.persisted = 0;
     g.log = group_log_open(w.shard, w.p, 0, &g.rules, &g.hooks);
     if (g.log && g.batch_bytes)
-        g.log->batch_bytes = g.batch_bytes;
+        g.log->coord.batch_bytes = g.batch_bytes;
 }
 static inline void open_log(void)
 {
@@ -129,13 +131,13 @@ static inline void open_log(void)
 static inline void open_ready(void)
 {
     open_log();
-    assert_int_equal(group_log_state(g.log), GROUP_LOG_LOADING);
+    assert_int_equal(g.log->coord.state, COORD_LOG_LOADING);
     UNTIL(g.readies > 0);
-    assert_int_equal(group_log_state(g.log), GROUP_LOG_READY);
+    assert_int_equal(g.log->coord.state, COORD_LOG_READY);
 }
 static inline void close_log(void)
 {
-    group_log_close(g.log, hook_closed, NULL);
+    coord_log_close(&g.log->coord, hook_closed, NULL);
     UNTIL(g.closes == 1);
     assert_int_equal(g.made, g.gone);
 }

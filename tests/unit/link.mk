@@ -50,7 +50,7 @@ LINK_test_catalog_writer := storage/catalog/catalog_writer.o $(STORAGE_CATALOG)
 LINK_test_steps := net/steps.o
 LINK_test_frame := net/conn/frame.o
 LINK_test_order := net/conn/order.o
-LINK_test_group_call := net/group/group_call.o $(CORE_HEAP)
+LINK_test_coord_call := net/coord/coord_call.o $(CORE_HEAP)
 LINK_test_homecoming := net/conn/homecoming.o core/map.o $(CORE_HEAP)
 LINK_test_fetch_session := net/api/fetch_session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
 LINK_test_conn := net/conn/conn.o net/conn/request.o net/server.o net/steps.o net/conn/accept.o net/conn/block.o net/conn/frame.o net/conn/order.o net/api/fetch_session.o \
@@ -60,14 +60,14 @@ LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wi
 LINK_test_trim := $(LINK_test_partition)
 LINK_test_alter := $(LINK_test_partition)
 LINK_test_offsets := net/group/offsets.o core/map.o $(CORE_HEAP)
-LINK_test_group_records := net/group/records.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)
+LINK_test_group_records := net/group/records.o net/coord/coord_batch.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)
 NET_GROUP := net/group/group.o net/group/group_members.o net/group/group_rebalance.o net/group/group_join.o net/group/group_events.o \
          net/group/group_record.o net/group/group_check.o storage/kerr.o net/wire/kmsg.o net/wire/wire.o core/map.o
 LINK_test_group := $(NET_GROUP) $(CORE_HEAP)
 LINK_test_group_sequences := $(NET_GROUP) $(CORE_HEAP)
 LINK_test_group_random := $(NET_GROUP) core/mem.o core/mem_os.o
 
-NET_GROUP_LOG := $(patsubst %.c,%.o,$(filter-out net/group/coordinator% net/group/group_call%,$(sort $(wildcard net/group/*.c)))) \
+NET_GROUP_LOG := $(patsubst %.c,%.o,$(filter-out net/group/coordinator.c net/coord/coord_call.c net/coord/coord_shard.c,$(sort $(wildcard net/group/*.c net/coord/*.c)))) \
                  net/wire/kmsg.o net/wire/wire.o
 LINK_test_group_log := $(NET_GROUP_LOG) $(LINK_test_partition)
 LINK_test_group_log_life := $(LINK_test_group_log)

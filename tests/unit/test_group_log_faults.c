@@ -16,7 +16,7 @@ static bool open_poor(void)
     if (!g.log)
         return false;
     UNTIL(g.readies > 0);
-    return group_log_state(g.log) == GROUP_LOG_READY;
+    return g.log->coord.state == COORD_LOG_READY;
 }
 
 static bool commit(int group, uint32_t mask, bool remove)
@@ -75,10 +75,10 @@ static void sweeps(void)
 {
     group_log_forget_topic(g.log, view_of("other"));
     group_log_expire(g.log, clock_wall_ms(), 1000000);
-    g.hooks.slack_bytes = 1;
-    for (int i = 0; i < 50 && g.log->sweep.kind == SWEEP_NONE && group_log_state(g.log) == GROUP_LOG_READY; i++)
+    g.log->coord.slack_bytes = 1;
+    for (int i = 0; i < 50 && !g.log->coord.sweep && g.log->coord.state == COORD_LOG_READY; i++)
         group_turn();
-    UNTIL(g.log->sweep.kind == SWEEP_NONE);
+    UNTIL(!g.log->coord.sweep);
 }
 
 /* Until something fails that is told. */

@@ -24,18 +24,18 @@ static void a_log_stays_bounded(void **state)
     uint64_t most = 0;
     for (int i = 0; i < 60; i++) {
         commit_round();
-        most = u64_max(most, g.log->log_bytes);
+        most = u64_max(most, g.log->coord.log_bytes);
     }
-    UNTIL(g.log->sweep.kind == SWEEP_NONE);
+    UNTIL(!g.log->coord.sweep);
     struct partition_facts facts = partition_facts(w.p);
     assert_true(facts.log_start_offset > 0);
-    assert_true(most < 10 * g.log->live_bytes);
+    assert_true(most < 10 * g.log->coord.live_bytes);
     assert_int_equal(all_stands(), GROUPS * KEYS);
     kill_broker();
     restart();
     open_ready();
     assert_true(partition_facts(w.p).log_start_offset >= facts.log_start_offset);
-    assert_true(g.log->log_bytes < 10 * g.log->live_bytes);
+    assert_true(g.log->coord.log_bytes < 10 * g.log->coord.live_bytes);
     assert_int_equal(all_stands(), GROUPS * KEYS);
 }
 
@@ -45,14 +45,14 @@ static bool rewrite_and_kill(int turns)
 {
     static struct asked asked[300];
     int count = 0;
-    while (g.log->sweep.kind != SWEEP_REWRITE)
+    while (g.log->coord.sweep != &g.log->coord.rewrite.sweep)
         commit_round();
     persist(turns % GROUPS, g.generation[turns % GROUPS] + 1);
-    for (int i = 0; i < turns && g.log->sweep.kind == SWEEP_REWRITE; i++) {
+    for (int i = 0; i < turns && g.log->coord.sweep == &g.log->coord.rewrite.sweep; i++) {
         count += ask(&asked[count], (i + turns) % GROUPS, 1u << i % KEYS, (i + turns) % 5 == 0);
         group_turn();
     }
-    bool over = g.log->sweep.kind == SWEEP_NONE;
+    bool over = !g.log->coord.sweep;
     kill_broker();
     restart();
     open_ready();
@@ -83,12 +83,12 @@ static void a_rewrite_that_fails_leaves_everything_as_it_was(void **state)
     (void)state;
     g.slack = 8192;
     open_ready();
-    while (g.log->sweep.kind != SWEEP_REWRITE)
+    while (g.log->coord.sweep != &g.log->coord.rewrite.sweep)
         commit_round();
     partition_offline(w.p, "the test says so");
-    UNTIL(g.log->sweep.kind == SWEEP_NONE);
+    UNTIL(!g.log->coord.sweep);
     assert_int_equal(partition_facts(w.p).log_start_offset, 0);
-    assert_true(g.log->rewrite_at > g.log->log_bytes);
+    assert_true(g.log->coord.rewrite_at > g.log->coord.log_bytes);
     all_stands();
     kill_broker();
     restart();
@@ -109,7 +109,7 @@ static void everything_is_answered_when_the_log_is_closed(void **state)
         open_log();
         for (int i = 0; i < turns && !g.readies; i++)
             group_turn();
-        if (group_log_state(g.log) == GROUP_LOG_READY) {
+        if (g.log->coord.state == COORD_LOG_READY) {
             group_log_expire(g.log, clock_wall_ms(), 24 * 3600 * 1000);
             group_log_forget_topic(g.log, view_of("other"));
             for (int i = 0; i < turns; i++) {
@@ -145,7 +145,7 @@ static void an_offline_partition_is_not_coordinated(void **state)
     close_log();
     open_log();
     UNTIL(g.readies > 0);
-    assert_int_equal(group_log_state(g.log), GROUP_LOG_FAILED);
+    assert_int_equal(g.log->coord.state, COORD_LOG_FAILED);
     assert_null(entry_of(0));
     assert_null(group_log_make(g.log, group_id(0)));
 }
@@ -181,8 +181,8 @@ static void a_large_log_is_loaded_in_small_steps(void **state)
     open_log();
     while (g.readies == 0) {
         uint64_t from = clock_now_ns();
-        (void)shard_turn(w.shard, g.log->load && g.log->load->reading ? TURN_NS : 0);
-        if (!g.log->load || !g.log->load->reading)
+        (void)shard_turn(w.shard, coord_log_reads(&g.log->coord) ? TURN_NS : 0);
+        if (!coord_log_reads(&g.log->coord))
             longest = u64_max(longest, clock_now_ns() - from);
         units++;
         assert_true(units < 10 * COUNT);
@@ -192,13 +192,13 @@ static void a_large_log_is_loaded_in_small_steps(void **state)
                 (unsigned long long)(clock_now_ns() - started) / 1000, (unsigned long long)units,
                 (unsigned long long)longest / 1000);
     assert_true(units >= COUNT * PACE_RECORD / PACE_UNITS);
-    assert_int_equal(group_log_state(g.log), GROUP_LOG_READY);
+    assert_int_equal(g.log->coord.state, COORD_LOG_READY);
     uint32_t cursor = 0, count = 0;
     struct group_entry *e;
     while ((e = group_log_next(g.log, &cursor)))
         count += offsets_count(&e->offsets);
     assert_int_equal(count, COUNT);
-    group_log_check(g.log);
+    coord_log_check(&g.log->coord);
 }
 
 int main(void)

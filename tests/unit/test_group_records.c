@@ -54,7 +54,7 @@ static struct record record_of(const uint8_t *at, uint32_t n, int32_t index)
     struct batch_cursor c = {at + BATCH_HEADER_BYTES, at + n};
     for (int32_t i = 0; i <= index; i++)
         assert_true(batch_next(&c, &raw));
-    assert_null(record_read(&raw, &r));
+    assert_null(record_read((struct kview){raw.key, raw.key_bytes}, (struct kview){raw.value, raw.value_bytes}, &r));
     return r;
 }
 
@@ -164,7 +164,8 @@ static void offsets_of_every_version_are_read(void **state)
                                        .value = more,
                                        .value_bytes = (int32_t)kwriter_bytes(&v)};
             struct record r;
-            assert_null(record_read(&raw, &r));
+            assert_null(
+                record_read((struct kview){raw.key, raw.key_bytes}, (struct kview){raw.value, raw.value_bytes}, &r));
             assert_int_equal(r.kind, RECORD_OFFSET);
             assert_int_equal(r.committed.offset, 17);
             assert_int_equal(r.committed.commit_ms, 18);
@@ -239,8 +240,7 @@ static void a_group_is_written_in_version_3(void **state)
 static const char *read_raw(const void *key, int32_t key_bytes, const void *value, int32_t value_bytes,
                             struct record *r)
 {
-    struct batch_record raw = {.key = key, .key_bytes = key_bytes, .value = value, .value_bytes = value_bytes};
-    return record_read(&raw, r);
+    return record_read((struct kview){key, key_bytes}, (struct kview){value, value_bytes}, r);
 }
 
 static void what_is_unknown_is_told_from_what_is_damaged(void **state)

@@ -1,5 +1,5 @@
-/* Work in the background of one shard (loading, rewriting and sweeping of group logs), one job a turn, so that the shard goes on
- * serving: each job does what PACE_UNITS allows, and stands in line again if it has more. */
+/* Work in the background of one shard (loading, rewriting and sweeping of coordinators' logs), one job a turn, so that the shard goes
+ * on serving: each job does what PACE_UNITS allows, and stands in line again if it has more. */
 #pragma once
 #include "core/shard.h"
 

@@ -1,4 +1,4 @@
-#include "net/group/pace.h"
+#include "net/coord/pace.h"
 
 static void run_pace_job(struct shard_defer *d)
 {

@@ -1,13 +1,12 @@
-/* group_call: every order in which the question, its answer, the cancel and their ways home can meet. */
-#include "net/group/group_call.h"
-#include "net/server.h"
+/* coord_call: every order in which the question, its answer, the cancel and their ways home can meet. */
+#include "net/coord/coord_call.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
 #include <cmocka.h>
 
 enum { HOME, OWNER, SHARDS, RING = 8, STEPS = 16 };
-enum asked { WAITS_IN_GROUP, WAITS_FOR_DISK, ANSWERS_AT_ONCE, KINDS };
+enum asked { WAITS_LONG, WAITS_FOR_DISK, ANSWERS_AT_ONCE, KINDS };
 
 struct shard_group {
     struct shard shards[SHARDS];
@@ -18,13 +17,12 @@ struct way {
 };
 static struct world {
     struct shard_group group;
-    struct server servers[SHARDS];
     struct way rings[SHARDS]; /* by sender: to the other one */
-    struct group_call call;
-    struct group_entry entry;
+    struct coord_call call;
+    struct coord_shard coordinator;
     enum asked kind;
-    bool cancelled, on_disk;
-    int asked, forgotten, answered, settled, back;
+    bool cancelled, on_disk, waits;
+    int asked, forgotten, answered, back;
 } w;
 
 /* --- what the call calls --- */
@@ -42,24 +40,32 @@ void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg)
     r->v[r->to++] = msg;
 }
 
-struct group_log *coordinator_log(struct coordinator_shard *c, int32_t partition, enum kerr *out_error)
+struct coord_log *coord_shard_log(struct coord_shard *c, int32_t partition, enum kerr *out_error)
 {
-    (void)c;
+    assert_ptr_equal(c, &w.coordinator);
     assert_int_equal(partition, 5);
     *out_error = KERR_NOT_COORDINATOR;
     return NULL;
 }
 
-const struct topic *coordinator_topic(const struct store *st)
+static struct coord_shard *on(const struct shard *s)
 {
-    static const struct topic t = {.partitions = 9};
+    (void)s;
+    return &w.coordinator;
+}
+static const struct coord_topic topic = {"topic", on};
+
+const struct topic *coord_topic_find(const struct coord_topic *t, const struct store *st)
+{
+    static const struct topic there = {.partitions = 9};
+    assert_ptr_equal(t, &topic);
     (void)st;
-    return &t;
+    return &there;
 }
 
-int32_t coordinator_partition(struct kview group_id, int32_t partitions)
+int32_t coord_partition(struct kview key, int32_t partitions)
 {
-    (void)group_id;
+    (void)key;
     assert_int_equal(partitions, 9);
     return 5;
 }
@@ -73,62 +79,42 @@ uint16_t topic_shard(const uint8_t id[16], int32_t partition, uint16_t shard_cou
     return owner;
 }
 
-struct group_now group_log_now(void)
-{
-    return (struct group_now){1, 1};
-}
-
-const struct group_emit *coordinator_emit(const struct coordinator_shard *c)
-{
-    (void)c;
-    return NULL;
-}
-
-void coordinator_settle(struct group_entry *e)
-{
-    assert_ptr_equal(e, &w.entry);
-    w.settled++;
-}
-
 static void tell(void)
 {
-    w.call.waiter.entry = NULL;
-    assert_non_null(group_call_alloc(&w.call, 100));
-    group_call_done(&w.call);
-}
-
-void group_forget(struct group *g, void *waiter, struct group_now now, const struct group_emit *emit)
-{
-    (void)g;
-    (void)now;
-    (void)emit;
-    assert_ptr_equal(waiter, &w.call.waiter);
-    w.forgotten++;
-    tell();
+    w.waits = false;
+    assert_non_null(coord_call_alloc(&w.call, 100));
+    coord_call_done(&w.call);
 }
 
 /* --- the handler --- */
 
-static void ask(struct group_call *c)
+static void forget(struct coord_call *c)
+{
+    assert_ptr_equal(c, &w.call);
+    w.forgotten++;
+    tell();
+}
+
+static void ask(struct coord_call *c)
 {
     w.asked++;
-    if (w.kind == WAITS_IN_GROUP)
-        c->waiter.entry = &w.entry;
+    w.waits = w.kind == WAITS_LONG;
+    c->forget = w.waits ? forget : NULL;
     w.on_disk = w.kind == WAITS_FOR_DISK;
     if (w.kind == ANSWERS_AT_ONCE)
         tell();
 }
 
-static void answered(struct group_call *c)
+static void answered(struct coord_call *c)
 {
     assert_ptr_equal(c, &w.call);
     assert_int_equal(c->away, 0);
     w.answered++;
 }
 
-static void back(struct group_call *c)
+static void back(struct coord_call *c)
 {
-    assert_false(group_call_holds(c));
+    assert_false(coord_call_holds(c));
     w.back++;
 }
 
@@ -142,7 +128,7 @@ static bool possible(enum event e)
     case DELIVER_THERE: return w.rings[HOME].from < w.rings[HOME].to;
     case DELIVER_HOME: return w.rings[OWNER].from < w.rings[OWNER].to;
     case CANCEL: return !w.cancelled && w.answered == 0;
-    case TELL: return w.call.waiter.entry || w.on_disk;
+    case TELL: return w.waits || w.on_disk;
     case EVENTS: break;
     }
     return false;
@@ -161,7 +147,7 @@ static void happen(enum event e)
     case DELIVER_HOME: deliver(OWNER); return;
     case CANCEL:
         w.cancelled = true;
-        group_call_cancel(&w.call);
+        coord_call_cancel(&w.call);
         return;
     case TELL:
         w.on_disk = false;
@@ -187,23 +173,22 @@ static void begin(struct heap *heap, enum asked kind)
 {
     memset(&w, 0, sizeof w);
     for (uint16_t i = 0; i < SHARDS; i++)
-        w.group.shards[i] =
-            (struct shard){.id = i, .count = SHARDS, .group = &w.group, .heap = heap, .net = &w.servers[i]};
+        w.group.shards[i] = (struct shard){.id = i, .count = SHARDS, .group = &w.group, .heap = heap};
     w.kind = kind;
+    w.call.topic = &topic;
     w.call.ask = ask;
     w.call.answered = answered;
-    group_call_start(&w.group.shards[HOME], &w.call);
+    coord_call_start(&w.group.shards[HOME], &w.call);
 }
 
 static void end(void)
 {
     assert_int_equal(w.asked, 1);
     assert_int_equal(w.answered, 1);
-    assert_int_equal(w.settled, w.forgotten);
     assert_true(w.call.done && !w.call.starved);
     assert_int_equal(w.call.error, KERR_NOT_COORDINATOR);
-    assert_true(group_call_holds(&w.call));
-    group_call_give_back(&w.call, back);
+    assert_true(coord_call_holds(&w.call));
+    coord_call_give_back(&w.call, back);
     while (possible(DELIVER_THERE) || possible(DELIVER_HOME))
         deliver(possible(DELIVER_THERE) ? HOME : OWNER);
     assert_int_equal(w.back, 1);
@@ -242,7 +227,7 @@ static void every_order_answers_once_and_gives_back(void **state)
         for (enum asked kind = 0; kind < KINDS; kind++) {
             int forgotten = 0, played = play_all(heap, kind, &forgotten);
             assert_true(played >= (kind == ANSWERS_AT_ONCE && owner == HOME ? 1 : 2));
-            assert_true((forgotten > 0) == (kind == WAITS_IN_GROUP));
+            assert_true((forgotten > 0) == (kind == WAITS_LONG));
         }
     heap_close(heap);
 }
@@ -255,11 +240,11 @@ static void what_does_not_fit_is_said(void **state)
     owner = OWNER;
     begin(heap, WAITS_FOR_DISK);
     deliver(HOME);
-    assert_int_equal(group_call_text(&w.call, (struct kview){bytes, 100}).n, 100);
-    assert_int_equal(group_call_text(&w.call, (struct kview){NULL, -1}).n, -1);
+    assert_int_equal(coord_call_text(&w.call, (struct kview){bytes, 100}).n, 100);
+    assert_int_equal(coord_call_text(&w.call, (struct kview){NULL, -1}).n, -1);
     assert_false(w.call.starved);
     w.call.memory.max_bytes = w.call.memory.used_bytes;
-    assert_int_equal(group_call_text(&w.call, (struct kview){bytes, 100}).n, 0);
+    assert_int_equal(coord_call_text(&w.call, (struct kview){bytes, 100}).n, 0);
     assert_true(w.call.starved);
     heap_close(heap);
 }

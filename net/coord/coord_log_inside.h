@@ -1,0 +1,33 @@
+/* The inside of a coordinator's log, for the files that make it up; nobody else includes this.
+ *
+ *   coord_log.c        life, entries                coord_write.c   writes: turns, batches, what became of them
+ *   coord_load.c       reading the log              coord_sweep.c   sweeps, rewriting
+ *
+ * Of everything that is asked for later there is one list, and close() waits until all are empty:
+ *
+ *   held      (an entry's)   waits for its turn                 steps    a write that is alone and goes on at the pace
+ *   over      its `done` runs at the end of the turn */
+#pragma once
+#include "net/coord/coord_log.h"
+#include "net/limits.h"
+
+/* coord_log.c */
+void coord_log_later(struct coord_log *l); /* the end of this turn has work */
+void coord_log_fail(struct coord_log *l, const char *why);
+void coord_entry_free(struct coord_entry *e);
+/* coord_load.c */
+enum err coord_load_begin(struct coord_log *l) must_use;
+void coord_load_step(struct coord_log *l);  /* at the pace */
+bool coord_load_close(struct coord_log *l); /* false: a read is under way, which calls coord_log_later */
+void coord_load_forget_entry(struct coord_log *l, const struct list *gone); /* it goes */
+bool coord_log_reads(const struct coord_log *l);                            /* loading waits for the disk */
+/* coord_write.c */
+uint32_t coord_write_step(struct coord_log *l,
+                          struct coord_write *w); /* the next batch, or the end; the units it took */
+void coord_write_run_over(struct coord_log *l);
+void coord_write_refuse_held(struct coord_entry *e, enum kerr error);
+/* coord_sweep.c */
+void coord_sweep_want(struct coord_log *l);                 /* begins what is due, and stands in line for the pace */
+void coord_sweep_step(struct coord_log *l, uint32_t units); /* at the pace */
+void coord_sweep_wrote(struct coord_log *l, bool gone, enum kerr error);
+void coord_sweep_close(struct coord_log *l);
