@@ -58,6 +58,18 @@ void door_begin(void)
     in_job = false;
 }
 
+void door_heal(void)
+{
+    const uint64_t soon_ns = sim.now_ns + 100 * NS_PER_MS;
+    sim.slow_until_ns = 0;
+    for (uint32_t i = 0; i < engine_count; i++) {
+        for (uint32_t k = 0; k < engines[i].count; k++)
+            engines[i].v[k].due_ns = u64_min(engines[i].v[k].due_ns, soon_ns);
+        for (uint32_t k = 0; k < COUNT_OF(engines[i].job_ns); k++)
+            engines[i].job_ns[k] = u64_min(engines[i].job_ns[k], soon_ns);
+    }
+}
+
 enum err io_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)
 {
     world_door();

@@ -4,6 +4,8 @@
 #include "tests/sim/world.h"
 
 void door_begin(void);
+/* The disk answers again: what is under way ends soon. */
+void door_heal(void);
 bool door_in_job(void);
 /* When this shard's engine wants its next turn; UINT64_MAX: when something happens. */
 uint64_t door_next_ns(const struct io *io);

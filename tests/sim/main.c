@@ -7,6 +7,7 @@
  * Ends with 1 when a seed failed, and when nothing was acknowledged or compared. */
 #include "tests/sim/broker.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/door_io.h"
 #include "tests/sim/keeper.h"
 #include "tests/sim/members.h"
 #include "tests/sim/net_sim.h"
@@ -204,6 +205,7 @@ static void heal(void)
     sim.phase = PHASE_HEALED;
     sim.full = sim.poor = false;
     sim.crash_in = 0;
+    door_heal();
     bool by_itself = !sim.knobs.eio_rate && dice(2);
     producers_sim_finish();
     turnover_finish();
