@@ -308,6 +308,12 @@ void broker_turn(void)
     sim.crashable = false;
 }
 
+void broker_pause(uint64_t until_ns)
+{
+    for (uint16_t i = 0; i < SHARDS_MAX; i++)
+        broker.busy_until_ns[i] = until_ns;
+}
+
 void broker_stop(void)
 {
     assert(broker.state == BROKER_UP);

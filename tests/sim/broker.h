@@ -18,6 +18,8 @@ void broker_kill(enum crash_kind kind);
 void broker_power_cut_while_down(void);
 /* A clean stop begins; it is over when the state is BROKER_DOWN. */
 void broker_stop(void);
+/* No shard gets a turn before then. */
+void broker_pause(uint64_t until_ns);
 /* When some shard wants a turn; UINT64_MAX: none. */
 uint64_t broker_next_ns(void);
 void broker_turn(void);

@@ -136,6 +136,16 @@ static void step_clock(void *arg)
     world_note("the wall clock steps");
 }
 
+static void pause_all(void *arg)
+{
+    (void)arg;
+    if (!trouble() || broker_state() == BROKER_DOWN)
+        return;
+    uint64_t ns = dice_between(1, dice(3) ? 300 : 20000) * NS_PER_MS;
+    world_note("the broker stands still for %llu ms", (unsigned long long)(ns / NS_PER_MS));
+    broker_pause(sim.now_ns + ns);
+}
+
 static void plan_trouble(void)
 {
     const struct knobs *k = &sim.knobs;
@@ -145,6 +155,8 @@ static void plan_trouble(void)
         event_in(dice(k->trouble_ns), toggle_full, NULL);
     for (uint32_t i = 0; i < k->poor_periods; i++)
         event_in(dice(k->trouble_ns), toggle_poor, NULL);
+    for (uint32_t i = 0; i < k->pauses; i++)
+        event_in(dice(k->trouble_ns), pause_all, NULL);
     for (uint32_t i = 0; k->clock_steps && i < 3; i++)
         event_in(dice(k->trouble_ns), step_clock, NULL);
 }
@@ -206,6 +218,7 @@ static void heal(void)
     sim.full = sim.poor = false;
     sim.crash_in = 0;
     door_heal();
+    broker_pause(sim.now_ns);
     bool by_itself = !sim.knobs.eio_rate && dice(2);
     producers_sim_finish();
     turnover_finish();

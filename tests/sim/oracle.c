@@ -203,7 +203,7 @@ static void set_promise(struct entry *e, uint32_t promise)
 void oracle_power_cut(uint64_t up_since_ns, uint64_t until_ns)
 {
     const struct knobs *k = &sim.knobs;
-    bool prompt = k->stall_rate == 0 && k->disk_ns_max <= PROMPT_DISK_NS;
+    bool prompt = k->stall_rate == 0 && k->disk_ns_max <= PROMPT_DISK_NS && !k->pauses && !k->poor_periods;
     if (k->eio_rate || k->full_periods)
         return; /* flushes and recoveries may have failed */
     for (struct oracle_part *p = parts; p; p = p->next)

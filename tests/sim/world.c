@@ -62,6 +62,7 @@ static void roll_starts(struct knobs *k)
     k->end_early_rate = sometimes(50, 400000);
     k->slow_start_ns = sometimes(50, 1) * dice_between(20, 800) * NS_PER_MS;
     k->reshards = dice(3) == 0;
+    k->pauses = sometimes(15, 2);
     if (dice(25) == 0) { /* a disk that answers after half a minute */
         k->stall_rate = 2000;
         k->stall_ns = 32 * NS_PER_S;

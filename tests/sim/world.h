@@ -38,6 +38,7 @@ struct knobs {
     uint32_t crash_at_rename_rate;
     uint32_t end_early_rate; /* a crash or a clean stop while the broker has just started */
     uint64_t slow_start_ns;  /* jobs take longer for so long after a start: much is unrecovered while requests come */
+    uint32_t pauses;         /* the whole process stands still for a while, as under SIGSTOP */
     bool reshards;           /* each start has another number of shards */
     uint64_t trouble_ns;
     uint32_t topics, idempotent, plain, readers, batches;
