@@ -27,6 +27,12 @@ B := $(BUILD)/plant-$(PLANT)$(if $(filter-out release,$(MODE)),-$(MODE))
 PLANT_FLAGS := -DPLANT_$(PLANT)=1
 endif
 
+# FS_GUARD=1: core/fs.h asserts that no shard's turn calls it (core/fs_guard.h); 2 names the callers and goes on.
+ifdef FS_GUARD
+B := $(B)-guard$(FS_GUARD)
+GUARD_FLAGS := -DFS_GUARD=$(FS_GUARD)
+endif
+
 # --- flags ---------------------------------------------------------------------------------------------------------
 
 WARN := -Wall -Wextra $(WERROR) -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
@@ -40,7 +46,7 @@ FLAGS_tsan    := -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=thr
 
 # -fno-strict-aliasing: received bytes are read in place through structs and integers. _GNU_SOURCE is defined as empty,
 # as a file that defines it itself would, so that both together are no redefinition.
-COMMON   := -I. -D_GNU_SOURCE= -fno-strict-aliasing -fno-common -pthread $(PLANT_FLAGS) $(FLAGS_$(MODE))
+COMMON   := -I. -D_GNU_SOURCE= -fno-strict-aliasing -fno-common -pthread $(PLANT_FLAGS) $(GUARD_FLAGS) $(FLAGS_$(MODE))
 ALL_CFLAGS   = -std=gnu2x $(WARN) $(COMMON) $(CFLAGS)
 # g++ defines _GNU_SOURCE itself, as 1.
 ALL_CXXFLAGS = -std=c++17 -Wall -Wextra $(WERROR) $(filter-out -D_GNU_SOURCE=,$(COMMON)) $(CXXFLAGS)
@@ -84,7 +90,7 @@ run: $(BUILD)/odradek
 	$(BUILD)/odradek serve log.dirs=$(BUILD)/data $(ARGS)
 
 # The tests call make themselves, with their own modes: nothing of this call's variables may reach them.
-FRESH := env -u MAKEFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u MODE -u PLANT -u V
+FRESH := env -u MAKEFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u MODE -u PLANT -u FS_GUARD -u V
 
 # A test of another mode than release means its unit tests; the groups in tests/*/run build the modes that they need.
 test: $(BUILD)/.deps-test
@@ -134,6 +140,7 @@ help:
 	@echo 'make clean          remove build/ except build/data'
 	@echo 'V=1                 show the commands'
 	@echo 'MODE=release|debug|asan|tsan   which build (asan has UBSan too); each has its folder build/MODE'
+	@echo 'FS_GUARD=1          a build that stops where a shard calls the file system itself, in build/MODE-guard1'
 	@echo 'PLANT=name          a build with that planted bug, in build/plant-name'
 
 # --- what the distribution has to bring ------------------------------------------------------------------------------

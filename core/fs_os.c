@@ -1,5 +1,6 @@
 /* The file system door on the kernel's synchronous calls. Interrupted calls are repeated, short ones continued. */
 #include "core/fs.h"
+#include "core/fs_guard.h"
 #include "core/limits.h"
 #include <dirent.h>
 #include <errno.h>
@@ -29,6 +30,7 @@ static enum err check_fs_call(int result)
 
 enum err fs_open(const char *path, unsigned flags, int *out_fd)
 {
+    fs_guard_check();
     assert(flags & (FS_READ | FS_WRITE));
     assert(!(flags & FS_EXCLUSIVE) || flags & FS_CREATE);
     int how = O_CLOEXEC;
@@ -49,12 +51,14 @@ enum err fs_open(const char *path, unsigned flags, int *out_fd)
 
 void fs_close(int fd)
 {
+    fs_guard_check();
     int failed = close(fd);
     assert(!failed || errno != EBADF); /* closing twice would close a stranger's file */
 }
 
 enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes)
 {
+    fs_guard_check();
     size_t done = 0;
     while (done < bytes) {
         ssize_t n = pread(fd, (uint8_t *)at + done, bytes - done, (off_t)(off + done));
@@ -72,6 +76,7 @@ enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes
 
 enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
 {
+    fs_guard_check();
     size_t done = 0;
     while (done < bytes) {
         ssize_t n = pwrite(fd, (const uint8_t *)at + done, bytes - done, (off_t)(off + done));
@@ -88,11 +93,13 @@ enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
 
 enum err fs_sync(int fd)
 {
+    fs_guard_check();
     return check_fs_call(fdatasync(fd));
 }
 
 enum err fs_sync_dir(const char *path)
 {
+    fs_guard_check();
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return last_fs_error();
@@ -103,6 +110,7 @@ enum err fs_sync_dir(const char *path)
 
 enum err fs_truncate(int fd, uint64_t bytes)
 {
+    fs_guard_check();
     int result;
     do
         result = ftruncate(fd, (off_t)bytes);
@@ -112,6 +120,7 @@ enum err fs_truncate(int fd, uint64_t bytes)
 
 enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
 {
+    fs_guard_check();
     assert(bytes > 0);
     int result;
     do
@@ -122,6 +131,7 @@ enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
 
 enum err fs_size(int fd, uint64_t *out_bytes)
 {
+    fs_guard_check();
     struct stat st;
     if (fstat(fd, &st) != 0)
         return last_fs_error();
@@ -131,6 +141,7 @@ enum err fs_size(int fd, uint64_t *out_bytes)
 
 uint64_t fs_data_from(int fd, uint64_t off)
 {
+    fs_guard_check();
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     off_t at = lseek(fd, (off_t)off, SEEK_DATA);
     if (at < 0)
@@ -141,6 +152,7 @@ uint64_t fs_data_from(int fd, uint64_t off)
 
 enum err fs_mtime(int fd, int64_t *out_ms)
 {
+    fs_guard_check();
     struct stat st;
     if (fstat(fd, &st) != 0)
         return last_fs_error();
@@ -150,21 +162,25 @@ enum err fs_mtime(int fd, int64_t *out_ms)
 
 enum err fs_rename(const char *from, const char *to)
 {
+    fs_guard_check();
     return check_fs_call(rename(from, to));
 }
 
 enum err fs_unlink(const char *path)
 {
+    fs_guard_check();
     return check_fs_call(unlink(path));
 }
 
 enum err fs_mkdir(const char *path)
 {
+    fs_guard_check();
     return check_fs_call(mkdir(path, 0755));
 }
 
 enum err fs_rmdir(const char *path)
 {
+    fs_guard_check();
     return check_fs_call(rmdir(path));
 }
 
@@ -190,6 +206,7 @@ static bool visit_entry(DIR *dir, const struct dirent *d, bool (*each)(void *arg
 
 enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg)
 {
+    fs_guard_check();
     DIR *dir = opendir(path);
     if (!dir)
         return last_fs_error();
@@ -204,11 +221,13 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
 
 enum err fs_lock(int fd)
 {
+    fs_guard_check();
     return check_fs_call(flock(fd, LOCK_EX | LOCK_NB));
 }
 
 enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free)
 {
+    fs_guard_check();
     struct statfs st;
     if (statfs(path, &st) != 0)
         return last_fs_error();
@@ -219,12 +238,14 @@ enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free)
 
 enum err fs_free_bytes(const char *path, uint64_t *out_bytes)
 {
+    fs_guard_check();
     uint64_t total;
     return fs_space(path, &total, out_bytes);
 }
 
 enum err fs_absolute(const char *path, char *out_path, size_t bytes)
 {
+    fs_guard_check();
     char here[4096] = "";
     if (path[0] != '/' && !getcwd(here, sizeof here))
         return last_fs_error();
@@ -235,6 +256,7 @@ enum err fs_absolute(const char *path, char *out_path, size_t bytes)
 
 void fs_drop_cache(int fd)
 {
+    fs_guard_check();
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* advice: pages that stay only cost time */
 }
 
@@ -296,6 +318,7 @@ static enum err probe_fs_file(int fd, struct fs_traits *traits)
 /* The answers belong to files, so one is made for the question. */
 enum err fs_probe(const char *folder, struct fs_traits *out_traits)
 {
+    fs_guard_check();
     char path[FS_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/.probe-%ld", folder, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof path)
@@ -315,6 +338,7 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
 
 uint32_t fs_files_max(void)
 {
+    fs_guard_check();
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit))
         return 1024; /* what every system grants */

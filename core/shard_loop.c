@@ -4,6 +4,7 @@
  * in the next turns, so order is kept. Once a turn, before io_run, the sender looks whether those it has written to sleep,
  * and wakes them: a turn's messages cost one wake. */
 #include "core/clock.h"
+#include "core/fs_guard.h"
 #include "core/shard_group.h"
 #include <stdatomic.h>
 
@@ -166,6 +167,7 @@ static void run_deferred(struct shard *s)
 bool shard_turn(struct shard *s, uint64_t wait_ns_max)
 {
     assert(s->io);
+    (void)fs_guard_turn(true);
     run_all_messages(s);
     flush_outbox(s);
     wake_touched_shards(s, false);
@@ -177,6 +179,7 @@ bool shard_turn(struct shard *s, uint64_t wait_ns_max)
         flush_outbox(s);
         wake_touched_shards(s, true);
     }
+    (void)fs_guard_turn(false);
     return !s->stop;
 }
 

@@ -1,5 +1,6 @@
 /* core/fs.h on the simulated disk. Each call is a door where the broker may die, large writes also in their middle. */
 #include "core/fs.h"
+#include "core/fs_guard.h"
 #include "core/limits.h"
 #include "tests/sim/disk_names.h"
 #include "tests/sim/door_io.h"
@@ -9,6 +10,7 @@
 /* Outside a job a call takes time: the broker is starting or closing. */
 static void pass(void)
 {
+    fs_guard_check();
     world_door();
     if (!door_in_job())
         sim.now_ns += dice_between(1000, 30000);
@@ -64,6 +66,7 @@ enum err fs_open(const char *path, unsigned flags, int *out_fd)
 
 void fs_close(int fd)
 {
+    fs_guard_check();
     disk_close(fd);
 }
 
@@ -167,6 +170,7 @@ enum err fs_size(int fd, uint64_t *out_bytes)
 
 uint64_t fs_data_from(int fd, uint64_t off)
 {
+    fs_guard_check();
     const struct disk_node *n = disk_node_of(fd);
     if (sim.seed % 4) /* most know what was never written */
         return disk_data_from(n, off);
@@ -175,6 +179,7 @@ uint64_t fs_data_from(int fd, uint64_t off)
 
 enum err fs_mtime(int fd, int64_t *out_ms)
 {
+    fs_guard_check();
     *out_ms = disk_changed_ms(disk_node_of(fd));
     return ERR_NONE;
 }
@@ -206,6 +211,7 @@ enum err fs_unlink(const char *path)
 
 enum err fs_mkdir(const char *path)
 {
+    fs_guard_check();
     char parent[FS_PATH_MAX];
     pass();
     names_parent(path, parent);
@@ -235,6 +241,7 @@ enum err fs_rmdir(const char *path)
 /* Copied first: the callback may remove what it is shown, list another folder, or never return. */
 enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg)
 {
+    fs_guard_check();
     uint32_t count = 0, cap = 0;
     struct fs_entry *entries = NULL;
     pass();
@@ -254,17 +261,20 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
 
 enum err fs_lock(int fd)
 {
+    fs_guard_check();
     return disk_lock(disk_node_of(fd)) ? ERR_NONE : ERR_BUSY;
 }
 
 enum err fs_free_bytes(const char *path, uint64_t *out_bytes)
 {
+    fs_guard_check();
     uint64_t total;
     return fs_space(path, &total, out_bytes);
 }
 
 enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free)
 {
+    fs_guard_check();
     (void)path;
     *out_total = 20ull * 1024 * 1024 * 1024;
     *out_free = sim.full ? 100 * 1024 : *out_total;
@@ -273,12 +283,14 @@ enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free)
 
 enum err fs_absolute(const char *path, char *out_path, size_t bytes)
 {
+    fs_guard_check();
     int n = snprintf(out_path, bytes, "%s%s", path[0] == '/' ? "" : "/", path);
     return n >= 0 && (size_t)n < bytes ? ERR_NONE : ERR_INVALID;
 }
 
 enum err fs_probe(const char *folder, struct fs_traits *out_traits)
 {
+    fs_guard_check();
     if (!names_folder_exists(folder))
         return ERR_NOT_FOUND;
     *out_traits = (struct fs_traits){.direct = sim.knobs.direct, .allocates = sim.knobs.allocates, .type = "sim"};
@@ -287,10 +299,12 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
 
 void fs_drop_cache(int fd)
 {
+    fs_guard_check();
     (void)fd;
 }
 
 uint32_t fs_files_max(void)
 {
+    fs_guard_check();
     return sim.knobs.files_max;
 }

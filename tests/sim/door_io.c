@@ -6,6 +6,7 @@
  * other go by their own clock. */
 #include "tests/sim/door_io.h"
 #include "core/crc.h"
+#include "core/fs_guard.h"
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -56,6 +57,7 @@ void door_begin(void)
         engines[i] = (struct io){0}; /* the last world's memory */
     engine_count = 0;
     in_job = false;
+    (void)fs_guard_turn(false);
 }
 
 void door_heal(void)
@@ -443,7 +445,9 @@ static int32_t finish_disk(struct pending *p)
 static void run_job(struct io *io, struct pending *p)
 {
     in_job = true;
+    bool in_turn = fs_guard_turn(false);
     int32_t res = p->op->job.run(p->op->job.arg);
+    (void)fs_guard_turn(in_turn);
     in_job = false;
     door_finish(io, p->op, res, sim.now_ns + dice_between(1000, 100000));
 }
@@ -546,4 +550,5 @@ void door_broker_died(enum crash_kind kind)
     }
     engine_count = 0;
     in_job = false;
+    (void)fs_guard_turn(false);
 }
