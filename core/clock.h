@@ -9,5 +9,7 @@
 uint64_t clock_now_ns(void);
 /* Wall clock, milliseconds since 1970: record timestamps and logs only. It may step backwards. */
 int64_t clock_wall_ms(void);
+/* What the calling thread has used of its processor since it began. Costs a system call, about 1 us. */
+uint64_t clock_thread_cpu_ns(void);
 /* Blocks the calling thread: only before the shards run. */
 void clock_sleep_ms(uint32_t ms);

@@ -24,6 +24,11 @@ int64_t clock_wall_ms(void)
     return (int64_t)(read_clock_ns(CLOCK_REALTIME) / NS_PER_MS);
 }
 
+uint64_t clock_thread_cpu_ns(void)
+{
+    return read_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void clock_sleep_ms(uint32_t ms)
 {
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000 * NS_PER_MS)};

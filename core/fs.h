@@ -56,5 +56,8 @@ struct fs_traits {
 enum err fs_probe(const char *folder, struct fs_traits *out_traits) must_use;
 /* Drops cached pages of a file (POSIX_FADV_DONTNEED): a foreign buffered reader makes direct writes slow. */
 void fs_drop_cache(int fd);
+/* Memory that is the file's, which is made anew with that many zeros (whole pages): other processes see what is written there. For
+ * as long as the process lives. Not in the simulator. */
+enum err fs_map(const char *path, size_t bytes, void **out_at) must_use;
 /* How many descriptors this process may have open (the soft limit, raised to the hard one). */
 uint32_t fs_files_max(void);

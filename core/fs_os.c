@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -333,6 +334,23 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
     (void)!fs_unlink(path); /* an empty file that stays is harmless */
     if (!err)
         *out_traits = traits;
+    return err;
+}
+
+enum err fs_map(const char *path, size_t bytes, void **out_at)
+{
+    assert(bytes > 0 && bytes % PAGE_BYTES == 0);
+    int fd;
+    enum err err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
+    if (err)
+        return err;
+    err = fs_truncate(fd, bytes);
+    void *at = err ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (!err && at == MAP_FAILED)
+        err = last_fs_error();
+    fs_close(fd);
+    if (!err)
+        *out_at = at;
     return err;
 }
 

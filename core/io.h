@@ -11,6 +11,7 @@
 #pragma once
 #include "core/err.h"
 #include "core/list.h"
+#include "core/stat.h"
 #include <sys/uio.h>
 
 struct io;
@@ -80,12 +81,20 @@ enum io_feature {
     IO_FEATURE_ALL = (1 << 5) - 1,
 };
 
+/* Counts how often the loop's thread waited for anything but io_run's own wait: what is submitted there goes out before, so that
+ * a submission that blocks is counted too. Costs two system calls per wait. */
+struct io_watch {
+    struct stat_counter *waits;
+    uint64_t seen; /* of thread_waits, when the last wait ended; 0: none has */
+};
+
 struct io_options {
     enum io_engine engine;
-    uint32_t features;   /* of enum io_feature */
-    uint32_t recv_bytes; /* size of one pooled receive buffer */
-    uint32_t recv_count; /* how many of them: a power of two */
-    uint64_t *now_ns;    /* NULL, or where io_run stores the time after waiting, before the first done runs */
+    uint32_t features;      /* of enum io_feature */
+    uint32_t recv_bytes;    /* size of one pooled receive buffer */
+    uint32_t recv_count;    /* how many of them: a power of two */
+    struct io_watch *watch; /* NULL: nobody asks; lent until the engine is closed */
+    uint64_t *now_ns;       /* NULL, or where io_run stores the time after waiting, before the first done runs */
 };
 
 /* On failure *out_why (256 bytes) is a sentence, e.g. why there is no io_uring. AUTO falls back to epoll and leaves the

@@ -2,6 +2,7 @@
 #include "core/io.h"
 #include "core/clock.h"
 #include "core/io_engine.h"
+#include "core/threads.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -84,7 +85,7 @@ enum err io_features_parse(const char *text, uint32_t *out_features)
 enum err io_base_init(struct io *io, const struct io_ops *ops, struct heap *heap, const struct io_options *options,
                       int32_t (*execute)(struct io_op *op))
 {
-    *io = (struct io){.ops = ops, .heap = heap, .now_ns = options->now_ns};
+    *io = (struct io){.ops = ops, .heap = heap, .now_ns = options->now_ns, .watch = options->watch};
     list_init(&io->finished);
     io->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (io->wake_fd < 0)
@@ -128,8 +129,17 @@ void io_base_reap(struct io *io)
         io_helper_reap(io->helpers[class], &io->finished);
 }
 
-void io_base_tick(struct io *io)
+void io_base_waits(struct io *io)
 {
+    struct io_watch *w = io->watch;
+    if (w && w->seen)
+        stat_add(w->waits, thread_waits() - w->seen);
+}
+
+void io_base_tick(struct io *io, bool waited)
+{
+    if (io->watch && waited)
+        io->watch->seen = thread_waits();
     if (io->now_ns)
         *io->now_ns = clock_now_ns();
 }

@@ -30,6 +30,7 @@ struct io {
     struct list finished; /* ops with their res set, whose done is due */
     int wake_fd;          /* eventfd, blocking: written to wake the loop */
     uint64_t *now_ns;     /* io_options */
+    struct io_watch *watch;
 };
 
 /* The parts that both engines share. On failure nothing is left open. */
@@ -40,8 +41,9 @@ void io_base_deinit(struct io *io);
 void io_base_submit(struct io *io, struct io_op *op);
 /* Moves what the helpers have finished to `finished`. */
 void io_base_reap(struct io *io);
-/* After waiting. */
-void io_base_tick(struct io *io);
+/* Before waiting for longer than no time at all, and after any. */
+void io_base_waits(struct io *io);
+void io_base_tick(struct io *io, bool waited);
 /* Runs the done of at most `max` finished ops. */
 uint32_t io_base_finish(struct io *io, uint32_t max);
 

@@ -300,8 +300,12 @@ static uint32_t run_epoll(struct io *io, uint64_t wait_ns)
     uint32_t ran = try_ready_ops(e, IO_COMPLETIONS_PER_TURN / 2);
     io_base_reap(io);
     bool due = ran > 0 || !list_empty(&e->tries) || !list_empty(&io->finished);
-    wait_epoll_events(e, due ? 0 : wait_ns);
-    io_base_tick(io);
+    if (due)
+        wait_ns = 0;
+    if (wait_ns > 0)
+        io_base_waits(io);
+    wait_epoll_events(e, wait_ns);
+    io_base_tick(io, wait_ns > 0);
     io_base_reap(io);
     ran += io_base_finish(io, IO_COMPLETIONS_PER_TURN / 2);
     return ran + try_ready_ops(e, IO_COMPLETIONS_PER_TURN / 2);

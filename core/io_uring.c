@@ -59,6 +59,12 @@ static void enter_ring(struct uring *u, uint64_t wait_ns)
         (void)io_uring_submit_and_get_events(&u->ring);
 }
 
+static void watch_submission(struct uring *u)
+{
+    (void)io_uring_submit(&u->ring); /* what it does not take goes with the wait */
+    io_base_waits(&u->io);
+}
+
 static uint32_t drain_completions(struct uring *u)
 {
     uint32_t ran = 0, seen = 0;
@@ -89,8 +95,12 @@ static uint32_t run_uring(struct io *io, uint64_t wait_ns)
     io_base_reap(io);
     bool due =
         !list_empty(&io->finished) || !list_empty(&u->backlog) || !u->wake_armed || io_uring_cq_ready(&u->ring) > 0;
-    enter_ring(u, due ? 0 : wait_ns);
-    io_base_tick(io);
+    if (due)
+        wait_ns = 0;
+    if (io->watch && wait_ns > 0)
+        watch_submission(u);
+    enter_ring(u, wait_ns);
+    io_base_tick(io, wait_ns > 0);
     io_base_reap(io);
     return io_base_finish(io, IO_COMPLETIONS_PER_TURN) + drain_completions(u);
 }

@@ -27,6 +27,7 @@ struct shard_defer {
 };
 
 struct shard_group; /* all shards of one broker */
+struct shard_watch;
 
 struct shard {
     uint16_t id, count;
@@ -38,13 +39,15 @@ struct shard {
     struct rng rng;
     uint64_t now_ns; /* taken once per turn */
     struct list deferred;
-    void *store;          /* storage's: struct store */
-    void *net;            /* net's: struct server */
-    bool stop;            /* the loop ends after this turn */
-    struct timer trim;    /* gives idle slabs back */
-    struct list *outbox;  /* per target: messages that found its ring full; per oneself: all */
-    uint64_t outbox_used; /* bit per target: its outbox is not empty */
-    uint64_t touched;     /* bit per target: it got messages in this turn and may have to be woken */
+    struct stats *stats;       /* what it counts, also of the layers above */
+    struct shard_watch *watch; /* NULL: nobody asks how long its turns are */
+    void *store;               /* storage's: struct store */
+    void *net;                 /* net's: struct server */
+    bool stop;                 /* the loop ends after this turn */
+    struct timer trim;         /* gives idle slabs back */
+    struct list *outbox;       /* per target: messages that found its ring full; per oneself: all */
+    uint64_t outbox_used;      /* bit per target: its outbox is not empty */
+    uint64_t touched;          /* bit per target: it got messages in this turn and may have to be woken */
     /* Others write it; only ever exchanged, so that of a sleeper's last look and a sender's push one sees the other. */
     _Alignas(64) _Atomic bool sleeping;
 };
@@ -52,6 +55,8 @@ struct shard {
 struct shard_options {
     uint16_t count;
     struct io_options io;
+    void *stats;         /* count * STATS_BYTES of zeros, or NULL: the group has its own */
+    bool watch;          /* measure turns: "turns", "turn_cpu_ns" and "waits_outside"; costs about 2 us a turn */
     size_t memory_bytes; /* budget of one shard's bufs */
     const int *cpus;     /* count of them; NULL: not pinned */
     /* Called on each shard's own thread: builds and tears down the upper layers. An error stops the start. */

@@ -28,10 +28,23 @@ static enum err open_shard_heap(struct shard *s)
     return ERR_NONE;
 }
 
+static void open_shard_stats(struct shard *s)
+{
+    struct shard_group *g = s->group;
+    s->stats = stats_init((uint8_t *)g->stats + (size_t)s->id * STATS_BYTES, s->id);
+    if (!g->options.watch)
+        return;
+    s->watch = &g->watches[s->id];
+    *s->watch = (struct shard_watch){.io.waits = stats_counter(s->stats, "waits_outside"),
+                                     .turns = stats_counter(s->stats, "turns"),
+                                     .turn_cpu_ns = stats_histogram(s->stats, "turn_cpu_ns")};
+}
+
 static enum err open_shard_io(struct shard *s)
 {
     struct io_options options = s->group->options.io;
     options.now_ns = &s->now_ns;
+    options.watch = s->watch ? &s->watch->io : NULL;
     return io_open(options, s->heap, &s->io, s->group->why[s->id]);
 }
 
@@ -67,6 +80,7 @@ enum err shard_open(struct shard_group *g, uint16_t id)
     list_init(&s->deferred);
     s->now_ns = clock_now_ns();
     s->rng.state = rng_seed_os();
+    open_shard_stats(s);
     enum err err = open_shard_heap(s);
     if (!err)
         err = open_shard_io(s);
@@ -95,14 +109,18 @@ enum err shard_group_open(struct shard_options options, struct shard_group **out
     size_t rings = (size_t)options.count * options.count;
     struct shard_group *g = region_open(sizeof *g);
     struct ring *r = region_open(rings * sizeof *r);
-    if (!g || !r) {
+    void *stats = options.stats ? options.stats : region_open(options.count * (size_t)STATS_BYTES);
+    if (!g || !r || !stats) {
         if (g)
             region_close(g, sizeof *g);
         if (r)
             region_close(r, rings * sizeof *r);
+        if (stats && !options.stats)
+            region_close(stats, options.count * (size_t)STATS_BYTES);
         return ERR_NO_MEMORY;
     }
     g->options = options;
+    g->stats = stats;
     g->rings = r;
     for (uint16_t id = 0; id < options.count; id++) {
         g->why[id][0] = 0;
@@ -118,6 +136,8 @@ void shard_group_close(struct shard_group *g)
 {
     size_t rings = (size_t)g->options.count * g->options.count;
     region_close(g->rings, rings * sizeof *g->rings);
+    if (!g->options.stats)
+        region_close(g->stats, g->options.count * (size_t)STATS_BYTES);
     region_close(g, sizeof *g);
 }
 

@@ -164,10 +164,20 @@ static void run_deferred(struct shard *s)
     }
 }
 
+static void watch_turn(struct shard_watch *w)
+{
+    uint64_t now = clock_thread_cpu_ns();
+    stat_add(w->turns, 1);
+    stat_note(w->turn_cpu_ns, now - w->ended_at);
+    w->ended_at = now;
+}
+
 bool shard_turn(struct shard *s, uint64_t wait_ns_max)
 {
     assert(s->io);
     (void)fs_guard_turn(true);
+    if (unlikely(s->watch && s->watch->ended_at == 0))
+        s->watch->ended_at = clock_thread_cpu_ns();
     run_all_messages(s);
     flush_outbox(s);
     wake_touched_shards(s, false);
@@ -180,6 +190,8 @@ bool shard_turn(struct shard *s, uint64_t wait_ns_max)
         wake_touched_shards(s, true);
     }
     (void)fs_guard_turn(false);
+    if (unlikely(s->watch))
+        watch_turn(s->watch);
     return !s->stop;
 }
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 enum { NAME_MAX_BYTES = 16 };
 
@@ -105,6 +106,14 @@ void thread_join(struct thread *t)
     int failed = pthread_join(t->id, NULL);
     assert(!failed);
     free(t);
+}
+
+uint64_t thread_waits(void)
+{
+    struct rusage used;
+    int failed = getrusage(RUSAGE_THREAD, &used);
+    assert(!failed);
+    return (uint64_t)used.ru_nvcsw;
 }
 
 enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate)

@@ -12,6 +12,9 @@ enum err thread_pin(int cpu) must_use;
 /* How many CPUs this process may use, and which: what it was started with, not what thread_pin left. */
 uint32_t threads_cpus(int *out_cpus, uint32_t max);
 
+/* How often the calling thread has given up its processor to wait for something (voluntary context switches). */
+uint64_t thread_waits(void);
+
 /* A place where `count` threads wait for each other, as often as they like. */
 struct thread_gate;
 enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate) must_use;

@@ -56,6 +56,7 @@ struct broker {
     uint64_t began_ns;
     _Atomic uint32_t started;
     struct clean_list clean[SHARDS_MAX];
+    void *stats; /* mapped, for --stat-file; NULL: nobody asked */
     struct shutdown shutdown;
     struct io_file signals;
     struct io_op signal_op;
@@ -358,13 +359,28 @@ static struct shard_options make_shard_options(struct broker *b)
 {
     return (struct shard_options){
         .count = b->options.cores,
-        .io = {b->options.engine, b->options.io_features, IO_RECV_BYTES, IO_RECV_COUNT, NULL},
+        .io = {.engine = b->options.engine,
+               .features = b->options.io_features,
+               .recv_bytes = IO_RECV_BYTES,
+               .recv_count = IO_RECV_COUNT},
+        .stats = b->stats,
+        .watch = b->stats,
         .memory_bytes = b->options.memory_bytes / b->options.cores,
         .cpus = b->options.pinned ? b->options.cpus : NULL,
         .start = start_shard,
         .stop = stop_shard,
         .arg = b,
     };
+}
+
+static int open_stat_file(struct broker *b)
+{
+    char what[WHY_BYTES];
+    enum err err = b->options.stat_file
+                       ? fs_map(b->options.stat_file, b->options.cores * (size_t)STATS_BYTES, &b->stats)
+                       : ERR_NONE;
+    snprintf(what, sizeof what, "cannot write the file %s of --stat-file: %s", b->options.stat_file, err_text(err));
+    return err ? print_complaint(what) : 0;
 }
 
 static int run_shards(struct broker *b)
@@ -386,6 +402,8 @@ static int serve_folder(struct broker *b)
     if (root_open(&b->config, b->heap, &b->root, b->why))
         return print_complaint(b->why);
     int code = open_listeners(b);
+    if (!code)
+        code = open_stat_file(b);
     if (!code && !open_signals(b))
         code = print_complaint("cannot prepare for signals");
     if (!code)

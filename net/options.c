@@ -21,21 +21,17 @@ enum option_code {
     OPTION_FEATURES,
     OPTION_LEVEL,
     OPTION_JSON,
+    OPTION_STATS,
     OPTION_HELP,
     OPTION_VERSION,
 };
 static const struct option table[] = {
-    {"config", required_argument, NULL, OPTION_CONFIG},
-    {"cores", required_argument, NULL, OPTION_CORES},
-    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST},
-    {"memory", required_argument, NULL, OPTION_MEMORY},
-    {"io-engine", required_argument, NULL, OPTION_ENGINE},
-    {"io-features", required_argument, NULL, OPTION_FEATURES},
-    {"log-level", required_argument, NULL, OPTION_LEVEL},
-    {"log-json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, OPTION_CONFIG},     {"cores", required_argument, NULL, OPTION_CORES},
+    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST}, {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"io-engine", required_argument, NULL, OPTION_ENGINE},  {"io-features", required_argument, NULL, OPTION_FEATURES},
+    {"log-level", required_argument, NULL, OPTION_LEVEL},   {"log-json", no_argument, NULL, OPTION_JSON},
+    {"stat-file", required_argument, NULL, OPTION_STATS},   {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},         {NULL, 0, NULL, 0},
 };
 
 /* What was said, before it is made sense of together. */
@@ -70,6 +66,8 @@ const char *options_help(void)
            "  --io-features=LIST    what io_uring may use: all, none, or of defer,pbuf,fixed,files,msg_ring\n"
            "  --log-level=LEVEL     debug, info, warn or error\n"
            "  --log-json            log lines as JSON\n"
+           "  --stat-file=FILE      what shards count (core/stat.h), to be read while they run; measures their turns; "
+           "on tmpfs\n"
            "  --help, --version\n";
 }
 
@@ -173,6 +171,7 @@ static bool take_option_value(int option, const char *value, struct said *said, 
     case OPTION_FEATURES: return io_features_parse(value, &out->io_features) == ERR_NONE;
     case OPTION_LEVEL: return parse_log_level(value, &out->log.level);
     case OPTION_JSON: out->log.json = true; return true;
+    case OPTION_STATS: out->stat_file = value; return *value;
     default: return false;
     }
 }

@@ -23,6 +23,7 @@ struct options {
     enum io_engine engine;
     uint32_t io_features;
     struct log_options log;
+    const char *stat_file; /* NULL: none; lent by argv */
 };
 
 /* Fills `config` (initialised) from the file first, then from the pairs, which win. */

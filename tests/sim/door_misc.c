@@ -22,6 +22,11 @@ int64_t clock_wall_ms(void)
     return sim.wall_ms + (int64_t)(sim.now_ns / NS_PER_MS);
 }
 
+uint64_t clock_thread_cpu_ns(void)
+{
+    return sim.now_ns;
+}
+
 void clock_sleep_ms(uint32_t ms)
 {
     sim.now_ns += ms * NS_PER_MS;

@@ -17,7 +17,7 @@ CORE_HEAP   := core/mem_libc.o core/mem.o core/mem_os.o
 CORE_LOG    := core/log.o core/log_os.o core/clock_os.o core/err.o
 CORE_IO     := core/io_op.o core/io_engine.o core/io_socket.o core/io_helper.o core/io_pool.o core/io_epoll.o core/io_epoll_disk.o \
                core/io_uring.o core/io_uring_ops.o core/io_uring_setup.o core/ring.o core/threads.o $(CORE_LOG)
-CORE_SHARD  := core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/timer.o $(CORE_IO) $(CORE_HEAP)
+CORE_SHARD  := core/stat.o core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/timer.o $(CORE_IO) $(CORE_HEAP)
 LINK_test_io := $(CORE_IO) $(CORE_HEAP)
 CORE_HEAP := core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_producer := storage/log/producer.o storage/log/batch.o core/crc.o $(CORE_HEAP)
@@ -29,6 +29,7 @@ LINK_test_segments := storage/log/segments.o $(CORE_HEAP)
 LINK_test_segment := storage/log/segment.o storage/recovery/scan.o storage/log/index.o storage/log/batch.o $(CORE_FILES)
 LINK_test_checkpoint := storage/recovery/checkpoint.o storage/log/segment.o storage/log/index.o $(CORE_FILES)
 LINK_test_err := core/err.o
+LINK_test_stat := core/stat.o
 LINK_test_list :=
 LINK_test_map := core/map.o $(CORE_HEAP)
 LINK_test_mem := $(CORE_HEAP)
