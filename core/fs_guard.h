@@ -8,40 +8,32 @@
 #ifndef FS_GUARD
 #define FS_GUARD 0
 #endif
+#if FS_GUARD == 2
+#include <execinfo.h>
+#endif
 
 #if FS_GUARD
 __attribute__((weak)) _Thread_local bool fs_guard_in_turn; /* weak: whoever links one of the doors or the loop has it */
+#endif
 
 /* Returns what it was. */
 static inline bool fs_guard_turn(bool in_turn)
 {
-    bool was = fs_guard_in_turn;
+    bool was = false;
+    (void)in_turn;
+#if FS_GUARD
+    was = fs_guard_in_turn;
     fs_guard_in_turn = in_turn;
+#endif
     return was;
 }
-#if FS_GUARD == 2
-#include <execinfo.h>
-#include <unistd.h>
 static inline void fs_guard_check(void)
 {
-    void *frames[12];
-    if (!fs_guard_in_turn)
-        return;
-    int count = backtrace(frames, 12);
-    backtrace_symbols_fd(frames, count, 2);
-    (void)!write(2, "FS_GUARD\n", 9);
-}
-#else
-static inline void fs_guard_check(void)
-{
+#if FS_GUARD == 1
     assert(!fs_guard_in_turn);
-}
+#elif FS_GUARD == 2
+    void *frames[12];
+    if (fs_guard_in_turn)
+        backtrace_symbols_fd(frames, backtrace(frames, 12), 2);
 #endif
-#else
-static inline bool fs_guard_turn(bool in_turn)
-{
-    (void)in_turn;
-    return false;
 }
-static inline void fs_guard_check(void) {}
-#endif
