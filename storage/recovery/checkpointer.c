@@ -533,6 +533,11 @@ static void stop_checkpointer_step(struct checkpointer *c)
         return;
     if (!c->last) {
         c->last = true;
+        if (c->store->root->fresh &&
+            c->store->count == 0) { /* beside a meta.properties that is not yet stable: nothing */
+            c->stopped(c, ERR_NONE);
+            return;
+        }
         c->whole = true;
         c->err = ERR_NONE;
         build_clean_items(c);
