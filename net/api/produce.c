@@ -61,23 +61,33 @@ static struct kview text(const char *s)
     return (struct kview){(const uint8_t *)s, (int32_t)strlen(s)};
 }
 
-/* Which record was wrong, for Produce v8 and later; older versions drop it. */
+/* Which records were wrong, for Produce v8 and later; older versions drop them. The batch is still in the frame: none was copied. */
 static void explain_fault(struct produce_part *part)
 {
-    const struct batch_fault *fault = &part->append.fault;
-    if (!fault->message)
+    const struct append *a = &part->append;
+    struct batch_faults faults;
+    int32_t record, count = 0;
+    const char *message;
+    if (!a->fault.message)
         return;
-    part->out->error_message = text(fault->message);
-    if (fault->record < 0)
+    part->out->error_message = text(a->fault.message);
+    if (part->all->req->version < 8 || a->fault.record < 0)
         return;
-    struct batch_index_and_error_message *e = request_alloc(part->all->req, sizeof *e);
-    if (!e)
+    batch_faults_init(&faults, &a->fault, a->records, a->bytes);
+    while (batch_faults_next(&faults, &record, &message))
+        count++;
+    struct batch_index_and_error_message *v = request_alloc(part->all->req, (size_t)count * sizeof *v);
+    if (!v)
         return; /* the message says it too */
-    batch_index_and_error_message_init(e);
-    e->batch_index = fault->record;
-    e->batch_index_error_message = text(fault->message);
-    part->out->record_errors.v = e;
-    part->out->record_errors.n = 1;
+    part->out->record_errors.v = v;
+    batch_faults_init(&faults, &a->fault, a->records, a->bytes);
+    while (batch_faults_next(&faults, &record, &message)) {
+        batch_index_and_error_message_init(v);
+        v->batch_index = record;
+        v->batch_index_error_message = text(message);
+        v++;
+    }
+    part->out->record_errors.n = count;
 }
 
 static void produce_answered(struct part_call *c)

@@ -190,18 +190,8 @@ static const uint8_t *gather_slices(struct coord_load *ld, uint32_t bytes, enum 
 static enum err open_coord_batch(struct coord_load *ld, const uint8_t *at)
 {
     struct batch *b = &ld->batch;
-    const uint8_t *records = at + BATCH_HEADER_BYTES;
-    size_t bytes = b->bytes - BATCH_HEADER_BYTES;
-    enum batch_codec codec = b->attributes & BATCH_CODEC_MASK;
     ld->record = 0;
-    if (codec != CODEC_NONE) {
-        enum err err = codec_decompress(codec, records, bytes, ld->log->heap, &ld->unpacked, &bytes);
-        if (err)
-            return err;
-        records = ld->unpacked;
-    }
-    ld->records = (struct batch_cursor){records, records + bytes};
-    return ERR_NONE;
+    return codec_records(b, at, CODEC_OUTPUT_MAX, ld->log->heap, &ld->unpacked, &ld->records);
 }
 
 /* False: there is no whole batch left of what was read, or loading failed. */

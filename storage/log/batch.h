@@ -49,23 +49,38 @@ static inline int32_t batch_last_sequence(const struct batch *b)
 /* What a producer sent for one partition, checked in Kafka's order (ProduceRequest.validateRecords,
  * UnifiedLog.analyzeAndValidateRecords, LogValidator), all but the sequence, and the CRC of a batch that is good otherwise: the
  * caller checks that while copying (one that is refused behind the CRC's place in Kafka's order had it checked here).
- * Stricter than Kafka: the batch fills `bytes` exactly, offset deltas count 0, 1, 2 ... , codecs 5 to 7 are
- * UNSUPPORTED_COMPRESSION_TYPE. A transactional batch gets INVALID_TXN_STATE: nothing begins a transaction yet. */
+ * Stricter than Kafka: offset deltas count 0, 1, 2 ... , codecs 5 to 7 are UNSUPPORTED_COMPRESSION_TYPE. A transactional batch
+ * gets INVALID_TXN_STATE: nothing begins a transaction yet. As with Kafka, bytes behind the batch that are no whole batch are
+ * left out (`bytes` of the batch are taken), and a CreateTime topic takes a batch that says LogAppendTime (the caller clears
+ * the bit, and mends the CRC). */
 struct batch_limits {
     uint32_t max_message_bytes, segment_bytes;
     int64_t now_ms, timestamp_before_max_ms, timestamp_after_max_ms;
     bool log_append_time, compacted;
     int16_t produce_version; /* zstd needs 7 */
 };
-struct batch_fault {     /* for Produce v8's record_errors and error_message */
-    int32_t record;      /* index in the batch, -1: the batch as a whole */
-    const char *message; /* static */
+/* For Produce v8's record_errors and error_message. All records at fault are named by a batch_faults walk, as long as the batch's
+ * bytes are there (a refused append is not copied: until its done): so a refusal costs no memory of its own. */
+struct batch_fault {
+    int32_t record;             /* index in the batch of the first one at fault, -1: the batch as a whole */
+    const char *message;        /* of that one; static */
+    struct batch_limits limits; /* that it was judged by */
 };
 /* KERR_NONE, or what the partition answers. The records of an uncompressed batch are walked; compressed ones are taken by
- * header and CRC (a deliberate difference to Kafka). Fills *out_batch when the header could be read; its max_timestamp is
- * the walked records', and where that differs from the header's, the caller mends that, as Kafka does. */
+ * header and CRC (a deliberate difference to Kafka), unless batch_needs_unpacking. Fills *out_batch when the header could be
+ * read; its max_timestamp is the walked records', and where that differs from the header's, the caller mends that, as Kafka does. */
 enum kerr batch_check(const uint8_t *at, uint32_t bytes, const struct batch_limits *limits, struct batch *out_batch,
                       struct batch_fault *out_fault) must_use;
+
+/* A compressed batch that was taken by its header, which announces more records than its bytes hold if a record takes one of them:
+ * nearly always a lie, that would move the log by up to 2^31 offsets. Its records are counted, not on the shard. */
+bool batch_needs_unpacking(const struct batch *b);
+struct heap;
+/* Unpacks such a batch (whole at `at`, its CRC is good) into memory of `heap`, at most BATCH_UNPACKED_MAX at a time, and judges its
+ * records as those of an uncompressed one. INVALID_RECORD: they are not what the header says, or more than that. Slow: in a job. */
+enum { BATCH_UNPACKED_MAX = 64 * 1024 * 1024 };
+enum kerr batch_check_unpacked(const uint8_t *at, const struct batch_limits *limits, struct heap *heap,
+                               struct batch *batch, struct batch_fault *out_fault) must_use;
 
 /* One record of an uncompressed batch (or of decompressed records), checked to its last header. False: the bytes end or make
  * no sense. */
@@ -78,7 +93,26 @@ struct batch_record {
 struct batch_cursor {
     const uint8_t *at, *end;
 };
+/* Sums of timestamps from the wire wrap, as Java's do. */
+static inline int64_t batch_record_timestamp(const struct batch *b, const struct batch_record *r)
+{
+    return (int64_t)((uint64_t)b->base_timestamp + (uint64_t)r->timestamp_delta);
+}
+/* The records at fault, in order, BATCH_FAULTS_MAX at most; none if the batch as a whole is. */
+enum { BATCH_FAULTS_MAX = 10000 };
+struct batch_faults {
+    const struct batch_fault *fault; /* lent, as the bytes are */
+    struct batch batch;
+    struct batch_cursor records;
+    int32_t next;
+    uint32_t named;
+};
+void batch_faults_init(struct batch_faults *w, const struct batch_fault *fault, const uint8_t *at, uint32_t bytes);
+bool batch_faults_next(struct batch_faults *w, int32_t *out_record, const char **out_message) must_use;
 bool batch_next(struct batch_cursor *c, struct batch_record *out_record) must_use;
+/* Judges the records, wherever they are; sets the batch's max_timestamp to theirs. */
+enum kerr batch_check_records(struct batch_cursor records, const struct batch_limits *limits, struct batch *batch,
+                              struct batch_fault *out_fault) must_use;
 
 static inline int64_t batch_header_max_timestamp(const uint8_t *at)
 {

@@ -1,5 +1,5 @@
 /* What a producer may send, in the order of Kafka's checks:
- *   ByteBufferLogInputStream   does the frame hold a whole batch, and only one
+ *   ByteBufferLogInputStream   does the frame hold a whole batch, and no other behind it
  *   ProduceRequest             magic, zstd
  *   UnifiedLog                 base offset, size (here the CRC), codec
  *   LogValidator               offsets and count, control, sequence, then each record
@@ -38,13 +38,31 @@ static enum kerr check_batch_frame(const uint8_t *at, uint32_t bytes, struct bat
     return KERR_NONE;
 }
 
-static enum kerr check_before_crc(uint32_t bytes, const struct batch_limits *limits, const struct batch *b,
-                                  struct batch_fault *f)
+/* What stands behind the batch. Kafka's reader sees another batch only where a whole one lies; fewer bytes are left out. */
+static enum kerr check_behind_batch(const uint8_t *at, uint32_t bytes, struct batch_fault *f)
+{
+    if (bytes < BATCH_PREFIX_BYTES)
+        return KERR_NONE;
+    int32_t length = (int32_t)be32_get(at + 8);
+    if (length < LENGTH_MIN_KAFKA)
+        return fail_batch(f, KERR_CORRUPT_MESSAGE, -1, "what stands behind the batch is shorter than any header");
+    if (bytes < MAGIC_END)
+        return KERR_NONE;
+    if (at[16] > 2)
+        return fail_batch(f, KERR_CORRUPT_MESSAGE, -1, "the magic byte behind the batch is none that exists");
+    if ((uint32_t)length > bytes - BATCH_PREFIX_BYTES)
+        return KERR_NONE;
+    return fail_batch(f, KERR_INVALID_RECORD, -1, "there must be exactly one record batch per partition");
+}
+
+static enum kerr check_before_crc(const uint8_t *at, uint32_t bytes, const struct batch_limits *limits,
+                                  const struct batch *b, struct batch_fault *f)
 {
     if (limits->produce_version < 7 && (b->attributes & BATCH_CODEC_MASK) == CODEC_ZSTD)
         return fail_batch(f, KERR_UNSUPPORTED_COMPRESSION_TYPE, -1, "zstd needs Produce version 7");
-    if (b->bytes != bytes)
-        return fail_batch(f, KERR_INVALID_RECORD, -1, "there must be exactly one record batch per partition");
+    enum kerr behind = check_behind_batch(at + b->bytes, bytes - b->bytes, f);
+    if (behind)
+        return behind;
     if (b->base_offset != 0)
         return fail_batch(f, KERR_INVALID_RECORD, -1, "the base offset of the record batch must be 0");
     if (b->bytes > limits->max_message_bytes)
@@ -80,10 +98,16 @@ static bool timestamp_is_outside(int64_t timestamp, const struct batch_limits *l
     return age > limits->timestamp_before_max_ms || (int64_t)(0 - (uint64_t)age) > limits->timestamp_after_max_ms;
 }
 
+/* Kafka's: a batch that says LogAppendTime gives each record its own largest timestamp, and a CreateTime topic takes that. */
+static bool timestamp_type_is_wrong(int16_t attributes, int64_t timestamp, const struct batch_limits *limits)
+{
+    return attributes & BATCH_LOG_APPEND_TIME && (limits->log_append_time || timestamp == -1);
+}
+
 static enum kerr check_record_timestamp(int16_t attributes, int64_t timestamp, int32_t record,
                                         const struct batch_limits *limits, struct batch_fault *f)
 {
-    if (attributes & BATCH_LOG_APPEND_TIME)
+    if (timestamp_type_is_wrong(attributes, timestamp, limits))
         return fail_batch(f, KERR_INVALID_TIMESTAMP, record,
                           "a producer must not set the timestamp type to LogAppendTime");
     if (!limits->log_append_time && timestamp != -1 && timestamp_is_outside(timestamp, limits))
@@ -92,20 +116,24 @@ static enum kerr check_record_timestamp(int16_t attributes, int64_t timestamp, i
     return KERR_NONE;
 }
 
+static int64_t record_timestamp(const struct batch *b, const struct batch_record *r)
+{
+    return b->attributes & BATCH_LOG_APPEND_TIME ? b->max_timestamp : batch_record_timestamp(b, r);
+}
+
 /* What is looked for while walking; the loop only gathers, so that it stays short. */
 struct walked {
     int64_t timestamp_min, timestamp_max;
     bool good, null_key;
 };
-static struct walked walk_batch_records(const uint8_t *at, const struct batch *b)
+static struct walked walk_batch_records(struct batch_cursor c, const struct batch *b)
 {
-    struct batch_cursor c = {at + BATCH_HEADER_BYTES, at + b->bytes};
     struct walked w = {.timestamp_min = INT64_MAX, .timestamp_max = -1};
     struct batch_record r;
     for (int32_t i = 0; i < b->count; i++) {
         if (unlikely(!batch_next(&c, &r) || r.offset_delta != i))
             return w;
-        int64_t timestamp = add_wrapping(b->base_timestamp, r.timestamp_delta);
+        int64_t timestamp = record_timestamp(b, &r);
         w.timestamp_min = timestamp < w.timestamp_min ? timestamp : w.timestamp_min;
         w.timestamp_max = timestamp > w.timestamp_max ? timestamp : w.timestamp_max;
         w.null_key |= !r.key;
@@ -114,27 +142,35 @@ static struct walked walk_batch_records(const uint8_t *at, const struct batch *b
     return w;
 }
 
-/* The slow way, to name the first record that is at fault. */
-static enum kerr find_record_fault(const uint8_t *at, const struct batch_limits *limits, const struct batch *b,
-                                   struct batch_fault *f)
+static enum kerr check_one_record(const struct batch *b, const struct batch_record *r, int32_t i,
+                                  const struct batch_limits *limits, struct batch_fault *f)
 {
-    struct batch_cursor c = {at + BATCH_HEADER_BYTES, at + b->bytes};
-    struct batch_record r;
-    for (int32_t i = 0; i < b->count && batch_next(&c, &r); i++) {
-        if (limits->compacted && !r.key)
-            return fail_batch(f, KERR_INVALID_RECORD, i, "a compacted topic cannot accept a message without key");
-        enum kerr code =
-            check_record_timestamp(b->attributes, add_wrapping(b->base_timestamp, r.timestamp_delta), i, limits, f);
-        if (code)
-            return code;
-    }
-    return KERR_NONE;
+    if (limits->compacted && !r->key)
+        return fail_batch(f, KERR_INVALID_RECORD, i, "a compacted topic cannot accept a message without key");
+    return check_record_timestamp(b->attributes, record_timestamp(b, r), i, limits, f);
 }
 
-static enum kerr check_batch_records(const uint8_t *at, const struct batch_limits *limits, struct batch *b,
-                                     struct batch_fault *f)
+/* The slow way, to name the first record that is at fault. One with a wrong timestamp gives the batch its error, wherever it
+ * stands: Kafka's order. */
+static enum kerr find_record_fault(struct batch_cursor c, const struct batch_limits *limits, const struct batch *b,
+                                   struct batch_fault *f)
 {
-    struct walked w = walk_batch_records(at, b);
+    struct batch_record r;
+    struct batch_fault one;
+    enum kerr found = KERR_NONE;
+    for (int32_t i = 0; i < b->count && found != KERR_INVALID_TIMESTAMP && batch_next(&c, &r); i++) {
+        enum kerr code = check_one_record(b, &r, i, limits, &one);
+        if (code && (!found || code == KERR_INVALID_TIMESTAMP))
+            found = fail_batch(f, code, i, one.message);
+    }
+    return found;
+}
+
+enum kerr batch_check_records(struct batch_cursor records, const struct batch_limits *limits, struct batch *b,
+                              struct batch_fault *f)
+{
+    assert(b->count > 0);
+    struct walked w = walk_batch_records(records, b);
     if (!w.good)
         return fail_batch(f, KERR_INVALID_RECORD, -1, "the records of the batch do not fit its header");
     /* Between the ends every timestamp is as good as they are, unless -1 (none) lies there: then each must be looked at. */
@@ -142,7 +178,7 @@ static enum kerr check_batch_records(const uint8_t *at, const struct batch_limit
                    (!limits->log_append_time &&
                     (timestamp_is_outside(w.timestamp_min, limits) || timestamp_is_outside(w.timestamp_max, limits)));
     if (unlikely(suspect)) {
-        enum kerr code = find_record_fault(at, limits, b, f);
+        enum kerr code = find_record_fault(records, limits, b, f);
         if (code)
             return code;
     }
@@ -153,8 +189,67 @@ static enum kerr check_batch_records(const uint8_t *at, const struct batch_limit
 /* Compressed: by header alone. */
 static enum kerr check_compressed_batch(const struct batch_limits *limits, const struct batch *b, struct batch_fault *f)
 {
-    enum kerr code = check_record_timestamp(b->attributes, b->base_timestamp, -1, limits, f);
+    if (timestamp_type_is_wrong(b->attributes, b->max_timestamp, limits)) /* of each record, unseen */
+        return check_record_timestamp(b->attributes, b->max_timestamp, 0, limits, f);
+    enum kerr code = b->attributes & BATCH_LOG_APPEND_TIME
+                         ? KERR_NONE
+                         : check_record_timestamp(b->attributes, b->base_timestamp, -1, limits, f);
     return code ? code : check_record_timestamp(b->attributes, b->max_timestamp, -1, limits, f);
+}
+
+bool batch_needs_unpacking(const struct batch *b)
+{
+    assert(b->bytes >= BATCH_HEADER_BYTES);
+    return b->attributes & BATCH_CODEC_MASK && (uint32_t)b->count > b->bytes - BATCH_HEADER_BYTES;
+}
+
+/* --- all records at fault --- */
+
+void batch_faults_init(struct batch_faults *w, const struct batch_fault *fault, const uint8_t *at, uint32_t bytes)
+{
+    *w = (struct batch_faults){.fault = fault};
+    if (fault->record < 0 || !batch_parse(at, bytes, &w->batch) || w->batch.bytes > bytes)
+        w->batch.count = 0;
+    else
+        w->records = (struct batch_cursor){at + BATCH_HEADER_BYTES, at + w->batch.bytes};
+}
+
+/* Compressed records are not unpacked for this: either each is at fault, or the first is named. */
+static bool next_compressed_fault(struct batch_faults *w, int32_t *out_record)
+{
+    const struct batch_fault *f = w->fault;
+    bool each = timestamp_type_is_wrong(w->batch.attributes, w->batch.max_timestamp, &f->limits);
+    int32_t record = each ? w->next : f->record;
+    if (record < w->next)
+        return false;
+    w->next = record + 1;
+    *out_record = record;
+    return true;
+}
+
+static bool next_walked_fault(struct batch_faults *w, int32_t *out_record, const char **out_message)
+{
+    struct batch_record r;
+    struct batch_fault one;
+    while (w->next < w->batch.count && batch_next(&w->records, &r)) {
+        int32_t record = w->next++;
+        if (check_one_record(&w->batch, &r, record, &w->fault->limits, &one)) {
+            *out_record = record;
+            *out_message = one.message;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool batch_faults_next(struct batch_faults *w, int32_t *out_record, const char **out_message)
+{
+    if (w->next >= w->batch.count || w->named == BATCH_FAULTS_MAX)
+        return false;
+    w->named++;
+    *out_message = w->fault->message;
+    return w->batch.attributes & BATCH_CODEC_MASK ? next_compressed_fault(w, out_record)
+                                                  : next_walked_fault(w, out_record, out_message);
 }
 
 static enum kerr check_behind_crc(const uint8_t *at, const struct batch_limits *limits, struct batch *b,
@@ -163,8 +258,9 @@ static enum kerr check_behind_crc(const uint8_t *at, const struct batch_limits *
     enum kerr code = check_batch_header(b, f);
     if (code)
         return code;
-    code =
-        b->attributes & BATCH_CODEC_MASK ? check_compressed_batch(limits, b, f) : check_batch_records(at, limits, b, f);
+    code = b->attributes & BATCH_CODEC_MASK
+               ? check_compressed_batch(limits, b, f)
+               : batch_check_records((struct batch_cursor){at + BATCH_HEADER_BYTES, at + b->bytes}, limits, b, f);
     if (code)
         return code;
     if (b->bytes > limits->segment_bytes)
@@ -177,14 +273,14 @@ static enum kerr check_behind_crc(const uint8_t *at, const struct batch_limits *
 enum kerr batch_check(const uint8_t *at, uint32_t bytes, const struct batch_limits *limits, struct batch *out_batch,
                       struct batch_fault *out_fault)
 {
-    *out_fault = (struct batch_fault){.record = -1};
+    *out_fault = (struct batch_fault){.record = -1, .limits = *limits};
     enum kerr code = check_batch_frame(at, bytes, out_batch, out_fault);
     if (!code)
-        code = check_before_crc(bytes, limits, out_batch, out_fault);
+        code = check_before_crc(at, bytes, limits, out_batch, out_fault);
     if (code)
         return code;
     code = check_behind_crc(at, limits, out_batch, out_fault);
-    if (code && batch_crc(at, bytes) != out_batch->crc)
+    if (code && batch_crc(at, out_batch->bytes) != out_batch->crc)
         return fail_batch(out_fault, KERR_CORRUPT_MESSAGE, -1, "the CRC of the record batch does not match");
     return code;
 }

@@ -10,16 +10,18 @@
 struct output {
     struct heap *heap;
     uint8_t *at;
-    size_t bytes, cap;
+    size_t bytes, cap, max;
 };
+
+enum { STEP = 64 * 1024 };
 
 static enum err grow_output(struct output *o, size_t want)
 {
     if (o->bytes + want <= o->cap)
         return ERR_NONE;
-    if (o->bytes + want > CODEC_OUTPUT_MAX)
+    if (want > o->max || o->bytes > o->max - want)
         return ERR_CORRUPT;
-    size_t cap = u64_min(u64_max(o->cap * 2, o->bytes + want), CODEC_OUTPUT_MAX);
+    size_t cap = u64_min(u64_max(o->cap * 2, o->bytes + want), o->max);
     uint8_t *at = heap_realloc(o->heap, o->at, cap);
     if (!at)
         return ERR_NO_MEMORY;
@@ -27,8 +29,6 @@ static enum err grow_output(struct output *o, size_t want)
     o->cap = cap;
     return ERR_NONE;
 }
-
-enum { STEP = 64 * 1024 };
 
 static enum err unpack_gzip(struct output *o, const uint8_t *at, size_t bytes)
 {
@@ -144,10 +144,12 @@ static enum err run_codec(struct output *o, enum batch_codec codec, const uint8_
     return ERR_CORRUPT;
 }
 
-enum err codec_decompress(enum batch_codec codec, const uint8_t *at, size_t bytes, struct heap *heap, uint8_t **out_at,
-                          size_t *out_bytes)
+enum err codec_decompress(enum batch_codec codec, const uint8_t *at, size_t bytes, size_t output_max, struct heap *heap,
+                          uint8_t **out_at, size_t *out_bytes)
 {
-    struct output o = {.heap = heap};
+    assert(output_max >= STEP);
+    assert(output_max <= CODEC_OUTPUT_MAX);
+    struct output o = {.heap = heap, .max = output_max};
     enum err err = run_codec(&o, codec, at, bytes);
     if (err) {
         heap_free(heap, o.at);
@@ -156,4 +158,41 @@ enum err codec_decompress(enum batch_codec codec, const uint8_t *at, size_t byte
     *out_at = o.at;
     *out_bytes = o.bytes;
     return ERR_NONE;
+}
+
+enum err codec_records(const struct batch *b, const uint8_t *at, size_t output_max, struct heap *heap,
+                       uint8_t **out_unpacked, struct batch_cursor *out_records)
+{
+    enum batch_codec codec = b->attributes & BATCH_CODEC_MASK;
+    const uint8_t *records = at + BATCH_HEADER_BYTES;
+    size_t bytes = b->bytes - BATCH_HEADER_BYTES;
+    uint8_t *unpacked = NULL;
+    assert(b->bytes >= BATCH_HEADER_BYTES);
+    if (codec != CODEC_NONE) {
+        enum err err = codec_decompress(codec, records, bytes, output_max, heap, &unpacked, &bytes);
+        if (err)
+            return err;
+        records = unpacked;
+    }
+    *out_unpacked = unpacked;
+    *out_records = (struct batch_cursor){records, records + bytes};
+    return ERR_NONE;
+}
+
+enum kerr batch_check_unpacked(const uint8_t *at, const struct batch_limits *limits, struct heap *heap,
+                               struct batch *batch, struct batch_fault *out_fault)
+{
+    uint8_t *unpacked;
+    struct batch_cursor records;
+    *out_fault = (struct batch_fault){.record = -1, .limits = *limits};
+    enum err err = codec_records(batch, at, BATCH_UNPACKED_MAX, heap, &unpacked, &records);
+    if (err == ERR_NO_MEMORY)
+        return KERR_KAFKA_STORAGE_ERROR;
+    if (err) {
+        out_fault->message = "the compressed records cannot be unpacked, or are too large to be counted";
+        return KERR_INVALID_RECORD;
+    }
+    enum kerr code = batch_check_records(records, limits, batch, out_fault);
+    heap_free(heap, unpacked);
+    return code;
 }

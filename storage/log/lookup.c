@@ -31,35 +31,13 @@ struct lookup {
 
 /* --- in the job --- */
 
-struct walk {
-    struct lookup *l;
-    struct heap *heap;
-    const uint8_t *records;
-    size_t bytes;
-    uint8_t *unpacked;
-};
-
-static enum err unpack_records(struct walk *w, const struct batch *b, const uint8_t *batch)
-{
-    enum batch_codec codec = b->attributes & BATCH_CODEC_MASK;
-    w->records = batch + BATCH_HEADER_BYTES;
-    w->bytes = b->bytes - BATCH_HEADER_BYTES;
-    if (codec == CODEC_NONE)
-        return ERR_NONE;
-    enum err err = codec_decompress(codec, w->records, w->bytes, w->heap, &w->unpacked, &w->bytes);
-    w->records = w->unpacked;
-    return err;
-}
-
 /* The first record of this batch that is young enough; false: none. (`unsure`: the youngest, whatever `timestamp` is; goes on.) */
-static bool find_record_by_time(struct walk *w, const struct batch *b)
+static bool find_record_by_time(struct lookup *l, const struct batch *b, struct batch_cursor c)
 {
-    struct lookup *l = w->l;
-    struct batch_cursor c = {w->records, w->records + w->bytes};
     struct batch_record r;
     for (int32_t i = 0; i < b->count && batch_next(&c, &r); i++) {
         bool append_time = b->attributes & BATCH_LOG_APPEND_TIME;
-        int64_t timestamp = append_time ? b->max_timestamp : b->base_timestamp + r.timestamp_delta;
+        int64_t timestamp = append_time ? b->max_timestamp : batch_record_timestamp(b, &r);
         int64_t offset = b->base_offset + r.offset_delta;
         if (timestamp < l->timestamp || offset < l->log_start_offset)
             continue;
@@ -77,12 +55,15 @@ static bool find_record_by_time(struct walk *w, const struct batch *b)
 
 static bool search_batch(struct lookup *l, struct heap *heap, const struct batch *b, const uint8_t *batch)
 {
-    struct walk w = {.l = l, .heap = heap};
-    enum err err = unpack_records(&w, b, batch);
-    bool found = !err && find_record_by_time(&w, b);
-    if (err)
+    uint8_t *unpacked;
+    struct batch_cursor records;
+    enum err err = codec_records(b, batch, CODEC_OUTPUT_MAX, heap, &unpacked, &records);
+    if (err) {
         l->err = err;
-    heap_free(heap, w.unpacked);
+        return false;
+    }
+    bool found = find_record_by_time(l, b, records);
+    heap_free(heap, unpacked);
     return found;
 }
 

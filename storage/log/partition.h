@@ -29,6 +29,9 @@ struct append {
     /* the partition's */
     int64_t end_offset; /* done when the promised end reaches it */
     struct list link;
+    struct unpack_job *unpack; /* counts its records (unpack.c) */
+    bool counted;              /* they are what the header says */
+    int64_t counted_max_timestamp;
 };
 /* Appends keep their order of arrival. */
 void partition_append(struct partition *p, struct append *a);

@@ -76,12 +76,13 @@ enum writer_state {
 struct partition_writer {
     enum writer_state state;
     struct wave *wave;
-    struct list pending;     /* appends by end offset */
-    struct list parked;      /* appends in order of arrival */
-    struct list wave_link;   /* store: a wave may start at the end of this turn */
-    struct list parked_link; /* store: parked appends may be looked at again */
-    uint64_t used_at_ns;     /* last append: an idle partition gives its tail back */
-    uint64_t short_since_ns; /* parked appends wait for memory since then, 0: they do not */
+    struct list pending;       /* appends by end offset */
+    struct list parked;        /* appends in order of arrival */
+    struct list wave_link;     /* store: a wave may start at the end of this turn */
+    struct list parked_link;   /* store: parked appends may be looked at again */
+    uint64_t used_at_ns;       /* last append: an idle partition gives its tail back */
+    uint64_t short_since_ns;   /* parked appends wait for memory since then, 0: they do not */
+    struct unpack_job *unpack; /* counts the records of the first parked append, or of one that is gone */
 };
 
 /* The active file and the space ahead of the log.
@@ -244,7 +245,7 @@ static inline bool writer_idle(const struct partition *p)
 /* Anything is in flight that comes back to this partition. */
 static inline bool partition_busy(const struct partition *p)
 {
-    return partition_writes(p) || p->trimmer.state != TRIMMER_IDLE || !list_empty(&p->readers) ||
+    return partition_writes(p) || p->writer.unpack || p->trimmer.state != TRIMMER_IDLE || !list_empty(&p->readers) ||
            !list_empty(&p->lookups);
 }
 /* What a request gets from a partition that takes none. */
@@ -273,6 +274,10 @@ void space_wake(struct partition *p); /* opens the active file, reads its tail b
 void space_ahead(struct partition *p, uint64_t need_position); /* at least up to there; 0: a step */
 void space_full(struct partition *p, enum err err);            /* parked appends are refused, retriably */
 void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */
+/* unpack.c */
+/* True: the append waits for a job, which comes back through writer_retry, or with *out_error set it is refused. False: go on;
+ * the batch's max_timestamp is that of its records. */
+bool unpack_is_needed(struct partition *p, struct append *a, struct batch *b, enum kerr *out_error) must_use;
 /* trim.c */
 void trim_step(struct partition *p);         /* goes on when the durable end moved, a read or a job ended */
 void trim_fail_waiting(struct partition *p); /* those whose job is not under way */

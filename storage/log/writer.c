@@ -210,7 +210,9 @@ static void stamp_batch(struct partition *p, struct append *a, const struct batc
         tail_poke(&p->tail, segment, at + 21, field, 2);
         stamp_max_timestamp(p, a->append_time_ms);
         restamp_crc(p, b);
-    } else if (batch_header_max_timestamp(a->records) != b->max_timestamp) {
+    } else if (b->attributes & BATCH_LOG_APPEND_TIME || batch_header_max_timestamp(a->records) != b->max_timestamp) {
+        be16_put(field, (uint16_t)(b->attributes & ~BATCH_LOG_APPEND_TIME));
+        tail_poke(&p->tail, segment, at + 21, field, 2);
         stamp_max_timestamp(p, b->max_timestamp); /* the header lied about its records; Kafka mends it too */
         restamp_crc(p, b);
     }
@@ -321,6 +323,13 @@ static bool take_append(struct partition *p, struct append *a)
     }
     if (take_duplicate(p, a, &b))
         return true;
+    if (unpack_is_needed(p, a, &b, &error)) {
+        if (!error)
+            return false;
+        list_remove(&a->link);
+        writer_append_finish(p, a, error);
+        return true;
+    }
     if (!prepare_append(p, &b))
         return false;
     list_remove(&a->link);
@@ -332,13 +341,14 @@ static bool take_append(struct partition *p, struct append *a)
 static bool take_duplicate_at_once(struct partition *p, struct append *a)
 {
     struct batch b;
-    return batch_parse(a->records, a->bytes, &b) && b.bytes == a->bytes && take_duplicate(p, a, &b);
+    return batch_parse(a->records, a->bytes, &b) && b.bytes <= a->bytes && take_duplicate(p, a, &b);
 }
 
 void partition_append(struct partition *p, struct append *a)
 {
     list_init(&a->link);
-    a->copied = false;
+    a->copied = a->counted = false;
+    a->unpack = NULL;
     a->error = KERR_NONE;
     a->fault = (struct batch_fault){.record = -1};
     a->base_offset = a->append_time_ms = a->log_start_offset = -1;

@@ -11,7 +11,7 @@ STORAGE_CATALOG := storage/catalog/catalog.o storage/catalog/catalog_file.o stor
                    core/map.o core/crc.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_catalog := $(STORAGE_CATALOG)
 LINK_test_tail := storage/log/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
-LINK_test_codec := storage/log/codec.o core/mem.o core/mem_libc.o core/mem_os.o
+LINK_test_codec := storage/log/codec.o storage/log/batch.o storage/log/batch_check.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_batch := storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o
 CORE_HEAP   := core/mem_libc.o core/mem.o core/mem_os.o
 CORE_LOG    := core/log.o core/log_os.o core/clock_os.o core/err.o
@@ -59,6 +59,7 @@ LINK_test_conn := net/conn/conn.o net/conn/request.o net/server.o net/steps.o ne
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))
 LINK_test_trim := $(LINK_test_partition)
+LINK_test_unpack := $(LINK_test_partition)
 LINK_test_alter := $(LINK_test_partition)
 LINK_test_offsets := net/group/offsets.o core/map.o $(CORE_HEAP)
 LINK_test_group_records := net/group/records.o net/coord/coord_batch.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)

@@ -78,7 +78,7 @@ static void each_illegal_field_has_its_error(void **state)
         {"negative length", 8, 4, 0xffffffff, KERR_CORRUPT_MESSAGE},
         {"length below this header", 8, 4, 48, KERR_CORRUPT_MESSAGE},
         {"length beyond the bytes", 8, 4, 100000, KERR_INVALID_RECORD},
-        {"length before the end", 8, 4, 60, KERR_INVALID_RECORD},
+        {"length before the end: the rest is no header", 8, 4, 60, KERR_CORRUPT_MESSAGE},
         {"magic 0", 16, 1, 0, KERR_INVALID_RECORD},
         {"magic 1", 16, 1, 1, KERR_INVALID_RECORD},
         {"magic 3", 16, 1, 3, KERR_CORRUPT_MESSAGE},
@@ -88,7 +88,6 @@ static void each_illegal_field_has_its_error(void **state)
         {"codec 7", 21, 2, 7, KERR_UNSUPPORTED_COMPRESSION_TYPE},
         {"control batch", 21, 2, BATCH_CONTROL, KERR_INVALID_RECORD},
         {"transactional", 21, 2, BATCH_TRANSACTIONAL, KERR_INVALID_TXN_STATE},
-        {"LogAppendTime", 21, 2, BATCH_LOG_APPEND_TIME, KERR_INVALID_TIMESTAMP},
         {"last offset delta too small", 23, 4, 1, KERR_INVALID_RECORD},
         {"last offset delta too large", 23, 4, 3, KERR_INVALID_RECORD},
         {"negative last offset delta", 23, 4, 0xffffffff, KERR_INVALID_RECORD},
@@ -161,6 +160,103 @@ static void a_compacted_topic_names_the_record_without_key(void **state)
     assert_int_equal(fault.record, 0);
 }
 
+/* Kafka's: a batch that says LogAppendTime is taken where the topic has CreateTime, if there is a timestamp at all. */
+static void the_timestamp_type_bit_counts_where_the_topic_has_it(void **state)
+{
+    (void)state;
+    struct make_batch m = good;
+    struct batch_limits l = usual;
+    for (int16_t codec = CODEC_NONE; codec <= CODEC_GZIP; codec++) {
+        struct batch_fault fault;
+        m.attributes = (int16_t)(codec | BATCH_LOG_APPEND_TIME);
+        m.timestamp = NOW;
+        l.log_append_time = false;
+        assert_int_equal(check_at(make_batch(sent, m), &l, &fault), KERR_NONE);
+        m.timestamp = -1;
+        assert_int_equal(check_at(make_batch(sent, m), &l, &fault), KERR_INVALID_TIMESTAMP);
+        m.timestamp = NOW;
+        l.log_append_time = true;
+        uint32_t bytes = make_batch(sent, m);
+        assert_int_equal(check_at(bytes, &l, &fault), KERR_INVALID_TIMESTAMP);
+        struct batch_faults faults;
+        int32_t record;
+        const char *message;
+        batch_faults_init(&faults, &fault, sent, bytes);
+        for (int32_t i = 0; i < m.count; i++) {
+            assert_true(batch_faults_next(&faults, &record, &message));
+            assert_int_equal(record, i);
+        }
+        assert_false(batch_faults_next(&faults, &record, &message));
+    }
+}
+
+/* A record with (k) or without a key each. */
+static uint32_t made_of(const char *keys, const int64_t *timestamp_deltas)
+{
+    uint8_t *at = sent + BATCH_HEADER_BYTES;
+    int32_t count = (int32_t)strlen(keys);
+    for (int32_t i = 0; i < count; i++) {
+        uint8_t body[64], *b = body;
+        *b++ = 0;
+        b = make_varint(b, timestamp_deltas[i]);
+        b = make_varint(b, i);
+        b = make_varint(b, keys[i] == 'k' ? 0 : -1);
+        b = make_varint(b, 0);
+        b = make_varint(b, 0);
+        at = make_varint(at, b - body);
+        memcpy(at, body, (size_t)(b - body));
+        at += b - body;
+    }
+    struct make_batch m = good;
+    uint8_t head[MAKE_BATCH_MAX / 1024];
+    m.count = 1;
+    m.value_bytes = 1;
+    (void)make_batch(head, m);
+    uint32_t bytes = (uint32_t)(at - sent);
+    memcpy(sent, head, BATCH_HEADER_BYTES);
+    be32_put(sent + 8, bytes - BATCH_PREFIX_BYTES);
+    be32_put(sent + 23, (uint32_t)count - 1);
+    be32_put(sent + 57, (uint32_t)count);
+    make_seal(sent, bytes);
+    return bytes;
+}
+
+static void every_record_at_fault_is_named(void **state)
+{
+    (void)state;
+    static int64_t deltas[] = {0, 0, 99999999, 0, 99999999, 0};
+    static const struct {
+        const char *keys;
+        int64_t *deltas;
+        enum kerr want;
+        int32_t first, count, records[6];
+    } rows[] = {
+        {"kkkkkk", deltas, KERR_INVALID_TIMESTAMP, 2, 2, {2, 4}},
+        {"-kkk--", deltas, KERR_INVALID_TIMESTAMP, 2, 4, {0, 2, 4, 5}}, /* one timestamp gives the batch its error */
+        {"k-", deltas, KERR_INVALID_RECORD, 1, 1, {1}},
+        {"--", deltas, KERR_INVALID_RECORD, 0, 2, {0, 1}},
+        {"kk", deltas, KERR_NONE, -1, 0, {0}},
+    };
+    struct batch_limits l = usual;
+    l.compacted = true;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct batch_fault fault;
+        struct batch_faults faults;
+        int32_t record;
+        const char *message;
+        uint32_t bytes = made_of(rows[i].keys, rows[i].deltas);
+        assert_int_equal(check_at(bytes, &l, &fault), rows[i].want);
+        assert_int_equal(fault.record, rows[i].first);
+        batch_faults_init(&faults, &fault, sent, bytes);
+        for (int32_t k = 0; k < rows[i].count; k++) {
+            assert_true(batch_faults_next(&faults, &record, &message));
+            assert_int_equal(record, rows[i].records[k]);
+            assert_non_null(message);
+        }
+        assert_false(batch_faults_next(&faults, &record, &message));
+    }
+}
+
 static void zstd_needs_produce_7(void **state)
 {
     (void)state;
@@ -182,7 +278,15 @@ static void exactly_one_batch_is_taken(void **state)
     assert_int_equal(check_at(0, &usual, &fault), KERR_INVALID_RECORD);
     uint32_t one = make_batch(sent, good), two = one + make_batch(sent + one, good);
     assert_int_equal(check_at(two, &usual, &fault), KERR_INVALID_RECORD);
-    assert_int_equal(check_at(one + 5, &usual, &fault), KERR_INVALID_RECORD);
+    for (uint32_t bytes = one; bytes < two; bytes++) /* the start of a second one is left out, as Kafka does */
+        assert_int_equal(check_at(bytes, &usual, &fault), KERR_NONE);
+    be32_put(sent + one + 8, 13);
+    assert_int_equal(check_at(one + 11, &usual, &fault), KERR_NONE);
+    assert_int_equal(check_at(one + 12, &usual, &fault), KERR_CORRUPT_MESSAGE);
+    (void)make_batch(sent + one, good);
+    sent[one + 16] = 3;
+    assert_int_equal(check_at(one + 16, &usual, &fault), KERR_NONE);
+    assert_int_equal(check_at(one + 17, &usual, &fault), KERR_CORRUPT_MESSAGE);
     for (uint32_t bytes = 1; bytes < one; bytes++)
         assert_int_equal(check_at(bytes, &usual, &fault), KERR_INVALID_RECORD);
 }
@@ -277,6 +381,8 @@ int main(void)
         cmocka_unit_test(count_and_offsets_agree_with_the_records),
         cmocka_unit_test(limits_hold_at_the_edge),
         cmocka_unit_test(a_compacted_topic_names_the_record_without_key),
+        cmocka_unit_test(the_timestamp_type_bit_counts_where_the_topic_has_it),
+        cmocka_unit_test(every_record_at_fault_is_named),
         cmocka_unit_test(zstd_needs_produce_7),
         cmocka_unit_test(exactly_one_batch_is_taken),
         cmocka_unit_test(a_flipped_bit_behind_the_crc_is_corrupt_or_left_to_the_copy),

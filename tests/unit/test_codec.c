@@ -78,7 +78,7 @@ static void every_codec_round_trips(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t n = cases[i].pack(), bytes = 0;
         uint8_t *out = NULL;
-        assert_int_equal(codec_decompress(cases[i].codec, packed, n, h, &out, &bytes), ERR_NONE);
+        assert_int_equal(codec_decompress(cases[i].codec, packed, n, CODEC_OUTPUT_MAX, h, &out, &bytes), ERR_NONE);
         assert_int_equal(bytes, PLAIN);
         assert_memory_equal(out, plain, PLAIN);
         heap_free(h, out);
@@ -96,7 +96,7 @@ static void a_cut_stream_is_corrupt(void **state)
         for (size_t cut = 0; cut < n; cut += 1 + n / 97) {
             uint8_t *exact = malloc(cut ? cut : 1); /* so that ASan sees a read behind the end */
             memcpy(exact, packed, cut);
-            enum err err = codec_decompress(cases[i].codec, exact, cut, h, &out, &bytes);
+            enum err err = codec_decompress(cases[i].codec, exact, cut, CODEC_OUTPUT_MAX, h, &out, &bytes);
             if (cases[i].pack == pack_snappy && err == ERR_NONE)
                 heap_free(h, out); /* chunks that end early are shorter, not broken */
             else
@@ -122,7 +122,7 @@ static void random_bytes_never_crash(void **state)
                 seed = seed * 1103515245u + 12345u;
                 packed[seed % n] ^= (uint8_t)(seed >> 16);
             }
-            if (codec_decompress(cases[i].codec, packed, n, h, &out, &bytes) == ERR_NONE)
+            if (codec_decompress(cases[i].codec, packed, n, CODEC_OUTPUT_MAX, h, &out, &bytes) == ERR_NONE)
                 heap_free(h, out);
         }
     heap_close(h);
@@ -135,7 +135,7 @@ static void a_bomb_stops_at_the_bound(void **state)
     uint8_t *out, head[32] = {0};
     size_t bytes;
     memcpy(head, "\xff\xff\xff\xff\x0f", 5); /* raw snappy that claims 4 GiB */
-    assert_int_equal(codec_decompress(CODEC_SNAPPY, head, sizeof head, h, &out, &bytes), ERR_CORRUPT);
+    assert_int_equal(codec_decompress(CODEC_SNAPPY, head, sizeof head, CODEC_OUTPUT_MAX, h, &out, &bytes), ERR_CORRUPT);
     ZSTD_CCtx *z = ZSTD_createCCtx(); /* zstd of CODEC_OUTPUT_MAX + 1 MiB zeros */
     ZSTD_outBuffer o = {packed, sizeof packed, 0};
     for (size_t done = 0; done < (size_t)CODEC_OUTPUT_MAX + (1 << 20); done += PLAIN) {
@@ -147,7 +147,7 @@ static void a_bomb_stops_at_the_bound(void **state)
     ZSTD_inBuffer none = {NULL, 0, 0};
     assert_int_equal(ZSTD_compressStream2(z, &o, &none, ZSTD_e_end), 0);
     ZSTD_freeCCtx(z);
-    assert_int_equal(codec_decompress(CODEC_ZSTD, packed, o.pos, h, &out, &bytes), ERR_CORRUPT);
+    assert_int_equal(codec_decompress(CODEC_ZSTD, packed, o.pos, CODEC_OUTPUT_MAX, h, &out, &bytes), ERR_CORRUPT);
     heap_close(h);
 }
 
