@@ -143,7 +143,7 @@ static enum err open_meta_and_catalog(struct root *r, char *why)
         return say_folder_fault(why, found, dir, "read");
     if (found == ERR_NONE && (err = check_format(r, &m, why)) != ERR_NONE)
         return err;
-    err = catalog_file_open(dir, r->heap, r->config, &r->catalog, why);
+    err = catalog_file_open(dir, r->heap, r->config, r->clean, &r->catalog, why);
     if (err != ERR_NONE)
         return err;
     r->fresh = catalog_file_empty(r->catalog);
@@ -154,7 +154,7 @@ static enum err open_meta_and_catalog(struct root *r, char *why)
     bool right = found == ERR_NONE && m.node_id == r->config->node_id && m.format == META_FORMAT;
     err = right ? ERR_NONE : make_meta(r, found == ERR_NONE, &m, why);
     memcpy(r->cluster_id, m.cluster_id, sizeof r->cluster_id);
-    return err;
+    return err == ERR_NONE ? catalog_file_prepare(r->catalog, why) : err; /* older releases stay out from here on */
 }
 
 /* --- how it is written --- */
@@ -226,9 +226,9 @@ enum err root_open(struct broker_config *config, struct heap *heap, struct root 
     r->lock_fd = -1;
     clean_mark_init(&r->found, heap);
     clean_mark_init(&r->next, heap);
-    enum err (*const steps[])(struct root * r, char *why) = {open_data_folder,      lock_data_folder,
-                                                             open_meta_and_catalog, choose_disk_route,
-                                                             load_stop_marks,       begin_after_last_stop};
+    enum err (*const steps[])(struct root * r, char *why) = {open_data_folder,  lock_data_folder,
+                                                             load_stop_marks,   open_meta_and_catalog,
+                                                             choose_disk_route, begin_after_last_stop};
     enum err err = ERR_NONE;
     for (uint32_t i = 0; err == ERR_NONE && i < COUNT_OF(steps); i++)
         err = steps[i](r, why);
@@ -256,7 +256,8 @@ enum err root_mark_write(struct root *r)
     if (catalog_file_empty(r->catalog))
         return ERR_NONE;
     r->next.all = r->next.count == catalog_file_partitions(r->catalog);
-    return clean_mark_save(&r->next, r->config->data_dir);
+    enum err err = catalog_file_note_end(r->catalog);
+    return err == ERR_NONE ? clean_mark_save(&r->next, r->config->data_dir) : err; /* which syncs the folder */
 }
 
 /* The lock goes last. */

@@ -12,8 +12,8 @@ struct owner_look {
 /* What a first start may have left, and what a file system puts into an empty disk. */
 static bool is_name_of_new_folder(const char *name)
 {
-    static const char *const names[] = {".lock",   "meta.properties", "meta.properties.tmp",
-                                        "catalog", "catalog.copy",    "lost+found"};
+    static const char *const names[] = {".lock",        "meta.properties", "meta.properties.tmp", "catalog",
+                                        "catalog.copy", "catalog.tmp",     "lost+found"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;

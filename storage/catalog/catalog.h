@@ -1,7 +1,8 @@
 /* Which topics exist: names, ids, partitions, configs. Durable before it is answered.
  *
- * The file (<data>/catalog) is a log of records, appended with RWF_DSYNC by shard 0 alone and rewritten at open when mostly
- * stale. After its one-line header ("odradek catalog 1\n"), big-endian:
+ * There are two copies (<data>/catalog, <data>/catalog.copy), each a log of records, appended with RWF_DSYNC by shard 0 alone, first
+ * to the one, then to the other, before anything is answered; rewritten at open when mostly stale. After a one-line header
+ * ("odradek catalog 2\n"), big-endian:
  *
  *   u32 bytes of the rest | u32 crc32c of the rest | u32 wave | u8 kind, +128: the last of its wave | body
  *   kinds:  1 topic created   id 16 | i32 partitions | u16 bytes, name | u16 count | u16 bytes, key | u16 bytes, value ...
@@ -12,9 +13,9 @@
  *           6 topic config    id 16 | u16 count | u16 bytes, key | u16 bytes, value ...   (the whole set)
  *           7 broker config   u8 1: of this broker, 0: of all | u16 count | key, value ... (the whole set)
  *
- * What one write carried is a wave, numbered; it counts whole or not at all. Bytes behind the last whole wave that hold no
- * record of a wave after the next are a torn write, for which no answer was given: they are cut. Anything else that is bad is
- * refused: the catalog is never guessed.
+ * What one write carried is a wave, numbered; it counts whole or not at all. A file that is written anew holds all of it as one wave, with
+ * the number of the last. Which copy is read, when they differ or one is damaged: catalog_choose.c. One lost or damaged file is survived;
+ * where it cannot be proved that everything answered is there, the broker refuses: the catalog is never guessed.
  *
  * Topics are immutable objects made by shard 0. A change travels:
  *
@@ -77,9 +78,13 @@ uint32_t catalog_lower_bound(const struct catalog *c, const uint8_t *name, size_
 
 /* --- the file --- */
 struct catalog_file;
-/* Makes it when it is not there, without syncing anything: the first change does that. why[512] is a sentence. */
-enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct broker_config *config,
+/* Reads it, and touches nothing. `clean`: the last stop left its mark. why[512] is a sentence. */
+enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct broker_config *config, bool clean,
                            struct catalog_file **out_file, char *why) must_use;
+/* Makes both copies what was read, before anything is appended. New ones are not synced: the first change does that. */
+enum err catalog_file_prepare(struct catalog_file *f, char *why) must_use;
+/* At a clean stop: notes up to where it was answered (the folder is not synced). */
+enum err catalog_file_note_end(const struct catalog_file *f) must_use;
 void catalog_file_close(struct catalog_file *f);
 uint32_t catalog_file_topics(const struct catalog_file *f);
 struct topic *catalog_file_topic(const struct catalog_file *f, uint32_t i);

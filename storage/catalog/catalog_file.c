@@ -217,6 +217,12 @@ const struct broker_config *catalog_file_config(const struct catalog_file *f)
     return f->config;
 }
 
+enum err catalog_file_note_end(const struct catalog_file *f)
+{
+    assert(!f->empty);
+    return catalog_end_save(f->dir, f->wave);
+}
+
 bool catalog_file_empty(const struct catalog_file *f)
 {
     return f->empty;
@@ -224,20 +230,36 @@ bool catalog_file_empty(const struct catalog_file *f)
 
 /* --- writing at the start --- */
 
-/* Adds one wave behind the others and makes it durable. */
+/* Adds one wave behind the others of both copies, and makes it durable. */
 static enum err append_wave_now(struct catalog_file *f, const struct catalog_blob *b)
 {
-    enum err err = fs_write(f->fd, b->at, b->bytes, f->bytes);
-    if (err == ERR_NONE)
-        err = fs_sync(f->fd);
+    enum err err = ERR_NONE;
+    for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++) {
+        err = fs_write(f->copies[i].fd, b->at, b->bytes, f->copies[i].bytes);
+        if (err == ERR_NONE)
+            err = fs_sync(f->copies[i].fd);
+    }
     if (err != ERR_NONE) {
-        if (fs_truncate(f->fd, f->bytes) != ERR_NONE) /* the start fails anyway; the next one cuts a torn end */
-            log_warn("catalog not cut", "path=%s", f->path);
+        if (catalog_file_cut(f) != ERR_NONE) /* the start fails anyway; the next one cuts a torn end */
+            log_warn("catalog not cut", "data=%s", f->dir);
         return err;
     }
-    f->bytes += b->bytes;
+    for (int i = 0; i < CATALOG_COPIES; i++)
+        f->copies[i].bytes += b->bytes;
     f->wave = b->wave;
     return ERR_NONE;
+}
+
+enum err catalog_file_cut(struct catalog_file *f)
+{
+    enum err err = ERR_NONE;
+    for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++) {
+        assert(f->copies[i].bytes >= CATALOG_HEADER_BYTES);
+        err = fs_truncate(f->copies[i].fd, f->copies[i].bytes);
+        if (err == ERR_NONE)
+            err = fs_sync(f->copies[i].fd);
+    }
+    return err;
 }
 
 enum err catalog_file_bump_epoch(struct catalog_file *f, int32_t *out_epoch)
@@ -303,7 +325,9 @@ static enum err sync_meta_file(const struct catalog_file *f)
 
 enum err catalog_file_sync_names(const struct catalog_file *f)
 {
-    enum err err = fs_sync(f->fd);
+    enum err err = ERR_NONE;
+    for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++)
+        err = fs_sync(f->copies[i].fd);
     if (err == ERR_NONE)
         err = sync_meta_file(f);
     if (err == ERR_NONE)
@@ -340,106 +364,167 @@ static enum err blob_whole_catalog(const struct catalog_file *f, struct catalog_
     return err;
 }
 
-/* Whole or not at all: another name, sync, rename. */
-static enum err replace_catalog_file(struct catalog_file *f, const struct catalog_blob *b)
+static enum err write_copy(int fd, const struct catalog_blob *b, bool sync)
+{
+    enum err err = fs_write(fd, CATALOG_HEADER, CATALOG_HEADER_BYTES, 0);
+    if (err == ERR_NONE && b->bytes > 0)
+        err = fs_write(fd, b->at, b->bytes, CATALOG_HEADER_BYTES);
+    return err == ERR_NONE && sync ? fs_sync(fd) : err;
+}
+
+/* What is bad in a file is kept beside it. */
+static enum err keep_damaged_copy(const struct catalog_copy *c)
+{
+    char kept[FS_PATH_MAX];
+    if (!c->view.there || c->view.state == CATALOG_WHOLE || c->view.state == CATALOG_NEW)
+        return ERR_NONE;
+    int n = snprintf(kept, sizeof kept, "%s.damaged", c->path);
+    return n > 0 && n < FS_PATH_MAX ? fs_rename(c->path, kept) : ERR_INVALID;
+}
+
+/* Whole or not at all: another name, sync, rename. While nothing was ever recorded, nothing is synced. */
+static enum err replace_copy(struct catalog_file *f, struct catalog_copy *c, const struct catalog_blob *b)
 {
     char path[FS_PATH_MAX];
     int fd;
+    bool sync = b->bytes > 0;
     snprintf(path, sizeof path, "%s/catalog.tmp", f->dir);
     enum err err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
     if (err != ERR_NONE)
         return err;
-    size_t header = strlen(CATALOG_HEADER);
-    err = fs_write(fd, CATALOG_HEADER, header, 0);
+    err = write_copy(fd, b, sync);
     if (err == ERR_NONE)
-        err = fs_write(fd, b->at, b->bytes, header);
+        err = keep_damaged_copy(c);
     if (err == ERR_NONE)
-        err = fs_sync(fd);
-    if (err == ERR_NONE)
-        err = fs_rename(path, f->path);
-    if (err == ERR_NONE)
+        err = fs_rename(path, c->path);
+    if (err == ERR_NONE && sync)
         err = fs_sync_dir(f->dir);
     if (err != ERR_NONE) {
         fs_close(fd);
         return err;
     }
-    fs_close(f->fd);
-    f->fd = fd;
-    f->bytes = header + b->bytes;
-    f->wave = b->wave;
+    if (c->fd >= 0)
+        fs_close(c->fd);
+    c->fd = fd;
+    c->bytes = CATALOG_HEADER_BYTES + b->bytes;
+    c->view = (struct catalog_view){CATALOG_WHOLE, true, CATALOG_FORMAT, b->wave, b->wave, c->bytes};
     return ERR_NONE;
 }
 
-/* Deleted topics and old epochs leave the file when they are more than half of it. */
-static enum err rewrite_if_stale(struct catalog_file *f)
-{
-    if (f->bytes < REWRITE_BYTES_MIN)
-        return ERR_NONE;
-    struct catalog_blob b = {.heap = f->heap, .wave = 1};
-    enum err err = blob_whole_catalog(f, &b);
-    if (err == ERR_NONE && b.bytes < f->bytes / 2)
-        err = replace_catalog_file(f, &b);
-    catalog_blob_deinit(&b);
-    return err;
-}
+/* --- opening: read, choose, apply; and only then (catalog_file_prepare) write --- */
 
-/* --- opening --- */
-
-static enum err read_catalog_bytes(struct catalog_file *f, uint64_t bytes, char *why)
-{
-    size_t got = 0;
-    uint8_t *at = bytes > FILE_BYTES_MAX ? NULL : heap_alloc(f->heap, bytes + 1);
-    enum err err = at ? fs_read(f->fd, at, bytes, 0, &got) : ERR_NO_MEMORY;
-    if (err != ERR_NONE)
-        snprintf(why, CONFIG_WHY_BYTES, "%.300s cannot be read: %s.", f->path, err_text(err));
-    else
-        err = catalog_read(f, at, got, why);
-    heap_free(f->heap, at);
-    return err;
-}
-
-/* Whatever lies behind the whole waves goes, durably, before anything is appended there. */
-static enum err cut_torn_wave(struct catalog_file *f, uint64_t bytes)
-{
-    enum err err = ERR_NONE;
-    if (bytes > f->bytes) {
-        log_warn("torn catalog", "path=%s cut_bytes=%llu", f->path, (unsigned long long)(bytes - f->bytes));
-        err = fs_truncate(f->fd, f->bytes);
-        if (err == ERR_NONE && !f->empty)
-            err = fs_sync(f->fd);
-    }
-    size_t header = strlen(CATALOG_HEADER);
-    if (err == ERR_NONE && f->bytes == 0) {
-        err = fs_write(f->fd, CATALOG_HEADER, header, 0);
-        f->bytes = header;
-    }
-    return err;
-}
-
-static enum err load_catalog(struct catalog_file *f, char *why)
+static enum err read_copy(struct catalog_file *f, struct catalog_copy *c, uint8_t **out_at)
 {
     uint64_t bytes = 0;
-    enum err err = fs_open(f->path, FS_READ | FS_WRITE | FS_CREATE, &f->fd);
+    size_t got = 0;
+    enum err err = fs_open(c->path, FS_READ | FS_WRITE, &c->fd);
     if (err != ERR_NONE) {
-        f->fd = -1;
-        snprintf(why, CONFIG_WHY_BYTES, "%.300s cannot be opened: %s.", f->path, err_text(err));
-        return err;
+        c->fd = -1;
+        catalog_view_scan(&c->view, NULL, 0);
+        return err == ERR_NOT_FOUND ? ERR_NONE : err;
     }
-    err = fs_size(f->fd, &bytes);
-    if (err == ERR_NONE) {
-        err = read_catalog_bytes(f, bytes, why);
-        if (err != ERR_NONE)
-            return err;
-        err = cut_torn_wave(f, bytes);
-    }
+    err = fs_size(c->fd, &bytes);
+    uint8_t *at = err != ERR_NONE || bytes > FILE_BYTES_MAX ? NULL : heap_alloc(f->heap, bytes + 1);
     if (err == ERR_NONE)
-        err = rewrite_if_stale(f);
-    if (err != ERR_NONE)
-        snprintf(why, CONFIG_WHY_BYTES, "%.300s cannot be written: %s.", f->path, err_text(err));
+        err = at ? fs_read(c->fd, at, bytes, 0, &got) : ERR_NO_MEMORY;
+    if (err == ERR_NONE)
+        catalog_view_scan(&c->view, at, got);
+    c->view.there = true;
+    c->bytes = c->view.bytes;
+    *out_at = at;
     return err;
 }
 
-enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct broker_config *config,
+static bool look_for_partition(void *arg, const struct fs_entry *entry)
+{
+    size_t bytes;
+    *(bool *)arg = entry->folder && strays_partition_of(entry->name, &bytes) >= 0;
+    return !*(bool *)arg;
+}
+
+static enum err refuse_copies(const struct catalog_file *f, char *why)
+{
+    char first[64], second[64];
+    catalog_view_text(&f->copies[0].view, first);
+    catalog_view_text(&f->copies[1].view, second);
+    snprintf(why, CONFIG_WHY_BYTES,
+             "The catalog in %.120s is damaged: catalog is %s, catalog.copy is %s. Neither is known to hold everything "
+             "that was "
+             "answered: put one that is whole back from a backup, or let `odradek repair` do what can be done.",
+             f->dir, first, second);
+    return ERR_CORRUPT;
+}
+
+static enum err load_catalog(struct catalog_file *f, bool clean, char *why)
+{
+    uint8_t *at[CATALOG_COPIES] = {NULL, NULL};
+    struct catalog_past past = {.clean = clean};
+    enum err err = catalog_end_load(f->dir, &past.wave);
+    for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++)
+        err = read_copy(f, &f->copies[i], &at[i]);
+    if (err == ERR_NONE)
+        err = fs_list(f->dir, look_for_partition, &past.used);
+    if (err != ERR_NONE) {
+        snprintf(why, CONFIG_WHY_BYTES, "The catalog in %.300s cannot be read: %s.", f->dir, err_text(err));
+    } else {
+        const struct catalog_view views[CATALOG_COPIES] = {f->copies[0].view, f->copies[1].view};
+        f->chosen = catalog_choose(views, &past);
+        if (f->chosen < 0)
+            err = refuse_copies(f, why);
+        else if (views[f->chosen].format > 0)
+            err = catalog_apply(f, at[f->chosen], &views[f->chosen], f->copies[f->chosen].path, why);
+    }
+    for (int i = 0; i < CATALOG_COPIES; i++)
+        heap_free(f->heap, at[i]);
+    return err;
+}
+
+/* As it is, it can go on: it ends where the catalog does. */
+static bool is_copy_current(const struct catalog_file *f, const struct catalog_copy *c)
+{
+    return c->view.format == CATALOG_FORMAT && c->view.wave == f->wave &&
+           (c->view.state == CATALOG_WHOLE || c->view.state == CATALOG_TORN);
+}
+
+static enum err cut_torn_copy(const struct catalog_copy *c)
+{
+    log_warn("torn catalog", "path=%s cut_at=%llu", c->path, (unsigned long long)c->bytes);
+    enum err err = fs_truncate(c->fd, c->bytes);
+    return err == ERR_NONE ? fs_sync(c->fd) : err;
+}
+
+/* Deleted topics and old epochs leave a file when they are more than half of it. */
+static bool is_copy_stale(const struct catalog_copy *c, const struct catalog_blob *b)
+{
+    return c->bytes >= REWRITE_BYTES_MIN && b->bytes < c->bytes / 2;
+}
+
+static enum err prepare_copy(struct catalog_file *f, struct catalog_copy *c, const struct catalog_blob *b)
+{
+    if (is_copy_current(f, c) && !is_copy_stale(c, b))
+        return c->view.state == CATALOG_TORN ? cut_torn_copy(c) : ERR_NONE;
+    if (!f->empty && !is_copy_current(f, c) && (c->view.there || f->copies[0].view.format == CATALOG_FORMAT)) {
+        char was[64];
+        catalog_view_text(&c->view, was);
+        log_warn("catalog copy written anew", "path=%s was=\"%s\"", c->path, was);
+    }
+    return replace_copy(f, c, b);
+}
+
+enum err catalog_file_prepare(struct catalog_file *f, char *why)
+{
+    struct catalog_blob b = {.heap = f->heap, .wave = f->wave};
+    enum err err = f->empty ? ERR_NONE : blob_whole_catalog(f, &b);
+    /* The one that counts is touched last, so that there is always one that does. */
+    for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++)
+        err = prepare_copy(f, &f->copies[i == 0 ? 1 - f->chosen : f->chosen], &b);
+    catalog_blob_deinit(&b);
+    if (err != ERR_NONE)
+        snprintf(why, CONFIG_WHY_BYTES, "The catalog in %.300s cannot be written: %s.", f->dir, err_text(err));
+    return err;
+}
+
+enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct broker_config *config, bool clean,
                            struct catalog_file **out_file, char *why)
 {
     assert(data_dir && heap && why);
@@ -452,14 +537,16 @@ enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct
     }
     f->heap = heap;
     f->config = config;
-    f->fd = -1;
+    f->empty = true;
+    f->copies[0].fd = f->copies[1].fd = -1;
     snprintf(f->dir, sizeof f->dir, "%s", data_dir);
-    snprintf(f->path, sizeof f->path, "%s/catalog", data_dir);
+    snprintf(f->copies[0].path, sizeof f->copies[0].path, "%s/catalog", data_dir);
+    snprintf(f->copies[1].path, sizeof f->copies[1].path, "%s/catalog.copy", data_dir);
     map_init(&f->by_plain, heap);
     strays_init(&f->strays, heap);
     enum err err = catalog_init(&f->all, heap);
     if (err == ERR_NONE)
-        err = load_catalog(f, why);
+        err = load_catalog(f, clean, why);
     if (err != ERR_NONE) {
         catalog_file_close(f);
         return err;
@@ -477,8 +564,9 @@ void catalog_file_close(struct catalog_file *f)
     map_deinit(&f->by_plain);
     strays_deinit(&f->strays);
     heap_free(f->heap, f->deleted);
-    if (f->fd >= 0)
-        fs_close(f->fd);
+    for (int i = 0; i < CATALOG_COPIES; i++)
+        if (f->copies[i].fd >= 0)
+            fs_close(f->copies[i].fd);
     catalog_file_adopt(f, NULL);
     heap_free(f->heap, f);
 }

@@ -47,15 +47,54 @@ static inline struct catalog_topic *catalog_topic_of(struct topic *t)
     return container_of(t, struct catalog_topic, topic);
 }
 
+/* --- the two copies --- */
+
+#define CATALOG_HEADER "odradek catalog 2\n" /* 1: one copy, whose first wave has number 1 */
+enum { CATALOG_HEADER_WORDS = 16, CATALOG_HEADER_BYTES = 18, CATALOG_FORMAT = 2, CATALOG_COPIES = 2 };
+
+enum catalog_state {
+    CATALOG_NEW,    /* not there, empty, or its header is torn: nothing was ever recorded in it, or it is lost */
+    CATALOG_WHOLE,  /* ends with a whole wave, or with the header */
+    CATALOG_TORN,   /* behind that lies what may be a torn write */
+    CATALOG_DAMAGED /* what is bad was once good: good records follow; or the header is none of ours */
+};
+/* What a file holds, by its framing (catalog_read.c). */
+struct catalog_view {
+    enum catalog_state state;
+    bool there;
+    uint32_t format; /* 0: no header */
+    uint32_t wave;   /* of its last whole one, counted from the start */
+    uint32_t seen;   /* the highest number of any good record */
+    size_t bytes;    /* of header and whole waves */
+};
+void catalog_view_scan(struct catalog_view *v, const uint8_t *at, size_t bytes);
+/* What the last stop left behind. */
+struct catalog_past {
+    bool clean;    /* there is a clean mark: no write was under way */
+    bool used;     /* the folder has partitions, so that a catalog was there */
+    uint32_t wave; /* at least so much was answered: catalog.end */
+};
+/* Which of the two to take (catalog_choose.c); -1: neither can be proved to hold everything that was answered. */
+int catalog_choose(const struct catalog_view v[CATALOG_COPIES], const struct catalog_past *past);
+/* "damaged at byte 17", for a sentence. */
+void catalog_view_text(const struct catalog_view *v, char out[64]);
+
+struct catalog_copy {
+    char path[FS_PATH_MAX];
+    int fd;                   /* -1: not open */
+    uint64_t bytes;           /* behind the last whole wave */
+    struct catalog_view view; /* as it was found */
+};
+
 struct catalog_writer;
 struct catalog_file {
     struct heap *heap;
     const struct broker_config *config; /* the current version; the first one is the caller's */
-    char dir[FS_PATH_MAX - 64], path[FS_PATH_MAX];
-    int fd;
-    uint64_t bytes; /* behind the last whole wave; more in the file is torn */
-    uint32_t wave;  /* of the last write, 0: none */
-    bool empty;     /* no record: neither the file nor its folder is synced yet */
+    char dir[FS_PATH_MAX - 64];
+    struct catalog_copy copies[CATALOG_COPIES];
+    int chosen;    /* of the copies: the one that was read */
+    uint32_t wave; /* of the last write, 0: none */
+    bool empty;    /* no record: neither the files nor their folder are synced yet */
     struct catalog all;
     struct map by_plain;    /* struct catalog_topic */
     uint8_t (*deleted)[16]; /* sorted */
@@ -99,7 +138,16 @@ void catalog_alter_drop(struct catalog_file *f, struct catalog_change *c); /* th
 void catalog_alter_take(struct catalog_file *f, struct catalog_change *c); /* it is durable: the new versions count */
 void catalog_alter_over(struct catalog_file *f, struct catalog_change *c); /* every shard has them: the old ones go */
 
-/* The reader (catalog_read.c): applies the file's whole waves to `f`, sets bytes, wave, empty. On failure why[512]. */
-#define CATALOG_HEADER "odradek catalog 1\n"
-enum { CATALOG_HEADER_WORDS = 16 }; /* of it, before the number */
-enum err catalog_read(struct catalog_file *f, const uint8_t *at, size_t bytes, char *why) must_use;
+/* Applies the waves of a file, whole by `v` (catalog_read.c). On failure why[512]. */
+enum err catalog_apply(struct catalog_file *f, const uint8_t *at, const struct catalog_view *v, const char *path,
+                       char *why) must_use;
+/* <data>/catalog.end: the number of the last wave at a clean stop, so of one that was answered, at the least.
+ *
+ *   "odradek catalog end 1\n" | u32 wave | u32 crc32c of all before
+ *
+ * It stays while the broker runs: it is a lower bound. Whole or not at all; 0: it is not there, or not whole (catalog_end.c). */
+enum err catalog_end_load(const char *data_dir, uint32_t *out_wave) must_use;
+/* The folder is not synced. */
+enum err catalog_end_save(const char *data_dir, uint32_t wave) must_use;
+/* Whatever lies behind the whole waves of both copies goes, durably. Synchronous: a job. */
+enum err catalog_file_cut(struct catalog_file *f) must_use;

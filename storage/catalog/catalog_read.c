@@ -282,11 +282,14 @@ static enum err apply_record(struct catalog_file *f, const struct record *r)
     }
 }
 
-/* Where the next wave ends; 0: it is not whole. */
-static size_t measure_wave(const struct catalog_file *f, const uint8_t *at, size_t left)
+/* --- what a file holds, by its framing --- */
+
+/* Where the next wave, number `wave`, ends; 0: any number, which is set. Returns 0 when it is not whole. */
+static size_t measure_wave(uint32_t *wave, const uint8_t *at, size_t left)
 {
     struct record r;
-    for (size_t bytes = 0; parse_record(at + bytes, left - bytes, &r) && r.wave == f->wave + 1;) {
+    for (size_t bytes = 0; parse_record(at + bytes, left - bytes, &r) && (*wave == 0 || r.wave == *wave);) {
+        *wave = r.wave;
         bytes += r.bytes;
         if (r.last)
             return bytes;
@@ -296,50 +299,18 @@ static size_t measure_wave(const struct catalog_file *f, const uint8_t *at, size
 
 /* A write starts only when the one before is durable and answered. So a torn write has the next number, and a record of any
  * other that lies behind it proves that the bad bytes were once good. */
-static bool good_record_follows(const struct catalog_file *f, const uint8_t *at, size_t left)
+static void view_tail(struct catalog_view *v, const uint8_t *at, size_t left)
 {
     struct record r;
-    for (size_t i = 0; i < left; i++)
-        if (parse_record(at + i, left - i, &r) && r.wave != f->wave + 1)
-            return true;
-    return false;
-}
-
-static enum err apply_wave(struct catalog_file *f, const uint8_t *at, size_t bytes)
-{
-    struct record r;
-    for (size_t done = 0; done < bytes; done += r.bytes) {
-        bool good = parse_record(at + done, bytes - done, &r);
-        assert(good); /* measure_wave saw it */
-        enum err err = apply_record(f, &r);
-        if (err != ERR_NONE)
-            return err;
+    v->state = CATALOG_TORN;
+    for (size_t i = 0; i < left; i++) {
+        if (!parse_record(at + i, left - i, &r))
+            continue;
+        if (r.wave != v->wave + 1)
+            v->state = CATALOG_DAMAGED;
+        if (r.wave > v->seen)
+            v->seen = r.wave;
     }
-    f->wave++;
-    f->bytes += bytes;
-    f->empty = false;
-    return ERR_NONE;
-}
-
-static enum err read_waves(struct catalog_file *f, const uint8_t *at, size_t bytes, char *why)
-{
-    size_t wave;
-    while ((wave = measure_wave(f, at + f->bytes, bytes - f->bytes)) > 0) {
-        enum err err = apply_wave(f, at + f->bytes, wave);
-        if (err != ERR_NONE) {
-            snprintf(
-                why, CONFIG_WHY_BYTES,
-                "%.300s: what stands at byte %llu cannot be applied (%s); if a newer release wrote it, start that one.",
-                f->path, (unsigned long long)f->bytes, err_text(err));
-            return err;
-        }
-    }
-    if (!good_record_follows(f, at + f->bytes, bytes - f->bytes))
-        return ERR_NONE;
-    snprintf(why, CONFIG_WHY_BYTES,
-             "%.300s is damaged at byte %llu, and good records follow: put it back from a backup.", f->path,
-             (unsigned long long)f->bytes);
-    return ERR_CORRUPT;
 }
 
 /* Nothing, a beginning of the header, or zeros in its place: the folder is new, and a power cut came before its first change. */
@@ -353,19 +324,56 @@ static bool is_header_torn(const uint8_t *at, size_t bytes)
     return same + zeros == bytes;
 }
 
-enum err catalog_read(struct catalog_file *f, const uint8_t *at, size_t bytes, char *why)
+/* The number in the header; 0: none of ours. */
+static uint32_t read_header(const uint8_t *at, size_t bytes)
 {
-    size_t header = strlen(CATALOG_HEADER);
-    f->empty = true;
-    f->bytes = 0;
-    if (bytes >= header && memcmp(at, CATALOG_HEADER, header) == 0) {
-        f->bytes = header;
-        return read_waves(f, at, bytes, why);
+    if (bytes < CATALOG_HEADER_BYTES || memcmp(at, CATALOG_HEADER, CATALOG_HEADER_WORDS) != 0)
+        return 0;
+    bool known = at[CATALOG_HEADER_BYTES - 2] >= '1' && at[CATALOG_HEADER_BYTES - 2] <= '0' + CATALOG_FORMAT;
+    return known && at[CATALOG_HEADER_BYTES - 1] == '\n' ? at[CATALOG_HEADER_BYTES - 2] - (uint32_t)'0' : 0;
+}
+
+void catalog_view_scan(struct catalog_view *v, const uint8_t *at, size_t bytes)
+{
+    assert(v && (at || bytes == 0));
+    *v = (struct catalog_view){.format = read_header(at, bytes)};
+    if (v->format == 0) {
+        v->state = bytes <= CATALOG_HEADER_BYTES && is_header_torn(at, bytes) ? CATALOG_NEW : CATALOG_DAMAGED;
+        return;
     }
-    if (bytes <= header && is_header_torn(at, bytes))
-        return ERR_NONE;
-    snprintf(why, CONFIG_WHY_BYTES,
-             "%.300s is no catalog of this release: start the release that wrote it, or give another data folder.",
-             f->path);
-    return ERR_CORRUPT;
+    size_t wave_bytes;
+    uint32_t wave = v->format == 1; /* a rewritten file of today's begins with any number */
+    for (v->bytes = CATALOG_HEADER_BYTES; (wave_bytes = measure_wave(&wave, at + v->bytes, bytes - v->bytes)) > 0;
+         wave++) {
+        v->bytes += wave_bytes;
+        v->wave = v->seen = wave;
+    }
+    v->state = CATALOG_WHOLE;
+    if (v->bytes < bytes)
+        view_tail(v, at + v->bytes, bytes - v->bytes);
+    assert(v->bytes <= bytes && v->wave <= v->seen);
+}
+
+/* --- applying it --- */
+
+enum err catalog_apply(struct catalog_file *f, const uint8_t *at, const struct catalog_view *v, const char *path,
+                       char *why)
+{
+    struct record r;
+    assert(v->format > 0);
+    for (size_t done = CATALOG_HEADER_BYTES; done < v->bytes; done += r.bytes) {
+        bool good = parse_record(at + done, v->bytes - done, &r);
+        assert(good); /* catalog_view_scan saw it */
+        enum err err = apply_record(f, &r);
+        if (err != ERR_NONE) {
+            snprintf(
+                why, CONFIG_WHY_BYTES,
+                "%.300s: what stands at byte %llu cannot be applied (%s); if a newer release wrote it, start that one.",
+                path, (unsigned long long)done, err_text(err));
+            return err;
+        }
+    }
+    f->wave = v->wave;
+    f->empty = v->wave == 0;
+    return ERR_NONE;
 }

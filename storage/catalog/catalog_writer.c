@@ -1,6 +1,6 @@
 /* Shard 0's side of catalog changes (catalog.h), and how every shard takes part in them.
  *
- *   queue --gather, at the end of a turn--> batch --one durable write--> broadcast --all applied--> over
+ *   queue --gather, at the end of a turn--> batch --two durable writes--> broadcast --all applied--> over
  *     ^                                                                                               |
  *     +------------- waiting: for another change of the same topic --<--------------------------------+
  *
@@ -38,7 +38,8 @@ struct catalog_writer {
     bool alone;       /* a change of the broker's settings is under way, and nothing else */
     bool busy;        /* an op or a job is out */
     bool dirty;       /* what a failed write left could not be cut yet */
-    struct io_file io_file;
+    struct io_file io_files[CATALOG_COPIES];
+    int copy; /* the one that is being written */
     struct io_op op;
     struct catalog_change *moving; /* a creation for which folders are set aside; NULL: none */
     struct stray *stray;           /* theirs */
@@ -258,9 +259,7 @@ static void fail_catalog_batch(struct catalog_writer *w)
 
 static int32_t run_catalog_cut(void *arg)
 {
-    struct catalog_file *f = arg;
-    enum err err = fs_truncate(f->fd, f->bytes);
-    return (int32_t)(err == ERR_NONE ? fs_sync(f->fd) : err);
+    return (int32_t)catalog_file_cut(arg);
 }
 
 static void catalog_cut_done(struct io_op *op, int32_t res)
@@ -273,7 +272,7 @@ static void catalog_cut_done(struct io_op *op, int32_t res)
 static void catalog_write_failed(struct catalog_writer *w, int32_t res)
 {
     log_error("catalog not written", "path=%s why=\"%s\" effect=\"who asked is answered KAFKA_STORAGE_ERROR\"",
-              w->file->path, err_text(res < 0 ? err_from_errno(-res) : ERR_IO));
+              w->file->copies[w->copy].path, err_text(res < 0 ? err_from_errno(-res) : ERR_IO));
     io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_cut, w->file, catalog_cut_done);
 }
 
@@ -292,7 +291,13 @@ static void catalog_write_done(struct io_op *op, int32_t res)
         write_catalog_more(w);
         return;
     }
-    w->file->bytes += w->blob.bytes;
+    if (++w->copy < CATALOG_COPIES) {
+        w->written = 0;
+        write_catalog_more(w);
+        return;
+    }
+    for (int i = 0; i < CATALOG_COPIES; i++)
+        w->file->copies[i].bytes += w->blob.bytes;
     w->file->wave = w->blob.wave;
     w->file->empty = false;
     end_batch(w, change_written);
@@ -302,8 +307,9 @@ static void write_catalog_more(struct catalog_writer *w)
 {
     size_t left = w->blob.bytes - w->written;
     assert(left > 0 && left <= UINT32_MAX);
-    io_write(w->shard->io, &w->op, &w->io_file, w->blob.at + w->written, (uint32_t)left, w->file->bytes + w->written,
-             true, catalog_write_done);
+    assert(w->copy < CATALOG_COPIES);
+    io_write(w->shard->io, &w->op, &w->io_files[w->copy], w->blob.at + w->written, (uint32_t)left,
+             w->file->copies[w->copy].bytes + w->written, true, catalog_write_done);
 }
 
 static int32_t run_catalog_names(void *arg)
@@ -318,7 +324,7 @@ static void catalog_names_done(struct io_op *op, int32_t res)
         write_catalog_more(w);
         return;
     }
-    log_error("catalog not written", "path=%s why=\"%s\"", w->file->path, err_text((enum err)res));
+    log_error("catalog not written", "path=%s why=\"%s\"", w->file->copies[w->copy].path, err_text((enum err)res));
     fail_catalog_batch(w);
 }
 
@@ -337,6 +343,7 @@ static void start_catalog_write(struct catalog_writer *w)
     assert(!w->busy);
     w->busy = true;
     w->written = 0;
+    w->copy = 0;
     if (w->dirty)
         io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_cut, w->file, catalog_recut_done);
     else if (w->file->empty)
@@ -674,8 +681,10 @@ enum err catalog_writer_start(struct shard *s, struct catalog_file *f,
     list_init(&w->waiting);
     list_init(&w->batch);
     shard_defer_init(&w->gather, gather_batch);
-    io_file_init(&w->io_file, f->fd);
-    io_file_attach(s->io, &w->io_file);
+    for (int i = 0; i < CATALOG_COPIES; i++) {
+        io_file_init(&w->io_files[i], f->copies[i].fd);
+        io_file_attach(s->io, &w->io_files[i]);
+    }
     f->writer = w;
     return ERR_NONE;
 }
@@ -689,7 +698,8 @@ void catalog_writer_stop(struct shard *s)
         return;
     f->writer = NULL;
     list_remove(&w->gather.link);
-    io_file_detach(s->io, &w->io_file);
+    for (int i = 0; i < CATALOG_COPIES; i++)
+        io_file_detach(s->io, &w->io_files[i]);
     if (w->busy || w->moving)
         return;
     catalog_blob_deinit(&w->blob);

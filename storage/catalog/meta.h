@@ -3,13 +3,13 @@
  *   version=1
  *   cluster.id=4L6g3nShT-eMCtK--X86sw
  *   node.id=1
- *   odradek.format=1
+ *   odradek.format=2     1: one copy of the catalog
  */
 #pragma once
 #include "core/fs.h"
 #include "core/mem.h"
 
-enum { META_FORMAT = 1, META_CLUSTER_BYTES = 23 };
+enum { META_FORMAT = 2, META_CLUSTER_BYTES = 23 };
 
 struct meta {
     char cluster_id[META_CLUSTER_BYTES]; /* "": none */

@@ -94,14 +94,18 @@ static void fresh_folder(void)
     mkdir("build/tests", 0755);
     mkdir("build/tests/unit", 0755);
     mkdir(DIR, 0755);
-    unlink(DIR "/catalog");
-    unlink(DIR "/catalog.tmp");
+    assert_int_equal(system("rm -rf " DIR "/*"), 0);
 }
+
+static bool clean_before; /* the last stop left its mark */
 
 static enum err try_open(struct catalog_file **out)
 {
     why[0] = 0;
-    return catalog_file_open(DIR, heap, &config, out, why);
+    enum err err = catalog_file_open(DIR, heap, &config, clean_before, out, why);
+    if (err == ERR_NONE)
+        err = catalog_file_prepare(*out, why);
+    return err;
 }
 
 static struct catalog_file *must_open(void)
@@ -112,21 +116,35 @@ static struct catalog_file *must_open(void)
     return f;
 }
 
-static size_t read_file(uint8_t *at, size_t room)
+static const char *const paths[] = {DIR "/catalog", DIR "/catalog.copy"};
+
+static size_t read_file(const char *path, uint8_t *at, size_t room)
 {
-    FILE *file = fopen(DIR "/catalog", "r");
+    FILE *file = fopen(path, "r");
     assert_non_null(file);
     size_t bytes = fread(at, 1, room, file);
     fclose(file);
     return bytes;
 }
 
-static void write_file(const uint8_t *at, size_t bytes)
+static void write_file(const char *path, const uint8_t *at, size_t bytes)
 {
-    FILE *file = fopen(DIR "/catalog", "w");
+    FILE *file = fopen(path, "w");
     assert_non_null(file);
     assert_int_equal(fwrite(at, 1, bytes, file), bytes);
     fclose(file);
+}
+
+static void write_copies(const uint8_t *at, size_t first, size_t second)
+{
+    write_file(paths[0], at, first);
+    write_file(paths[1], at, second);
+}
+
+static void append_blob(const struct catalog_file *f, const struct catalog_blob *blob)
+{
+    for (int i = 0; i < CATALOG_COPIES; i++)
+        assert_int_equal(fs_write(f->copies[i].fd, blob->at, blob->bytes, f->copies[i].bytes), ERR_NONE);
 }
 
 static struct topic *make(struct catalog_file *f, uint8_t number, const char *name, uint32_t overrides)
@@ -162,10 +180,11 @@ static void expect_changes(const struct catalog_file *f, bool changed)
     assert_int_equal(broker_config_in(c, "log.segment.bytes", CONFIG_SOURCE_DYNAMIC_DEFAULT) != NULL, changed);
 }
 
-/* Three waves: two topics; one deleted and ids; an epoch, a third topic, and changes of the first one and of the broker. `ends` are the places behind them. */
+/* Three waves, as a file of today's: two topics; one deleted and ids; an epoch, a third topic, and changes of the first one and of the broker. `ends` are the places behind them. */
 static size_t write_three_waves(uint8_t *at, size_t ends[4])
 {
     fresh_folder();
+    clean_before = false;
     struct catalog_file *f = must_open();
     struct topic *a = make(f, 1, "a.one", 2), *b = make(f, 2, "b", 0), *c = make(f, 3, "c", 1);
     struct catalog_blob blob = {.heap = heap, .wave = 1};
@@ -216,7 +235,7 @@ static void what_was_written_is_read_back(void **state)
     (void)state;
     uint8_t at[2048];
     size_t ends[4], bytes = write_three_waves(at, ends);
-    write_file(at, bytes);
+    write_copies(at, bytes, bytes);
     struct catalog_file *f = must_open();
     expect_waves(f, 3);
     const struct topic *a = catalog_file_topic(f, 0);
@@ -224,7 +243,7 @@ static void what_was_written_is_read_back(void **state)
     assert_string_equal(a->overrides[0].value, "7000");
     assert_false(a->internal);
     catalog_file_close(f);
-    write_file(at, ends[1]);
+    write_copies(at, ends[1], ends[1]);
     f = must_open();
     a = catalog_file_topic(f, 0);
     assert_int_equal(a->override_count, 2);
@@ -234,46 +253,219 @@ static void what_was_written_is_read_back(void **state)
     catalog_file_close(f);
 }
 
-/* Cut anywhere, all whole waves and nothing else are there; and what was cut stays away. */
-static void a_file_cut_at_any_byte_has_its_whole_waves(void **state)
+/* --- two copies --- */
+
+/* It opens with these waves; both copies are whole from then on, so that either may be lost. */
+static void expect_opens(uint32_t waves)
 {
-    (void)state;
-    uint8_t at[2048];
-    size_t ends[4], bytes = write_three_waves(at, ends);
-    for (size_t cut = 0; cut <= bytes; cut++) {
-        uint32_t waves = 0;
-        while (waves < 3 && ends[waves + 1] <= cut)
-            waves++;
-        write_file(at, cut);
+    for (int lost = 0; lost <= CATALOG_COPIES; lost++) {
         struct catalog_file *f = must_open();
         expect_waves(f, waves);
-        assert_int_equal(f->bytes, ends[waves]);
         catalog_file_close(f);
-        assert_int_equal(read_file(at + 1024, 1024), ends[waves]);
+        if (lost < CATALOG_COPIES && waves > 0)
+            assert_int_equal(unlink(paths[lost]), 0);
     }
 }
 
-/* A torn write may leave any of its sectors; here: everything but one byte of the last wave. */
-static void a_last_wave_with_a_bad_byte_is_cut_and_an_earlier_one_is_refused(void **state)
+static void expect_refused(void)
+{
+    uint8_t before[2][2048], after[2][2048];
+    size_t bytes[2] = {0, 0};
+    struct catalog_file *f = NULL;
+    for (int i = 0; i < 2; i++)
+        bytes[i] = access(paths[i], F_OK) == 0 ? read_file(paths[i], before[i], 2048) : 0;
+    assert_int_equal(try_open(&f), ERR_CORRUPT);
+    assert_non_null(strstr(why, "odradek repair"));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(access(paths[i], F_OK) == 0 ? read_file(paths[i], after[i], 2048) : 0, bytes[i]);
+        assert_memory_equal(before[i], after[i], bytes[i]);
+    }
+}
+
+static void set_past(bool clean, uint32_t wave)
+{
+    clean_before = clean;
+    unlink(DIR "/catalog.end");
+    if (wave)
+        assert_int_equal(catalog_end_save(DIR, wave), ERR_NONE);
+}
+
+/* Cut anywhere, a bit turned anywhere, empty, missing: the other copy has everything, whatever is known of the last stop. */
+static void one_copy_may_be_lost_or_damaged(void **state)
+{
+    (void)state;
+    static const struct {
+        bool clean;
+        uint32_t wave;
+    } pasts[] = {{false, 0}, {false, 2}, {false, 3}, {true, 3}, {true, 0}};
+    uint8_t at[2048];
+    size_t ends[4], bytes = write_three_waves(at, ends);
+    for (int bad = 0; bad < CATALOG_COPIES; bad++)
+        for (size_t p = 0; p < COUNT_OF(pasts); p++) {
+            set_past(pasts[p].clean, pasts[p].wave);
+            for (size_t cut = 0; cut < bytes; cut += p ? 7 : 1) {
+                write_copies(at, bytes, bytes);
+                write_file(paths[bad], at, cut);
+                expect_opens(3);
+            }
+            for (size_t bit = 0; bit < bytes * 8; bit += p ? 61 : 1) {
+                write_copies(at, bytes, bytes);
+                at[bit / 8] ^= (uint8_t)(1 << bit % 8);
+                write_file(paths[bad], at, bytes);
+                at[bit / 8] ^= (uint8_t)(1 << bit % 8);
+                expect_opens(3);
+            }
+            write_copies(at, bytes, bytes);
+            unlink(paths[bad]);
+            expect_opens(3);
+        }
+}
+
+/* Both have lost something that was answered: no guess. */
+static void damage_to_both_copies_is_refused(void **state)
 {
     (void)state;
     uint8_t at[2048];
     size_t ends[4], bytes = write_three_waves(at, ends);
-    for (size_t i = 0; i < bytes; i++) {
-        struct catalog_file *f = NULL;
-        at[i] ^= 0x55;
-        write_file(at, bytes);
-        enum err err = try_open(&f);
-        at[i] ^= 0x55;
-        if (i < ends[2]) {
-            assert_int_equal(err, ERR_CORRUPT);
-            assert_non_null(strstr(why, DIR "/catalog"));
-            continue;
+    for (int clean = 0; clean < 2; clean++) {
+        set_past(clean, 3);
+        for (size_t first = 0; first < bytes; first += 5)
+            for (size_t second = 0; second < bytes; second += 3) {
+                write_copies(at, first, second);
+                expect_refused();
+                unlink(paths[0]);
+                expect_refused();
+                unlink(paths[1]);
+                expect_refused();
+            }
+        for (size_t bit = ends[2] * 8; bit < bytes * 8; bit++) { /* the same one in each */
+            at[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            write_copies(at, bytes, bytes);
+            at[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            expect_refused();
         }
-        if (err != ERR_NONE)
-            fail_msg("byte %zu: %s", i, why);
-        expect_waves(f, 2);
-        catalog_file_close(f);
+    }
+    set_past(false, 0); /* nothing is known of what was answered; what is torn in both never came from one crash */
+    for (size_t cut = CATALOG_HEADER_BYTES + 1; cut < bytes; cut++) {
+        if (cut == ends[1] || cut == ends[2])
+            continue;
+        write_copies(at, cut, cut);
+        expect_refused();
+        unlink(paths[1]);
+        expect_refused();
+    }
+}
+
+/* A crash anywhere in the writing of wave `next`: first the one copy, then the other. */
+static void a_crash_leaves_what_was_answered_or_one_wave_more(void **state)
+{
+    (void)state;
+    uint8_t at[2048];
+    size_t ends[4];
+    write_three_waves(at, ends);
+    for (uint32_t next = 1; next <= 3; next++) {
+        set_past(false, next - 1);
+        for (size_t torn = ends[next - 1]; torn < ends[next]; torn++) {
+            write_copies(at, torn, ends[next - 1]);
+            expect_opens(next - 1);
+            write_copies(at, ends[next], torn);
+            expect_opens(next);
+        }
+        for (size_t i = ends[next - 1]; i < ends[next]; i++) { /* sectors come in any order */
+            write_copies(at, ends[next], ends[next - 1]);
+            at[i] ^= 0x55;
+            write_file(paths[0], at, ends[next]);
+            expect_opens(next - 1);
+            write_file(paths[1], at, ends[next]);
+            at[i] ^= 0x55;
+            write_file(paths[0], at, ends[next]);
+            expect_opens(next);
+        }
+    }
+}
+
+/* The second copy shows that the first one lost waves, or the other way round. */
+static void a_copy_that_lost_its_end_is_not_taken(void **state)
+{
+    (void)state;
+    uint8_t at[2048];
+    size_t ends[4], bytes = write_three_waves(at, ends);
+    set_past(false, 0);
+    write_copies(at, ends[1], bytes - 1); /* the second is torn in wave 3, which it gets only after the first has it */
+    expect_refused();
+    write_copies(at, bytes - 1, ends[1]); /* the first began wave 3 only after the second had wave 2 */
+    expect_refused();
+    write_copies(at, ends[1], bytes);
+    expect_opens(3);
+    write_copies(at, bytes, ends[1]);
+    expect_opens(3);
+}
+
+static void an_empty_catalog_is_new_only_where_nothing_else_is(void **state)
+{
+    (void)state;
+    uint8_t at[2048];
+    for (int partition = 0; partition < 2; partition++)
+        for (int shape = 0; shape < 4; shape++) {
+            fresh_folder();
+            set_past(false, 0);
+            if (partition)
+                mkdir(DIR "/t-0", 0755);
+            if (shape == 1)
+                write_copies(at, 0, 0);
+            if (shape >= 2)
+                write_file(paths[shape - 2], (const uint8_t *)CATALOG_HEADER, CATALOG_HEADER_BYTES);
+            if (partition)
+                expect_refused();
+            else
+                expect_opens(0);
+            set_past(true, 0);
+            if (!partition)
+                expect_refused();
+            set_past(false, 1);
+            expect_refused();
+        }
+    fresh_folder();
+    set_past(false, 0);
+    write_copies((const uint8_t *)CATALOG_HEADER, CATALOG_HEADER_BYTES, CATALOG_HEADER_BYTES);
+    mkdir(DIR "/t-0", 0755); /* somebody put it there before the first topic */
+    expect_opens(0);
+}
+
+/* --- the folder of a release with one copy --- */
+
+static void an_old_file_is_taken_with_the_old_rules_and_upgraded(void **state)
+{
+    (void)state;
+    uint8_t at[2048], now[64];
+    size_t ends[4], bytes = write_three_waves(at, ends);
+    at[CATALOG_HEADER_BYTES - 2] = '1';
+    for (int clean = 0; clean < 2; clean++)
+        for (size_t cut = CATALOG_HEADER_BYTES; cut <= bytes; cut++) {
+            uint32_t waves = 0;
+            while (waves < 3 && ends[waves + 1] <= cut)
+                waves++;
+            fresh_folder();
+            set_past(clean, 0);
+            write_file(paths[0], at, cut);
+            if (clean && (cut != ends[waves] || waves == 0)) { /* a tail is torn by a crash alone */
+                expect_refused();
+                continue;
+            }
+            expect_opens(waves);
+            for (int i = 0; i < CATALOG_COPIES; i++) {
+                assert_true(read_file(paths[i], now, sizeof now) >= CATALOG_HEADER_BYTES);
+                assert_memory_equal(now, CATALOG_HEADER, CATALOG_HEADER_BYTES);
+            }
+        }
+    set_past(false, 0);
+    for (size_t i = 0; i < ends[2]; i++) { /* an earlier wave, or the header */
+        struct catalog_file *f = NULL;
+        fresh_folder();
+        at[i] ^= 0x55;
+        write_file(paths[0], at, bytes);
+        at[i] ^= 0x55;
+        assert_int_equal(try_open(&f), ERR_CORRUPT);
     }
 }
 
@@ -282,15 +474,38 @@ static void a_strange_file_is_refused(void **state)
     (void)state;
     struct catalog_file *f;
     fresh_folder();
-    write_file((const uint8_t *)"odradek catalog 2\n", 18);
+    set_past(false, 0);
+    write_file(paths[0], (const uint8_t *)"odradek catalog 3\n", 18);
     assert_int_equal(try_open(&f), ERR_CORRUPT);
-    assert_non_null(strstr(why, "no catalog of this release"));
-    write_file((const uint8_t *)"hello", 5);
+    assert_non_null(strstr(why, "catalog is no catalog of this release"));
+    write_file(paths[0], (const uint8_t *)"hello", 5);
     assert_int_equal(try_open(&f), ERR_CORRUPT);
-    write_file((const uint8_t *)"odradek\0\0\0", 10); /* a power cut in a new folder */
+    write_file(paths[0], (const uint8_t *)"odradek\0\0\0", 10); /* a power cut in a new folder */
     f = must_open();
     assert_true(catalog_file_empty(f));
     catalog_file_close(f);
+}
+
+static void the_noted_end_is_whole_or_nothing(void **state)
+{
+    (void)state;
+    uint8_t at[64];
+    uint32_t wave = 0;
+    fresh_folder();
+    assert_int_equal(catalog_end_load(DIR, &wave), ERR_NONE);
+    assert_int_equal(wave, 0);
+    assert_int_equal(catalog_end_save(DIR, 77), ERR_NONE);
+    size_t bytes = read_file(DIR "/catalog.end", at, sizeof at);
+    for (size_t i = 0; i <= bytes; i++) {
+        write_file(DIR "/catalog.end", at, i);
+        assert_int_equal(catalog_end_load(DIR, &wave), ERR_NONE);
+        assert_int_equal(wave, i == bytes ? 77 : 0);
+        at[i % bytes] ^= 4;
+        write_file(DIR "/catalog.end", at, bytes);
+        at[i % bytes] ^= 4;
+        assert_int_equal(catalog_end_load(DIR, &wave), ERR_NONE);
+        assert_int_equal(wave, 0);
+    }
 }
 
 static void the_epoch_grows_durably(void **state)
@@ -298,6 +513,7 @@ static void the_epoch_grows_durably(void **state)
     (void)state;
     int32_t epoch = -1;
     fresh_folder();
+    set_past(false, 0);
     struct catalog_file *f = must_open();
     assert_int_equal(catalog_file_epoch(f), 0);
     for (int32_t i = 1; i <= 3; i++) {
@@ -328,13 +544,13 @@ static void a_stale_file_is_rewritten_and_says_the_same(void **state)
     for (int32_t i = 1; i <= 9000; i++)
         assert_int_equal(catalog_blob_epoch(&blob, i), ERR_NONE);
     catalog_blob_end(&blob);
-    assert_int_equal(fs_write(f->fd, blob.at, blob.bytes, f->bytes), ERR_NONE);
+    append_blob(f, &blob);
     catalog_blob_deinit(&blob);
     catalog_topic_free(f, t);
     catalog_file_close(f);
     for (int round = 0; round < 2; round++) {
         f = must_open();
-        assert_true(f->bytes < 1024);
+        assert_true(f->copies[0].bytes < 1024 && f->copies[1].bytes < 1024);
         assert_int_equal(catalog_file_epoch(f), 9000);
         assert_int_equal(catalog_file_topics(f), 1);
         assert_int_equal(catalog_file_topic(f, 0)->config.segment_ms, 5000);
@@ -373,7 +589,7 @@ static void a_contradiction_is_refused(void **state)
         err |= i == 4 ? catalog_blob_deleted(&blob, a->id) | catalog_blob_topic(&blob, again) : ERR_NONE;
         assert_int_equal(err, ERR_NONE);
         catalog_blob_end(&blob);
-        assert_int_equal(fs_write(f->fd, blob.at, blob.bytes, f->bytes), ERR_NONE);
+        append_blob(f, &blob);
         catalog_blob_deinit(&blob);
         catalog_topic_free(f, a);
         catalog_topic_free(f, b);
@@ -409,8 +625,13 @@ int main(void)
         cmocka_unit_test(partitions_spread_over_the_shards_and_stay),
         cmocka_unit_test(a_view_finds_by_name_and_id_and_is_sorted),
         cmocka_unit_test(what_was_written_is_read_back),
-        cmocka_unit_test(a_file_cut_at_any_byte_has_its_whole_waves),
-        cmocka_unit_test(a_last_wave_with_a_bad_byte_is_cut_and_an_earlier_one_is_refused),
+        cmocka_unit_test(one_copy_may_be_lost_or_damaged),
+        cmocka_unit_test(damage_to_both_copies_is_refused),
+        cmocka_unit_test(a_crash_leaves_what_was_answered_or_one_wave_more),
+        cmocka_unit_test(a_copy_that_lost_its_end_is_not_taken),
+        cmocka_unit_test(an_empty_catalog_is_new_only_where_nothing_else_is),
+        cmocka_unit_test(an_old_file_is_taken_with_the_old_rules_and_upgraded),
+        cmocka_unit_test(the_noted_end_is_whole_or_nothing),
         cmocka_unit_test(a_strange_file_is_refused),
         cmocka_unit_test(the_epoch_grows_durably),
         cmocka_unit_test(a_stale_file_is_rewritten_and_says_the_same),

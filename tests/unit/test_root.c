@@ -102,6 +102,12 @@ static bool there(const char *path)
     return access(path, F_OK) == 0;
 }
 
+static void append_blob(const struct catalog_file *f, const struct catalog_blob *blob)
+{
+    for (int i = 0; i < CATALOG_COPIES; i++)
+        assert_int_equal(fs_write(f->copies[i].fd, blob->at, blob->bytes, f->copies[i].bytes), ERR_NONE);
+}
+
 /* Makes a topic durable, without the writer. */
 static void make_topic(uint8_t number, const char *name)
 {
@@ -113,7 +119,7 @@ static void make_topic(uint8_t number, const char *name)
     assert_non_null(t);
     assert_int_equal(catalog_blob_topic(&blob, t), ERR_NONE);
     catalog_blob_end(&blob);
-    assert_int_equal(fs_write(f->fd, blob.at, blob.bytes, f->bytes), ERR_NONE);
+    append_blob(f, &blob);
     catalog_blob_deinit(&blob);
     catalog_topic_free(f, t);
     root_close(r);
@@ -162,7 +168,7 @@ static void a_new_folder_gets_a_cluster_id_that_stays(void **state)
     assert_string_equal(m.cluster_id, id);
     assert_int_equal(m.node_id, 1);
     assert_int_equal(m.version, 1);
-    assert_int_equal(m.format, 1);
+    assert_int_equal(m.format, META_FORMAT);
     r = must_open();
     assert_string_equal(r->cluster_id, id);
     assert_true(r->fresh);
@@ -240,9 +246,9 @@ static void a_newer_format_is_refused_and_untouched(void **state)
     (void)state;
     mkdir(PARENT "/deep", 0755);
     mkdir(DIR, 0755);
-    put_file(DIR "/meta.properties", "version=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.id=1\nodradek.format=2\n");
+    put_file(DIR "/meta.properties", "version=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.id=1\nodradek.format=3\n");
     assert_int_equal(try_open(), ERR_UNSUPPORTED);
-    assert_non_null(strstr(why, "newer release (format 2, this one knows 1)"));
+    assert_non_null(strstr(why, "newer release (format 3, this one knows 2)"));
     assert_false(there(DIR "/catalog"));
 }
 
@@ -418,7 +424,7 @@ static void folders_of_deleted_topics_go_and_no_others(void **state)
     const uint8_t gone[16] = {1}, lives[16] = {2}, foreign[16] = {3};
     assert_int_equal(catalog_blob_deleted(&blob, gone), ERR_NONE);
     catalog_blob_end(&blob);
-    assert_int_equal(fs_write(r->catalog->fd, blob.at, blob.bytes, r->catalog->bytes), ERR_NONE);
+    append_blob(r->catalog, &blob);
     catalog_blob_deinit(&blob);
     root_close(r);
     make_partition_folder("gone-0", gone);
