@@ -9,6 +9,17 @@ struct owner_look {
     char unknown[256]; /* the first name that a new folder of ours cannot hold; "": none */
 };
 
+/* "recovery-point-<n>.checkpoint", also with .tmp: a shard writes one before there is any topic. */
+static bool is_checkpoint_name(const char *name)
+{
+    static const char before[] = "recovery-point-", behind[] = ".checkpoint";
+    if (strncmp(name, before, sizeof before - 1) != 0)
+        return false;
+    name += sizeof before - 1;
+    name += strspn(name, "0123456789");
+    return strncmp(name, behind, sizeof behind - 1) == 0;
+}
+
 /* What a first start may have left, and what a file system puts into an empty disk. */
 static bool is_name_of_new_folder(const char *name)
 {
@@ -17,7 +28,7 @@ static bool is_name_of_new_folder(const char *name)
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return false;
+    return is_checkpoint_name(name);
 }
 
 static bool look_at_owner_entry(void *arg, const struct fs_entry *entry)

@@ -259,6 +259,7 @@ static void damaged_meta_is_made_anew_only_while_the_folder_is_fresh(void **stat
     put_file(DIR "/meta.properties", "vers");
     root_close(must_open());
     unlink(DIR "/meta.properties");
+    put_file(DIR "/recovery-point-0.checkpoint", "odr");
     root_close(must_open());
     make_topic(1, "t");
     put_file(DIR "/meta.properties", "vers");
