@@ -10,7 +10,7 @@ struct owner_look {
 };
 
 /* "recovery-point-<n>.checkpoint", also with .tmp: a shard writes one before there is any topic. */
-static bool is_checkpoint_name(const char *name)
+static bool is_first_checkpoint_name(const char *name)
 {
     static const char before[] = "recovery-point-", behind[] = ".checkpoint";
     if (strncmp(name, before, sizeof before - 1) != 0)
@@ -28,7 +28,7 @@ static bool is_name_of_new_folder(const char *name)
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return is_checkpoint_name(name);
+    return is_first_checkpoint_name(name);
 }
 
 static bool look_at_owner_entry(void *arg, const struct fs_entry *entry)
