@@ -63,3 +63,12 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_caching_off_unflushed /* simulator: turning write.caching off flushes nothing */
 #define PLANT_caching_off_unflushed 0
 #endif
+#ifndef PLANT_serve_unrecovered /* simulator: a partition answers before its log is recovered */
+#define PLANT_serve_unrecovered 0
+#endif
+#ifndef PLANT_clean_mark_unrecovered /* simulator: the clean mark names a partition whose log was not recovered */
+#define PLANT_clean_mark_unrecovered 0
+#endif
+#ifndef PLANT_alter_before_recovery /* simulator: a change that promises more does not wait for recoveries */
+#define PLANT_alter_before_recovery 0
+#endif

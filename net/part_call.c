@@ -8,10 +8,25 @@ static void part_call_come_home(struct shard *at, struct shard_msg *msg)
     c->answered(c);
 }
 
+static void ask_found_partition(struct part_call *c)
+{
+    c->ask(c, store_partition(store_of(c->owner), c->topic_id, c->partition));
+}
+
+static void partition_recovery_over(struct recovery_wait *w)
+{
+    ask_found_partition(container_of(w, struct part_call, wait));
+}
+
 static void ask_partition(struct shard *owner, struct part_call *c)
 {
     c->owner = owner;
-    c->ask(c, store_partition(store_of(owner), c->topic_id, c->partition));
+    c->wait.over = partition_recovery_over;
+    struct partition *p = store_partition(store_of(owner), c->topic_id, c->partition);
+    bool waits = p && partition_facts(p).recovering && (!c->hold || c->hold(c)) &&
+                 recoverer_wait(p, &c->wait, RECOVERY_REQUEST, recoverer_deadline(&store_of(owner)->log));
+    if (!waits)
+        ask_found_partition(c);
 }
 
 static void part_call_arrive(struct shard *at, struct shard_msg *msg)

@@ -20,6 +20,9 @@ enum {
     MEMORY_WAIT_S = 10,                      /* appends for which there is no memory are refused after this */
     INDEXES_MAX = 64,                        /* of closed segments in memory, per shard: 5 MB each at worst */
     RETRY_MS = 100,                          /* a full disk is asked again this often */
+    RECOVERY_WAIT_MS = 900,                  /* a request waits so long for a recovery: it ends within a second */
+    RECOVERY_WAIT_BYTES = 16 * 1024 * 1024,  /* of batches that wait so, per shard; more are refused at once */
+    REOPEN_MS = 1000,                        /* a full disk is probed so often, with one partition of the shard */
     OPEN_FILES_SHARE = 2,                    /* half of the descriptors are for segments, half for sockets */
 };
 static_assert(ALLOCATE_STEP_MIN % PAGE_BYTES == 0, "space ahead is whole pages");

@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/log/partition_state.h"
+#include "storage/recovery/recoverer.h"
 #include <string.h>
 
 static struct store *store_of_partition(const struct partition *p)
@@ -14,6 +15,7 @@ void store_check(const struct store *st)
 {
     assert(st->partitions.count == st->log.count);
     log_store_check(&st->log);
+    recoverer_check(st->log.recoverer);
 }
 
 /* --- partitions --- */
@@ -26,13 +28,13 @@ struct partition *store_partition(const struct store *st, const uint8_t topic_id
     return map_get(&st->partitions, key, sizeof key);
 }
 
-/* Those from `first` on. */
-static enum err open_partitions(struct store *st, const struct topic *t, int32_t first)
+/* Those from `first` on; `fresh`: they were made in this run. */
+static enum err open_partitions(struct store *st, const struct topic *t, int32_t first, bool fresh)
 {
     for (int32_t i = first; i < t->partitions; i++) {
         if (topic_shard(t->id, i, st->shard->count) != st->shard->id)
             continue;
-        struct partition *p = partition_open(&st->log, t, i);
+        struct partition *p = partition_open(&st->log, t, i, fresh);
         enum err err = p ? log_store_add(&st->log, p) : ERR_NO_MEMORY;
         if (!err)
             err = map_put(&st->partitions, p->key, sizeof p->key, p);
@@ -42,6 +44,7 @@ static enum err open_partitions(struct store *st, const struct topic *t, int32_t
             return err;
         }
         checkpointer_add(st->log.checkpointer, p);
+        recoverer_add(st->log.recoverer, p);
     }
     return ERR_NONE;
 }
@@ -68,6 +71,15 @@ static void deletion_over(struct deletion *v)
     catalog_change_applied(st->shard, c);
     if (st->stopped) /* a stop has counted it */
         stop_part_over(st);
+}
+
+/* One that is not recovered yet is stopped as it is. */
+static void stop_partition(struct partition *p, bool deleting, void (*stopped)(struct partition *p))
+{
+    struct list waiting;
+    recoverer_drop(p, &waiting);
+    partition_stop(p, deleting, stopped); /* it may be gone after this */
+    recoverer_tell(&waiting);
 }
 
 static void partition_left(struct partition *p)
@@ -103,7 +115,7 @@ static void apply_delete(struct store *st, struct catalog_change *c)
         struct partition *p = store_partition(st, t->id, i);
         if (p) {
             v->left++;
-            partition_stop(p, true, partition_left);
+            stop_partition(p, true, partition_left);
         }
     }
     if (--v->left == 0)
@@ -112,7 +124,7 @@ static void apply_delete(struct store *st, struct catalog_change *c)
 
 static void open_new_partitions(struct store *st, const struct topic *t, int32_t first)
 {
-    if (open_partitions(st, t, first))
+    if (open_partitions(st, t, first, true))
         log_error("no memory", "topic=%s effect=\"some of its partitions are missing until a restart\"", t->name);
 }
 
@@ -164,14 +176,64 @@ static void preparation_over(struct config_wait *w)
     catalog_change_applied(s, c);
 }
 
+/* Waits for the recovery of a partition that is to keep a stricter rule: what it recovers is durable. */
+struct stricter_wait {
+    struct recovery_wait wait;
+    struct store *store;
+    const struct topic *next; /* the version in the making */
+    int32_t partition;
+    struct config_wait *config_wait;
+};
+
+static void keep_stricter(struct partition *p, const struct topic *next, struct config_wait *w)
+{
+    if (!partition_keep_stricter(p, &next->config, w))
+        config_wait_over(w);
+}
+
+static void recovered_before_change(struct recovery_wait *w)
+{
+    struct stricter_wait *v = container_of(w, struct stricter_wait, wait);
+    struct partition *p = store_partition(v->store, v->next->id, v->partition);
+    struct config_wait *config_wait = v->config_wait;
+    const struct topic *next = v->next;
+    heap_free(v->store->shard->heap, v);
+    if (p && p->recovery.done) {
+        keep_stricter(p, next, config_wait);
+        return;
+    }
+    if (p) /* the broker stops, or there is no room to recover it */
+        config_wait_fail(config_wait);
+    config_wait_over(config_wait);
+}
+
+static void tighten_partition(struct store *st, struct partition *p, const struct topic *next, struct config_wait *w)
+{
+    w->left++;
+    if (PLANTED(alter_before_recovery) || p->condition != PARTITION_UNRECOVERED) {
+        keep_stricter(p, next, w);
+        return;
+    }
+    struct stricter_wait *v = heap_zalloc(st->shard->heap, sizeof *v);
+    if (!v) {
+        config_wait_fail(w);
+        config_wait_over(w);
+        return;
+    }
+    *v = (struct stricter_wait){
+        .wait.over = recovered_before_change, .store = st, .next = next, .partition = p->index, .config_wait = w};
+    bool waits = recoverer_wait(p, &v->wait, RECOVERY_CHANGE, RECOVERY_NO_DEADLINE);
+    assert(waits);
+}
+
 static void tighten_topic(struct store *st, const struct topic *old, const struct topic *t, struct config_wait *w)
 {
     if (!topic_config_tightens(&old->config, &t->config))
         return;
     for (int32_t i = 0; i < old->partitions; i++) {
         struct partition *p = store_partition(st, t->id, i);
-        if (p && partition_keep_stricter(p, &t->config, w))
-            w->left++;
+        if (p)
+            tighten_partition(st, p, t, w);
     }
 }
 
@@ -229,12 +291,13 @@ enum err store_open(struct shard *s, struct root *root)
     init_store(st, s, root);
     s->store = st;
     st->log.checkpointer = checkpointer_open(&st->log);
-    enum err err = st->log.checkpointer ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
+    st->log.recoverer = recoverer_open(&st->log);
+    enum err err = st->log.checkpointer && st->log.recoverer ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
     for (uint32_t i = 0; !err && i < catalog_file_topics(root->catalog); i++) {
         struct topic *t = catalog_file_topic(root->catalog, i);
         err = catalog_add(&st->catalog, t);
         if (!err)
-            err = open_partitions(st, t, 0);
+            err = open_partitions(st, t, 0, false);
     }
     if (!err)
         err = io_lock_attach(s->io, root->lock_fd);
@@ -276,10 +339,16 @@ static void partition_stopped(struct partition *p)
     stop_part_over(store_of_partition(p));
 }
 
+static void recoveries_stopped(struct log_store *ls)
+{
+    stop_part_over(container_of(ls, struct store, log));
+}
+
 void store_stop(struct store *st, void (*done)(struct store *st))
 {
     st->stopped = done;
-    st->stopping = 1;
+    st->stopping = 2; /* this function, and the recoverer */
+    recoverer_stop(st->log.recoverer, recoveries_stopped);
     st->offline_before = count_offline_partitions(st);
     for (struct list *l = st->changes.next; l != &st->changes; l = l->next)
         st->stopping++; /* deletions: jobs of theirs may not outlive the loop */
@@ -288,7 +357,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
         if (p->stop.done)
             continue; /* being deleted */
         st->stopping++;
-        partition_stop(p, false, partition_stopped);
+        stop_partition(p, false, partition_stopped);
     }
     stop_part_over(st);
 }
@@ -311,6 +380,8 @@ void store_close(struct store *st)
     map_deinit(&st->partitions);
     while (st->log.count > 0)
         partition_close(st->log.all[st->log.count - 1]);
+    if (st->log.recoverer)
+        recoverer_close(st->log.recoverer);
     if (st->log.checkpointer)
         checkpointer_close(st->log.checkpointer);
     log_store_deinit(&st->log);

@@ -22,7 +22,8 @@ struct store {
     void (*stopped)(struct store *st);
 };
 
-/* Opens (recovers) every partition this shard owns; synchronous, before the loop runs. */
+/* Knows every partition that this shard owns; before the loop runs. Nothing of a log is read: each is recovered when it is first
+ * used, or by and by (storage/recovery/recoverer.h). */
 enum err store_open(struct shard *s, struct root *root) must_use;
 /* A clean stop: flushes, trims, saves. Starts it; `done` runs when all is on disk. Produce and fetch answer
  * NOT_LEADER_OR_FOLLOWER from now on. */

@@ -34,7 +34,7 @@ struct fetch_part {
     uint32_t place; /* in the request */
     /* what the owner found */
     enum kerr error;
-    bool has_data, diverging;
+    bool has_data, diverging, recovering; /* recovering: `error` is the answer only if that does not change in time */
     uint32_t available;
     int64_t high_watermark, last_stable_offset, log_start_offset, diverging_end;
     int32_t diverging_epoch;

@@ -1,5 +1,6 @@
 /* The owner's side of a Fetch: looking, watching, reading and releasing the partitions of one shard. */
 #include "net/api/fetch.h"
+#include "storage/recovery/recoverer.h"
 
 static struct shard *fetch_shard_home(const struct fetch_shard *g)
 {
@@ -105,6 +106,7 @@ static enum kerr check_fetch_serving(const struct fetch_part *p, struct partitio
 
 static enum kerr judge_fetch_part(struct fetch_part *p, struct partition *at)
 {
+    p->recovering = false;
     if (!at) /* it was there a moment ago */
         return KERR_UNKNOWN_TOPIC_OR_PARTITION;
     struct partition_facts f = partition_facts(at);
@@ -113,6 +115,12 @@ static enum kerr judge_fetch_part(struct fetch_part *p, struct partition *at)
     p->log_start_offset = f.log_start_offset;
     p->has_data = false;
     p->diverging = false;
+    p->recovering = f.recovering;
+    if (f.recovering) { /* told as it is if there is no time to wait for it; the watch tells when it is recovered */
+        p->high_watermark = p->last_stable_offset = p->log_start_offset = -1;
+        recoverer_ask(at);
+        return KERR_NOT_LEADER_OR_FOLLOWER;
+    }
     if (f.offline)
         return KERR_KAFKA_STORAGE_ERROR;
     enum kerr error = check_fetch_epoch(p, f.leader_epoch);
@@ -142,7 +150,7 @@ static void look_at_part(struct fetch_part *p)
 static void add_found_part(struct fetch_found *f, const struct fetch_part *p)
 {
     f->available += p->available;
-    f->urgent = f->urgent || p->error || p->diverging;
+    f->urgent = f->urgent || (p->error && !p->recovering) || p->diverging;
     if (p->has_data && p->place < f->first)
         f->first = p->place;
 }

@@ -8,6 +8,7 @@
 #include "core/fs.h"
 #include "net/api/api.h"
 #include "net/api/reply.h"
+#include "storage/recovery/recoverer.h"
 
 enum { SIZES_PER_TURN = 1000 };
 
@@ -22,7 +23,10 @@ struct size_list {
     struct shard_msg msg;
     struct log_dirs_run *run;
     uint16_t home, owner;
+    struct shard *at;      /* the owner, once there */
     struct size_ask *next; /* not yet answered */
+    struct recovery_wait wait;
+    uint64_t deadline_ns; /* for all of its partitions that are not recovered yet; 0: none was met */
 };
 struct log_dirs_run {
     struct request *req;
@@ -80,15 +84,39 @@ static void sizes_arrived(struct shard *at, struct shard_msg *msg)
     shard_send(at, list->owner, &list->msg);
 }
 
+static void size_recovered(struct recovery_wait *w)
+{
+    struct size_list *list = container_of(w, struct size_list, wait);
+    shard_msg_init(&list->msg, size_on_owner);
+    shard_send(list->at, list->owner, &list->msg);
+}
+
+/* False: its recovery is waited for. What is not recovered in time is left out: nobody knows how large it is. */
+static bool size_partition(struct size_list *list, const struct size_ask *a)
+{
+    struct log_store *log = &store_of(list->at)->log;
+    struct partition *p = store_partition(store_of(list->at), a->topic_id, a->out->partition_index);
+    struct partition_facts f = p ? partition_facts(p) : (struct partition_facts){0};
+    if (!p)
+        return true;
+    if (!f.recovering) {
+        a->out->partition_size = (int64_t)f.bytes;
+        return true;
+    }
+    if (!list->deadline_ns)
+        list->deadline_ns = recoverer_deadline(log);
+    list->wait.over = size_recovered;
+    return list->at->now_ns >= list->deadline_ns ||
+           !recoverer_wait(p, &list->wait, RECOVERY_REQUEST, list->deadline_ns);
+}
+
 static void size_on_owner(struct shard *at, struct shard_msg *msg)
 {
     struct size_list *list = container_of(msg, struct size_list, msg);
-    for (uint32_t i = 0; i < SIZES_PER_TURN && list->next; i++, list->next = list->next->next) {
-        const struct size_ask *a = list->next;
-        const struct partition *p = store_partition(store_of(at), a->topic_id, a->out->partition_index);
-        if (p)
-            a->out->partition_size = (int64_t)partition_facts(p).bytes;
-    }
+    list->at = at;
+    for (uint32_t i = 0; i < SIZES_PER_TURN && list->next; i++, list->next = list->next->next)
+        if (!size_partition(list, list->next))
+            return;
     shard_msg_init(&list->msg, sizes_arrived);
     shard_send(at, list->home, &list->msg);
 }

@@ -25,6 +25,7 @@ struct question {
     struct part_call call;
     struct asking *run;
     int32_t current_leader_epoch;
+    enum kerr not_recovered; /* the answer while the partition's ends are not known */
     int16_t *out_error;
     void (*answer)(struct question *q, struct partition *p, const struct partition_facts *f);
 };
@@ -48,6 +49,8 @@ static void ask_question(struct part_call *c, struct partition *p)
     if (p) {
         f = partition_facts(p);
         error = f.offline ? KERR_KAFKA_STORAGE_ERROR : leader_epoch_check(q->current_leader_epoch, f.leader_epoch);
+        if (!error && f.recovering)
+            error = q->not_recovered;
     }
     *q->out_error = (int16_t)error;
     if (error)
@@ -66,6 +69,7 @@ static void *new_question(struct asking *run, size_t bytes, int16_t *out_error)
     }
     q->run = run;
     q->out_error = out_error;
+    q->not_recovered = KERR_NOT_LEADER_OR_FOLLOWER;
     return q;
 }
 
@@ -188,6 +192,8 @@ static void start_list_part(struct list_run *run, const struct topic *t, const s
     part->out = out;
     part->timestamp = in->timestamp;
     part->question.current_leader_epoch = in->current_leader_epoch;
+    if (run->asking.req->version >= 5)
+        part->question.not_recovered = KERR_OFFSET_NOT_AVAILABLE;
     part->question.answer = answer_list_part;
     start_question(&part->question, t, in->partition_index);
 }

@@ -14,6 +14,9 @@
 struct produce_part {
     struct part_call call;
     struct append append;
+    bool lent;     /* the partition may still read the frame; home's */
+    uint8_t *copy; /* of the batch, in the owner's memory, where the partition is not recovered yet */
+    struct shard_msg copied;
     struct produce *all;
     struct partition_produce_response *out;
 };
@@ -23,7 +26,7 @@ struct produce {
     uint32_t waiting; /* parts that are out, and one while they are started */
     bool failed;      /* some partition has an error: acks=0 closes the connection */
     bool no_memory;   /* the request could not be taken apart as a whole */
-    bool lent;        /* some partition still reads the frame */
+    uint32_t lent;    /* parts that may still read the frame, and one while they are started */
     struct produce_response response;
 };
 
@@ -90,12 +93,29 @@ static void explain_fault(struct produce_part *part)
     part->out->record_errors.n = count;
 }
 
+/* The receive buffer is free when the partitions have their copies, before the disk is. */
+static void frame_copied(struct produce *all)
+{
+    assert(all->lent > 0);
+    if (--all->lent == 0)
+        request_release(all->req);
+}
+
+static void part_copied(struct produce_part *part)
+{
+    if (!part->lent)
+        return;
+    part->lent = false;
+    frame_copied(part->all);
+}
+
 static void produce_answered(struct part_call *c)
 {
     struct produce_part *part = container_of(c, struct produce_part, call);
     struct produce *all = part->all;
     struct append *a = &part->append;
     struct server_counters *counters = &all->req->server->counters;
+    part_copied(part);
     if (a->error) {
         refuse_produce(all, part->out, a->error);
         explain_fault(part);
@@ -113,7 +133,42 @@ static void produce_answered(struct part_call *c)
 
 static void part_appended(struct append *a)
 {
-    part_call_done(&container_of(a, struct produce_part, append)->call);
+    struct produce_part *part = container_of(a, struct produce_part, append);
+    struct shard *owner = part->call.owner;
+    if (part->copy) {
+        heap_free(owner->heap, part->copy);
+        recoverer_give_bytes(&store_of(owner)->log, a->bytes);
+        part->copy = NULL;
+    }
+    part_call_done(&part->call);
+}
+
+static void copied_arrived(struct shard *at, struct shard_msg *msg)
+{
+    (void)at;
+    part_copied(container_of(msg, struct produce_part, copied));
+}
+
+/* The partition is to be recovered first. (A batch that finds no room to wait in is refused, retriably.) */
+static bool hold_batch(struct part_call *c)
+{
+    struct produce_part *part = container_of(c, struct produce_part, call);
+    struct append *a = &part->append;
+    struct log_store *log = &store_of(c->owner)->log;
+    if (!recoverer_take_bytes(log, a->bytes))
+        return false;
+    part->copy = heap_alloc(c->owner->heap, a->bytes);
+    if (!part->copy) {
+        recoverer_give_bytes(log, a->bytes);
+        return false;
+    }
+    memcpy(part->copy, a->records, a->bytes);
+    a->records = part->copy;
+    if (c->owner != c->home) {
+        shard_msg_init(&part->copied, copied_arrived);
+        shard_send(c->owner, c->home->id, &part->copied);
+    }
+    return true;
 }
 
 static void append_part(struct part_call *c, struct partition *p)
@@ -124,7 +179,7 @@ static void append_part(struct part_call *c, struct partition *p)
         return;
     }
     part->append.error = KERR_UNKNOWN_TOPIC_OR_PARTITION;
-    part_call_done(c);
+    part_appended(&part->append);
 }
 
 /* --- taking the request apart --- */
@@ -172,14 +227,17 @@ static void start_produce_part(struct produce *all, const struct topic *t, const
     part->call.partition = in->index;
     part->call.ask = append_part;
     part->call.answered = produce_answered;
+    part->call.hold = hold_batch;
     part->append.records = in->records.at;
     part->append.bytes = (uint32_t)in->records.n;
     part->append.produce_version = all->req->version;
     part->append.done = part_appended;
     list_init(&part->append.link);
     all->waiting++;
-    bool here = part_call_start(all->req->server->shard, &part->call);
-    all->lent = all->lent || !here || !part->append.copied;
+    all->lent++;
+    part->lent = true;
+    if (part_call_start(all->req->server->shard, &part->call) && (part->append.copied || part->copy))
+        part_copied(part);
 }
 
 static const struct topic *find_produce_topic(const struct request *req, const struct topic_produce_data *in)
@@ -236,10 +294,9 @@ void produce_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    *all = (struct produce){.req = req, .acks = m->acks, .waiting = 1};
+    *all = (struct produce){.req = req, .acks = m->acks, .waiting = 1, .lent = 1};
     produce_response_init(&all->response);
     start_produce_topics(all, m);
-    if (!all->lent)
-        request_release(req); /* the partitions have their copies: the receive buffer is free before the disk is */
+    frame_copied(all);
     produce_part_over(all);
 }

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "net/coord/coord_log_inside.h"
 #include "storage/log/codec.h"
+#include "storage/recovery/recoverer.h"
 #include <stdio.h>
 
 struct skipped_records {
@@ -20,6 +21,7 @@ struct skipped_records {
 };
 struct coord_load {
     struct coord_log *log;
+    struct recovery_wait wait; /* for its partition to be recovered, before anything is read */
     struct part_read read;
     bool reading;
     int64_t next_offset, until;
@@ -47,6 +49,7 @@ static void free_coord_load(struct coord_log *l)
 {
     struct coord_load *ld = l->load;
     assert(!ld->reading);
+    recoverer_cancel(&ld->wait);
     timer_stop(&l->shard->timers, &ld->retry);
     slices_deinit(&ld->read.slices);
     free_unpacked_records(ld);
@@ -354,23 +357,41 @@ void coord_load_step(struct coord_log *l)
         continue_coord_load(l);
 }
 
+static void begin_coord_read(struct coord_log *l)
+{
+    struct partition_facts facts = partition_facts(l->partition);
+    l->load->next_offset = facts.log_start_offset;
+    l->load->until = facts.high_watermark;
+    if (facts.offline) /* what it says of its ends is not what the disk holds */
+        fail_coord_load(l, 0, "the partition is offline");
+    else if (facts.recovering)
+        fail_coord_load(l, 0, "the partition is not recovered");
+    else
+        continue_coord_load(l);
+}
+
+static void coord_partition_recovered(struct recovery_wait *w)
+{
+    struct coord_log *l = container_of(w, struct coord_load, wait)->log;
+    if (l->closing)
+        coord_log_later(l);
+    else
+        begin_coord_read(l);
+}
+
 enum err coord_load_begin(struct coord_log *l)
 {
     struct coord_load *ld = heap_zalloc(l->heap, sizeof *ld);
     if (!ld)
         return ERR_NO_MEMORY;
-    struct partition_facts facts = partition_facts(l->partition);
     ld->log = l;
-    ld->next_offset = facts.log_start_offset;
-    ld->until = facts.high_watermark;
     ld->started_ns = l->shard->now_ns;
+    ld->wait.over = coord_partition_recovered;
     slices_init(&ld->read.slices, l->heap);
     timer_init(&ld->retry, retry_coord_read);
     l->load = ld;
-    if (facts.offline) /* what it says of its ends is not what the disk holds */
-        fail_coord_load(l, 0, "the partition is offline");
-    else
-        continue_coord_load(l);
+    if (!recoverer_wait(l->partition, &ld->wait, RECOVERY_REQUEST, RECOVERY_NO_DEADLINE))
+        begin_coord_read(l);
     return ERR_NONE;
 }
 

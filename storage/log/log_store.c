@@ -85,7 +85,6 @@ static void retry_waiting(struct timer *t)
     list_splice(&now, &ls->retry);
     while ((l = list_pop(&now))) {
         struct partition *p = container_of(l, struct partition, retry_link);
-        partition_retry(p);
         writer_retry(p);
         if (p->end.position != p->promised.position)
             writer_kick(p);

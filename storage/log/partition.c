@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REOPEN_S = 1 };
-
 /* --- opening --- */
 
 static void drop_all_segments(struct partition *p)
@@ -26,7 +24,7 @@ static void drop_all_segments(struct partition *p)
     p->active = NULL;
 }
 
-static void drop_partition_log(struct partition *p)
+void partition_drop_log(struct partition *p)
 {
     tail_clear(&p->tail);
     drop_all_segments(p);
@@ -92,48 +90,83 @@ static void quarantine_partition(struct partition *p, const struct recovered *r)
               p->topic->name, p->index, (long long)r->corrupt_segment, (unsigned long long)r->corrupt_position);
 }
 
-enum err partition_recover(struct partition *p, int64_t known_end_offset)
+void partition_recovery_input(const struct partition *p, const uint8_t *encoded, struct checkpoint_entry *entry,
+                              struct recovery_input *in)
 {
-    struct root *root = p->store->root;
-    bool clean = known_end_offset < 0 && root_was_clean(root, p->topic->id, p->index);
-    const struct checkpoint_entry *checkpoint = checkpoint_find(root->checkpoints, p->topic->id, p->index);
-    const struct recovery_input in = {
-        .heap = shard_of(p)->heap,
+    const struct root *root = p->store->root;
+    bool first = !p->recovery.done;
+    bool caching = first ? !p->recovery.acks_durable : !durable_acks(p);
+    bool written = encoded && checkpoint_entry_decode(encoded, p->checkpoint.entry_bytes, entry) > 0;
+    *in = (struct recovery_input){
         .dir = p->dir,
-        .checkpoint = checkpoint,
-        .clean = clean,
+        .checkpoint = written ? entry : NULL,
+        .clean = first && root_was_clean(root, p->topic->id, p->index),
         /* As it was when the log was written, at its laxest: the setting is recorded before the first wave that needs no flush, and
          * recorded again only when all of those are flushed. */
-        .caching = (checkpoint && checkpoint->caching) || !durable_acks(p),
-        .known_end_offset = known_end_offset,
-        .wave_bytes_max = wave_bytes_max(config_of(p)->max_message_bytes),
+        .caching = (written && entry->caching) || caching,
+        .known_end_offset = first ? -1 : p->known_end_offset,
+        .wave_bytes_max = first ? p->recovery.wave_bytes : wave_bytes_max(config_of(p)->max_message_bytes),
         .index_interval_bytes = config_of(p)->index_interval_bytes,
         .segment_index_bytes = config_of(p)->segment_index_bytes,
     };
-    struct recovered r;
-    uint8_t owner[16]; /* a folder that a failed deletion of another topic left is none of ours */
-    bool foreign = partition_dir_topic(p->dir, owner) && memcmp(owner, p->topic->id, sizeof owner) != 0;
-    enum err err = foreign ? ERR_NOT_FOUND : recovery_run(&in, &r);
-    if (err == ERR_NOT_FOUND) { /* never appended to, or its folder did not survive: the first roll makes it */
+}
+
+static void wait_for_disk_room(struct partition *p);
+
+/* Never appended to, or its folder did not survive: the first roll makes it. */
+static enum err begin_empty_log(struct partition *p)
+{
+    assert(!p->active);
+    p->producers = producers_open(shard_of(p)->heap);
+    p->log_start_offset = 0;
+    p->end = p->promised = p->durable = mark_of_active(p, 0);
+    p->space.state = SPACE_CLOSED;
+    p->space.saved = true;
+    return p->producers ? ERR_NONE : ERR_NO_MEMORY;
+}
+
+static enum err take_recovered(struct partition *p, const struct recovery_input *in, struct recovered *r)
+{
+    if (r->corrupt) {
+        quarantine_partition(p, r);
         p->producers = producers_open(shard_of(p)->heap);
-        p->end = p->promised = p->durable = mark_of_active(p, 0);
-        p->space.saved = true;
         return p->producers ? ERR_NONE : ERR_NO_MEMORY;
     }
-    if (err)
-        return err;
-    if (r.corrupt) {
-        quarantine_partition(p, &r);
-        recovered_deinit(&r);
-        p->producers = producers_open(shard_of(p)->heap);
-        return p->producers ? ERR_NONE : ERR_NO_MEMORY;
-    }
-    if (r.cut_bytes)
+    if (r->cut_bytes)
         log_warn("torn tail", "partition=%s-%d end_offset=%lld cut_bytes=%llu", p->topic->name, p->index,
-                 (long long)r.end_offset, (unsigned long long)r.cut_bytes);
-    err = install_recovered(p, &r, clean);
-    recovered_deinit(&r);
-    return err;
+                 (long long)r->end_offset, (unsigned long long)r->cut_bytes);
+    return install_recovered(p, r, in->clean);
+}
+
+/* The machine was short of something: that says nothing about the log. */
+static bool recovery_lacked_something(enum err err)
+{
+    return err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_TOO_MANY_FILES;
+}
+
+void partition_recovered(struct partition *p, const struct recovery_input *in, struct recovered *r, enum err err)
+{
+    assert(p->condition == PARTITION_UNRECOVERED || p->condition == PARTITION_NO_ROOM);
+    assert(!p->active);
+    enum partition_condition before = p->condition;
+    if (err == ERR_NOT_FOUND)
+        err = begin_empty_log(p);
+    else if (!err)
+        err = take_recovered(p, in, r);
+    if (recovery_lacked_something(err)) {
+        wait_for_disk_room(p);
+        return;
+    }
+    if (p->condition == before)
+        p->condition = PARTITION_OPEN;
+    p->recovery.done = true;
+    p->space.retry_at_ns = 0;
+    p->stricter.flush_to = 0; /* recovery synced what it found; what was beyond is in no promise */
+    if (err)
+        partition_offline(p, err_text(err));
+    else
+        partition_moved(p);
+    partition_tell_waiting(p);
 }
 
 static void init_partition_lists(struct partition *p)
@@ -150,6 +183,8 @@ static void init_partition_lists(struct partition *p)
     list_init(&p->writer.parked_link);
     list_init(&p->watch_link);
     list_init(&p->retry_link);
+    list_init(&p->recovery.link);
+    list_init(&p->recovery.waiting);
     list_init(&p->checkpoint.link);
     timer_init(&p->flusher.timer, writer_flush_due);
 }
@@ -161,15 +196,13 @@ static char *partition_dir_path(struct log_store *st, const struct topic *topic,
     return n > 0 && (size_t)n < sizeof path ? heap_strdup(st->shard->heap, path) : NULL;
 }
 
-static void wait_for_disk_room(struct partition *p, int64_t known_end_offset);
-
-struct partition *partition_open(struct log_store *st, const struct topic *topic, int32_t index)
+struct partition *partition_open(struct log_store *ls, const struct topic *topic, int32_t index, bool fresh)
 {
-    struct heap *h = st->shard->heap;
+    struct heap *h = ls->shard->heap;
     struct partition *p = heap_zalloc(h, sizeof *p);
     if (!p)
         return NULL;
-    p->store = st;
+    p->store = ls;
     partition_set_topic(p, topic);
     p->index = index;
     p->place = UINT32_MAX;
@@ -179,17 +212,15 @@ struct partition *partition_open(struct log_store *st, const struct topic *topic
     tail_init(&p->tail, h);
     segments_init(&p->segments, h);
     epochs_init(&p->epochs, h);
-    p->dir = partition_dir_path(st, topic, index);
-    enum err err = p->dir ? partition_recover(p, -1) : ERR_NO_MEMORY;
-    if (err == ERR_NO_MEMORY) {
-        partition_close(p);
-        return NULL;
-    }
-    if (err == ERR_NO_SPACE)
-        wait_for_disk_room(p, -1);
-    else if (err)
-        partition_offline(p, err_text(err));
-    return p;
+    p->condition = fresh ? PARTITION_OPEN : PARTITION_UNRECOVERED;
+    p->recovery.done = fresh;
+    p->recovery.acks_durable = durable_acks(p);
+    p->recovery.wave_bytes = wave_bytes_max(config_of(p)->max_message_bytes);
+    p->dir = partition_dir_path(ls, topic, index);
+    if (p->dir && (!fresh || !begin_empty_log(p)))
+        return p;
+    partition_close(p);
+    return NULL;
 }
 
 void partition_close(struct partition *p)
@@ -200,9 +231,12 @@ void partition_close(struct partition *p)
     list_remove(&p->writer.parked_link);
     list_remove(&p->watch_link);
     list_remove(&p->retry_link);
+    assert(p->recovery.state != RECOVERY_RUNNING);
+    assert(list_empty(&p->recovery.waiting));
+    list_remove(&p->recovery.link);
     log_store_remove(p->store, p);
     checkpoint_forget(p);
-    drop_partition_log(p);
+    partition_drop_log(p);
     tail_deinit(&p->tail);
     segments_deinit(&p->segments);
     heap_free(h, p->dir);
@@ -225,48 +259,18 @@ void partition_offline(struct partition *p, const char *why)
     partition_moved(p);
 }
 
-/* Nothing is wrong but a full disk: out of service until opening it (again) succeeds, which is tried every second. */
-static void wait_for_disk_room(struct partition *p, int64_t known_end_offset)
+/* Nothing is wrong but a full disk: out of service until opening it (again) succeeds, which the recoverer tries. */
+static void wait_for_disk_room(struct partition *p)
 {
     if (p->condition != PARTITION_NO_ROOM)
         log_error("no room",
                   "partition=%s-%d effect=\"produce and fetch answer KAFKA_STORAGE_ERROR until there is room\"",
                   p->topic->name, p->index);
     p->condition = PARTITION_NO_ROOM;
-    p->known_end_offset = known_end_offset;
     trim_fail_waiting(p);
     partition_tell_waiting(p);
-    p->space.retry_at_ns = shard_of(p)->now_ns + REOPEN_S * NS_PER_S;
-    log_store_retry_later(p->store, p);
-}
-
-static void reopen_partition(struct partition *p)
-{
-    drop_partition_log(p);
-    enum err err = partition_recover(p, p->known_end_offset);
-    if (err == ERR_NO_SPACE || err == ERR_NO_MEMORY) {
-        wait_for_disk_room(p, p->known_end_offset);
-        return;
-    }
-    if (p->condition == PARTITION_NO_ROOM)
-        p->condition = PARTITION_OPEN;
-    p->space.retry_at_ns = 0;
-    p->stricter.flush_to = 0; /* recovery synced what it found; what was beyond is in no promise */
-    if (err)
-        partition_offline(p, err_text(err));
-    else
-        partition_moved(p);
-    partition_tell_waiting(p);
-}
-
-void partition_retry(struct partition *p)
-{
-    if (p->condition != PARTITION_NO_ROOM || p->stop.done)
-        return;
-    if (partition_busy(p) || shard_of(p)->now_ns < p->space.retry_at_ns)
-        log_store_retry_later(p->store, p);
-    else
-        reopen_partition(p);
+    partition_moved(p);
+    p->store->reopen(p->store, p);
 }
 
 void partition_broken(struct partition *p, int32_t res, const char *what)
@@ -291,10 +295,7 @@ void partition_fault(struct partition *p, int32_t res, const char *what)
               (long long)p->promised.offset, what, err_text(err));
     writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
     p->known_end_offset = p->promised.offset;
-    if (partition_busy(p) || p->stop.done)
-        wait_for_disk_room(p, p->known_end_offset);
-    else
-        reopen_partition(p);
+    wait_for_disk_room(p);
 }
 
 /* --- watching --- */
@@ -381,6 +382,7 @@ struct partition_facts partition_facts(const struct partition *p)
         .leader_epoch = p->store->root->leader_epoch,
         .bytes = p->closed_bytes + p->end.position,
         .offline = partition_is_offline(p),
+        .recovering = p->condition == PARTITION_UNRECOVERED && !PLANTED(serve_unrecovered),
     };
 }
 
@@ -436,6 +438,6 @@ void partition_stop_step(struct partition *p)
         space_stop(p);
         return;
     }
-    p->stop.clean = !offline;
+    p->stop.clean = !offline && (p->recovery.done || PLANTED(clean_mark_unrecovered));
     stopped(p);
 }

@@ -100,8 +100,9 @@ void partition_trim(struct partition *p, struct log_trim *t);
 struct partition_facts {
     int64_t log_start_offset, high_watermark, last_stable_offset, end_offset;
     int32_t leader_epoch;
-    uint64_t bytes; /* of all segments */
-    bool offline;   /* KAFKA_STORAGE_ERROR */
+    uint64_t bytes;  /* of all segments */
+    bool offline;    /* KAFKA_STORAGE_ERROR */
+    bool recovering; /* its log is not recovered yet: nothing else of this struct but leader_epoch counts */
 };
 struct partition_facts partition_facts(const struct partition *p);
 /* OffsetForLeaderEpoch. */

@@ -33,11 +33,13 @@ struct mark {
 
 /* What may be asked of it.
  *
- *   OPEN <--> NO_ROOM        OPEN --> STOPPING        any but STOPPING --> OFFLINE
+ *   UNRECOVERED --> OPEN <--> NO_ROOM        UNRECOVERED, OPEN --> STOPPING        any but STOPPING --> OFFLINE
+ *   UNRECOVERED --> NO_ROOM
  *
  * A stop leaves OFFLINE and NO_ROOM as they are: nothing of them is flushed or saved. */
 enum partition_condition {
     PARTITION_OPEN,
+    PARTITION_UNRECOVERED, /* what lies in its folder is not known yet: NOT_LEADER_OR_FOLLOWER (storage/recovery/recoverer.h) */
     PARTITION_STOPPING, /* clean stop or deletion: nothing new is taken */
     PARTITION_NO_ROOM,  /* the disk was full when its log was (re)opened: that is tried again. KAFKA_STORAGE_ERROR */
     PARTITION_OFFLINE,  /* the disk failed or the files are corrupt: KAFKA_STORAGE_ERROR until a restart */
@@ -152,6 +154,22 @@ struct partition_checkpoint {
     struct list link;
 };
 
+/* Its log is opened by recovery: once after the start, and again when a full disk threw it back (storage/recovery/recoverer.c). */
+enum recovery_state {
+    RECOVERY_NONE,
+    RECOVERY_QUEUED,
+    RECOVERY_RUNNING, /* a job reads its folder; nobody else touches it */
+};
+struct partition_recovery {
+    enum recovery_state state;
+    uint8_t urgency;     /* enum recovery_urgency, while QUEUED or RUNNING */
+    bool done;           /* the log is known, since some time of this run */
+    bool acks_durable;   /* until then: as the settings were at the start, when nothing was appended yet */
+    uint32_t wave_bytes; /* likewise: the largest wave */
+    struct list link;    /* the recoverer's queue */
+    struct list waiting; /* struct recovery_wait */
+};
+
 /* A change of its settings is being prepared: it keeps to the stricter rule already (catalog.h). */
 struct partition_stricter {
     bool durable;
@@ -194,6 +212,7 @@ struct partition {
     struct partition_space space;
     struct partition_flusher flusher;
     struct partition_trimmer trimmer;
+    struct partition_recovery recovery;
     struct partition_checkpoint checkpoint;
     struct partition_stricter stricter;
     struct partition_ending stop;
@@ -245,8 +264,8 @@ static inline bool writer_idle(const struct partition *p)
 /* Anything is in flight that comes back to this partition. */
 static inline bool partition_busy(const struct partition *p)
 {
-    return partition_writes(p) || p->writer.unpack || p->trimmer.state != TRIMMER_IDLE || !list_empty(&p->readers) ||
-           !list_empty(&p->lookups);
+    return p->recovery.state == RECOVERY_RUNNING || partition_writes(p) || p->writer.unpack ||
+           p->trimmer.state != TRIMMER_IDLE || !list_empty(&p->readers) || !list_empty(&p->lookups);
 }
 /* What a request gets from a partition that takes none. */
 static inline enum kerr partition_refusal(const struct partition *p)
@@ -284,8 +303,16 @@ void trim_fail_waiting(struct partition *p); /* those whose job is not under way
 /* partition.c */
 /* Asserts that its fields agree; walks its lists: for tests, the simulator and debug builds. */
 void partition_check(const struct partition *p);
-struct partition *partition_open(struct log_store *st, const struct topic *topic,
-                                 int32_t index) must_use; /* NULL: no memory */
+/* `fresh`: its topic was made in this run, so nothing of it can be in any folder. Otherwise it is UNRECOVERED. NULL: no memory. */
+struct partition *partition_open(struct log_store *ls, const struct topic *topic, int32_t index, bool fresh) must_use;
+/* What a recovery of its log is to be given, the heap apart. `encoded`: a copy of its checkpoint.entry, or NULL; `entry` is what it
+ * says, for `in` to point to. */
+void partition_recovery_input(const struct partition *p, const uint8_t *encoded, struct checkpoint_entry *entry,
+                              struct recovery_input *in);
+/* What a recovery found (in memory of this shard; what is taken is taken out of it), or why it failed. */
+void partition_recovered(struct partition *p, const struct recovery_input *in, struct recovered *r, enum err err);
+/* Forgets what it holds of its log, before that is recovered again. */
+void partition_drop_log(struct partition *p);
 void partition_close(struct partition *p);
 void partition_stop(struct partition *p, bool deleting, void (*stopped)(struct partition *p));
 void partition_stop_step(struct partition *p); /* goes on with a stop when something ended */
@@ -298,10 +325,8 @@ void partition_durable(struct partition *p);           /* the durable end moved 
 void partition_tell_waiting(struct partition *p);      /* it, a job or the partition's condition changed */
 void partition_moved(struct partition *p);             /* tells the watchers at the end of the turn */
 void partition_offline(struct partition *p, const char *why);
-void partition_retry(struct partition *p); /* one that waits for room is opened again, if there is */
 void partition_fault(struct partition *p, int32_t res, const char *what);  /* a wave failed: roll back or go offline */
 void partition_broken(struct partition *p, int32_t res, const char *what); /* offline, whatever the reason */
-enum err partition_recover(struct partition *p, int64_t known_end_offset) must_use;
 /* checkpointer.c */
 void checkpoint_capture(struct partition *p); /* at a wave's start, when it carries everything to `end` */
 void checkpoint_durable(struct partition *p); /* the durable end moved */

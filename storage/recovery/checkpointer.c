@@ -124,7 +124,10 @@ void checkpoint_opened(struct partition *p)
     p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
         p->checkpoint.saved_times_crc = 0;
     if (p->active && !p->space.saved)
-        capture_mark(p); /* recovery synced it all; checkpointer_open puts it into `ready` */
+        capture_mark(p); /* recovery synced it all */
+    list_remove(&p->checkpoint.link);
+    if (p->checkpoint.state == CHECKPOINT_HELD)
+        list_push(&checkpointer_of(p)->ready, &p->checkpoint.link);
 }
 
 /* --- building the job --- */
@@ -489,9 +492,7 @@ struct checkpointer *checkpointer_open(struct log_store *st)
 void checkpointer_add(struct checkpointer *c, struct partition *p)
 {
     const struct checkpoint_entry *e = checkpoint_find(c->store->root->checkpoints, p->topic->id, p->index);
-    if (p->checkpoint.state == CHECKPOINT_HELD) {
-        list_push(&c->ready, &p->checkpoint.link);
-    } else if (e) { /* what the last run wrote still holds */
+    if (e) { /* what the last run wrote still holds */
         p->checkpoint.entry_bytes = (uint32_t)checkpoint_entry_bytes(e);
         p->checkpoint.entry = heap_alloc(c->store->shard->heap, p->checkpoint.entry_bytes);
         if (p->checkpoint.entry)
@@ -543,6 +544,10 @@ static void stop_checkpointer_step(struct checkpointer *c)
         build_clean_items(c);
         if (!build_checkpoint_blob(c)) {
             c->stopped(c, ERR_NO_MEMORY);
+            return;
+        }
+        if (c->blob_bytes == 0 && c->fd < 0) { /* nothing to say; in a new folder nothing at all is written */
+            c->stopped(c, ERR_NONE);
             return;
         }
         c->busy = true;

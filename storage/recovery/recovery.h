@@ -1,4 +1,4 @@
-/* Opening a partition's folder after a stop of any kind; synchronous (start-up of a shard, or a job).
+/* Opening a partition's folder after a stop of any kind; synchronous: a job (recoverer.c).
  *
  * Below the checkpoint's durable end nothing is read but the indexes; a bad batch found there later is corruption. Behind it
  * every batch is read and must have a good CRC, the next base offset, and a leader epoch that does not fall; the first that
@@ -32,6 +32,7 @@ struct recovery_input {
     int64_t known_end_offset; /* a failed wave's reopening: the log ends exactly here; -1: find out */
     uint32_t wave_bytes_max;  /* the largest wave */
     uint32_t index_interval_bytes, segment_index_bytes;
+    const _Atomic bool *give_up; /* NULL, or set: the walk ends with ERR_CLOSED, before any file was changed */
 };
 struct recovered {
     struct list segments; /* struct segment, files closed, the last one is active; empty: no file yet */
@@ -46,5 +47,7 @@ struct recovered {
 /* Segments that the walk did not touch have no index loaded, and max_timestamp and first_timestamp -1. ERR_NOT_FOUND: no
  * folder, and nothing says that there was one. ERR_IO, ERR_NO_SPACE, ERR_NO_MEMORY: the machine failed. */
 enum err recovery_run(const struct recovery_input *in, struct recovered *out) must_use;
+/* The same in memory of another heap. ERR_NO_MEMORY: nothing is left behind. */
+enum err recovered_copy(struct heap *heap, const struct recovered *from, struct recovered *out) must_use;
 /* Frees what was not taken out: segments by popping them, producers by setting NULL, epochs by epochs_init. */
 void recovered_deinit(struct recovered *r);

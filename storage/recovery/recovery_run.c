@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "storage/log/log_start.h"
 #include "storage/recovery/recovery_state.h"
+#include <stdatomic.h>
 
 enum err recovery_scan_open(struct recovery *r, const struct segment *s, uint64_t at, unsigned flags,
                             struct recovery_scan *out)
@@ -225,6 +226,8 @@ static enum err walk_batches(struct recovery *r, struct segment *s, struct scan 
     for (;;) {
         struct batch b;
         bool valid;
+        if (r->in->give_up && atomic_load_explicit(r->in->give_up, memory_order_relaxed))
+            return ERR_CLOSED;
         enum err err = scan_peek(scan, &b, &valid);
         if (err)
             return err;

@@ -5,6 +5,7 @@
 #include "net/group/coordinator.h"
 #include "net/server.h"
 #include "net/shutdown.h"
+#include "storage/log/partition_state.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/net_sim.h"
 #include "tests/sim/oracle.h"
@@ -52,6 +53,20 @@ uint64_t broker_ends(void)
 
 /* --- the end --- */
 
+/* What of its partitions this broker made stable: until when it was written. (All other things the oracle knows from clients; but
+ * these do not see when a partition's turn to be recovered comes.) */
+static void tell_synced(uint64_t until_ns)
+{
+    for (uint16_t i = 0; broker.state != BROKER_DOWN && i < sim.knobs.shards; i++) {
+        const struct log_store *ls = &store_of(shard_at(broker.group, i))->log;
+        for (uint32_t k = 0; shard_at(broker.group, i)->store && k < ls->count; k++) {
+            const struct partition *p = ls->all[k];
+            if (p->recovery.done && p->condition != PARTITION_OFFLINE)
+                oracle_synced(p->topic->name, p->index, until_ns);
+        }
+    }
+}
+
 /* The present broker's, or when it is down the last one's. */
 static void tell_oracle(void)
 {
@@ -61,6 +76,7 @@ static void tell_oracle(void)
 static void died(enum crash_kind kind)
 {
     uint64_t up_since_ns = broker.up_since_ns, died_ns = broker.state == BROKER_DOWN ? broker.died_ns : sim.now_ns;
+    tell_synced(up_since_ns);
     if (kind == CRASH_POWER)
         tell_oracle();
     uint32_t power_cuts = broker.power_cuts + (kind == CRASH_POWER);
@@ -93,8 +109,6 @@ void broker_power_cut_while_down(void)
     world_note("power cut while down, after a %s", broker.stopped ? "clean stop" : "crash");
     sim.totals.power_cuts++;
     disk_crash(CRASH_POWER);
-    if (broker.stopped)
-        return;
     tell_oracle();
     broker.power_cuts++;
 }
@@ -261,6 +275,9 @@ static bool all_ended(void)
 
 static void close_all(void)
 {
+    bool good = sim.knobs.eio_rate == 0 && sim.knobs.full_periods == 0;
+    if (good)
+        tell_synced(sim.now_ns);
     for (uint16_t i = 0; i < sim.knobs.shards; i++)
         shard_close(shard_at(broker.group, i));
     enum err err = root_mark_write(broker.root);
@@ -269,9 +286,9 @@ static void close_all(void)
     root_close(broker.root);
     shard_group_close(broker.group);
     uint32_t power_cuts = broker.power_cuts;
+    uint64_t up_since_ns = broker.up_since_ns;
     sim.crashable = false;
     sim.totals.clean_stops++;
-    bool good = sim.knobs.eio_rate == 0 && sim.knobs.full_periods == 0;
     world_note("stopped cleanly");
     net_broker_died();
     door_broker_died(CRASH_KILL); /* nothing is pending */
@@ -279,6 +296,8 @@ static void close_all(void)
     world_free_broker();
     memset(&broker, 0, sizeof broker);
     broker.power_cuts = power_cuts;
+    broker.up_since_ns = up_since_ns;
+    broker.died_ns = sim.now_ns;
     broker.stopped = good;
 }
 

@@ -10,7 +10,8 @@ static struct keeper keeper;
 
 bool keeper_passes(int16_t error)
 {
-    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER;
+    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER ||
+           error == KERR_OFFSET_NOT_AVAILABLE;
 }
 
 void keeper_may_crash(void)

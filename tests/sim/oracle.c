@@ -200,6 +200,13 @@ static void set_promise(struct entry *e, uint32_t promise)
     e->power_cuts = promise;
 }
 
+void oracle_synced(const char *topic, int32_t index, uint64_t until_ns)
+{
+    for (struct oracle_part *p = parts; p; p = p->next)
+        if (p->index == index && strcmp(p->topic, topic) == 0)
+            p->synced_ns = u64_max(p->synced_ns, until_ns);
+}
+
 void oracle_power_cut(uint64_t up_since_ns, uint64_t until_ns)
 {
     const struct knobs *k = &sim.knobs;
@@ -209,8 +216,9 @@ void oracle_power_cut(uint64_t up_since_ns, uint64_t until_ns)
     for (struct oracle_part *p = parts; p; p = p->next)
         for (uint32_t i = 0; i < p->entry_count; i++) {
             struct entry *e = &p->entries[i];
-            bool flushed = prompt && e->learnt_ns + p->flush_ms * NS_PER_MS + FLUSH_LATE_NS <= until_ns;
-            if (e->power_cuts == broker_power_cuts() && (e->learnt_ns <= up_since_ns || flushed))
+            bool flushed = prompt && e->learnt_ns > up_since_ns &&
+                           e->learnt_ns + p->flush_ms * NS_PER_MS + FLUSH_LATE_NS <= until_ns;
+            if (e->power_cuts == broker_power_cuts() && (e->learnt_ns <= p->synced_ns || flushed))
                 set_promise(e, e->power_cuts + 1);
         }
 }

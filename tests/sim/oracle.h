@@ -36,6 +36,7 @@ struct oracle_part {
     bool durable;            /* acks that come now wait for the disk */
     bool ever_cached;        /* that was not always so */
     uint32_t durable_since;  /* power cuts, by then */
+    uint64_t synced_ns;      /* what was learnt until then is stable: a recovery or a clean stop synced it */
     uint32_t flush_ms;       /* the longest that it ever had */
     int64_t log_start;       /* somebody was told */
     int64_t log_start_most;  /* the highest that it was ever asked to have */
@@ -58,9 +59,11 @@ struct oracle_topic {
 };
 
 void oracle_begin(void);
+/* This partition was recovered by a broker that was up then, or stopped cleanly: all that was learnt by then is stable. */
+void oracle_synced(const char *topic, int32_t index, uint64_t until_ns);
 /* The power goes, and the broker's count of that goes up next. What it must have made stable by then stays firm with caching
- * too: what was there when it was last up (recovery syncs that), and what is older than flush.ms and a bit at `until_ns`,
- * when it ended. */
+ * too: what was synced, and of what was learnt while it was up for the last time what is older than flush.ms and a bit at
+ * `until_ns`, when it ended. */
 void oracle_power_cut(uint64_t up_since_ns, uint64_t until_ns);
 struct oracle_part *oracle_part_new(const char *topic, int32_t index, bool caching, uint32_t flush_ms);
 struct oracle_part *oracle_parts(void);

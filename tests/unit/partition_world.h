@@ -122,6 +122,17 @@ static inline void stop_shard(struct shard *s, void *arg)
     store_each_clean(store_of(s), mark_one, arg);
     store_close(store_of(s));
 }
+static bool leave_unrecovered; /* by start */
+static inline void recover_all(void)
+{
+    const struct log_store *ls = &store_of(w.shard)->log;
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    for (uint32_t i = 0; i < ls->count; i++)
+        while (ls->all[i]->condition == PARTITION_UNRECOVERED) {
+            assert_true(clock_now_ns() < end);
+            turn();
+        }
+}
 static inline void start(void)
 {
     if (root_open(&w.config, w.heap, &w.root, w.why))
@@ -140,6 +151,8 @@ static inline void start(void)
     }
     assert_int_equal(err, ERR_NONE);
     w.shard = shard_at(w.group, 0);
+    if (!leave_unrecovered)
+        recover_all();
 }
 static bool store_is_stopped;
 static inline void note_stopped(struct store *st)

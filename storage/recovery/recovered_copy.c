@@ -1,0 +1,73 @@
+/* Moving what a recovery found from the job's heap to the shard's: a heap belongs to one thread. */
+#include "storage/recovery/recovery.h"
+#include <string.h>
+
+static enum err copy_entries(struct heap *heap, const uint8_t *from, uint32_t count, uint32_t entry_bytes,
+                             uint8_t **out_at, uint32_t *out_cap)
+{
+    if (count == 0)
+        return ERR_NONE;
+    uint8_t *at = heap_alloc(heap, (size_t)count * entry_bytes);
+    if (!at)
+        return ERR_NO_MEMORY;
+    memcpy(at, from, (size_t)count * entry_bytes);
+    *out_at = at;
+    *out_cap = count;
+    return ERR_NONE;
+}
+
+static enum err copy_index(struct heap *heap, const struct index *from, struct index *to)
+{
+    *to = *from;
+    to->heap = heap;
+    to->offsets = to->times = NULL;
+    to->offset_cap = to->time_cap = 0;
+    enum err err =
+        copy_entries(heap, from->offsets, from->offset_count, INDEX_OFFSET_BYTES, &to->offsets, &to->offset_cap);
+    if (!err)
+        err = copy_entries(heap, from->times, from->time_count, INDEX_TIME_BYTES, &to->times, &to->time_cap);
+    return err;
+}
+
+static enum err copy_segment(struct heap *heap, const struct segment *from, struct recovered *out)
+{
+    struct segment *s = heap_alloc(heap, sizeof *s);
+    if (!s)
+        return ERR_NO_MEMORY;
+    assert(from->file.fd < 0 && !from->partition && !from->users);
+    *s = *from;
+    list_init(&s->link);
+    list_init(&s->open_link);
+    list_init(&s->index_link);
+    list_push(&out->segments, &s->link);
+    return copy_index(heap, &from->index, &s->index);
+}
+
+static enum err copy_producers(struct heap *heap, const struct producers *from, struct producers *to)
+{
+    size_t bytes = producers_saved_bytes(from);
+    uint8_t *saved = heap_alloc(heap, bytes ? bytes : 1);
+    if (!saved)
+        return ERR_NO_MEMORY;
+    producers_save(from, saved);
+    enum err err = producers_load(to, saved, bytes);
+    heap_free(heap, saved);
+    return err;
+}
+
+enum err recovered_copy(struct heap *heap, const struct recovered *from, struct recovered *out)
+{
+    assert(heap != from->epochs.heap);
+    *out = *from;
+    list_init(&out->segments);
+    epochs_init(&out->epochs, heap);
+    out->producers = producers_open(heap);
+    enum err err = out->producers ? copy_producers(heap, from->producers, out->producers) : ERR_NO_MEMORY;
+    for (uint32_t i = 0; !err && i < from->epochs.count; i++)
+        err = epochs_add(&out->epochs, from->epochs.v[i].epoch, from->epochs.v[i].start_offset);
+    for (const struct list *l = from->segments.next; !err && l != &from->segments; l = l->next)
+        err = copy_segment(heap, container_of(l, struct segment, link), out);
+    if (err)
+        recovered_deinit(out);
+    return err;
+}
