@@ -7,6 +7,7 @@
  * ask for a clean stop (SIGHUP unless it was ignored at the start, as nohup does); SIGUSR1 and SIGUSR2 are named and ignored. */
 #include "core/clock.h"
 #include "core/log.h"
+#include "net/api/api.h"
 #include "net/group/coordinator.h"
 #include "net/options.h"
 #include "net/shutdown.h"
@@ -279,7 +280,7 @@ static enum err start_shard(struct shard *s, void *arg)
     enum err err = store_open(s, b->root);
     if (err)
         return err;
-    err = server_start(s, b->root);
+    err = server_start(s, b->root, &api_dispatcher);
     if (!err)
         err = coordinator_start(server_of(s));
     if (!err)

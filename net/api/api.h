@@ -1,12 +1,39 @@
-/* The handlers, one per API. How to write one: net/conn/request.h. An API without a handler in dispatch.c is neither
- * advertised nor served. */
+/* The APIs: one row each holds all that is true of it. How to write a handler: net/conn/request.h.
+ *
+ * Name and versions are the schema's (net/wire/schema), by the key. An API without a row is neither advertised nor served. */
 #pragma once
-#include "net/conn/request.h"
+#include "net/part_call.h"
+#include "net/server.h"
 
 typedef void api_run_fn(struct request *req);
 
+/* Kafka's numbers: what a request has to be allowed to do, and to what. */
+enum api_resource { API_ANY = 0, API_TOPIC = 2, API_GROUP = 3, API_CLUSTER = 4 };
+enum api_operation {
+    API_NOTHING = 0,
+    API_READ = 3,
+    API_WRITE = 4,
+    API_CREATE = 5,
+    API_DELETE = 6,
+    API_ALTER = 7,
+    API_DESCRIBE = 8,
+    API_CLUSTER_ACTION = 9,
+    API_DESCRIBE_CONFIGS = 10,
+    API_ALTER_CONFIGS = 11,
+    API_IDEMPOTENT_WRITE = 12,
+};
+struct api_row {
+    int16_t key;
+    api_run_fn *run;
+    enum api_resource resource;   /* of the topic, group or cluster that the request names ... */
+    enum api_operation operation; /* ... this is asked */
+    bool overlaps;                /* may run while others that may are in flight on its connection */
+};
+
 /* NULL: not served. */
-api_run_fn *api_handler(int16_t key);
+const struct api_row *api_row(int16_t key);
+/* For server_start. */
+extern const struct dispatcher api_dispatcher;
 
 api_run_fn api_versions_run;     /* api_versions.c */
 api_run_fn produce_run;          /* produce.c */

@@ -43,7 +43,7 @@ static enum kerr judge_api_versions(struct request *req, const struct api_versio
         return KERR_NONE; /* it does not say who it is */
     if (!is_software_legal(m->client_software_name) || !is_software_legal(m->client_software_version))
         return KERR_INVALID_REQUEST;
-    remember_software(req->conn, m);
+    remember_software(request_conn(req), m);
     return is_misrouted(req->server, m) ? KERR_REBOOTSTRAP_REQUIRED : KERR_NONE;
 }
 
@@ -52,7 +52,7 @@ static int32_t list_apis(struct api_version *v)
     int32_t count = 0;
     for (int32_t i = 0; i < kapi_count(); i++) {
         const struct kapi *api = kapi_at(i);
-        if (!api_handler(api->key))
+        if (!api_row(api->key))
             continue;
         api_version_init(&v[count]);
         v[count].api_key = api->key;

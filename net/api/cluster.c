@@ -17,7 +17,6 @@ void describe_cluster_run(struct request *req)
     struct describe_cluster_request *m = REQUEST_DECODE(req, describe_cluster_request);
     if (!m)
         return;
-    conn_asks_way(req->conn, TOLD_OF_ALL, req->header.client_id);
     struct describe_cluster_response r;
     describe_cluster_response_init(&r);
     r.endpoint_type = m->endpoint_type;
@@ -33,7 +32,7 @@ void describe_cluster_run(struct request *req)
     }
     r.brokers.n = (int32_t)nodes;
     for (uint32_t i = 0; i < nodes; i++) {
-        struct topology_node node = topology_node_at(req->conn, i);
+        struct topology_node node = topology_node_at(request_conn(req), i);
         describe_cluster_broker_init(&r.brokers.v[i]);
         r.brokers.v[i].broker_id = node.id;
         r.brokers.v[i].host = node.host;

@@ -48,7 +48,7 @@ static void fill_coordinator(struct coordinator *out, const struct request *req,
         out->error_message = view_of(message);
         return;
     }
-    struct topology_node node = topology_coordinator_of(req->conn, key);
+    struct topology_node node = topology_coordinator_of(request_conn(req), key);
     out->node_id = node.id;
     out->host = node.host;
     out->port = node.port;
@@ -64,8 +64,6 @@ static void reply_find_coordinator(struct find_run *run)
     struct coordinator one;
     find_coordinator_response_init(&r);
     fill_coordinator(&one, req, m->key, error, message);
-    if (!error)
-        conn_asks_way(req->conn, TOLD_TO_GO, req->header.client_id);
     r.error_code = one.error_code;
     r.error_message = view_of(message);
     r.node_id = one.node_id;

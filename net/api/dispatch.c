@@ -1,37 +1,88 @@
-/* Which API is served by which handler. */
+/* Which API is served by which handler, and what is true of it; what becomes of a request that has none. */
 #include "net/api/api.h"
 
-api_run_fn *api_handler(int16_t key)
+#define ROW(api, resource, operation) [KAPI_##api] = {KAPI_##api, api##_run, resource, operation, false}
+static const struct api_row rows[] = {
+    [KAPI_produce] = {KAPI_produce, produce_run, API_TOPIC, API_WRITE, .overlaps = true},
+    ROW(fetch, API_TOPIC, API_READ),
+    ROW(list_offsets, API_TOPIC, API_DESCRIBE),
+    ROW(metadata, API_TOPIC, API_DESCRIBE),
+    ROW(offset_commit, API_GROUP, API_READ),
+    ROW(offset_fetch, API_GROUP, API_DESCRIBE),
+    ROW(find_coordinator, API_GROUP, API_DESCRIBE),
+    ROW(join_group, API_GROUP, API_READ),
+    ROW(heartbeat, API_GROUP, API_READ),
+    ROW(leave_group, API_GROUP, API_READ),
+    ROW(sync_group, API_GROUP, API_READ),
+    ROW(describe_groups, API_GROUP, API_DESCRIBE),
+    ROW(list_groups, API_CLUSTER, API_DESCRIBE),
+    ROW(api_versions, API_ANY, API_NOTHING),
+    ROW(create_topics, API_CLUSTER, API_CREATE),
+    ROW(delete_topics, API_TOPIC, API_DELETE),
+    ROW(delete_records, API_TOPIC, API_DELETE),
+    ROW(init_producer_id, API_CLUSTER, API_IDEMPOTENT_WRITE),
+    ROW(offset_for_leader_epoch, API_TOPIC, API_DESCRIBE),
+    ROW(describe_configs, API_TOPIC, API_DESCRIBE_CONFIGS),
+    ROW(alter_configs, API_TOPIC, API_ALTER_CONFIGS),
+    ROW(describe_log_dirs, API_CLUSTER, API_DESCRIBE),
+    ROW(create_partitions, API_TOPIC, API_ALTER),
+    ROW(delete_groups, API_GROUP, API_DELETE),
+    ROW(incremental_alter_configs, API_TOPIC, API_ALTER_CONFIGS),
+    ROW(offset_delete, API_GROUP, API_DELETE),
+    ROW(describe_cluster, API_CLUSTER, API_DESCRIBE),
+    ROW(describe_topic_partitions, API_TOPIC, API_DESCRIBE),
+};
+
+const struct api_row *api_row(int16_t key)
 {
-    switch (key) {
-    case KAPI_produce: return produce_run;
-    case KAPI_fetch: return fetch_run;
-    case KAPI_list_offsets: return list_offsets_run;
-    case KAPI_metadata: return metadata_run;
-    case KAPI_offset_commit: return offset_commit_run;
-    case KAPI_offset_fetch: return offset_fetch_run;
-    case KAPI_find_coordinator: return find_coordinator_run;
-    case KAPI_join_group: return join_group_run;
-    case KAPI_heartbeat: return heartbeat_run;
-    case KAPI_leave_group: return leave_group_run;
-    case KAPI_sync_group: return sync_group_run;
-    case KAPI_describe_groups: return describe_groups_run;
-    case KAPI_list_groups: return list_groups_run;
-    case KAPI_delete_groups: return delete_groups_run;
-    case KAPI_offset_delete: return offset_delete_run;
-    case KAPI_api_versions: return api_versions_run;
-    case KAPI_create_topics: return create_topics_run;
-    case KAPI_delete_topics: return delete_topics_run;
-    case KAPI_delete_records: return delete_records_run;
-    case KAPI_init_producer_id: return init_producer_id_run;
-    case KAPI_offset_for_leader_epoch: return offset_for_leader_epoch_run;
-    case KAPI_describe_configs: return describe_configs_run;
-    case KAPI_alter_configs: return alter_configs_run;
-    case KAPI_create_partitions: return create_partitions_run;
-    case KAPI_incremental_alter_configs: return incremental_alter_configs_run;
-    case KAPI_describe_log_dirs: return describe_log_dirs_run;
-    case KAPI_describe_cluster: return describe_cluster_run;
-    case KAPI_describe_topic_partitions: return describe_topic_partitions_run;
-    default: return NULL; /* no enum: any number may come from the wire */
-    }
+    bool known = key >= 0 && (size_t)key < COUNT_OF(rows) && rows[key].run;
+    return known ? &rows[key] : NULL;
 }
+
+static bool api_overlaps(int16_t key)
+{
+    const struct api_row *row = api_row(key);
+    return row && row->overlaps;
+}
+
+/* KIP-511: a client that knows newer versions of ApiVersions is told in version 0 which ones we have. */
+static void answer_unknown_version(struct request *req)
+{
+    struct api_version own = {
+        .api_key = req->api->key, .min_version = req->api->advertised, .max_version = req->api->last};
+    struct api_versions_response r;
+    api_versions_response_init(&r);
+    r.error_code = KERR_UNSUPPORTED_VERSION;
+    r.api_keys.v = &own;
+    r.api_keys.n = 1;
+    req->version = 0;
+    REQUEST_REPLY(req, api_versions_response, &r);
+}
+
+static void run_handler(struct request *req)
+{
+    const struct api_row *row = api_row(req->api->key);
+    req->version = req->header.request_api_version;
+    if (row)
+        row->run(req);
+    else
+        request_refuse(req, "this API is not served");
+}
+
+static void dispatch_request(struct request *req, struct kview frame)
+{
+    switch (kmsg_open(frame, &req->decode, &req->header, &req->api, &req->body)) {
+    case KOPEN_OK: run_handler(req); return;
+    case KOPEN_BAD: request_fail(req, "it sent a malformed request header"); return;
+    case KOPEN_KEY: request_refuse(req, "this API is unknown"); return;
+    case KOPEN_VERSION:
+        if (req->api->key == KAPI_api_versions)
+            answer_unknown_version(req);
+        else
+            request_refuse(req, "this version is not supported");
+        return;
+    }
+    assert(!"a way to open a request");
+}
+
+const struct dispatcher api_dispatcher = {.overlaps = api_overlaps, .dispatch = dispatch_request};

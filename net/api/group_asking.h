@@ -4,9 +4,9 @@
  * A request may name a group ten thousand times. Questions whose answers copy much of a group are therefore queued: each is asked in a
  * turn of its own, when the one before it was answered, and gets what that left of the memory that all of them may hold. */
 #pragma once
-#include "net/conn/request.h"
 #include "net/coord/coord_call.h"
 #include "net/group/coordinator.h"
+#include "net/server.h"
 
 struct group_asking {
     struct request *req;

@@ -200,7 +200,7 @@ static struct kview put_client_host(struct request *req)
     if (!text)
         return (struct kview){.n = -1};
     text[0] = '/';
-    int n = 1 + put_address(text + 1, IO_NAME_MAX, req->conn->names.peer);
+    int n = 1 + put_address(text + 1, IO_NAME_MAX, request_conn(req)->names.peer);
     return (struct kview){(const uint8_t *)text, n};
 }
 

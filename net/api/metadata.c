@@ -157,7 +157,7 @@ static void begin_metadata_reply(struct metadata_run *run)
     run->nodes = request_alloc(req, nodes * sizeof *run->nodes);
     run->failed = run->failed || !r->topics.v || !run->nodes;
     for (uint32_t i = 0; i < nodes && !run->failed; i++) {
-        struct topology_node node = topology_node_at(req->conn, i);
+        struct topology_node node = topology_node_at(request_conn(req), i);
         metadata_response_broker_init(&run->nodes[i]);
         run->nodes[i].node_id = node.id;
         run->nodes[i].host = node.host;
@@ -234,12 +234,6 @@ static bool asks_all_topics(const struct request *req, const struct metadata_req
     return m->topics.n < 0 || (req->version == 0 && m->topics.n == 0);
 }
 
-static void note_metadata_asked(struct request *req, const struct metadata_request *m)
-{
-    enum told_way way = asks_all_topics(req, m) ? TOLD_OF_ALL : m->topics.n > 0 ? TOLD_TO_GO : TOLD_OPENING;
-    conn_asks_way(req->conn, way, req->header.client_id);
-}
-
 /* Versions 10 and 11 had topic ids in the format before brokers could answer to them. */
 static bool is_metadata_invalid(const struct request *req, const struct metadata_request *m)
 {
@@ -274,7 +268,6 @@ void metadata_run(struct request *req)
     struct metadata_request *m = REQUEST_DECODE(req, metadata_request);
     if (!m)
         return;
-    note_metadata_asked(req, m);
     if (is_metadata_invalid(req, m)) {
         refuse_metadata(req, m);
         return;

@@ -1,6 +1,5 @@
 /* What several handlers put into their replies: texts as views, what may be done. */
 #pragma once
-#include "net/conn/request.h"
 #include "net/api/topology.h"
 
 /* A zero-terminated text as a view; lent. NULL gives null. */

@@ -14,9 +14,9 @@ uint32_t topology_node_count(const struct server *sv)
 
 struct topology_node topology_node_at(const struct conn *c, uint32_t at)
 {
-    assert(at < topology_node_count(c->server));
+    assert(at < topology_node_count(server_of(c->conns->shard)));
     (void)at;
-    struct topology_node node = {.id = topology_own_id(c->server)};
+    struct topology_node node = {.id = topology_own_id(server_of(c->conns->shard))};
     conn_address(c, &node.host, &node.port);
     return node;
 }

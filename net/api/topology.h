@@ -4,7 +4,7 @@
  * Today there is one node, this process, and it leads and coordinates everything. Cores as brokers (a node id and a port for each
  * shard) is a change of this module and of nothing else. */
 #pragma once
-#include "net/conn/conn.h"
+#include "net/server.h"
 
 /* A node as the client of one connection is told of it: at the advertised address of the listener that it came in by. `host` is
  * lent for as long as the connection lives. */

@@ -9,7 +9,7 @@ static void accept_done(struct io_op *op, int32_t res);
 static void start_accept(struct acceptor *a, struct io_op *op)
 {
     a->pending++;
-    io_accept(a->server->shard->io, op, &a->file, accept_done);
+    io_accept(a->conns->shard->io, op, &a->file, accept_done);
 }
 
 static void start_idle_accepts(struct acceptor *a)
@@ -29,12 +29,12 @@ static void accept_retry_due(struct timer *t)
 
 static void free_acceptor(struct acceptor *a)
 {
-    struct server *sv = a->server;
-    timer_stop(&sv->shard->timers, &a->retry);
-    io_close(sv->shard->io, &a->file);
+    struct conns *cs = a->conns;
+    timer_stop(&cs->shard->timers, &a->retry);
+    io_close(cs->shard->io, &a->file);
     list_remove(&a->link);
-    heap_free(sv->shard->heap, a);
-    shard_defer(sv->shard, &sv->stop_check);
+    heap_free(cs->shard->heap, a);
+    shard_defer(cs->shard, cs->quiet);
 }
 
 static struct acceptor *acceptor_of(struct io_op *op)
@@ -44,14 +44,16 @@ static struct acceptor *acceptor_of(struct io_op *op)
 
 static void accept_failed(struct acceptor *a, struct io_op *op, int32_t res)
 {
-    struct shard *s = a->server->shard;
+    struct shard *s = a->conns->shard;
     a->idle[op - a->ops] = true;
     if (res == -ECONNABORTED || res == -EINTR || res == -EAGAIN) {
         start_idle_accepts(a);
         return;
     }
-    if (server_notice(a->server))
-        log_warn("cannot accept", "because %s; trying again", err_text(err_from_errno(-res)));
+    uint64_t times;
+    if (notice_once_a_minute(&a->conns->cannot_accept, s->now_ns, &times))
+        log_warn("cannot accept", "because %s times=%llu; trying again", err_text(err_from_errno(-res)),
+                 (unsigned long long)times);
     if (!timer_started(&a->retry))
         timer_start(&s->timers, &a->retry, s->now_ns + ACCEPT_RETRY_MS * NS_PER_MS);
 }
@@ -62,7 +64,7 @@ static void accept_done(struct io_op *op, int32_t res)
     assert(a->pending > 0);
     a->pending--;
     if (res >= 0)
-        conn_open(a->server, res, a->listener); /* which refuses while stopping */
+        conn_open(a->conns, res, a->listener); /* which refuses while stopping */
     if (a->closing) {
         if (a->pending == 0)
             free_acceptor(a);
@@ -73,28 +75,28 @@ static void accept_done(struct io_op *op, int32_t res)
     }
 }
 
-enum err server_listen(struct server *sv, int fd, const struct listener *listener)
+enum err conns_listen(struct conns *cs, int fd, const struct listener *listener)
 {
-    struct acceptor *a = heap_zalloc(sv->shard->heap, sizeof *a);
+    struct acceptor *a = heap_zalloc(cs->shard->heap, sizeof *a);
     if (!a)
         return ERR_NO_MEMORY;
-    a->server = sv;
+    a->conns = cs;
     a->listener = listener;
     list_init(&a->link);
     timer_init(&a->retry, accept_retry_due);
     io_file_init(&a->file, fd);
-    io_file_attach(sv->shard->io, &a->file);
-    list_push(&sv->acceptors, &a->link);
+    io_file_attach(cs->shard->io, &a->file);
+    list_push(&cs->acceptors, &a->link);
     for (uint32_t i = 0; i < ACCEPTS_AHEAD; i++)
         a->idle[i] = true;
     start_idle_accepts(a);
     return ERR_NONE;
 }
 
-void acceptors_stop(struct server *sv)
+void acceptors_stop(struct conns *cs)
 {
     struct list *node, *next;
-    for (node = sv->acceptors.next; node != &sv->acceptors; node = next) {
+    for (node = cs->acceptors.next; node != &cs->acceptors; node = next) {
         struct acceptor *a = container_of(node, struct acceptor, link);
         next = node->next;
         a->closing = true;

@@ -1,6 +1,5 @@
 /* Received bytes, counted by those who still read them. */
 #include "net/conn/block.h"
-#include "net/limits.h"
 
 void blocks_init(struct blocks *bs, struct shard *s, size_t buf_bytes_max)
 {
@@ -54,9 +53,10 @@ struct block *block_of_pooled(struct blocks *bs, uint8_t *at, uint32_t bytes)
     return b;
 }
 
-struct block *block_get(struct blocks *bs, uint32_t bytes)
+struct block *block_get(struct blocks *bs, uint32_t bytes, enum block_use use)
 {
-    if (bs->buf_bytes + bytes > bs->buf_bytes_max)
+    size_t max = use == BLOCK_OF_WHOLE ? bs->buf_bytes_max : blocks_part_bytes_max(bs);
+    if (bs->buf_bytes + bytes > max)
         return NULL;
     struct buf *buf = bufpool_get(bs->shard->bufs, bytes);
     if (!buf)

@@ -1,55 +1,59 @@
-/* A connection: cuts frames from what is received, starts their requests, and sends replies in request order.
+/* A connection: cuts frames from what is received, has their requests handled, and sends replies in request order.
  *
- *   receive --> block --> frame --> request --> handler ... reply ready --> gathered, sent --> request done
+ *   reading.c                          handler (net/conn/request.h)                     sending.c
+ *   receive --> block --> frame --> exchange RUNNING ... READY --> gathered, sent --> SENT
  *
  * Reading. Bytes come into a pooled receive buffer and whole frames are parsed there, in place. A frame that is not whole is
  * copied into a buf which grows as its bytes really come (FRAME_AHEAD), and the rest is received straight into it.
  * Reading stops: while a request that does not overlap is running, while too many requests or bytes are in flight, while
- * there is no memory (server->starved), while replies are not taken by the peer (they keep their requests in flight).
+ * there is no memory (conns->starved), while replies are not taken by the peer (they keep their requests in flight).
  *
  * Order. Produce requests overlap with each other. Any other request waits until all before it are answered and sent, and
  * everything behind it waits for it. Replies leave in request order.
  *
- * Ending. conn_fail and conn_close shut the socket down, cancel what waits, and free the connection when the last operation
- * and the last request have come back. Handlers never look at it after that, they look at request->conn->closing if at all. */
+ * Ending (life.c). conn_fail and conn_close shut the socket down, cancel what waits, and free the connection when the last operation
+ * and the last request have come back. Handlers never look at it after that, they look at request->exchange.conn->closing if at all.
+ *
+ * Who the peer is and at which address it can reach us: peer.c. */
 #pragma once
-#include "net/conn/block.h"
+#include "net/conn/conns.h"
 #include "net/conn/order.h"
-#include "net/conn/told.h"
+#include "net/conn/stream.h"
+#include "net/limits.h"
 #include "net/wire/wire.h"
-
-struct request;
 
 enum { CONN_PEER_MAX = IO_NAME_MAX + 8 };
 
 struct conn {
-    struct server *server;
+    struct conns *conns;
     const struct listener *listener;
-    struct io_file file;
-    struct io_op recv, send;
-    bool recv_pending, send_pending, closing;
+    struct stream stream;
+    bool closing;
     bool blocked;                /* a whole frame waits for its turn */
-    struct list link;            /* server->conns */
-    struct list starved_link;    /* server->starved */
+    struct list link;            /* conns->all */
+    struct list starved_link;    /* conns->starved */
+    struct list unfinished_link; /* conns->unfinished, while frame_since_ns is set */
     struct shard_defer turn_end; /* sends what is ready, parses on, frees */
     struct timer timer;          /* the nearest deadline, moved lazily */
     /* in: the bytes not yet parsed are in->at[in_at .. in_end) */
     struct block *in;
     uint32_t in_at, in_end;
+    struct block
+        *growing; /* takes the place of `in` when `grown` bytes are all of them: long copies take several turns */
+    uint32_t grown;
     uint64_t frame_since_ns; /* an unfinished frame began then; 0: none */
     uint64_t active_ns;      /* bytes moved last */
-    /* requests in order of arrival; those at the front may be ready to send */
-    struct list requests;
+    /* in order of arrival; those at the front may be ready to send */
+    struct list exchanges;
     struct in_flight in_flight;
     struct iovec iov[CONN_IOV];
     struct io_names names;
     char peer[CONN_PEER_MAX];         /* "127.0.0.1:50000", "[::1]:50000" */
     char software[SOFTWARE_NAME_MAX]; /* "librdkafka 2.0.2", "" until ApiVersions tells */
-    struct told told;                 /* for clients that are told where to go and never come */
 };
 
 /* Takes over an accepted socket. */
-void conn_open(struct server *sv, int fd, const struct listener *listener);
+void conn_open(struct conns *cs, int fd, const struct listener *listener);
 /* The peer is gone, or it is our turn to go. */
 void conn_close(struct conn *c);
 /* The peer broke the protocol: one log line that names it, then the end. */
@@ -60,8 +64,25 @@ void conn_kick(struct conn *c);
 void conn_resume(struct conn *c);
 /* Tells every request that waits to end soon. */
 void conn_cancel(struct conn *c);
+/* From the handler's `start`: the request of this frame has its place in the order; nothing about its start can fail any more. */
+void conn_started(struct conn *c, struct exchange *e, bool overlaps, uint32_t frame_bytes);
 /* The address that this client can reach us by: advertised.listeners of its listener, else the local end of its connection. */
 void conn_address(const struct conn *c, struct kview *out_host, int32_t *out_port);
-/* For net/conn/homecoming.h: the client asks where to go, or for something that needs no telling. */
-void conn_asks_way(struct conn *c, enum told_way way, struct kview client_id);
-void conn_came(struct conn *c);
+
+/* --- between the files of this folder --- */
+static inline struct shard *conn_shard(const struct conn *c)
+{
+    return c->conns->shard;
+}
+void conn_name_peer(struct conn *c);
+/* Receives more, unless something stands against it. */
+void conn_receive(struct conn *c);
+/* Goes through what was received. */
+void conn_parse(struct conn *c);
+void conn_drop_input(struct conn *c);
+/* Sends what is ready, if no send is pending. */
+void conn_send(struct conn *c);
+/* READY exchanges go without being sent. */
+void conn_drop_replies(struct conn *c);
+void conn_watch_deadline(struct conn *c);
+void acceptors_stop(struct conns *cs);

@@ -1,52 +1,65 @@
 /* Requests: their memory, their start, their reply. */
 #include "net/conn/request.h"
+#include "core/bytes.h"
 #include "core/log.h"
-#include "net/api/api.h"
 
 enum { DECODE_FIRST_BYTES = 16 * 1024, DECODE_GROWTH = 4, ALIGN_BYTES = 16 };
 
 /* --- memory --- */
 
-static struct request *take_request(struct server *sv)
+void requests_init(struct requests *all, struct shard *s, struct server *sv, const struct dispatcher *d,
+                   size_t bytes_max, struct shard_defer *quiet)
 {
-    struct list *node = list_pop(&sv->free_requests);
-    if (node) {
-        sv->free_request_count--;
-        return container_of(node, struct request, link);
-    }
-    return heap_alloc(sv->shard->heap, sizeof(struct request));
+    *all = (struct requests){.shard = s, .server = sv, .dispatcher = d, .bytes_max = bytes_max, .quiet = quiet};
+    list_init(&all->free);
 }
 
-static void keep_request(struct server *sv, struct request *req)
+void requests_deinit(struct requests *all)
 {
-    if (sv->free_request_count >= REQUESTS_FREE_MAX) {
-        heap_free(sv->shard->heap, req);
+    struct list *node;
+    while ((node = list_pop(&all->free)))
+        heap_free(all->shard->heap, container_of(node, struct request, exchange.link));
+    all->free_count = 0;
+}
+
+static struct request *take_request(struct requests *all)
+{
+    struct list *node = list_pop(&all->free);
+    if (!node)
+        return heap_alloc(all->shard->heap, sizeof(struct request));
+    all->free_count--;
+    return container_of(node, struct request, exchange.link);
+}
+
+static void keep_request(struct requests *all, struct request *req)
+{
+    if (all->free_count >= REQUESTS_FREE_MAX) {
+        heap_free(all->shard->heap, req);
         return;
     }
-    sv->free_request_count++;
-    list_push_front(&sv->free_requests, &req->link);
+    all->free_count++;
+    list_push_front(&all->free, &req->exchange.link);
 }
 
 /* Everything but the rooms is cleared. */
-static void reset_request(struct request *req, struct server *sv, struct conn *c)
+static void reset_request(struct request *req, struct requests *all)
 {
     memset(req, 0, offsetof(struct request, out_room));
-    req->server = sv;
-    req->conn = c;
-    list_init(&req->link);
-    arena_init(&req->arena, sv->shard->heap, REQUEST_ARENA_MAX);
+    req->all = all;
+    req->server = all->server;
+    arena_init(&req->arena, all->shard->heap, REQUEST_ARENA_MAX);
     req->decode = (struct karena){.at = req->room, .end = req->room + sizeof req->room};
     req->in_room = true;
 }
 
 static void *take_from_arena(struct request *req, size_t bytes)
 {
-    struct server *sv = req->server;
-    if (sv->request_bytes + bytes > sv->request_bytes_max)
+    struct requests *all = req->all;
+    if (all->bytes + bytes > all->bytes_max)
         return NULL;
     size_t before = req->arena.used_bytes;
     void *p = arena_alloc(&req->arena, bytes);
-    sv->request_bytes += req->arena.used_bytes - before;
+    all->bytes += req->arena.used_bytes - before;
     return p;
 }
 
@@ -103,52 +116,65 @@ void request_release(struct request *req)
 
 void request_free(struct request *req)
 {
-    struct server *sv = req->server;
-    assert(!req->conn);
-    assert(sv->request_count > 0);
+    struct requests *all = req->all;
+    assert(!request_conn(req));
+    assert(all->count > 0);
     request_release(req);
-    assert(sv->request_bytes >= req->arena.used_bytes);
-    sv->request_bytes -= req->arena.used_bytes;
+    assert(all->bytes >= req->arena.used_bytes);
+    all->bytes -= req->arena.used_bytes;
     arena_reset(&req->arena);
-    sv->request_count--;
-    keep_request(sv, req);
-    if (sv->stopping)
-        shard_defer(sv->shard, &sv->stop_check);
+    all->count--;
+    keep_request(all, req);
+    if (all->stopping)
+        shard_defer(all->shard, all->quiet);
 }
 
-void request_over(struct request *req)
+static struct request *request_of(struct exchange *e)
 {
-    assert(req->state == REQUEST_READY);
-    assert(!list_linked(&req->link));
-    req->state = REQUEST_SENT;
-    req->conn = NULL;
+    return container_of(e, struct request, exchange);
+}
+
+void request_over(struct exchange *e)
+{
+    struct request *req = request_of(e);
+    assert(e->state == EXCHANGE_SENT);
+    assert(!list_linked(&e->link));
     if (req->sent)
         req->sent(req);
     else
         request_free(req);
 }
 
+void request_cancel(struct exchange *e)
+{
+    struct request *req = request_of(e);
+    void (*cancel)(struct request *) = req->cancel;
+    req->cancel = NULL;
+    if (cancel)
+        cancel(req);
+}
+
 /* --- the end --- */
 
 static void mark_ready(struct request *req)
 {
-    assert(req->state == REQUEST_RUNNING);
-    req->state = REQUEST_READY;
+    assert(req->exchange.state == EXCHANGE_RUNNING);
+    req->exchange.state = EXCHANGE_READY;
     req->cancel = NULL;
-    conn_kick(req->conn);
+    conn_kick(request_conn(req));
 }
 
 void request_fail(struct request *req, const char *why)
 {
     req->cancel = NULL;
-    conn_fail(req->conn, why);
-    req->piece_count = 0;
+    conn_fail(request_conn(req), why);
+    req->exchange.piece_count = 0;
     mark_ready(req);
 }
 
 void request_no_reply(struct request *req)
 {
-    req->piece_count = 0;
+    req->exchange.piece_count = 0;
     mark_ready(req);
 }
 
@@ -167,7 +193,7 @@ static void begin_reply(struct request *req, uint8_t *at, size_t bytes)
 
 void request_reply_begin(struct request *req)
 {
-    assert(req->state == REQUEST_RUNNING);
+    assert(req->exchange.state == EXCHANGE_RUNNING);
     begin_reply(req, req->out_room, sizeof req->out_room);
 }
 
@@ -198,7 +224,8 @@ static uint32_t count_reply_pieces(const struct request *req)
 static void add_reply_piece(struct request *req, const void *at, size_t bytes)
 {
     if (bytes > 0)
-        req->pieces[req->piece_count++] = (struct iovec){.iov_base = (void *)(uintptr_t)at, .iov_len = bytes};
+        req->exchange.pieces[req->exchange.piece_count++] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)at, .iov_len = bytes};
 }
 
 /* The frame's own bytes, interleaved with the records that stay where they are. */
@@ -217,13 +244,14 @@ static void fill_reply_pieces(struct request *req)
 
 static bool make_reply_pieces(struct request *req)
 {
-    req->pieces = &req->piece_one;
+    struct exchange *e = &req->exchange;
+    e->pieces = &req->piece_one;
     uint32_t count = count_reply_pieces(req);
     if (count > 1)
-        req->pieces = request_alloc(req, count * sizeof *req->pieces);
-    if (req->pieces)
+        e->pieces = request_alloc(req, count * sizeof *e->pieces);
+    if (e->pieces)
         fill_reply_pieces(req);
-    return req->pieces;
+    return e->pieces;
 }
 
 void request_reply_end(struct request *req, bool fits)
@@ -241,87 +269,31 @@ void request_reply_end(struct request *req, bool fits)
 /* --- the start --- */
 
 /* A line that names what Kafka would only close for: users otherwise see nothing but EOF. */
-static void refuse_request(struct request *req, const char *what)
+void request_refuse(struct request *req, const char *why)
 {
-    struct conn *c = req->conn;
-    if (server_notice(req->server))
+    struct conn *c = request_conn(req);
+    if (conns_notice(c->conns))
         log_warn("closed", "peer=%s software=\"%s\" key=%d api=%s version=%d: %s", c->peer, c->software,
                  req->header.request_api_key, req->api ? req->api->name : "unknown", req->header.request_api_version,
-                 what);
-    req->server->counters.failed++;
+                 why);
+    c->conns->counters.failed++;
     conn_close(c);
     request_no_reply(req);
 }
 
-/* KIP-511: a client that knows newer versions of ApiVersions is told in version 0 which ones we have. */
-static void answer_unknown_version(struct request *req)
+void request_start(struct requests *all, struct conn *c, struct block *b, const uint8_t *frame, uint32_t bytes)
 {
-    struct api_version own = {
-        .api_key = req->api->key, .min_version = req->api->advertised, .max_version = req->api->last};
-    struct api_versions_response r;
-    api_versions_response_init(&r);
-    r.error_code = KERR_UNSUPPORTED_VERSION;
-    r.api_keys.v = &own;
-    r.api_keys.n = 1;
-    req->version = 0;
-    REQUEST_REPLY(req, api_versions_response, &r);
-}
-
-/* What a client asks before it knows where to go; those handlers who tell it say themselves what it asked for. */
-static void note_request_way(const struct request *req)
-{
-    switch (req->api->key) {
-    case KAPI_api_versions:
-    case KAPI_metadata:
-    case KAPI_describe_cluster:
-    case KAPI_find_coordinator: return;
-    case KAPI_init_producer_id: conn_asks_way(req->conn, TOLD_A_PRODUCER, req->header.client_id); return;
-    default: conn_came(req->conn);
-    }
-}
-
-static void run_request(struct request *req)
-{
-    api_run_fn *handler = api_handler(req->api->key);
-    req->version = req->header.request_api_version;
-    note_request_way(req);
-    if (handler)
-        handler(req);
-    else
-        refuse_request(req, "this API is not served");
-}
-
-static void dispatch_request(struct request *req, struct kview frame)
-{
-    switch (kmsg_open(frame, &req->decode, &req->header, &req->api, &req->body)) {
-    case KOPEN_OK: run_request(req); return;
-    case KOPEN_BAD: request_fail(req, "it sent a malformed request header"); return;
-    case KOPEN_KEY: refuse_request(req, "this API is unknown"); return;
-    case KOPEN_VERSION:
-        if (req->api->key == KAPI_api_versions)
-            answer_unknown_version(req);
-        else
-            refuse_request(req, "this version is not supported");
-        return;
-    }
-    assert(!"a way to open a request");
-}
-
-void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32_t frame_bytes, bool overlaps)
-{
-    struct server *sv = c->server;
-    struct request *req = take_request(sv);
+    assert(bytes >= FRAME_HEADER_MIN);
+    struct request *req = take_request(all);
     if (!req) {
         conn_fail(c, "no memory for its request");
         return;
     }
-    reset_request(req, sv, c);
+    reset_request(req, all);
     req->block = block_ref(b);
-    req->frame_bytes = frame_bytes;
-    req->arrived_ns = sv->shard->now_ns;
-    sv->request_count++;
-    sv->counters.requests++;
-    list_push(&c->requests, &req->link);
-    order_started(&c->in_flight, overlaps, frame_bytes);
-    dispatch_request(req, (struct kview){frame, (int32_t)frame_bytes});
+    req->arrived_ns = all->shard->now_ns;
+    all->count++;
+    all->started++;
+    conn_started(c, &req->exchange, all->dispatcher->overlaps((int16_t)be16_get(frame)), bytes);
+    all->dispatcher->dispatch(req, (struct kview){frame, (int32_t)bytes});
 }

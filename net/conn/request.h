@@ -1,7 +1,7 @@
 /* A request, from its frame to the last byte of its reply. It owns one bump memory; everything a handler needs for this
  * request comes from there, nothing is freed singly.
  *
- * HOW TO WRITE A HANDLER (net/api/<family>.c: one function per API, listed in net/api/api.h and in the table of dispatch.c)
+ * HOW TO WRITE A HANDLER (net/api/<family>.c: one function per API, listed in net/api/api.h and in a row of dispatch.c)
  *
  *   void list_offsets_run(struct request *req)
  *   {
@@ -24,7 +24,7 @@
  * - The message may be the same for all versions: look at req->version only when behaviour differs.
  * - Waiting: set req->cancel if it can take long; it is called when the connection closes or the broker stops, and the handler
  *   then ends the request soon. Without it the request is waited for.
- * - The client: req->conn->names, peer, software; conn_address(req->conn, ...) is the address to name in replies.
+ * - The client: request_conn(req)->names, peer, software; conn_address(request_conn(req), ...) is the address to name in replies.
  *   req->header.client_id is a view into the frame.
  *
  * Other shards. Catalog changes (create, delete, producer ids) are asked with catalog_change_start, whose `done` runs on home.
@@ -41,22 +41,40 @@
  * On the owner neither request_alloc nor the catalog of home may be touched; what it found goes into fields of my_part. */
 #pragma once
 #include "net/conn/conn.h"
-#include "net/part_call.h"
 #include "net/wire/kmsg.h"
 
-enum request_state { REQUEST_RUNNING, REQUEST_READY, REQUEST_SENT };
+struct server;
+
+struct request;
+
+/* What is done with requests (net/api/dispatch.c). */
+struct dispatcher {
+    bool (*overlaps)(int16_t key);                             /* as in struct conn_handler */
+    void (*dispatch)(struct request *req, struct kview frame); /* opens the frame, runs the handler of its API */
+};
+/* The requests of a shard, and their memory. */
+struct requests {
+    struct server *server; /* the handlers' */
+    struct shard *shard;
+    const struct dispatcher *dispatcher;
+    struct list free; /* at most REQUESTS_FREE_MAX */
+    uint32_t free_count;
+    uint32_t count;          /* out: running, waiting to be sent, or waiting for their bufs to come home */
+    size_t bytes, bytes_max; /* of their arenas */
+    uint64_t started;
+    bool stopping;
+    struct shard_defer *quiet; /* deferred while stopping, whenever one is over */
+};
 
 struct request {
+    struct exchange exchange; /* with its connection; its link is requests->free's while the request is free */
+    struct requests *all;
     struct server *server;
-    struct conn *conn; /* NULL once the reply was sent or dropped */
-    struct list link;  /* conn->requests; server->free_requests */
     const struct kapi *api;
     int16_t version;
-    enum request_state state;
     struct request_header header;
     struct kview body;   /* in `block` */
     struct block *block; /* holds the frame; NULL after request_release */
-    uint32_t frame_bytes;
     uint64_t arrived_ns;
     struct karena decode; /* what REQUEST_DECODE fills: `room`, until that is too small */
     uint8_t decode_tries;
@@ -68,18 +86,21 @@ struct request {
      * request_free, now or later. NULL: nothing to give back. */
     void (*sent)(struct request *req);
     void *context; /* the handler's */
-    /* the reply: `out` is the frame without records; pieces is what is sent */
+    /* the reply: `out` is the frame without records; exchange.pieces is what is sent */
     struct kwriter out;
     struct ksplice *splices; /* set by the handler before REQUEST_REPLY when its message has records elsewhere */
     uint32_t splice_max;
     bool splices_are_slices; /* krecords.from is a struct slices */
-    struct iovec *pieces, piece_one;
-    uint32_t piece_count, piece_at;
-    size_t piece_sent; /* bytes of pieces[piece_at] that are gone */
+    struct iovec piece_one;
     uint8_t out_room[REQUEST_OUT_BYTES];
     _Alignas(16) uint8_t room[REQUEST_ROOM_BYTES];
 };
 
+/* The connection that the request came from, until the reply was sent or dropped. */
+static inline struct conn *request_conn(const struct request *req)
+{
+    return req->exchange.conn;
+}
 /* 16-byte aligned; valid until the request is freed. */
 void *request_alloc(struct request *req, size_t bytes) must_use;
 void *request_zalloc(struct request *req, size_t bytes) must_use;
@@ -126,8 +147,13 @@ void request_reply_begin(struct request *req);
 bool request_reply_grow(struct request *req) must_use;
 void request_reply_end(struct request *req, bool fits);
 
-/* --- what connections call --- */
-/* Takes a reference to the block. Runs the handler. NULL: the connection has failed (or the server is out of memory). */
-void request_start(struct conn *c, struct block *b, const uint8_t *frame, uint32_t frame_bytes, bool overlaps);
-/* The reply was sent, or nobody wants it. Frees the request, or lets `sent` do it. */
-void request_over(struct request *req);
+/* --- what the server and the dispatcher call --- */
+void requests_init(struct requests *all, struct shard *s, struct server *sv, const struct dispatcher *d,
+                   size_t bytes_max, struct shard_defer *quiet);
+void requests_deinit(struct requests *all);
+/* For the connections' handler: the request of a whole frame. Takes a reference to the block. */
+void request_start(struct requests *all, struct conn *c, struct block *b, const uint8_t *frame, uint32_t bytes);
+void request_cancel(struct exchange *e);
+void request_over(struct exchange *e);
+/* Kafka would only close: a line says why. Ends the request. */
+void request_refuse(struct request *req, const char *why);

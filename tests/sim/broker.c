@@ -2,6 +2,7 @@
 #include "tests/sim/broker.h"
 #include "core/limits.h"
 #include "core/list.h"
+#include "net/api/api.h"
 #include "net/group/coordinator.h"
 #include "net/server.h"
 #include "net/shutdown.h"
@@ -149,7 +150,7 @@ static enum err start_shard(struct shard *s, void *arg)
     uint16_t port;
     enum err err = store_open(s, arg);
     if (!err)
-        err = server_start(s, arg);
+        err = server_start(s, arg, &api_dispatcher);
     if (!err)
         err = coordinator_start(server_of(s));
     if (!err)

@@ -52,10 +52,9 @@ LINK_test_steps := net/steps.o
 LINK_test_frame := net/conn/frame.o
 LINK_test_order := net/conn/order.o
 LINK_test_coord_call := net/coord/coord_call.o $(CORE_HEAP)
-LINK_test_homecoming := net/conn/homecoming.o core/map.o $(CORE_HEAP)
 LINK_test_fetch_session := net/api/fetch_session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
-LINK_test_conn := net/conn/conn.o net/conn/request.o net/server.o net/steps.o net/conn/accept.o net/conn/block.o net/conn/frame.o net/conn/order.o net/api/fetch_session.o \
-                  net/conn/told.o net/conn/homecoming.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
+NET_CONN := $(patsubst %.c,%.o,$(sort $(wildcard net/conn/*.c)))
+LINK_test_conn := $(NET_CONN) net/server.o net/steps.o net/api/fetch_session.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))
 LINK_test_trim := $(LINK_test_partition)

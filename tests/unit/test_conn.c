@@ -1,7 +1,8 @@
 /* Connections in a small world of its own: received in random slices, requests answered in random order, sent in random
  * pieces. Whatever the slices, every request arrives whole, none overtakes, replies leave in the order of the requests, and
  * all memory comes back. */
-#include "net/api/api.h"
+#include "core/bytes.h"
+#include "net/server.h"
 #include "core/log.h"
 #include <errno.h>
 #include <setjmp.h>
@@ -214,10 +215,21 @@ struct topic *catalog_by_name(const struct catalog *c, const uint8_t *name, size
     return NULL;
 }
 
-api_run_fn *api_handler(int16_t key)
+static bool overlaps(int16_t key)
 {
-    return key == KAPI_produce || key == KAPI_metadata ? begin : NULL;
+    return key == KAPI_produce;
 }
+
+static void dispatch(struct request *req, struct kview frame)
+{
+    enum kopen opened = kmsg_open(frame, &req->decode, &req->header, &req->api, &req->body);
+    req->version = req->header.request_api_version;
+    if (opened == KOPEN_OK && (req->api->key == KAPI_produce || req->api->key == KAPI_metadata))
+        begin(req);
+    else
+        request_refuse(req, "of what it is");
+}
+static const struct dispatcher dispatcher = {.overlaps = overlaps, .dispatch = dispatch};
 
 static void finish_one(void)
 {
@@ -373,8 +385,8 @@ static int setup(void **state)
     w.config.connections_max_idle_ms = 600000;
     w.in = heap_alloc(w.shard.heap, STREAM_MAX);
     w.out = heap_alloc(w.shard.heap, STREAM_MAX);
-    assert_int_equal(server_start(&w.shard, &w.root), ERR_NONE);
-    conn_open(server_of(&w.shard), CONN_FD, &w.listener);
+    assert_int_equal(server_start(&w.shard, &w.root, &dispatcher), ERR_NONE);
+    conn_open(&server_of(&w.shard)->conns, CONN_FD, &w.listener);
     return 0;
 }
 
@@ -391,13 +403,13 @@ static int teardown(void **state)
 static void everything_is_back(void)
 {
     const struct server *sv = server_of(&w.shard);
-    for (int i = 0; i < 100 && sv->conn_count > 0; i++)
+    for (int i = 0; i < 100 && sv->conns.count > 0; i++)
         turn(100);
-    assert_int_equal(sv->conn_count, 0);
-    assert_int_equal(sv->request_count, 0);
-    assert_int_equal(sv->blocks.pooled_count, 0);
-    assert_int_equal(sv->blocks.buf_bytes, 0);
-    assert_int_equal(sv->request_bytes, 0);
+    assert_int_equal(sv->conns.count, 0);
+    assert_int_equal(sv->requests.count, 0);
+    assert_int_equal(sv->conns.blocks.pooled_count, 0);
+    assert_int_equal(sv->conns.blocks.buf_bytes, 0);
+    assert_int_equal(sv->requests.bytes, 0);
     assert_int_equal(w.pooled_out, 0);
     assert_int_equal(w.closes, 1);
     assert_int_equal(bufpool_used_bytes(w.shard.bufs), 0);
@@ -411,7 +423,7 @@ static void run_stream(uint64_t seed, int32_t requests, uint32_t produce_percent
     for (int32_t i = 0; i < requests; i++)
         put_request(rng_below(&w.rng, 100) < produce_percent ? KAPI_produce : KAPI_metadata, i, random_size());
     for (int i = 0;
-         i < 400000 && (w.in_at < w.in_bytes || w.running_count || w.send || server_of(&w.shard)->request_count); i++)
+         i < 400000 && (w.in_at < w.in_bytes || w.running_count || w.send || server_of(&w.shard)->requests.count); i++)
         turn(finish_percent);
     assert_int_equal(w.in_at, w.in_bytes);
     assert_int_equal(w.started, requests);
@@ -488,7 +500,7 @@ static void a_peer_that_announces_much_and_sends_little_holds_little(void **stat
     assert_true(bufpool_used_bytes(w.shard.bufs) <= FRAME_FIRST_BYTES);
     w.shard.now_ns += (CONN_FRAME_S + 1) * 1000000000ull; /* and not for ever */
     everything_is_back();
-    assert_int_equal(server_of(&w.shard)->counters.failed, 1);
+    assert_int_equal(server_of(&w.shard)->conns.counters.failed, 1);
 }
 
 static void a_frame_larger_than_the_memory_is_refused_at_once(void **state)
@@ -499,7 +511,7 @@ static void a_frame_larger_than_the_memory_is_refused_at_once(void **state)
     w.in_bytes = 1000;
     for (int i = 0; i < 100; i++)
         turn(0);
-    assert_int_equal(server_of(&w.shard)->counters.failed, 1);
+    assert_int_equal(server_of(&w.shard)->conns.counters.failed, 1);
     everything_is_back();
 }
 
@@ -509,18 +521,18 @@ static void a_request_that_found_no_memory_starts_later(void **state)
     static const int16_t keys[] = {KAPI_metadata, KAPI_produce};
     struct server *sv = server_of(&w.shard);
     (void)state;
-    size_t granted = sv->blocks.buf_bytes_max;
+    size_t granted = sv->conns.blocks.buf_bytes_max;
     w.in_one_piece = true;
     for (int32_t i = 0; i < 2; i++) {
-        sv->blocks.pooled_count += IO_RECV_COUNT;
-        sv->blocks.buf_bytes_max = 4 + HEADER_BYTES + 9;
+        sv->conns.blocks.pooled_count += IO_RECV_COUNT;
+        sv->conns.blocks.buf_bytes_max = 4 + HEADER_BYTES + 9;
         put_request(keys[i], i, 10);
         for (int k = 0; k < 200; k++)
             turn(0);
         assert_int_equal(w.started, i);
-        assert_true(sv->counters.starved > 0);
-        sv->blocks.pooled_count -= IO_RECV_COUNT;
-        sv->blocks.buf_bytes_max = granted;
+        assert_true(sv->conns.counters.starved > 0);
+        sv->conns.blocks.pooled_count -= IO_RECV_COUNT;
+        sv->conns.blocks.buf_bytes_max = granted;
         for (int k = 0; k < 200; k++)
             turn(50);
     }
@@ -539,13 +551,13 @@ static void an_idle_peer_is_closed_but_not_while_we_work(void **state)
     w.shard.now_ns += 1200 * 1000000000ull;
     for (int i = 0; i < 10; i++)
         turn(0);
-    assert_int_equal(server_of(&w.shard)->conn_count, 1);
+    assert_int_equal(server_of(&w.shard)->conns.count, 1);
     for (int i = 0; i < 100; i++)
         turn(100);
     assert_int_equal(check_replies(), 1);
     w.shard.now_ns += 1300 * 1000000000ull;
     everything_is_back();
-    assert_int_equal(server_of(&w.shard)->counters.failed, 0);
+    assert_int_equal(server_of(&w.shard)->conns.counters.failed, 0);
 }
 
 static void connections_beyond_a_limit_are_refused(void **state)
@@ -553,19 +565,19 @@ static void connections_beyond_a_limit_are_refused(void **state)
     (void)state;
     struct server *sv = server_of(&w.shard);
     w.config.max_connections = 1; /* setup has opened one */
-    conn_open(sv, 4, &w.listener);
+    conn_open(&sv->conns, 4, &w.listener);
     assert_int_equal(w.closes, 1);
     w.config.max_connections = 10;
     w.config.max_connections_per_ip = 1;
-    conn_open(sv, 5, &w.listener);
+    conn_open(&sv->conns, 5, &w.listener);
     assert_int_equal(w.closes, 2);
-    assert_int_equal(sv->counters.refused, 2);
-    assert_int_equal(sv->conn_count, 1);
+    assert_int_equal(sv->conns.counters.refused, 2);
+    assert_int_equal(sv->conns.count, 1);
     w.closes = 0;
     w.gone = true;
     everything_is_back();
-    assert_int_equal(sv->peers.count, 0);
-    assert_int_equal(sv->all_conns, 0);
+    assert_int_equal(sv->conns.peers.count, 0);
+    assert_int_equal(sv->conns.everywhere, 0);
 }
 
 static void nonsense_closes(void **state)
@@ -582,7 +594,7 @@ static void nonsense_closes(void **state)
         w.in_bytes = bytes[i];
         for (int k = 0; k < 200; k++)
             turn(0);
-        assert_int_equal(server_of(&w.shard)->counters.failed, 1);
+        assert_int_equal(server_of(&w.shard)->conns.counters.failed, 1);
         everything_is_back();
         teardown(state);
         setup(state);

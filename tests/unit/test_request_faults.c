@@ -109,13 +109,13 @@ static void turn(void)
 static void connect_client(void)
 {
     const struct server *sv = server_of(w.shard);
-    uint64_t accepted = sv->counters.accepted, end = clock_now_ns() + WAIT_S * NS_PER_S;
+    uint64_t accepted = sv->conns.counters.accepted, end = clock_now_ns() + WAIT_S * NS_PER_S;
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(w.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     w.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(w.fd, (struct sockaddr *)&to, sizeof to), 0);
     assert_int_equal(fcntl(w.fd, F_SETFL, O_NONBLOCK), 0);
-    while (sv->counters.accepted == accepted) {
+    while (sv->conns.counters.accepted == accepted) {
         assert_true(clock_now_ns() < end);
         turn();
     }
@@ -126,12 +126,12 @@ static void disconnect_client(void)
     uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
     const struct server *sv = server_of(w.shard);
     close(w.fd);
-    while (sv->conn_count > 0 || sv->request_count > 0) {
+    while (sv->conns.count > 0 || sv->requests.count > 0) {
         assert_true(clock_now_ns() < end);
         turn();
     }
-    assert_int_equal(sv->blocks.buf_bytes, 0);
-    assert_int_equal(sv->request_bytes, 0);
+    assert_int_equal(sv->conns.blocks.buf_bytes, 0);
+    assert_int_equal(sv->requests.bytes, 0);
 }
 
 /* True: the reply is whole, or the connection is closed. */
@@ -178,7 +178,7 @@ static enum err start_shard(struct shard *s, void *arg)
     int fd;
     enum err err = store_open(s, arg);
     if (!err)
-        err = server_start(s, arg);
+        err = server_start(s, arg, &api_dispatcher);
     if (!err)
         err = coordinator_start(server_of(s));
     if (!err)
@@ -326,7 +326,7 @@ static void each_request_is_answered_or_its_connection_closed(void **state)
 static void so_it_is_while_each_request_needs_a_copy(void **state)
 {
     (void)state;
-    struct blocks *bs = &server_of(w.shard)->blocks;
+    struct blocks *bs = &server_of(w.shard)->conns.blocks;
     bs->pooled_count += IO_RECV_COUNT;
     printf("%u faults\n", run_all());
     bs->pooled_count -= IO_RECV_COUNT;

@@ -1,0 +1,22 @@
+/* Log lines that can be provoked again and again, by peers or by a machine at its limits: they have a bound, and what is left out is
+ * counted. */
+#pragma once
+#include "net/limits.h"
+
+/* Lines of all kinds: NOTICES_PER_MIN are free each minute. */
+struct notices {
+    uint64_t since_ns;
+    uint32_t lines;  /* of this minute */
+    uint64_t hidden; /* of this minute */
+    uint64_t hidden_ever;
+};
+/* May a line be logged now? The first of a minute is preceded by one that counts what the minute before hid. */
+bool notice_may_log(struct notices *n, uint64_t now_ns) must_use;
+
+/* One kind of line, that comes once a minute however often it happens. */
+struct notice {
+    uint64_t logged_ns; /* 0: never */
+    uint64_t times;     /* since then */
+};
+/* It happened. True: log it, *out_times is how often it happened since the last line. */
+bool notice_once_a_minute(struct notice *n, uint64_t now_ns, uint64_t *out_times) must_use;
