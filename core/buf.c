@@ -1,8 +1,18 @@
-/* The pool. A slab belongs to one class from its first buf until it is given back. Slabs with a free buf stand in their
- * class's `room` list: those in use in front, so that idle ones stay idle and can be given back.
+/* The pool. A slab belongs to one purpose and one class from its first buf until it is closed. Slabs with a free buf stand in
+ * their `room` list: those in use in front, so that idle ones stay idle and can be closed.
  *
- *   class 16K  room -> slab 3 (5 of 128 out) -> slab 0 (none out)
- *   slab 3     free -> buf -> buf -> ...       last used first: its bytes are still in the cache */
+ *   tails, 16K   room -> slab 3 (5 of 128 out) -> slab 0 (none out)
+ *   slab 3       free -> buf -> buf -> ...       last used first: its bytes are still in the cache
+ *
+ * A slab's states:
+ *
+ *   cold: no memory behind it --> class slab, or part of a run (a large buf) --> warm: memory that nobody uses
+ *     ^                                     ^------------------------------------------'  |
+ *     '------------------------------------ trimmed, one at a time -----------------------'
+ *
+ * Warm slabs are used first. They count in no purpose; when memory that is used and memory that is warm would be more than the
+ * budget, warm slabs go cold. The region has twice the budget in addresses, so that there is a run for a large buf although
+ * slabs in use lie scattered. */
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/io.h"
@@ -10,45 +20,68 @@
 #include "core/poison.h"
 
 #define IDLE_NS (60 * NS_PER_S)
+enum { CLOSED_PER_TRIM = 4 /* unregistering costs some 20 us each */ };
 
+enum slab_state { SLAB_COLD, SLAB_WARM, SLAB_OF_CLASS, SLAB_IN_RUN };
 struct slab {
-    struct buf *bufs; /* NULL: the slab has no memory */
-    struct list room; /* in the pool's list of its class while a buf is free */
+    struct buf *bufs; /* of a class slab */
+    struct list room; /* of a class slab: in its room list while a buf is free; cold and warm ones: in the pool's */
     struct list free;
     uint32_t count, out;
-    uint32_t next_vacant;   /* while without memory: the next such slab */
+    uint8_t state, purpose, class;
     uint64_t idle_since_ns; /* 0: used since the last trim */
+};
+struct purse {
+    size_t share_bytes; /* nobody else's */
+    size_t held_bytes;  /* whole slabs */
+    size_t used_bytes;  /* bufs that are out */
+    struct list room[BUF_CLASSES];
 };
 struct bufpool {
     struct heap *heap;
     struct io *io;
     uint8_t *region;
     struct slab *slabs;
-    uint32_t slab_count, vacant; /* vacant: the first slab without memory, slab_count: none */
+    uint32_t slab_count, warm_count;
     size_t max_bytes;
-    size_t held_bytes; /* slabs with memory, and large bufs */
-    size_t used_bytes;
-    struct list room[BUF_CLASSES];
+    struct list cold, warm; /* warm: the last used in front */
+    struct purse purses[BUF_PURPOSES];
 };
 
 static const uint32_t class_bytes[BUF_CLASSES] = {16 * 1024, 64 * 1024, 256 * 1024, SLAB_BYTES};
 
+/* --- the pool --- */
+
+static void init_shares(struct bufpool *pool)
+{
+    static const uint8_t parts[BUF_PURPOSES] = {[BUF_RECEIVE] = 4, [BUF_TAILS] = 4, [BUF_COLD] = 8};
+    for (int p = 0; p < BUF_PURPOSES; p++) {
+        if (parts[p])
+            pool->purses[p].share_bytes = align_down(pool->max_bytes / parts[p], SLAB_BYTES);
+        for (int c = 0; c < BUF_CLASSES; c++)
+            list_init(&pool->purses[p].room[c]);
+    }
+    /* Where there is so little, a slab for small requests alone would be missed. */
+    pool->purses[BUF_RESERVE].share_bytes = pool->max_bytes >= 8 * (size_t)SLAB_BYTES ? SLAB_BYTES : 0;
+}
+
 static void init_slabs(struct bufpool *pool)
 {
+    list_init(&pool->cold);
+    list_init(&pool->warm);
     for (uint32_t i = 0; i < pool->slab_count; i++) {
-        list_init(&pool->slabs[i].room);
-        list_init(&pool->slabs[i].free);
-        pool->slabs[i].next_vacant = i + 1;
+        struct slab *s = &pool->slabs[i];
+        list_init(&s->room);
+        list_init(&s->free);
+        list_push(&pool->cold, &s->room);
     }
-    for (int c = 0; c < BUF_CLASSES; c++)
-        list_init(&pool->room[c]);
 }
 
 struct bufpool *bufpool_open(struct heap *heap, struct io *io, size_t max_bytes)
 {
     assert(heap);
     assert(max_bytes >= SLAB_BYTES);
-    size_t slabs = u64_min(max_bytes / SLAB_BYTES, IO_SLABS_MAX);
+    size_t slabs = u64_min(2 * (max_bytes / SLAB_BYTES), IO_SLABS_MAX);
     struct bufpool *pool = heap_zalloc(heap, sizeof *pool);
     if (!pool)
         return NULL;
@@ -60,84 +93,118 @@ struct bufpool *bufpool_open(struct heap *heap, struct io *io, size_t max_bytes)
         return NULL;
     }
     init_slabs(pool);
+    init_shares(pool);
     return pool;
-}
-
-static void close_slab(struct bufpool *pool, struct slab *s)
-{
-    uint32_t index = (uint32_t)(s - pool->slabs);
-    assert(s->out == 0);
-    if (pool->io)
-        io_slab_unregister(pool->io, index);
-    memory_unpoison(pool->region + (size_t)index * SLAB_BYTES, SLAB_BYTES);
-    region_discard(pool->region + (size_t)index * SLAB_BYTES, SLAB_BYTES);
-    list_remove(&s->room);
-    list_init(&s->free);
-    heap_free(pool->heap, s->bufs);
-    s->bufs = NULL;
-    s->next_vacant = pool->vacant;
-    pool->vacant = index;
-    pool->held_bytes -= SLAB_BYTES;
 }
 
 void bufpool_close(struct bufpool *pool)
 {
     assert(pool);
-    for (uint32_t i = 0; pool->slabs && i < pool->slab_count; i++) {
-        if (pool->slabs[i].bufs) /* the next mapping may stand where they do */
-            memory_unpoison(pool->region + (size_t)i * SLAB_BYTES, SLAB_BYTES);
+    for (uint32_t i = 0; pool->slabs && i < pool->slab_count; i++)
         heap_free(pool->heap, pool->slabs[i].bufs);
-    }
-    if (pool->region)
+    if (pool->region) {
+        memory_unpoison(pool->region,
+                        (size_t)pool->slab_count * SLAB_BYTES); /* the next mapping may stand where it did */
         region_close(pool->region, (size_t)pool->slab_count * SLAB_BYTES);
+    }
     heap_free(pool->heap, pool->slabs);
     heap_free(pool->heap, pool);
 }
 
-static void init_buf(struct bufpool *pool, struct buf *b, uint8_t *at, uint32_t bytes, uint8_t class)
+static uint32_t slab_index(const struct bufpool *pool, const struct slab *s)
 {
-    *b = (struct buf){.at = at, .size = bytes, .pool = pool, .class = class};
-    list_init(&b->link);
+    return (uint32_t)(s - pool->slabs);
 }
 
-static bool open_slab(struct bufpool *pool, enum buf_class class)
+static uint8_t *slab_at(const struct bufpool *pool, const struct slab *s)
 {
-    uint32_t index = pool->vacant, bytes = class_bytes[class], count = SLAB_BYTES / bytes;
-    struct slab *s = &pool->slabs[index];
-    uint8_t *at = pool->region + (size_t)index * SLAB_BYTES;
-    s->bufs = heap_alloc(pool->heap, count * sizeof *s->bufs);
-    if (!s->bufs)
+    return pool->region + (size_t)slab_index(pool, s) * SLAB_BYTES;
+}
+
+/* --- the budget --- */
+
+static size_t held_bytes(const struct bufpool *pool)
+{
+    size_t held = 0;
+    for (int p = 0; p < BUF_PURPOSES; p++)
+        held += pool->purses[p].held_bytes;
+    return held;
+}
+
+/* Others keep what they hold, and what is theirs. */
+static bool fits_budget(const struct bufpool *pool, enum buf_purpose purpose, size_t bytes)
+{
+    const struct purse *own = &pool->purses[purpose];
+    if (purpose == BUF_RESERVE && own->held_bytes + bytes > own->share_bytes)
         return false;
-    for (uint32_t i = 0; i < count; i++) {
-        init_buf(pool, &s->bufs[i], at + (size_t)i * bytes, bytes, (uint8_t) class);
-        list_push(&s->free, &s->bufs[i].link);
-    }
-    memory_poison(at, SLAB_BYTES);
-    s->count = count;
-    pool->vacant = s->next_vacant;
-    pool->held_bytes += SLAB_BYTES;
-    list_push_front(&pool->room[class], &s->room);
-    if (pool->io)
-        io_slab_register(pool->io, index, at, SLAB_BYTES);
-    return true;
+    size_t taken = own->held_bytes;
+    for (int p = 0; p < BUF_PURPOSES; p++)
+        if (p != (int)purpose)
+            taken += u64_max(pool->purses[p].held_bytes, pool->purses[p].share_bytes);
+    return taken <= pool->max_bytes && bytes <= pool->max_bytes - taken;
 }
 
-/* The last in a room list is an idle slab, if the class has one. */
-static struct slab *find_idle_slab(struct bufpool *pool)
+static void cool_slab(struct bufpool *pool, struct slab *s)
+{
+    assert(s->state == SLAB_WARM);
+    assert(pool->warm_count > 0);
+    memory_unpoison(slab_at(pool, s), SLAB_BYTES);
+    region_discard(slab_at(pool, s), SLAB_BYTES);
+    s->state = SLAB_COLD;
+    pool->warm_count--;
+    list_remove(&s->room);
+    list_push_front(&pool->cold, &s->room);
+}
+
+static void warm_slab(struct bufpool *pool, struct slab *s)
+{
+    assert(!list_linked(&s->room));
+    s->state = SLAB_WARM;
+    pool->warm_count++;
+    list_push_front(&pool->warm, &s->room);
+}
+
+static void close_slab(struct bufpool *pool, struct slab *s)
+{
+    assert(s->state == SLAB_OF_CLASS);
+    assert(s->out == 0);
+    if (pool->io)
+        io_slab_unregister(pool->io, slab_index(pool, s));
+    list_remove(&s->room);
+    list_init(&s->free);
+    heap_free(pool->heap, s->bufs);
+    s->bufs = NULL;
+    pool->purses[s->purpose].held_bytes -= SLAB_BYTES;
+    warm_slab(pool, s);
+}
+
+/* The last in a room list is an idle slab, if there is one. */
+static struct slab *idle_slab_of(struct purse *purse)
 {
     for (int c = 0; c < BUF_CLASSES; c++) {
-        struct list *last = pool->room[c].prev;
-        if (last != &pool->room[c] && container_of(last, struct slab, room)->out == 0)
+        struct list *last = purse->room[c].prev;
+        if (last != &purse->room[c] && container_of(last, struct slab, room)->out == 0)
             return container_of(last, struct slab, room);
     }
     return NULL;
 }
 
-/* Makes room in the budget, if need be out of idle slabs. */
-static bool reserve_slab_bytes(struct bufpool *pool, size_t bytes)
+/* One whose end is room for this purpose: its own, or one beyond its purpose's share. */
+static struct slab *find_idle_slab(struct bufpool *pool, enum buf_purpose purpose)
 {
-    while (bytes > pool->max_bytes - pool->held_bytes) {
-        struct slab *s = find_idle_slab(pool);
+    for (int p = 0; p < BUF_PURPOSES; p++) {
+        struct purse *purse = &pool->purses[p];
+        struct slab *s = p == (int)purpose || purse->held_bytes > purse->share_bytes ? idle_slab_of(purse) : NULL;
+        if (s)
+            return s;
+    }
+    return NULL;
+}
+
+static bool make_budget(struct bufpool *pool, enum buf_purpose purpose, size_t bytes)
+{
+    while (!fits_budget(pool, purpose, bytes)) {
+        struct slab *s = bytes <= pool->max_bytes ? find_idle_slab(pool, purpose) : NULL;
         if (!s)
             return false;
         close_slab(pool, s);
@@ -145,64 +212,172 @@ static bool reserve_slab_bytes(struct bufpool *pool, size_t bytes)
     return true;
 }
 
-static struct buf *take_buf(struct bufpool *pool, enum buf_class class)
+/* --- class slabs --- */
+
+static void init_buf(struct bufpool *pool, struct buf *b, uint8_t *at, uint32_t bytes, enum buf_class class,
+                     enum buf_purpose purpose)
 {
-    struct slab *s = container_of(list_first(&pool->room[class]), struct slab, room);
+    *b = (struct buf){.at = at, .size = bytes, .pool = pool, .class = (uint8_t) class, .purpose = (uint8_t)purpose};
+    list_init(&b->link);
+}
+
+static struct slab *take_vacant_slab(struct bufpool *pool)
+{
+    struct list *node = list_pop(&pool->warm);
+    if (node)
+        pool->warm_count--;
+    else
+        node = list_pop(&pool->cold);
+    return node ? container_of(node, struct slab, room) : NULL;
+}
+
+static bool open_slab(struct bufpool *pool, enum buf_purpose purpose, enum buf_class class)
+{
+    uint32_t bytes = class_bytes[class], count = SLAB_BYTES / bytes;
+    struct buf *bufs = heap_alloc(pool->heap, count * sizeof *bufs);
+    struct slab *s = bufs ? take_vacant_slab(pool) : NULL;
+    if (!s) {
+        heap_free(pool->heap, bufs);
+        return false;
+    }
+    uint8_t *at = slab_at(pool, s);
+    *s = (struct slab){
+        .bufs = bufs, .count = count, .state = SLAB_OF_CLASS, .purpose = (uint8_t)purpose, .class = class};
+    list_init(&s->room);
+    list_init(&s->free);
+    for (uint32_t i = 0; i < count; i++) {
+        init_buf(pool, &bufs[i], at + (size_t)i * bytes, bytes, class, purpose);
+        list_push(&s->free, &bufs[i].link);
+    }
+    memory_poison(at, SLAB_BYTES);
+    pool->purses[purpose].held_bytes += SLAB_BYTES;
+    list_push_front(&pool->purses[purpose].room[class], &s->room);
+    if (pool->io)
+        io_slab_register(pool->io, slab_index(pool, s), at, SLAB_BYTES);
+    return true;
+}
+
+static struct buf *take_buf(struct bufpool *pool, struct list *room)
+{
+    struct slab *s = container_of(list_first(room), struct slab, room);
     struct buf *b = container_of(list_pop(&s->free), struct buf, link);
     assert(b->refs == 0);
+    assert(s->out < s->count);
     s->out++;
     s->idle_since_ns = 0;
     if (s->out == s->count)
         list_remove(&s->room);
     b->refs = 1;
     memory_unpoison(b->at, b->size);
-    pool->used_bytes += b->size;
+    pool->purses[b->purpose].used_bytes += b->size;
     return b;
 }
 
-static struct buf *get_large_buf(struct bufpool *pool, size_t bytes)
+static void put_slab_buf(struct bufpool *pool, struct buf *b)
 {
-    bytes = align_up(bytes, PAGE_BYTES);
-    if (bytes > pool->max_bytes || bytes > UINT32_MAX || !reserve_slab_bytes(pool, bytes))
-        return NULL;
-    struct buf *b = heap_alloc(pool->heap, sizeof *b);
-    uint8_t *at = b ? region_open(bytes) : NULL;
-    if (!at) {
-        heap_free(pool->heap, b);
-        return NULL;
+    struct slab *s = &pool->slabs[(size_t)(b->at - pool->region) / SLAB_BYTES];
+    assert(s->state == SLAB_OF_CLASS);
+    assert(s->out > 0);
+    memory_poison(b->at, b->size);
+    list_push_front(&s->free, &b->link);
+    s->out--;
+    struct list *room = &pool->purses[s->purpose].room[s->class];
+    if (s->out == 0) {
+        list_remove(&s->room);
+        list_push(room, &s->room);
+    } else if (!list_linked(&s->room)) {
+        list_push_front(room, &s->room);
     }
-    init_buf(pool, b, at, (uint32_t)bytes, BUF_LARGE);
+}
+
+/* --- large bufs --- */
+
+static uint32_t run_slabs(size_t bytes)
+{
+    return (uint32_t)((bytes + SLAB_BYTES - 1) / SLAB_BYTES);
+}
+
+/* The first run of vacant slabs; NULL: there is none. */
+static struct slab *find_run(struct bufpool *pool, uint32_t wanted)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < pool->slab_count; i++) {
+        bool vacant = pool->slabs[i].state == SLAB_COLD || pool->slabs[i].state == SLAB_WARM;
+        found = vacant ? found + 1 : 0;
+        if (found == wanted)
+            return &pool->slabs[i + 1 - wanted];
+    }
+    return NULL;
+}
+
+static struct buf *get_large_buf(struct bufpool *pool, enum buf_purpose purpose, size_t bytes)
+{
+    uint32_t count = run_slabs(bytes);
+    if (bytes > UINT32_MAX - PAGE_BYTES || !make_budget(pool, purpose, (size_t)count * SLAB_BYTES))
+        return NULL;
+    struct slab *run = find_run(pool, count);
+    struct buf *b = run ? heap_alloc(pool->heap, sizeof *b) : NULL;
+    if (!b)
+        return NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        pool->warm_count -= run[i].state == SLAB_WARM;
+        run[i].state = SLAB_IN_RUN;
+        list_remove(&run[i].room);
+    }
+    pool->purses[purpose].held_bytes += (size_t)count * SLAB_BYTES;
+    while (pool->warm_count > 0 && held_bytes(pool) + (size_t)pool->warm_count * SLAB_BYTES > pool->max_bytes)
+        cool_slab(pool, container_of(pool->warm.prev, struct slab, room));
+    init_buf(pool, b, slab_at(pool, run), (uint32_t)align_up(bytes, PAGE_BYTES), BUF_LARGE, purpose);
     b->refs = 1;
-    pool->held_bytes += bytes;
-    pool->used_bytes += bytes;
+    memory_unpoison(b->at, (size_t)count * SLAB_BYTES);
+    pool->purses[purpose].used_bytes += b->size;
     return b;
 }
+
+static void put_large_buf(struct bufpool *pool, struct buf *b)
+{
+    uint32_t count = run_slabs(b->size);
+    struct slab *run = &pool->slabs[(size_t)(b->at - pool->region) / SLAB_BYTES];
+    memory_poison(b->at, (size_t)count * SLAB_BYTES);
+    for (uint32_t i = 0; i < count; i++) {
+        assert(run[i].state == SLAB_IN_RUN);
+        run[i].idle_since_ns = 0;
+        warm_slab(pool, &run[i]);
+    }
+    pool->purses[b->purpose].held_bytes -= (size_t)count * SLAB_BYTES;
+    heap_free(pool->heap, b);
+}
+
+/* --- bufs --- */
 
 static enum buf_class buf_class_of(size_t bytes)
 {
     int c = BUF_16K;
     while (class_bytes[c] < bytes)
         c++;
+    assert(c < BUF_CLASSES);
     return (enum buf_class)c;
 }
 
-struct buf *bufpool_get(struct bufpool *pool, size_t bytes)
+struct buf *bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes)
 {
     assert(pool);
+    assert(purpose < BUF_PURPOSES);
+    if (purpose == BUF_RESERVE && bytes > class_bytes[BUF_16K])
+        return NULL;
     if (bytes > SLAB_BYTES)
-        return get_large_buf(pool, bytes);
+        return get_large_buf(pool, purpose, bytes);
     enum buf_class class = buf_class_of(bytes);
-    if (list_empty(&pool->room[class])) {
-        bool room = reserve_slab_bytes(pool, SLAB_BYTES) && pool->vacant < pool->slab_count;
-        if (!room || !open_slab(pool, class))
-            return NULL;
-    }
-    return take_buf(pool, class);
+    struct list *room = &pool->purses[purpose].room[class];
+    if (list_empty(room) && (!make_budget(pool, purpose, SLAB_BYTES) || !open_slab(pool, purpose, class)))
+        return NULL;
+    return take_buf(pool, room);
 }
 
-size_t bufpool_used_bytes(const struct bufpool *pool)
+size_t bufpool_used_bytes(const struct bufpool *pool, enum buf_purpose purpose)
 {
-    return pool->used_bytes;
+    assert(purpose < BUF_PURPOSES);
+    return pool->purses[purpose].used_bytes;
 }
 
 size_t bufpool_max_bytes(const struct bufpool *pool)
@@ -210,26 +385,10 @@ size_t bufpool_max_bytes(const struct bufpool *pool)
     return pool->max_bytes;
 }
 
-/* Closes the slabs of one class that were idle long enough; they stand behind those in use. */
-static void trim_buf_class(struct bufpool *pool, struct list *room, uint64_t now_ns)
+size_t bufpool_share_bytes(const struct bufpool *pool, enum buf_purpose purpose)
 {
-    struct list *node = room->prev;
-    while (node != room) {
-        struct slab *s = container_of(node, struct slab, room);
-        node = node->prev;
-        if (s->out > 0)
-            return;
-        if (s->idle_since_ns == 0)
-            s->idle_since_ns = u64_max(now_ns, 1);
-        else if (now_ns - s->idle_since_ns >= IDLE_NS)
-            close_slab(pool, s);
-    }
-}
-
-void bufpool_trim(struct bufpool *pool, uint64_t now_ns)
-{
-    for (int c = 0; c < BUF_CLASSES; c++)
-        trim_buf_class(pool, &pool->room[c], now_ns);
+    assert(purpose < BUF_PURPOSES);
+    return pool->purses[purpose].share_bytes;
 }
 
 struct buf *buf_ref(struct buf *b)
@@ -240,29 +399,6 @@ struct buf *buf_ref(struct buf *b)
     return b;
 }
 
-static void put_large_buf(struct bufpool *pool, struct buf *b)
-{
-    pool->held_bytes -= b->size;
-    region_close(b->at, b->size);
-    heap_free(pool->heap, b);
-}
-
-static void put_slab_buf(struct bufpool *pool, struct buf *b)
-{
-    struct slab *s = &pool->slabs[(size_t)(b->at - pool->region) / SLAB_BYTES];
-    assert(s->out > 0);
-    memory_poison(b->at, b->size);
-    list_push_front(&s->free, &b->link);
-    s->out--;
-    struct list *room = &pool->room[b->class];
-    if (s->out == 0) {
-        list_remove(&s->room);
-        list_push(room, &s->room);
-    } else if (!list_linked(&s->room)) {
-        list_push_front(room, &s->room);
-    }
-}
-
 void buf_put(struct buf *b)
 {
     assert(b->refs > 0);
@@ -270,10 +406,106 @@ void buf_put(struct buf *b)
         return;
     struct bufpool *pool = b->pool;
     assert(!list_linked(&b->link));
-    assert(pool->used_bytes >= b->size);
-    pool->used_bytes -= b->size;
+    assert(pool->purses[b->purpose].used_bytes >= b->size);
+    pool->purses[b->purpose].used_bytes -= b->size;
     if (b->class == BUF_LARGE)
         put_large_buf(pool, b);
     else
         put_slab_buf(pool, b);
+}
+
+/* --- giving back --- */
+
+/* Is it idle for long enough? From the first time that it is looked at. */
+static bool idle_long(struct slab *s, uint64_t now_ns)
+{
+    if (s->idle_since_ns == 0)
+        s->idle_since_ns = u64_max(now_ns, 1);
+    return now_ns - s->idle_since_ns >= IDLE_NS;
+}
+
+/* Closes slabs of one class that were idle long enough; they stand behind those in use. */
+static void trim_buf_class(struct bufpool *pool, struct list *room, uint64_t now_ns, uint32_t *left)
+{
+    struct list *node = room->prev;
+    while (node != room && *left > 0) {
+        struct slab *s = container_of(node, struct slab, room);
+        node = node->prev;
+        if (s->out > 0)
+            return;
+        if (idle_long(s, now_ns)) {
+            close_slab(pool, s);
+            --*left;
+        }
+    }
+}
+
+/* Stamps all warm slabs, cools the one that is warm for the longest time. */
+static bool trim_warm(struct bufpool *pool, uint64_t now_ns)
+{
+    struct slab *oldest = NULL;
+    for (struct list *l = pool->warm.next; l != &pool->warm; l = l->next) {
+        struct slab *s = container_of(l, struct slab, room);
+        if (idle_long(s, now_ns) && (!oldest || s->idle_since_ns < oldest->idle_since_ns))
+            oldest = s;
+    }
+    if (oldest)
+        cool_slab(pool, oldest);
+    return oldest;
+}
+
+bool bufpool_trim(struct bufpool *pool, uint64_t now_ns)
+{
+    uint32_t left = CLOSED_PER_TRIM;
+    for (int p = 0; p < BUF_PURPOSES; p++)
+        for (int c = 0; c < BUF_CLASSES; c++)
+            trim_buf_class(pool, &pool->purses[p].room[c], now_ns, &left);
+    return trim_warm(pool, now_ns) || left == 0;
+}
+
+/* --- what must be true --- */
+
+static void check_room(const struct bufpool *pool, enum buf_purpose purpose, enum buf_class class)
+{
+    const struct list *room = &pool->purses[purpose].room[class];
+    bool idle = false;
+    for (const struct list *l = room->next; l != room; l = l->next) {
+        const struct slab *s = container_of(l, struct slab, room);
+        assert(s->state == SLAB_OF_CLASS);
+        assert(s->purpose == purpose);
+        assert(s->class == class);
+        assert(s->out < s->count);
+        assert(!idle || s->out == 0); /* idle ones are behind */
+        idle = s->out == 0;
+    }
+}
+
+void bufpool_check(const struct bufpool *pool)
+{
+    size_t held[BUF_PURPOSES] = {0}, all = 0, used = 0, in_runs = 0;
+    uint32_t warm = 0;
+    for (uint32_t i = 0; i < pool->slab_count; i++) {
+        const struct slab *s = &pool->slabs[i];
+        warm += s->state == SLAB_WARM;
+        in_runs += s->state == SLAB_IN_RUN ? SLAB_BYTES : 0;
+        if (s->state == SLAB_OF_CLASS) {
+            held[s->purpose] += SLAB_BYTES;
+            used += (size_t)s->out * class_bytes[s->class];
+            assert(s->bufs);
+            assert(list_empty(&s->free) == (s->out == s->count));
+        }
+    }
+    assert(warm == pool->warm_count);
+    for (int p = 0; p < BUF_PURPOSES; p++) {
+        assert(pool->purses[p].held_bytes >= held[p]);
+        assert(pool->purses[p].used_bytes <= pool->purses[p].held_bytes);
+        in_runs -= pool->purses[p].held_bytes - held[p];
+        all += pool->purses[p].held_bytes;
+        for (int c = 0; c < BUF_CLASSES; c++)
+            check_room(pool, (enum buf_purpose)p, (enum buf_class)c);
+    }
+    assert(in_runs == 0);
+    assert(used <= all);
+    assert(all <= pool->max_bytes);
+    assert(all + (size_t)warm * SLAB_BYTES <= pool->max_bytes);
 }

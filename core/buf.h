@@ -1,12 +1,18 @@
 /* Reference-counted buffers of one shard, cut from slabs of one region. What a socket receives, what a partition appends,
  * what a disk read returns: all are bufs, so that a reply can point into any of them without copying.
  *
- *   region   |slab 2 MiB|slab 2 MiB|slab ...     a slab holds bufs of one class: 16 KiB, 64 KiB, 256 KiB or 2 MiB
+ *   region   |slab 2 MiB|slab 2 MiB|slab ...     a slab holds bufs of one purpose and one class: 16 KiB, 64 KiB, 256 KiB or
+ *                                                2 MiB; or it is a part of a run of slabs, which is one large buf
  *
- * Slabs are faulted in and registered with the ring (io_slab_register) on first use, given back by bufpool_trim when they
- * were idle for 60 s. The pool never takes more than `max_bytes`: bufpool_get then answers NULL, which means: stop reading
- * that connection, or evict. Every buf is 4096-aligned. Buffers larger than 2 MiB (one huge batch) come from the heap as
- * "large" bufs, counted against the same budget.
+ * The budget is one for all, but each purpose has a share of it that the others cannot take: a quarter is receiving's, a
+ * quarter the tails', an eighth that of cold reads, the rest whoever comes first. So none starves another. One slab is a
+ * reserve of 16 KiB bufs, for small requests that find nothing left of receiving's: whoever asks for it says so, and gives
+ * back soon.
+ *
+ * Slabs are faulted in and registered with the ring (io_slab_register) on first use. What was idle for 60 s is given back to
+ * the kernel by bufpool_trim, a little at a time: no call maps, unmaps or gives back more than one slab, unless a large buf needs
+ * the room. bufpool_get answers NULL when the budget is used up, which means: stop reading that connection, or evict. Every
+ * buf is 4096-aligned. A large buf (more than 2 MiB: one huge batch) takes whole slabs, unregistered.
  *
  * Bufs belong to one shard; another shard holds one only as a loan that a message brings back. */
 #pragma once
@@ -16,6 +22,13 @@
 struct io;
 struct bufpool;
 
+enum buf_purpose {
+    BUF_RECEIVE, /* frames of requests */
+    BUF_TAILS,   /* what partitions append, and keep of it */
+    BUF_COLD,    /* reads of the disk for fetches */
+    BUF_RESERVE, /* small requests, when BUF_RECEIVE has none; at most 16 KiB */
+    BUF_PURPOSES,
+};
 enum buf_class { BUF_16K, BUF_64K, BUF_256K, BUF_2M, BUF_CLASSES, BUF_LARGE = BUF_CLASSES };
 
 struct buf {
@@ -24,7 +37,7 @@ struct buf {
     uint32_t refs;
     struct bufpool *pool;
     struct list link; /* free for the holder of the only reference; the pool's while the buf is free */
-    uint8_t class;
+    uint8_t class, purpose;
 };
 
 /* `io` may be NULL (unit tests): then nothing is registered. */
@@ -32,10 +45,14 @@ struct bufpool *bufpool_open(struct heap *heap, struct io *io, size_t max_bytes)
 /* After the engine was closed: what is still in flight may name its memory. Bufs that are out become invalid. */
 void bufpool_close(struct bufpool *pool);
 /* The smallest class that holds `bytes`; one reference. NULL: budget used up. */
-struct buf *bufpool_get(struct bufpool *pool, size_t bytes) must_use;
-size_t bufpool_used_bytes(const struct bufpool *pool); /* in bufs that are out */
-size_t bufpool_max_bytes(const struct bufpool *pool);
-/* Gives back slabs that had no buf out since `idle_since_ns`. */
-void bufpool_trim(struct bufpool *pool, uint64_t now_ns);
+struct buf *bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes) must_use;
+size_t bufpool_used_bytes(const struct bufpool *pool, enum buf_purpose purpose); /* in bufs that are out */
+size_t bufpool_max_bytes(const struct bufpool *pool);                            /* of all purposes */
+/* What nobody else can take of it. */
+size_t bufpool_share_bytes(const struct bufpool *pool, enum buf_purpose purpose);
+/* One step of giving back what was idle for 60 s. True: the next step may follow soon. */
+bool bufpool_trim(struct bufpool *pool, uint64_t now_ns);
+/* Asserts that the fields agree. Slow. */
+void bufpool_check(const struct bufpool *pool);
 struct buf *buf_ref(struct buf *b);
 void buf_put(struct buf *b);

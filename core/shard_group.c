@@ -5,15 +5,19 @@
 #include <stdatomic.h>
 
 #define TRIM_PERIOD_NS (10 * NS_PER_S)
+#define TRIM_STEP_NS (10 * NS_PER_MS) /* between two slabs: some 100 us each */
 
 /* --- opening --- */
 
 static void trim_shard_memory(struct timer *t)
 {
     struct shard *s = container_of(t, struct shard, trim);
-    bufpool_trim(s->bufs, s->now_ns);
-    heap_trim(s->heap);
-    timer_start(&s->timers, t, s->now_ns + TRIM_PERIOD_NS);
+    bool more = bufpool_trim(s->bufs, s->now_ns);
+    if (s->ran ==
+        s->ran_before) /* what it costs grows with what goes, and it cannot be cut into steps: only when nobody waits */
+        heap_trim(s->heap);
+    s->ran_before = s->ran;
+    timer_start(&s->timers, t, s->now_ns + (more ? TRIM_STEP_NS : TRIM_PERIOD_NS));
 }
 
 static enum err open_shard_heap(struct shard *s)

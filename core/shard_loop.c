@@ -147,7 +147,7 @@ static void run_shard_io(struct shard *s, uint64_t wait)
         if (!is_inbox_empty(s))
             wait = 0;
     }
-    io_run(s->io, wait);
+    s->ran += io_run(s->io, wait);
     if (sleeps)
         atomic_exchange_explicit(&s->sleeping, false, memory_order_acq_rel);
 }

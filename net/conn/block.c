@@ -58,7 +58,7 @@ struct block *block_get(struct blocks *bs, uint32_t bytes, enum block_use use)
     size_t max = use == BLOCK_OF_WHOLE ? bs->buf_bytes_max : blocks_part_bytes_max(bs);
     if (bs->buf_bytes + bytes > max)
         return NULL;
-    struct buf *buf = bufpool_get(bs->shard->bufs, bytes);
+    struct buf *buf = bufpool_get(bs->shard->bufs, BUF_RECEIVE, bytes);
     if (!buf)
         return NULL;
     struct block *b = take_block(bs);

@@ -287,7 +287,7 @@ static void start_cold_read(struct cold *c)
     uint64_t end = align_up(readable_end(c->partition, c->segment), PAGE_BYTES);
     c->have = 0;
     c->asked = (uint32_t)u64_min(align_up(c->want, PAGE_BYTES), end - c->from);
-    while (!(c->buf = bufpool_get(st->shard->bufs, c->asked)) && log_store_evict(st))
+    while (!(c->buf = bufpool_get(st->shard->bufs, BUF_COLD, c->asked)) && log_store_evict(st))
         ;
     if (c->buf)
         continue_cold_read(c);

@@ -72,7 +72,7 @@ static enum err push_tail_part(struct tail *t, struct bufpool *pool, uint64_t se
     enum err err = grow_tail(t);
     if (err)
         return err;
-    struct buf *b = bufpool_get(pool, size);
+    struct buf *b = bufpool_get(pool, BUF_TAILS, size);
     if (!b)
         return ERR_NO_MEMORY;
     t->count++;

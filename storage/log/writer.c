@@ -106,9 +106,9 @@ static void keep_tails_small(struct partition *p)
 {
     const struct bufpool *pool = shard_of(p)->bufs;
     size_t share = u64_min(TAILS_BYTES, bufpool_max_bytes(pool) / TAILS_SHARE);
-    while (bufpool_used_bytes(pool) > share && evict_own_tail(p))
+    while (bufpool_used_bytes(pool, BUF_TAILS) > share && evict_own_tail(p))
         ;
-    while (bufpool_used_bytes(pool) > bufpool_max_bytes(pool) / TAILS_SHARE && log_store_evict(p->store))
+    while (bufpool_used_bytes(pool, BUF_TAILS) > bufpool_max_bytes(pool) / TAILS_SHARE && log_store_evict(p->store))
         ;
 }
 
@@ -411,7 +411,7 @@ static void warn_slow_flush(struct partition *p, uint64_t took_ns)
 static struct wave *new_wave(struct partition *p, uint32_t pieces)
 {
     struct heap *h = shard_of(p)->heap;
-    struct buf *copy = bufpool_get(shard_of(p)->bufs, PAGE_BYTES);
+    struct buf *copy = bufpool_get(shard_of(p)->bufs, BUF_TAILS, PAGE_BYTES);
     size_t own = sizeof(struct wave) + pieces * sizeof(struct wave_piece);
     struct wave *w = heap_alloc(h, own + (copy ? 0 : 2 * PAGE_BYTES));
     if (!w) {

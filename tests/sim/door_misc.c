@@ -123,11 +123,11 @@ char *__wrap_heap_strdup(struct heap *h, const char *s)
     return refused(h, strlen(s)) ? NULL : __real_heap_strdup(h, s);
 }
 
-struct buf *__real_bufpool_get(struct bufpool *pool, size_t bytes);
-struct buf *__wrap_bufpool_get(struct bufpool *pool, size_t bytes);
-struct buf *__wrap_bufpool_get(struct bufpool *pool, size_t bytes)
+struct buf *__real_bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes);
+struct buf *__wrap_bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes);
+struct buf *__wrap_bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes)
 {
-    return refused(NULL, bytes) ? NULL : __real_bufpool_get(pool, bytes);
+    return refused(NULL, bytes) ? NULL : __real_bufpool_get(pool, purpose, bytes);
 }
 
 enum { ZEROED_BYTES_MAX = 512 * 1024 };

@@ -14,13 +14,13 @@
 enum { SLABS = 4 };
 static int engine; /* its address stands for the engine */
 static struct io *const io = (struct io *)&engine;
-static bool registered[SLABS];
+static bool registered[2 * SLABS];
 static uint32_t registered_count;
 
 void io_slab_register(struct io *at_io, uint32_t slab, void *at, size_t bytes)
 {
     assert_ptr_equal(at_io, io);
-    assert_true(slab < SLABS && !registered[slab]);
+    assert_true(slab < 2 * SLABS && !registered[slab]);
     assert_int_equal((uintptr_t)at % SLAB_BYTES, 0);
     assert_int_equal(bytes, SLAB_BYTES);
     registered[slab] = true;
@@ -30,7 +30,7 @@ void io_slab_register(struct io *at_io, uint32_t slab, void *at, size_t bytes)
 void io_slab_unregister(struct io *at_io, uint32_t slab)
 {
     assert_ptr_equal(at_io, io);
-    assert_true(slab < SLABS && registered[slab]);
+    assert_true(slab < 2 * SLABS && registered[slab]);
     registered[slab] = false;
     registered_count--;
 }
@@ -49,6 +49,7 @@ static int open_pool(void **state)
 static int close_pool(void **state)
 {
     (void)state;
+    bufpool_check(pool);
     bufpool_close(pool);
     heap_close(heap);
     memset(registered, 0, sizeof registered);
@@ -67,27 +68,27 @@ static void the_smallest_class_that_holds_the_bytes(void **state)
         {65537, 262144}, {262145, 2097152}, {2097152, 2097152}, {2097153, 2097152 + 4096},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct buf *b = bufpool_get(pool, cases[i].bytes);
+        struct buf *b = bufpool_get(pool, BUF_TAILS, cases[i].bytes);
         assert_non_null(b);
         assert_int_equal(b->size, cases[i].size);
         assert_int_equal((uintptr_t)b->at % PAGE_BYTES, 0);
-        assert_int_equal(bufpool_used_bytes(pool), b->size);
+        assert_int_equal(bufpool_used_bytes(pool, BUF_TAILS), b->size);
         memset(b->at, 1, b->size);
         buf_put(b);
-        assert_int_equal(bufpool_used_bytes(pool), 0);
+        assert_int_equal(bufpool_used_bytes(pool, BUF_TAILS), 0);
     }
 }
 
 static void references_keep_a_buf_out(void **state)
 {
     (void)state;
-    struct buf *b = bufpool_get(pool, 1);
+    struct buf *b = bufpool_get(pool, BUF_TAILS, 1);
     assert_ptr_equal(buf_ref(b), b);
     buf_put(b);
-    assert_int_equal(bufpool_used_bytes(pool), b->size);
+    assert_int_equal(bufpool_used_bytes(pool, BUF_TAILS), b->size);
     assert_int_equal(b->refs, 1);
     buf_put(b);
-    assert_ptr_equal(bufpool_get(pool, 1), b); /* the last put is the next got: it is still in the cache */
+    assert_ptr_equal(bufpool_get(pool, BUF_TAILS, 1), b); /* the last put is the next got: it is still in the cache */
     buf_put(b);
 }
 
@@ -95,7 +96,7 @@ static void nothing_is_registered_before_its_first_use(void **state)
 {
     (void)state;
     assert_int_equal(registered_count, 0);
-    struct buf *b = bufpool_get(pool, 1);
+    struct buf *b = bufpool_get(pool, BUF_TAILS, 1);
     assert_int_equal(registered_count, 1);
     buf_put(b);
     assert_int_equal(registered_count, 1);
@@ -104,58 +105,139 @@ static void nothing_is_registered_before_its_first_use(void **state)
 static void the_budget_is_kept_and_room_comes_back(void **state)
 {
     (void)state;
-    enum { SMALL = SLABS * 128 };
+    enum { MINE = SLABS - 1, SMALL = MINE * 128 }; /* one slab is receiving's share */
     static struct buf *small[SMALL + 1];
     for (int i = 0; i < SMALL; i++) {
-        small[i] = bufpool_get(pool, 100);
+        small[i] = bufpool_get(pool, BUF_TAILS, 100);
         assert_non_null(small[i]);
         small[i]->at[0] = (uint8_t)i;
     }
-    assert_int_equal(bufpool_used_bytes(pool), bufpool_max_bytes(pool));
-    assert_null(bufpool_get(pool, 100));
-    assert_null(bufpool_get(pool, SLAB_BYTES));
-    assert_null(bufpool_get(pool, SLAB_BYTES + 1));
+    assert_int_equal(bufpool_used_bytes(pool, BUF_TAILS), MINE * SLAB_BYTES);
+    assert_null(bufpool_get(pool, BUF_TAILS, 100));
+    assert_null(bufpool_get(pool, BUF_TAILS, SLAB_BYTES));
+    assert_null(bufpool_get(pool, BUF_TAILS, SLAB_BYTES + 1));
     buf_put(small[0]);
-    assert_null(bufpool_get(pool, 65536));
-    small[0] = bufpool_get(pool, 100);
+    assert_null(bufpool_get(pool, BUF_TAILS, 65536));
+    small[0] = bufpool_get(pool, BUF_TAILS, 100);
     assert_non_null(small[0]);
     for (int i = 0; i < SMALL; i++)
         buf_put(small[i]);
     /* Idle slabs of one class make room for another, and for a large one. */
-    struct buf *big = bufpool_get(pool, SLAB_BYTES);
+    struct buf *big = bufpool_get(pool, BUF_TAILS, SLAB_BYTES);
     assert_non_null(big);
-    struct buf *large = bufpool_get(pool, 3 * SLAB_BYTES);
+    struct buf *large = bufpool_get(pool, BUF_TAILS, (MINE - 1) * SLAB_BYTES);
     assert_non_null(large);
-    assert_null(bufpool_get(pool, 1));
+    assert_null(bufpool_get(pool, BUF_TAILS, 1));
     assert_int_equal(registered_count, 1);
     buf_put(large);
     buf_put(big);
-    assert_null(bufpool_get(pool, SLABS * SLAB_BYTES + 1));
+    assert_null(bufpool_get(pool, BUF_TAILS, SLABS * SLAB_BYTES + 1));
+}
+
+/* How many of a size a purpose gets, at most `max`, when it takes all that it can. */
+static uint32_t take_all(struct bufpool *of, enum buf_purpose purpose, size_t bytes, struct buf **out, uint32_t max)
+{
+    uint32_t count = 0;
+    while (count < max && (out[count] = bufpool_get(of, purpose, bytes)))
+        count++;
+    bufpool_check(of);
+    return count;
+}
+
+static void put_all(struct buf **bufs, uint32_t count)
+{
+    while (count > 0)
+        buf_put(bufs[--count]);
+}
+
+static void no_purpose_starves_another(void **state)
+{
+    (void)state;
+    enum { MANY = 16, MAX = MANY * 128 };
+    static struct buf *all[MAX], *other[MAX];
+    static const size_t sizes[] = {16384, 65536, 262144, SLAB_BYTES};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        for (int greedy = 0; greedy < BUF_RESERVE; greedy++) {
+            struct bufpool *p = bufpool_open(heap, NULL, MANY * (size_t)SLAB_BYTES);
+            uint32_t count = take_all(p, (enum buf_purpose)greedy, sizes[i], all, MAX);
+            for (int o = 0; o < BUF_RESERVE; o++) {
+                if (o == greedy)
+                    continue;
+                size_t share = bufpool_share_bytes(p, (enum buf_purpose)o);
+                assert_true(share >= 2 * (size_t)SLAB_BYTES);
+                uint32_t got = take_all(p, (enum buf_purpose)o, SLAB_BYTES, other, MAX);
+                assert_int_equal(got * (size_t)SLAB_BYTES, share);
+                put_all(other, got);
+            }
+            put_all(all, count);
+            bufpool_close(p);
+        }
+    }
+}
+
+static void small_requests_have_a_reserve(void **state)
+{
+    (void)state;
+    enum { MANY = 8, MAX = MANY * 128 };
+    static struct buf *all[MAX], *reserve[MAX];
+    struct bufpool *p = bufpool_open(heap, NULL, MANY * (size_t)SLAB_BYTES);
+    uint32_t count = take_all(p, BUF_RECEIVE, 1, all, MAX);
+    assert_null(bufpool_get(p, BUF_RECEIVE, 1));
+    assert_null(bufpool_get(p, BUF_RESERVE, 16385));
+    uint32_t got = take_all(p, BUF_RESERVE, 16384, reserve, MAX);
+    assert_int_equal(got, 128);
+    put_all(reserve, got);
+    put_all(all, count);
+    bufpool_close(p);
+}
+
+/* A buf of 100 MB that goes leaves no call that gives it back all at once, and is there again for the next one. */
+static void large_memory_is_given_back_in_steps(void **state)
+{
+    (void)state;
+    enum { MANY = 64, RUN = 32 };
+    struct bufpool *p = bufpool_open(heap, NULL, MANY * (size_t)SLAB_BYTES);
+    struct buf *large = bufpool_get(p, BUF_RECEIVE, RUN * (size_t)SLAB_BYTES - 5000);
+    assert_non_null(large);
+    assert_int_equal(large->size, align_up(RUN * (size_t)SLAB_BYTES - 5000, PAGE_BYTES));
+    memset(large->at, 7, large->size);
+    uint8_t *at = large->at;
+    buf_put(large);
+    large = bufpool_get(p, BUF_RECEIVE, RUN * (size_t)SLAB_BYTES);
+    assert_ptr_equal(large->at, at);
+    buf_put(large);
+    uint64_t now = NS_PER_S, steps = 0;
+    assert_false(bufpool_trim(p, now));
+    assert_false(bufpool_trim(p, now + 59 * NS_PER_S));
+    for (now += 60 * NS_PER_S; bufpool_trim(p, now); steps++)
+        bufpool_check(p);
+    assert_int_equal(steps, RUN);
+    bufpool_close(p);
 }
 
 static void slabs_go_after_a_minute_of_idleness_only(void **state)
 {
     (void)state;
     uint64_t now = 1000 * NS_PER_S;
-    struct buf *a = bufpool_get(pool, 1), *b = bufpool_get(pool, 100000);
+    struct buf *a = bufpool_get(pool, BUF_TAILS, 1), *b = bufpool_get(pool, BUF_TAILS, 100000);
     a->at[0] = 7;
     buf_put(b);
-    bufpool_trim(pool, now);
+    (void)bufpool_trim(pool, now);
     assert_int_equal(registered_count, 2);
-    bufpool_trim(pool, now + 59 * NS_PER_S);
+    (void)bufpool_trim(pool, now + 59 * NS_PER_S);
     assert_int_equal(registered_count, 2);
-    b = bufpool_get(pool, 100000); /* used in between */
+    b = bufpool_get(pool, BUF_TAILS, 100000); /* used in between */
     buf_put(b);
-    bufpool_trim(pool, now + 61 * NS_PER_S);
+    (void)bufpool_trim(pool, now + 61 * NS_PER_S);
     assert_int_equal(registered_count, 2);
-    bufpool_trim(pool, now + 121 * NS_PER_S);
+    (void)bufpool_trim(pool, now + 121 * NS_PER_S);
     assert_int_equal(registered_count, 1);
     assert_int_equal(a->at[0], 7);
     buf_put(a);
-    bufpool_trim(pool, now + 200 * NS_PER_S);
-    bufpool_trim(pool, now + 300 * NS_PER_S);
+    (void)bufpool_trim(pool, now + 200 * NS_PER_S);
+    (void)bufpool_trim(pool, now + 300 * NS_PER_S);
     assert_int_equal(registered_count, 0);
-    a = bufpool_get(pool, 1);
+    a = bufpool_get(pool, BUF_TAILS, 1);
     assert_non_null(a);
     buf_put(a);
 }
@@ -179,16 +261,17 @@ static void bufs_never_overlap(void **state)
             out[i] = NULL;
         } else {
             static const size_t sizes[] = {1, 60000, 200000, SLAB_BYTES, SLAB_BYTES + 5};
-            out[i] = bufpool_get(pool, sizes[rng_below(&rng, COUNT_OF(sizes))]);
+            enum buf_purpose purpose = (enum buf_purpose)rng_below(&rng, BUF_PURPOSES);
+            out[i] = bufpool_get(pool, purpose, sizes[rng_below(&rng, COUNT_OF(sizes))]);
             if (!out[i])
                 continue;
             mark[i] = round;
             memcpy(out[i]->at, &round, 4);
             memcpy(out[i]->at + out[i]->size - 4, &round, 4);
         }
-        assert_true(bufpool_used_bytes(pool) <= bufpool_max_bytes(pool));
+        bufpool_check(pool);
         if (round % 100 == 0)
-            bufpool_trim(pool, (uint64_t)round * NS_PER_S);
+            (void)bufpool_trim(pool, (uint64_t)round * NS_PER_S);
     }
 }
 
@@ -196,7 +279,7 @@ static void bufs_never_overlap(void **state)
 static void a_free_buf_is_poisoned(void **state)
 {
     (void)state;
-    struct buf *b = bufpool_get(pool, 1);
+    struct buf *b = bufpool_get(pool, BUF_TAILS, 1);
     uint8_t *first = b->at, *last = b->at + b->size - 1;
     assert_false(__asan_address_is_poisoned(first));
     assert_false(__asan_address_is_poisoned(last));
@@ -213,6 +296,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(references_keep_a_buf_out, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(nothing_is_registered_before_its_first_use, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(the_budget_is_kept_and_room_comes_back, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(no_purpose_starves_another, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(small_requests_have_a_reserve, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(large_memory_is_given_back_in_steps, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(slabs_go_after_a_minute_of_idleness_only, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(bufs_never_overlap, open_pool, close_pool),
 #ifdef __SANITIZE_ADDRESS__

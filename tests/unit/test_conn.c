@@ -412,7 +412,7 @@ static void everything_is_back(void)
     assert_int_equal(sv->requests.bytes, 0);
     assert_int_equal(w.pooled_out, 0);
     assert_int_equal(w.closes, 1);
-    assert_int_equal(bufpool_used_bytes(w.shard.bufs), 0);
+    assert_int_equal(bufpool_used_bytes(w.shard.bufs, BUF_RECEIVE), 0);
 }
 
 /* --- the tests --- */
@@ -497,7 +497,7 @@ static void a_peer_that_announces_much_and_sends_little_holds_little(void **stat
     for (int i = 0; i < 2000; i++)
         turn(0);
     assert_int_equal(w.in_at, 1000);
-    assert_true(bufpool_used_bytes(w.shard.bufs) <= FRAME_FIRST_BYTES);
+    assert_true(bufpool_used_bytes(w.shard.bufs, BUF_RECEIVE) <= FRAME_FIRST_BYTES);
     w.shard.now_ns += (CONN_FRAME_S + 1) * 1000000000ull; /* and not for ever */
     everything_is_back();
     assert_int_equal(server_of(&w.shard)->conns.counters.failed, 1);

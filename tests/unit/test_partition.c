@@ -100,12 +100,12 @@ static void an_idle_partition_gives_its_tail_back(void **state)
     make_topic(NULL, 0);
     append(5, 5000);
     all_are_acked();
-    size_t used = bufpool_used_bytes(w.shard->bufs);
+    size_t used = bufpool_used_bytes(w.shard->bufs, BUF_TAILS);
     writer_free_idle(w.p);
-    assert_int_equal(bufpool_used_bytes(w.shard->bufs), used); /* not idle for long enough */
+    assert_int_equal(bufpool_used_bytes(w.shard->bufs, BUF_TAILS), used); /* not idle for long enough */
     fall_idle();
     assert_int_equal(tail_bytes(&w.p->tail), 0);
-    assert_true(bufpool_used_bytes(w.shard->bufs) < used);
+    assert_true(bufpool_used_bytes(w.shard->bufs, BUF_TAILS) < used);
     append(3, 300);
     all_are_acked();
     log_is_as_expected(true);
@@ -196,7 +196,7 @@ static void without_memory_appends_wait_and_are_refused_in_the_end(void **state)
     all_are_acked();
     static struct buf *held[MEMORY_BYTES / 16384];
     uint32_t count = 0;
-    while ((held[count] = bufpool_get(w.shard->bufs, 16384)))
+    while ((held[count] = bufpool_get(w.shard->bufs, BUF_TAILS, 16384)))
         count++;
     struct sent *a = append(10, 60000);
     for (int i = 0; i < 10; i++)

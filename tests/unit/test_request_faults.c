@@ -36,10 +36,10 @@ enum {
     TURN_NS = 200 * 1000
 };
 
-struct buf *bufpool_get(struct bufpool *pool, size_t bytes) must_use;
-struct buf *bufpool_get(struct bufpool *pool, size_t bytes)
+struct buf *bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes) must_use;
+struct buf *bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes)
 {
-    return fails() ? NULL : real_bufpool_get(pool, bytes);
+    return fails() ? NULL : real_bufpool_get(pool, purpose, bytes);
 }
 
 static struct world {
