@@ -42,6 +42,10 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
 enum err fs_mtime(int fd, int64_t *out_ms) must_use;
 /* flock(2), exclusive, without waiting: ERR_BUSY. */
 enum err fs_lock(int fd) must_use;
+/* A folder itself, to lock it or to know it again. */
+enum err fs_open_folder(const char *path, int *out_fd) must_use;
+/* Is what stands at the path now the file or folder that was opened? Nothing there: no. */
+enum err fs_is_same(int fd, const char *path, bool *out_same) must_use;
 enum err fs_free_bytes(const char *path, uint64_t *out_bytes) must_use;
 /* Of the disk that holds `path`: all of it, and what is free for us. */
 enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free) must_use;

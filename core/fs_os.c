@@ -220,6 +220,29 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
     return err;
 }
 
+enum err fs_open_folder(const char *path, int *out_fd)
+{
+    fs_guard_check();
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return last_fs_error();
+    *out_fd = fd;
+    return ERR_NONE;
+}
+
+enum err fs_is_same(int fd, const char *path, bool *out_same)
+{
+    fs_guard_check();
+    struct stat opened, there;
+    if (fstat(fd, &opened) != 0)
+        return last_fs_error();
+    bool found = stat(path, &there) == 0;
+    if (!found && errno != ENOENT && errno != ENOTDIR)
+        return last_fs_error();
+    *out_same = found && opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+    return ERR_NONE;
+}
+
 enum err fs_lock(int fd)
 {
     fs_guard_check();

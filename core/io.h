@@ -111,9 +111,10 @@ enum err io_features_parse(const char *text, uint32_t *out_features) must_use;
 void io_file_init(struct io_file *f, int fd);
 void io_file_attach(struct io *io, struct io_file *f); /* takes a slot if one is free */
 void io_file_detach(struct io *io, struct io_file *f);
-/* The lock file: kept registered until the engine closes, whatever the features (flock outlives kill -9 until the last
- * submitted write landed). An error means: do not use this engine. epoll: the open descriptor does it, ERR_NONE. */
-enum err io_lock_attach(struct io *io, int fd) must_use;
+/* What is locked (flock), `lock` < IO_LOCKS: kept registered until the engine closes, whatever the features (flock outlives kill -9
+ * until the last submitted write landed). An error means: do not use this engine. epoll: the open descriptor does it, ERR_NONE. */
+enum { IO_LOCKS = 2 };
+enum err io_lock_attach(struct io *io, uint32_t lock, int fd) must_use;
 /* Memory from which WRITE and READ may be taken as registered buffers. `slab` < IO_SLABS_MAX, and all slabs of an engine lie
  * in one region, slab n SLAB_BYTES * n behind its start: an op finds its slab by address. Refusal is logged once. */
 enum { IO_SLABS_MAX = 4096 };

@@ -185,9 +185,10 @@ void io_close(struct io *io, struct io_file *f)
     f->fd = -1;
 }
 
-enum err io_lock_attach(struct io *io, int fd)
+enum err io_lock_attach(struct io *io, uint32_t lock, int fd)
 {
-    return io->ops->lock_attach(io, fd);
+    assert(lock < IO_LOCKS);
+    return io->ops->lock_attach(io, lock, fd);
 }
 
 void io_slab_register(struct io *io, uint32_t slab, void *at, size_t bytes)

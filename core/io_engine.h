@@ -13,7 +13,7 @@ struct io_ops {
     const char *(*features_text)(const struct io *io);
     void (*attach)(struct io *io, struct io_file *f);
     void (*detach)(struct io *io, struct io_file *f); /* also before every close */
-    enum err (*lock_attach)(struct io *io, int fd);
+    enum err (*lock_attach)(struct io *io, uint32_t lock, int fd);
     void (*slab_register)(struct io *io, uint32_t slab, void *at, size_t bytes);
     void (*slab_unregister)(struct io *io, uint32_t slab);
     void (*start)(struct io *io, struct io_op *op);

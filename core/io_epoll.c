@@ -85,9 +85,9 @@ static void attach_nothing(struct io *io, struct io_file *f)
     (void)io, (void)f;
 }
 
-static enum err attach_lock_nothing(struct io *io, int fd)
+static enum err attach_lock_nothing(struct io *io, uint32_t lock, int fd)
 {
-    (void)io, (void)fd;
+    (void)io, (void)lock, (void)fd;
     return ERR_NONE;
 }
 

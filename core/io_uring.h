@@ -38,7 +38,7 @@ struct uring {
     struct list parked;  /* ops that wait for a buffer */
     struct list watched; /* the same, with a poll for their socket's death; they come after those in `parked` */
 
-    /* Registered files: slot 0 is the lock's. `slot_fresh` have been used at some time; `slot_free` of them are stacked. */
+    /* Registered files: the first IO_LOCKS are the locks'. `slot_fresh` have been used at some time; `slot_free` of them are stacked. */
     uint32_t slot_count, slot_fresh, slot_free;
     int32_t *slots;
 
@@ -72,7 +72,7 @@ enum err uring_setup(struct uring *u, uint32_t features, char *out_why) must_use
 void uring_teardown(struct uring *u);
 void uring_attach(struct io *io, struct io_file *f);
 void uring_detach(struct io *io, struct io_file *f);
-enum err uring_lock_attach(struct io *io, int fd) must_use;
+enum err uring_lock_attach(struct io *io, uint32_t lock, int fd) must_use;
 void uring_slab_register(struct io *io, uint32_t slab, void *at, size_t bytes);
 void uring_slab_unregister(struct io *io, uint32_t slab);
 /* The registered slab that holds all of the memory, or -1. */

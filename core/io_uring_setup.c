@@ -8,8 +8,7 @@
 #include <sys/resource.h>
 
 enum {
-    FILES_MAX = 16384, /* slots for sockets and segments; what finds none goes by its number */
-    LOCK_SLOT = 0,
+    FILES_MAX = 16384,     /* slots for sockets and segments; what finds none goes by its number */
     BOUNDED_WORKERS = 4,   /* disk work that could not go on inline: more would only queue at the disk */
     UNBOUNDED_WORKERS = 2, /* for what may block for ever, which we never submit */
 };
@@ -82,18 +81,18 @@ static bool setup_msg_ring(struct uring *u)
     return there && u->ring.features & IORING_FEAT_CQE_SKIP;
 }
 
-/* The table is there for the lock even where the feature is masked. */
+/* The table is there for the locks even where the feature is masked. */
 static bool setup_file_table(struct uring *u)
 {
     struct rlimit limit;
     bool wanted = u->features & IO_FEATURE_FILES;
     uint64_t most = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
-    uint32_t count = wanted ? (uint32_t)u64_min(most, FILES_MAX) : 1;
-    if (count < 1 || io_uring_register_files_sparse(&u->ring, count) != 0)
+    uint32_t count = wanted ? (uint32_t)u64_min(most, FILES_MAX) : IO_LOCKS;
+    if (count < IO_LOCKS || io_uring_register_files_sparse(&u->ring, count) != 0)
         return false;
     u->slots = heap_alloc(u->io.heap, count * sizeof *u->slots);
-    u->slot_count = u->slots ? count : 1;
-    u->slot_fresh = LOCK_SLOT + 1;
+    u->slot_count = u->slots ? count : IO_LOCKS;
+    u->slot_fresh = IO_LOCKS;
     return wanted && u->slots;
 }
 
@@ -212,17 +211,17 @@ void uring_detach(struct io *io, struct io_file *f)
     struct uring *u = uring_of(io);
     if (f->slot < 0)
         return;
-    assert(f->slot != LOCK_SLOT && (uint32_t)f->slot < u->slot_fresh);
+    assert(f->slot >= IO_LOCKS && (uint32_t)f->slot < u->slot_fresh);
     bool cleared = set_file_slot(u, (uint32_t)f->slot, -1);
     assert(cleared); /* else the socket would stay open behind its closed number */
     u->slots[u->slot_free++] = f->slot;
     f->slot = -1;
 }
 
-enum err uring_lock_attach(struct io *io, int fd)
+enum err uring_lock_attach(struct io *io, uint32_t lock, int fd)
 {
     struct uring *u = uring_of(io);
-    return u->slot_count > 0 && set_file_slot(u, LOCK_SLOT, fd) ? ERR_NONE : ERR_UNSUPPORTED;
+    return u->slot_count > lock && set_file_slot(u, lock, fd) ? ERR_NONE : ERR_UNSUPPORTED;
 }
 
 /* --- memory --- */

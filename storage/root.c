@@ -3,12 +3,13 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/catalog/meta.h"
+#include "storage/root_lock.h"
 #include "storage/root_owner.h"
 #include "storage/uuid.h"
 #include <stdio.h>
 #include <string.h>
 
-enum { LOCK_WAIT_MS = 10000, LOCK_STEP_MS = 5, LOCK_QUIET_MS = 200, WHY_BYTES = CONFIG_WHY_BYTES };
+enum { WHY_BYTES = CONFIG_WHY_BYTES };
 
 /* --- the folder --- */
 
@@ -43,7 +44,7 @@ static bool is_data_folder_file(const char *path)
     return file;
 }
 
-static enum err say_folder_fault(char *why, enum err err, const char *dir, const char *what)
+enum err root_say_fault(char *why, enum err err, const char *dir, const char *what)
 {
     const char *advice = err == ERR_PERMISSION
                              ? "give this user the right to write there, or set log.dirs to another folder"
@@ -57,48 +58,17 @@ static enum err say_folder_fault(char *why, enum err err, const char *dir, const
 static enum err open_data_folder(struct root *r, char *why)
 {
     const char *dir = r->config->data_dir;
-    char path[FS_PATH_MAX];
     enum err err = root_owner_check(r->heap, dir, why);
     if (err != ERR_NONE)
         return err;
     err = make_data_folders(dir);
-    if (err == ERR_NONE) {
-        snprintf(path, sizeof path, "%s/.lock", dir);
-        err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE, &r->lock_fd);
-        if (err == ERR_NONE)
-            return ERR_NONE;
-    }
-    r->lock_fd = -1;
-    if (!is_data_folder_file(dir))
-        return say_folder_fault(why, err, dir, "opened");
+    if (err == ERR_NONE)
+        err = root_lock_folder(r, why);
+    else
+        err = root_say_fault(why, err, dir, "opened");
+    if (err == ERR_NONE || err == ERR_BUSY || !is_data_folder_file(dir))
+        return err;
     snprintf(why, WHY_BYTES, "The data folder %.300s is a file, not a folder; set log.dirs to a folder.", dir);
-    return err;
-}
-
-/* --- the lock --- */
-
-/* A broker that just ended holds it a moment longer, until the kernel is done with its ring: not worth a line. */
-static enum err lock_data_folder(struct root *r, char *why)
-{
-    uint64_t from = clock_now_ns();
-    bool told = false;
-    enum err err;
-    while ((err = fs_lock(r->lock_fd)) == ERR_BUSY && clock_now_ns() - from < LOCK_WAIT_MS * NS_PER_MS) {
-        if (!told && clock_now_ns() - from >= LOCK_QUIET_MS * NS_PER_MS) {
-            log_info("waiting", "for=\"another broker to leave the data folder\" data=%s at_most_ms=%d",
-                     r->config->data_dir, LOCK_WAIT_MS);
-            told = true;
-        }
-        clock_sleep_ms(LOCK_STEP_MS);
-    }
-    if (err == ERR_BUSY)
-        snprintf(why, WHY_BYTES,
-                 "The data folder %.300s is in use by another broker, also after %d s; stop that one, or set log.dirs "
-                 "to another "
-                 "folder.",
-                 r->config->data_dir, LOCK_WAIT_MS / 1000);
-    else if (err != ERR_NONE)
-        err = say_folder_fault(why, err, r->config->data_dir, "locked");
     return err;
 }
 
@@ -128,7 +98,7 @@ static enum err make_meta(struct root *r, bool found, struct meta *m, char *why)
     m->node_id = r->config->node_id;
     m->format = META_FORMAT;
     enum err err = meta_save(r->config->data_dir, m, !r->fresh);
-    return err == ERR_NONE ? ERR_NONE : say_folder_fault(why, err, r->config->data_dir, "written");
+    return err == ERR_NONE ? ERR_NONE : root_say_fault(why, err, r->config->data_dir, "written");
 }
 
 static enum err open_meta_and_catalog(struct root *r, char *why)
@@ -140,7 +110,7 @@ static enum err open_meta_and_catalog(struct root *r, char *why)
         return err;
     enum err found = meta_load(r->heap, dir, &m);
     if (found != ERR_NONE && found != ERR_NOT_FOUND && found != ERR_CORRUPT)
-        return say_folder_fault(why, found, dir, "read");
+        return root_say_fault(why, found, dir, "read");
     if (found == ERR_NONE && (err = check_format(r, &m, why)) != ERR_NONE)
         return err;
     err = catalog_file_open(dir, r->heap, r->config, r->clean, &r->catalog, why);
@@ -167,7 +137,7 @@ static enum err choose_disk_route(struct root *r, char *why)
     int fd;
     enum err err = fs_probe(dir, &r->traits);
     if (err != ERR_NONE)
-        return say_folder_fault(why, err, dir, "examined");
+        return root_say_fault(why, err, dir, "examined");
     r->direct = r->config->disk == DISK_DIRECT || (r->config->disk == DISK_AUTO && r->traits.direct);
     if (r->config->disk != DISK_DIRECT || r->traits.direct)
         return ERR_NONE;
@@ -194,7 +164,7 @@ static enum err load_stop_marks(struct root *r, char *why)
         err = ERR_NONE;
     if (err == ERR_NONE)
         err = checkpoint_set_load(r->heap, dir, &r->checkpoints);
-    return err == ERR_NONE ? ERR_NONE : say_folder_fault(why, err, dir, "read");
+    return err == ERR_NONE ? ERR_NONE : root_say_fault(why, err, dir, "read");
 }
 
 /* Whoever appends from here on must be told apart from what may lie behind a torn end: by the epoch. */
@@ -212,7 +182,7 @@ static enum err begin_after_last_stop(struct root *r, char *why)
         err = clean_mark_remove(r->config->data_dir);
     if (err == ERR_NONE && !r->fresh)
         err = root_sweep(r);
-    return err == ERR_NONE ? ERR_NONE : say_folder_fault(why, err, r->config->data_dir, "made ready");
+    return err == ERR_NONE ? ERR_NONE : root_say_fault(why, err, r->config->data_dir, "made ready");
 }
 
 enum err root_open(struct broker_config *config, struct heap *heap, struct root **out_root, char *why)
@@ -220,13 +190,13 @@ enum err root_open(struct broker_config *config, struct heap *heap, struct root 
     assert(config && heap && out_root);
     struct root *r = heap_zalloc(heap, sizeof *r);
     if (!r)
-        return say_folder_fault(why, ERR_NO_MEMORY, config->data_dir, "opened");
+        return root_say_fault(why, ERR_NO_MEMORY, config->data_dir, "opened");
     r->config = config;
     r->heap = heap;
-    r->lock_fd = -1;
+    r->folder_fd = r->lock_fd = -1;
     clean_mark_init(&r->found, heap);
     clean_mark_init(&r->next, heap);
-    enum err (*const steps[])(struct root * r, char *why) = {open_data_folder,  lock_data_folder,
+    enum err (*const steps[])(struct root * r, char *why) = {open_data_folder,  root_lock_file,
                                                              load_stop_marks,   open_meta_and_catalog,
                                                              choose_disk_route, begin_after_last_stop};
     enum err err = ERR_NONE;
@@ -271,5 +241,7 @@ void root_close(struct root *r)
     clean_mark_deinit(&r->next);
     if (r->lock_fd >= 0)
         fs_close(r->lock_fd);
+    if (r->folder_fd >= 0)
+        fs_close(r->folder_fd);
     heap_free(r->heap, r);
 }

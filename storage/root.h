@@ -22,11 +22,11 @@
 struct root {
     struct broker_config *config;
     struct heap *heap;
-    int lock_fd;
-    char cluster_id[23];  /* 22 characters of base64 */
-    int32_t leader_epoch; /* of every partition, while this broker runs */
-    bool fresh, clean;    /* no data yet; the last stop left a mark */
-    bool direct;          /* disk.io resolved for this folder */
+    int folder_fd, lock_fd; /* both locked */
+    char cluster_id[23];    /* 22 characters of base64 */
+    int32_t leader_epoch;   /* of every partition, while this broker runs */
+    bool fresh, clean;      /* no data yet; the last stop left a mark */
+    bool direct;            /* disk.io resolved for this folder */
     struct fs_traits traits;
     struct catalog_file *catalog; /* loaded; written by shard 0 */
     struct checkpoint_set *checkpoints;
@@ -36,6 +36,11 @@ enum err root_open(struct broker_config *config, struct heap *heap, struct root 
                    char *why) must_use; /* why[512] */
 /* Removes the folders of deleted topics (root_sweep.c); root_open does it. */
 enum err root_sweep(const struct root *r) must_use;
+/* Is the folder still in its place, with a copy of the catalog that we opened? ERR_NOT_FOUND: it was deleted or replaced; what is written
+ * into it is lost, and nothing more may be promised. Synchronous, on any thread: a job. */
+enum err root_place_check(const struct root *r) must_use;
+/* "The data folder ... cannot be <what>: ...", into why[CONFIG_WHY_BYTES]; returns err. */
+enum err root_say_fault(char *why, enum err err, const char *dir, const char *what) must_use;
 /* Was this partition named by the clean mark that was found? */
 bool root_was_clean(const struct root *r, const uint8_t topic_id[16], int32_t partition);
 /* At a clean stop, from the main thread after all shards ended: first every clean partition, then the mark. */

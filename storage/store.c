@@ -300,7 +300,9 @@ enum err store_open(struct shard *s, struct root *root)
             err = open_partitions(st, t, 0, false);
     }
     if (!err)
-        err = io_lock_attach(s->io, root->lock_fd);
+        err = io_lock_attach(s->io, 0, root->lock_fd);
+    if (!err)
+        err = io_lock_attach(s->io, 1, root->folder_fd);
     if (!err && s->id == 0)
         err = catalog_writer_start(s, root->catalog, store_apply);
     return err;

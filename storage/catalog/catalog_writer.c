@@ -13,7 +13,7 @@
 #include "storage/uuid.h"
 #include <string.h>
 
-enum { STRAY_TELL_S = 60 };
+enum { STRAY_TELL_S = 60, PLACE_MS = 100 };
 enum { BATCH_BYTES = 1024 * 1024 }; /* of records in one write; further changes wait for the next */
 
 /* One shard's part in a change. */
@@ -45,6 +45,7 @@ struct catalog_writer {
     struct stray *stray;           /* theirs */
     enum err moved;
     struct io_op move_op;
+    uint64_t checked_ns;    /* when the folder was last found in its place */
     uint64_t stray_told_ns; /* when the log was told of a creation that was refused for them */
 };
 
@@ -338,12 +339,42 @@ static void catalog_recut_done(struct io_op *op, int32_t res)
         write_catalog_more(w);
 }
 
+/* Each PLACE_MS at most: is there still a folder that anybody will find again? */
+static int32_t run_place_check(void *arg)
+{
+    return (int32_t)root_place_check(arg);
+}
+
+static void begin_catalog_write(struct catalog_writer *w);
+
+static void place_check_done(struct io_op *op, int32_t res)
+{
+    struct catalog_writer *w = container_of(op, struct catalog_writer, op);
+    if (res == ERR_NONE) {
+        w->checked_ns = w->shard->now_ns;
+        begin_catalog_write(w);
+        return;
+    }
+    log_error("catalog not written", "data=%s why=\"the data folder was deleted or replaced while the broker runs\"",
+              w->file->dir);
+    fail_catalog_batch(w);
+}
+
 static void start_catalog_write(struct catalog_writer *w)
 {
     assert(!w->busy);
     w->busy = true;
     w->written = 0;
     w->copy = 0;
+    if (w->checked_ns == 0 || w->shard->now_ns - w->checked_ns >= PLACE_MS * NS_PER_MS)
+        io_job(w->shard->io, &w->op, IO_URGENT, run_place_check, store_of(w->shard)->root, place_check_done);
+    else
+        begin_catalog_write(w);
+}
+
+static void begin_catalog_write(struct catalog_writer *w)
+{
+    assert(w->busy);
     if (w->dirty)
         io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_cut, w->file, catalog_recut_done);
     else if (w->file->empty)

@@ -14,6 +14,7 @@
 #include "core/crc.h"
 #include "core/log.h"
 #include "storage/log/partition_state.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +53,7 @@ struct checkpointer {
     size_t blob_bytes, blob_cap;
     enum err err;
     void (*stopped)(struct checkpointer *c, enum err err);
+    bool folder_lost, told_lost; /* the job's; it was logged */
 };
 
 static struct checkpointer *checkpointer_of(const struct partition *p)
@@ -333,7 +335,8 @@ static enum err rewrite_checkpoint_file(struct checkpointer *c)
 static int32_t run_checkpoint_job(void *arg)
 {
     struct checkpointer *c = arg;
-    c->err = ERR_NONE;
+    c->err = root_place_check(c->store->root);
+    c->folder_lost = c->err != ERR_NONE;
     for (uint32_t i = 0; i < c->item_count && !c->err; i++) {
         const struct delta *d = &c->items[i].delta;
         c->err = write_index_delta(d, ".index", d->bytes, d->offsets_bytes, d->offsets_at);
@@ -385,12 +388,28 @@ static void checkpoint_job_failed(struct checkpointer *c)
             touch_partition(c, c->items[i].partition);
 }
 
+/* The folder was deleted or replaced: what this shard writes goes nowhere, and nothing more is acknowledged. */
+static void stop_all_partitions(struct checkpointer *c)
+{
+    struct log_store *st = c->store;
+    if (!c->told_lost)
+        log_error("data folder lost",
+                  "data=%s why=\"it was deleted or replaced while the broker runs\" effect=\"nothing more is taken "
+                  "until a restart\"",
+                  st->root->config->data_dir);
+    c->told_lost = true;
+    for (uint32_t i = 0; i < st->count; i++)
+        partition_fault(st->all[i], -ENOENT, "the data folder");
+}
+
 static void checkpoint_job_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct checkpointer *c = container_of(op, struct checkpointer, op);
     c->busy = false;
     c->store->free_bytes = c->store->free_bytes_seen;
+    if (c->folder_lost)
+        stop_all_partitions(c);
     if (c->err) {
         checkpoint_job_failed(c);
     } else {

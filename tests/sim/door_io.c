@@ -166,9 +166,9 @@ void io_close(struct io *io, struct io_file *f)
     f->fd = -1;
 }
 
-enum err io_lock_attach(struct io *io, int fd)
+enum err io_lock_attach(struct io *io, uint32_t lock, int fd)
 {
-    (void)io, (void)fd;
+    (void)io, (void)lock, (void)fd;
     return ERR_NONE;
 }
 

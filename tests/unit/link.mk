@@ -45,7 +45,7 @@ STORAGE_RECOVERY := storage/recovery/recovery_run.o storage/recovery/recovery_ju
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
-LINK_test_root := storage/root.o storage/root_owner.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/segment.o storage/log/partition_dir.o storage/log/folder.o \
+LINK_test_root := storage/root.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/segment.o storage/log/partition_dir.o storage/log/folder.o \
                   storage/log/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog/catalog_writer.o $(STORAGE_CATALOG)
 LINK_test_steps := net/steps.o

@@ -151,12 +151,19 @@ static int open_lock(void)
 static void the_ring_keeps_the_lock_after_the_descriptor_is_closed(struct world *w)
 {
     int fd = open_lock(), other = open_lock();
-    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
-    assert_int_equal(io_lock_attach(w->io, fd), ERR_NONE);
+    assert_int_equal(mkdir("build/test_io_disk.folder", 0755), 0);
+    int folder = open("build/test_io_disk.folder", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+        again = open("build/test_io_disk.folder", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB) | flock(folder, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(io_lock_attach(w->io, 0, fd) | io_lock_attach(w->io, 1, folder), ERR_NONE);
     close(fd);
-    bool kept = flock(other, LOCK_EX | LOCK_NB) != 0;
+    close(folder);
+    bool kept = flock(other, LOCK_EX | LOCK_NB) != 0, kept_too = flock(again, LOCK_EX | LOCK_NB) != 0;
     assert_int_equal(kept, strcmp(io_engine_name(w->io), "io_uring") == 0);
+    assert_int_equal(kept_too, kept);
     close(other);
+    close(again);
+    rmdir("build/test_io_disk.folder");
     unlink("build/test_io_disk.lock");
 }
 
