@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+/* Copied for an answer in about a microsecond. */
+enum { ANSWER_UNIT_BYTES = 1024 };
 /* Of a group, without an authorizer: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS, a bit each. */
 enum { GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 };
 
@@ -24,6 +26,9 @@ static struct kview group_not_found_text(struct request *req, struct kview id)
 struct describe_part {
     struct group_question question;
     struct described_group *out;
+    bool begun;
+    int32_t room;  /* members that fit */
+    uint64_t born; /* of the last member that is in it */
 };
 struct describe_run {
     struct group_asking asking;
@@ -31,48 +36,77 @@ struct describe_run {
     bool operations; /* were asked for */
 };
 
-static void describe_group_members(struct coord_call *c, const struct group *g, struct described_group *out)
+static void begin_describing(struct describe_part *part, const struct group *g)
 {
-    out->members.v = coord_call_alloc(c, (size_t)g->member_count * sizeof *out->members.v + 1);
-    if (!out->members.v)
-        return;
-    for (const struct list *l = g->members.next; l != &g->members && !c->starved; l = l->next) {
-        const struct group_member *m = container_of(l, struct group_member, link);
-        struct described_group_member *to = &out->members.v[out->members.n++];
-        described_group_member_init(to);
-        to->member_id = coord_call_text(c, group_view(m->id));
-        to->group_instance_id = coord_call_text(c, group_view(m->instance_id));
-        to->client_id = coord_call_text(c, group_view(m->client_id));
-        to->client_host = coord_call_text(c, group_view(m->client_host));
-        to->member_assignment = coord_call_text(c, group_view(m->assignment));
-        if (g->state == GROUP_STABLE)
-            to->member_metadata = coord_call_text(c, group_metadata(g, m));
-    }
-}
-
-static void describe_group(struct coord_call *c, const struct group *g, struct described_group *out)
-{
+    struct coord_call *c = &part->question.call;
+    struct described_group *out = part->out;
+    part->begun = true;
     out->group_state = view_of(group_state_name(g->state));
     out->protocol_type = coord_call_text(c, group_view(g->protocol_type));
     if (g->state == GROUP_STABLE)
         out->protocol_data = coord_call_text(c, group_view(g->protocol));
-    describe_group_members(c, g, out);
+    out->members.v = coord_call_alloc(c, (size_t)g->member_count * sizeof *out->members.v + 1);
+    part->room = out->members.v ? g->member_count : 0;
+}
+
+static void describe_member(struct describe_part *part, const struct group *g, const struct group_member *m)
+{
+    struct coord_call *c = &part->question.call;
+    struct described_group_member *to = &part->out->members.v[part->out->members.n++];
+    described_group_member_init(to);
+    part->born = m->born;
+    to->member_id = coord_call_text(c, group_view(m->id));
+    to->group_instance_id = coord_call_text(c, group_view(m->instance_id));
+    to->client_id = coord_call_text(c, group_view(m->client_id));
+    to->client_host = coord_call_text(c, group_view(m->client_host));
+    to->member_assignment = coord_call_text(c, group_view(m->assignment));
+    if (g->state == GROUP_STABLE)
+        to->member_metadata = coord_call_text(c, group_metadata(g, m));
+}
+
+/* What a description may be told later: members that came or went since the first step. */
+static bool describe_members_step(struct describe_part *part, const struct group *g, struct steps *s)
+{
+    const struct coord_call *c = &part->question.call;
+    const struct list *l = g->members.next;
+    while (l != &g->members && container_of(l, struct group_member, link)->born <= part->born)
+        l = l->next;
+    for (; l != &g->members && part->out->members.n < part->room && !c->starved; l = l->next) {
+        size_t before = c->memory.used_bytes;
+        if (!steps_go_on(s))
+            return true;
+        describe_member(part, g, container_of(l, struct group_member, link));
+        steps_spend(s, 1 + (uint32_t)((c->memory.used_bytes - before) / ANSWER_UNIT_BYTES));
+    }
+    return false;
+}
+
+static bool describe_step(struct steps *s)
+{
+    struct describe_part *part = container_of(s, struct describe_part, question.steps);
+    struct coord_call *c = &part->question.call;
+    coord_call_look_again(c);
+    const struct group_entry *e = group_asked(c);
+    if (e && !part->begun)
+        begin_describing(part, e->group);
+    if (e && describe_members_step(part, e->group, s))
+        return true;
+    part->out->error_code = (int16_t)c->error;
+    if (!e && !c->error) {
+        part->out->group_state = view_of(group_state_name(GROUP_DEAD));
+        part->out->members.n = 0;
+    }
+    if (c->starved)
+        part->out->error_code = KERR_COORDINATOR_NOT_AVAILABLE;
+    if (part->out->error_code)
+        part->out->members.n = 0;
+    coord_call_done(c);
+    return false;
 }
 
 static void ask_describe_group(struct coord_call *c)
 {
-    struct describe_part *part = container_of(c, struct describe_part, question.call);
-    const struct group_entry *e = group_asked(c);
-    part->out->error_code = (int16_t)c->error;
-    if (e)
-        describe_group(c, e->group, part->out);
-    else if (!c->error)
-        part->out->group_state = view_of(group_state_name(GROUP_DEAD));
-    if (c->starved) {
-        part->out->members.n = 0;
-        part->out->error_code = KERR_COORDINATOR_NOT_AVAILABLE;
-    }
-    coord_call_done(c);
+    group_question_steps(container_of(c, struct group_question, call), describe_step);
 }
 
 static void reply_describe_groups(struct group_asking *asking)
@@ -121,17 +155,28 @@ void describe_groups_run(struct request *req)
 
 /* --- ListGroups: every shard lists its own --- */
 
+enum { LIST_CHUNK = 128 };
+struct list_chunk { /* the owner's */
+    struct list_chunk *next;
+    int32_t count;
+    struct listed_group v[LIST_CHUNK];
+};
 struct list_part {
     struct group_question question;
-    struct listed_group *v; /* the owner's */
+    uint32_t states; /* that are asked for, a bit each */
+    int32_t at;      /* the owner's: the next of its partitions */
+    struct coord_cursor cursor;
+    struct list_chunk *first, *last;
     uint32_t count;
     enum kerr error;
 };
 struct list_run {
     struct group_asking asking;
-    const struct list_groups_request *ask;
     struct list_part *parts; /* one per shard */
-    uint16_t shards;
+    uint16_t shards, copied; /* copied: of these shards */
+    const struct list_chunk *chunk;
+    struct list_groups_response r;
+    struct steps steps;
 };
 
 /* Kafka compares states and types without regard to case, states without the spaces around them. */
@@ -154,76 +199,123 @@ static bool passes_filters(const struct kview *v, int32_t n, const char *name)
     return n == 0;
 }
 
-static bool lists_group(const struct list_groups_request *m, const struct group *g)
+/* The states that are asked for, a bit each: the filters are read once, not for every group. */
+static uint32_t listed_states(const struct list_groups_request *m)
 {
-    return passes_filters(m->states_filter.v, m->states_filter.n, group_state_name(g->state)) &&
-           passes_filters(m->types_filter.v, m->types_filter.n, "classic") && g->state != GROUP_DEAD;
+    uint32_t states = 0;
+    if (!passes_filters(m->types_filter.v, m->types_filter.n, "classic"))
+        return 0;
+    for (enum group_state s = GROUP_EMPTY; s < GROUP_DEAD; s++)
+        if (passes_filters(m->states_filter.v, m->states_filter.n, group_state_name(s)))
+            states |= 1u << s;
+    return states;
 }
 
-static void list_group(struct coord_call *c, const struct group *g, struct listed_group *out)
+static struct listed_group *next_listed_group(struct list_part *part)
 {
+    if (!part->last || part->last->count == LIST_CHUNK) {
+        struct list_chunk *chunk = coord_call_alloc(&part->question.call, sizeof *chunk);
+        if (!chunk)
+            return NULL;
+        chunk->next = NULL;
+        chunk->count = 0;
+        *(part->last ? &part->last->next : &part->first) = chunk;
+        part->last = chunk;
+    }
+    part->count++;
+    return &part->last->v[part->last->count++];
+}
+
+static void list_group(struct list_part *part, const struct group *g)
+{
+    struct listed_group *out = next_listed_group(part);
+    if (!out)
+        return;
     listed_group_init(out);
-    out->group_id = coord_call_text(c, group_view(g->id));
-    out->protocol_type = coord_call_text(c, group_view(g->protocol_type));
+    out->group_id = coord_call_text(&part->question.call, group_view(g->id));
+    out->protocol_type = coord_call_text(&part->question.call, group_view(g->protocol_type));
     out->group_state = view_of(group_state_name(g->state));
     out->group_type = view_of("classic");
 }
 
-/* How many; with `part` they are put there, too. */
-static uint32_t list_shard_groups(struct coord_call *c, const struct list_groups_request *m, struct list_part *part,
-                                  enum kerr *out_error)
+/* False: there is no more, or an error. */
+static bool list_next_group(struct list_part *part)
 {
-    uint32_t count = 0;
-    struct coord_log *l;
-    for (int32_t at = 0; !c->starved && (l = coord_shard_next_log(c->coordinator, &at, out_error));) {
-        const struct group_entry *e;
-        for (uint32_t cursor = 0; (e = group_log_next(group_log_of(l), &cursor));) {
-            if (!lists_group(m, e->group))
-                continue;
-            if (part)
-                list_group(c, e->group, &part->v[count]);
-            count++;
-        }
+    struct coord_call *c = &part->question.call;
+    if (!part->cursor.log) {
+        struct coord_log *l = coord_shard_next_log(c->coordinator, &part->at, &part->error);
+        if (!l)
+            return false;
+        coord_cursor_begin(&part->cursor, l);
     }
-    return count;
+    const struct coord_entry *e = coord_cursor_next(&part->cursor);
+    if (!e)
+        coord_cursor_end(&part->cursor);
+    else if (part->states & 1u << group_entry_of(e)->group->state)
+        list_group(part, group_entry_of(e)->group);
+    return !c->starved;
+}
+
+static bool list_step(struct steps *s)
+{
+    struct list_part *part = container_of(s, struct list_part, question.steps);
+    for (; steps_go_on(s); steps_spend(s, 1)) {
+        if (list_next_group(part))
+            continue;
+        coord_cursor_end(&part->cursor);
+        if (part->question.call.starved)
+            part->error = KERR_COORDINATOR_NOT_AVAILABLE;
+        coord_call_done(&part->question.call);
+        return false;
+    }
+    return true;
 }
 
 static void ask_list_groups(struct coord_call *c)
 {
     struct list_part *part = container_of(c, struct list_part, question.call);
-    const struct list_groups_request *m = container_of(part->question.run, struct list_run, asking)->ask;
-    uint32_t count = list_shard_groups(c, m, NULL, &part->error);
-    if (!part->error && count > 0) {
-        part->v = coord_call_alloc(c, count * sizeof *part->v);
-        part->count = part->v ? list_shard_groups(c, m, part, &part->error) : 0;
+    part->cursor.log = NULL;
+    group_question_steps(&part->question, list_step);
+}
+
+static bool copy_listed_step(struct steps *s)
+{
+    struct list_run *run = container_of(s, struct list_run, steps);
+    struct list_groups_response *r = &run->r;
+    while (run->chunk || run->copied < run->shards) {
+        if (!steps_go_on(s))
+            return true;
+        if (!run->chunk) {
+            run->chunk = run->parts[run->copied++].first;
+            continue;
+        }
+        memcpy(r->groups.v + r->groups.n, run->chunk->v, (size_t)run->chunk->count * sizeof *r->groups.v);
+        r->groups.n += run->chunk->count;
+        run->chunk = run->chunk->next;
+        steps_spend(s, LIST_CHUNK * sizeof *r->groups.v / ANSWER_UNIT_BYTES);
     }
-    if (c->starved)
-        part->error = KERR_COORDINATOR_NOT_AVAILABLE;
-    coord_call_done(c);
+    REQUEST_REPLY(run->asking.req, list_groups_response, r);
+    return false;
 }
 
 static void reply_list_groups(struct group_asking *asking)
 {
     struct list_run *run = container_of(asking, struct list_run, asking);
     struct request *req = asking->req;
-    struct list_groups_response r;
     size_t total = 0;
-    list_groups_response_init(&r);
+    list_groups_response_init(&run->r);
     for (uint16_t i = 0; i < run->shards; i++) {
         total += run->parts[i].count;
-        r.error_code = r.error_code ? r.error_code : (int16_t)run->parts[i].error;
+        run->r.error_code = run->r.error_code ? run->r.error_code : (int16_t)run->parts[i].error;
     }
-    r.groups.v = request_alloc(req, total * sizeof *r.groups.v + 1);
-    if (!r.groups.v) {
+    if (run->r.error_code)
+        run->copied = run->shards;
+    run->r.groups.v = request_alloc(req, total * sizeof *run->r.groups.v + 1);
+    if (!run->r.groups.v) {
         request_fail(req, no_memory);
         return;
     }
-    for (uint16_t i = 0; i < run->shards && !r.error_code; i++) {
-        if (run->parts[i].count > 0)
-            memcpy(r.groups.v + r.groups.n, run->parts[i].v, run->parts[i].count * sizeof *r.groups.v);
-        r.groups.n += (int32_t)run->parts[i].count;
-    }
-    REQUEST_REPLY(req, list_groups_response, &r);
+    steps_start(&req->server->steps, &run->steps, copy_listed_step);
 }
 
 void list_groups_run(struct request *req)
@@ -232,6 +324,7 @@ void list_groups_run(struct request *req)
     if (!m)
         return;
     uint16_t shards = req->server->shard->count;
+    uint32_t states = listed_states(m);
     struct list_run *run = request_zalloc(req, sizeof *run);
     struct list_part *parts = request_zalloc(req, shards * sizeof *parts);
     if (!run || !parts) {
@@ -239,10 +332,10 @@ void list_groups_run(struct request *req)
         return;
     }
     group_asking_init(&run->asking, req, reply_list_groups);
-    run->ask = m;
     run->parts = parts;
     run->shards = shards;
     for (uint16_t i = 0; i < shards; i++) {
+        parts[i].states = states;
         parts[i].question.call.ask = ask_list_groups;
         group_asking_ask_shard(&run->asking, &parts[i].question, i);
     }
@@ -316,6 +409,7 @@ void delete_groups_run(struct request *req)
         return;
     }
     group_asking_init(&run->asking, req, reply_delete_groups);
+    run->asking.asked_max = COORD_SWEEP_WRITES;
     delete_groups_response_init(&run->r);
     run->r.results.v = out;
     for (int32_t i = 0; i < m->groups_names.n; i++) {
@@ -325,7 +419,7 @@ void delete_groups_run(struct request *req)
         deletable_group_result_init(parts[i].out);
         parts[i].out->group_id = parts[i].question.call.key = m->groups_names.v[i];
         parts[i].question.call.ask = ask_delete_group;
-        group_asking_ask(&run->asking, &parts[i].question);
+        group_asking_queue(&run->asking, &parts[i].question);
     }
     group_asking_end(&run->asking);
 }

@@ -1,40 +1,38 @@
 /* A request with its questions to coordinators. */
 #include "net/api/group_asking.h"
 
+enum { ASK_UNITS = 2 };
+
 /* --- the owners' memory --- */
 
-static void answer_memory_back(struct group_asking *run)
+static void all_answers_back(struct countdown *out)
 {
-    assert(run->waiting > 0);
-    if (--run->waiting == 0)
-        request_free(run->req);
+    request_free(container_of(out, struct group_asking, out)->req);
 }
 
 static void answer_memory_came_back(struct coord_call *c)
 {
-    answer_memory_back(container_of(c, struct group_question, call)->run);
+    countdown_done(&container_of(c, struct group_question, call)->run->out);
 }
 
 static void give_answers_back(struct request *req)
 {
     struct group_asking *run = req->context;
-    run->waiting = 1;
+    countdown_begin(&run->out, all_answers_back);
     for (struct group_question *q = run->questions; q; q = q->next) {
         if (!coord_call_holds(&q->call))
             continue;
-        run->waiting++;
+        countdown_add(&run->out);
         coord_call_give_back(&q->call, answer_memory_came_back);
     }
-    answer_memory_back(run);
+    countdown_done(&run->out);
 }
 
 /* --- answers --- */
 
-static void group_question_over(struct group_asking *run)
+static void all_questions_answered(struct countdown *out)
 {
-    assert(run->waiting > 0);
-    if (--run->waiting > 0)
-        return;
+    struct group_asking *run = container_of(out, struct group_asking, out);
     run->req->sent = give_answers_back;
     run->reply(run);
 }
@@ -43,36 +41,48 @@ static void group_question_answered(struct coord_call *c)
 {
     struct group_question *q = container_of(c, struct group_question, call);
     struct group_asking *run = q->run;
-    struct shard *home = run->req->server->shard;
-    if (q->queued)
+    if (q->queued) {
+        run->asked--;
         run->queued_bytes += coord_call_bytes(c);
-    if (q->queued && run->queue)
-        shard_send(home, home->id, &run->turn);
-    group_question_over(run);
+        if (run->queue && !run->stepping)
+            steps_resume(&run->req->server->steps, &run->steps);
+    }
+    countdown_done(&run->out);
 }
 
 /* --- questions --- */
 
-static void ask_queued_question(struct group_asking *run)
+static void ask_queued_question(struct group_asking *run, struct steps *s)
 {
     struct group_question *q = run->queue;
-    assert(q);
+    struct shard *home = run->req->server->shard;
     run->queue = q->queue_next;
+    run->asked++;
     q->call.spent_bytes = run->queued_bytes;
-    coord_call_start(run->req->server->shard, &q->call);
+    coord_call_start(home, &q->call);
+    steps_spend(s, ASK_UNITS);
+    if (q->call.owner_id == home->id && q->steps.step)
+        steps_spend(s, STEP_UNITS - q->steps.left); /* its first step ran inside */
 }
 
-static void take_question_turn(struct shard *home, struct shard_msg *msg)
+/* The starter's own count is given up when nothing is left in the queue: until then `run` stays. */
+static bool ask_queue_step(struct steps *s)
 {
-    struct group_asking *run = container_of(msg, struct group_asking, turn);
-    assert(run->req->server->shard == home);
-    ask_queued_question(run);
+    struct group_asking *run = container_of(s, struct group_asking, steps);
+    run->stepping = true;
+    while (run->queue && run->asked < run->asked_max && steps_go_on(s))
+        ask_queued_question(run, s);
+    run->stepping = false;
+    if (run->queue)
+        return run->asked < run->asked_max;
+    countdown_done(&run->out);
+    return false;
 }
 
 void group_asking_init(struct group_asking *run, struct request *req, void (*reply)(struct group_asking *run))
 {
-    *run = (struct group_asking){.req = req, .reply = reply, .waiting = 1};
-    shard_msg_init(&run->turn, take_question_turn);
+    *run = (struct group_asking){.req = req, .reply = reply, .asked_max = 1};
+    countdown_begin(&run->out, all_questions_answered);
     req->context = run;
 }
 
@@ -83,7 +93,7 @@ static void add_question(struct group_asking *run, struct group_question *q)
     q->run = run;
     q->next = run->questions;
     run->questions = q;
-    run->waiting++;
+    countdown_add(&run->out);
 }
 
 void group_asking_ask(struct group_asking *run, struct group_question *q)
@@ -113,8 +123,9 @@ void group_asking_ask_shard(struct group_asking *run, struct group_question *q, 
 void group_asking_end(struct group_asking *run)
 {
     if (run->queue)
-        ask_queued_question(run);
-    group_question_over(run);
+        steps_start(&run->req->server->steps, &run->steps, ask_queue_step);
+    else
+        countdown_done(&run->out);
 }
 
 void group_asking_cancel(struct request *req)
@@ -123,4 +134,11 @@ void group_asking_cancel(struct request *req)
     assert(run->questions);
     assert(!run->questions->next);
     coord_call_cancel(&run->questions->call);
+}
+
+/* --- on the owner --- */
+
+void group_question_steps(struct group_question *q, bool (*step)(struct steps *s))
+{
+    steps_start(&server_of(q->call.coordinator->shard)->steps, &q->steps, step);
 }

@@ -1,26 +1,31 @@
 /* A request with its questions to coordinators under way (net/coord/coord_call.h). The last answer sends the reply; when that
  * was sent, the owners get the memory of their answers back, and then the request is freed.
  *
- * A request may name a group ten thousand times. Questions whose answers copy much of a group are therefore queued: each is asked in a
- * turn of its own, when the one before it was answered, and gets what that left of the memory that all of them may hold. */
+ * A request may name a group ten thousand times. Its questions are therefore queued: `asked_max` of them are under way at once, asked in
+ * steps; each gets what those before it left of the memory that all answers may hold. */
 #pragma once
 #include "net/coord/coord_call.h"
+#include "net/countdown.h"
 #include "net/group/coordinator.h"
 #include "net/server.h"
+#include "net/steps.h"
 
 struct group_asking {
     struct request *req;
     void (*reply)(struct group_asking *run);  /* with REQUEST_REPLY or request_fail; `run` is gone after that */
     struct group_question *questions;         /* all of them, newest first */
     struct group_question *queue, *queue_end; /* not yet asked, in order */
+    uint32_t asked, asked_max;                /* of the queue: under way; how many may be */
     size_t queued_bytes;                      /* what the answers to those of the queue hold */
-    struct shard_msg turn;                    /* to oneself: the next one */
-    uint32_t waiting; /* without an answer, plus one while they are started; then: memory on its way */
+    struct steps steps;
+    bool stepping;
+    struct countdown out; /* without an answer, plus one while they are started; then: memory on its way */
 };
 /* Embedded in what it is about, in the request's memory. `call.key`, the group's id, and `call.ask` are the handler's. */
 struct group_question {
     struct coord_call call;
     struct group_waiter waiter; /* of JoinGroup and SyncGroup */
+    struct steps steps;         /* the owner's, of an answer that takes several turns */
     struct group_asking *run;
     struct group_question *next, *queue_next;
     bool queued;
@@ -28,7 +33,7 @@ struct group_question {
 
 void group_asking_init(struct group_asking *run, struct request *req, void (*reply)(struct group_asking *run));
 void group_asking_ask(struct group_asking *run, struct group_question *q);
-/* The same, once those that were queued before it are answered. */
+/* The same, when those that were queued before it leave room. */
 void group_asking_queue(struct group_asking *run, struct group_question *q);
 /* All groups of one shard. */
 void group_asking_ask_shard(struct group_asking *run, struct group_question *q, uint16_t shard);
@@ -36,7 +41,10 @@ void group_asking_ask_shard(struct group_asking *run, struct group_question *q, 
 void group_asking_end(struct group_asking *run);
 /* The only question waits in a group for long: tells it to give up. For request->cancel. */
 void group_asking_cancel(struct request *req);
-/* Inside `ask`: the group; NULL: with call.error, or it is not known. */
+
+/* On the owner, for `ask`: the answer is made in steps, the first of them now. In each of them group_asked tells what is there. */
+void group_question_steps(struct group_question *q, bool (*step)(struct steps *s));
+/* The group; NULL: with call.error, or it is not known. */
 static inline struct group_entry *group_asked(const struct coord_call *c)
 {
     return c->error ? NULL : group_log_find(group_log_of(c->log), c->key);

@@ -6,17 +6,40 @@
 #include "net/api/api.h"
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
-#include <stdlib.h>
 
-struct fetch_group {
+enum { PREPARED_PER_UNIT = 16 };
+
+/* What the owner finds of a group of which all is asked. */
+struct found_offset {
+    struct found_offset *next;
+    struct offset_fetch_response_partitions p;
+};
+struct found_topic {
+    struct found_topic *next;
+    struct kview name; /* in the answer's memory, like these */
+    struct found_offset *offsets;
+    int32_t count;
+};
+struct fetched_group {
     struct group_question question;
     const struct offset_fetch_request_group *ask;
     struct offset_fetch_response_group *out;
+    int32_t topic_at, partition_at; /* those that are named: the next one */
+    /* all: the owner's */
+    bool begun, found;      /* found: all are, the arrays are next */
+    uint64_t born;          /* whose offsets they are ... */
+    uint32_t moved, cursor; /* ... and where the next one is */
+    struct map by_name;     /* struct found_topic */
+    struct found_topic *topics;
+    int32_t topic_count;
 };
 struct fetch_run {
     struct group_asking asking;
     struct offset_fetch_response r;
-    struct fetch_group *groups;
+    const struct offset_fetch_request_group *asked;
+    struct fetched_group *groups;
+    struct steps steps;
+    int32_t group_at, topic_at, partition_at; /* prepared up to there */
 };
 
 static void fill_offset(struct coord_call *c, const struct committed *in, struct offset_fetch_response_partitions *out)
@@ -28,77 +51,137 @@ static void fill_offset(struct coord_call *c, const struct committed *in, struct
     out->metadata = coord_call_text(c, in->metadata);
 }
 
-static int compare_fetch_topics(const void *a, const void *b)
+/* --- all offsets of a group, on its shard: found first, since there may be more of them until the last one is --- */
+
+static void begin_finding(struct fetched_group *g, const struct group_entry *e)
 {
-    const struct committed *x = *(const struct committed *const *)a, *y = *(const struct committed *const *)b;
-    size_t least = (size_t)(x->topic.n < y->topic.n ? x->topic.n : y->topic.n);
-    int order = memcmp(x->topic.at, y->topic.at, least);
-    if (order == 0)
-        order = (x->topic.n > y->topic.n) - (x->topic.n < y->topic.n);
-    return order ? order : (x->partition > y->partition) - (x->partition < y->partition);
+    if (g->begun)
+        map_deinit(&g->by_name);
+    arena_reset(&g->question.call.memory);
+    map_init(&g->by_name, e->coord.log->heap);
+    g->begun = true;
+    g->born = e->coord.born;
+    g->moved = e->offsets.moved;
+    g->cursor = 0;
+    g->topics = NULL;
+    g->topic_count = 0;
 }
 
-/* `sorted` is cut into topics. */
-static void group_offsets_by_topic(struct coord_call *c, const struct committed **sorted, int32_t n,
-                                   struct offset_fetch_response_group *out)
+/* NULL: no memory. */
+static struct found_topic *found_topic_of(struct fetched_group *g, struct kview name)
 {
-    for (int32_t i = 0, end; i < n; i = end) {
-        struct offset_fetch_response_topics *t = &out->topics.v[out->topics.n++];
-        for (end = i + 1; end < n && kview_same(sorted[i]->topic, sorted[end]->topic);)
-            end++;
-        offset_fetch_response_topics_init(t);
-        t->name = coord_call_text(c, sorted[i]->topic);
-        t->partitions.v = coord_call_alloc(c, (size_t)(end - i) * sizeof *t->partitions.v);
-        if (!t->partitions.v)
-            return;
-        t->partitions.n = end - i;
-        for (int32_t k = i; k < end; k++)
-            fill_offset(c, sorted[k], &t->partitions.v[k - i]);
+    struct coord_call *c = &g->question.call;
+    struct found_topic *t = map_get(&g->by_name, name.at, (size_t)name.n);
+    if (t)
+        return t;
+    t = coord_call_alloc(c, sizeof *t);
+    if (!t)
+        return NULL;
+    *t = (struct found_topic){.next = g->topics, .name = coord_call_text(c, name)};
+    if (c->starved || map_put(&g->by_name, t->name.at, (size_t)t->name.n, t)) {
+        c->starved = true;
+        return NULL;
     }
+    g->topics = t;
+    g->topic_count++;
+    return t;
 }
 
-static void fetch_all_offsets(struct coord_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
+/* False: that was all, or there is no memory. */
+static bool find_next_offset(struct fetched_group *g, const struct offsets *o)
 {
-    size_t n = offsets_count(o);
-    const struct committed **sorted = coord_call_alloc(c, n * sizeof *sorted), *one;
-    out->topics.v = coord_call_alloc(c, n * sizeof *out->topics.v);
-    if (c->starved)
-        return;
-    uint32_t cursor = 0;
-    size_t found = 0;
-    while (found < n && (one = offsets_next(o, &cursor)))
-        sorted[found++] = one;
-    qsort(sorted, found, sizeof *sorted, compare_fetch_topics);
-    group_offsets_by_topic(c, sorted, (int32_t)found, out);
+    const struct committed *one = offsets_next(o, &g->cursor);
+    struct found_topic *t = one ? found_topic_of(g, one->topic) : NULL;
+    struct found_offset *found = t ? coord_call_alloc(&g->question.call, sizeof *found) : NULL;
+    if (!found)
+        return false;
+    found->next = t->offsets;
+    t->offsets = found;
+    t->count++;
+    fill_offset(&g->question.call, one, &found->p);
+    return true;
 }
 
-static void fetch_named_offsets(struct coord_call *c, const struct offsets *o, struct offset_fetch_response_group *out)
+/* The arrays of the reply. False: those of the last topic are made. */
+static bool make_next_topic(struct fetched_group *g)
 {
-    for (int32_t i = 0; i < out->topics.n; i++) {
-        struct offset_fetch_response_topics *t = &out->topics.v[i];
-        for (int32_t k = 0; k < t->partitions.n; k++) {
-            struct offset_fetch_response_partitions *p = &t->partitions.v[k];
+    struct coord_call *c = &g->question.call;
+    struct offset_fetch_response_group *out = g->out;
+    struct found_topic *t = g->topics;
+    if (!out->topics.v)
+        out->topics.v = coord_call_alloc(c, (size_t)g->topic_count * sizeof *out->topics.v + 1);
+    if (!t || !out->topics.v)
+        return false;
+    struct offset_fetch_response_topics *to = &out->topics.v[out->topics.n++];
+    offset_fetch_response_topics_init(to);
+    to->name = t->name;
+    to->partitions.v = coord_call_alloc(c, (size_t)t->count * sizeof *to->partitions.v);
+    for (const struct found_offset *f = t->offsets; f && to->partitions.v; f = f->next)
+        to->partitions.v[to->partitions.n++] = f->p;
+    g->topics = t->next;
+    return to->partitions.v;
+}
+
+/* True: there is more to do. */
+static bool fetch_all_offsets(struct fetched_group *g, const struct group_entry *e, struct steps *s)
+{
+    if (!g->begun || (!g->found && (g->born != e->coord.born || g->moved != e->offsets.moved)))
+        begin_finding(g, e);
+    for (; !g->found && steps_go_on(s); steps_spend(s, 1))
+        g->found = !find_next_offset(g, &e->offsets);
+    while (g->found && !g->question.call.starved && steps_go_on(s)) {
+        if (!make_next_topic(g))
+            return false;
+        steps_spend(s, 1 + (uint32_t)g->out->topics.v[g->out->topics.n - 1].partitions.n / PREPARED_PER_UNIT);
+    }
+    return !g->question.call.starved;
+}
+
+/* --- those that are named; true: there is more to do --- */
+
+static bool fetch_named_offsets(struct fetched_group *g, const struct offsets *o, struct steps *s)
+{
+    for (; g->topic_at < g->out->topics.n; g->topic_at++, g->partition_at = 0) {
+        struct offset_fetch_response_topics *t = &g->out->topics.v[g->topic_at];
+        for (; g->partition_at < t->partitions.n; g->partition_at++, steps_spend(s, 1)) {
+            struct offset_fetch_response_partitions *p = &t->partitions.v[g->partition_at];
+            if (!steps_go_on(s))
+                return true;
             const struct committed *one = p->error_code ? NULL : offsets_get(o, t->name, p->partition_index);
             if (one)
-                fill_offset(c, one, p);
+                fill_offset(&g->question.call, one, p);
         }
+        steps_spend(s, 1);
     }
+    return false;
 }
 
 /* Groups that are not there have committed nothing. */
-static void ask_offset_fetch(struct coord_call *c)
+static bool offset_fetch_step(struct steps *s)
 {
-    struct fetch_group *g = container_of(c, struct fetch_group, question.call);
+    struct fetched_group *g = container_of(s, struct fetched_group, question.steps);
+    struct coord_call *c = &g->question.call;
+    coord_call_look_again(c);
     const struct group_entry *e = group_asked(c);
-    bool lives = e && e->group->state != GROUP_DEAD;
-    if (lives && g->ask->topics.n < 0)
-        fetch_all_offsets(c, &e->offsets, g->out);
-    else if (lives)
-        fetch_named_offsets(c, &e->offsets, g->out);
+    bool lives = e && e->group->state != GROUP_DEAD, all = g->ask->topics.n < 0;
+    if (lives && (all ? fetch_all_offsets(g, e, s) : fetch_named_offsets(g, &e->offsets, s)))
+        return true;
+    if (g->begun)
+        map_deinit(&g->by_name);
+    if (!lives && all) /* it went meanwhile */
+        g->out->topics.n = 0;
     /* consumers before 3.9 know no COORDINATOR_NOT_AVAILABLE here */
     g->out->error_code = (int16_t)(c->starved ? KERR_NOT_COORDINATOR : c->error);
     coord_call_done(c);
+    return false;
 }
+
+static void ask_offset_fetch(struct coord_call *c)
+{
+    group_question_steps(container_of(c, struct group_question, call), offset_fetch_step);
+}
+
+/* --- at home --- */
 
 /* Version 1 has no place for the group's error but the partitions. */
 static void fill_old_offset(struct offset_fetch_response_partition *to,
@@ -175,43 +258,84 @@ static void reply_offset_fetch(struct group_asking *asking)
     REQUEST_REPLY(req, offset_fetch_response, &run->r);
 }
 
-static bool prepare_offset_topic(struct request *req, const struct offset_fetch_request_topics *in,
-                                 struct offset_fetch_response_topics *out)
+/* NULL: no memory. */
+static struct offset_fetch_response_topics *begin_offset_topic(struct request *req,
+                                                               const struct offset_fetch_request_topics *in,
+                                                               struct offset_fetch_response_topics *out)
 {
     bool by_id = req->version >= 10;
     const struct topic *t = by_id ? topic_asked(req, by_id, in->name, in->topic_id) : NULL;
-    int32_t n = in->partition_indexes.n;
     offset_fetch_response_topics_init(out);
     out->name = by_id && t ? request_copy(req, view_of(t->name)) : in->name;
     out->topic_id = in->topic_id;
-    out->partitions.v = request_alloc(req, (size_t)n * sizeof *out->partitions.v + 1);
-    if (!out->partitions.v || out->name.n < 0)
-        return false;
-    out->partitions.n = n;
-    for (int32_t i = 0; i < n; i++) {
-        struct offset_fetch_response_partitions *p = &out->partitions.v[i];
-        offset_fetch_response_partitions_init(p);
-        p->partition_index = in->partition_indexes.v[i];
-        p->committed_offset = -1;
-        p->error_code = by_id && !t ? KERR_UNKNOWN_TOPIC_ID : KERR_NONE;
-    }
-    return true;
+    out->partitions.v = request_alloc(req, (size_t)in->partition_indexes.n * sizeof *out->partitions.v + 1);
+    return out->partitions.v && out->name.n >= 0 ? out : NULL;
 }
 
-/* False: no memory. */
-static bool prepare_offset_group(struct request *req, const struct offset_fetch_request_group *in,
-                                 struct offset_fetch_response_group *out)
+static void prepare_offset_partitions(const struct offset_fetch_request_topics *in,
+                                      struct offset_fetch_response_topics *out, bool unknown)
 {
-    offset_fetch_response_group_init(out);
-    out->group_id = in->group_id;
-    if (in->topics.n <= 0)
-        return true;
-    out->topics.v = request_alloc(req, (size_t)in->topics.n * sizeof *out->topics.v);
-    if (!out->topics.v)
-        return false;
-    for (int32_t i = 0; i < in->topics.n; i++)
-        if (!prepare_offset_topic(req, &in->topics.v[i], &out->topics.v[out->topics.n++]))
-            return false;
+    for (int32_t left = PREPARED_PER_UNIT; left > 0 && out->partitions.n < in->partition_indexes.n; left--) {
+        struct offset_fetch_response_partitions *p = &out->partitions.v[out->partitions.n];
+        offset_fetch_response_partitions_init(p);
+        p->partition_index = in->partition_indexes.v[out->partitions.n++];
+        p->committed_offset = -1;
+        p->error_code = unknown ? KERR_UNKNOWN_TOPIC_ID : KERR_NONE;
+    }
+}
+
+static bool begin_offset_group(struct request *req, struct fetched_group *g,
+                               const struct offset_fetch_request_group *in)
+{
+    g->ask = in;
+    g->question.call.key = in->group_id;
+    g->question.call.ask = ask_offset_fetch;
+    offset_fetch_response_group_init(g->out);
+    g->out->group_id = in->group_id;
+    if (in->topics.n > 0)
+        g->out->topics.v = request_alloc(req, (size_t)in->topics.n * sizeof *g->out->topics.v);
+    return in->topics.n <= 0 || g->out->topics.v;
+}
+
+enum prepared { PREPARED_SOME, PREPARED_ALL, PREPARED_NO_MEMORY };
+
+/* A group, a topic, or some partitions of one. */
+static enum prepared prepare_some_offsets(struct fetch_run *run)
+{
+    struct request *req = run->asking.req;
+    struct fetched_group *g = &run->groups[run->group_at];
+    if (run->group_at == run->r.groups.n)
+        return PREPARED_ALL;
+    if (!g->out) {
+        g->out = &run->r.groups.v[run->group_at];
+        return begin_offset_group(req, g, &run->asked[run->group_at]) ? PREPARED_SOME : PREPARED_NO_MEMORY;
+    }
+    if (run->topic_at >= g->ask->topics.n) {
+        group_asking_queue(&run->asking, &g->question);
+        run->group_at++;
+        run->topic_at = 0;
+        return PREPARED_SOME;
+    }
+    const struct offset_fetch_request_topics *in = &g->ask->topics.v[run->topic_at];
+    struct offset_fetch_response_topics *out = &g->out->topics.v[run->topic_at];
+    if (g->out->topics.n == run->topic_at) {
+        g->out->topics.n++;
+        return begin_offset_topic(req, in, out) ? PREPARED_SOME : PREPARED_NO_MEMORY;
+    }
+    prepare_offset_partitions(in, out, req->version >= 10 && out->name.n == 0);
+    run->topic_at += out->partitions.n == in->partition_indexes.n;
+    return PREPARED_SOME;
+}
+
+static bool prepare_offset_fetch_step(struct steps *s)
+{
+    struct fetch_run *run = container_of(s, struct fetch_run, steps);
+    for (; steps_go_on(s); steps_spend(s, 1))
+        switch (prepare_some_offsets(run)) {
+        case PREPARED_SOME: break;
+        case PREPARED_ALL: group_asking_end(&run->asking); return false;
+        case PREPARED_NO_MEMORY: request_fail(run->asking.req, no_memory); return false;
+        }
     return true;
 }
 
@@ -237,27 +361,16 @@ static const struct offset_fetch_request_group *only_offset_group(struct request
 }
 
 /* False: no memory. */
-static bool prepare_offset_fetch(struct fetch_run *run, const struct offset_fetch_request *m)
+static bool begin_offset_fetch(struct fetch_run *run, const struct offset_fetch_request *m)
 {
     struct request *req = run->asking.req;
-    const struct offset_fetch_request_group *in = req->version < 8 ? only_offset_group(req, m) : m->groups.v;
     int32_t n = req->version < 8 ? 1 : m->groups.n;
     offset_fetch_response_init(&run->r);
+    run->asked = req->version < 8 ? only_offset_group(req, m) : m->groups.v;
     run->groups = request_zalloc(req, (size_t)n * sizeof *run->groups + 1);
     run->r.groups.v = request_alloc(req, (size_t)n * sizeof *run->r.groups.v + 1);
-    if (!run->groups || !run->r.groups.v || (n > 0 && !in))
-        return false;
     run->r.groups.n = n;
-    for (int32_t i = 0; i < n; i++) {
-        struct fetch_group *g = &run->groups[i];
-        g->ask = &in[i];
-        g->out = &run->r.groups.v[i];
-        g->question.call.key = in[i].group_id;
-        g->question.call.ask = ask_offset_fetch;
-        if (!prepare_offset_group(req, g->ask, g->out))
-            return false;
-    }
-    return true;
+    return run->groups && run->r.groups.v && (n == 0 || run->asked);
 }
 
 void offset_fetch_run(struct request *req)
@@ -268,11 +381,8 @@ void offset_fetch_run(struct request *req)
     struct fetch_run *run = request_zalloc(req, sizeof *run);
     if (run)
         group_asking_init(&run->asking, req, reply_offset_fetch);
-    if (!run || !prepare_offset_fetch(run, m)) {
+    if (!run || !begin_offset_fetch(run, m))
         request_fail(req, no_memory);
-        return;
-    }
-    for (int32_t i = 0; i < run->r.groups.n; i++)
-        group_asking_queue(&run->asking, &run->groups[i].question);
-    group_asking_end(&run->asking);
+    else
+        steps_start(&req->server->steps, &run->steps, prepare_offset_fetch_step);
 }

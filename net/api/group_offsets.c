@@ -5,6 +5,8 @@
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
 
+enum { PREPARED_AT_ONCE = 64, PREPARED_UNITS = 6 }; /* partitions, and what they take with a look into the catalog */
+
 /* --- OffsetCommit --- */
 
 struct commit_run {
@@ -20,6 +22,8 @@ struct commit_run {
     int16_t version;
     struct group_write write;
     enum kerr error;
+    struct steps steps;
+    int32_t topic_at; /* prepared up to there */
 };
 
 static void end_offset_commit(struct commit_run *run, enum kerr error)
@@ -109,37 +113,77 @@ static void prepare_offset_commit_partition(struct commit_run *run, struct kview
         c->expire_ms = m->retention_time_ms > INT64_MAX - run->now_ms ? INT64_MAX : run->now_ms + m->retention_time_ms;
 }
 
-static bool prepare_offset_commit_topic(struct commit_run *run, const struct offset_commit_request_topic *in,
-                                        struct offset_commit_response_topic *out)
+/* The topic as the catalog has it in this turn, and its name. False: no memory. */
+static bool begin_offset_commit_topic(struct commit_run *run, const struct offset_commit_request_topic *in,
+                                      struct offset_commit_response_topic *out)
+{
+    struct request *req = run->asking.req;
+    offset_commit_response_topic_init(out);
+    out->name = in->name;
+    out->topic_id = in->topic_id;
+    out->partitions.v = request_alloc(req, (size_t)in->partitions.n * sizeof *out->partitions.v + 1);
+    return out->partitions.v;
+}
+
+/* False: no memory. */
+static bool prepare_offset_commit_partitions(struct commit_run *run, const struct offset_commit_request_topic *in,
+                                             struct offset_commit_response_topic *out)
 {
     struct request *req = run->asking.req;
     bool by_id = req->version >= 10;
     const struct topic *t = topic_asked(req, by_id, in->name, in->topic_id);
     struct kview name = by_id && t ? request_copy(req, view_of(t->name)) : in->name;
-    int32_t n = in->partitions.n;
-    offset_commit_response_topic_init(out);
-    out->name = in->name;
-    out->topic_id = in->topic_id;
-    out->partitions.v = request_alloc(req, (size_t)n * sizeof *out->partitions.v + 1);
-    if (!out->partitions.v || name.n < 0)
+    if (name.n < 0)
         return false;
-    out->partitions.n = n;
-    for (int32_t i = 0; i < n; i++) {
-        struct offset_commit_response_partition *p = &out->partitions.v[i];
+    for (int32_t left = PREPARED_AT_ONCE; left > 0 && out->partitions.n < in->partitions.n; left--) {
+        struct offset_commit_response_partition *p = &out->partitions.v[out->partitions.n];
+        const struct offset_commit_request_partition *from = &in->partitions.v[out->partitions.n++];
         offset_commit_response_partition_init(p);
-        p->partition_index = in->partitions.v[i].partition_index;
+        p->partition_index = from->partition_index;
         if (!t)
             p->error_code = by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
         else if (p->partition_index < 0 || p->partition_index >= t->partitions)
             p->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         else
-            prepare_offset_commit_partition(run, name, &in->partitions.v[i], &p->error_code);
+            prepare_offset_commit_partition(run, name, from, &p->error_code);
     }
     return true;
 }
 
 /* False: no memory. */
-static bool prepare_offset_commit(struct commit_run *run)
+static bool prepare_some_commits(struct commit_run *run)
+{
+    const struct offset_commit_request_topic *in = &run->ask->topics.v[run->topic_at];
+    struct offset_commit_response_topic *out = &run->r.topics.v[run->topic_at];
+    if (run->r.topics.n == run->topic_at) {
+        run->r.topics.n++;
+        if (!begin_offset_commit_topic(run, in, out))
+            return false;
+    }
+    bool good = prepare_offset_commit_partitions(run, in, out);
+    run->topic_at += out->partitions.n == in->partitions.n;
+    return good;
+}
+
+static bool prepare_offset_commit_step(struct steps *s)
+{
+    struct commit_run *run = container_of(s, struct commit_run, steps);
+    for (; run->topic_at < run->ask->topics.n; steps_spend(s, PREPARED_UNITS)) {
+        if (!steps_go_on(s))
+            return true;
+        if (!prepare_some_commits(run)) {
+            request_fail(run->asking.req, no_memory);
+            return false;
+        }
+    }
+    if (run->asked_count > 0)
+        group_asking_ask(&run->asking, &run->question);
+    group_asking_end(&run->asking);
+    return false;
+}
+
+/* False: no memory. */
+static bool begin_offset_commit(struct commit_run *run)
 {
     struct request *req = run->asking.req;
     const struct offset_commit_request *m = run->ask;
@@ -152,10 +196,9 @@ static bool prepare_offset_commit(struct commit_run *run)
     run->r.topics.v = request_alloc(req, (size_t)m->topics.n * sizeof *run->r.topics.v + 1);
     run->version = req->version;
     run->now_ms = clock_wall_ms();
-    bool good = run->asked && run->commits && run->r.topics.v;
-    for (int32_t i = 0; good && i < m->topics.n; i++)
-        good = prepare_offset_commit_topic(run, &m->topics.v[i], &run->r.topics.v[run->r.topics.n++]);
-    return good;
+    run->question.call.key = m->group_id;
+    run->question.call.ask = ask_offset_commit;
+    return run->asked && run->commits && run->r.topics.v;
 }
 
 void offset_commit_run(struct request *req)
@@ -168,15 +211,10 @@ void offset_commit_run(struct request *req)
         run->ask = m;
         group_asking_init(&run->asking, req, reply_offset_commit);
     }
-    if (!run || !prepare_offset_commit(run)) {
+    if (!run || !begin_offset_commit(run))
         request_fail(req, no_memory);
-        return;
-    }
-    run->question.call.key = m->group_id;
-    run->question.call.ask = ask_offset_commit;
-    if (run->asked_count > 0)
-        group_asking_ask(&run->asking, &run->question);
-    group_asking_end(&run->asking);
+    else
+        steps_start(&req->server->steps, &run->steps, prepare_offset_commit_step);
 }
 
 /* --- OffsetDelete --- */
@@ -193,6 +231,10 @@ struct delete_run {
     struct committed *removed;
     int32_t removed_count;
     struct group_write write;
+    const struct offset_delete_request *ask;
+    struct steps steps;
+    int32_t topic_at;  /* prepared up to there */
+    int32_t chosen_at; /* the owner's: of `parts`, chosen up to there */
 };
 
 static void end_offset_delete(struct delete_run *run, enum kerr error)
@@ -216,27 +258,30 @@ static enum kerr check_offset_delete(const struct group_entry *e)
     return e->group->state == GROUP_EMPTY || group_reads_topics(e->group) ? KERR_NONE : KERR_NON_EMPTY_GROUP;
 }
 
-static void choose_deleted_offsets(struct delete_run *run, const struct group_entry *e)
+static void choose_deleted_offset(struct delete_run *run, const struct group_entry *e)
 {
-    for (int32_t i = 0; i < run->part_count; i++) {
-        const struct committed *what = &run->parts[i].what;
-        if (group_subscribed(e->group, what->topic))
-            *run->parts[i].out_error = KERR_GROUP_SUBSCRIBED_TO_TOPIC;
-        else if (offsets_get(&e->offsets, what->topic, what->partition))
-            run->removed[run->removed_count++] = *what;
-    }
+    struct delete_part *part = &run->parts[run->chosen_at++];
+    if (group_subscribed(e->group, part->what.topic))
+        *part->out_error = KERR_GROUP_SUBSCRIBED_TO_TOPIC;
+    else if (offsets_get(&e->offsets, part->what.topic, part->what.partition))
+        run->removed[run->removed_count++] = part->what;
 }
 
-static void ask_offset_delete(struct coord_call *c)
+static bool offset_delete_step(struct steps *s)
 {
-    struct delete_run *run = container_of(c, struct delete_run, question.call);
+    struct delete_run *run = container_of(s, struct delete_run, question.steps);
+    struct coord_call *c = &run->question.call;
+    coord_call_look_again(c);
     struct group_entry *e = group_asked(c);
     enum kerr error = c->error ? c->error : check_offset_delete(e);
-    if (!error)
-        choose_deleted_offsets(run, e);
+    for (; !error && run->chosen_at < run->part_count; steps_spend(s, 1)) {
+        if (!steps_go_on(s))
+            return true;
+        choose_deleted_offset(run, e);
+    }
     if (error || run->removed_count == 0) {
         end_offset_delete(run, error);
-        return;
+        return false;
     }
     run->write = (struct group_write){.entry = e,
                                       .kind = GROUP_WRITE_COMMITS,
@@ -244,6 +289,12 @@ static void ask_offset_delete(struct coord_call *c)
                                       .removed_count = run->removed_count,
                                       .done = offsets_deleted};
     group_log_write(group_log_of(c->log), &run->write);
+    return false;
+}
+
+static void ask_offset_delete(struct coord_call *c)
+{
+    group_question_steps(container_of(c, struct group_question, call), offset_delete_step);
 }
 
 static void reply_offset_delete(struct group_asking *asking)
@@ -254,34 +305,58 @@ static void reply_offset_delete(struct group_asking *asking)
     REQUEST_REPLY(asking->req, offset_delete_response, &run->r);
 }
 
+/* False: no memory. */
 static bool prepare_offset_delete_topic(struct delete_run *run, const struct offset_delete_request_topic *in,
                                         struct offset_delete_response_topic *out)
 {
     struct request *req = run->asking.req;
     const struct topic *t = topic_asked(req, false, in->name, (struct kuuid){{0}});
-    offset_delete_response_topic_init(out);
-    out->name = in->name;
-    out->partitions.v = request_alloc(req, (size_t)in->partitions.n * sizeof *out->partitions.v + 1);
+    if (run->r.topics.n == run->topic_at) {
+        run->r.topics.n++;
+        offset_delete_response_topic_init(out);
+        out->name = in->name;
+        out->partitions.v = request_alloc(req, (size_t)in->partitions.n * sizeof *out->partitions.v + 1);
+    }
     if (!out->partitions.v)
         return false;
-    out->partitions.n = in->partitions.n;
-    for (int32_t i = 0; i < in->partitions.n; i++) {
-        struct offset_delete_response_partition *p = &out->partitions.v[i];
+    for (int32_t left = PREPARED_AT_ONCE; left > 0 && out->partitions.n < in->partitions.n; left--) {
+        struct offset_delete_response_partition *p = &out->partitions.v[out->partitions.n];
         offset_delete_response_partition_init(p);
-        p->partition_index = in->partitions.v[i].partition_index;
+        p->partition_index = in->partitions.v[out->partitions.n++].partition_index;
         if (!t || p->partition_index < 0 || p->partition_index >= t->partitions)
             p->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         else
             run->parts[run->part_count++] =
                 (struct delete_part){{.topic = in->name, .partition = p->partition_index}, &p->error_code};
     }
+    run->topic_at += out->partitions.n == in->partitions.n;
     return true;
 }
 
+static bool prepare_offset_delete_step(struct steps *s)
+{
+    struct delete_run *run = container_of(s, struct delete_run, steps);
+    for (; run->topic_at < run->ask->topics.n; steps_spend(s, PREPARED_UNITS)) {
+        if (!steps_go_on(s))
+            return true;
+        if (!prepare_offset_delete_topic(run, &run->ask->topics.v[run->topic_at], &run->r.topics.v[run->topic_at])) {
+            request_fail(run->asking.req, no_memory);
+            return false;
+        }
+    }
+    if (group_id_given(run->ask->group_id))
+        group_asking_ask(&run->asking, &run->question);
+    else
+        run->r.error_code = KERR_INVALID_GROUP_ID;
+    group_asking_end(&run->asking);
+    return false;
+}
+
 /* False: no memory. */
-static bool prepare_offset_delete(struct delete_run *run, const struct offset_delete_request *m)
+static bool begin_offset_delete(struct delete_run *run)
 {
     struct request *req = run->asking.req;
+    const struct offset_delete_request *m = run->ask;
     size_t n = 0;
     for (int32_t i = 0; i < m->topics.n; i++)
         n += (size_t)m->topics.v[i].partitions.n;
@@ -289,10 +364,9 @@ static bool prepare_offset_delete(struct delete_run *run, const struct offset_de
     run->parts = request_alloc(req, n * sizeof *run->parts + 1);
     run->removed = request_alloc(req, n * sizeof *run->removed + 1);
     run->r.topics.v = request_alloc(req, (size_t)m->topics.n * sizeof *run->r.topics.v + 1);
-    bool good = run->parts && run->removed && run->r.topics.v;
-    for (int32_t i = 0; good && i < m->topics.n; i++)
-        good = prepare_offset_delete_topic(run, &m->topics.v[i], &run->r.topics.v[run->r.topics.n++]);
-    return good;
+    run->question.call.key = m->group_id;
+    run->question.call.ask = ask_offset_delete;
+    return run->parts && run->removed && run->r.topics.v;
 }
 
 void offset_delete_run(struct request *req)
@@ -301,17 +375,12 @@ void offset_delete_run(struct request *req)
     if (!m)
         return;
     struct delete_run *run = request_zalloc(req, sizeof *run);
-    if (run)
+    if (run) {
+        run->ask = m;
         group_asking_init(&run->asking, req, reply_offset_delete);
-    if (!run || !prepare_offset_delete(run, m)) {
-        request_fail(req, no_memory);
-        return;
     }
-    run->question.call.key = m->group_id;
-    run->question.call.ask = ask_offset_delete;
-    if (group_id_given(m->group_id))
-        group_asking_ask(&run->asking, &run->question);
+    if (!run || !begin_offset_delete(run))
+        request_fail(req, no_memory);
     else
-        run->r.error_code = KERR_INVALID_GROUP_ID;
-    group_asking_end(&run->asking);
+        steps_start(&req->server->steps, &run->steps, prepare_offset_delete_step);
 }

@@ -406,25 +406,45 @@ void heartbeat_run(struct request *req)
 struct leave_run {
     struct group_asking asking;
     struct group_question question;
-    const struct member_identity *members; /* who leaves; before version 3 one */
-    struct leave_group_response r;         /* of all versions the newest: leave_reply makes the others */
+    const struct leave_group_request *ask;
+    struct member_identity one;            /* who leaves before version 3 */
+    const struct member_identity *members; /* who leaves */
+    int32_t count;
+    struct steps steps;
+    int32_t at;                    /* the owner's: the next one that leaves */
+    struct leave_group_response r; /* of all versions the newest: reply_leave_group makes the others */
 };
+
+static void leave_one(struct leave_run *run, struct group_entry *e)
+{
+    const struct member_identity *m = &run->members[run->at];
+    enum kerr error = KERR_UNKNOWN_MEMBER_ID;
+    if (e)
+        error = group_leave(e->group, m->member_id, m->group_instance_id, group_log_now(),
+                            coordinator_emit(group_entry_log(e)));
+    run->r.members.v[run->at++].error_code = (int16_t)error;
+}
+
+static bool leave_group_step(struct steps *s)
+{
+    struct leave_run *run = container_of(s, struct leave_run, question.steps);
+    struct coord_call *c = &run->question.call;
+    coord_call_look_again(c);
+    struct group_entry *e = group_asked(c);
+    for (; steps_go_on(s) && run->at < run->count && !c->error; steps_spend(s, 1))
+        leave_one(run, e);
+    if (e)
+        coordinator_settle(e);
+    if (run->at < run->count && !c->error)
+        return true;
+    run->r.error_code = (int16_t)c->error;
+    coord_call_done(c);
+    return false;
+}
 
 static void ask_leave_group(struct coord_call *c)
 {
-    struct leave_run *run = container_of(c, struct leave_run, question.call);
-    struct group_entry *e = group_asked(c);
-    run->r.error_code = (int16_t)c->error;
-    for (int32_t i = 0; i < run->r.members.n; i++) {
-        enum kerr error = KERR_UNKNOWN_MEMBER_ID;
-        if (e)
-            error = group_leave(e->group, run->members[i].member_id, run->members[i].group_instance_id, group_log_now(),
-                                coordinator_emit(group_log_of(c->log)));
-        run->r.members.v[i].error_code = (int16_t)error;
-    }
-    if (e)
-        coordinator_settle(e);
-    coord_call_done(c);
+    group_question_steps(container_of(c, struct group_question, call), leave_group_step);
 }
 
 static void reply_leave_group(struct group_asking *asking)
@@ -438,25 +458,37 @@ static void reply_leave_group(struct group_asking *asking)
     REQUEST_REPLY(req, leave_group_response, &run->r);
 }
 
-/* False: no memory. */
-static bool prepare_leave_group(struct leave_run *run, struct request *req, const struct leave_group_request *m)
+/* What is answered about each of them; then the group is asked. */
+static bool prepare_leave_group_step(struct steps *s)
 {
-    struct member_identity *one = request_zalloc(req, sizeof *one);
-    int32_t n = req->version < 3 ? 1 : m->members.n;
-    leave_group_response_init(&run->r);
-    run->r.members.v = request_alloc(req, (size_t)n * sizeof *run->r.members.v + 1);
-    if (!one || !run->r.members.v)
-        return false;
-    member_identity_init(one);
-    one->member_id = m->member_id;
-    run->members = req->version < 3 ? one : m->members.v;
-    run->r.members.n = n;
-    for (int32_t i = 0; i < n; i++) {
-        member_response_init(&run->r.members.v[i]);
-        run->r.members.v[i].member_id = run->members[i].member_id;
-        run->r.members.v[i].group_instance_id = run->members[i].group_instance_id;
+    struct leave_run *run = container_of(s, struct leave_run, steps);
+    for (; run->r.members.n < run->count; steps_spend(s, 1)) {
+        const struct member_identity *m = &run->members[run->r.members.n];
+        if (!steps_go_on(s))
+            return true;
+        struct member_response *out = &run->r.members.v[run->r.members.n++];
+        member_response_init(out);
+        out->member_id = m->member_id;
+        out->group_instance_id = m->group_instance_id;
     }
-    return true;
+    group_asking_ask(&run->asking, &run->question);
+    group_asking_end(&run->asking);
+    return false;
+}
+
+/* False: no memory. */
+static bool begin_leave_group(struct leave_run *run, struct request *req)
+{
+    const struct leave_group_request *m = run->ask;
+    member_identity_init(&run->one);
+    run->one.member_id = m->member_id;
+    run->members = req->version < 3 ? &run->one : m->members.v;
+    run->count = req->version < 3 ? 1 : m->members.n;
+    leave_group_response_init(&run->r);
+    run->r.members.v = request_alloc(req, (size_t)run->count * sizeof *run->r.members.v + 1);
+    run->question.call.key = m->group_id;
+    run->question.call.ask = ask_leave_group;
+    return run->r.members.v;
 }
 
 void leave_group_run(struct request *req)
@@ -465,16 +497,17 @@ void leave_group_run(struct request *req)
     if (!m)
         return;
     struct leave_run *run = request_zalloc(req, sizeof *run);
-    if (!run || !prepare_leave_group(run, req, m)) {
+    if (run)
+        run->ask = m;
+    if (!run || !begin_leave_group(run, req)) {
         request_fail(req, no_memory);
         return;
     }
     group_asking_init(&run->asking, req, reply_leave_group);
-    run->question.call.key = m->group_id;
-    run->question.call.ask = ask_leave_group;
-    if (group_id_given(m->group_id))
-        group_asking_ask(&run->asking, &run->question);
-    else
-        run->r.error_code = KERR_INVALID_GROUP_ID;
+    if (group_id_given(m->group_id)) {
+        steps_start(&req->server->steps, &run->steps, prepare_leave_group_step);
+        return;
+    }
+    run->r.error_code = KERR_INVALID_GROUP_ID;
     group_asking_end(&run->asking);
 }

@@ -9,10 +9,15 @@ static size_t coord_call_memory_max(const struct coord_call *c)
     return left < COORD_ANSWER_BYTES_MAX ? left : COORD_ANSWER_BYTES_MAX;
 }
 
+void coord_call_look_again(struct coord_call *c)
+{
+    c->log = c->partition >= 0 ? coord_shard_log(c->coordinator, c->partition, &c->error) : NULL;
+}
+
 static void ask_coord_call(struct shard *owner, struct coord_call *c)
 {
     c->coordinator = c->topic->on(owner);
-    c->log = c->partition >= 0 ? coord_shard_log(c->coordinator, c->partition, &c->error) : NULL;
+    coord_call_look_again(c);
     arena_init(&c->memory, owner->heap, coord_call_memory_max(c));
     c->ask(c);
 }

@@ -60,5 +60,7 @@ size_t coord_call_bytes(const struct coord_call *c);
 void coord_call_done(struct coord_call *c);
 /* Of `memory`. NULL: `starved`. */
 void *coord_call_alloc(struct coord_call *c, size_t bytes) must_use;
+/* In a later turn than `ask`: `log` and `error` as they are now. The log may have gone, and entries with it. */
+void coord_call_look_again(struct coord_call *c);
 /* Copies; null stays null. Empty when `starved`. */
 struct kview coord_call_text(struct coord_call *c, struct kview v);

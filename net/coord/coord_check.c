@@ -22,7 +22,7 @@ static void check_coord_sweep(const struct coord_log *l)
     assert(l->sweep_running <= COORD_SWEEP_WRITES);
     assert(l->sweep || (l->sweep_running == 0 && !l->rewrite.trimming));
     assert(!l->rewrite.trimming || l->sweep == &l->rewrite.sweep);
-    assert(l->sweep || l->sweep_next == &l->entries);
+    assert(l->sweep || !l->sweep_at.log);
 }
 
 void coord_log_check(const struct coord_log *l)

@@ -33,7 +33,7 @@ struct coord_load {
     int32_t record;                                  /* ... and which of its records is next */
     uint8_t *unpacked;                               /* its records, if it was compressed */
     struct skipped_records skipped[COORD_NO_MEMORY]; /* by enum coord_replay */
-    struct list *entry;                              /* finishing: the next one; NULL: still reading */
+    struct coord_cursor entries;                     /* those that come to life; its log is NULL: still reading */
     uint32_t tries;
     struct timer retry;
     uint64_t started_ns;
@@ -50,6 +50,7 @@ static void free_coord_load(struct coord_log *l)
     struct coord_load *ld = l->load;
     assert(!ld->reading);
     recoverer_cancel(&ld->wait);
+    coord_cursor_end(&ld->entries);
     timer_stop(&l->shard->timers, &ld->retry);
     slices_deinit(&ld->read.slices);
     free_unpacked_records(ld);
@@ -275,9 +276,8 @@ static uint32_t replay_next_record(struct coord_log *l)
 static uint32_t finish_loaded_entry(struct coord_log *l)
 {
     struct coord_load *ld = l->load;
-    struct coord_entry *e = container_of(ld->entry, struct coord_entry, link);
+    struct coord_entry *e = coord_cursor_next(&ld->entries);
     const char *why = NULL;
-    ld->entry = e->link.next;
     uint32_t units = PACE_RECORD;
     enum coord_replay what = l->kind->loaded(e, &units, &why);
     if (what == COORD_NO_MEMORY) {
@@ -327,7 +327,7 @@ static bool advance_coord_load(struct coord_log *l)
         return false;
     if (ld->next_offset >= ld->until) {
         slices_deinit(&ld->read.slices);
-        ld->entry = l->entries.next;
+        coord_cursor_begin(&ld->entries, l);
         return true;
     }
     read_coord_log(l);
@@ -341,11 +341,11 @@ void coord_load_step(struct coord_log *l)
     while (more && units > 0) {
         struct coord_load *ld = l->load;
         uint32_t took = 1;
-        if (ld->entry == &l->entries) {
+        if (ld->entries.log && coord_cursor_over(&ld->entries)) {
             coord_load_over(l);
             return;
         }
-        if (ld->entry)
+        if (ld->entries.log)
             more = (took = finish_loaded_entry(l)) > 0;
         else if (ld->record < ld->batch.count)
             more = (took = replay_next_record(l)) > 0;
@@ -403,12 +403,6 @@ bool coord_load_close(struct coord_log *l)
         return false;
     free_coord_load(l);
     return true;
-}
-
-void coord_load_forget_entry(struct coord_log *l, const struct list *gone)
-{
-    if (l->load && l->load->entry == gone)
-        l->load->entry = gone->next;
 }
 
 bool coord_log_reads(const struct coord_log *l)

@@ -46,9 +46,11 @@ void coord_entry_free(struct coord_entry *e)
     struct coord_log *l = e->log;
     assert(e->writes == 0);
     assert(list_empty(&e->held));
-    if (l->sweep_next == &e->link)
-        l->sweep_next = e->link.next;
-    coord_load_forget_entry(l, &e->link);
+    for (struct list *i = l->cursors.next; i != &l->cursors; i = i->next) {
+        struct coord_cursor *c = container_of(i, struct coord_cursor, link);
+        if (c->next == &e->link)
+            c->next = e->link.next;
+    }
     for (struct list *i = l->over.next; i != &l->over; i = i->next) {
         struct coord_write *w = container_of(i, struct coord_write, link);
         if (w->entry == e)
@@ -63,6 +65,36 @@ void coord_entry_drop_if_empty(struct coord_entry *e)
 {
     if (!e->log->closing && e->writes == 0 && list_empty(&e->held) && e->log->kind->empty(e))
         coord_entry_free(e);
+}
+
+/* --- going through them --- */
+
+void coord_cursor_begin(struct coord_cursor *c, struct coord_log *l)
+{
+    *c = (struct coord_cursor){.log = l, .next = l->entries.next};
+    list_init(&c->link);
+    list_push(&l->cursors, &c->link);
+}
+
+bool coord_cursor_over(const struct coord_cursor *c)
+{
+    return !c->log || c->next == &c->log->entries;
+}
+
+struct coord_entry *coord_cursor_next(struct coord_cursor *c)
+{
+    if (coord_cursor_over(c))
+        return NULL;
+    struct coord_entry *e = container_of(c->next, struct coord_entry, link);
+    c->next = e->link.next;
+    return e;
+}
+
+void coord_cursor_end(struct coord_cursor *c)
+{
+    if (c->log)
+        list_remove(&c->link);
+    c->log = NULL;
 }
 
 /* --- the end of a turn --- */
@@ -101,6 +133,8 @@ static void free_coord_log(struct coord_log *l)
     void *arg = l->closed_arg;
     coord_sweep_close(l);
     struct list *i;
+    while ((i = list_first(&l->cursors)))
+        coord_cursor_end(container_of(i, struct coord_cursor, link));
     while ((i = list_first(&l->entries)))
         coord_entry_free(container_of(i, struct coord_entry, link));
     assert(l->live_bytes == 0);
@@ -168,10 +202,10 @@ enum err coord_log_open(struct coord_log *l)
     l->batch_bytes = COORD_BATCH_BYTES;
     map_init(&l->by_id, l->heap);
     list_init(&l->entries);
+    list_init(&l->cursors);
     list_init(&l->over);
     list_init(&l->steps);
     list_init(&l->sweeps);
-    l->sweep_next = &l->entries;
     shard_defer_init(&l->defer, end_coord_log_turn);
     pace_job_init(&l->job, step_coord_log);
     return coord_load_begin(l);

@@ -40,6 +40,18 @@ struct coord_entry {
     struct list link; /* log->entries */
 };
 
+/* Goes through the entries in the order of their making, over as many turns as it takes: entries may come and go meanwhile, and so may
+ * the log. Between begin and end it is known to the log. */
+struct coord_cursor {
+    struct coord_log *log; /* NULL: there is none any more */
+    struct list *next;     /* entry; &log->entries: the end */
+    struct list link;      /* log->cursors */
+};
+void coord_cursor_begin(struct coord_cursor *c, struct coord_log *l);
+struct coord_entry *coord_cursor_next(struct coord_cursor *c); /* NULL: the end */
+bool coord_cursor_over(const struct coord_cursor *c);
+void coord_cursor_end(struct coord_cursor *c);
+
 /* --- writes --- */
 struct coord_write;
 struct coord_write_ops {
@@ -152,7 +164,7 @@ struct coord_log {
     void (*closed)(void *arg);
     void *closed_arg;
     struct map by_id; /* struct coord_entry */
-    struct list entries;
+    struct list entries, cursors;
     uint64_t born;           /* of the last entry */
     uint32_t writes;         /* begun and not done, of all entries */
     struct list over, steps; /* writes: `done` at the end of the turn; alone, and going on at the pace */
@@ -165,10 +177,10 @@ struct coord_log {
     uint64_t rewrite_at;       /* after one that failed: not before log_bytes is there */
     struct list sweeps;        /* waiting */
     struct coord_sweep *sweep; /* under way; NULL: none */
-    struct list *sweep_next;   /* entry; &entries: all have been started */
-    uint64_t sweep_born_max;   /* younger ones have nothing that is looked for */
-    uint32_t sweep_running;    /* writes */
-    enum kerr sweep_error;     /* the first that a write met */
+    struct coord_cursor sweep_at;
+    uint64_t sweep_born_max; /* younger ones have nothing that is looked for */
+    uint32_t sweep_running;  /* writes */
+    enum kerr sweep_error;   /* the first that a write met */
     struct coord_rewrite {
         struct coord_sweep sweep;
         struct coord_write_ops ops;

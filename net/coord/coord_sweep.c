@@ -15,7 +15,7 @@ static void begin_sweep(struct coord_log *l, struct coord_sweep *s)
 {
     assert(!l->sweep && l->sweep_running == 0);
     l->sweep = s;
-    l->sweep_next = l->entries.next;
+    coord_cursor_begin(&l->sweep_at, l);
     l->sweep_born_max = l->born;
     l->sweep_error = KERR_NONE;
     pace_add(l->pace, &l->job);
@@ -25,7 +25,7 @@ static void end_sweep(struct coord_log *l)
 {
     struct coord_sweep *s = l->sweep;
     l->sweep = NULL;
-    l->sweep_next = &l->entries;
+    coord_cursor_end(&l->sweep_at);
     s->over(s, l->sweep_error);
     coord_sweep_want(l);
 }
@@ -152,14 +152,15 @@ void coord_sweep_step(struct coord_log *l, uint32_t units)
     if (l->state != COORD_LOG_READY && !l->sweep_error)
         l->sweep_error = KERR_NOT_COORDINATOR;
     for (uint32_t begun = 0; begun < units / PACE_RECORD && l->sweep_running < COORD_SWEEP_WRITES &&
-                             l->sweep_next != &l->entries && !l->sweep_error;
+                             !coord_cursor_over(&l->sweep_at) && !l->sweep_error;
          begun++) {
-        struct coord_entry *e = container_of(l->sweep_next, struct coord_entry, link);
-        l->sweep_next = e->born > l->sweep_born_max ? &l->entries : e->link.next;
+        struct coord_entry *e = coord_cursor_next(&l->sweep_at);
         if (e->born <= l->sweep_born_max)
             sweep_coord_entry(l, e);
+        else
+            coord_cursor_end(&l->sweep_at);
     }
-    if (l->sweep_running == 0 && (l->sweep_error || l->sweep_next == &l->entries))
+    if (l->sweep_running == 0 && (l->sweep_error || coord_cursor_over(&l->sweep_at)))
         coord_sweep_over(l);
     else if (l->sweep_running == 0)
         pace_add(l->pace, &l->job);
@@ -179,6 +180,7 @@ void coord_sweep_close(struct coord_log *l)
     assert(l->sweep_running == 0 && !l->rewrite.trimming);
     struct coord_sweep *s = l->sweep;
     l->sweep = NULL;
+    coord_cursor_end(&l->sweep_at);
     if (s)
         s->over(s, KERR_NOT_COORDINATOR);
     while ((i = list_pop(&l->sweeps))) {

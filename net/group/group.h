@@ -43,6 +43,7 @@ struct group_protocol {
 struct group_undo;
 struct group_member {
     struct list link; /* group->members, in the order of their first joining */
+    uint64_t born;    /* numbered in that order: where to go on after a while */
     struct group_text id, instance_id, client_id, client_host;
     int32_t rebalance_ms, session_ms;
     struct group_protocol *protocols; /* in the member's order of preference */
@@ -81,6 +82,7 @@ struct group {
     int64_t state_since_ms; /* wall clock, Kafka's currentStateTimestamp: offsets expire by it */
     struct list members, pending;
     struct map by_id, by_instance, pending_by_id; /* struct group_member, struct group_member, struct group_pending */
+    uint64_t born;                                /* of the last member */
     int32_t member_count, pending_count;
     int32_t joined_count;    /* members with a join_waiter */
     uint64_t metadata_bytes; /* of the members' protocols */
@@ -90,6 +92,9 @@ struct group {
     uint64_t expiry_ns;      /* no member and no pending id expires earlier */
     bool initial;            /* PREPARING: out of EMPTY */
     bool new_since;          /* somebody joined during the initial delay */
+    /* What group_subscribed knows: found out once for as long as the members, their protocols and the group's stay the same. */
+    struct map topics; /* by name: a view into a member's metadata */
+    enum { GROUP_TOPICS_UNKNOWN, GROUP_TOPICS_KNOWN, GROUP_TOPICS_ANY } topics_state;
     uint32_t persist_serial; /* of the last GROUP_PERSIST */
     uint32_t sync_serial;    /* COMPLETING: the one with the leader's assignment, on its way; or 0 */
 };
@@ -183,8 +188,9 @@ uint64_t group_deadline(const struct group *g);
 /* Is its protocol type "consumer", so that it is known which topics its members read? */
 bool group_reads_topics(const struct group *g);
 /* Does an active member (of a group that uses the protocol type "consumer") read this topic? OffsetDelete and the expiry of
- * offsets spare those. Unknown subscriptions count as reading everything. */
-bool group_subscribed(const struct group *g, struct kview topic);
+ * offsets spare those. Unknown subscriptions count as reading everything, and so do all when there is no memory. The first question
+ * after a change looks at all that the members brought, the others at nothing. */
+bool group_subscribed(struct group *g, struct kview topic);
 
 /* What the member brought for the group's protocol; empty when it does not know that one, or there is none. */
 struct kview group_metadata(const struct group *g, const struct group_member *m);

@@ -94,7 +94,7 @@ static enum err apply_group_record(struct coord_write *cw)
 /* --- what goes --- */
 
 /* Kafka's conditions for groups of the classic protocol. False: these offsets do not expire. */
-static bool offset_expires_from(const struct group *g, const struct committed *c, int64_t *out_ms)
+static bool offset_expires_from(struct group *g, const struct committed *c, int64_t *out_ms)
 {
     bool simple = g->protocol_type.n <= 0;
     *out_ms = c->commit_ms;
@@ -108,7 +108,7 @@ static bool offset_expires_from(const struct group *g, const struct committed *c
     return group_reads_topics(g) && g->state == GROUP_STABLE && !group_subscribed(g, c->topic);
 }
 
-static bool offset_expired(const struct group_expiry *x, const struct group *g, const struct committed *c)
+static bool offset_expired(const struct group_expiry *x, struct group *g, const struct committed *c)
 {
     int64_t from_ms;
     if (!offset_expires_from(g, c, &from_ms))

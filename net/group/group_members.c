@@ -66,6 +66,7 @@ static struct group_protocol *bring_member_protocols(struct group *g, const stru
 void group_set_protocol(struct group *g, struct kview name)
 {
     assert(name.n < 0 || (g->protocol.at && name.n <= g->protocol_room));
+    group_topics_changed(g);
     if (name.n > 0)
         memcpy(g->protocol.at, name.at, (size_t)name.n);
     g->protocol.n = name.n;
@@ -202,6 +203,8 @@ enum err group_insert(struct group *g, struct group_member *m)
         group_member_free(g, m);
         return ERR_NO_MEMORY;
     }
+    group_topics_changed(g);
+    m->born = ++g->born;
     list_push(&g->members, &m->link);
     g->member_count++;
     g->metadata_bytes += group_protocols_bytes(m->protocols, m->protocol_count);
@@ -268,6 +271,7 @@ enum err group_add(struct group *g, const struct group_join *e, struct kview id,
 
 static void swap_member_protocols(struct group *g, struct group_member *m, struct group_protocol *v, int32_t count)
 {
+    group_topics_changed(g);
     g->metadata_bytes -= group_protocols_bytes(m->protocols, m->protocol_count);
     g->metadata_bytes += group_protocols_bytes(v, count);
     m->protocols = v;
@@ -293,6 +297,7 @@ enum err group_update(struct group *g, struct group_member *m, const struct grou
 void group_remove(struct group *g, struct group_member *m)
 {
     assert(!group_waits(m) && g->member_count > 0);
+    group_topics_changed(g);
     map_remove(&g->by_id, m->id.at, (size_t)m->id.n);
     if (m->instance_id.n >= 0)
         map_remove(&g->by_instance, m->instance_id.at, (size_t)m->instance_id.n);

@@ -109,33 +109,57 @@ enum err group_from_value(struct group *g, const struct group_metadata_value *v,
 
 /* --- subscriptions --- */
 
-static bool reads_subscribed_topic(struct kreader *r, struct kview topic)
-{
-    return kview_same(kread_string(r, false), topic);
-}
-
-/* ConsumerProtocolSubscription, of which every version begins with the fields of version 0. What does not look like it may be
- * anything. */
-static bool may_subscribe(struct kview metadata, struct kview topic)
-{
-    struct kreader r = kreader_of(metadata, 0, NULL);
-    bool found = kread_int16(&r) < 0;
-    for (int32_t left = kread_count(&r, false, 2); left > 0 && !r.bad; left--)
-        found |= reads_subscribed_topic(&r, topic);
-    return found || r.bad;
-}
-
 bool group_reads_topics(const struct group *g)
 {
     return kview_same(group_view(g->protocol_type), (struct kview){(const uint8_t *)"consumer", 8});
 }
 
-bool group_subscribed(const struct group *g, struct kview topic)
+void group_topics_changed(struct group *g)
+{
+    if (g->topics_state == GROUP_TOPICS_UNKNOWN)
+        return;
+    map_deinit(&g->topics);
+    g->topics_state = GROUP_TOPICS_UNKNOWN;
+}
+
+/* ConsumerProtocolSubscription, of which every version begins with the fields of version 0. What does not look like it may be
+ * anything. False: that, or no memory. */
+static bool note_subscription(struct group *g, struct kview metadata)
+{
+    struct kreader r = kreader_of(metadata, 0, NULL);
+    if (kread_int16(&r) < 0)
+        return false;
+    for (int32_t left = kread_count(&r, false, 2); left > 0 && !r.bad; left--) {
+        struct kview topic = kread_string(&r, false);
+        if (r.bad || topic.n < 0)
+            return false;
+        const void *name = topic.n > 0 ? (const void *)topic.at : "";
+        if (!map_get(&g->topics, name, (size_t)topic.n) && map_put(&g->topics, name, (size_t)topic.n, g))
+            return false;
+    }
+    return !r.bad;
+}
+
+/* Most members bring what the one before them did. */
+static void find_subscribed_topics(struct group *g)
+{
+    struct kview before = {NULL, -1};
+    bool good = g->member_count == 0 || g->protocol.n >= 0;
+    GROUP_EACH(m, g)
+    {
+        struct kview metadata = group_metadata(g, m);
+        good = good && (kview_same(metadata, before) || note_subscription(g, metadata));
+        before = metadata;
+    }
+    g->topics_state = good ? GROUP_TOPICS_KNOWN : GROUP_TOPICS_ANY;
+}
+
+bool group_subscribed(struct group *g, struct kview topic)
 {
     if (!group_reads_topics(g))
         return false;
-    GROUP_EACH(m, g)
-    if (g->protocol.n < 0 || may_subscribe(group_metadata(g, m), topic))
-        return true;
-    return false;
+    if (g->topics_state == GROUP_TOPICS_UNKNOWN)
+        find_subscribed_topics(g);
+    return g->topics_state == GROUP_TOPICS_ANY ||
+           map_get(&g->topics, topic.n > 0 ? (const void *)topic.at : "", (size_t)(topic.n > 0 ? topic.n : 0));
 }

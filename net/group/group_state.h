@@ -89,6 +89,10 @@ void group_lead(struct group *g, const struct group_member *m); /* NULL: nobody 
 enum err group_pending_add(struct group *g, struct kview id, uint64_t expires_ns) must_use;
 void group_pending_remove(struct group *g, struct group_pending *p);
 
+/* --- group_record.c --- */
+/* Somebody's metadata goes, or counts no more, or somebody else's counts. */
+void group_topics_changed(struct group *g);
+
 /* --- group_rebalance.c --- */
 /* After a change of the members: begins a rebalance, or ends the one that was waiting for this. */
 void group_rebalance(struct group *g, struct group_now now, const struct group_emit *emit);

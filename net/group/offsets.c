@@ -73,9 +73,12 @@ enum err offsets_put(struct offsets *o, const struct committed *c)
         heap_free(o->heap, old);
         return ERR_NONE;
     }
+    const struct map_entry *before = o->by_partition.v;
     enum err err = map_put(&o->by_partition, mine->topic.at, key, mine);
     if (err)
         heap_free(o->heap, mine);
+    if (o->by_partition.v != before)
+        o->moved++;
     return err;
 }
 

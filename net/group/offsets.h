@@ -17,6 +17,7 @@ struct committed {
 };
 struct offsets {
     struct map by_partition; /* struct committed */
+    uint32_t moved;          /* counts how often a cursor into it became worthless */
     struct heap *heap;
 };
 void offsets_init(struct offsets *o, struct heap *heap);
@@ -31,5 +32,6 @@ const struct committed *offsets_get(const struct offsets *o, struct kview topic,
  * is longer than any topic's. */
 enum err offsets_put(struct offsets *o, const struct committed *c) must_use;
 void offsets_remove(struct offsets *o, struct kview topic, int32_t partition);
-/* All of them: *cursor = 0 first; NULL at the end. Removing is allowed meanwhile, and so is putting one that is there. */
+/* All of them: *cursor = 0 first; NULL at the end. Removing is allowed meanwhile, and so is putting, as long
+ * as `moved` stays the same. */
 const struct committed *offsets_next(const struct offsets *o, uint32_t *cursor);

@@ -325,6 +325,28 @@ static void subscriptions_are_read_from_the_metadata(void **state)
     }
 }
 
+/* Found out once, however often it is asked, and anew after whatever may change it. */
+static void what_a_group_reads_is_found_out_once(void **state)
+{
+    (void)state;
+    struct group_world w;
+    group_world_open(&w);
+    join_with(&w, "consumer", reads_t, sizeof reads_t, 1, new_waiter(&w, 'a'));
+    group_step(&w, "wait 0");
+    assert_int_equal(w.g->topics_state, GROUP_TOPICS_UNKNOWN);
+    for (int i = 0; i < 3; i++) {
+        assert_true(group_subscribed(w.g, text("t")));
+        assert_false(group_subscribed(w.g, text("u")));
+        assert_int_equal(w.g->topics_state, GROUP_TOPICS_KNOWN);
+        assert_int_equal(w.g->topics.count, 2);
+    }
+    struct group_emit emit = world_emit(&w);
+    assert_int_equal(group_leave(w.g, text("a-1"), (struct kview){NULL, -1}, w.now, &emit), KERR_NONE);
+    assert_int_equal(w.g->topics_state, GROUP_TOPICS_UNKNOWN);
+    assert_false(group_subscribed(w.g, text("t")));
+    group_world_close(&w);
+}
+
 static void protocols_and_their_bytes_are_bounded(void **state)
 {
     (void)state;
@@ -431,6 +453,7 @@ int main(void)
         cmocka_unit_test(a_restart_before_the_assignment_forgets_the_members),
         cmocka_unit_test(a_group_that_became_too_large_gathers_again),
         cmocka_unit_test(subscriptions_are_read_from_the_metadata),
+        cmocka_unit_test(what_a_group_reads_is_found_out_once),
         cmocka_unit_test(protocols_and_their_bytes_are_bounded),
         cmocka_unit_test(records_that_make_no_sense_are_refused),
     };
