@@ -8,7 +8,10 @@
 static bool coord_part_offline(const struct coord_shard *c, int32_t i)
 {
     const struct partition *p = store_partition(store_of(c->shard), c->topic_id, i);
-    return !p || partition_facts(p).offline;
+    if (!p)
+        return true;
+    struct partition_facts facts = partition_facts(p);
+    return facts.offline || facts.recovering;
 }
 
 static void open_coord_part(struct coord_shard *c, int32_t i)

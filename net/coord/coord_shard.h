@@ -5,7 +5,7 @@
  *   LOADING --> READY          questions: COORDINATOR_LOAD_IN_PROGRESS --> NONE
  *      |          | no memory
  *      |          +--> closed, and opened again by the next question
- *      +--> FAILED             NOT_COORDINATOR. Closed by a question once its partition is back (that was offline), or COORD_REOPEN_MS
+ *      +--> FAILED             NOT_COORDINATOR. Closed by a question once its partition is back (that was offline, or not recovered), or COORD_REOPEN_MS
  *                              after it found no memory, and opened again by the next one. A log that is damaged: until the next start */
 #pragma once
 #include "net/coord/coord_log.h"
@@ -15,7 +15,7 @@ struct coord_part {
     struct coord_shard *shard;
     struct coord_log *log; /* only of those of this shard */
     bool was_ready, closing;
-    bool was_offline;   /* its partition, when the log failed */
+    bool was_offline;   /* its partition, when the log failed; or it was not recovered */
     uint64_t failed_ns; /* when that was */
 };
 struct coord_shard {
