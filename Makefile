@@ -77,7 +77,7 @@ BENCH_BIN := $(BENCH_C:%.c=$(B)/%) $(BENCH_CXX:%.cc=$(B)/%)
 
 # --- targets -------------------------------------------------------------------------------------------------------
 
-.PHONY: all run unit unit-bin test compat check format sim sim-bin bench bench-bin clean help
+.PHONY: all run unit unit-bin test compat compare-answers check format sim sim-bin bench bench-bin clean help
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 MAKEFLAGS += --no-builtin-rules
@@ -133,6 +133,7 @@ help:
 	@echo 'make run            build it and start it on localhost:9092, data in build/data   ARGS="key=value ..."'
 	@echo 'make test           every test   GROUPS="unit schema ..." selects, MODE=asan|tsan|debug runs that build'"'"'s unit tests'
 	@echo 'make compat         every client library of the matrix   ARGS="--table kafkajs ..."'
+	@echo 'make compare-answers   odd requests, to Apache Kafka and to us   ARGS="--requests 20000 --seed 7 --show"'
 	@echo 'make check          format, layers, circles, doors, headers, sizes, names, assertions'
 	@echo 'make format         put the sources into shape   FILES="..." only these'
 	@echo 'make sim            the simulator   SEED=n or SEEDS=from-to'

@@ -4,9 +4,8 @@
 
 enum { ENDPOINT_BROKER = 1, ENDPOINT_CONTROLLER = 2 }; /* KIP-919 */
 
-static void refuse_describe_cluster(struct request *req, struct describe_cluster_response *r)
+static void refuse_describe_cluster(struct request *req, bool known, struct describe_cluster_response *r)
 {
-    bool known = r->endpoint_type == ENDPOINT_CONTROLLER;
     r->error_code = known ? KERR_MISMATCHED_ENDPOINT_TYPE : KERR_UNSUPPORTED_ENDPOINT_TYPE;
     r->error_message = view_of("The request was sent to a broker, whose endpoint type is 1.");
     REQUEST_REPLY(req, describe_cluster_response, r);
@@ -19,9 +18,8 @@ void describe_cluster_run(struct request *req)
         return;
     struct describe_cluster_response r;
     describe_cluster_response_init(&r);
-    r.endpoint_type = m->endpoint_type;
     if (m->endpoint_type != ENDPOINT_BROKER) {
-        refuse_describe_cluster(req, &r);
+        refuse_describe_cluster(req, m->endpoint_type == ENDPOINT_CONTROLLER, &r);
         return;
     }
     uint32_t nodes = topology_node_count(req->server);

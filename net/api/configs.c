@@ -270,6 +270,35 @@ static bool describe_resource(struct request *req, const struct describe_configs
     }
 }
 
+/* A number that stands for no kind of resource spoils the whole request, as in Kafka. */
+static bool are_resources_possible(const struct describe_configs_request *m)
+{
+    for (int32_t i = 0; i < m->resources.n; i++)
+        switch (m->resources.v[i].resource_type) {
+        case RESOURCE_TOPIC:
+        case RESOURCE_BROKER:
+        case RESOURCE_BROKER_LOGGER:
+        case RESOURCE_CLIENT_METRICS:
+        case RESOURCE_GROUP: break;
+        default: return false;
+        }
+    return true;
+}
+
+static void refuse_all_resources(struct request *req, const struct describe_configs_request *m,
+                                 struct describe_configs_response *r)
+{
+    for (int32_t i = 0; i < m->resources.n; i++) {
+        struct describe_configs_result *out = &r->results.v[i];
+        describe_configs_result_init(out);
+        out->resource_type = m->resources.v[i].resource_type;
+        out->resource_name = m->resources.v[i].resource_name;
+        out->error_code = KERR_INVALID_REQUEST;
+        out->error_message = view_of("One of the resources is of no known type.");
+    }
+    REQUEST_REPLY(req, describe_configs_response, r);
+}
+
 void describe_configs_run(struct request *req)
 {
     struct describe_configs_request *m = REQUEST_DECODE(req, describe_configs_request);
@@ -280,6 +309,10 @@ void describe_configs_run(struct request *req)
     r.results.v = request_alloc(req, (size_t)m->resources.n * sizeof *r.results.v + 1);
     r.results.n = m->resources.n;
     bool fits = r.results.v != NULL;
+    if (fits && !are_resources_possible(m)) {
+        refuse_all_resources(req, m, &r);
+        return;
+    }
     for (int32_t i = 0; fits && i < m->resources.n; i++)
         fits = describe_resource(req, m, &m->resources.v[i], &r.results.v[i]);
     if (fits)

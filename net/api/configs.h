@@ -4,7 +4,13 @@
 #include "net/conn/request.h"
 
 /* What has configs, in Kafka's numbers. */
-enum config_resource { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8 };
+enum config_resource {
+    RESOURCE_TOPIC = 2,
+    RESOURCE_BROKER = 4,
+    RESOURCE_BROKER_LOGGER = 8,
+    RESOURCE_CLIENT_METRICS = 16,
+    RESOURCE_GROUP = 32,
+};
 
 struct config_shown {
     const char *name, *doc, *value;

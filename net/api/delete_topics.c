@@ -49,7 +49,7 @@ static const struct topic *find_topic_to_delete(const struct request *req, const
 }
 
 static enum kerr judge_topic_delete(const struct request *req, const struct delete_asked *a, const struct topic *t,
-                                    const char **out_message)
+                                    bool duplicate, const char **out_message)
 {
     bool by_id = !uuid_zero(a->id);
     *out_message = "delete.topic.enable is false.";
@@ -60,6 +60,9 @@ static enum kerr judge_topic_delete(const struct request *req, const struct dele
         return KERR_INVALID_REQUEST;
     *out_message = "Neither a topic's name nor its id is there.";
     if (!by_id && a->name.n < 0)
+        return KERR_INVALID_REQUEST;
+    *out_message = "The request names this topic more than once.";
+    if (duplicate)
         return KERR_INVALID_REQUEST;
     *out_message = by_id ? "There is no topic with this id." : "There is no such topic.";
     if (!t)
@@ -106,29 +109,27 @@ static void delete_next_topic(struct delete_run *run)
         return;
     const struct topic *t = find_topic_to_delete(run->req, &a);
     const char *message;
-    enum kerr error = judge_topic_delete(run->req, &a, t, &message);
+    enum kerr error = judge_topic_delete(run->req, &a, t, duplicate, &message);
     struct deletable_topic_result *out = &run->r.responses.v[run->r.responses.n++];
     deletable_topic_result_init(out);
     out->name = a.name;
     out->topic_id = a.id;
     if (error)
         refuse_delete(out, error, message);
-    else if (duplicate)
-        refuse_delete(out, KERR_INVALID_REQUEST, "The request names this topic more than once.");
     else
         start_topic_delete(run, t, a.name.n >= 0, out);
 }
 
 /* What a topic is compared by, to find those that are meant twice: its id, or what was said where there is none. */
-static struct kview topic_meant(struct request *req, const struct delete_asked *a)
+static struct kview topic_meant(struct request *req, const struct delete_asked *a, int32_t place)
 {
     const struct topic *t = find_topic_to_delete(req, a);
-    bool both = a->name.n >= 0 && !uuid_zero(a->id);
-    if (t && !both)
+    bool by_id = !uuid_zero(a->id);
+    if (by_id == (a->name.n >= 0)) /* both or neither: like nothing else */
+        return request_copy(req, (struct kview){(const uint8_t *)&place, sizeof place});
+    if (t)
         return request_copy(req, (struct kview){t->id, sizeof t->id});
-    if (both || a->name.n < 0)
-        return request_copy(req, (struct kview){a->id.b, sizeof a->id.b});
-    return a->name;
+    return by_id ? request_copy(req, (struct kview){a->id.b, sizeof a->id.b}) : a->name;
 }
 
 static bool delete_step(struct steps *s)
@@ -158,7 +159,8 @@ static bool compare_step(struct steps *s)
     struct delete_run *run = container_of(s, struct delete_run, steps);
     for (; steps_go_on(s) && run->at < run->count; steps_spend(s, 1)) {
         const struct delete_asked a = topic_to_delete(run, run->at);
-        run->meant[run->at++] = topic_meant(run->req, &a);
+        run->meant[run->at] = topic_meant(run->req, &a, run->at);
+        run->at++;
     }
     bool more = run->at < run->count;
     if (!more)

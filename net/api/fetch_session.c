@@ -234,7 +234,7 @@ static struct session *new_session(struct sessions *ss, bool by_id, uint64_t now
 struct session *sessions_create(struct sessions *ss, const struct fetch_request *m, int16_t version, uint64_t now_ns)
 {
     uint32_t parts = count_asked_parts(m);
-    if (parts == 0 || !make_session_slot(ss, parts, now_ns))
+    if (!make_session_slot(ss, parts, now_ns))
         return NULL;
     struct session *s = new_session(ss, version >= 13, now_ns);
     if (!s)

@@ -77,13 +77,18 @@ static enum kerr check_fetch_epoch(const struct fetch_part *p, int32_t epoch)
 }
 
 /* KIP-595: does the log that the client has read so far differ from ours? */
-static enum kerr check_fetch_divergence(struct fetch_part *p, const struct partition *at)
+static enum kerr check_fetch_divergence(struct fetch_part *p, const struct partition *at,
+                                        const struct partition_facts *f)
 {
     int32_t epoch;
     int64_t end;
     if (p->last_fetched_epoch < 0)
         return KERR_NONE;
     partition_epoch_end(at, p->last_fetched_epoch, &epoch, &end);
+    if (epoch < 0 && p->last_fetched_epoch == f->leader_epoch) { /* no batch of it is there yet */
+        epoch = f->leader_epoch;
+        end = f->end_offset;
+    }
     if (epoch < 0 || end < 0)
         return KERR_OFFSET_OUT_OF_RANGE;
     p->diverging = epoch < p->last_fetched_epoch || end < p->offset;
@@ -125,7 +130,7 @@ static enum kerr judge_fetch_part(struct fetch_part *p, struct partition *at)
         return KERR_KAFKA_STORAGE_ERROR;
     enum kerr error = check_fetch_epoch(p, f.leader_epoch);
     if (!error)
-        error = check_fetch_divergence(p, at);
+        error = check_fetch_divergence(p, at, &f);
     if (!error && (p->offset < f.log_start_offset || p->offset > f.end_offset))
         error = KERR_OFFSET_OUT_OF_RANGE;
     if (error || p->diverging)

@@ -15,6 +15,7 @@ struct metadata_run {
     struct metadata_request *ask;
     struct steps steps;
     bool all;         /* every topic, in the order of names */
+    bool by_id;       /* some topic is asked for by its id: those without one are passed over, as in Kafka */
     bool failed;      /* no memory */
     int32_t asked_at; /* of the topics that the request names, the next to be created, then to be answered */
     struct countdown creating;
@@ -84,11 +85,15 @@ static void reply_found_topic(struct metadata_run *run, const struct topic *t)
 static void reply_missing_topic(struct metadata_run *run, const struct metadata_request_topic *ask)
 {
     struct metadata_response_topic *out = add_reply_topic(run);
-    out->name = ask->name;
-    out->topic_id = ask->topic_id;
-    if (ask->name.n < 0)
+    if (!uuid_zero(ask->topic_id)) {
+        metadata_response_topic_init(out);
+        out->name.n = -1;
+        out->topic_id = ask->topic_id;
         out->error_code = KERR_UNKNOWN_TOPIC_ID;
-    else if (!topic_name_legal(ask->name.at, (size_t)ask->name.n))
+        return;
+    }
+    out->name = ask->name;
+    if (!topic_name_legal(ask->name.at, (size_t)ask->name.n))
         out->error_code = KERR_INVALID_TOPIC_EXCEPTION;
     else
         out->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
@@ -121,7 +126,9 @@ static bool reply_next_topic(struct metadata_run *run)
         return false;
     const struct metadata_request_topic *ask = run->all ? NULL : &run->ask->topics.v[run->asked_at++];
     const struct topic *t = run->all ? next_of_all_topics(run) : find_asked_topic(run->req, ask);
-    if (t)
+    if (ask && run->by_id && uuid_zero(ask->topic_id))
+        run->topics_room--;
+    else if (t)
         reply_found_topic(run, t);
     else if (ask)
         reply_missing_topic(run, ask);
@@ -234,6 +241,14 @@ static bool asks_all_topics(const struct request *req, const struct metadata_req
     return m->topics.n < 0 || (req->version == 0 && m->topics.n == 0);
 }
 
+static bool asks_by_id(const struct metadata_request *m)
+{
+    for (int32_t i = 0; i < m->topics.n; i++)
+        if (!uuid_zero(m->topics.v[i].topic_id))
+            return true;
+    return false;
+}
+
 /* Versions 10 and 11 had topic ids in the format before brokers could answer to them. */
 static bool is_metadata_invalid(const struct request *req, const struct metadata_request *m)
 {
@@ -277,7 +292,8 @@ void metadata_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    *run = (struct metadata_run){.req = req, .ask = m, .all = asks_all_topics(req, m), .last = {.n = -1}};
+    *run = (struct metadata_run){
+        .req = req, .ask = m, .all = asks_all_topics(req, m), .by_id = asks_by_id(m), .last = {.n = -1}};
     countdown_begin(&run->creating, created_all);
     if (run->all || !m->allow_auto_topic_creation || !server_config(req->server)->auto_create_topics)
         countdown_done(&run->creating);

@@ -176,11 +176,12 @@ static uint8_t *count_asked_partitions(struct request *req, const struct topic *
 static enum kerr judge_list_part(int16_t version, const struct topic *t, const uint8_t *times,
                                  const struct list_offsets_partition *in)
 {
-    if (!t || in->partition_index < 0 || in->partition_index >= t->partitions)
-        return KERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (times[in->partition_index] > 1)
+    bool there = t && in->partition_index >= 0 && in->partition_index < t->partitions;
+    if (there && times[in->partition_index] > 1)
         return KERR_INVALID_REQUEST;
-    return is_time_known(in->timestamp, version) ? KERR_NONE : KERR_UNSUPPORTED_VERSION;
+    if (!is_time_known(in->timestamp, version))
+        return KERR_UNSUPPORTED_VERSION;
+    return there ? KERR_NONE : KERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 static void start_list_part(struct list_run *run, const struct topic *t, const struct list_offsets_partition *in,

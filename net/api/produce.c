@@ -6,8 +6,8 @@
  * - timeout_ms is not looked at: there are no replicas to wait for, and a durable write that was begun cannot be called back.
  * - A partition named twice in one request is appended to twice, in order, and answered twice. (Kafka's broker keeps the last and
  *   says nothing about the others.)
- * - transactional_id is not looked at by itself. Kafka checks it only for transactional batches, and those get INVALID_TXN_STATE:
- *   no transaction can have begun (InitProducerId with a transactional id is refused). */
+ * - transactional_id is looked at only where there are transactional batches, as in Kafka: without an id the request is refused, and with one
+ *   they get INVALID_TXN_STATE, as no transaction can have begun (InitProducerId with a transactional id is refused). */
 #include "net/api/api.h"
 #include "net/api/reply.h"
 
@@ -27,6 +27,7 @@ struct produce {
     bool failed;      /* some partition has an error: acks=0 closes the connection */
     bool no_memory;   /* the request could not be taken apart as a whole */
     uint32_t lent;    /* parts that may still read the frame, and one while they are started */
+    bool lacks_transactional_id;
     struct produce_response response;
 };
 
@@ -192,8 +193,28 @@ static bool is_admin_client(const struct request *req)
     return id.n == (int32_t)sizeof admin - 1 && memcmp(id.at, admin, sizeof admin - 1) == 0;
 }
 
-static enum kerr check_produce_topic(const struct request *req, const struct topic *t)
+/* Does the first batch say that it belongs to a transaction? */
+static bool is_transactional(struct krecords records)
 {
+    enum { MAGIC_AT = 16, ATTRIBUTES_LOW_AT = 22, TRANSACTIONAL = 1 << 4 };
+    return records.n > ATTRIBUTES_LOW_AT && records.at[MAGIC_AT] == 2 && records.at[ATTRIBUTES_LOW_AT] & TRANSACTIONAL;
+}
+
+/* One such batch without a transactional id spoils the whole request, as in Kafka. */
+static bool lacks_transactional_id(const struct produce_request *m)
+{
+    bool lacks = false;
+    for (int32_t i = 0; i < m->topic_data.n && m->transactional_id.n < 0; i++)
+        for (int32_t k = 0; k < m->topic_data.v[i].partition_data.n; k++)
+            lacks = lacks || is_transactional(m->topic_data.v[i].partition_data.v[k].records);
+    return lacks;
+}
+
+static enum kerr check_produce_topic(const struct produce *all, const struct topic *t)
+{
+    const struct request *req = all->req;
+    if (all->lacks_transactional_id)
+        return KERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     if (!t)
         return req->version >= 13 ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (t->internal && !is_admin_client(req))
@@ -204,13 +225,13 @@ static enum kerr check_produce_topic(const struct request *req, const struct top
 static enum kerr check_produce_partition(const struct produce *all, const struct topic *t, enum kerr topic_error,
                                          const struct partition_produce_data *in)
 {
-    if (all->acks < -1 || all->acks > 1)
-        return KERR_INVALID_REQUIRED_ACKS;
     if (topic_error)
         return topic_error;
     if (in->index < 0 || in->index >= t->partitions)
         return KERR_UNKNOWN_TOPIC_OR_PARTITION;
-    return in->records.n > 0 ? KERR_NONE : KERR_INVALID_RECORD; /* at least one batch */
+    if (in->records.n <= 0)
+        return KERR_INVALID_RECORD; /* at least one batch */
+    return all->acks < -1 || all->acks > 1 ? KERR_INVALID_REQUIRED_ACKS : KERR_NONE;
 }
 
 static void start_produce_part(struct produce *all, const struct topic *t, const struct partition_produce_data *in,
@@ -263,7 +284,7 @@ static void start_produce_topic(struct produce *all, const struct topic_produce_
 {
     struct request *req = all->req;
     const struct topic *t = find_produce_topic(req, in);
-    enum kerr topic_error = check_produce_topic(req, t);
+    enum kerr topic_error = check_produce_topic(all, t);
     topic_produce_response_init(out);
     out->name = request_copy(req, in->name);
     out->topic_id = in->topic_id;
@@ -296,6 +317,7 @@ void produce_run(struct request *req)
     }
     *all = (struct produce){.req = req, .acks = m->acks, .waiting = 1, .lent = 1};
     produce_response_init(&all->response);
+    all->lacks_transactional_id = lacks_transactional_id(m);
     start_produce_topics(all, m);
     frame_copied(all);
     produce_part_over(all);

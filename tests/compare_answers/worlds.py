@@ -1,0 +1,116 @@
+"""A broker with the topics and groups that the requests name."""
+import contextlib
+import os
+import time
+
+from apache import ApacheKafka
+from broker import Broker
+from generate import GROUPS, READ_TOPICS, SCRATCH_TOPICS, Symbol
+from messages import call, coordinated, schema, send, take
+from process import wait_until
+from wire import Connection, batch, produced
+
+SETTINGS = {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0", "num.partitions": "1", "offsets.topic.num.partitions": "1"}
+PARTITIONS = {"r1": 3, "r2": 1, "empty": 2, "compacted": 1}
+NO_ID = bytes(16)
+TIMEOUT = 2
+
+
+class World:
+    def __init__(self, name, broker):
+        self.name, self.broker, self.connection, self.ids = name, broker, None, {}
+        self.fresh = {}
+
+    def start(self):
+        self.broker.start()
+        self.connect()
+        for name in READ_TOPICS:
+            self.create(name, PARTITIONS[name], {"cleanup.policy": "compact"} if name == "compacted" else {"retention.ms": "-1"})
+        for name, partition, values in (("r1", 0, (b"a", b"bb", b"ccc")), ("r1", 0, (b"d",)), ("r1", 1, (b"e", b"f")), ("r2", 0, (b"g",) * 5)):
+            assert wait_until(lambda: produced(self.connection, name, partition, batch(values))[0] == 0, 10)
+        assert wait_until(lambda: coordinated(self.connection, GROUPS), 30), f"{self.name}: no coordinator"
+        assert wait_until(lambda: self.call("init_producer_id", 1, transactional_id=None, transaction_timeout_ms=1000).error_code == 0, 30)
+        self.remember_ids()
+        return self
+
+    def connect(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = Connection(self.broker.port, timeout=TIMEOUT)
+
+    def call(self, api, version, **fields):
+        return call(self.connection, api, version, **fields)
+
+    def create(self, name, partitions, configs):
+        configs = [{"name": k, "value": v} for k, v in configs.items()]
+        topic = {"name": name, "num_partitions": partitions, "replication_factor": 1, "configs": configs}
+        made = self.call("create_topics", 5, topics=[topic], timeout_ms=10000).topics[0]
+        assert made.error_code == 0, (self.name, name, made)
+
+    def described(self, topics):
+        return self.call("metadata", 12, topics=topics, allow_auto_topic_creation=False).topics
+
+    def remember_ids(self):
+        self.ids = {t.topic_id: t.name for t in self.described(None)}
+        self.by_name = {name: topic_id for topic_id, name in self.ids.items()}
+
+    def reset(self):
+        """The scratch topics anew, with a record each, and the groups' offsets."""
+        old = [t.name for t in self.described(None) if t.name not in READ_TOPICS and not t.name.startswith("__")]
+        if old:
+            self.call("delete_topics", 4, topic_names=old, timeout_ms=10000)
+            assert wait_until(lambda: not any(t.name in old for t in self.described(None)), 20)
+        for name in SCRATCH_TOPICS[:3]:
+            self.create(name, 2, {"retention.ms": "-1"})
+            assert wait_until(lambda n=name: produced(self.connection, n, 0, batch([b"x", b"y"]))[0] == 0, 20)
+        for group in GROUPS:
+            partitions = [{"partition_index": 0, "committed_offset": 1, "committed_metadata": "m"}]
+            topics = [{"name": "r1", "partitions": partitions}]
+            committed = lambda g=group, t=topics: self.call("offset_commit", 6, group_id=g, topics=t).topics[0].partitions[0].error_code == 0
+            assert wait_until(committed, 20)
+        self.remember_ids()
+
+    def own(self, value):
+        """The request's tree with this broker's ids."""
+        if isinstance(value, Symbol):
+            return self.by_name.get(str(value), (b"\x77" * 16 + value.encode())[-16:])
+        if isinstance(value, dict):
+            return {k: self.own(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.own(v) for v in value]
+        return value
+
+    def ask(self, api, version, fields):
+        """("answer", fields) or ("closed", None) or ("nothing", None)."""
+        try:
+            send(self.connection, api, version, **self.own(fields))
+            return "answer", take(self.connection, api, version)
+        except TimeoutError:
+            self.connect()
+            return "nothing", None
+        except (EOFError, ConnectionError):
+            self.connect()
+            return "closed", None
+
+    def versions(self):
+        return {k.api_key: range(k.min_version, k.max_version + 1) for k in self.call("api_versions", 3, client_software_name="t", client_software_version="1").api_keys}
+
+
+@contextlib.contextmanager
+def both(folder):
+    """Apache Kafka's world and ours."""
+    worlds = [World("Kafka", ApacheKafka(os.path.join(folder, "kafka"), SETTINGS)), World("Odradek", Broker(os.path.join(folder, "odradek"), SETTINGS))]
+    try:
+        yield [w.start() for w in worlds]
+    finally:
+        for w in worlds:
+            if w.broker.process is not None:
+                w.broker.kill()
+
+
+def common_versions(worlds):
+    """[(api, version)] that both serve."""
+    theirs, ours = (w.versions() for w in worlds)
+    apis = schema()[0]
+    return [(api, v) for api, (key, *_) in sorted(apis.items()) if key in theirs and key in ours for v in range(apis[api][2], apis[api][3] + 1)
+            if v in theirs[key] and v in ours[key]]
