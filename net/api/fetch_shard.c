@@ -1,5 +1,6 @@
 /* The owner's side of a Fetch: looking, watching, reading and releasing the partitions of one shard. */
 #include "net/api/fetch.h"
+#include "net/api/reply.h"
 #include "storage/recovery/recoverer.h"
 
 static struct shard *fetch_shard_home(const struct fetch_shard *g)
@@ -68,14 +69,6 @@ static struct partition *fetch_part_partition(const struct fetch_part *p)
     return store_partition(store_of(p->group->owner), p->topic_id, p->partition);
 }
 
-/* KIP-320: a client that knows another epoch than ours must look again first. */
-static enum kerr check_fetch_epoch(const struct fetch_part *p, int32_t epoch)
-{
-    if (p->current_leader_epoch < 0 || p->current_leader_epoch == epoch)
-        return KERR_NONE;
-    return p->current_leader_epoch < epoch ? KERR_FENCED_LEADER_EPOCH : KERR_UNKNOWN_LEADER_EPOCH;
-}
-
 /* KIP-595: does the log that the client has read so far differ from ours? */
 static enum kerr check_fetch_divergence(struct fetch_part *p, const struct partition *at,
                                         const struct partition_facts *f)
@@ -128,10 +121,10 @@ static enum kerr judge_fetch_part(struct fetch_part *p, struct partition *at)
     }
     if (f.offline)
         return KERR_KAFKA_STORAGE_ERROR;
-    enum kerr error = check_fetch_epoch(p, f.leader_epoch);
+    enum kerr error = leader_epoch_check(p->current_leader_epoch, f.leader_epoch);
     if (!error)
         error = check_fetch_divergence(p, at, &f);
-    if (!error && (p->offset < f.log_start_offset || p->offset > f.end_offset))
+    if (!error && !p->diverging && (p->offset < f.log_start_offset || p->offset > f.end_offset))
         error = KERR_OFFSET_OUT_OF_RANGE;
     if (error || p->diverging)
         return error;

@@ -1,5 +1,6 @@
-/* ListOffsets and OffsetForLeaderEpoch: questions to partitions, each answered on its owner. */
-#include "net/api/api.h"
+/* ListOffsets: a question to each partition, answered on its owner. A partition that is named more than once is refused, as in Kafka: so
+ * all are counted before the first one is asked. */
+#include "net/api/asking.h"
 #include "net/api/reply.h"
 
 /* ListOffsets' special times. */
@@ -12,99 +13,30 @@ enum {
     TIME_EARLIEST_PENDING = -6 /* KIP-1023, v11 */
 };
 
-/* --- what both have in common --- */
-
-/* A request with its questions under way; the last answer sends the reply. */
-struct asking {
-    struct request *req;
-    void (*reply)(struct asking *run);
-    uint32_t waiting; /* questions without an answer, plus one while they are started */
-};
-/* A question to one partition. `answer` runs on its owner and ends with part_call_done. */
-struct question {
-    struct part_call call;
-    struct asking *run;
-    int32_t current_leader_epoch;
-    enum kerr not_recovered; /* the answer while the partition's ends are not known */
-    int16_t *out_error;
-    void (*answer)(struct question *q, struct partition *p, const struct partition_facts *f);
-};
-
-static void question_over(struct asking *run)
-{
-    if (--run->waiting == 0)
-        run->reply(run);
-}
-
-static void question_answered(struct part_call *c)
-{
-    question_over(container_of(c, struct question, call)->run);
-}
-
-static void ask_question(struct part_call *c, struct partition *p)
-{
-    struct question *q = container_of(c, struct question, call);
-    struct partition_facts f = {0};
-    enum kerr error = KERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (p) {
-        f = partition_facts(p);
-        error = f.offline ? KERR_KAFKA_STORAGE_ERROR : leader_epoch_check(q->current_leader_epoch, f.leader_epoch);
-        if (!error && f.recovering)
-            error = q->not_recovered;
-    }
-    *q->out_error = (int16_t)error;
-    if (error)
-        part_call_done(c);
-    else
-        q->answer(q, p, &f);
-}
-
-/* `bytes` of a struct that begins with its question; NULL: no memory, the client is told to ask again. */
-static void *new_question(struct asking *run, size_t bytes, int16_t *out_error)
-{
-    struct question *q = request_zalloc(run->req, bytes);
-    if (!q) {
-        *out_error = KERR_KAFKA_STORAGE_ERROR;
-        return NULL;
-    }
-    q->run = run;
-    q->out_error = out_error;
-    q->not_recovered = KERR_NOT_LEADER_OR_FOLLOWER;
-    return q;
-}
-
-static void start_question(struct question *q, const struct topic *t, int32_t partition)
-{
-    memcpy(q->call.topic_id, t->id, sizeof q->call.topic_id);
-    q->call.partition = partition;
-    q->call.ask = ask_question;
-    q->call.answered = question_answered;
-    q->run->waiting++;
-    part_call_start(q->run->req->server->shard, &q->call);
-}
-
-static const struct topic *find_topic_named(const struct request *req, struct kview name)
-{
-    return catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n);
-}
-
-/* --- ListOffsets --- */
-
 struct list_run {
     struct asking asking;
+    const struct list_offsets_request *ask;
     struct list_offsets_response r;
+    struct map times; /* topic id -> struct times_asked */
+    struct asking_place at;
+    bool counted; /* how often each partition is asked for */
+    bool failed;  /* no memory */
+};
+/* How often each partition of a topic is asked for, at most twice. */
+struct times_asked {
+    uint8_t topic_id[16];
+    int32_t partitions;
+    uint8_t of[];
 };
 struct list_part {
-    struct question question;
+    struct asked_partition asked;
     struct list_offsets_partition_response *out;
+    int32_t current_leader_epoch;
     int64_t timestamp;
     struct time_lookup lookup;
 };
 
-static void reply_list_offsets(struct asking *run)
-{
-    REQUEST_REPLY(run->req, list_offsets_response, &container_of(run, struct list_run, asking)->r);
-}
+/* --- on the owner --- */
 
 static void time_looked_up(struct time_lookup *l)
 {
@@ -115,7 +47,7 @@ static void time_looked_up(struct time_lookup *l)
         part->out->timestamp = l->found_timestamp;
         part->out->leader_epoch = l->found_epoch;
     }
-    part_call_done(&part->question.call);
+    part_call_done(&part->asked.call);
 }
 
 static void look_up_time(struct list_part *part, struct partition *p)
@@ -133,9 +65,8 @@ static void answer_log_end(struct list_part *part, const struct partition *p, in
     part->out->leader_epoch = partition_epoch_at(p, offset);
 }
 
-static void answer_list_part(struct question *q, struct partition *p, const struct partition_facts *f)
+static void answer_list_part(struct list_part *part, struct partition *p, const struct partition_facts *f)
 {
-    struct list_part *part = container_of(q, struct list_part, question);
     if (part->timestamp >= 0 || part->timestamp == TIME_MAX) {
         look_up_time(part, p);
         return;
@@ -144,8 +75,24 @@ static void answer_list_part(struct question *q, struct partition *p, const stru
         answer_log_end(part, p, f->high_watermark);
     else if (part->timestamp == TIME_EARLIEST || part->timestamp == TIME_EARLIEST_LOCAL)
         answer_log_end(part, p, f->log_start_offset);
-    part_call_done(&q->call);
+    part_call_done(&part->asked.call);
 }
+
+static void ask_list_part(struct part_call *c, struct partition *p)
+{
+    struct list_part *part = container_of(c, struct list_part, asked.call);
+    struct partition_facts f;
+    enum kerr not_recovered =
+        part->asked.run->req->version >= 5 ? KERR_OFFSET_NOT_AVAILABLE : KERR_NOT_LEADER_OR_FOLLOWER;
+    enum kerr error = partition_check_asked(p, part->current_leader_epoch, not_recovered, &f);
+    part->out->error_code = (int16_t)error;
+    if (error)
+        part_call_done(c);
+    else
+        answer_list_part(part, p, &f);
+}
+
+/* --- what is asked --- */
 
 /* Which special times a version knows; the rest is UNSUPPORTED_VERSION, as in Kafka. */
 static bool is_time_known(int64_t timestamp, int16_t version)
@@ -161,65 +108,118 @@ static bool is_time_known(int64_t timestamp, int16_t version)
     }
 }
 
-/* How often each partition is asked for, at most twice; NULL: no memory. */
-static uint8_t *count_asked_partitions(struct request *req, const struct topic *t, const struct list_offsets_topic *ask)
+static const struct topic *find_listed_topic(const struct list_run *run, const struct list_offsets_topic *ask)
 {
-    uint8_t *times = request_zalloc(req, (size_t)t->partitions);
-    for (int32_t i = 0; times && i < ask->partitions.n; i++) {
-        int32_t index = ask->partitions.v[i].partition_index;
-        if (index >= 0 && index < t->partitions && times[index] < 2)
-            times[index]++;
-    }
-    return times;
+    return catalog_by_name(server_catalog(run->asking.req->server), ask->name.at, (size_t)ask->name.n);
 }
 
-static enum kerr judge_list_part(int16_t version, const struct topic *t, const uint8_t *times,
+/* NULL: no memory. */
+static struct times_asked *times_asked_of(struct list_run *run, const struct topic *t)
+{
+    struct times_asked *times = map_get(&run->times, t->id, sizeof t->id);
+    if (times)
+        return times;
+    times = request_zalloc(run->asking.req, sizeof *times + (size_t)t->partitions);
+    if (!times)
+        return NULL;
+    memcpy(times->topic_id, t->id, sizeof times->topic_id);
+    times->partitions = t->partitions;
+    return map_put(&run->times, times->topic_id, sizeof times->topic_id, times) == ERR_NONE ? times : NULL;
+}
+
+static void count_listed(struct list_run *run, const struct list_offsets_topic *ask, int32_t index)
+{
+    const struct topic *t = find_listed_topic(run, ask);
+    if (!t)
+        return;
+    struct times_asked *times = times_asked_of(run, t);
+    run->failed = !times;
+    if (times && index >= 0 && index < times->partitions && times->of[index] < 2)
+        times->of[index]++;
+}
+
+static enum kerr judge_list_part(const struct list_run *run, const struct topic *t,
                                  const struct list_offsets_partition *in)
 {
-    bool there = t && in->partition_index >= 0 && in->partition_index < t->partitions;
-    if (there && times[in->partition_index] > 1)
+    const struct times_asked *times = t ? map_get(&run->times, t->id, sizeof t->id) : NULL;
+    bool there = times && in->partition_index >= 0 && in->partition_index < times->partitions;
+    if (there && times->of[in->partition_index] > 1)
         return KERR_INVALID_REQUEST;
-    if (!is_time_known(in->timestamp, version))
+    if (!is_time_known(in->timestamp, run->asking.req->version))
         return KERR_UNSUPPORTED_VERSION;
     return there ? KERR_NONE : KERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
-static void start_list_part(struct list_run *run, const struct topic *t, const struct list_offsets_partition *in,
-                            struct list_offsets_partition_response *out)
+static void start_list_part(struct list_run *run, const struct list_offsets_topic *ask,
+                            const struct list_offsets_partition *in, struct list_offsets_partition_response *out)
 {
-    struct list_part *part = new_question(&run->asking, sizeof *part, &out->error_code);
-    if (!part)
+    const struct topic *t = find_listed_topic(run, ask);
+    list_offsets_partition_response_init(out);
+    out->partition_index = in->partition_index;
+    out->error_code = (int16_t)judge_list_part(run, t, in);
+    if (out->error_code)
         return;
+    struct list_part *part = request_zalloc(run->asking.req, sizeof *part);
+    if (!part) {
+        out->error_code = KERR_KAFKA_STORAGE_ERROR; /* the client is told to ask again */
+        return;
+    }
     part->out = out;
     part->timestamp = in->timestamp;
-    part->question.current_leader_epoch = in->current_leader_epoch;
-    if (run->asking.req->version >= 5)
-        part->question.not_recovered = KERR_OFFSET_NOT_AVAILABLE;
-    part->question.answer = answer_list_part;
-    start_question(&part->question, t, in->partition_index);
+    part->current_leader_epoch = in->current_leader_epoch;
+    asking_ask(&run->asking, &part->asked, t, in->partition_index, ask_list_part);
 }
 
-static bool start_list_topic(struct list_run *run, const struct list_offsets_topic *ask,
-                             struct list_offsets_topic_response *out)
+static struct list_offsets_topic_response *list_topic_response(struct list_run *run,
+                                                               const struct list_offsets_topic *ask)
 {
-    struct request *req = run->asking.req;
-    const struct topic *t = find_topic_named(req, ask->name);
-    const uint8_t *times = t ? count_asked_partitions(req, t, ask) : NULL;
+    struct list_offsets_topic_response *out = &run->r.topics.v[run->at.topic];
+    if (run->at.partition > 0)
+        return out;
     list_offsets_topic_response_init(out);
     out->name = ask->name;
-    out->partitions.v = request_alloc(req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
-    if (!out->partitions.v || (t && !times))
-        return false;
+    out->partitions.v = request_alloc(run->asking.req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
+    run->failed = !out->partitions.v;
     out->partitions.n = ask->partitions.n;
-    for (int32_t i = 0; i < ask->partitions.n; i++) {
-        const struct list_offsets_partition *in = &ask->partitions.v[i];
-        list_offsets_partition_response_init(&out->partitions.v[i]);
-        out->partitions.v[i].partition_index = in->partition_index;
-        out->partitions.v[i].error_code = (int16_t)judge_list_part(req->version, t, times, in);
-        if (!out->partitions.v[i].error_code)
-            start_list_part(run, t, in, &out->partitions.v[i]);
+    run->r.topics.n = run->at.topic + 1;
+    return out;
+}
+
+/* One partition, or the end of a topic; first all are counted, then all are asked. */
+static bool list_next(struct asking *asking)
+{
+    struct list_run *run = container_of(asking, struct list_run, asking);
+    if (run->at.topic == run->ask->topics.n) {
+        run->at = (struct asking_place){0};
+        bool more = !run->counted && !run->failed;
+        run->counted = true;
+        return more;
     }
-    return true;
+    const struct list_offsets_topic *ask = &run->ask->topics.v[run->at.topic];
+    struct list_offsets_topic_response *out = run->counted ? list_topic_response(run, ask) : NULL;
+    if (run->failed)
+        return false;
+    int32_t i = run->at.partition;
+    if (i == ask->partitions.n) {
+        run->at = (struct asking_place){.topic = run->at.topic + 1};
+        return true;
+    }
+    if (run->counted)
+        start_list_part(run, ask, &ask->partitions.v[i], &out->partitions.v[i]);
+    else
+        count_listed(run, ask, ask->partitions.v[i].partition_index);
+    run->at.partition++;
+    return !run->failed;
+}
+
+static void list_over(struct asking *asking)
+{
+    struct list_run *run = container_of(asking, struct list_run, asking);
+    map_deinit(&run->times);
+    if (run->failed)
+        request_fail(asking->req, no_memory);
+    else
+        REQUEST_REPLY(asking->req, list_offsets_response, &run->r);
 }
 
 void list_offsets_run(struct request *req)
@@ -230,94 +230,12 @@ void list_offsets_run(struct request *req)
     struct list_run *run = request_zalloc(req, sizeof *run);
     struct list_offsets_topic_response *topics = request_alloc(req, (size_t)m->topics.n * sizeof *topics + 1);
     if (!run || !topics) {
-        request_fail(req, "out of memory");
+        request_fail(req, no_memory);
         return;
     }
-    run->asking = (struct asking){.req = req, .reply = reply_list_offsets, .waiting = 1};
+    run->ask = m;
+    map_init(&run->times, req->server->shard->heap);
     list_offsets_response_init(&run->r);
     run->r.topics.v = topics;
-    for (int32_t i = 0; i < m->topics.n; i++)
-        if (start_list_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
-            run->r.topics.n++;
-    question_over(&run->asking);
-}
-
-/* --- OffsetForLeaderEpoch --- */
-
-struct epoch_run {
-    struct asking asking;
-    struct offset_for_leader_epoch_response r;
-};
-struct epoch_part {
-    struct question question;
-    struct offset_for_leader_epoch_end_offset *out;
-    int32_t leader_epoch;
-};
-
-static void reply_epoch_ends(struct asking *run)
-{
-    REQUEST_REPLY(run->req, offset_for_leader_epoch_response, &container_of(run, struct epoch_run, asking)->r);
-}
-
-static void answer_epoch_end(struct question *q, struct partition *p, const struct partition_facts *f)
-{
-    struct epoch_part *part = container_of(q, struct epoch_part, question);
-    (void)f;
-    partition_epoch_end(p, part->leader_epoch, &part->out->leader_epoch, &part->out->end_offset);
-    part_call_done(&q->call);
-}
-
-static void start_epoch_part(struct epoch_run *run, const struct topic *t, const struct offset_for_leader_partition *in,
-                             struct offset_for_leader_epoch_end_offset *out)
-{
-    offset_for_leader_epoch_end_offset_init(out);
-    out->partition = in->partition;
-    if (!t || in->partition < 0 || in->partition >= t->partitions) {
-        out->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
-        return;
-    }
-    struct epoch_part *part = new_question(&run->asking, sizeof *part, &out->error_code);
-    if (!part)
-        return;
-    part->out = out;
-    part->leader_epoch = in->leader_epoch;
-    part->question.current_leader_epoch = in->current_leader_epoch;
-    part->question.answer = answer_epoch_end;
-    start_question(&part->question, t, in->partition);
-}
-
-static bool start_epoch_topic(struct epoch_run *run, const struct offset_for_leader_topic *ask,
-                              struct offset_for_leader_topic_result *out)
-{
-    struct request *req = run->asking.req;
-    const struct topic *t = find_topic_named(req, ask->topic);
-    offset_for_leader_topic_result_init(out);
-    out->topic = ask->topic;
-    out->partitions.v = request_alloc(req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
-    if (!out->partitions.v)
-        return false;
-    out->partitions.n = ask->partitions.n;
-    for (int32_t i = 0; i < ask->partitions.n; i++)
-        start_epoch_part(run, t, &ask->partitions.v[i], &out->partitions.v[i]);
-    return true;
-}
-
-void offset_for_leader_epoch_run(struct request *req)
-{
-    struct offset_for_leader_epoch_request *m = REQUEST_DECODE(req, offset_for_leader_epoch_request);
-    if (!m)
-        return;
-    struct epoch_run *run = request_zalloc(req, sizeof *run);
-    struct offset_for_leader_topic_result *topics = request_alloc(req, (size_t)m->topics.n * sizeof *topics + 1);
-    if (!run || !topics) {
-        request_fail(req, "out of memory");
-        return;
-    }
-    run->asking = (struct asking){.req = req, .reply = reply_epoch_ends, .waiting = 1};
-    offset_for_leader_epoch_response_init(&run->r);
-    run->r.topics.v = topics;
-    for (int32_t i = 0; i < m->topics.n; i++)
-        if (start_epoch_topic(run, &m->topics.v[i], &topics[run->r.topics.n]))
-            run->r.topics.n++;
-    question_over(&run->asking);
+    asking_begin(&run->asking, req, list_next, list_over);
 }

@@ -40,6 +40,18 @@ enum kerr leader_epoch_check(int32_t asked, int32_t current)
     return asked < current ? KERR_FENCED_LEADER_EPOCH : KERR_UNKNOWN_LEADER_EPOCH;
 }
 
+enum kerr partition_check_asked(const struct partition *p, int32_t leader_epoch, enum kerr not_recovered,
+                                struct partition_facts *out_facts)
+{
+    if (!p)
+        return KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    *out_facts = partition_facts(p);
+    if (out_facts->offline)
+        return KERR_KAFKA_STORAGE_ERROR;
+    enum kerr error = leader_epoch_check(leader_epoch, out_facts->leader_epoch);
+    return !error && out_facts->recovering ? not_recovered : error;
+}
+
 const char no_memory[] = "there is no memory for its request";
 
 const char topic_name_rule[] =

@@ -1,5 +1,6 @@
 /* What several handlers put into their replies: texts as views, what may be done. */
 #pragma once
+#include "net/api/api.h"
 #include "net/api/topology.h"
 
 /* A zero-terminated text as a view; lent. NULL gives null. */
@@ -25,22 +26,12 @@ static inline bool uuid_zero(struct kuuid u)
     static const uint8_t zero[16];
     return memcmp(u.b, zero, sizeof zero) == 0;
 }
-/* What everybody may do as long as there is no authorizer: bit n stands for Kafka's AclOperation n. */
+/* What everybody may do as long as there is no authorizer: a bit for each operation. */
 enum {
-    OPERATION_READ = 1 << 3,
-    OPERATION_WRITE = 1 << 4,
-    OPERATION_CREATE = 1 << 5,
-    OPERATION_DELETE = 1 << 6,
-    OPERATION_ALTER = 1 << 7,
-    OPERATION_DESCRIBE = 1 << 8,
-    OPERATION_CLUSTER_ACTION = 1 << 9,
-    OPERATION_DESCRIBE_CONFIGS = 1 << 10,
-    OPERATION_ALTER_CONFIGS = 1 << 11,
-    OPERATION_IDEMPOTENT_WRITE = 1 << 12,
-    TOPIC_OPERATIONS = OPERATION_READ | OPERATION_WRITE | OPERATION_CREATE | OPERATION_DELETE | OPERATION_ALTER |
-                       OPERATION_DESCRIBE | OPERATION_DESCRIBE_CONFIGS | OPERATION_ALTER_CONFIGS,
-    CLUSTER_OPERATIONS = OPERATION_CREATE | OPERATION_ALTER | OPERATION_DESCRIBE | OPERATION_CLUSTER_ACTION |
-                         OPERATION_DESCRIBE_CONFIGS | OPERATION_ALTER_CONFIGS | OPERATION_IDEMPOTENT_WRITE,
+    TOPIC_OPERATIONS = 1 << API_READ | 1 << API_WRITE | 1 << API_CREATE | 1 << API_DELETE | 1 << API_ALTER |
+                       1 << API_DESCRIBE | 1 << API_DESCRIBE_CONFIGS | 1 << API_ALTER_CONFIGS,
+    CLUSTER_OPERATIONS = 1 << API_CREATE | 1 << API_ALTER | 1 << API_DESCRIBE | 1 << API_CLUSTER_ACTION |
+                         1 << API_DESCRIBE_CONFIGS | 1 << API_ALTER_CONFIGS | 1 << API_IDEMPOTENT_WRITE,
 };
 /* Kafka keeps its own metadata under this name; a topic of it would confuse its tools. */
 bool is_reserved_topic(struct kview name);
@@ -50,3 +41,7 @@ enum kerr error_by_name(enum kerr error);
 const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id);
 /* Errors for a request's epoch of the leader (KIP-320): -1 asks nothing. */
 enum kerr leader_epoch_check(int32_t asked, int32_t current);
+/* What stands before any question to a partition (NULL: it is gone): is it there, does it work, is the client's epoch ours, and is it
+ * recovered (or else `not_recovered`, in time to wait for: part_call.h)? `out_facts` are filled in when there is no error. */
+enum kerr partition_check_asked(const struct partition *p, int32_t leader_epoch, enum kerr not_recovered,
+                                struct partition_facts *out_facts);
