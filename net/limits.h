@@ -12,6 +12,8 @@ enum {
     CONN_STOP_S = 5,                       /* in-flight requests get this long when the broker stops */
     FRAME_FIRST_BYTES = 16 * 1024,         /* memory for a frame before its bytes came ... */
     FRAME_AHEAD = 16,                      /* ... and then this many times what has come */
+    FRAME_AHEAD_SHORT = 2,                 /* ... or this, once half of the memory for such frames is taken */
+    FRAME_MIDDLE_BYTES = 64 * 1024,        /* what a frame of 64 KiB has until three quarters of it have come */
     FRAME_STILL_MS = 2000,      /* memory is short: closed first is who has sent nothing for so long in a frame ... */
     FRAME_JUDGED_MS = 5000,     /* ... then who, after this, */
     FRAME_RATE_MIN = 16 * 1024, /* has sent less of it a second: a device on a line of 20 kB/s lives */
@@ -29,7 +31,8 @@ enum {
     SOFTWARE_NAME_MAX = 64,               /* of a client's name and version, for log lines: longer ones are cut */
     SESSION_PARTS_MAX = 200 * 1000,       /* partitions in all fetch sessions of a shard: 40 MB */
     SESSION_EVICT_S = 120,                /* a session idle for longer may be evicted, as in Kafka */
-    NOTICES_PER_MIN = 100,                /* log lines that peers can provoke; the rest is counted */
+    NOTICES_BURST = 200,                  /* log lines that peers can provoke at once ... */
+    NOTICES_PER_S = 1,                    /* ... and then; the rest is counted */
     ACCEPT_RETRY_MS = 100,                /* out of descriptors: accept again after this */
     ACCEPTS_AHEAD = 1,                    /* accepts in flight per listener: one operation a side, as io.h has it */
     GROUP_NEW_MEMBER_MS = 5 * 60 * 1000,  /* a first JoinGroup waits no longer, as in Kafka */

@@ -30,6 +30,7 @@ struct conn {
     struct stream stream;
     bool closing;
     bool blocked;                /* a whole frame waits for its turn */
+    bool starving;               /* it found no memory, and has found none since */
     struct list link;            /* conns->all */
     struct list starved_link;    /* conns->starved */
     struct list unfinished_link; /* conns->unfinished, while frame_since_ns is set */

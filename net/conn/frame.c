@@ -49,9 +49,12 @@ const char *frame_complaint(enum frame_kind kind)
     return NULL;
 }
 
-uint32_t frame_room(uint32_t total, uint32_t have)
+uint32_t frame_room(uint32_t total, uint32_t have, uint32_t ahead)
 {
     assert(total == 0 || have < total);
-    uint64_t room = u64_max((uint64_t)have * FRAME_AHEAD, FRAME_FIRST_BYTES);
+    assert(ahead > 1);
+    uint64_t room = u64_max((uint64_t)have * ahead, FRAME_FIRST_BYTES);
+    if (room > FRAME_MIDDLE_BYTES && have < FRAME_MIDDLE_BYTES / 4 * 3)
+        room = FRAME_MIDDLE_BYTES; /* the next size of a buf would be four times this */
     return (uint32_t)(total ? u64_min(room, total) : room);
 }

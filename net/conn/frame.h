@@ -21,5 +21,5 @@ struct frame frame_look(const uint8_t *at, size_t bytes, uint32_t max_bytes);
 /* A sentence for the log, NULL for WHOLE and PART. Static. */
 const char *frame_complaint(enum frame_kind kind);
 /* How much memory a frame of `total` bytes (0: unknown) gets when `have` of them have come: what is there fits, and a peer that
- * announces much and sends little holds little. */
-uint32_t frame_room(uint32_t total, uint32_t have);
+ * announces much and sends little holds little: `ahead` times what has come (FRAME_AHEAD, or FRAME_AHEAD_SHORT). */
+uint32_t frame_room(uint32_t total, uint32_t have, uint32_t ahead);

@@ -3,14 +3,14 @@
 #pragma once
 #include "net/limits.h"
 
-/* Lines of all kinds: NOTICES_PER_MIN are free each minute. */
+/* Lines of all kinds: a burst of NOTICES_BURST is free, then NOTICES_PER_S. */
 struct notices {
-    uint64_t since_ns;
-    uint32_t lines;  /* of this minute */
-    uint64_t hidden; /* of this minute */
-    uint64_t hidden_ever;
+    uint64_t refilled_ns; /* 0: never, and all of the burst is left */
+    uint32_t left;
+    uint64_t hidden; /* since that was told */
+    uint64_t told_ns;
 };
-/* May a line be logged now? The first of a minute is preceded by one that counts what the minute before hid. */
+/* May a line be logged now? At most once a minute it is preceded by one that counts those left out. */
 bool notice_may_log(struct notices *n, uint64_t now_ns) must_use;
 
 /* One kind of line, that comes once a minute however often it happens. */

@@ -64,6 +64,7 @@ static void copy_input_on(struct conn *c)
         return;
     }
     block_put(c->in);
+    c->starving = false;
     c->in = c->growing;
     c->in_at = 0;
     c->in_end = have;
@@ -122,17 +123,31 @@ static void evict_slowest_frame(struct conns *cs)
     conn_fail(slowest, "memory is short, and its request makes no progress");
 }
 
-/* Stops reading until there is memory. Who waits for it with part of a frame may not keep many others from receiving meanwhile. */
-static void starve_conn(struct conn *c, bool with_part)
+/* Who waits for memory with part of a frame in a receive buffer keeps others from receiving: when half of those are taken, who has
+ * waited longest goes. */
+static void bound_waiting_parts(struct conns *cs)
 {
-    struct conns *cs = c->conns;
-    evict_slowest_frame(cs);
-    if (with_part && block_pooled(c->in) && cs->blocks.pooled_count > POOLED_HELD_MAX) {
+    struct list *node, *next;
+    for (node = cs->starved.next; node != &cs->starved && cs->blocks.pooled_count > POOLED_HELD_MAX; node = next) {
+        struct conn *c = container_of(node, struct conn, starved_link);
+        next = node->next;
+        if (!c->frame_since_ns || !c->in || !block_pooled(c->in))
+            continue;
         cs->counters.evicted++;
         conn_fail(c, "memory is short, and there is none for its request");
         return;
     }
+}
+
+/* Stops reading until there is memory. */
+static void starve_conn(struct conn *c)
+{
+    struct conns *cs = c->conns;
+    evict_slowest_frame(cs);
     conns_starve(cs, &c->starved_link);
+    if (!c->starving)
+        bound_waiting_parts(cs);
+    c->starving = true;
 }
 
 /* --- whole frames --- */
@@ -190,13 +205,20 @@ static enum cut cut_frames(struct conn *c)
     return CUT_NOTHING;
 }
 
+static bool is_memory_short(const struct conn *c)
+{
+    const struct blocks *bs = &c->conns->blocks;
+    return bs->buf_bytes >= blocks_part_bytes_max(bs) / 2;
+}
+
 /* A frame has begun but is not whole: memory for what comes next. */
 static bool make_frame_room(struct conn *c)
 {
     uint32_t have = input_bytes(c);
     if (!block_pooled(c->in) && c->in_at == 0 && c->in->cap > have && c->in->refs == 1)
         return true;
-    return move_input(c, frame_room(look_at_frame(c).total, have));
+    return move_input(c,
+                      frame_room(look_at_frame(c).total, have, is_memory_short(c) ? FRAME_AHEAD_SHORT : FRAME_AHEAD));
 }
 
 /* Either waits for its turn or for memory, or is ready to receive more. */
@@ -219,8 +241,10 @@ void conn_parse(struct conn *c)
     else
         note_no_frame(c);
     c->blocked = cut == CUT_BLOCKED;
+    if (cut != CUT_STARVED && cut != CUT_PART)
+        c->starving = false;
     if (cut == CUT_STARVED || (cut == CUT_PART && !make_frame_room(c)))
-        starve_conn(c, cut == CUT_PART);
+        starve_conn(c);
     else if (cut == CUT_BLOCKED && block_pooled(c->in) && !move_input(c, input_bytes(c)))
         c->conns->counters.starved++; /* it keeps the receive buffer; the deadline of what blocks it bounds that */
 }

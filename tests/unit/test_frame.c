@@ -68,20 +68,36 @@ static void a_large_limit_makes_tls_a_frame_size_like_any_other(void **state)
 }
 
 /* Whoever sends a byte at a time, or in steps, never holds much more than it sent. */
-static void memory_follows_the_bytes(void **state)
+static void check_rooms(uint32_t ahead)
 {
-    (void)state;
     const uint32_t total = 100u * 1024 * 1024;
     uint32_t have = 4;
     for (int steps = 0; have < total; steps++) {
-        uint32_t room = frame_room(total, have);
+        uint32_t room = frame_room(total, have, ahead);
         assert_true(room > have && room <= total);
-        assert_true(room <= FRAME_FIRST_BYTES || room <= (uint64_t)have * FRAME_AHEAD);
-        assert_true(steps < 16);
+        assert_true(room <= FRAME_FIRST_BYTES || room <= (uint64_t)have * ahead);
+        assert_true(steps < 32);
         have = room;
     }
-    assert_int_equal(frame_room(50, 4), 50);
-    assert_int_equal(frame_room(0, 3), FRAME_FIRST_BYTES);
+}
+
+static void memory_follows_the_bytes(void **state)
+{
+    (void)state;
+    check_rooms(FRAME_AHEAD);
+    check_rooms(FRAME_AHEAD_SHORT);
+    assert_int_equal(frame_room(50, 4, FRAME_AHEAD), 50);
+    assert_int_equal(frame_room(0, 3, FRAME_AHEAD), FRAME_FIRST_BYTES);
+}
+
+/* A Produce of 64 KiB is a little larger, and the next size of a buf is four times as large. */
+static void part_of_64_kib_takes_no_256(void **state)
+{
+    (void)state;
+    const uint32_t total = 64 * 1024 + 100;
+    for (uint32_t have = 1; have < 48 * 1024; have += 997)
+        assert_true(frame_room(total, have, FRAME_AHEAD) <= 64 * 1024);
+    assert_int_equal(frame_room(total, 48 * 1024, FRAME_AHEAD), total);
 }
 
 int main(void)
@@ -91,6 +107,7 @@ int main(void)
         cmocka_unit_test(only_what_is_no_frame_has_a_complaint),
         cmocka_unit_test(a_large_limit_makes_tls_a_frame_size_like_any_other),
         cmocka_unit_test(memory_follows_the_bytes),
+        cmocka_unit_test(part_of_64_kib_takes_no_256),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
