@@ -53,12 +53,18 @@ struct block *block_of_pooled(struct blocks *bs, uint8_t *at, uint32_t bytes)
     return b;
 }
 
-struct block *block_get(struct blocks *bs, uint32_t bytes, enum block_use use)
+static struct buf *take_buf(struct blocks *bs, uint32_t bytes, enum block_use use)
 {
     size_t max = use == BLOCK_OF_WHOLE ? bs->buf_bytes_max : blocks_part_bytes_max(bs);
-    if (bs->buf_bytes + bytes > max)
-        return NULL;
-    struct buf *buf = bufpool_get(bs->shard->bufs, BUF_RECEIVE, bytes);
+    struct buf *buf = bs->buf_bytes + bytes <= max ? bufpool_get(bs->shard->bufs, BUF_RECEIVE, bytes) : NULL;
+    if (!buf && use == BLOCK_OF_WHOLE && bytes <= FRAME_FIRST_BYTES)
+        buf = bufpool_get(bs->shard->bufs, BUF_RESERVE, bytes);
+    return buf;
+}
+
+struct block *block_get(struct blocks *bs, uint32_t bytes, enum block_use use)
+{
+    struct buf *buf = take_buf(bs, bytes, use);
     if (!buf)
         return NULL;
     struct block *b = take_block(bs);

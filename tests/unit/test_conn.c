@@ -515,6 +515,16 @@ static void a_frame_larger_than_the_memory_is_refused_at_once(void **state)
     everything_is_back();
 }
 
+static struct buf *reserve[4096];
+
+static uint32_t take_reserve(void)
+{
+    uint32_t count = 0;
+    while (count < COUNT_OF(reserve) && (reserve[count] = bufpool_get(w.shard.bufs, BUF_RESERVE, 1)))
+        count++;
+    return count;
+}
+
 /* A request that is whole in a pooled receive buffer while too many of those are held, and the copy that it needs is refused. */
 static void a_request_that_found_no_memory_starts_later(void **state)
 {
@@ -524,6 +534,7 @@ static void a_request_that_found_no_memory_starts_later(void **state)
     size_t granted = sv->conns.blocks.buf_bytes_max;
     w.in_one_piece = true;
     for (int32_t i = 0; i < 2; i++) {
+        uint32_t taken = take_reserve();
         sv->conns.blocks.pooled_count += IO_RECV_COUNT;
         sv->conns.blocks.buf_bytes_max = 4 + HEADER_BYTES + 9;
         put_request(keys[i], i, 10);
@@ -533,6 +544,8 @@ static void a_request_that_found_no_memory_starts_later(void **state)
         assert_true(sv->conns.counters.starved > 0);
         sv->conns.blocks.pooled_count -= IO_RECV_COUNT;
         sv->conns.blocks.buf_bytes_max = granted;
+        while (taken > 0)
+            buf_put(reserve[--taken]);
         for (int k = 0; k < 200; k++)
             turn(50);
     }
