@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "net/api/api.h"
 #include "net/group/coordinator.h"
+#include "net/inspect.h"
 #include "net/options.h"
 #include "net/shutdown.h"
 #include <errno.h>
@@ -415,8 +416,11 @@ static int serve_folder(struct broker *b)
 
 static int run_command(struct broker *b, int argc, char **argv)
 {
-    switch (options_parse(argc, argv, &b->config, &b->options, b->why)) {
+    enum options_kind kind = options_parse(argc, argv, &b->config, &b->options, b->why);
+    switch (kind) {
     case OPTIONS_SERVE: return serve_folder(b);
+    case OPTIONS_CHECK:
+    case OPTIONS_REPAIR: return inspect_folder(kind == OPTIONS_REPAIR, b->heap, &b->config);
     case OPTIONS_HELP: fputs(options_help(), stdout); return 0;
     case OPTIONS_VERSION: puts(options_version()); return 0;
     case OPTIONS_USAGE: print_complaint(b->why); return EXIT_USAGE;

@@ -22,21 +22,31 @@ enum option_code {
     OPTION_LEVEL,
     OPTION_JSON,
     OPTION_STATS,
+    OPTION_DATA,
     OPTION_HELP,
     OPTION_VERSION,
 };
 static const struct option table[] = {
-    {"config", required_argument, NULL, OPTION_CONFIG},     {"cores", required_argument, NULL, OPTION_CORES},
-    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST}, {"memory", required_argument, NULL, OPTION_MEMORY},
-    {"io-engine", required_argument, NULL, OPTION_ENGINE},  {"io-features", required_argument, NULL, OPTION_FEATURES},
-    {"log-level", required_argument, NULL, OPTION_LEVEL},   {"log-json", no_argument, NULL, OPTION_JSON},
-    {"stat-file", required_argument, NULL, OPTION_STATS},   {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},         {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"cores", required_argument, NULL, OPTION_CORES},
+    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST},
+    {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"io-engine", required_argument, NULL, OPTION_ENGINE},
+    {"io-features", required_argument, NULL, OPTION_FEATURES},
+    {"log-level", required_argument, NULL, OPTION_LEVEL},
+    {"log-json", no_argument, NULL, OPTION_JSON},
+    {"stat-file", required_argument, NULL, OPTION_STATS},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"data", required_argument, NULL, OPTION_DATA},
+    {NULL, 0, NULL, 0},
 };
 
 /* What was said, before it is made sense of together. */
 struct said {
     const char *config_file;
+    const char *data;       /* --data */
+    enum options_kind kind; /* serve, check, repair */
     const char *cores;
     int cpus[SHARDS_MAX];
     uint32_t cpu_count;
@@ -50,6 +60,7 @@ const char *options_version(void)
 const char *options_help(void)
 {
     return "odradek [serve] [--option ...] [key=value ...]\n"
+           "odradek check|repair [--data DIR] [--config FILE]\n"
            "\n"
            "A broker that speaks Kafka's protocol. Keys are those of Kafka's server.properties, for example\n"
            "  listeners=PLAINTEXT://localhost:9092   where clients connect; port 0: any free one\n"
@@ -68,7 +79,14 @@ const char *options_help(void)
            "  --log-json            log lines as JSON\n"
            "  --stat-file=FILE      what shards count (core/stat.h), to be read while they run; measures their turns; "
            "on tmpfs\n"
-           "  --help, --version\n";
+           "  --help, --version\n"
+           "\n"
+           "check reads a whole data folder (of a broker that is stopped, or a copy), touches nothing, and says what "
+           "is wrong,\n"
+           "file by file; it ends with 0 if nothing is, 1 if something is, 2 if it cannot be read. repair does what "
+           "can be done,\n"
+           "keeps what it takes away in <data folder>/repaired-<n>/, and says so.\n"
+           "  --data DIR            the data folder (default: that of log.dirs)\n";
 }
 
 /* --- values --- */
@@ -164,6 +182,7 @@ static bool take_option_value(int option, const char *value, struct said *said, 
 {
     switch (option) {
     case OPTION_CONFIG: said->config_file = value; return true;
+    case OPTION_DATA: said->data = value; return value[0] != 0;
     case OPTION_CORES: said->cores = value; return true;
     case OPTION_CPU_LIST: return (said->cpu_count = options_cpus(value, said->cpus, SHARDS_MAX)) > 0;
     case OPTION_MEMORY: return options_bytes(value, &out->memory_bytes) == ERR_NONE && out->memory_bytes >= MEMORY_MIN;
@@ -205,6 +224,22 @@ static enum options_kind parse_options(int argc, char **argv, struct said *said,
     return OPTIONS_SERVE;
 }
 
+/* The first word, if it is one of ours. */
+static enum options_kind take_command(int argc, char **argv)
+{
+    static const struct {
+        const char *word;
+        enum options_kind kind;
+    } commands[] = {{"serve", OPTIONS_SERVE}, {"check", OPTIONS_CHECK}, {"repair", OPTIONS_REPAIR}};
+    for (size_t i = 0; optind < argc && i < COUNT_OF(commands); i++) {
+        if (strcmp(argv[optind], commands[i].word) == 0) {
+            optind++;
+            return commands[i].kind;
+        }
+    }
+    return OPTIONS_SERVE;
+}
+
 /* --- key=value --- */
 
 static enum options_kind set_argument_pair(struct broker_config *config, const char *pair, char *why)
@@ -223,13 +258,14 @@ static enum options_kind set_argument_properties(int argc, char **argv, const st
 {
     if (said->config_file && broker_config_load(config, said->config_file, why))
         return OPTIONS_FAULT;
-    int first = optind < argc && strcmp(argv[optind], "serve") == 0 ? optind + 1 : optind;
-    for (int i = first; i < argc; i++) {
+    if (said->data && broker_config_set(config, "log.dirs", said->data, "argument", why))
+        return OPTIONS_FAULT;
+    for (int i = optind; i < argc; i++) {
         enum options_kind kind = set_argument_pair(config, argv[i], why);
         if (kind != OPTIONS_SERVE)
             return kind;
     }
-    return broker_config_finish(config, why) ? OPTIONS_FAULT : OPTIONS_SERVE;
+    return broker_config_finish(config, why) ? OPTIONS_FAULT : said->kind;
 }
 
 /* --- what follows from it --- */
@@ -292,6 +328,7 @@ enum options_kind options_parse(int argc, char **argv, struct broker_config *con
     enum options_kind kind = parse_options(argc, argv, &said, out, why);
     if (kind != OPTIONS_SERVE)
         return kind;
+    said.kind = take_command(argc, argv);
     if (!settle_cores(&said, out))
         return refuse_command_line(why, "--cores cannot be", said.cores);
     if (!out->memory_bytes)

@@ -10,6 +10,8 @@ enum { OPTIONS_WHY_BYTES = CONFIG_WHY_BYTES };
 
 enum options_kind {
     OPTIONS_SERVE,
+    OPTIONS_CHECK, /* config has the data folder */
+    OPTIONS_REPAIR,
     OPTIONS_HELP,
     OPTIONS_VERSION,
     OPTIONS_USAGE, /* a mistake on the command line: why says which */

@@ -411,6 +411,36 @@ static enum err replace_copy(struct catalog_file *f, struct catalog_copy *c, con
     return ERR_NONE;
 }
 
+static enum err make_catalog_file(const char *data_dir, struct heap *heap, const struct broker_config *config,
+                                  struct catalog_file **out_file, char *why)
+{
+    assert(data_dir && heap && why);
+    struct catalog_file *f = heap_zalloc(heap, sizeof *f);
+    if (!f || strlen(data_dir) >= sizeof f->dir) {
+        snprintf(why, CONFIG_WHY_BYTES,
+                 f ? "the path of the data folder is too long." : "there is no memory for the catalog.");
+        heap_free(heap, f);
+        return f ? ERR_INVALID : ERR_NO_MEMORY;
+    }
+    f->heap = heap;
+    f->config = config;
+    f->empty = true;
+    f->copies[0].fd = f->copies[1].fd = -1;
+    snprintf(f->dir, sizeof f->dir, "%s", data_dir);
+    snprintf(f->copies[0].path, sizeof f->copies[0].path, "%s/catalog", data_dir);
+    snprintf(f->copies[1].path, sizeof f->copies[1].path, "%s/catalog.copy", data_dir);
+    map_init(&f->by_plain, heap);
+    strays_init(&f->strays, heap);
+    enum err err = catalog_init(&f->all, heap);
+    if (err != ERR_NONE) {
+        snprintf(why, CONFIG_WHY_BYTES, "there is no memory for the catalog.");
+        catalog_file_close(f);
+        return err;
+    }
+    *out_file = f;
+    return ERR_NONE;
+}
+
 /* --- opening: read, choose, apply; and only then (catalog_file_prepare) write --- */
 
 static enum err read_copy(struct catalog_file *f, struct catalog_copy *c, uint8_t **out_at)
@@ -479,6 +509,41 @@ static enum err load_catalog(struct catalog_file *f, bool clean, char *why)
     return err;
 }
 
+enum err catalog_file_salvage(const char *data_dir, struct heap *heap, const struct broker_config *config,
+                              struct catalog_file **out_file, uint32_t *out_records, char *why)
+{
+    uint8_t *at[CATALOG_COPIES] = {NULL, NULL};
+    struct catalog_bytes copies[CATALOG_COPIES] = {{NULL, 0}, {NULL, 0}};
+    struct catalog_file *f = NULL;
+    enum err err = make_catalog_file(data_dir, heap, config, &f, why);
+    for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++) {
+        uint64_t size = 0;
+        err = read_copy(f, &f->copies[i], &at[i]);
+        if (err == ERR_NONE && f->copies[i].fd >= 0)
+            err = fs_size(f->copies[i].fd, &size);
+        copies[i] = (struct catalog_bytes){at[i], at[i] ? (size_t)size : 0};
+    }
+    if (err == ERR_NONE)
+        err = catalog_salvage(f, copies, out_records);
+    for (int i = 0; i < CATALOG_COPIES; i++)
+        heap_free(heap, at[i]);
+    if (err == ERR_NONE) {
+        f->empty = false;
+        *out_file = f;
+    } else if (f) {
+        snprintf(why, CONFIG_WHY_BYTES, "The catalog in %.300s cannot be read: %s.", data_dir, err_text(err));
+        catalog_file_close(f);
+    }
+    return err;
+}
+
+bool catalog_plain_taken(const struct catalog_file *f, const char *name)
+{
+    char plain[TOPIC_NAME_MAX + 1];
+    catalog_plain_name(name, plain);
+    return map_get(&f->by_plain, plain, strlen(plain)) != NULL;
+}
+
 /* As it is, it can go on: it ends where the catalog does. */
 static bool is_copy_current(const struct catalog_file *f, const struct catalog_copy *c)
 {
@@ -527,26 +592,11 @@ enum err catalog_file_prepare(struct catalog_file *f, char *why)
 enum err catalog_file_open(const char *data_dir, struct heap *heap, const struct broker_config *config, bool clean,
                            struct catalog_file **out_file, char *why)
 {
-    assert(data_dir && heap && why);
-    struct catalog_file *f = heap_zalloc(heap, sizeof *f);
-    if (!f || strlen(data_dir) >= sizeof f->dir) {
-        snprintf(why, CONFIG_WHY_BYTES,
-                 f ? "the path of the data folder is too long." : "there is no memory for the catalog.");
-        heap_free(heap, f);
-        return f ? ERR_INVALID : ERR_NO_MEMORY;
-    }
-    f->heap = heap;
-    f->config = config;
-    f->empty = true;
-    f->copies[0].fd = f->copies[1].fd = -1;
-    snprintf(f->dir, sizeof f->dir, "%s", data_dir);
-    snprintf(f->copies[0].path, sizeof f->copies[0].path, "%s/catalog", data_dir);
-    snprintf(f->copies[1].path, sizeof f->copies[1].path, "%s/catalog.copy", data_dir);
-    map_init(&f->by_plain, heap);
-    strays_init(&f->strays, heap);
-    enum err err = catalog_init(&f->all, heap);
-    if (err == ERR_NONE)
-        err = load_catalog(f, clean, why);
+    struct catalog_file *f = NULL;
+    enum err err = make_catalog_file(data_dir, heap, config, &f, why);
+    if (err != ERR_NONE)
+        return err;
+    err = load_catalog(f, clean, why);
     if (err != ERR_NONE) {
         catalog_file_close(f);
         return err;

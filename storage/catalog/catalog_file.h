@@ -151,3 +151,15 @@ enum err catalog_end_load(const char *data_dir, uint32_t *out_wave) must_use;
 enum err catalog_end_save(const char *data_dir, uint32_t wave) must_use;
 /* Whatever lies behind the whole waves of both copies goes, durably. Synchronous: a job. */
 enum err catalog_file_cut(struct catalog_file *f) must_use;
+/* For repair alone: puts together what the good records of both copies say, in the order of their waves, wherever they stand; one that
+ * contradicts what is there is left out, but for a name that is taken: then the older topic must have been deleted. `out_records` counts. */
+enum err catalog_file_salvage(const char *data_dir, struct heap *heap, const struct broker_config *config,
+                              struct catalog_file **out_file, uint32_t *out_records, char *why) must_use;
+struct catalog_bytes {
+    const uint8_t *at;
+    size_t bytes;
+};
+enum err catalog_salvage(struct catalog_file *f, const struct catalog_bytes copies[CATALOG_COPIES],
+                         uint32_t *out_records) must_use;
+/* A topic has this name, or one that differs only in . and _. */
+bool catalog_plain_taken(const struct catalog_file *f, const char *name);

@@ -3,6 +3,7 @@
 #include "core/crc.h"
 #include "storage/catalog/catalog_file.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { RECORD_PREFIX = 8, RECORD_LEAST = 5, OVERRIDES_MAX = 256 };
@@ -376,4 +377,93 @@ enum err catalog_apply(struct catalog_file *f, const uint8_t *at, const struct c
     f->wave = v->wave;
     f->empty = v->wave == 0;
     return ERR_NONE;
+}
+
+/* --- putting together what is left --- */
+
+struct salvaged {
+    struct record record;
+    uint32_t place; /* of the copies, one after the other: keeps the order within a wave */
+};
+
+static int compare_salvaged(const void *a, const void *b)
+{
+    const struct salvaged *x = a, *y = b;
+    int by_wave = (x->record.wave > y->record.wave) - (x->record.wave < y->record.wave);
+    return by_wave ? by_wave : (x->place > y->place) - (x->place < y->place);
+}
+
+/* Every good record, wherever it stands. Without `out` it only counts. */
+static uint32_t find_good_records(const struct catalog_bytes *copy, struct salvaged *out, uint32_t place)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < copy->bytes;) {
+        struct record r;
+        if (!parse_record(copy->at + i, copy->bytes - i, &r)) {
+            i++;
+            continue;
+        }
+        if (out)
+            out[count] = (struct salvaged){r, place + count};
+        count++;
+        i += r.bytes;
+    }
+    return count;
+}
+
+/* The topic that had this name before: its deletion is what was lost. */
+static enum err forget_older_topic(struct catalog_file *f, const struct record *r, bool *out_again)
+{
+    struct body b = {.at = r->body, .left = r->body_bytes};
+    struct topic_record t;
+    char plain[TOPIC_NAME_MAX + 1];
+    enum err err = read_topic_record(&t, f->heap, &b);
+    struct catalog_topic *older = NULL;
+    if (err == ERR_NONE && strlen(t.name) <= TOPIC_NAME_MAX) {
+        catalog_plain_name(t.name, plain);
+        older = map_get(&f->by_plain, plain, strlen(plain));
+    }
+    *out_again = older && memcmp(older->topic.id, t.id, 16) != 0 && !catalog_file_knew(f, t.id);
+    if (*out_again)
+        err = catalog_file_reserve(f, 1);
+    if (*out_again && err == ERR_NONE) {
+        catalog_file_remember(f, older->topic.id);
+        catalog_file_remove(f, &older->topic);
+        catalog_topic_free(f, &older->topic);
+    }
+    topic_record_deinit(&t, f->heap);
+    return err == ERR_CORRUPT ? ERR_NONE : err;
+}
+
+static enum err salvage_record(struct catalog_file *f, const struct record *r)
+{
+    bool again = false;
+    enum err err = apply_record(f, r);
+    if (err == ERR_CORRUPT && r->kind == CATALOG_TOPIC_CREATED) {
+        err = forget_older_topic(f, r, &again);
+        if (err == ERR_NONE && again)
+            err = apply_record(f, r);
+    }
+    return err == ERR_CORRUPT ? ERR_NONE : err;
+}
+
+enum err catalog_salvage(struct catalog_file *f, const struct catalog_bytes copies[CATALOG_COPIES],
+                         uint32_t *out_records)
+{
+    uint32_t first = find_good_records(&copies[0], NULL, 0), second = find_good_records(&copies[1], NULL, 0);
+    uint32_t count = first + second;
+    struct salvaged *v = heap_alloc(f->heap, ((size_t)count + 1) * sizeof *v);
+    if (!v)
+        return ERR_NO_MEMORY;
+    (void)find_good_records(&copies[0], v, 0);
+    (void)find_good_records(&copies[1], v + first, first);
+    if (count > 1)
+        qsort(v, count, sizeof *v, compare_salvaged);
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; err == ERR_NONE && i < count; i++)
+        err = salvage_record(f, &v[i].record);
+    f->wave = (count ? v[count - 1].record.wave : 0) + 1;
+    *out_records = count;
+    heap_free(f->heap, v);
+    return err;
 }

@@ -38,7 +38,7 @@ bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16])
     return !err && parse_topic_id(text, out_topic_id);
 }
 
-static enum err write_topic_id(const char *dir, const uint8_t topic_id[16])
+enum err partition_dir_name(const char *dir, const uint8_t topic_id[16])
 {
     char path[FS_PATH_MAX], id[UUID_TEXT_BYTES], text[64];
     uuid_text(topic_id, id);
@@ -96,7 +96,7 @@ enum err partition_dir_make(const char *dir, const uint8_t topic_id[16])
         err = move_out_of_the_way(dir);
     if (!err)
         err = fs_mkdir(dir);
-    return err && err != ERR_EXISTS ? err : write_topic_id(dir, topic_id);
+    return err && err != ERR_EXISTS ? err : partition_dir_name(dir, topic_id);
 }
 
 /* --- the end --- */

@@ -13,3 +13,5 @@ enum err partition_dir_make(const char *dir, const uint8_t topic_id[16]) must_us
 bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16]) must_use;
 /* Removes all files, then the folder. Not being there is fine. */
 enum err partition_dir_delete(const char *dir) must_use;
+/* Writes partition.metadata. */
+enum err partition_dir_name(const char *dir, const uint8_t topic_id[16]) must_use;

@@ -1,0 +1,275 @@
+/* One partition's folder, file by file (check.h). */
+#include "storage/check/check.h"
+#include "storage/log/epochs.h"
+#include "storage/log/folder.h"
+#include "storage/log/log_start.h"
+#include "storage/log/partition_dir.h"
+#include "storage/log/producer.h"
+#include "storage/recovery/scan.h"
+#include "storage/uuid.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SMALL_FILE_MAX = 64 << 20, CHECK_INDEX_BYTES = 1 << 30 };
+
+/* The walk over one partition. */
+struct check_walk {
+    struct check *check;
+    const struct check_partition *what;
+    struct folder folder;
+    char dir[FS_PATH_MAX], file[512]; /* file: for sentences */
+    bool clean;                       /* the mark names it: nothing is torn */
+    const struct checkpoint_entry *checkpoint;
+    int64_t next; /* offset */
+    int32_t epoch;
+    struct check_log *log;
+};
+
+static void name_file(struct check_walk *w, int64_t base, const char *suffix)
+{
+    snprintf(w->file, sizeof w->file, "%s/%020" PRId64 "%s", w->what->folder, base, suffix);
+}
+
+static void name_small_file(struct check_walk *w, const char *name)
+{
+    snprintf(w->file, sizeof w->file, "%s/%s", w->what->folder, name);
+}
+
+/* --- one segment --- */
+
+static void note_batch(struct check_walk *w, const struct batch *b)
+{
+    struct check *c = w->check;
+    w->next = batch_last_offset(b) + 1;
+    w->epoch = b->leader_epoch;
+    c->epoch_max = b->leader_epoch > c->epoch_max ? b->leader_epoch : c->epoch_max;
+    c->producer_max = b->producer_id > c->producer_max ? b->producer_id : c->producer_max;
+}
+
+/* What lies behind the last good batch of a segment. `last`: no later one has anything. */
+static enum err judge_end(struct check_walk *w, struct scan *s, bool last)
+{
+    uint64_t nonzero, valid = UINT64_MAX;
+    enum err err = scan_nonzero(s, s->at, &nonzero);
+    if (err != ERR_NONE || nonzero == UINT64_MAX)
+        return err; /* space made ahead */
+    err = scan_search(s, s->at + 1, w->next, &valid);
+    if (err != ERR_NONE)
+        return err;
+    bool torn = last && valid == UINT64_MAX && !w->clean && !(w->checkpoint && w->checkpoint->offset > w->next);
+    w->log->state = torn ? CHECK_LOG_TORN : CHECK_LOG_DAMAGED;
+    unsigned long long at = s->at;
+    if (torn)
+        check_note(w->check, w->file, "a torn end at byte %llu: the next start cuts it", at);
+    else if (valid != UINT64_MAX)
+        check_fault(w->check, w->file, "damaged at byte %llu, offset %" PRId64 "; a good batch follows at byte %llu",
+                    at, w->next, (unsigned long long)valid);
+    else
+        check_fault(w->check, w->file, "damaged at byte %llu, offset %" PRId64, at, w->next);
+    return ERR_NONE;
+}
+
+static enum err walk_good_batches(struct check_walk *w, struct scan *s, uint64_t *out_bytes, bool last)
+{
+    struct batch b;
+    bool valid = false;
+    enum err err;
+    while ((err = scan_peek(s, &b, &valid)) == ERR_NONE && valid && b.base_offset == w->next &&
+           b.leader_epoch >= w->epoch) {
+        note_batch(w, &b);
+        scan_skip(s, &b);
+    }
+    *out_bytes = s->at;
+    w->log->bad_position = s->at;
+    w->log->end_offset = w->next;
+    return err == ERR_NONE ? judge_end(w, s, last) : err;
+}
+
+/* Every entry leads to the batch that ends with its offset. */
+static bool does_index_fit(const struct index *ix, int fd)
+{
+    for (uint32_t i = 0; i < ix->offset_count; i++) {
+        const uint8_t *entry = ix->offsets + (size_t)i * INDEX_OFFSET_BYTES;
+        uint8_t head[BATCH_HEADER_BYTES];
+        struct batch b;
+        size_t got;
+        if (fs_read(fd, head, sizeof head, be32_get(entry + 4), &got) != ERR_NONE || !batch_parse(head, got, &b) ||
+            batch_last_offset(&b) != ix->base_offset + be32_get(entry))
+            return false;
+    }
+    return true;
+}
+
+static enum err check_index(struct check_walk *w, int64_t base, int fd, uint64_t bytes)
+{
+    struct segment s = {.base_offset = base, .next_offset = w->next, .bytes = bytes, .allocated = bytes};
+    index_init(&s.index, w->check->heap, base, CHECK_INDEX_BYTES);
+    enum err err = segment_load_index(w->dir, &s);
+    name_file(w, base, ".index");
+    if (err == ERR_CORRUPT || (err == ERR_NONE && !does_index_fit(&s.index, fd)))
+        check_note(w->check, w->file, "missing or not this log's: the broker builds it and .timeindex again");
+    w->check->files += 2;
+    index_deinit(&s.index);
+    return err == ERR_CORRUPT ? ERR_NONE : err;
+}
+
+static enum err check_log_segment(struct check_walk *w, int64_t base, bool last)
+{
+    char path[FS_PATH_MAX];
+    struct scan s;
+    uint64_t size = 0, bytes = 0;
+    int fd;
+    if (!segment_path(path, w->dir, base, ".log"))
+        return ERR_INVALID;
+    enum err err = fs_open(path, FS_READ, &fd);
+    if (err != ERR_NONE)
+        return err;
+    err = fs_size(fd, &size);
+    if (err == ERR_NONE)
+        err = scan_open(&s, w->check->heap, fd, 0, size);
+    if (err == ERR_NONE) {
+        name_file(w, base, ".log");
+        w->log->bad_segment = base;
+        err = walk_good_batches(w, &s, &bytes, last);
+        scan_close(&s);
+    }
+    w->check->files++;
+    w->check->bytes += bytes;
+    if (err == ERR_NONE && w->log->state == CHECK_LOG_WHOLE && bytes > 0 && (!last || w->clean))
+        err = check_index(w, base, fd, bytes);
+    fs_close(fd);
+    return err;
+}
+
+static enum err check_log_segments(struct check_walk *w)
+{
+    const struct folder_offsets *v = &w->folder.segments;
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; err == ERR_NONE && i < v->count && w->log->state == CHECK_LOG_WHOLE; i++) {
+        if (i > 0 && v->v[i] != w->next) {
+            name_file(w, v->v[i], ".log");
+            check_fault(w->check, w->file, "begins with offset %" PRId64 ", but the one before ends with %" PRId64,
+                        v->v[i], w->next);
+            w->log->state = CHECK_LOG_DAMAGED;
+            break;
+        }
+        w->next = v->v[i];
+        err = check_log_segment(w, v->v[i], i + 1 == v->count);
+    }
+    if (err == ERR_NONE && w->log->state == CHECK_LOG_WHOLE && w->checkpoint && w->checkpoint->offset > w->next) {
+        check_fault(w->check, w->what->folder, "ends with offset %" PRId64 "; up to %" PRId64 " was on stable media",
+                    w->next, w->checkpoint->offset);
+        w->log->state = CHECK_LOG_DAMAGED;
+    }
+    return err;
+}
+
+/* --- what stands beside them --- */
+
+static enum err read_small_file(struct check_walk *w, const char *name, uint8_t **out_at, size_t *out_bytes)
+{
+    char path[FS_PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", w->dir, name);
+    if (n < 0 || n >= FS_PATH_MAX)
+        return ERR_INVALID;
+    name_small_file(w, name);
+    enum err err = segment_read_file(w->check->heap, path, SMALL_FILE_MAX, out_at, out_bytes);
+    if (err == ERR_NONE)
+        w->check->files++;
+    return err;
+}
+
+static enum err check_snapshots(struct check_walk *w)
+{
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; err == ERR_NONE && i < w->folder.snapshots.count; i++) {
+        char name[64];
+        uint8_t *at = NULL;
+        size_t bytes = 0;
+        struct producers *ps = producers_open(w->check->heap);
+        snprintf(name, sizeof name, "%020" PRId64 ".snapshot", w->folder.snapshots.v[i]);
+        err = ps ? read_small_file(w, name, &at, &bytes) : ERR_NO_MEMORY;
+        if (err == ERR_NONE && (err = producers_snapshot_load(ps, at, bytes)) == ERR_CORRUPT) {
+            check_note(w->check, w->file, "damaged: producers will be known from their batches alone");
+            err = ERR_NONE;
+        }
+        heap_free(w->check->heap, at);
+        if (ps)
+            producers_close(ps);
+    }
+    return err;
+}
+
+static enum err check_epochs(struct check_walk *w)
+{
+    uint8_t *at = NULL;
+    size_t bytes = 0;
+    struct epochs epochs;
+    epochs_init(&epochs, w->check->heap);
+    enum err err = read_small_file(w, "leader-epoch-checkpoint", &at, &bytes);
+    if (err == ERR_NONE)
+        err = epochs_parse(&epochs, (const char *)at, bytes);
+    if (err == ERR_CORRUPT)
+        check_note(w->check, w->file, "damaged: epochs will be known from the batches that are read");
+    epochs_deinit(&epochs);
+    heap_free(w->check->heap, at);
+    return err == ERR_CORRUPT || err == ERR_NOT_FOUND ? ERR_NONE : err;
+}
+
+static enum err check_log_start(struct check_walk *w)
+{
+    int64_t start = 0;
+    enum err err = log_start_load(w->check->heap, w->dir, &start);
+    name_small_file(w, "log-start-offset-checkpoint");
+    if (err == ERR_CORRUPT)
+        check_fault(w->check, w->file, "damaged: where the log starts is not known");
+    else if (err == ERR_NONE && w->folder.segments.count > 0 && start > w->next && w->log->state == CHECK_LOG_WHOLE)
+        check_fault(w->check, w->file, "says %" PRId64 ", but the log ends with %" PRId64, start, w->next);
+    return err == ERR_CORRUPT || err == ERR_NOT_FOUND ? ERR_NONE : err;
+}
+
+static void check_owner(struct check_walk *w)
+{
+    uint8_t id[16];
+    char text[UUID_TEXT_BYTES];
+    name_small_file(w, "partition.metadata");
+    if (!partition_dir_topic(w->dir, id)) {
+        check_fault(w->check, w->file, "missing or damaged: which topic's it is, is not known");
+        return;
+    }
+    uuid_text(id, text);
+    w->check->files++;
+    if (w->what->topic && memcmp(id, w->what->topic->id, 16) != 0)
+        check_fault(w->check, w->file, "has the topic id %s, which is not that of %s", text, w->what->topic->name);
+}
+
+enum err check_partition(struct check *c, const struct check_partition *p, struct check_log *out)
+{
+    struct check_walk w = {.check = c, .what = p, .epoch = -1, .log = out};
+    assert(p->folder && p->partition >= 0);
+    *out = (struct check_log){.state = CHECK_LOG_WHOLE};
+    if (p->topic) {
+        w.clean = clean_mark_has(&c->clean, p->topic->id, p->partition);
+        w.checkpoint = checkpoint_find(c->checkpoints, p->topic->id, p->partition);
+    }
+    int n = snprintf(w.dir, sizeof w.dir, "%s/%s", c->data_dir, p->folder);
+    enum err err = n > 0 && n < FS_PATH_MAX ? folder_read(&w.folder, c->heap, w.dir) : ERR_INVALID;
+    if (err != ERR_NONE)
+        return err;
+    c->partitions++;
+    check_owner(&w);
+    err = check_log_segments(&w);
+    if (err == ERR_NONE)
+        err = check_snapshots(&w);
+    if (err == ERR_NONE)
+        err = check_epochs(&w);
+    if (err == ERR_NONE)
+        err = check_log_start(&w);
+    for (uint32_t i = 0; i < w.folder.leftover_count; i++) {
+        name_small_file(&w, w.folder.leftovers[i]);
+        check_note(c, w.file, "left by a job that was interrupted: the next start removes it");
+    }
+    folder_close(&w.folder);
+    return err;
+}
