@@ -2,17 +2,13 @@
  * through the map moves nothing; tombstones go when the table is built anew, which happens when three quarters are used.
  * A new table is sized by what lives, so it grows no further than four times the entries. */
 #include "core/map.h"
+#include "core/rng.h"
 #include <string.h>
 
 enum { FIRST_CAP = 16 };
 static const uint32_t cap_max = 1u << 30;
 
-/* Folded 128-bit products, as wyhash has them: each 16 bytes cost one multiplication. */
-static uint64_t mix_hash(uint64_t a, uint64_t b)
-{
-    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
+/* --- hashes --- */
 
 static uint64_t load_hash_word(const uint8_t *at, size_t bytes)
 {
@@ -21,26 +17,59 @@ static uint64_t load_hash_word(const uint8_t *at, size_t bytes)
     return v;
 }
 
-uint64_t hash_bytes(const void *at, size_t bytes, uint64_t seed)
+/* Folded 128-bit products, as wyhash has them: each 16 bytes cost one multiplication. */
+static uint64_t mix_stable(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint64_t hash_stable(const void *at, size_t bytes, uint64_t seed)
 {
     static const uint64_t p0 = 0xa0761d6478bd642full, p1 = 0xe7037ed1a0b428dbull, p2 = 0x8ebc6af09c88c6e3ull;
     assert(at || bytes == 0);
     if (bytes == 0)
-        return mix_hash(mix_hash(seed ^ p0, p1) ^ p2, p1);
+        return mix_stable(mix_stable(seed ^ p0, p1) ^ p2, p1);
     const uint8_t *p = at;
-    uint64_t h = mix_hash(seed ^ p0, p1);
+    uint64_t h = mix_stable(seed ^ p0, p1);
     size_t left = bytes;
     for (; left > 16; left -= 16, p += 16)
-        h = mix_hash(load_hash_word(p, 8) ^ p1, load_hash_word(p + 8, 8) ^ h);
+        h = mix_stable(load_hash_word(p, 8) ^ p1, load_hash_word(p + 8, 8) ^ h);
     uint64_t a = load_hash_word(p, left), b = left > 8 ? load_hash_word(p + 8, left - 8) : 0;
-    h = mix_hash(a ^ p2, b ^ h);
-    return mix_hash(h ^ bytes, p1);
+    h = mix_stable(a ^ p2, b ^ h);
+    return mix_stable(h ^ bytes, p1);
+}
+
+/* What no peer knows. */
+static uint64_t secrets[4] = {0xa0761d6478bd642full, 0xe7037ed1a0b428dbull, 0x8ebc6af09c88c6e3ull,
+                              0x589965cc75374cc3ull};
+
+void hash_seed(uint64_t seed)
+{
+    struct rng rng = {.state = seed};
+    for (size_t i = 0; i < COUNT_OF(secrets); i++)
+        secrets[i] = rng_next(&rng) | 1;
+}
+
+/* The same with both operands secret, and kept: a factor of zero lets the other one through instead of swallowing it. */
+static uint64_t mix_secret(uint64_t a, uint64_t b)
+{
+    return mix_stable(a, b) ^ a ^ b;
 }
 
 static uint32_t hash_of_key(const void *key, size_t bytes)
 {
-    return (uint32_t)hash_bytes(key, bytes, 0);
+    const uint8_t *p = key;
+    uint64_t h = secrets[0] ^ bytes;
+    size_t left = bytes;
+    for (; left > 16; left -= 16, p += 16)
+        h = mix_secret(load_hash_word(p, 8) ^ secrets[1] ^ h, load_hash_word(p + 8, 8) ^ secrets[2]);
+    uint64_t a = load_hash_word(p, left), b = left > 8 ? load_hash_word(p + 8, left - 8) : 0;
+    h = mix_secret(a ^ secrets[1] ^ h, b ^ secrets[2]);
+    return (uint32_t)mix_secret(h, secrets[3]);
 }
+
+/* --- the map --- */
 
 void map_init(struct map *m, struct heap *heap)
 {
@@ -147,4 +176,26 @@ void *map_next(const struct map *m, uint32_t *cursor)
             return value;
     }
     return NULL;
+}
+
+uint64_t map_check(const struct map *m)
+{
+    uint32_t count = 0, used = 0;
+    uint64_t steps = 0;
+    assert(m->cap == 0 || (m->cap & (m->cap - 1)) == 0);
+    for (uint32_t at = 0; at < m->cap; at++) {
+        const struct map_entry *e = &m->v[at];
+        used += e->key != NULL;
+        if (!e->value)
+            continue;
+        count++;
+        assert(e->key);
+        assert(e->hash == hash_of_key(e->key, e->key_bytes));
+        for (uint32_t i = e->hash & (m->cap - 1); i != at; i = (i + 1) & (m->cap - 1), steps++)
+            assert(m->v[i].key); /* else it would not be found */
+    }
+    assert(count == m->count);
+    assert(used == m->used);
+    assert(used < m->cap || m->cap == 0);
+    return steps;
 }

@@ -24,4 +24,11 @@ void map_replace(struct map *m, const void *key, size_t key_bytes, void *value);
 void *map_remove(struct map *m, const void *key, size_t key_bytes); /* what was there, or NULL */
 /* Goes through all values: start with *cursor = 0; NULL at the end. Removing the current one is allowed. */
 void *map_next(const struct map *m, uint32_t *cursor);
-uint64_t hash_bytes(const void *at, size_t bytes, uint64_t seed);
+/* Asserts that the fields agree; returns how many steps beyond the first it takes to find every entry once. Slow. */
+uint64_t map_check(const struct map *m);
+
+/* Once, before there is a map and before there are threads, from rng_seed_os: what a key's place depends on. Peers choose many of
+ * the keys (names, ids), and must not be able to choose keys that collide. */
+void hash_seed(uint64_t seed);
+/* The same on every machine and in every version, since a partition's shard is found by it. Not for keys that peers choose. */
+uint64_t hash_stable(const void *at, size_t bytes, uint64_t seed);

@@ -7,6 +7,8 @@
  * ask for a clean stop (SIGHUP unless it was ignored at the start, as nohup does); SIGUSR1 and SIGUSR2 are named and ignored. */
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/map.h"
+#include "core/rng.h"
 #include "net/api/api.h"
 #include "net/group/coordinator.h"
 #include "net/inspect.h"
@@ -446,6 +448,7 @@ int main(int argc, char **argv)
     if (!open_standard_descriptors())
         return print_complaint("cannot open /dev/null");
     ignore_signals();
+    hash_seed(rng_seed_os());
     struct heap *heap = heap_open();
     struct broker *b = heap ? heap_zalloc(heap, sizeof *b) : NULL;
     if (!b)

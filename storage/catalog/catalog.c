@@ -9,7 +9,7 @@ uint16_t topic_shard(const uint8_t id[16], int32_t partition, uint16_t shard_cou
     assert(shard_count > 0);
     memcpy(key, id, 16);
     be32_put(key + 16, (uint32_t)partition);
-    return (uint16_t)(hash_bytes(key, sizeof key, 0) % shard_count);
+    return (uint16_t)(hash_stable(key, sizeof key, 0) % shard_count);
 }
 
 static bool is_letter_legal(uint8_t c)

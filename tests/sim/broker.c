@@ -194,6 +194,7 @@ static enum err open_shards(void)
 
 static enum err start(void)
 {
+    hash_seed(rng_seed_os());
     enum err err = configure();
     if (!err)
         err = root_open(broker.config, broker.heap, &broker.root, broker.why);

@@ -11,7 +11,7 @@
 
 static uint64_t mix(uint64_t hash, const void *at, size_t bytes)
 {
-    return bytes ? hash_bytes(at, bytes, hash) : hash * 31;
+    return bytes ? hash_stable(at, bytes, hash) : hash * 31;
 }
 static uint64_t mix_text(uint64_t hash, struct group_text t)
 {

@@ -33,6 +33,7 @@ static void check(const struct map *m)
     for (struct thing *t; (t = map_next(m, &cursor)); seen++)
         assert_true(t->there);
     assert_int_equal(seen, count);
+    (void)map_check(m);
     assert_int_equal(m->count, count);
     assert_true(m->cap <= 16 || m->cap <= 8 * (m->used + 1));
 }
@@ -112,19 +113,94 @@ static void hashes_differ_by_length_content_and_seed(void **state)
     static const uint8_t zeros[64];
     uint64_t seen[66];
     for (size_t n = 0; n <= 64; n++)
-        seen[n] = hash_bytes(zeros, n, 0);
-    seen[65] = hash_bytes(zeros, 64, 1);
+        seen[n] = hash_stable(zeros, n, 0);
+    seen[65] = hash_stable(zeros, 64, 1);
     for (size_t a = 0; a < COUNT_OF(seen); a++) {
         for (size_t b = 0; b < a; b++)
             assert_true(seen[a] != seen[b]);
     }
     /* Partitions are spread by it: the same on every machine, for ever. */
-    assert_true(hash_bytes("odradek", 7, 0) == hash_bytes("odradek", 7, 0));
+    assert_true(hash_stable("odradek", 7, 0) == 0x1f4714a71f25800cull);
     uint32_t buckets[4] = {0};
     for (uint32_t i = 0; i < 4000; i++)
-        buckets[hash_bytes(&i, sizeof i, 0) % 4]++;
+        buckets[hash_stable(&i, sizeof i, 0) % 4]++;
     for (int i = 0; i < 4; i++)
         assert_in_range(buckets[i], 850, 1150);
+}
+
+enum { COLLIDING = 20000, FAR = 64 };
+static uint64_t colliding[COLLIDING], plain[COLLIDING];
+
+/* The steps that finding all keys takes. */
+static uint64_t steps_of(struct heap *h, const uint64_t *keys, uint64_t seed)
+{
+    struct map m;
+    hash_seed(seed);
+    map_init(&m, h);
+    for (int i = 0; i < COLLIDING; i++)
+        assert_int_equal(map_put(&m, &keys[i], sizeof keys[i], &things[0]), ERR_NONE);
+    uint64_t steps = map_check(&m);
+    map_deinit(&m);
+    return steps;
+}
+
+/* Keys that all lie near the first slot of a table of 65,536, for the hash under this seed: each alone in a map of 16 tells
+ * nothing, so the place is asked of a map that is as large as theirs will be. */
+static void choose_colliding(struct heap *h, uint64_t seed)
+{
+    struct map m;
+    struct rng rng = {.state = 5};
+    hash_seed(seed);
+    map_init(&m, h);
+    for (int i = 0; i < COLLIDING; i++) {
+        plain[i] = rng_next(&rng);
+        assert_int_equal(map_put(&m, &plain[i], sizeof plain[i], &things[0]), ERR_NONE);
+    }
+    uint32_t mask = m.cap - 1;
+    map_deinit(&m);
+    for (uint32_t found = 0; found < COLLIDING;) {
+        uint64_t key = rng_next(&rng);
+        struct map one;
+        struct map_entry slots[16] = {{0}};
+        one = (struct map){.v = slots, .cap = 16, .heap = h};
+        assert_int_equal(map_put(&one, &key, sizeof key, &things[0]), ERR_NONE);
+        for (uint32_t at = 0; at < 16; at++)
+            if (slots[at].value && (slots[at].hash & mask) < FAR)
+                colliding[found++] = key;
+    }
+}
+
+static void keys_that_collide_for_one_seed_do_not_for_another(void **state)
+{
+    (void)state;
+    struct heap *h = heap_open();
+    choose_colliding(h, 1);
+    uint64_t usual = steps_of(h, plain, 1);
+    assert_true(steps_of(h, colliding, 1) > 1000 * usual); /* they are well chosen */
+    for (uint64_t seed = 2; seed < 10; seed++)
+        assert_true(steps_of(h, colliding, seed) < 2 * usual);
+    heap_close(h);
+    hash_seed(0);
+}
+
+/* A block that makes a factor zero must not hide what came before it: with seeds that are known, the worst case. */
+static void no_block_hides_another(void **state)
+{
+    (void)state;
+    struct heap *h = heap_open();
+    static const uint64_t zero_for[] = {0, 0xa0761d6478bd642full, 0xe7037ed1a0b428dbull, 0x8ebc6af09c88c6e3ull};
+    for (size_t z = 0; z < COUNT_OF(zero_for); z++) {
+        struct map m;
+        static uint64_t keys[COLLIDING][4];
+        map_init(&m, h);
+        for (uint64_t i = 0; i < COLLIDING; i++) {
+            memcpy(keys[i], (uint64_t[]){i, i * i, zero_for[z], zero_for[z]}, sizeof keys[i]);
+            assert_int_equal(map_put(&m, keys[i], sizeof keys[i], &things[0]), ERR_NONE);
+        }
+        assert_true(map_check(&m) < 2 * COLLIDING);
+        map_deinit(&m);
+    }
+    heap_close(h);
 }
 
 static void a_value_may_be_replaced_with_its_key(void **state)
@@ -154,6 +230,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_value_may_be_replaced_with_its_key),
+        cmocka_unit_test(keys_that_collide_for_one_seed_do_not_for_another),
+        cmocka_unit_test(no_block_hides_another),
         cmocka_unit_test(a_map_agrees_with_a_table_whatever_is_put_and_removed),
         cmocka_unit_test(the_current_one_may_be_removed_while_going_through),
         cmocka_unit_test(ids_are_keys_too_and_zero_bytes_matter),
