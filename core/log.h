@@ -1,4 +1,5 @@
-/* The log that people read: one line per event on stderr, as text or as JSON, from any thread. A line is one write(2).
+/* The log that people read: one line per event on stderr, as text or as JSON, from any thread. A line is one write(2), by a thread
+ * of its own once core/log_ring.h has begun.
  *
  *   2026-11-21T07:00:00.123Z INFO  started: address=localhost:9092 engine=io_uring
  *   {"time":"2026-11-21T07:00:00.123Z","level":"INFO","event":"started","address":"localhost:9092","engine":"io_uring"}
@@ -22,5 +23,7 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...) pr
 #define log_info(event, ...) log_event(LOG_INFO, event, __VA_ARGS__)
 #define log_warn(event, ...) log_event(LOG_WARN, event, __VA_ARGS__)
 #define log_error(event, ...) log_event(LOG_ERROR, event, __VA_ARGS__)
-/* The door: writes one finished line (core/log_os.c: stderr; the simulator: its trace). */
+/* The door: writes one finished line (core/log_os.c: stderr or the sink; the simulator: its trace). */
 void log_write_line(const char *line, size_t bytes);
+/* Where finished lines go from now on; NULL: written at once. While no other thread logs. */
+void log_sink(void (*put)(const char *line, size_t bytes));

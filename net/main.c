@@ -7,6 +7,7 @@
  * ask for a clean stop (SIGHUP unless it was ignored at the start, as nohup does); SIGUSR1 and SIGUSR2 are named and ignored. */
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/log_ring.h"
 #include "core/map.h"
 #include "core/rng.h"
 #include "net/api/api.h"
@@ -73,6 +74,7 @@ static int signal_writer = -1; /* a signal handler has no argument: the one glob
 
 static int print_complaint(const char *what)
 {
+    log_ring_flush(); /* what was logged before goes before */
     fprintf(stderr, "odradek: %s\n", what);
     return EXIT_FAULT;
 }
@@ -403,6 +405,8 @@ static int run_shards(struct broker *b)
 
 static int serve_folder(struct broker *b)
 {
+    if (log_ring_start())
+        return print_complaint("there is not enough memory to start: no thread for the log");
     if (root_open(&b->config, b->heap, &b->root, b->why))
         return print_complaint(b->why);
     int code = open_listeners(b);
@@ -457,6 +461,7 @@ int main(int argc, char **argv)
     b->heap = heap;
     broker_config_init(&b->config, heap);
     int code = run_command(b, argc, argv);
+    log_ring_stop();
     broker_config_deinit(&b->config);
     heap_close(heap);
     return code;

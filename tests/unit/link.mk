@@ -38,6 +38,7 @@ LINK_test_timer := core/timer.o $(CORE_HEAP)
 LINK_test_ring := core/ring.o core/threads.o core/err.o
 LINK_test_config := core/config.o
 LINK_test_log := core/log.o
+LINK_test_log_ring := core/log_ring_os.o core/log.o core/log_os.o core/clock_os.o core/threads.o core/err.o
 LINK_test_buf := core/buf.o $(CORE_HEAP)
 LINK_test_fs := core/fs_os.o core/err.o core/clock_os.o
 STORAGE_RECOVERY := storage/recovery/recovery_run.o storage/recovery/recovery_judge.o storage/recovery/recovery_repair.o storage/recovery/recovery_epochs.o \
