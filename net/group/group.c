@@ -52,6 +52,7 @@ struct group *group_open(struct heap *heap, const struct group_rules *rules, str
     map_init(&g->by_instance, heap);
     map_init(&g->pending_by_id, heap);
     map_init(&g->topics, heap);
+    map_init(&g->by_protocol, heap);
     if (!group_copy(heap, id, &g->id)) {
         heap_free(heap, g);
         return NULL;
@@ -67,6 +68,7 @@ void group_close(struct group *g)
     while ((node = list_first(&g->pending)))
         group_pending_remove(g, container_of(node, struct group_pending, link));
     group_topics_changed(g);
+    group_protocol_uses_free(g);
     map_deinit(&g->by_id);
     map_deinit(&g->by_instance);
     map_deinit(&g->pending_by_id);

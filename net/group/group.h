@@ -40,6 +40,11 @@ bool group_copy(struct heap *h, struct kview from, struct group_text *out) must_
 struct group_protocol {
     struct group_text name, metadata;
 };
+struct group_protocol_use {
+    struct group_text name;
+    int32_t members; /* that have it; one that names it twice counts once */
+    int32_t refs;    /* lists of protocols that name it: members' and those of their undos */
+};
 struct group_undo;
 struct group_member {
     struct list link; /* group->members, in the order of their first joining */
@@ -92,6 +97,7 @@ struct group {
     uint64_t expiry_ns;      /* no member and no pending id expires earlier */
     bool initial;            /* PREPARING: out of EMPTY */
     bool new_since;          /* somebody joined during the initial delay */
+    struct map by_protocol;  /* struct group_protocol_use, by name: how many members have each protocol */
     /* What group_subscribed knows: found out once for as long as the members, their protocols and the group's stay the same. */
     struct map topics; /* by name: a view into a member's metadata */
     enum { GROUP_TOPICS_UNKNOWN, GROUP_TOPICS_KNOWN, GROUP_TOPICS_ANY } topics_state;

@@ -17,6 +17,25 @@ static const char *check_member_waiters(const struct group *g, const struct grou
     return NULL;
 }
 
+static const char *check_member_protocols(const struct group *g)
+{
+    uint32_t cursor = 0;
+    const struct group_protocol_use *u;
+    while ((u = map_next(&g->by_protocol, &cursor))) {
+        int32_t members = 0;
+        GROUP_EACH(m, g)
+        {
+            bool has = false;
+            for (int32_t i = 0; i < m->protocol_count; i++)
+                has |= kview_same(group_view(m->protocols[i].name), group_view(u->name));
+            members += has;
+        }
+        if (members != u->members || u->refs < u->members)
+            return "a protocol is counted wrongly";
+    }
+    return NULL;
+}
+
 static const char *check_member_expiry(const struct group *g, const struct group_member *m)
 {
     if ((m->expires_ns == UINT64_MAX) != (group_waits(m) && !m->is_new))
@@ -113,6 +132,8 @@ static const char *check_group_state(const struct group *g)
 const char *group_check(const struct group *g)
 {
     const char *wrong = check_group_members(g);
+    if (!wrong)
+        wrong = check_member_protocols(g);
     if (!wrong)
         wrong = check_group_pending(g);
     return wrong ? wrong : check_group_state(g);

@@ -36,13 +36,77 @@ static struct group_protocol *copy_member_protocols(struct group *g, const struc
     return v;
 }
 
-/* The group's protocol is set when nothing may fail any more: room for each name is made when it comes. */
+/* --- how many members have each: nobody looks through all of them to find out --- */
+
+static struct group_protocol_use *protocol_use_of(const struct group *g, struct kview name)
+{
+    return map_get(&g->by_protocol, name.n > 0 ? (const void *)name.at : "", (size_t)name.n);
+}
+
+static bool make_protocol_use(struct group *g, struct kview name)
+{
+    struct group_protocol_use *u = heap_zalloc(g->heap, sizeof *u);
+    if (u && group_copy(g->heap, name, &u->name) && !map_put(&g->by_protocol, u->name.at, (size_t)u->name.n, u))
+        return true;
+    if (u)
+        heap_free(g->heap, u->name.at);
+    heap_free(g->heap, u);
+    return false;
+}
+
+/* Nothing of it is counted yet: one that nobody counts in the end goes with the group, or with the last that names it. */
+static bool make_protocol_uses(struct group *g, const struct group_protocol *v, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (!protocol_use_of(g, group_view(v[i].name)) && !make_protocol_use(g, group_view(v[i].name)))
+            return false;
+    return true;
+}
+
+static bool named_before(const struct group_protocol *v, int32_t i)
+{
+    for (int32_t k = 0; k < i; k++)
+        if (kview_same(group_view(v[k].name), group_view(v[i].name)))
+            return true;
+    return false;
+}
+
+/* A member, or an undo, has this list from now on (+1), or not any more (-1). */
+static void count_protocol_uses(struct group *g, const struct group_protocol *v, int32_t count, int32_t members,
+                                int32_t refs)
+{
+    for (int32_t i = 0; i < count; i++) {
+        struct group_protocol_use *u = protocol_use_of(g, group_view(v[i].name));
+        u->members += named_before(v, i) ? 0 : members;
+        u->refs += refs;
+        assert(u->members >= 0 && u->refs >= 0);
+        if (u->refs > 0 || refs >= 0)
+            continue;
+        map_remove(&g->by_protocol, u->name.at, (size_t)u->name.n);
+        heap_free(g->heap, u->name.at);
+        heap_free(g->heap, u);
+    }
+}
+
+void group_protocol_uses_free(struct group *g)
+{
+    struct group_protocol_use *u;
+    for (uint32_t cursor = 0; (u = map_next(&g->by_protocol, &cursor));) {
+        heap_free(g->heap, u->name.at);
+        heap_free(g->heap, u);
+    }
+    map_deinit(&g->by_protocol);
+}
+
+/* The group's protocol is set, and protocols are counted, when nothing may fail any more: room for each name is made when it comes. */
 static bool make_protocol_room(struct group *g, const struct group_protocol *v, int32_t count)
 {
     int32_t longest = 0;
     for (int32_t i = 0; i < count; i++)
         if (v[i].name.n > longest)
             longest = v[i].name.n;
+    if (!make_protocol_uses(g, v, count))
+        return false;
     if (g->protocol.at && longest <= g->protocol_room)
         return true;
     uint8_t *at = heap_realloc(g->heap, g->protocol.at, (size_t)longest + 1);
@@ -93,10 +157,8 @@ static const struct group_protocol *find_member_protocol(const struct group_memb
 
 bool group_all_know(const struct group *g, struct kview name)
 {
-    GROUP_EACH(m, g)
-    if (!find_member_protocol(m, name))
-        return false;
-    return true;
+    const struct group_protocol_use *u = protocol_use_of(g, name);
+    return g->member_count == 0 || (u && u->members == g->member_count);
 }
 
 bool group_supports(const struct group *g, const struct group_join *e)
@@ -114,12 +176,15 @@ bool group_supports(const struct group *g, const struct group_join *e)
 }
 
 /* Which of the first member's protocols this one prefers; all know at least one of them. */
-static int32_t vote_protocol(const struct group_member *first, const struct group_member *m, const bool *known)
+static int32_t vote_protocol(const struct group *g, const struct group_member *first, const struct group_member *m)
 {
-    for (int32_t i = 0; i < m->protocol_count; i++)
+    for (int32_t i = 0; i < m->protocol_count; i++) {
+        if (!group_all_know(g, group_view(m->protocols[i].name)))
+            continue;
         for (int32_t j = 0; j < first->protocol_count; j++)
-            if (known[j] && kview_same(group_view(first->protocols[j].name), group_view(m->protocols[i].name)))
+            if (kview_same(group_view(first->protocols[j].name), group_view(m->protocols[i].name)))
                 return j;
+    }
     assert(!"a member is let in only when all know one of its protocols");
     return 0;
 }
@@ -129,12 +194,9 @@ struct kview group_select(const struct group *g)
 {
     assert(g->member_count > 0);
     const struct group_member *first = group_member_of(g->members.next);
-    bool known[GROUP_PROTOCOLS_MAX];
     int32_t votes[GROUP_PROTOCOLS_MAX] = {0}, best = 0;
-    for (int32_t i = 0; i < first->protocol_count; i++)
-        known[i] = group_all_know(g, group_view(first->protocols[i].name));
     GROUP_EACH(m, g)
-    votes[vote_protocol(first, m, known)]++;
+    votes[vote_protocol(g, first, m)]++;
     for (int32_t i = 1; i < first->protocol_count; i++)
         if (votes[i] > votes[best])
             best = i;
@@ -204,6 +266,7 @@ enum err group_insert(struct group *g, struct group_member *m)
         return ERR_NO_MEMORY;
     }
     group_topics_changed(g);
+    count_protocol_uses(g, m->protocols, m->protocol_count, 1, 1);
     m->born = ++g->born;
     list_push(&g->members, &m->link);
     g->member_count++;
@@ -269,11 +332,14 @@ enum err group_add(struct group *g, const struct group_join *e, struct kview id,
     return ERR_NONE;
 }
 
+/* Those that it had are the caller's: to free, or for the undo. */
 static void swap_member_protocols(struct group *g, struct group_member *m, struct group_protocol *v, int32_t count)
 {
     group_topics_changed(g);
     g->metadata_bytes -= group_protocols_bytes(m->protocols, m->protocol_count);
     g->metadata_bytes += group_protocols_bytes(v, count);
+    count_protocol_uses(g, v, count, 1, 0);
+    count_protocol_uses(g, m->protocols, m->protocol_count, -1, 0);
     m->protocols = v;
     m->protocol_count = count;
 }
@@ -288,7 +354,9 @@ enum err group_update(struct group *g, struct group_member *m, const struct grou
     group_undo_drop(g, m);
     /* Kafka forgets the older request of the two; this one is told to try again, with the id that it has. */
     group_answer_join(g, m, KERR_REBALANCE_IN_PROGRESS, emit);
+    count_protocol_uses(g, v, e->protocol_count, 0, 1);
     swap_member_protocols(g, m, v, e->protocol_count);
+    count_protocol_uses(g, old, old_count, 0, -1);
     group_protocols_free(g, old, old_count);
     await_group_join(g, m, e);
     return ERR_NONE;
@@ -304,6 +372,7 @@ void group_remove(struct group *g, struct group_member *m)
     list_remove(&m->link);
     g->member_count--;
     g->metadata_bytes -= group_protocols_bytes(m->protocols, m->protocol_count);
+    count_protocol_uses(g, m->protocols, m->protocol_count, -1, -1);
     if (group_leads(g, m))
         group_lead(g, list_empty(&g->members) ? NULL : group_member_of(g->members.next));
     group_member_free(g, m);
@@ -320,6 +389,7 @@ static void take_new_member_id(struct group *g, struct group_member *m, struct g
     *u = (struct group_undo){m->id, m->protocols, m->protocol_count, m->rebalance_ms, m->session_ms, led};
     map_remove(&g->by_id, m->id.at, (size_t)m->id.n);
     m->id = id;
+    count_protocol_uses(g, v, count, 0, 1);
     swap_member_protocols(g, m, v, count);
     if (led)
         group_lead(g, m);
@@ -357,6 +427,7 @@ void group_undo_drop(struct group *g, struct group_member *m)
     if (!u)
         return;
     heap_free(g->heap, u->id.at);
+    count_protocol_uses(g, u->protocols, u->protocol_count, 0, -1);
     group_protocols_free(g, u->protocols, u->protocol_count);
     heap_free(g->heap, u);
 }

@@ -223,17 +223,20 @@ void group_expel(struct group *g, struct group_member *m, const struct group_emi
     group_remove(g, m);
 }
 
-/* NULL: none is due. Also finds when the next one will be. */
-static struct group_member *overdue_member(struct group *g, uint64_t now_ns)
+/* How many there were. Also finds when the next one will be. */
+static int32_t expel_overdue_members(struct group *g, uint64_t now_ns, const struct group_emit *emit)
 {
+    int32_t before = g->member_count;
     g->expiry_ns = UINT64_MAX;
-    GROUP_EACH(m, g)
-    {
+    for (struct list *at = g->members.next, *next; at != &g->members; at = next) {
+        struct group_member *m = group_member_of(at);
+        next = at->next;
         if (m->expires_ns <= now_ns)
-            return m;
-        g->expiry_ns = u64_min(g->expiry_ns, m->expires_ns);
+            group_expel(g, m, emit);
+        else
+            g->expiry_ns = u64_min(g->expiry_ns, m->expires_ns);
     }
-    return NULL;
+    return before - g->member_count;
 }
 
 static void drop_expired_pending(struct group *g, uint64_t now_ns)
@@ -258,14 +261,11 @@ static void rebalance_after_expiry(struct group *g, struct group_now now, const 
 
 static void expire_members(struct group *g, struct group_now now, const struct group_emit *emit)
 {
-    struct group_member *m;
-    int32_t pending = g->pending_count;
-    while ((m = overdue_member(g, now.ns))) {
-        group_expel(g, m, emit);
-        rebalance_after_expiry(g, now, emit);
-    }
+    int32_t pending = g->pending_count, expelled = expel_overdue_members(g, now.ns, emit);
     drop_expired_pending(g, now.ns);
-    if (g->pending_count < pending && g->state == GROUP_PREPARING && all_members_joined(g))
+    if (expelled > 0)
+        rebalance_after_expiry(g, now, emit);
+    else if (g->pending_count < pending && g->state == GROUP_PREPARING && all_members_joined(g))
         complete_rebalance(g, now, emit);
 }
 

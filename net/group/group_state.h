@@ -57,6 +57,7 @@ void group_persist(struct group *g, uint32_t *out_serial, const struct group_emi
 
 /* --- group_members.c --- */
 void group_protocols_free(struct group *g, struct group_protocol *v, int32_t count);
+void group_protocol_uses_free(struct group *g);
 uint64_t group_protocols_bytes(const struct group_protocol *v, int32_t count);
 /* Both have the request's protocols in the same order with the same metadata? */
 bool group_protocols_match(const struct group_member *m, const struct group_join *e);
