@@ -64,6 +64,8 @@ static inline void uring_tag(struct io_uring_sqe *sqe, const void *at, enum urin
 void uring_start(struct io *io, struct io_op *op);
 /* One completion; returns how many done callbacks it ran. */
 uint32_t uring_complete(struct uring *u, uint64_t user_data, int32_t res, uint32_t flags);
+/* How many bytes of a socket a completion brings. */
+uint64_t uring_received(uint64_t user_data, int32_t res);
 void uring_recv_put(struct io *io, void *at);
 /* Gives parked receives another try as far as there are buffers. False: some are left that buffers lie ready for. */
 bool uring_unpark(struct uring *u);

@@ -311,6 +311,14 @@ static uint32_t complete_op(struct uring *u, struct io_op *op, int32_t res, uint
     return 1;
 }
 
+uint64_t uring_received(uint64_t user_data, int32_t res)
+{
+    if (res <= 0 || (user_data & TAG_BITS) != TAG_OP)
+        return 0;
+    const struct io_op *op = (void *)(uintptr_t)(user_data & ~(uint64_t)TAG_BITS);
+    return op->kind == IO_RECV || op->kind == IO_RECV_POOLED ? (uint64_t)res : 0;
+}
+
 uint32_t uring_complete(struct uring *u, uint64_t user_data, int32_t res, uint32_t flags)
 {
     void *at = (void *)(uintptr_t)(user_data & ~(uint64_t)TAG_BITS);

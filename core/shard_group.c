@@ -28,7 +28,7 @@ static enum err open_shard_heap(struct shard *s)
         return ERR_NO_MEMORY;
     for (uint16_t i = 0; i < s->count; i++)
         list_init(&s->outbox[i]);
-    timers_init(&s->timers, s->heap);
+    timers_init(&s->timers);
     return ERR_NONE;
 }
 
@@ -69,7 +69,7 @@ static void close_shard_lower(struct shard *s)
     if (s->bufs)
         bufpool_close(s->bufs);
     if (s->heap)
-        heap_close(s->heap); /* outbox and timers are in it */
+        heap_close(s->heap); /* the outbox is in it */
     s->io = NULL;
     s->bufs = NULL;
     s->heap = NULL;

@@ -1,107 +1,147 @@
-/* A binary heap of pointers; each timer knows its place in it, so that moving and stopping take O(log n). */
+/* A binary heap without an array: a complete tree of the timers, numbered from the top as an array would number them.
+ *
+ *            1            The way to number n is n's binary digits behind the first one: 0 down[0], 1 down[1].
+ *         2     3         6 = 110: from the top down[1], then down[0].
+ *        4 5   6 7
+ *
+ * Each step costs a few pointers, and there are as many steps as n has digits. */
 #include "core/timer.h"
-#include <stdlib.h>
 
-enum { FIRST_CAP = 64 };
-
-void timers_init(struct timers *ts, struct heap *h)
+void timers_init(struct timers *ts)
 {
-    assert(ts && h);
-    *ts = (struct timers){.heap = h};
-}
-
-void timers_deinit(struct timers *ts)
-{
-    heap_free(ts->heap, ts->v);
-    ts->v = NULL;
-    ts->count = ts->cap = 0;
+    assert(ts);
+    *ts = (struct timers){0};
 }
 
 void timer_init(struct timer *t, timer_fn *fire)
 {
     assert(fire);
-    *t = (struct timer){.fire = fire, .at = -1};
+    *t = (struct timer){.fire = fire};
 }
 
-static void place_timer(struct timers *ts, struct timer *t, uint32_t at)
+static struct timer *timer_numbered(const struct timers *ts, uint32_t number)
 {
-    ts->v[at] = t;
-    t->at = (int32_t)at;
+    assert(number > 0 && number <= ts->count);
+    struct timer *t = ts->first;
+    for (int bit = 30 - __builtin_clz(number); bit >= 0; bit--)
+        t = t->down[number >> bit & 1];
+    assert(t);
+    return t;
 }
 
-static void sift_timer_up(struct timers *ts, struct timer *t, uint32_t at)
+/* Whatever points to `from` points to `to`, whose own pointers are those of `from`. */
+static void put_in_place_of(struct timers *ts, struct timer *from, struct timer *to)
 {
-    while (at > 0) {
-        uint32_t up = (at - 1) / 2;
-        if (ts->v[up]->deadline_ns <= t->deadline_ns)
-            break;
-        place_timer(ts, ts->v[up], at);
-        at = up;
+    to->up = from->up;
+    to->down[0] = from->down[0];
+    to->down[1] = from->down[1];
+    if (to->up)
+        to->up->down[to->up->down[1] == from] = to;
+    else
+        ts->first = to;
+    for (int side = 0; side < 2; side++)
+        if (to->down[side])
+            to->down[side]->up = to;
+}
+
+/* Changes places with the one above. */
+static void swap_timer_up(struct timers *ts, struct timer *t)
+{
+    struct timer *above = t->up, *below[2] = {t->down[0], t->down[1]};
+    assert(above->down[0] == t || above->down[1] == t);
+    int side = above->down[1] == t;
+    above->down[side] = NULL;
+    put_in_place_of(ts, above, t);
+    t->down[side] = above;
+    above->up = t;
+    for (int i = 0; i < 2; i++) {
+        above->down[i] = below[i];
+        if (below[i])
+            below[i]->up = above;
     }
-    place_timer(ts, t, at);
 }
 
-static void sift_timer_down(struct timers *ts, struct timer *t, uint32_t at)
+static void sift_timer_up(struct timers *ts, struct timer *t)
+{
+    while (t->up && t->up->deadline_ns > t->deadline_ns)
+        swap_timer_up(ts, t);
+}
+
+static void sift_timer_down(struct timers *ts, struct timer *t)
 {
     for (;;) {
-        uint32_t down = 2 * at + 1;
-        if (down >= ts->count)
-            break;
-        if (down + 1 < ts->count && ts->v[down + 1]->deadline_ns < ts->v[down]->deadline_ns)
-            down++;
-        if (ts->v[down]->deadline_ns >= t->deadline_ns)
-            break;
-        place_timer(ts, ts->v[down], at);
-        at = down;
+        struct timer *least = t->down[0];
+        if (least && t->down[1] && t->down[1]->deadline_ns < least->deadline_ns)
+            least = t->down[1];
+        if (!least || least->deadline_ns >= t->deadline_ns)
+            return;
+        swap_timer_up(ts, least);
     }
-    place_timer(ts, t, at);
-}
-
-static void grow_timers(struct timers *ts)
-{
-    uint32_t cap = ts->cap ? ts->cap * 2 : FIRST_CAP;
-    struct timer **v = heap_realloc(ts->heap, ts->v, cap * sizeof *v);
-    if (!v)
-        abort(); /* a timer that is silently not started would hang whoever waits for it */
-    ts->v = v;
-    ts->cap = cap;
 }
 
 void timer_start(struct timers *ts, struct timer *t, uint64_t deadline_ns)
 {
     assert(t->fire);
     timer_stop(ts, t);
-    if (ts->count == ts->cap)
-        grow_timers(ts);
+    assert(ts->count < INT32_MAX);
+    uint32_t number = ++ts->count;
     t->deadline_ns = deadline_ns;
-    sift_timer_up(ts, t, ts->count++);
+    t->started = true;
+    t->up = number > 1 ? timer_numbered(ts, number / 2) : NULL;
+    t->down[0] = t->down[1] = NULL;
+    if (t->up)
+        t->up->down[number & 1] = t;
+    else
+        ts->first = t;
+    sift_timer_up(ts, t);
 }
 
 void timer_stop(struct timers *ts, struct timer *t)
 {
     if (!timer_started(t))
         return;
-    uint32_t at = (uint32_t)t->at;
-    assert(at < ts->count);
-    assert(ts->v[at] == t);
-    t->at = -1;
-    struct timer *last = ts->v[--ts->count];
-    if (last == t)
-        return;
-    sift_timer_up(ts, last, at);
-    sift_timer_down(ts, last, (uint32_t)last->at);
+    assert(ts->count > 0);
+    struct timer *last = timer_numbered(ts, ts->count);
+    assert(!last->down[0] && !last->down[1]);
+    if (last->up)
+        last->up->down[ts->count & 1] = NULL;
+    else
+        ts->first = NULL;
+    ts->count--;
+    if (last != t) {
+        put_in_place_of(ts, t, last);
+        sift_timer_up(ts, last);
+        sift_timer_down(ts, last);
+    }
+    t->started = false;
+    t->up = t->down[0] = t->down[1] = NULL;
 }
 
 uint64_t timers_next(const struct timers *ts)
 {
-    return ts->count ? ts->v[0]->deadline_ns : TIMER_NEVER;
+    assert((ts->count == 0) == !ts->first);
+    return ts->first ? ts->first->deadline_ns : TIMER_NEVER;
 }
 
 void timers_fire(struct timers *ts, uint64_t now_ns, uint32_t max)
 {
-    for (uint32_t i = 0; i < max && timers_next(ts) <= now_ns && ts->count; i++) {
-        struct timer *t = ts->v[0];
+    for (uint32_t i = 0; i < max && ts->first && ts->first->deadline_ns <= now_ns; i++) {
+        struct timer *t = ts->first;
+        assert(timer_started(t));
         timer_stop(ts, t);
         t->fire(t);
+    }
+}
+
+void timers_check(const struct timers *ts)
+{
+    for (uint32_t number = 1; number <= ts->count; number++) {
+        const struct timer *t = timer_numbered(ts, number);
+        assert(t->started);
+        assert(!t->up == (number == 1));
+        assert(!t->up || t->up->deadline_ns <= t->deadline_ns);
+        assert(!t->up || t->up->down[number & 1] == t);
+        assert(!t->down[0] == (2 * (uint64_t)number > ts->count));
+        assert(!t->down[1] == (2 * (uint64_t)number + 1 > ts->count));
     }
 }

@@ -375,7 +375,7 @@ static int setup(void **state)
     memset(&w, 0, sizeof w);
     w.shard = (struct shard){.count = 1, .heap = heap_open(), .now_ns = 1};
     list_init(&w.shard.deferred);
-    timers_init(&w.shard.timers, w.shard.heap);
+    timers_init(&w.shard.timers);
     w.shard.bufs = bufpool_open(w.shard.heap, NULL, 64 << 20);
     w.root.config = &w.config;
     w.store.config = &w.config;
@@ -395,7 +395,6 @@ static int teardown(void **state)
     (void)state;
     server_close(server_of(&w.shard));
     bufpool_close(w.shard.bufs);
-    timers_deinit(&w.shard.timers);
     heap_close(w.shard.heap);
     return 0;
 }
