@@ -164,6 +164,8 @@ enum err config_parse(char *text, size_t bytes, config_pair_fn *each, void *arg,
 {
     assert(text && each);
     struct parser p = {.at = text, .end = text + bytes, .line = 1};
+    if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark: some editors begin a text with it */
+        p.at += 3;
     bool more = true;
     for (skip_void(&p); more && p.at < p.end; skip_void(&p)) {
         if (!take_pair(&p, each, arg, &more)) {

@@ -1,5 +1,5 @@
 /* Properties files as Java reads them: `key=value` lines, also with `:` or a blank between; # and ! open comments; a
- * backslash at the end continues a line; \t \n \r \f \uXXXX and \<anything> are escapes. Knows no names of its own. */
+ * backslash at the end continues a line; a byte order mark before all is passed over; \t \n \r \f \uXXXX and \<anything> are escapes. Knows no names of its own. */
 #pragma once
 #include "core/err.h"
 

@@ -24,8 +24,8 @@ enum err err_from_errno(int os_errno)
     case EWOULDBLOCK:
     case EBUSY:
     case EADDRINUSE: return ERR_BUSY;
-    case EACCES:
-    case EROFS: return ERR_PERMISSION;
+    case EACCES: return ERR_PERMISSION;
+    case EROFS: return ERR_READ_ONLY;
     case EMFILE:
     case ENFILE: return ERR_TOO_MANY_FILES;
     case EINVAL: return ERR_INVALID;
@@ -49,6 +49,7 @@ const char *err_text(enum err err)
     case ERR_UNSUPPORTED: return "the kernel does not offer it";
     case ERR_BUSY: return "in use by somebody else";
     case ERR_PERMISSION: return "permission denied";
+    case ERR_READ_ONLY: return "the file system is mounted read-only";
     case ERR_TOO_MANY_FILES: return "too many open files";
     case ERR_INVALID: return "an invalid value";
     case ERR_CLOSED: return "closed";

@@ -13,7 +13,8 @@ enum err {
     ERR_NO_MEMORY,      /* heap, pool or budget exhausted */
     ERR_UNSUPPORTED,    /* ENOSYS, EOPNOTSUPP, EPERM of a kernel feature */
     ERR_BUSY,           /* a lock or an address is taken */
-    ERR_PERMISSION,     /* EACCES, EROFS */
+    ERR_PERMISSION,     /* EACCES */
+    ERR_READ_ONLY,      /* EROFS */
     ERR_TOO_MANY_FILES, /* EMFILE, ENFILE */
     ERR_INVALID,        /* a value that the caller gave makes no sense */
     ERR_CLOSED,         /* the peer or the broker is going away */

@@ -258,15 +258,33 @@ static const char *shown_listener_host(const struct listener *l)
     return l->host[0] ? l->host : "localhost";
 }
 
+/* Every address that is listened on. */
+static void list_openings(const struct broker *b, char *out, size_t bytes)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (uint32_t i = 0; i < b->opening_count && used < bytes; i++) {
+        const struct opening *o = &b->openings[i];
+        bool six = strchr(o->address, ':'), all = strcmp(o->address, "0.0.0.0") == 0 || strcmp(o->address, "::") == 0;
+        int n = snprintf(out + used, bytes - used, "%s%s%s%s:%u%s", i ? "," : "", six ? "[" : "", o->address,
+                         six ? "]" : "", o->port, all ? " (all interfaces)" : "");
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
 static void log_started(const struct broker *b, const struct shard *s)
 {
+    char listening[1024];
+    list_openings(b, listening, sizeof listening);
     const struct opening *first = &b->openings[0];
     const char *host = shown_listener_host(first->listener), *why = shard_group_why(b->group);
     bool six = strchr(host, ':'), caching = catalog_file_config(b->root->catalog)->topic_defaults.write_caching;
-    log_info("started", "address=%s%s%s:%u engine=%s%s%s%s disk=%s ack=%s route=written cores=%u data=%s took_ms=%llu",
-             six ? "[" : "", host, six ? "]" : "", first->port, io_engine_name(s->io), why[0] ? " why=\"" : "", why,
-             why[0] ? "\"" : "", b->root->direct ? "direct" : "buffered", caching ? "crash-safe" : "durable",
-             b->options.cores, b->config.data_dir, (unsigned long long)((clock_now_ns() - b->began_ns) / NS_PER_MS));
+    log_info(
+        "started",
+        "address=%s%s%s:%u listening=\"%s\" engine=%s%s%s%s disk=%s ack=%s route=written cores=%u data=%s took_ms=%llu",
+        six ? "[" : "", host, six ? "]" : "", first->port, listening, io_engine_name(s->io), why[0] ? " why=\"" : "",
+        why, why[0] ? "\"" : "", b->root->direct ? "direct" : "buffered", caching ? "crash-safe" : "durable",
+        b->options.cores, b->config.data_dir, (unsigned long long)((clock_now_ns() - b->began_ns) / NS_PER_MS));
 }
 
 static enum err listen_on_openings(struct broker *b, struct shard *s)

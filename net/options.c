@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 enum { CPU_MAX = 4096, KEY_MAX = 256 };
+#define MEMORY_PER_CORE_MIN (2ull * SLAB_BYTES)
 #define MEMORY_MIN (16ull << 20)
 #define MEMORY_DEFAULT_MAX (8ull << 30)
 
@@ -50,6 +51,7 @@ struct said {
     const char *cores;
     int cpus[SHARDS_MAX];
     uint32_t cpu_count;
+    bool memory;
 };
 
 const char *options_version(void)
@@ -79,7 +81,7 @@ const char *options_help(void)
            "  --log-json            log lines as JSON\n"
            "  --stat-file=FILE      what shards count (core/stat.h), to be read while they run; measures their turns; "
            "on tmpfs\n"
-           "  --help, --version\n"
+           "  --help (-h, help), --version\n"
            "\n"
            "check reads a whole data folder (of a broker that is stopped, or a copy), touches nothing, and says what "
            "is wrong,\n"
@@ -185,7 +187,7 @@ static bool take_option_value(int option, const char *value, struct said *said, 
     case OPTION_DATA: said->data = value; return value[0] != 0;
     case OPTION_CORES: said->cores = value; return true;
     case OPTION_CPU_LIST: return (said->cpu_count = options_cpus(value, said->cpus, SHARDS_MAX)) > 0;
-    case OPTION_MEMORY: return options_bytes(value, &out->memory_bytes) == ERR_NONE && out->memory_bytes >= MEMORY_MIN;
+    case OPTION_MEMORY: said->memory = true; return options_bytes(value, &out->memory_bytes) == ERR_NONE;
     case OPTION_ENGINE: return parse_io_engine(value, &out->engine);
     case OPTION_FEATURES: return io_features_parse(value, &out->io_features) == ERR_NONE;
     case OPTION_LEVEL: return parse_log_level(value, &out->log.level);
@@ -206,8 +208,8 @@ static enum options_kind parse_options(int argc, char **argv, struct said *said,
     int option, place = 0;
     opterr = 0;
     optind = 1;
-    while ((option = getopt_long(argc, argv, ":", table, &place)) != -1) {
-        if (option == OPTION_HELP)
+    while ((option = getopt_long(argc, argv, ":h", table, &place)) != -1) {
+        if (option == OPTION_HELP || option == 'h')
             return OPTIONS_HELP;
         if (option == OPTION_VERSION)
             return OPTIONS_VERSION;
@@ -230,7 +232,8 @@ static enum options_kind take_command(int argc, char **argv)
     static const struct {
         const char *word;
         enum options_kind kind;
-    } commands[] = {{"serve", OPTIONS_SERVE}, {"check", OPTIONS_CHECK}, {"repair", OPTIONS_REPAIR}};
+    } commands[] = {
+        {"serve", OPTIONS_SERVE}, {"check", OPTIONS_CHECK}, {"repair", OPTIONS_REPAIR}, {"help", OPTIONS_HELP}};
     for (size_t i = 0; optind < argc && i < COUNT_OF(commands); i++) {
         if (strcmp(argv[optind], commands[i].word) == 0) {
             optind++;
@@ -253,9 +256,20 @@ static enum options_kind set_argument_pair(struct broker_config *config, const c
     return broker_config_set(config, key, equals + 1, "argument", why) ? OPTIONS_FAULT : OPTIONS_SERVE;
 }
 
+static bool stop_listing(void *arg, const struct fs_entry *entry)
+{
+    (void)arg, (void)entry;
+    return false;
+}
+
 static enum options_kind set_argument_properties(int argc, char **argv, const struct said *said,
                                                  struct broker_config *config, char *why)
 {
+    if (said->config_file && fs_list(said->config_file, stop_listing, NULL) == ERR_NONE) {
+        snprintf(why, OPTIONS_WHY_BYTES, "%.300s is a folder: give --config the path of a text file.",
+                 said->config_file);
+        return OPTIONS_FAULT;
+    }
     if (said->config_file && broker_config_load(config, said->config_file, why))
         return OPTIONS_FAULT;
     if (said->data && broker_config_set(config, "log.dirs", said->data, "argument", why))
@@ -280,15 +294,67 @@ static bool parse_option_count(const char *text, uint32_t max, uint32_t *out)
     return true;
 }
 
+/* Writes allowed CPUs as 0-3,8. */
+static void list_cpus(const int *cpus, uint32_t count, char *out, size_t bytes)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (uint32_t i = 0; i < count && used < bytes;) {
+        uint32_t last = i;
+        while (last + 1 < count && cpus[last + 1] == cpus[last] + 1)
+            last++;
+        int n = last > i ? snprintf(out + used, bytes - used, "%s%d-%d", i ? "," : "", cpus[i], cpus[last])
+                         : snprintf(out + used, bytes - used, "%s%d", i ? "," : "", cpus[i]);
+        used += n > 0 ? (size_t)n : 0;
+        i = last + 1;
+    }
+}
+
+static bool is_cpu_in(const int *cpus, uint32_t count, int cpu)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (cpus[i] == cpu)
+            return true;
+    return false;
+}
+
+/* Each named once, and one that this process may use. */
+static bool check_cpu_list(const struct said *said, char *why)
+{
+    static int allowed[CPU_MAX];
+    char text[128];
+    uint32_t count = threads_cpus(allowed, CPU_MAX);
+    list_cpus(allowed, count, text, sizeof text);
+    for (uint32_t i = 0; i < said->cpu_count; i++) {
+        bool there = is_cpu_in(allowed, count, said->cpus[i]);
+        if (there && !is_cpu_in(said->cpus, i, said->cpus[i]))
+            continue;
+        snprintf(why, OPTIONS_WHY_BYTES, "--cpu-list names processor %d %s; this process may use %s", said->cpus[i],
+                 there ? "twice" : "which is not there or not for us", text);
+        return false;
+    }
+    return true;
+}
+
 /* Threads are pinned where there are several of them or CPUs were named: a single one is better placed by the kernel. */
-static bool settle_cores(struct said *said, struct options *out)
+static bool settle_cores(struct said *said, struct options *out, char *why)
 {
     int allowed[SHARDS_MAX];
     uint32_t allowed_count = threads_cpus(allowed, SHARDS_MAX);
     uint32_t cores = said->cpu_count ? said->cpu_count : 1;
     if (said->cores && strcmp(said->cores, "auto") == 0)
         cores = said->cpu_count ? said->cpu_count : allowed_count;
-    else if (said->cores && !parse_option_count(said->cores, SHARDS_MAX, &cores))
+    else if (said->cores && !parse_option_count(said->cores, SHARDS_MAX, &cores)) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--cores cannot be \"%s\": it is a number from 1 to %d, or auto", said->cores,
+                 SHARDS_MAX);
+        return false;
+    }
+    if (said->cpu_count && cores > said->cpu_count) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--cores %u is more than the processors that --cpu-list names: %u", cores,
+                 said->cpu_count);
+        return false;
+    }
+    if (!check_cpu_list(said, why))
         return false;
     const int *cpus = said->cpu_count ? said->cpus : allowed;
     uint32_t cpu_count = said->cpu_count ? said->cpu_count : allowed_count;
@@ -313,12 +379,25 @@ static size_t container_memory_limit(void)
     return read && options_bytes(text, &bytes) == ERR_NONE ? bytes : SIZE_MAX;
 }
 
-static size_t default_memory_bytes(void)
+static uint64_t machine_memory_bytes(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    uint64_t machine = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
-    uint64_t share = u64_min(machine, container_memory_limit()) / 4;
-    return u64_max(u64_min(share, MEMORY_DEFAULT_MAX), MEMORY_MIN);
+    uint64_t machine = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+    return u64_min(machine, container_memory_limit());
+}
+
+static bool settle_memory(struct options *out, bool said, char *why)
+{
+    uint64_t least = u64_max(MEMORY_MIN, out->cores * MEMORY_PER_CORE_MIN), most = machine_memory_bytes();
+    if (!said) {
+        out->memory_bytes = u64_max(u64_min(most / 4, MEMORY_DEFAULT_MAX), least);
+        return true;
+    }
+    if (out->memory_bytes >= least && out->memory_bytes <= most)
+        return true;
+    snprintf(why, OPTIONS_WHY_BYTES, "--memory has to be from %lluM (of %u cores) to the %lluM that there are",
+             (unsigned long long)(least >> 20), out->cores, (unsigned long long)(most >> 20));
+    return false;
 }
 
 enum options_kind options_parse(int argc, char **argv, struct broker_config *config, struct options *out, char *why)
@@ -329,10 +408,10 @@ enum options_kind options_parse(int argc, char **argv, struct broker_config *con
     if (kind != OPTIONS_SERVE)
         return kind;
     said.kind = take_command(argc, argv);
-    if (!settle_cores(&said, out))
-        return refuse_command_line(why, "--cores cannot be", said.cores);
-    if (!out->memory_bytes)
-        out->memory_bytes = default_memory_bytes();
+    if (said.kind == OPTIONS_HELP)
+        return OPTIONS_HELP;
+    if (!settle_cores(&said, out, why) || !settle_memory(out, said.memory, why))
+        return OPTIONS_USAGE;
     log_init(out->log); /* the configuration may have something to say */
     return set_argument_properties(argc, argv, &said, config, why);
 }

@@ -48,6 +48,7 @@ enum err root_say_fault(char *why, enum err err, const char *dir, const char *wh
 {
     const char *advice = err == ERR_PERMISSION
                              ? "give this user the right to write there, or set log.dirs to another folder"
+                         : err == ERR_READ_ONLY ? "mount it for writing, or set log.dirs to a folder on another one"
                          : err == ERR_NO_SPACE  ? "make room on that disk, or set log.dirs to a folder on another one"
                          : err == ERR_NO_MEMORY ? "give the broker more memory"
                                                 : "look at that disk, or set log.dirs to another folder";

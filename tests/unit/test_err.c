@@ -30,7 +30,7 @@ static void errno_maps_to_what_the_caller_can_decide_on(void **state)
         {EWOULDBLOCK, ERR_BUSY},
         {EADDRINUSE, ERR_BUSY},
         {EACCES, ERR_PERMISSION},
-        {EROFS, ERR_PERMISSION},
+        {EROFS, ERR_READ_ONLY},
         {EMFILE, ERR_TOO_MANY_FILES},
         {EINVAL, ERR_INVALID},
         {EPIPE, ERR_CLOSED},
