@@ -15,6 +15,7 @@ void store_check(const struct store *st)
 {
     assert(st->partitions.count == st->log.count);
     log_store_check(&st->log);
+    catalog_check(&st->catalog);
     recoverer_check(st->log.recoverer);
 }
 

@@ -76,6 +76,9 @@ struct topic *catalog_by_id(const struct catalog *c, const uint8_t id[16]);
 /* Index in `sorted` of the first topic whose name is not before `name`. */
 uint32_t catalog_lower_bound(const struct catalog *c, const uint8_t *name, size_t bytes);
 
+/* What must hold between its parts; slow: tests, the simulator and the debug build. */
+void catalog_check(const struct catalog *c);
+
 /* --- the file --- */
 struct catalog_file;
 /* Reads it, and touches nothing. `clean`: the last stop left its mark. why[512] is a sentence. */

@@ -86,6 +86,10 @@ struct catalog_copy {
     struct catalog_view view; /* as it was found */
 };
 
+#ifndef DEBUG_CHECKS
+#define DEBUG_CHECKS 0 /* the debug build sets it: slow checks run where something was changed */
+#endif
+
 struct catalog_writer;
 struct catalog_file {
     struct heap *heap;
@@ -104,6 +108,8 @@ struct catalog_file {
     struct strays strays;
     struct catalog_writer *writer;
 };
+/* What must hold between its parts, but while a change of a topic is being made; slow. */
+void catalog_file_check(const struct catalog_file *f);
 void catalog_plain_name(const char *name, char out[TOPIC_NAME_MAX + 1]);
 /* Overrides are copied and sorted. NULL: no memory. */
 struct topic *catalog_topic_new(struct catalog_file *f, const uint8_t id[16], const char *name, int32_t partitions,

@@ -13,7 +13,7 @@
 #include "storage/uuid.h"
 #include <string.h>
 
-enum { STRAY_TELL_S = 60, PLACE_MS = 100 };
+enum { STRAY_TELL_S = 60, PLACE_MS = 100, CHANGES_PER_STEP = 64 }; /* a step: some 100 us */
 enum { BATCH_BYTES = 1024 * 1024 }; /* of records in one write; further changes wait for the next */
 
 /* One shard's part in a change. */
@@ -30,7 +30,9 @@ struct catalog_writer {
     struct catalog_file *file;
     void (*apply)(struct shard *s, struct catalog_change *c);
     struct list queue, waiting, batch;
-    struct shard_defer gather;
+    struct shard_defer gather, end;
+    void (*ended)(struct catalog_writer *w,
+                  struct catalog_change *c); /* of the batch whose write is over; NULL: none */
     struct catalog_blob blob;
     size_t written;
     uint32_t deletes; /* in the blob */
@@ -239,16 +241,31 @@ static void take_change_back(struct catalog_writer *w, struct catalog_change *c)
     refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR, "The catalog could not be written to disk.");
 }
 
-static void end_batch(struct catalog_writer *w, void (*each)(struct catalog_writer *w, struct catalog_change *c))
+/* Some of a batch whose write is over, a step a turn; the writer is busy until all are. */
+static void end_batch_step(struct shard_defer *d)
 {
-    struct list now, *l;
-    list_init(&now);
-    list_splice(&now, &w->batch);
+    struct catalog_writer *w = container_of(d, struct catalog_writer, end);
+    struct list *l;
+    assert(w->busy && w->ended);
+    for (int i = 0; i < CHANGES_PER_STEP && (l = list_pop(&w->batch)); i++)
+        w->ended(w, container_of(l, struct catalog_change, link));
+    if (!list_empty(&w->batch)) {
+        shard_defer(w->shard, &w->end);
+        return;
+    }
+    if (DEBUG_CHECKS)
+        catalog_file_check(w->file);
+    w->ended = NULL;
     w->busy = false;
     w->blob.bytes = 0;
-    while ((l = list_pop(&now)))
-        each(w, container_of(l, struct catalog_change, link));
     retry_waiting_changes(w);
+}
+
+static void end_batch(struct catalog_writer *w, void (*each)(struct catalog_writer *w, struct catalog_change *c))
+{
+    assert(w->busy && !w->ended);
+    w->ended = each;
+    end_batch_step(&w->end);
 }
 
 static void fail_catalog_batch(struct catalog_writer *w)
@@ -649,20 +666,33 @@ static bool must_change_alone(const struct catalog_writer *w, const struct catal
     return c->kind == CATALOG_BROKER_CONFIG && (w->flying > 0 || w->blob.bytes > 0);
 }
 
+/* A step a turn, until the write is large enough or nobody waits. */
+static bool gather_step(struct catalog_writer *w)
+{
+    struct list *l;
+    for (int i = 0; i < CHANGES_PER_STEP; i++) {
+        if (w->blob.bytes >= BATCH_BYTES || w->alone || !(l = list_first(&w->queue)))
+            return true;
+        struct catalog_change *c = container_of(l, struct catalog_change, link);
+        if (must_change_alone(w, c))
+            return true;
+        list_remove(l);
+        gather_change(w, c);
+    }
+    return w->alone || list_empty(&w->queue);
+}
+
 static void gather_batch(struct shard_defer *d)
 {
     struct catalog_writer *w = container_of(d, struct catalog_writer, gather);
-    struct list *l;
     if (w->busy || w->alone)
         return; /* end_batch or finish_change comes back here */
+    if (w->blob.bytes == 0)
+        w->deletes = 0;
     w->blob.wave = w->file->wave + 1;
-    w->deletes = 0;
-    while (w->blob.bytes < BATCH_BYTES && !w->alone && (l = list_first(&w->queue))) {
-        struct catalog_change *c = container_of(l, struct catalog_change, link);
-        if (must_change_alone(w, c))
-            break;
-        list_remove(l);
-        gather_change(w, c);
+    if (!gather_step(w)) {
+        shard_defer(w->shard, &w->gather);
+        return;
     }
     if (w->blob.bytes == 0)
         return;
@@ -712,6 +742,7 @@ enum err catalog_writer_start(struct shard *s, struct catalog_file *f,
     list_init(&w->waiting);
     list_init(&w->batch);
     shard_defer_init(&w->gather, gather_batch);
+    shard_defer_init(&w->end, end_batch_step);
     for (int i = 0; i < CATALOG_COPIES; i++) {
         io_file_init(&w->io_files[i], f->copies[i].fd);
         io_file_attach(s->io, &w->io_files[i]);
@@ -729,6 +760,7 @@ void catalog_writer_stop(struct shard *s)
         return;
     f->writer = NULL;
     list_remove(&w->gather.link);
+    list_remove(&w->end.link);
     for (int i = 0; i < CATALOG_COPIES; i++)
         io_file_detach(s->io, &w->io_files[i]);
     if (w->busy || w->moving)

@@ -25,11 +25,14 @@ static struct heap *heap;
 static struct broker_config config;
 static struct list inbox[SHARDS], deferred, ops;
 static int op_count, write_count, job_count, fault_at, fault_length;
+static int deferred_runs, deferred_max,
+    sent;                   /* calls at the end of a turn, and the most messages that one of them sent */
 static int32_t short_write; /* bytes of a failing write that land all the same */
 
 void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg)
 {
     assert_in_range(from->id, 0, SHARDS - 1);
+    sent++;
     list_push(&inbox[to], &msg->link);
 }
 
@@ -131,7 +134,10 @@ static bool step_rest(void)
     struct list *l = list_pop(&deferred);
     if (l) {
         struct shard_defer *d = container_of(l, struct shard_defer, link);
+        sent = 0;
         d->run(d);
+        deferred_runs++;
+        deferred_max = sent > deferred_max ? sent : deferred_max;
         return true;
     }
     l = list_pop(&ops);
@@ -218,6 +224,9 @@ static void open_world(void)
 
 static void close_world(void)
 {
+    catalog_file_check(root.catalog);
+    for (uint16_t i = 0; i < SHARDS; i++)
+        catalog_check(&stores[i].catalog);
     catalog_writer_stop(&shards[0]);
     for (uint16_t i = 0; i < SHARDS; i++)
         catalog_deinit(&stores[i].catalog);
