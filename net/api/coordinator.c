@@ -16,7 +16,7 @@ struct find_run {
     const struct find_coordinator_request *ask;
     struct catalog_change change;
     struct topic_override overrides[COORD_TOPIC_OVERRIDES];
-    char room[COORD_TOPIC_ROOM];
+    char number[COORD_TOPIC_NUMBER_BYTES];
 };
 
 static enum kerr find_coordinator_error(const struct find_run *run)
@@ -102,7 +102,7 @@ void find_coordinator_run(struct request *req)
         reply_find_coordinator(run);
         return;
     }
-    group_topic_change(server_config(req->server), run->room, run->overrides, &run->change);
+    group_topic_change(server_config(req->server), run->number, run->overrides, &run->change);
     run->change.done = offsets_topic_created;
     catalog_change_start(req->server->shard, &run->change);
 }

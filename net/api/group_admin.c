@@ -27,8 +27,8 @@ struct describe_part {
     struct group_question question;
     struct described_group *out;
     bool begun;
-    int32_t room;  /* members that fit */
-    uint64_t born; /* of the last member that is in it */
+    int32_t capacity; /* members that fit */
+    uint64_t born;    /* of the last member that is in it */
 };
 struct describe_run {
     struct group_asking asking;
@@ -46,7 +46,7 @@ static void begin_describing(struct describe_part *part, const struct group *g)
     if (g->state == GROUP_STABLE)
         out->protocol_data = coord_call_text(c, group_view(g->protocol));
     out->members.v = coord_call_alloc(c, (size_t)g->member_count * sizeof *out->members.v + 1);
-    part->room = out->members.v ? g->member_count : 0;
+    part->capacity = out->members.v ? g->member_count : 0;
 }
 
 static void describe_member(struct describe_part *part, const struct group *g, const struct group_member *m)
@@ -71,7 +71,7 @@ static bool describe_members_step(struct describe_part *part, const struct group
     const struct list *l = g->members.next;
     while (l != &g->members && container_of(l, struct group_member, link)->born <= part->born)
         l = l->next;
-    for (; l != &g->members && part->out->members.n < part->room && !c->starved; l = l->next) {
+    for (; l != &g->members && part->out->members.n < part->capacity && !c->starved; l = l->next) {
         size_t before = c->memory.used_bytes;
         if (!steps_go_on(s))
             return true;
@@ -378,7 +378,7 @@ static void ask_delete_group(struct coord_call *c)
     }
     part->write = (struct group_write){.entry = e, .kind = GROUP_WRITE_DELETE, .done = group_deleted};
     group_log_write(group_log_of(c->log), &part->write);
-    coordinator_settle(e);
+    coordinator_after_event(e);
 }
 
 static void reply_delete_groups(struct group_asking *asking)

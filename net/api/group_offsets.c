@@ -35,7 +35,7 @@ static void end_offset_commit(struct commit_run *run, enum kerr error)
 static void offsets_committed(struct group_write *w, enum kerr error)
 {
     if (w->entry)
-        coordinator_settle(w->entry);
+        coordinator_after_event(w->entry);
     end_offset_commit(container_of(w, struct commit_run, write), error);
 }
 
@@ -70,7 +70,7 @@ static void ask_offset_commit(struct coord_call *c)
         group_log_write(group_log_of(c->log), &run->write);
     }
     if (e)
-        coordinator_settle(e);
+        coordinator_after_event(e);
     if (!writes)
         end_offset_commit(run, error);
 }
@@ -246,7 +246,7 @@ static void end_offset_delete(struct delete_run *run, enum kerr error)
 static void offsets_deleted(struct group_write *w, enum kerr error)
 {
     if (w->entry)
-        coordinator_settle(w->entry);
+        coordinator_after_event(w->entry);
     end_offset_delete(container_of(w, struct delete_run, write), error);
 }
 

@@ -149,7 +149,7 @@ static void ask_join_group(struct coord_call *c)
     };
     group_wait(&run->question, e, join_group_answered);
     group_join(e->group, &join, group_log_now(), coordinator_emit(group_log_of(c->log)));
-    coordinator_settle(e); /* the call may be gone */
+    coordinator_after_event(e); /* the call may be gone */
 }
 
 /* As in Kafka no protocol is null, and before version 7, which has no null, empty. */
@@ -179,18 +179,18 @@ static struct kview make_member_id(struct request *req, struct kview name)
 }
 
 /* Writes the zeros that "::" stands for; any other address as it is. */
-static int put_address(char *out, size_t room, const char *name)
+static int put_address(char *out, size_t out_bytes, const char *name)
 {
     const char *gap = strstr(name, "::");
     int groups = 0;
     if (!gap)
-        return snprintf(out, room, "%s", name);
+        return snprintf(out, out_bytes, "%s", name);
     for (const char *at = name; *at; at++)
         groups += *at != ':' && (at == name || at[-1] == ':');
-    int n = snprintf(out, room, "%.*s", (int)(gap - name), name);
+    int n = snprintf(out, out_bytes, "%.*s", (int)(gap - name), name);
     for (; groups < IPV6_GROUPS; groups++)
-        n += snprintf(out + n, room - (size_t)n, n > 0 ? ":0" : "0");
-    return n + snprintf(out + n, room - (size_t)n, "%s%s", gap[2] ? ":" : "", gap + 2);
+        n += snprintf(out + n, out_bytes - (size_t)n, n > 0 ? ":0" : "0");
+    return n + snprintf(out + n, out_bytes - (size_t)n, "%s%s", gap[2] ? ":" : "", gap + 2);
 }
 
 /* Java's way to print an address without a name. n == -1: no memory. */
@@ -311,7 +311,7 @@ static void ask_sync_group(struct coord_call *c)
     };
     group_wait(&run->question, e, sync_group_answered);
     group_sync(e->group, &sync, group_log_now(), coordinator_emit(group_log_of(c->log)));
-    coordinator_settle(e); /* the call may be gone */
+    coordinator_after_event(e); /* the call may be gone */
 }
 
 static void reply_sync_group(struct group_asking *asking)
@@ -366,7 +366,7 @@ static void ask_heartbeat(struct coord_call *c)
     enum kerr error = c->error ? c->error : KERR_UNKNOWN_MEMBER_ID;
     if (e) {
         error = group_heartbeat(e->group, m->member_id, m->group_instance_id, m->generation_id, group_log_now());
-        coordinator_settle(e);
+        coordinator_after_event(e);
     }
     if (error == KERR_COORDINATOR_LOAD_IN_PROGRESS)
         error = KERR_NONE; /* the member stays: its time starts anew when the group is loaded */
@@ -434,7 +434,7 @@ static bool leave_group_step(struct steps *s)
     for (; steps_go_on(s) && run->at < run->count && !c->error; steps_spend(s, 1))
         leave_one(run, e);
     if (e)
-        coordinator_settle(e);
+        coordinator_after_event(e);
     if (run->at < run->count && !c->error)
         return true;
     run->r.error_code = (int16_t)c->error;

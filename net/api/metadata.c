@@ -31,7 +31,7 @@ struct auto_create {
     struct catalog_change change;
     struct metadata_run *run;
     struct topic_override overrides[COORD_TOPIC_OVERRIDES]; /* of __consumer_offsets */
-    char room[COORD_TOPIC_ROOM];
+    char number[COORD_TOPIC_NUMBER_BYTES];
 };
 
 /* --- the reply --- */
@@ -208,7 +208,7 @@ static void create_missing_topic(struct metadata_run *run, const struct metadata
     a->run = run;
     const struct broker_config *config = server_config(run->req->server);
     if (group_topic_name(ask->name))
-        group_topic_change(config, a->room, a->overrides, &a->change);
+        group_topic_change(config, a->number, a->overrides, &a->change);
     else
         a->change = (struct catalog_change){
             .kind = CATALOG_CREATE, .name = name, .partitions = config->num_partitions, .automatic = true};

@@ -81,11 +81,11 @@ struct coord_write {
     struct coord_log *log;
     struct coord_sweep *sweep; /* that asked for it */
     struct append append;
-    uint8_t *bytes;   /* of the batch in the making or under way */
-    uint32_t room;    /* for it */
-    struct list link; /* entry->held, log->over or log->steps */
-    enum kerr error;  /* of one in log->over */
-    bool begun;       /* it is among entry->writes */
+    uint8_t *bytes;    /* of the batch in the making or under way */
+    uint32_t capacity; /* bytes there */
+    struct list link;  /* entry->held, log->over or log->steps */
+    enum kerr error;   /* of one in log->over */
+    bool begun;        /* it is among entry->writes */
 };
 /* `w` has entry, ops, alone and done set, and zeros. */
 void coord_write_start(struct coord_log *l, struct coord_write *w);

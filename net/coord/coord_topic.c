@@ -55,15 +55,15 @@ const struct topic *coord_topic_find(const struct coord_topic *t, const struct s
 }
 
 void coord_topic_change(const struct coord_topic *t, int32_t partitions, int32_t segment_bytes,
-                        char room[COORD_TOPIC_ROOM], struct topic_override overrides[COORD_TOPIC_OVERRIDES],
+                        char number[COORD_TOPIC_NUMBER_BYTES], struct topic_override overrides[COORD_TOPIC_OVERRIDES],
                         struct catalog_change *c)
 {
-    snprintf(room, COORD_TOPIC_ROOM, "%d", segment_bytes);
+    snprintf(number, COORD_TOPIC_NUMBER_BYTES, "%d", segment_bytes);
     overrides[0] = (struct topic_override){"cleanup.policy", "compact"};
     overrides[1] = (struct topic_override){"compression.type", "producer"};
     /* segment.bytes takes no less, but the broker's key does. */
     bool small = segment_bytes < SEGMENT_BYTES_MIN;
-    overrides[2] = (struct topic_override){small ? "internal.segment.bytes" : "segment.bytes", room};
+    overrides[2] = (struct topic_override){small ? "internal.segment.bytes" : "segment.bytes", number};
     *c = (struct catalog_change){.kind = CATALOG_CREATE,
                                  .name = t->name,
                                  .partitions = partitions,

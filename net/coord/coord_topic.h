@@ -15,8 +15,8 @@ const struct topic *coord_topic_find(const struct coord_topic *t, const struct s
  * folder of Kafka's agree on, so it is no hash of ours. */
 int32_t coord_partition(struct kview key, int32_t partitions);
 
-enum { COORD_TOPIC_OVERRIDES = 3, COORD_TOPIC_ROOM = 16 };
-/* Makes it as Kafka does. `room` and `overrides` are of the caller, like `c`, until the change is done. */
+enum { COORD_TOPIC_OVERRIDES = 3, COORD_TOPIC_NUMBER_BYTES = 16 };
+/* Makes it as Kafka does. `number` and `overrides` are of the caller, like `c`, until the change is done. */
 void coord_topic_change(const struct coord_topic *t, int32_t partitions, int32_t segment_bytes,
-                        char room[COORD_TOPIC_ROOM], struct topic_override overrides[COORD_TOPIC_OVERRIDES],
+                        char number[COORD_TOPIC_NUMBER_BYTES], struct topic_override overrides[COORD_TOPIC_OVERRIDES],
                         struct catalog_change *c);

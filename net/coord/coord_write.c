@@ -112,7 +112,7 @@ static void conclude_coord_write(struct coord_log *l, struct coord_write *w, enu
     bool sweeps = w->sweep;
     heap_free(l->heap, w->bytes);
     w->bytes = NULL;
-    w->room = 0;
+    w->capacity = 0;
     if (w->begun)
         end_write_turn(l, w, error);
     bool gone = !w->entry;
@@ -142,14 +142,14 @@ void coord_write_run_over(struct coord_log *l)
 static enum err reserve_batch_bytes(struct coord_log *l, struct coord_write *w, struct record_batch *b, uint32_t bytes)
 {
     assert(b->count == 0);
-    if (w->room < bytes) {
+    if (w->capacity < bytes) {
         heap_free(l->heap, w->bytes);
         w->bytes = heap_alloc(l->heap, bytes);
-        w->room = w->bytes ? bytes : 0;
+        w->capacity = w->bytes ? bytes : 0;
         if (!w->bytes)
             return ERR_NO_MEMORY;
     }
-    record_batch_begin(b, w->bytes, w->room);
+    record_batch_begin(b, w->bytes, w->capacity);
     return ERR_NONE;
 }
 
@@ -198,7 +198,7 @@ static bool halve_batch_bytes(struct coord_log *l, struct coord_write *w)
     w->last = false;
     heap_free(l->heap, w->bytes);
     w->bytes = NULL;
-    w->room = 0;
+    w->capacity = 0;
     return true;
 }
 

@@ -31,10 +31,10 @@ bool group_topic_name(struct kview name)
     return kview_same(name, (struct kview){(const uint8_t *)GROUP_TOPIC, sizeof GROUP_TOPIC - 1});
 }
 
-void group_topic_change(const struct broker_config *config, char room[COORD_TOPIC_ROOM],
+void group_topic_change(const struct broker_config *config, char number[COORD_TOPIC_NUMBER_BYTES],
                         struct topic_override overrides[COORD_TOPIC_OVERRIDES], struct catalog_change *c)
 {
-    coord_topic_change(&group_topic, config->offsets_topic_partitions, config->offsets_topic_segment_bytes, room,
+    coord_topic_change(&group_topic, config->offsets_topic_partitions, config->offsets_topic_segment_bytes, number,
                        overrides, c);
 }
 
@@ -59,7 +59,7 @@ static void watch_group_deadline(struct group_entry *e)
         timer_start(&c->logs.shard->timers, &e->timer, due);
 }
 
-void coordinator_settle(struct group_entry *e)
+void coordinator_after_event(struct group_entry *e)
 {
     watch_group_deadline(e);
     group_log_drop_if_empty(e);
@@ -69,7 +69,7 @@ static void group_timer_due(struct timer *t)
 {
     struct group_entry *e = container_of(t, struct group_entry, timer);
     group_tick(e->group, group_log_now(), coordinator_emit(group_entry_log(e)));
-    coordinator_settle(e);
+    coordinator_after_event(e);
 }
 
 bool coordinator_full(const struct group_log *l)
@@ -109,7 +109,7 @@ void group_waiter_forget(struct group_waiter *w)
     if (!e)
         return;
     group_forget(e->group, w, group_log_now(), coordinator_emit(group_entry_log(e)));
-    coordinator_settle(e); /* nothing of `w` any more: it may have ended the request */
+    coordinator_after_event(e); /* nothing of `w` any more: it may have ended the request */
 }
 
 static void group_entry_made(struct group_entry *e)

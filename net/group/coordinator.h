@@ -4,7 +4,7 @@
  * A group belongs to the partition of __consumer_offsets that its id's hash names, as in Kafka, and so to that partition's shard.
  * Handlers ask that shard with a coord_call (net/coord/coord_call.h).
  *
- * Time: each group has one timer, at group_deadline. Whoever makes an event of a group calls coordinator_settle after it. */
+ * Time: each group has one timer, at group_deadline. Whoever makes an event of a group calls coordinator_after_event after it. */
 #pragma once
 #include "net/coord/coord_shard.h"
 #include "net/group/group_log.h"
@@ -20,7 +20,7 @@ void coordinator_close(struct server *sv);
 extern const struct coord_topic group_topic;
 bool group_topic_name(struct kview name);
 /* Makes it: see coord_topic_change. */
-void group_topic_change(const struct broker_config *config, char room[COORD_TOPIC_ROOM],
+void group_topic_change(const struct broker_config *config, char number[COORD_TOPIC_NUMBER_BYTES],
                         struct topic_override overrides[COORD_TOPIC_OVERRIDES], struct catalog_change *c);
 
 /* --- on the shard that owns the group --- */
@@ -32,7 +32,7 @@ static inline const struct group_emit *coordinator_emit(const struct group_log *
 /* No member more: COORDINATOR_MEMBERS_MAX of this shard are there. */
 bool coordinator_full(const struct group_log *l);
 /* After an event of the group: sets its timer, and frees the entry when nothing is left of it. */
-void coordinator_settle(struct group_entry *e);
+void coordinator_after_event(struct group_entry *e);
 
 /* What group_join and group_sync get as their waiter. */
 struct group_waiter {

@@ -81,7 +81,7 @@ struct group {
     const struct group_rules *rules;     /* lent by the coordinator for the group's life */
     struct group_text id, protocol_type; /* protocol_type is empty until the first member joins */
     struct group_text protocol, leader;  /* null while there is none; the leader's is lent by the member */
-    int32_t protocol_room;               /* bytes at protocol.at: enough for every name that a member brought */
+    int32_t protocol_capacity;           /* bytes at protocol.at: enough for every name that a member brought */
     enum group_state state;
     int32_t generation;
     int64_t state_since_ms; /* wall clock, Kafka's currentStateTimestamp: offsets expire by it */

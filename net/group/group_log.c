@@ -209,7 +209,7 @@ static enum err restore_group(struct group_entry *e)
 {
     struct heap *heap = e->coord.log->heap;
     struct group_metadata_value v;
-    size_t bytes = record_group_room(group_view(e->record));
+    size_t bytes = record_group_arena_bytes(group_view(e->record));
     uint8_t *arrays = heap_alloc(heap, bytes);
     struct karena arena = {arrays, arrays + bytes, false};
     if (!arrays)

@@ -99,7 +99,7 @@ void group_protocol_uses_free(struct group *g)
 }
 
 /* The group's protocol is set, and protocols are counted, when nothing may fail any more: room for each name is made when it comes. */
-static bool make_protocol_room(struct group *g, const struct group_protocol *v, int32_t count)
+static bool reserve_protocol_name(struct group *g, const struct group_protocol *v, int32_t count)
 {
     int32_t longest = 0;
     for (int32_t i = 0; i < count; i++)
@@ -107,20 +107,20 @@ static bool make_protocol_room(struct group *g, const struct group_protocol *v, 
             longest = v[i].name.n;
     if (!make_protocol_uses(g, v, count))
         return false;
-    if (g->protocol.at && longest <= g->protocol_room)
+    if (g->protocol.at && longest <= g->protocol_capacity)
         return true;
     uint8_t *at = heap_realloc(g->heap, g->protocol.at, (size_t)longest + 1);
     if (!at)
         return false;
     g->protocol.at = at;
-    g->protocol_room = longest;
+    g->protocol_capacity = longest;
     return true;
 }
 
 static struct group_protocol *bring_member_protocols(struct group *g, const struct group_join *e)
 {
     struct group_protocol *v = copy_member_protocols(g, e);
-    if (v && !make_protocol_room(g, v, e->protocol_count)) {
+    if (v && !reserve_protocol_name(g, v, e->protocol_count)) {
         group_protocols_free(g, v, e->protocol_count);
         return NULL;
     }
@@ -129,7 +129,7 @@ static struct group_protocol *bring_member_protocols(struct group *g, const stru
 
 void group_set_protocol(struct group *g, struct kview name)
 {
-    assert(name.n < 0 || (g->protocol.at && name.n <= g->protocol_room));
+    assert(name.n < 0 || (g->protocol.at && name.n <= g->protocol_capacity));
     group_topics_changed(g);
     if (name.n > 0)
         memcpy(g->protocol.at, name.at, (size_t)name.n);
@@ -261,7 +261,7 @@ static enum err put_member_in_maps(struct group *g, struct group_member *m)
 enum err group_insert(struct group *g, struct group_member *m)
 {
     assert(!group_by_id(g, group_view(m->id)) && !group_by_instance(g, group_view(m->instance_id)));
-    if (!make_protocol_room(g, m->protocols, m->protocol_count) || put_member_in_maps(g, m) != ERR_NONE) {
+    if (!reserve_protocol_name(g, m->protocols, m->protocol_count) || put_member_in_maps(g, m) != ERR_NONE) {
         group_member_free(g, m);
         return ERR_NO_MEMORY;
     }

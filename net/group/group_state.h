@@ -1,5 +1,5 @@
-/* What the files of the group's state machine share: group.c (life), group_members.c (who is in it), group_rebalance.c (from
- * one generation to the next), group_join.c, group_events.c (the other requests), group_record.c, group_check.c.
+/* What the files of the group's state machine share: group.c (life), group_members.c (who is in it), group_rebalance.c
+ * (JoinGroup, and from one generation to the next), group_events.c (the other requests), group_record.c, group_check.c.
  *
  * Whatever may fail for want of memory is done before the group is touched. A function that takes `emit` may answer waiters, and
  * may free members: no pointer to a member is kept across it. */

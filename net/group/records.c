@@ -82,7 +82,7 @@ const char *record_read(struct kview key, struct kview value, struct record *out
 
 /* --- a group's value --- */
 
-size_t record_group_room(struct kview value)
+size_t record_group_arena_bytes(struct kview value)
 {
     assert(value.n >= 0);
     return ((size_t)value.n / MEMBER_LEAST + 2) * sizeof(struct member_metadata);

@@ -22,7 +22,7 @@ const char *record_read(struct kview key, struct kview value, struct record *out
 /* A group's value, both ways. False: damaged, or no room in the arena. */
 bool record_group_value(struct kview value, struct karena *arena, struct group_metadata_value *out) must_use;
 /* Bytes for the arena above, enough for any value of this size. */
-size_t record_group_room(struct kview value);
+size_t record_group_arena_bytes(struct kview value);
 uint32_t record_group_bytes(const struct group_metadata_value *v);
 void record_group_encode(const struct group_metadata_value *v, uint8_t *out, uint32_t bytes);
 

@@ -52,6 +52,7 @@ LINK_test_catalog_writer := storage/catalog/catalog_writer.o $(STORAGE_CATALOG)
 LINK_test_steps := net/steps.o
 LINK_test_frame := net/conn/frame.o
 LINK_test_order := net/conn/order.o
+LINK_test_coord_shard := net/coord/coord_shard.o $(CORE_HEAP)
 LINK_test_coord_call := net/coord/coord_call.o $(CORE_HEAP)
 LINK_test_fetch_session := net/api/fetch_session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
 NET_CONN := $(patsubst %.c,%.o,$(sort $(wildcard net/conn/*.c)))
@@ -63,7 +64,7 @@ LINK_test_unpack := $(LINK_test_partition)
 LINK_test_alter := $(LINK_test_partition)
 LINK_test_offsets := net/group/offsets.o core/map.o $(CORE_HEAP)
 LINK_test_group_records := net/group/records.o net/coord/coord_batch.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)
-NET_GROUP := net/group/group.o net/group/group_members.o net/group/group_rebalance.o net/group/group_join.o net/group/group_events.o \
+NET_GROUP := net/group/group.o net/group/group_members.o net/group/group_rebalance.o net/group/group_events.o \
          net/group/group_record.o net/group/group_check.o storage/kerr.o net/wire/kmsg.o net/wire/wire.o core/map.o
 LINK_test_group := $(NET_GROUP) $(CORE_HEAP)
 LINK_test_group_sequences := $(NET_GROUP) $(CORE_HEAP)

@@ -207,7 +207,7 @@ static void groups_of_every_version_are_read(void **state)
         kwrite_int16(&w, version);
         assert_true(group_metadata_value_encode(&value, &w, version));
         struct kview encoded = {bytes, (int32_t)kwriter_bytes(&w)};
-        arena.end = arena.at + record_group_room(encoded);
+        arena.end = arena.at + record_group_arena_bytes(encoded);
         assert_true(record_group_value(encoded, &arena, &got));
         assert_int_equal(got.members.n, 3);
         assert_int_equal(got.generation, 4);
