@@ -62,6 +62,7 @@ LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wi
 LINK_test_trim := $(LINK_test_partition)
 LINK_test_unpack := $(LINK_test_partition)
 LINK_test_alter := $(LINK_test_partition)
+LINK_test_lazy := $(LINK_test_partition)
 LINK_test_offsets := net/group/offsets.o core/map.o $(CORE_HEAP)
 LINK_test_group_records := net/group/records.o net/coord/coord_batch.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)
 NET_GROUP := net/group/group.o net/group/group_members.o net/group/group_rebalance.o net/group/group_events.o \

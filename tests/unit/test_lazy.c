@@ -1,0 +1,239 @@
+/* Partitions are recovered when first used: until then nothing is told of them, and what was known of them is kept. */
+#include "tests/unit/partition_world.h"
+#include "storage/recovery/recoverer.h"
+
+static bool wait_is_over;
+static void wait_over(struct recovery_wait *wait)
+{
+    (void)wait;
+    wait_is_over = true;
+}
+static void no_stop(struct log_store *ls)
+{
+    (void)ls;
+}
+
+static void start_unrecovered(void)
+{
+    leave_unrecovered = true;
+    start();
+    leave_unrecovered = false;
+    find_partition("t");
+    assert_int_equal(w.p->condition, PARTITION_UNRECOVERED);
+}
+/* No recovery begins by itself from now on. */
+static void hold_recoveries(void)
+{
+    recoverer_stop(w.p->store->recoverer, no_stop);
+    while (w.p->recovery.state == RECOVERY_RUNNING)
+        turn();
+    assert_int_equal(w.p->condition, PARTITION_UNRECOVERED);
+}
+static void make_log(const char *caching)
+{
+    const struct topic_override overrides[] = {{"write.caching", caching}};
+    make_topic(overrides, 1);
+    for (int i = 0; i < 5; i++)
+        append(3, 200);
+    all_are_acked();
+}
+static int64_t end_of_log(void)
+{
+    return partition_facts(w.p).end_offset;
+}
+
+static void nothing_is_told_of_it(void **state)
+{
+    (void)state;
+    make_log("false");
+    kill_broker();
+    start_unrecovered();
+    struct partition_facts f = partition_facts(w.p);
+    assert_true(f.recovering);
+    assert_false(f.offline);
+    struct part_read r = {.offset = 0, .max_bytes = 1000, .first_whole = true};
+    assert_true(partition_read(w.p, &r));
+    assert_int_equal(r.error, KERR_NOT_LEADER_OR_FOLLOWER);
+    slices_deinit(&r.slices);
+    assert_int_equal(partition_readable(w.p, 0, 1000), 0);
+    struct time_lookup l = {.timestamp = 0};
+    assert_true(partition_lookup(w.p, &l));
+    assert_int_equal(l.error, KERR_NOT_LEADER_OR_FOLLOWER);
+    struct sent *s = append(1, 100);
+    until(&s->over);
+    assert_int_equal(s->append.error, KERR_NOT_LEADER_OR_FOLLOWER);
+    forget_sent();
+}
+
+static void who_waits_finds_it_recovered(void **state)
+{
+    (void)state;
+    make_log("false");
+    int64_t end = end_of_log();
+    kill_broker();
+    start_unrecovered();
+    struct recovery_wait wait = {.over = wait_over};
+    wait_is_over = false;
+    assert_true(recoverer_wait(w.p, &wait, RECOVERY_REQUEST, recoverer_deadline(w.p->store)));
+    assert_false(wait_is_over); /* never inside the call */
+    until(&wait_is_over);
+    assert_int_equal(w.p->condition, PARTITION_OPEN);
+    assert_int_equal(end_of_log(), end);
+    assert_false(recoverer_wait(w.p, &wait, RECOVERY_REQUEST, recoverer_deadline(w.p->store)));
+    log_is_as_expected(true);
+    append(2, 100);
+    all_are_acked();
+}
+
+static void who_waits_too_long_finds_it_as_it_is(void **state)
+{
+    (void)state;
+    make_log("false");
+    kill_broker();
+    start_unrecovered();
+    hold_recoveries();
+    struct recovery_wait wait = {.over = wait_over};
+    wait_is_over = false;
+    uint64_t from = clock_now_ns();
+    assert_true(recoverer_wait(w.p, &wait, RECOVERY_REQUEST, recoverer_deadline(w.p->store)));
+    until(&wait_is_over);
+    assert_true(clock_now_ns() - from < NS_PER_S);
+    assert_true(partition_facts(w.p).recovering);
+    recoverer_cancel(&wait); /* one that is over is fine */
+    kill_broker();
+    start();
+    find_partition("t");
+}
+
+static void those_that_somebody_waits_for_come_first(void **state)
+{
+    (void)state;
+    struct catalog_change c = {.kind = CATALOG_CREATE, .name = "t", .partitions = 20, .done = change_done};
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+    until(&change_is_over);
+    kill_broker();
+    start_unrecovered();
+    const struct log_store *ls = w.p->store;
+    struct partition *last = ls->all[ls->count - 1];
+    struct recovery_wait wait = {.over = wait_over};
+    wait_is_over = false;
+    assert_true(recoverer_wait(last, &wait, RECOVERY_REQUEST, recoverer_deadline(ls)));
+    until(&wait_is_over);
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < ls->count; i++)
+        left += ls->all[i]->condition == PARTITION_UNRECOVERED;
+    assert_true(left >= ls->count - 3); /* but for one that was under way, and one that a turn may add */
+    recover_all();
+}
+
+/* Two crashes and a clean stop before it is recovered: nothing that was known of it is lost, and it is in no clean mark. */
+static void what_was_known_of_it_is_carried_over(void **state)
+{
+    (void)state;
+    make_log("true");
+    while (!w.p->checkpoint.entry)
+        turn();
+    uint32_t bytes = w.p->checkpoint.entry_bytes;
+    uint8_t entry[4096];
+    assert_true(bytes <= sizeof entry);
+    memcpy(entry, w.p->checkpoint.entry, bytes);
+    int64_t end = end_of_log();
+    kill_broker();
+    start_unrecovered();
+    stop(); /* cleanly, before anything of it was recovered */
+    for (int i = 0; i < 2; i++) {
+        start_unrecovered();
+        assert_false(root_was_clean(w.root, w.p->topic->id, 0));
+        hold_recoveries();
+        for (int k = 0; k < 150; k++) /* some ticks of the checkpointer */
+            turn();
+        const struct checkpoint_entry *e = checkpoint_find(w.root->checkpoints, w.p->topic->id, 0);
+        assert_non_null(e);
+        assert_int_equal(checkpoint_entry_bytes(e), bytes);
+        uint8_t again[4096];
+        checkpoint_entry_encode(e, again);
+        assert_memory_equal(again, entry, bytes);
+        kill_broker();
+    }
+    start();
+    find_partition("t");
+    assert_int_equal(end_of_log(), end);
+    log_is_as_expected(true);
+}
+
+static void change_caching(const char *value)
+{
+    static struct config_op op;
+    static struct catalog_change c;
+    op = (struct config_op){.kind = CONFIG_OP_SET, .name = "write.caching", .value = value};
+    c = (struct catalog_change){.kind = CATALOG_CONFIG, .ops = &op, .op_count = 1, .done = change_done};
+    memcpy(c.topic_id, w.p->topic->id, 16);
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+}
+
+static void a_change_that_promises_more_recovers_it_first(void **state)
+{
+    (void)state;
+    make_log("true");
+    int64_t end = end_of_log();
+    kill_broker();
+    start_unrecovered();
+    change_caching("false");
+    until(&change_is_over);
+    assert_int_equal(w.p->condition, PARTITION_OPEN);
+    assert_int_equal(w.p->durable.offset, end);
+    assert_true(durable_acks(w.p));
+}
+
+static void a_change_that_promises_less_does_not(void **state)
+{
+    (void)state;
+    make_log("false");
+    kill_broker();
+    start_unrecovered();
+    hold_recoveries();
+    change_caching("true");
+    until(&change_is_over);
+    assert_int_equal(w.p->condition, PARTITION_UNRECOVERED);
+    assert_true(w.p->recovery.acks_durable); /* as its log was written */
+    kill_broker();
+    start();
+    find_partition("t");
+}
+
+static void its_deletion_needs_no_recovery(void **state)
+{
+    (void)state;
+    make_log("false");
+    kill_broker();
+    start_unrecovered();
+    hold_recoveries();
+    struct recovery_wait wait = {.over = wait_over};
+    wait_is_over = false;
+    assert_true(recoverer_wait(w.p, &wait, RECOVERY_REQUEST, RECOVERY_NO_DEADLINE));
+    struct catalog_change c;
+    delete_begin(&c);
+    until(&change_is_over);
+    assert_true(wait_is_over);
+    assert_int_equal(store_of(w.shard)->log.count, 0);
+    assert_int_not_equal(access(DIR "/data/t-0", F_OK), 0);
+    kill_broker();
+    start();
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(nothing_is_told_of_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_waits_finds_it_recovered, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_waits_too_long_finds_it_as_it_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(those_that_somebody_waits_for_come_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_known_of_it_is_carried_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_that_promises_more_recovers_it_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_that_promises_less_does_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(its_deletion_needs_no_recovery, setup, teardown),
+    };
+    return run_in_modes(tests, COUNT_OF(tests), 2);
+}
