@@ -14,16 +14,15 @@ enum {
     CHECKPOINT_MS = 500,                  /* twice a second, so that recovery is at most 1 s behind */
     SEGMENT_BYTES_MIN = 1024 * 1024,      /* Kafka's least segment.bytes */
     CHECKPOINT_BYTES = 64 * 1024 * 1024,
-    CHECKPOINT_FILE_BYTES = 8 * 1024 * 1024, /* rewritten beyond this, when more than half is stale */
-    IDLE_TAIL_S = 60,                        /* an idle partition keeps no bytes in memory */
-    IDLE_LOOK_S = 10,                        /* how often idle ones are looked for */
-    MEMORY_WAIT_S = 10,                      /* appends for which there is no memory are refused after this */
-    INDEXES_MAX = 64,                        /* of closed segments in memory, per shard: 5 MB each at worst */
-    RETRY_MS = 100,                          /* a full disk is asked again this often */
-    RECOVERY_WAIT_MS = 900,                  /* a request waits so long for a recovery: it ends within a second */
-    RECOVERY_WAIT_BYTES = 16 * 1024 * 1024,  /* of batches that wait so, per shard; more are refused at once */
-    REOPEN_MS = 1000,                        /* a full disk is probed so often, with one partition of the shard */
-    OPEN_FILES_SHARE = 2,                    /* half of the descriptors are for segments, half for sockets */
+    IDLE_TAIL_S = 60,                       /* an idle partition keeps no bytes in memory */
+    IDLE_LOOK_S = 10,                       /* how often idle ones are looked for */
+    MEMORY_WAIT_S = 10,                     /* appends for which there is no memory are refused after this */
+    INDEXES_MAX = 64,                       /* of closed segments in memory, per shard: 5 MB each at worst */
+    RETRY_MS = 100,                         /* a full disk is asked again this often */
+    RECOVERY_WAIT_MS = 900,                 /* a request waits so long for a recovery: it ends within a second */
+    RECOVERY_WAIT_BYTES = 16 * 1024 * 1024, /* of batches that wait so, per shard; more are refused at once */
+    REOPEN_MS = 1000,                       /* a full disk is probed so often, with one partition of the shard */
+    OPEN_FILES_SHARE = 2,                   /* half of the descriptors are for segments, half for sockets */
 };
 static_assert(ALLOCATE_STEP_MIN % PAGE_BYTES == 0, "space ahead is whole pages");
 

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "storage/log/partition_state.h"
 #include "storage/recovery/recoverer.h"
+#include <errno.h>
 #include <string.h>
 
 static struct store *store_of_partition(const struct partition *p)
@@ -38,13 +39,14 @@ static enum err open_partitions(struct store *st, const struct topic *t, int32_t
         struct partition *p = partition_open(&st->log, t, i, fresh);
         enum err err = p ? log_store_add(&st->log, p) : ERR_NO_MEMORY;
         if (!err)
+            err = checkpointer_add(st->log.checkpointer, p);
+        if (!err)
             err = map_put(&st->partitions, p->key, sizeof p->key, p);
         if (err) {
             if (p)
                 partition_close(p);
             return err;
         }
-        checkpointer_add(st->log.checkpointer, p);
         recoverer_add(st->log.recoverer, p);
     }
     return ERR_NONE;
@@ -274,11 +276,26 @@ void store_apply(struct shard *s, struct catalog_change *c)
 
 /* --- opening and stopping --- */
 
+/* What this shard writes goes nowhere, and nothing more is acknowledged. */
+static void stop_taking(struct log_store *ls)
+{
+    struct store *st = container_of(ls, struct store, log);
+    if (!st->folder_lost)
+        log_error("data folder lost",
+                  "data=%s why=\"it was deleted or replaced while the broker runs\" effect=\"nothing more is taken "
+                  "until a restart\"",
+                  st->root->config->data_dir);
+    st->folder_lost = true;
+    for (uint32_t i = 0; i < ls->count; i++)
+        partition_fault(ls->all[i], -ENOENT, "the data folder");
+}
+
 static void init_store(struct store *st, struct shard *s, struct root *root)
 {
     st->shard = s;
     st->root = root;
     log_store_init(&st->log, s, root);
+    st->log.folder_lost = stop_taking;
     st->config = catalog_file_config(root->catalog);
     map_init(&st->partitions, s->heap);
     list_init(&st->changes);

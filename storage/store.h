@@ -18,6 +18,7 @@ struct store {
     struct list changes;     /* catalog changes being applied here */
     struct log_store log;    /* what the partitions share */
     uint32_t stopping;       /* partitions and deletions whose stop is not over */
+    bool folder_lost;        /* and it was logged */
     uint32_t offline_before; /* partitions that were offline when the stop began */
     void (*stopped)(struct store *st);
 };

@@ -16,6 +16,8 @@ struct log_store {
     struct recoverer *recoverer;
     /* Opening its log again is wanted (the disk was full): the recoverer's, set when it is opened. */
     void (*reopen)(struct log_store *ls, struct partition *p);
+    /* The data folder was deleted or replaced under the running broker: the store's. */
+    void (*folder_lost)(struct log_store *ls);
     /* Every partition. Whoever goes through it in steps goes from the end to the start: the last one takes the place of one that
      * is removed, so none that is still to come is passed over, though one may come twice; what is added meanwhile does not come. */
     struct partition **all;

@@ -95,11 +95,13 @@ void partition_recovery_input(const struct partition *p, const uint8_t *encoded,
 {
     const struct root *root = p->store->root;
     bool first = !p->recovery.done;
+    uint32_t segment_count = 0;
     bool caching = first ? !p->recovery.acks_durable : !durable_acks(p);
     bool written = encoded && checkpoint_entry_decode(encoded, p->checkpoint.entry_bytes, entry) > 0;
     *in = (struct recovery_input){
         .dir = p->dir,
         .checkpoint = written ? entry : NULL,
+        .segments = first ? checkpoint_segments(root->checkpoints, p->topic->id, p->index, &segment_count) : NULL,
         .clean = first && root_was_clean(root, p->topic->id, p->index),
         /* As it was when the log was written, at its laxest: the setting is recorded before the first wave that needs no flush, and
          * recorded again only when all of those are flushed. */
@@ -109,6 +111,7 @@ void partition_recovery_input(const struct partition *p, const uint8_t *encoded,
         .index_interval_bytes = config_of(p)->index_interval_bytes,
         .segment_index_bytes = config_of(p)->segment_index_bytes,
     };
+    in->segment_count = segment_count;
 }
 
 static void wait_for_disk_room(struct partition *p);

@@ -337,8 +337,9 @@ void checkpointer_close(struct checkpointer *c);
 /* The last, clean entries, synced; `stopped` may run at once. */
 void checkpointer_stop(struct checkpointer *c, void (*stopped)(struct checkpointer *c, enum err err));
 struct log_store *checkpointer_store(const struct checkpointer *c);
-void checkpointer_add(struct checkpointer *c, struct partition *p); /* a partition that was opened */
-void checkpoint_forget(struct partition *p);                        /* it is being closed */
+/* A partition that was opened: what the last run wrote of it still holds. */
+enum err checkpointer_add(struct checkpointer *c, struct partition *p) must_use;
+void checkpoint_forget(struct partition *p); /* it is being closed */
 /* reader.c */
 void reader_begin_waiting(struct log_store *st); /* from the store's end of turn: disk reads that may start */
 /* files.c */

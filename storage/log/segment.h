@@ -25,7 +25,9 @@ struct segment {
     struct partition *partition; /* set by it; recovery leaves NULL */
     uint32_t users;              /* reads in flight: not to be closed */
     int64_t first_timestamp;     /* of its first batch, -1: none; segment.ms counts from here */
-    int64_t max_timestamp;
+    int64_t max_timestamp, max_timestamp_offset;
+    bool times_known;  /* of a closed one: the three above are right, also without its index */
+    bool times_saved;  /* and the checkpoint has them */
     bool index_loaded; /* closed segments load theirs on first use */
     struct index index;
 };

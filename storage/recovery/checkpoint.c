@@ -19,6 +19,8 @@ struct checkpoint_set {
     struct heap *heap;
     struct checkpoint_entry *v;
     uint32_t count, cap, files;
+    struct checkpoint_segment *segments;
+    uint32_t segment_count, segment_cap;
     uint8_t *blobs[FILES_MAX]; /* the files: entries point into them */
     uint64_t serial_max;
     /* while loading */
@@ -150,7 +152,64 @@ size_t checkpoint_entry_decode(const uint8_t *at, size_t bytes, struct checkpoin
     return claimed;
 }
 
+/* --- one closed segment --- */
+
+void checkpoint_segment_encode(const struct checkpoint_segment *s, uint8_t out[CHECKPOINT_SEGMENT_BYTES])
+{
+    assert(s->base_offset >= 0);
+    uint8_t *at = out + HEAD_BYTES;
+    put_u64(&at, s->serial);
+    memcpy(at, s->topic_id, 16);
+    at += 16;
+    put_u32(&at, (uint32_t)s->partition);
+    put_u64(&at, (uint64_t)s->base_offset);
+    put_u64(&at, s->bytes);
+    put_u64(&at, (uint64_t)s->first_timestamp);
+    put_u64(&at, (uint64_t)s->max_timestamp);
+    put_u64(&at, (uint64_t)s->max_timestamp_offset);
+    assert(at == out + CHECKPOINT_SEGMENT_BYTES);
+    be32_put(out, CHECKPOINT_SEGMENT_BYTES);
+    be32_put(out + 4, crc32c(0, out + HEAD_BYTES, CHECKPOINT_SEGMENT_BYTES - HEAD_BYTES));
+}
+
+bool checkpoint_segment_decode(const uint8_t *at, size_t bytes, struct checkpoint_segment *out)
+{
+    if (bytes < CHECKPOINT_SEGMENT_BYTES || be32_get(at) != CHECKPOINT_SEGMENT_BYTES)
+        return false;
+    if (crc32c(0, at + HEAD_BYTES, CHECKPOINT_SEGMENT_BYTES - HEAD_BYTES) != be32_get(at + 4))
+        return false;
+    struct checkpoint_segment s = {.serial = be64_get(at + HEAD_BYTES)};
+    const uint8_t *from = at + HEAD_BYTES + 8;
+    memcpy(s.topic_id, from, 16);
+    from += 16;
+    s.partition = (int32_t)take_u32(&from);
+    s.base_offset = (int64_t)take_u64(&from);
+    s.bytes = take_u64(&from);
+    s.first_timestamp = (int64_t)take_u64(&from);
+    s.max_timestamp = (int64_t)take_u64(&from);
+    s.max_timestamp_offset = (int64_t)take_u64(&from);
+    if (s.partition < 0 || s.base_offset < 0)
+        return false;
+    *out = s;
+    return true;
+}
+
 /* --- all of them --- */
+
+static enum err keep_segment(struct checkpoint_set *set, const struct checkpoint_segment *s)
+{
+    if (set->segment_count == set->segment_cap) {
+        uint32_t cap = set->segment_cap ? set->segment_cap * 2 : 64;
+        struct checkpoint_segment *v = heap_realloc(set->heap, set->segments, cap * sizeof *v);
+        if (!v)
+            return ERR_NO_MEMORY;
+        set->segments = v;
+        set->segment_cap = cap;
+    }
+    set->segments[set->segment_count++] = *s;
+    set->serial_max = u64_max(set->serial_max, s->serial);
+    return ERR_NONE;
+}
 
 static enum err keep_entry(struct checkpoint_set *set, const struct checkpoint_entry *e)
 {
@@ -169,10 +228,17 @@ static enum err keep_entry(struct checkpoint_set *set, const struct checkpoint_e
 
 static enum err keep_entries_of_file(struct checkpoint_set *set, const uint8_t *at, size_t bytes)
 {
-    while (bytes >= FIXED_BYTES) {
+    while (bytes >= CHECKPOINT_SEGMENT_BYTES) {
         struct checkpoint_entry e;
+        struct checkpoint_segment s;
+        enum err err = ERR_NONE;
         size_t taken = checkpoint_entry_decode(at, bytes, &e);
-        enum err err = taken ? keep_entry(set, &e) : ERR_NONE;
+        if (taken) {
+            err = keep_entry(set, &e);
+        } else if (checkpoint_segment_decode(at, bytes, &s)) {
+            taken = CHECKPOINT_SEGMENT_BYTES;
+            err = keep_segment(set, &s);
+        }
         if (err)
             return err;
         taken = taken ? taken : 1;
@@ -239,6 +305,52 @@ static void keep_newest_entries(struct checkpoint_set *set)
     set->count = kept;
 }
 
+static int compare_segment_owner(const struct checkpoint_segment *a, const struct checkpoint_segment *b)
+{
+    int topic = memcmp(a->topic_id, b->topic_id, 16);
+    return topic ? topic : (a->partition > b->partition) - (a->partition < b->partition);
+}
+static int compare_segments(const void *x, const void *y)
+{
+    const struct checkpoint_segment *a = x, *b = y;
+    int by = compare_segment_owner(a, b);
+    if (!by)
+        by = (a->base_offset > b->base_offset) - (a->base_offset < b->base_offset);
+    return by ? by : (a->serial < b->serial) - (a->serial > b->serial);
+}
+
+static void keep_newest_segments(struct checkpoint_set *set)
+{
+    uint32_t kept = 0;
+    struct checkpoint_segment *v = set->segments;
+    if (set->segment_count)
+        qsort(v, set->segment_count, sizeof *v, compare_segments);
+    for (uint32_t i = 0; i < set->segment_count; i++)
+        if (!kept || compare_segment_owner(&v[kept - 1], &v[i]) || v[kept - 1].base_offset != v[i].base_offset)
+            v[kept++] = v[i];
+    set->segment_count = kept;
+}
+
+const struct checkpoint_segment *checkpoint_segments(const struct checkpoint_set *set, const uint8_t topic_id[16],
+                                                     int32_t partition, uint32_t *out_count)
+{
+    struct checkpoint_segment key = {.partition = partition};
+    memcpy(key.topic_id, topic_id, 16);
+    uint32_t low = 0, high = set->segment_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (compare_segment_owner(&set->segments[middle], &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    uint32_t end = low;
+    while (end < set->segment_count && compare_segment_owner(&set->segments[end], &key) == 0)
+        end++;
+    *out_count = end - low;
+    return end > low ? &set->segments[low] : NULL;
+}
+
 enum err checkpoint_set_load(struct heap *heap, const char *data_dir, struct checkpoint_set **out_set)
 {
     struct checkpoint_set *set = heap_zalloc(heap, sizeof *set);
@@ -253,6 +365,7 @@ enum err checkpoint_set_load(struct heap *heap, const char *data_dir, struct che
         return err;
     }
     keep_newest_entries(set);
+    keep_newest_segments(set);
     *out_set = set;
     return ERR_NONE;
 }
@@ -277,5 +390,6 @@ void checkpoint_set_close(struct checkpoint_set *set)
     for (uint32_t i = 0; i < set->files; i++)
         heap_free(set->heap, set->blobs[i]);
     heap_free(set->heap, set->v);
+    heap_free(set->heap, set->segments);
     heap_free(set->heap, set);
 }

@@ -8,8 +8,15 @@
  * Producers are captured when the wave starts because they must not know a batch that the durable end does not cover: a
  * resent batch would be answered as a duplicate of one that is lost.
  *
- * The file is written whole at the first tick of a run (a torn tail of the last run must not hide what follows), when it
- * grew too large, and at the clean stop. Index files go first: an entry whose index bytes are missing is found by their CRC. */
+ * A job takes ITEMS_PER_JOB partitions at most; while more are ready the next one follows at once. Index files go first: an entry
+ * whose index bytes are missing is found by their CRC.
+ *
+ * Entries go behind what is in the file, be it from an earlier run and torn at its end: who reads it looks for the next good
+ * one. When more than half of the file is stale, it is compacted: jobs write the live entries of some partitions at a time to
+ * another file, and to both what changes meanwhile; when all partitions have had their turn it is synced and takes the first
+ * one's place. A partition that was not recovered yet has the entry that was found at the start.
+ *
+ *   GROWING --too much is stale--> COMPACTING: a piece with each job --the last piece: sync, rename--> GROWING */
 #include "core/clock.h"
 #include "core/crc.h"
 #include "core/log.h"
@@ -18,9 +25,18 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    ITEMS_PER_JOB = 256,           /* 1 MB of memory at most, but for producers and indexes */
+    LOOKS_PER_TURN = 256,          /* touched partitions, each with a copy of its producers */
+    LOOK_STEP_MS = 1,              /* between such turns */
+    COMPACT_MIN_BYTES = 1 << 14,   /* a file that is shorter is not worth it */
+    COMPACT_PIECE_BYTES = 1 << 18, /* of live entries in one job */
+    SEGMENTS_PER_ITEM = 64,        /* closed segments that are noted with one entry */
+};
+
 /* New index entries of one partition. */
 struct delta {
-    char dir[FS_PATH_MAX];
+    char *dir;
     int64_t segment;
     uint64_t offsets_at, times_at;
     uint32_t offsets_bytes, times_bytes;
@@ -31,29 +47,49 @@ struct item {
     struct delta delta;
     uint8_t *entry;
     uint32_t entry_bytes;
+    uint8_t *segments; /* encoded: closed ones, from number segments_from on */
+    uint32_t segments_bytes;
     struct mark mark;
     int64_t segment;
     uint32_t offsets, times, offsets_crc, times_crc; /* saved when the job succeeds */
 };
 
+/* Another file in the making, which will have the live entries only. */
+struct compaction {
+    bool active, begun; /* begun: its file is open */
+    uint32_t next;      /* how many of store->all are still to come */
+    int fd;             /* also of one that was given up, until a job closes it */
+    uint64_t bytes;     /* of it */
+};
+/* Bytes that a job writes. */
+struct blob {
+    uint8_t *at;
+    size_t bytes, cap;
+};
 struct checkpointer {
     struct log_store *store;
     struct timer timer;
     struct io_op op;
     struct list touched; /* partitions with a wave since the last tick */
+    struct list looking; /* those of the last tick that are still to be looked at */
     struct list ready;
-    uint64_t serial, file_bytes, bytes_since_tick;
-    bool busy, whole, told, last; /* last: the clean stop's file is being written */
+    uint64_t serial, bytes_since_tick;
+    uint64_t file_bytes;             /* what was written behind is overwritten */
+    uint64_t live_bytes;             /* of the file when it was last compacted, or of what was found */
+    bool busy, failure_logged, made; /* made: the file's name is not durable yet */
+    bool last, synced;               /* the clean stop: its entries are written; that job has ended */
+    uint32_t last_next;              /* how many of store->all may still have a clean entry */
     int fd;
     char path[FS_PATH_MAX], temporary[FS_PATH_MAX];
+    struct compaction compaction;
     /* the job's: not touched while busy */
     struct item *items;
     uint32_t item_count, item_cap;
-    uint8_t *blob;
-    size_t blob_bytes, blob_cap;
+    struct blob news, piece; /* for the file, and for the compaction alone */
+    bool sync, finish;       /* the file is synced; the compaction's takes its place */
     enum err err;
     void (*stopped)(struct checkpointer *c, enum err err);
-    bool folder_lost, told_lost; /* the job's; it was logged */
+    bool folder_lost; /* the job found that */
 };
 
 static struct checkpointer *checkpointer_of(const struct partition *p)
@@ -116,6 +152,11 @@ void checkpoint_durable(struct partition *p)
 
 void checkpoint_rolled(struct partition *p)
 {
+    if (p->segments.count > 1) {
+        struct segment *closed = segments_at(&p->segments, p->segments.count - 2);
+        closed->times_known = closed->index_loaded;
+        closed->max_timestamp_offset = closed->index.max_timestamp_offset;
+    }
     capture_mark(p);
     checkpoint_durable(p);
 }
@@ -171,14 +212,14 @@ static bool build_index_delta(struct item *it)
     struct partition *p = it->partition;
     const struct index *ix = &p->active->index;
     struct delta *d = &it->delta;
-    memcpy(d->dir, p->dir, strlen(p->dir) + 1);
     d->segment = it->segment;
     d->offsets_at = (uint64_t)p->checkpoint.saved_offsets * INDEX_OFFSET_BYTES;
     d->times_at = (uint64_t)p->checkpoint.saved_times * INDEX_TIME_BYTES;
     d->offsets_bytes = (it->offsets - p->checkpoint.saved_offsets) * INDEX_OFFSET_BYTES;
     d->times_bytes = (it->times - p->checkpoint.saved_times) * INDEX_TIME_BYTES;
+    d->dir = heap_strdup(shard_of(p)->heap, p->dir);
     d->bytes = heap_alloc(shard_of(p)->heap, (size_t)d->offsets_bytes + d->times_bytes + 1);
-    if (!d->bytes)
+    if (!d->dir || !d->bytes)
         return false;
     if (d->offsets_bytes)
         memcpy(d->bytes, ix->offsets + d->offsets_at, d->offsets_bytes);
@@ -223,24 +264,62 @@ static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool
 
 static void free_item_memory(struct checkpointer *c, struct item *it)
 {
-    heap_free(c->store->shard->heap, it->delta.bytes);
-    heap_free(c->store->shard->heap, it->entry);
-    it->delta.bytes = it->entry = NULL;
+    struct heap *h = c->store->shard->heap;
+    heap_free(h, it->delta.dir);
+    heap_free(h, it->delta.bytes);
+    heap_free(h, it->entry);
+    heap_free(h, it->segments);
+    it->delta.dir = NULL;
+    it->delta.bytes = it->entry = it->segments = NULL;
 }
 
 static struct item *new_checkpoint_item(struct checkpointer *c, struct partition *p)
 {
-    if (c->item_count == c->item_cap) {
-        uint32_t cap = c->item_cap ? c->item_cap * 2 : 16;
-        struct item *v = heap_realloc(c->store->shard->heap, c->items, cap * sizeof *v);
-        if (!v)
-            return NULL;
-        c->items = v;
-        c->item_cap = cap;
-    }
+    assert(c->item_count < ITEMS_PER_JOB);
+    if (!c->items)
+        c->items = heap_alloc(c->store->shard->heap, ITEMS_PER_JOB * sizeof *c->items);
+    if (!c->items)
+        return NULL;
     struct item *it = &c->items[c->item_count++];
     *it = (struct item){.partition = p, .mark = p->checkpoint.mark, .segment = p->active->base_offset};
     return it;
+}
+
+static void encode_segment(struct checkpointer *c, const struct partition *p, const struct segment *s, uint8_t *out)
+{
+    struct checkpoint_segment known = {
+        .serial = ++c->serial,
+        .partition = p->index,
+        .base_offset = s->base_offset,
+        .bytes = s->bytes,
+        .first_timestamp = s->first_timestamp,
+        .max_timestamp = s->max_timestamp,
+        .max_timestamp_offset = s->max_timestamp_offset,
+    };
+    memcpy(known.topic_id, p->topic->id, sizeof known.topic_id);
+    checkpoint_segment_encode(&known, out);
+}
+
+/* Closed segments that the file does not have yet: mostly the youngest. */
+static bool build_segments(struct checkpointer *c, struct item *it)
+{
+    const struct partition *p = it->partition;
+    uint32_t end = p->segments.count - 1, from = end;
+    while (from > 0 && end - from < SEGMENTS_PER_ITEM && !segments_at(&p->segments, from - 1)->times_saved)
+        from--;
+    if (from == end)
+        return true;
+    it->segments = heap_alloc(c->store->shard->heap, (size_t)(end - from) * CHECKPOINT_SEGMENT_BYTES);
+    if (!it->segments)
+        return false;
+    for (uint32_t i = from; i < end; i++) {
+        const struct segment *s = segments_at(&p->segments, i);
+        if (!s->times_known)
+            continue;
+        encode_segment(c, p, s, it->segments + it->segments_bytes);
+        it->segments_bytes += CHECKPOINT_SEGMENT_BYTES;
+    }
+    return true;
 }
 
 /* Takes a partition whose held mark is durable. */
@@ -252,7 +331,7 @@ static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, boo
     const struct index *ix = &p->active->index;
     it->offsets = clean ? ix->offset_count : count_offsets_below(ix, it->mark.position);
     it->times = clean ? ix->time_count : count_times_below(ix, it->mark.offset);
-    if (!build_index_delta(it) || !build_checkpoint_entry(c, it, clean)) {
+    if (!build_index_delta(it) || !build_checkpoint_entry(c, it, clean) || !build_segments(c, it)) {
         free_item_memory(c, it);
         c->item_count--;
         return false;
@@ -260,34 +339,95 @@ static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, boo
     return true;
 }
 
-static bool add_to_blob(struct checkpointer *c, const uint8_t *at, size_t bytes)
+static bool add_to_blob(struct checkpointer *c, struct blob *b, const uint8_t *at, size_t bytes)
 {
-    if (c->blob_bytes + bytes > c->blob_cap) {
-        size_t cap = u64_max(c->blob_cap * 2, c->blob_bytes + bytes + 4096);
-        uint8_t *blob = heap_realloc(c->store->shard->heap, c->blob, cap);
-        if (!blob)
+    if (b->bytes + bytes > b->cap) {
+        size_t cap = u64_max(b->cap * 2, b->bytes + bytes + 4096);
+        uint8_t *grown = heap_realloc(c->store->shard->heap, b->at, cap);
+        if (!grown)
             return false;
-        c->blob = blob;
-        c->blob_cap = cap;
+        b->at = grown;
+        b->cap = cap;
     }
-    memcpy(c->blob + c->blob_bytes, at, bytes);
-    c->blob_bytes += bytes;
+    if (bytes)
+        memcpy(b->at + b->bytes, at, bytes);
+    b->bytes += bytes;
     return true;
 }
 
-/* The file's new content: every partition's latest entry, or only the new ones. */
-static bool build_checkpoint_blob(struct checkpointer *c)
+/* --- compacting --- */
+
+/* Its own that was written, or the one that was found. */
+static bool add_live_entry(struct checkpointer *c, const struct partition *p)
 {
-    c->blob_bytes = 0;
-    bool fits = true;
-    for (uint32_t i = 0; i < c->item_count; i++)
-        fits = fits && add_to_blob(c, c->items[i].entry, c->items[i].entry_bytes);
-    for (uint32_t i = 0; c->whole && fits && i < c->store->count; i++) {
-        const struct partition *p = c->store->all[i];
-        if (p->checkpoint.entry)
-            fits = add_to_blob(c, p->checkpoint.entry, p->checkpoint.entry_bytes);
+    return !p->checkpoint.entry || add_to_blob(c, &c->piece, p->checkpoint.entry, p->checkpoint.entry_bytes);
+}
+
+static bool add_found_segments(struct checkpointer *c, const struct partition *p)
+{
+    uint8_t encoded[CHECKPOINT_SEGMENT_BYTES];
+    uint32_t count;
+    const struct checkpoint_segment *v =
+        checkpoint_segments(c->store->root->checkpoints, p->topic->id, p->index, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        checkpoint_segment_encode(&v[i], encoded);
+        if (!add_to_blob(c, &c->piece, encoded, sizeof encoded))
+            return false;
     }
-    return fits;
+    return true;
+}
+
+static bool add_live_segments(struct checkpointer *c, const struct partition *p)
+{
+    uint8_t encoded[CHECKPOINT_SEGMENT_BYTES];
+    if (!p->recovery.done || partition_is_offline(p))
+        return add_found_segments(c, p);
+    for (uint32_t i = 0; i + 1 < p->segments.count; i++) {
+        const struct segment *s = segments_at(&p->segments, i);
+        if (!s->times_known || !s->times_saved)
+            continue;
+        encode_segment(c, p, s, encoded);
+        if (!add_to_blob(c, &c->piece, encoded, sizeof encoded))
+            return false;
+    }
+    return true;
+}
+
+/* From the end of `all` to its start, as log_store.h has it. */
+static bool build_piece(struct checkpointer *c)
+{
+    struct compaction *k = &c->compaction;
+    k->next = (uint32_t)u64_min(k->next, c->store->count);
+    while (k->next > 0 && c->piece.bytes < COMPACT_PIECE_BYTES) {
+        const struct partition *p = c->store->all[--k->next];
+        if (!add_live_entry(c, p) || !add_live_segments(c, p))
+            return false;
+    }
+    c->finish = k->next == 0;
+    return true;
+}
+
+static void begin_compaction(struct checkpointer *c)
+{
+    assert(!c->compaction.active);
+    c->compaction = (struct compaction){.active = true, .next = c->store->count, .fd = c->compaction.fd};
+}
+
+/* What a job is to write: the new entries, and a piece of what a compaction still has to. */
+static bool build_blobs(struct checkpointer *c)
+{
+    bool fits = true;
+    c->news.bytes = c->piece.bytes = 0;
+    c->finish = false;
+    for (uint32_t i = 0; fits && i < c->item_count; i++) {
+        const struct item *it = &c->items[i];
+        fits = add_to_blob(c, &c->news, it->entry, it->entry_bytes) &&
+               add_to_blob(c, &c->news, it->segments, it->segments_bytes);
+    }
+    bool stale = c->file_bytes > COMPACT_MIN_BYTES && c->file_bytes > 2 * c->live_bytes;
+    if (!c->compaction.active && stale && !c->stopped)
+        begin_compaction(c);
+    return fits && (!c->compaction.active || build_piece(c));
 }
 
 /* --- the job --- */
@@ -309,27 +449,70 @@ static enum err write_index_delta(const struct delta *d, const char *suffix, con
     return err;
 }
 
-static enum err rewrite_checkpoint_file(struct checkpointer *c)
+static enum err open_checkpoint_file(struct checkpointer *c)
 {
-    int fd;
-    enum err err = fs_open(c->temporary, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
+    if (c->fd >= 0)
+        return ERR_NONE;
+    enum err err = fs_open(c->path, FS_READ | FS_WRITE | FS_CREATE, &c->fd);
     if (err)
         return err;
-    err = fs_write(fd, c->blob, c->blob_bytes, 0);
+    err = fs_size(c->fd, &c->file_bytes);
+    c->made = !err && c->file_bytes == 0;
+    if (err) {
+        fs_close(c->fd);
+        c->fd = -1;
+    }
+    return err;
+}
+
+static enum err write_blob(int fd, const struct blob *b, uint64_t *at)
+{
+    enum err err = b->bytes ? fs_write(fd, b->at, b->bytes, *at) : ERR_NONE;
     if (!err)
-        err = fs_sync(fd);
+        *at += b->bytes;
+    return err;
+}
+
+static enum err finish_compaction(struct checkpointer *c)
+{
+    struct compaction *k = &c->compaction;
+    enum err err = fs_sync(k->fd);
     if (!err)
         err = fs_rename(c->temporary, c->path);
-    if (!err)
-        err = fs_sync_dir(c->store->root->config->data_dir);
-    if (err) {
-        fs_close(fd);
+    if (err)
         return err;
-    }
-    if (c->fd >= 0)
-        fs_close(c->fd);
-    c->fd = fd;
-    return ERR_NONE;
+    fs_close(c->fd);
+    c->fd = k->fd;
+    c->file_bytes = c->live_bytes = k->bytes;
+    *k = (struct compaction){.fd = -1};
+    err = fs_sync_dir(c->store->root->config->data_dir);
+    c->made = err != ERR_NONE;
+    return err;
+}
+
+static enum err compact_piece(struct checkpointer *c)
+{
+    struct compaction *k = &c->compaction;
+    enum err err = k->fd < 0 ? fs_open(c->temporary, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &k->fd) : ERR_NONE;
+    if (!err)
+        err = write_blob(k->fd, &c->piece, &k->bytes);
+    if (!err)
+        err = write_blob(k->fd, &c->news, &k->bytes);
+    return err || !c->finish ? err : finish_compaction(c);
+}
+
+static enum err write_entries(struct checkpointer *c)
+{
+    enum err err = open_checkpoint_file(c);
+    if (!err)
+        err = write_blob(c->fd, &c->news, &c->file_bytes);
+    if (!err && c->sync)
+        err = fs_sync(c->fd);
+    if (!err && c->sync && c->made)
+        err = fs_sync_dir(c->store->root->config->data_dir);
+    if (!err && c->compaction.active)
+        err = compact_piece(c);
+    return err;
 }
 
 static int32_t run_checkpoint_job(void *arg)
@@ -344,7 +527,9 @@ static int32_t run_checkpoint_job(void *arg)
             c->err = write_index_delta(d, ".timeindex", d->bytes + d->offsets_bytes, d->times_bytes, d->times_at);
     }
     if (!c->err)
-        c->err = c->whole ? rewrite_checkpoint_file(c) : fs_write(c->fd, c->blob, c->blob_bytes, c->file_bytes);
+        c->err = write_entries(c);
+    if (c->err)
+        c->compaction.active = false; /* another begins when the next entries are written */
     uint64_t free_bytes;
     if (!fs_free_bytes(c->store->root->config->data_dir, &free_bytes))
         c->store->free_bytes_seen = free_bytes; /* taken over when the job is done */
@@ -355,6 +540,16 @@ static int32_t run_checkpoint_job(void *arg)
 
 static void stop_checkpointer_step(struct checkpointer *c);
 
+static void note_segment_saved(struct partition *p, const uint8_t *encoded)
+{
+    struct checkpoint_segment known;
+    bool good = checkpoint_segment_decode(encoded, CHECKPOINT_SEGMENT_BYTES, &known);
+    assert(good);
+    for (uint32_t i = p->segments.count; i-- > 0 && segments_at(&p->segments, i)->base_offset >= known.base_offset;)
+        if (segments_at(&p->segments, i)->base_offset == known.base_offset)
+            segments_at(&p->segments, i)->times_saved = segments_at(&p->segments, i)->times_known;
+}
+
 static void note_item_saved(struct checkpointer *c, struct item *it)
 {
     struct partition *p = it->partition;
@@ -362,6 +557,8 @@ static void note_item_saved(struct checkpointer *c, struct item *it)
     p->checkpoint.entry = it->entry;
     p->checkpoint.entry_bytes = it->entry_bytes;
     it->entry = NULL;
+    for (uint32_t i = 0; i < it->segments_bytes; i += CHECKPOINT_SEGMENT_BYTES)
+        note_segment_saved(p, it->segments + i);
     if (p->active && p->active->base_offset == it->segment) {
         p->checkpoint.saved_offsets = it->offsets;
         p->checkpoint.saved_times = it->times;
@@ -379,27 +576,19 @@ static void free_checkpoint_items(struct checkpointer *c)
 
 static void checkpoint_job_failed(struct checkpointer *c)
 {
-    if (!c->told)
+    if (!c->failure_logged)
         log_warn("checkpoint failed", "why=\"%s\" effect=\"the next start reads more\"", err_text(c->err));
-    c->told = true;
-    c->whole = true;
+    c->failure_logged = true;
     for (uint32_t i = 0; i < c->item_count; i++)
         if (c->items[i].partition)
             touch_partition(c, c->items[i].partition);
 }
 
-/* The folder was deleted or replaced: what this shard writes goes nowhere, and nothing more is acknowledged. */
-static void stop_all_partitions(struct checkpointer *c)
+static void start_checkpoint_job(struct checkpointer *c);
+
+static bool has_more(const struct checkpointer *c)
 {
-    struct log_store *st = c->store;
-    if (!c->told_lost)
-        log_error("data folder lost",
-                  "data=%s why=\"it was deleted or replaced while the broker runs\" effect=\"nothing more is taken "
-                  "until a restart\"",
-                  st->root->config->data_dir);
-    c->told_lost = true;
-    for (uint32_t i = 0; i < st->count; i++)
-        partition_fault(st->all[i], -ENOENT, "the data folder");
+    return !list_empty(&c->ready) || c->compaction.active;
 }
 
 static void checkpoint_job_done(struct io_op *op, int32_t res)
@@ -409,13 +598,11 @@ static void checkpoint_job_done(struct io_op *op, int32_t res)
     c->busy = false;
     c->store->free_bytes = c->store->free_bytes_seen;
     if (c->folder_lost)
-        stop_all_partitions(c);
+        c->store->folder_lost(c->store);
     if (c->err) {
         checkpoint_job_failed(c);
     } else {
-        c->file_bytes = c->whole ? c->blob_bytes : c->file_bytes + c->blob_bytes;
-        c->whole = c->file_bytes > CHECKPOINT_FILE_BYTES;
-        c->told = false;
+        c->failure_logged = false;
         for (uint32_t i = 0; i < c->item_count; i++)
             if (c->items[i].partition)
                 note_item_saved(c, &c->items[i]);
@@ -423,15 +610,15 @@ static void checkpoint_job_done(struct io_op *op, int32_t res)
     free_checkpoint_items(c);
     if (c->stopped)
         stop_checkpointer_step(c);
+    else if (!c->err && has_more(c))
+        start_checkpoint_job(c);
 }
 
-static void want_touched(struct checkpointer *c)
+/* Some of those that were touched: an idle one is captured here, of another the next wave captures. */
+static void look_at_touched(struct checkpointer *c)
 {
     struct list *l;
-    struct list now;
-    list_init(&now);
-    list_splice(&now, &c->touched);
-    while ((l = list_pop(&now))) {
+    for (uint32_t i = 0; i < LOOKS_PER_TURN && (l = list_pop(&c->looking)); i++) {
         struct partition *p = container_of(l, struct partition, checkpoint.link);
         p->checkpoint.wanted = true;
         if (p->checkpoint.state == CHECKPOINT_HELD) {
@@ -448,40 +635,52 @@ static void want_touched(struct checkpointer *c)
 static void take_ready_partitions(struct checkpointer *c)
 {
     struct list *l;
-    while ((l = list_pop(&c->ready))) {
+    while (c->item_count < ITEMS_PER_JOB && (l = list_pop(&c->ready))) {
         struct partition *p = container_of(l, struct partition, checkpoint.link);
         if (partition_is_offline(p) || !p->active || p->checkpoint.state != CHECKPOINT_HELD)
             continue;
-        if (!add_checkpoint_item(c, p, false))
+        bool behind =
+            p->end.offset > p->checkpoint.mark.offset; /* waves that found it among these could not touch it */
+        if (!add_checkpoint_item(c, p, false) || behind)
             touch_partition(c, p);
         release_mark(p);
     }
 }
 
-static void start_checkpoint_job(struct checkpointer *c)
+static void submit_checkpoint_job(struct checkpointer *c)
 {
-    if (!build_checkpoint_blob(c)) {
-        c->err = ERR_NO_MEMORY;
-        checkpoint_job_failed(c);
-        free_checkpoint_items(c);
-        return;
-    }
+    assert(!c->busy);
     c->busy = true;
     c->store->free_bytes_seen = c->store->free_bytes;
     io_job(c->store->shard->io, &c->op, IO_BACKGROUND, run_checkpoint_job, c, checkpoint_job_done);
+}
+
+static void start_checkpoint_job(struct checkpointer *c)
+{
+    take_ready_partitions(c);
+    if (!c->item_count && !c->compaction.active)
+        return;
+    if (build_blobs(c)) {
+        submit_checkpoint_job(c);
+        return;
+    }
+    c->err = ERR_NO_MEMORY;
+    checkpoint_job_failed(c);
+    c->compaction.active = false;
+    free_checkpoint_items(c);
 }
 
 static void checkpoint_tick(struct timer *t)
 {
     struct checkpointer *c = container_of(t, struct checkpointer, timer);
     struct shard *s = c->store->shard;
-    timer_start(&s->timers, t, s->now_ns + CHECKPOINT_MS * NS_PER_MS);
     c->bytes_since_tick = 0;
-    if (c->busy || c->stopped)
-        return;
-    want_touched(c);
-    take_ready_partitions(c);
-    if (c->item_count)
+    if (list_empty(&c->looking) && !c->stopped)
+        list_splice(&c->looking, &c->touched);
+    look_at_touched(c);
+    uint64_t wait_ms = list_empty(&c->looking) ? CHECKPOINT_MS : LOOK_STEP_MS;
+    timer_start(&s->timers, t, s->now_ns + wait_ms * NS_PER_MS);
+    if (!c->busy && !c->stopped)
         start_checkpoint_job(c);
 }
 
@@ -494,10 +693,10 @@ struct checkpointer *checkpointer_open(struct log_store *st)
     if (!c)
         return NULL;
     c->store = st;
-    c->fd = -1;
-    c->whole = true;
+    c->fd = c->compaction.fd = -1;
     c->serial = checkpoint_serial_max(st->root->checkpoints);
     list_init(&c->touched);
+    list_init(&c->looking);
     list_init(&c->ready);
     int n = snprintf(c->path, sizeof c->path, "%s/recovery-point-%u.checkpoint", st->root->config->data_dir, s->id);
     int m = snprintf(c->temporary, sizeof c->temporary, "%s/recovery-point-%u.checkpoint.tmp",
@@ -508,15 +707,19 @@ struct checkpointer *checkpointer_open(struct log_store *st)
     return c;
 }
 
-void checkpointer_add(struct checkpointer *c, struct partition *p)
+enum err checkpointer_add(struct checkpointer *c, struct partition *p)
 {
     const struct checkpoint_entry *e = checkpoint_find(c->store->root->checkpoints, p->topic->id, p->index);
-    if (e) { /* what the last run wrote still holds */
-        p->checkpoint.entry_bytes = (uint32_t)checkpoint_entry_bytes(e);
-        p->checkpoint.entry = heap_alloc(c->store->shard->heap, p->checkpoint.entry_bytes);
-        if (p->checkpoint.entry)
-            checkpoint_entry_encode(e, p->checkpoint.entry);
-    }
+    assert(!p->checkpoint.entry);
+    if (!e)
+        return ERR_NONE;
+    p->checkpoint.entry_bytes = (uint32_t)checkpoint_entry_bytes(e);
+    p->checkpoint.entry = heap_alloc(c->store->shard->heap, p->checkpoint.entry_bytes);
+    if (!p->checkpoint.entry)
+        return ERR_NO_MEMORY;
+    checkpoint_entry_encode(e, p->checkpoint.entry);
+    c->live_bytes += p->checkpoint.entry_bytes;
+    return ERR_NONE;
 }
 
 void checkpoint_forget(struct partition *p)
@@ -534,8 +737,9 @@ void checkpoint_forget(struct partition *p)
 /* The clean entries: of every partition that was appended to and stopped well; its index files hold all entries. */
 static void build_clean_items(struct checkpointer *c)
 {
-    for (uint32_t i = 0; i < c->store->count; i++) {
-        struct partition *p = c->store->all[i];
+    c->last_next = (uint32_t)u64_min(c->last_next, c->store->count);
+    while (c->last_next > 0 && c->item_count < ITEMS_PER_JOB) {
+        struct partition *p = c->store->all[--c->last_next];
         if (!p->stop.clean || !p->active || !p->stop.saved)
             continue;
         p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
@@ -547,33 +751,32 @@ static void build_clean_items(struct checkpointer *c)
     }
 }
 
+/* The clean entries, some at a time, then a sync. Where nothing was ever written, nothing is. */
 static void stop_checkpointer_step(struct checkpointer *c)
 {
     if (c->busy)
         return;
     if (!c->last) {
         c->last = true;
-        if (c->store->root->fresh &&
-            c->store->count == 0) { /* beside a meta.properties that is not yet stable: nothing */
-            c->stopped(c, ERR_NONE);
-            return;
-        }
-        c->whole = true;
+        c->last_next = c->store->count;
         c->err = ERR_NONE;
+        c->compaction.active = false;
+    }
+    if (!c->err)
         build_clean_items(c);
-        if (!build_checkpoint_blob(c)) {
-            c->stopped(c, ERR_NO_MEMORY);
-            return;
-        }
-        if (c->blob_bytes == 0 && c->fd < 0) { /* nothing to say; in a new folder nothing at all is written */
-            c->stopped(c, ERR_NONE);
-            return;
-        }
-        c->busy = true;
-        io_job(c->store->shard->io, &c->op, IO_BACKGROUND, run_checkpoint_job, c, checkpoint_job_done);
+    c->sync = c->last_next == 0;
+    bool nothing = c->item_count == 0 && c->fd < 0;
+    if (c->err || c->synced || nothing) {
+        c->stopped(c, c->err);
         return;
     }
-    c->stopped(c, c->err);
+    c->synced = c->sync;
+    if (build_blobs(c)) {
+        submit_checkpoint_job(c);
+        return;
+    }
+    free_checkpoint_items(c);
+    c->stopped(c, ERR_NO_MEMORY);
 }
 
 void checkpointer_stop(struct checkpointer *c, void (*stopped)(struct checkpointer *c, enum err err))
@@ -594,9 +797,12 @@ void checkpointer_close(struct checkpointer *c)
     timer_stop(&c->store->shard->timers, &c->timer);
     if (c->fd >= 0)
         fs_close(c->fd);
+    if (c->compaction.fd >= 0)
+        fs_close(c->compaction.fd);
     free_checkpoint_items(c);
     heap_free(h, c->items);
-    heap_free(h, c->blob);
+    heap_free(h, c->news.at);
+    heap_free(h, c->piece.at);
     c->store->checkpointer = NULL;
     heap_free(h, c);
 }

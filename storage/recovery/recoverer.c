@@ -283,12 +283,40 @@ static void probe_over(struct recoverer *rc)
 static void recovery_done(struct io_op *op, int32_t res);
 static void tidying_done(struct io_op *op, int32_t res);
 
+/* It may have gone offline meanwhile, with the whole data folder. */
+static bool is_recoverable(const struct partition *p)
+{
+    return p->condition == PARTITION_UNRECOVERED || p->condition == PARTITION_NO_ROOM;
+}
+
+static void tell_waiting(struct partition *p)
+{
+    struct list waiting;
+    list_init(&waiting);
+    list_splice(&waiting, &p->recovery.waiting);
+    recoverer_tell(&waiting);
+}
+
+static struct partition *next_in_queue(struct list *queue)
+{
+    struct list *l;
+    while ((l = list_pop(queue))) {
+        struct partition *p = container_of(l, struct partition, recovery.link);
+        assert(p->recovery.state == RECOVERY_QUEUED);
+        p->recovery.state = RECOVERY_NONE;
+        if (is_recoverable(p))
+            return p;
+        tell_waiting(p);
+    }
+    return NULL;
+}
+
 static struct partition *next_to_recover(struct recoverer *rc)
 {
-    for (uint32_t i = 0; i < RECOVERY_URGENCIES; i++)
-        if (!list_empty(&rc->queues[i]))
-            return container_of(list_pop(&rc->queues[i]), struct partition, recovery.link);
-    return NULL;
+    struct partition *p = NULL;
+    for (uint32_t i = 0; i < RECOVERY_URGENCIES && !p; i++)
+        p = next_in_queue(&rc->queues[i]);
+    return p;
 }
 
 static bool lend_checkpoint(struct recovery_job *j, const struct partition *p)
@@ -305,10 +333,9 @@ static void begin_recovery(struct recoverer *rc, struct partition *p)
 {
     struct recovery_job *j = &rc->job;
     assert(!p->stop.done);
-    assert(p->condition == PARTITION_UNRECOVERED || p->condition == PARTITION_NO_ROOM);
+    assert(is_recoverable(p));
     partition_drop_log(p);
     if (!lend_checkpoint(j, p)) {
-        p->recovery.state = RECOVERY_NONE;
         partition_recovered(p, &j->in, NULL, ERR_NO_MEMORY);
         return;
     }
@@ -373,7 +400,7 @@ static void recovery_done(struct io_op *op, int32_t res)
     assert(p && p->recovery.state == RECOVERY_RUNNING);
     rc->running = NULL;
     p->recovery.state = RECOVERY_NONE;
-    if (p->stop.done) {
+    if (p->stop.done || !is_recoverable(p)) {
         /* nobody wants to know */
     } else if (rc->job.err == ERR_CLOSED) { /* it gave way */
         queue_recovery(rc, p, p->recovery.urgency);
@@ -454,7 +481,8 @@ static void check_queue(const struct list *queue, enum recovery_state state)
         const struct partition *p = container_of(l, struct partition, recovery.link);
         assert(p->recovery.state == state);
         assert(!p->stop.done);
-        assert(p->condition == PARTITION_NO_ROOM || p->condition == PARTITION_UNRECOVERED);
+        assert(p->condition != PARTITION_OPEN);
+        assert(p->condition != PARTITION_STOPPING);
     }
 }
 

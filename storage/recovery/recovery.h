@@ -27,6 +27,8 @@ struct recovery_input {
     struct heap *heap;
     const char *dir;                           /* the partition's folder */
     const struct checkpoint_entry *checkpoint; /* NULL: none */
+    const struct checkpoint_segment *segments; /* of closed ones, by base offset */
+    uint32_t segment_count;
     bool clean;               /* the clean mark names this partition: nothing lies behind the checkpoint */
     bool caching;             /* acks did not wait for stable media when the log was written */
     int64_t known_end_offset; /* a failed wave's reopening: the log ends exactly here; -1: find out */
@@ -44,7 +46,7 @@ struct recovered {
     int64_t corrupt_segment; /* base offset */
     uint64_t corrupt_position;
 };
-/* Segments that the walk did not touch have no index loaded, and max_timestamp and first_timestamp -1. ERR_NOT_FOUND: no
+/* Segments that the walk did not touch have no index loaded, and timestamps of -1 unless the checkpoint knows them. ERR_NOT_FOUND: no
  * folder, and nothing says that there was one. ERR_IO, ERR_NO_SPACE, ERR_NO_MEMORY: the machine failed. */
 enum err recovery_run(const struct recovery_input *in, struct recovered *out) must_use;
 /* The same in memory of another heap. ERR_NO_MEMORY: nothing is left behind. */

@@ -288,6 +288,27 @@ static enum err recover_empty_folder(struct recovery *r)
     return c ? producers_load(r->out->producers, c->producers, c->producers_bytes) : ERR_NONE;
 }
 
+/* What the checkpoint says of the timestamps of segments that were not walked; of those that were, the walk says it. */
+static void note_segment_times(struct recovery *r)
+{
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < r->last; i++) {
+        struct segment *s = r->files[i].segment;
+        while (k < r->in->segment_count && r->in->segments[k].base_offset < s->base_offset)
+            k++;
+        const struct checkpoint_segment *known = k < r->in->segment_count ? &r->in->segments[k] : NULL;
+        if (s->index_loaded) {
+            s->max_timestamp_offset = s->index.max_timestamp_offset;
+            s->times_known = i >= r->first;
+        } else if (known && known->base_offset == s->base_offset && known->bytes == s->bytes) {
+            s->first_timestamp = known->first_timestamp;
+            s->max_timestamp = known->max_timestamp;
+            s->max_timestamp_offset = known->max_timestamp_offset;
+            s->times_known = s->times_saved = true;
+        }
+    }
+}
+
 static enum err recover_segments(struct recovery *r)
 {
     enum err err = plan_walk(r);
@@ -301,6 +322,8 @@ static enum err recover_segments(struct recovery *r)
         err = recovery_check_trusted(r);
     if (!err && !r->out->corrupt)
         err = recovery_repair(r);
+    if (!err && !r->out->corrupt)
+        note_segment_times(r);
     return err;
 }
 

@@ -191,9 +191,68 @@ static void no_file_is_an_empty_set_and_no_folder_an_error(void **state)
     assert_int_equal(checkpoint_set_load(heap, "build/tests/unit/no-such-folder", &set), ERR_NOT_FOUND);
 }
 
+static struct checkpoint_segment segment_of(uint8_t topic, int32_t partition, int64_t base, uint64_t serial)
+{
+    struct checkpoint_segment s = {.serial = serial,
+                                   .partition = partition,
+                                   .base_offset = base,
+                                   .bytes = serial + 1,
+                                   .first_timestamp = base + 2,
+                                   .max_timestamp = base + 3,
+                                   .max_timestamp_offset = base + 4};
+    memset(s.topic_id, topic, 16);
+    return s;
+}
+static void add_segment(struct checkpoint_segment s)
+{
+    checkpoint_segment_encode(&s, file + file_bytes);
+    file_bytes += CHECKPOINT_SEGMENT_BYTES;
+}
+
+static void closed_segments_come_back_the_newest_of_each(void **state)
+{
+    (void)state;
+    struct checkpoint_segment s = segment_of(1, 2, 3, 4), out;
+    add_segment(s);
+    assert_true(checkpoint_segment_decode(file, file_bytes, &out));
+    assert_memory_equal(&out, &s, sizeof s);
+    struct checkpoint_entry none;
+    assert_int_equal(checkpoint_entry_decode(file, file_bytes, &none), 0); /* an older release steps over it */
+    for (size_t bit = 0; bit < file_bytes * 8; bit++) {
+        file[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_false(checkpoint_segment_decode(file, file_bytes, &out));
+        file[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    file_bytes = 0;
+    add_segment(segment_of(1, 0, 100, 5));
+    add(entry_of(1, 0, 6));
+    add_segment(segment_of(1, 0, 0, 7));
+    file_bytes -= 10; /* torn: what a later run wrote stands behind it */
+    add_segment(segment_of(1, 0, 0, 8));
+    add_segment(segment_of(1, 0, 100, 4));
+    add_segment(segment_of(1, 1, 50, 9));
+    save("recovery-point-0.checkpoint", file_bytes);
+    struct checkpoint_set *set;
+    uint8_t id[16];
+    uint32_t count;
+    memset(id, 1, 16);
+    assert_int_equal(checkpoint_set_load(heap, dir, &set), ERR_NONE);
+    const struct checkpoint_segment *v = checkpoint_segments(set, id, 0, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(v[0].base_offset, 0);
+    assert_int_equal(v[0].serial, 8);
+    assert_int_equal(v[1].base_offset, 100);
+    assert_int_equal(v[1].serial, 5);
+    assert_int_equal(checkpoint_find(set, id, 0)->serial, 6);
+    assert_null(checkpoint_segments(set, id, 2, &count));
+    assert_int_equal(checkpoint_serial_max(set), 9);
+    checkpoint_set_close(set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(closed_segments_come_back_the_newest_of_each, setup, teardown),
         cmocka_unit_test_setup_teardown(an_entry_comes_back_and_every_flaw_is_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(the_newest_counts_over_all_files, setup, teardown),
         cmocka_unit_test_setup_teardown(a_half_written_file_gives_what_is_whole, setup, teardown),

@@ -223,6 +223,115 @@ static void its_deletion_needs_no_recovery(void **state)
     start();
 }
 
+/* --- the checkpoint of many partitions --- */
+
+enum { MANY = 120, ROUNDS = 10 };
+
+static int64_t checkpointed_offset(const struct partition *p)
+{
+    struct checkpoint_entry e;
+    bool there = p->checkpoint.entry && checkpoint_entry_decode(p->checkpoint.entry, p->checkpoint.entry_bytes, &e);
+    return there ? e.offset : 0;
+}
+static void until_all_are_checkpointed(int64_t offset)
+{
+    const struct log_store *ls = w.p->store;
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    for (uint32_t i = 0; i < ls->count; i++)
+        while (checkpointed_offset(ls->all[i]) < offset) {
+            assert_true(clock_now_ns() < end);
+            turn();
+        }
+}
+static uint64_t checkpoint_file_bytes(void)
+{
+    int fd;
+    uint64_t bytes;
+    assert_int_equal(fs_open(DIR "/data/recovery-point-0.checkpoint", FS_READ, &fd), ERR_NONE);
+    assert_int_equal(fs_size(fd, &bytes), ERR_NONE);
+    fs_close(fd);
+    return bytes;
+}
+static void append_to_all(void)
+{
+    const struct log_store *ls = w.p->store;
+    for (uint32_t i = 0; i < ls->count; i++) {
+        w.p = ls->all[i];
+        append(1, 100);
+    }
+    for (uint32_t i = 0; i < w.sent_count; i++) {
+        until(&w.sent[i].over);
+        assert_int_equal(w.sent[i].append.error, KERR_NONE);
+    }
+    forget_sent();
+}
+
+static void a_checkpoint_that_is_mostly_stale_is_compacted(void **state)
+{
+    (void)state;
+    struct catalog_change c = {.kind = CATALOG_CREATE, .name = "t", .partitions = MANY, .done = change_done};
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+    until(&change_is_over);
+    find_partition("t");
+    uint64_t most = 0;
+    for (int round = 1; round <= ROUNDS; round++) {
+        append_to_all();
+        until_all_are_checkpointed(round);
+        most = u64_max(most, checkpoint_file_bytes());
+    }
+    for (int i = 0; i < 20; i++)
+        turn();
+    uint64_t live = MANY * w.p->checkpoint.entry_bytes;
+    assert_true(most < 6 * live); /* where ROUNDS times as much was written */
+    kill_broker();
+    start_unrecovered();
+    hold_recoveries();
+    for (int32_t i = 0; i < MANY; i++)
+        assert_int_equal(checkpoint_find(w.root->checkpoints, w.p->topic->id, i)->offset, ROUNDS);
+    kill_broker();
+    start();
+    find_partition("t");
+}
+
+/* What look-ups need of closed segments is known after a restart without their indexes. */
+static void timestamps_of_closed_segments_are_kept(void **state)
+{
+    (void)state;
+    const struct topic_override overrides[] = {{"segment.bytes", "1048576"}};
+    make_topic(overrides, 1);
+    for (int i = 0; i < 40; i++) {
+        append_made((struct make_batch){.producer_id = -1,
+                                        .producer_epoch = -1,
+                                        .sequence = -1,
+                                        .timestamp = 5000 + i,
+                                        .count = 2,
+                                        .value_bytes = 50000});
+        all_are_acked();
+    }
+    assert_true(w.p->segments.count > 2);
+    until_all_are_checkpointed(end_of_log());
+    uint32_t count = w.p->segments.count;
+    int64_t youngest = segments_at(&w.p->segments, 0)->max_timestamp;
+    int64_t its_offset = segments_at(&w.p->segments, 0)->index.max_timestamp_offset;
+    for (int clean = 0; clean < 2; clean++) {
+        if (clean)
+            stop();
+        else
+            kill_broker();
+        start();
+        find_partition("t");
+        assert_int_equal(w.p->segments.count, count);
+        for (uint32_t i = 0; i + 1 < count; i++) {
+            const struct segment *s = segments_at(&w.p->segments, i);
+            assert_true(s->times_known);
+            assert_false(s->index_loaded && i + 2 < count);
+        }
+        assert_int_equal(segments_at(&w.p->segments, 0)->max_timestamp, youngest);
+        assert_int_equal(segments_at(&w.p->segments, 0)->max_timestamp_offset, its_offset);
+    }
+}
+
 int main(void)
 {
     struct CMUnitTest tests[] = {
@@ -233,6 +342,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_known_of_it_is_carried_over, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_that_promises_more_recovers_it_first, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_that_promises_less_does_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_checkpoint_that_is_mostly_stale_is_compacted, setup, teardown),
+        cmocka_unit_test_setup_teardown(timestamps_of_closed_segments_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(its_deletion_needs_no_recovery, setup, teardown),
     };
     return run_in_modes(tests, COUNT_OF(tests), 2);
