@@ -21,15 +21,13 @@
 #include "core/crc.h"
 #include "core/log.h"
 #include "storage/log/partition_state.h"
-#include <errno.h>
-#include <stdio.h>
+#include "storage/recovery/checkpoint_file.h"
 #include <string.h>
 
 enum {
     ITEMS_PER_JOB = 256,           /* 1 MB of memory at most, but for producers and indexes */
     LOOKS_PER_TURN = 256,          /* touched partitions, each with a copy of its producers */
     LOOK_STEP_MS = 1,              /* between such turns */
-    COMPACT_MIN_BYTES = 1 << 14,   /* a file that is shorter is not worth it */
     COMPACT_PIECE_BYTES = 1 << 18, /* of live entries in one job */
     SEGMENTS_PER_ITEM = 64,        /* closed segments that are noted with one entry */
 };
@@ -54,18 +52,6 @@ struct item {
     uint32_t offsets, times, offsets_crc, times_crc; /* saved when the job succeeds */
 };
 
-/* Another file in the making, which will have the live entries only. */
-struct compaction {
-    bool active, begun; /* begun: its file is open */
-    uint32_t next;      /* how many of store->all are still to come */
-    int fd;             /* also of one that was given up, until a job closes it */
-    uint64_t bytes;     /* of it */
-};
-/* Bytes that a job writes. */
-struct blob {
-    uint8_t *at;
-    size_t bytes, cap;
-};
 struct checkpointer {
     struct log_store *store;
     struct timer timer;
@@ -74,19 +60,16 @@ struct checkpointer {
     struct list looking; /* those of the last tick that are still to be looked at */
     struct list ready;
     uint64_t serial, bytes_since_tick;
-    uint64_t file_bytes;             /* what was written behind is overwritten */
-    uint64_t live_bytes;             /* of the file when it was last compacted, or of what was found */
-    bool busy, failure_logged, made; /* made: the file's name is not durable yet */
-    bool last, synced;               /* the clean stop: its entries are written; that job has ended */
-    uint32_t last_next;              /* how many of store->all may still have a clean entry */
-    int fd;
-    char path[FS_PATH_MAX], temporary[FS_PATH_MAX];
-    struct compaction compaction;
+    bool busy, failure_logged;
+    bool last, synced;     /* the clean stop: its entries are written; that job has ended */
+    uint32_t last_next;    /* how many of store->all may still have a clean entry */
+    uint32_t compact_next; /* while the file is compacted: how many of store->all are still to come */
     /* the job's: not touched while busy */
     struct item *items;
     uint32_t item_count, item_cap;
-    struct blob news, piece; /* for the file, and for the compaction alone */
-    bool sync, finish;       /* the file is synced; the compaction's takes its place */
+    struct checkpoint_file file;
+    struct checkpoint_blob news, piece; /* for the file, and for its compaction alone */
+    bool sync, finish;                  /* the file is synced; the compaction's takes its place */
     enum err err;
     void (*stopped)(struct checkpointer *c, enum err err);
     bool folder_lost; /* the job found that */
@@ -339,28 +322,12 @@ static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, boo
     return true;
 }
 
-static bool add_to_blob(struct checkpointer *c, struct blob *b, const uint8_t *at, size_t bytes)
-{
-    if (b->bytes + bytes > b->cap) {
-        size_t cap = u64_max(b->cap * 2, b->bytes + bytes + 4096);
-        uint8_t *grown = heap_realloc(c->store->shard->heap, b->at, cap);
-        if (!grown)
-            return false;
-        b->at = grown;
-        b->cap = cap;
-    }
-    if (bytes)
-        memcpy(b->at + b->bytes, at, bytes);
-    b->bytes += bytes;
-    return true;
-}
-
 /* --- compacting --- */
 
 /* Its own that was written, or the one that was found. */
 static bool add_live_entry(struct checkpointer *c, const struct partition *p)
 {
-    return !p->checkpoint.entry || add_to_blob(c, &c->piece, p->checkpoint.entry, p->checkpoint.entry_bytes);
+    return !p->checkpoint.entry || checkpoint_blob_add(&c->piece, p->checkpoint.entry, p->checkpoint.entry_bytes);
 }
 
 static bool add_found_segments(struct checkpointer *c, const struct partition *p)
@@ -371,7 +338,7 @@ static bool add_found_segments(struct checkpointer *c, const struct partition *p
         checkpoint_segments(c->store->root->checkpoints, p->topic->id, p->index, &count);
     for (uint32_t i = 0; i < count; i++) {
         checkpoint_segment_encode(&v[i], encoded);
-        if (!add_to_blob(c, &c->piece, encoded, sizeof encoded))
+        if (!checkpoint_blob_add(&c->piece, encoded, sizeof encoded))
             return false;
     }
     return true;
@@ -387,7 +354,7 @@ static bool add_live_segments(struct checkpointer *c, const struct partition *p)
         if (!s->times_known || !s->times_saved)
             continue;
         encode_segment(c, p, s, encoded);
-        if (!add_to_blob(c, &c->piece, encoded, sizeof encoded))
+        if (!checkpoint_blob_add(&c->piece, encoded, sizeof encoded))
             return false;
     }
     return true;
@@ -396,21 +363,14 @@ static bool add_live_segments(struct checkpointer *c, const struct partition *p)
 /* From the end of `all` to its start, as log_store.h has it. */
 static bool build_piece(struct checkpointer *c)
 {
-    struct compaction *k = &c->compaction;
-    k->next = (uint32_t)u64_min(k->next, c->store->count);
-    while (k->next > 0 && c->piece.bytes < COMPACT_PIECE_BYTES) {
-        const struct partition *p = c->store->all[--k->next];
+    c->compact_next = (uint32_t)u64_min(c->compact_next, c->store->count);
+    while (c->compact_next > 0 && c->piece.bytes < COMPACT_PIECE_BYTES) {
+        const struct partition *p = c->store->all[--c->compact_next];
         if (!add_live_entry(c, p) || !add_live_segments(c, p))
             return false;
     }
-    c->finish = k->next == 0;
+    c->finish = c->compact_next == 0;
     return true;
-}
-
-static void begin_compaction(struct checkpointer *c)
-{
-    assert(!c->compaction.active);
-    c->compaction = (struct compaction){.active = true, .next = c->store->count, .fd = c->compaction.fd};
 }
 
 /* What a job is to write: the new entries, and a piece of what a compaction still has to. */
@@ -421,13 +381,14 @@ static bool build_blobs(struct checkpointer *c)
     c->finish = false;
     for (uint32_t i = 0; fits && i < c->item_count; i++) {
         const struct item *it = &c->items[i];
-        fits = add_to_blob(c, &c->news, it->entry, it->entry_bytes) &&
-               add_to_blob(c, &c->news, it->segments, it->segments_bytes);
+        fits = checkpoint_blob_add(&c->news, it->entry, it->entry_bytes) &&
+               checkpoint_blob_add(&c->news, it->segments, it->segments_bytes);
     }
-    bool stale = c->file_bytes > COMPACT_MIN_BYTES && c->file_bytes > 2 * c->live_bytes;
-    if (!c->compaction.active && stale && !c->stopped)
-        begin_compaction(c);
-    return fits && (!c->compaction.active || build_piece(c));
+    if (!c->file.compacting && checkpoint_file_is_stale(&c->file) && !c->stopped) {
+        c->file.compacting = true;
+        c->compact_next = c->store->count;
+    }
+    return fits && (!c->file.compacting || build_piece(c));
 }
 
 /* --- the job --- */
@@ -449,72 +410,6 @@ static enum err write_index_delta(const struct delta *d, const char *suffix, con
     return err;
 }
 
-static enum err open_checkpoint_file(struct checkpointer *c)
-{
-    if (c->fd >= 0)
-        return ERR_NONE;
-    enum err err = fs_open(c->path, FS_READ | FS_WRITE | FS_CREATE, &c->fd);
-    if (err)
-        return err;
-    err = fs_size(c->fd, &c->file_bytes);
-    c->made = !err && c->file_bytes == 0;
-    if (err) {
-        fs_close(c->fd);
-        c->fd = -1;
-    }
-    return err;
-}
-
-static enum err write_blob(int fd, const struct blob *b, uint64_t *at)
-{
-    enum err err = b->bytes ? fs_write(fd, b->at, b->bytes, *at) : ERR_NONE;
-    if (!err)
-        *at += b->bytes;
-    return err;
-}
-
-static enum err finish_compaction(struct checkpointer *c)
-{
-    struct compaction *k = &c->compaction;
-    enum err err = fs_sync(k->fd);
-    if (!err)
-        err = fs_rename(c->temporary, c->path);
-    if (err)
-        return err;
-    fs_close(c->fd);
-    c->fd = k->fd;
-    c->file_bytes = c->live_bytes = k->bytes;
-    *k = (struct compaction){.fd = -1};
-    err = fs_sync_dir(c->store->root->config->data_dir);
-    c->made = err != ERR_NONE;
-    return err;
-}
-
-static enum err compact_piece(struct checkpointer *c)
-{
-    struct compaction *k = &c->compaction;
-    enum err err = k->fd < 0 ? fs_open(c->temporary, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &k->fd) : ERR_NONE;
-    if (!err)
-        err = write_blob(k->fd, &c->piece, &k->bytes);
-    if (!err)
-        err = write_blob(k->fd, &c->news, &k->bytes);
-    return err || !c->finish ? err : finish_compaction(c);
-}
-
-static enum err write_entries(struct checkpointer *c)
-{
-    enum err err = open_checkpoint_file(c);
-    if (!err)
-        err = write_blob(c->fd, &c->news, &c->file_bytes);
-    if (!err && c->sync)
-        err = fs_sync(c->fd);
-    if (!err && c->sync && c->made)
-        err = fs_sync_dir(c->store->root->config->data_dir);
-    if (!err && c->compaction.active)
-        err = compact_piece(c);
-    return err;
-}
-
 static int32_t run_checkpoint_job(void *arg)
 {
     struct checkpointer *c = arg;
@@ -527,9 +422,7 @@ static int32_t run_checkpoint_job(void *arg)
             c->err = write_index_delta(d, ".timeindex", d->bytes + d->offsets_bytes, d->times_bytes, d->times_at);
     }
     if (!c->err)
-        c->err = write_entries(c);
-    if (c->err)
-        c->compaction.active = false; /* another begins when the next entries are written */
+        c->err = checkpoint_file_write(&c->file, &c->news, &c->piece, c->finish, c->sync);
     uint64_t free_bytes;
     if (!fs_free_bytes(c->store->root->config->data_dir, &free_bytes))
         c->store->free_bytes_seen = free_bytes; /* taken over when the job is done */
@@ -588,7 +481,7 @@ static void start_checkpoint_job(struct checkpointer *c);
 
 static bool has_more(const struct checkpointer *c)
 {
-    return !list_empty(&c->ready) || c->compaction.active;
+    return !list_empty(&c->ready) || c->file.compacting;
 }
 
 static void checkpoint_job_done(struct io_op *op, int32_t res)
@@ -658,7 +551,7 @@ static void submit_checkpoint_job(struct checkpointer *c)
 static void start_checkpoint_job(struct checkpointer *c)
 {
     take_ready_partitions(c);
-    if (!c->item_count && !c->compaction.active)
+    if (!c->item_count && !c->file.compacting)
         return;
     if (build_blobs(c)) {
         submit_checkpoint_job(c);
@@ -666,7 +559,7 @@ static void start_checkpoint_job(struct checkpointer *c)
     }
     c->err = ERR_NO_MEMORY;
     checkpoint_job_failed(c);
-    c->compaction.active = false;
+    c->file.compacting = c->file.begun = false;
     free_checkpoint_items(c);
 }
 
@@ -693,15 +586,12 @@ struct checkpointer *checkpointer_open(struct log_store *st)
     if (!c)
         return NULL;
     c->store = st;
-    c->fd = c->compaction.fd = -1;
+    checkpoint_file_init(&c->file, st->root->config->data_dir, s->id);
+    c->news.heap = c->piece.heap = s->heap;
     c->serial = checkpoint_serial_max(st->root->checkpoints);
     list_init(&c->touched);
     list_init(&c->looking);
     list_init(&c->ready);
-    int n = snprintf(c->path, sizeof c->path, "%s/recovery-point-%u.checkpoint", st->root->config->data_dir, s->id);
-    int m = snprintf(c->temporary, sizeof c->temporary, "%s/recovery-point-%u.checkpoint.tmp",
-                     st->root->config->data_dir, s->id);
-    assert(n > 0 && m > 0 && (size_t)m < sizeof c->temporary);
     timer_init(&c->timer, checkpoint_tick);
     timer_start(&s->timers, &c->timer, s->now_ns + CHECKPOINT_MS * NS_PER_MS);
     return c;
@@ -718,7 +608,7 @@ enum err checkpointer_add(struct checkpointer *c, struct partition *p)
     if (!p->checkpoint.entry)
         return ERR_NO_MEMORY;
     checkpoint_entry_encode(e, p->checkpoint.entry);
-    c->live_bytes += p->checkpoint.entry_bytes;
+    c->file.live_bytes += p->checkpoint.entry_bytes;
     return ERR_NONE;
 }
 
@@ -760,12 +650,12 @@ static void stop_checkpointer_step(struct checkpointer *c)
         c->last = true;
         c->last_next = c->store->count;
         c->err = ERR_NONE;
-        c->compaction.active = false;
+        c->file.compacting = c->file.begun = false;
     }
     if (!c->err)
         build_clean_items(c);
     c->sync = c->last_next == 0;
-    bool nothing = c->item_count == 0 && c->fd < 0;
+    bool nothing = c->item_count == 0 && c->file.fd < 0;
     if (c->err || c->synced || nothing) {
         c->stopped(c, c->err);
         return;
@@ -795,10 +685,7 @@ void checkpointer_close(struct checkpointer *c)
 {
     struct heap *h = c->store->shard->heap;
     timer_stop(&c->store->shard->timers, &c->timer);
-    if (c->fd >= 0)
-        fs_close(c->fd);
-    if (c->compaction.fd >= 0)
-        fs_close(c->compaction.fd);
+    checkpoint_file_close(&c->file);
     free_checkpoint_items(c);
     heap_free(h, c->items);
     heap_free(h, c->news.at);

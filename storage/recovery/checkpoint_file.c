@@ -1,0 +1,138 @@
+/* Appending and compacting (checkpoint_file.h). */
+#include "storage/recovery/checkpoint_file.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { COMPACT_MIN_BYTES = 1 << 14 /* a file that is shorter is not worth it */ };
+
+bool checkpoint_blob_add(struct checkpoint_blob *b, const uint8_t *at, size_t bytes)
+{
+    assert(b->bytes <= b->cap);
+    if (b->bytes + bytes > b->cap) {
+        size_t cap = u64_max(b->cap * 2, b->bytes + bytes + 4096);
+        uint8_t *grown = heap_realloc(b->heap, b->at, cap);
+        if (!grown)
+            return false;
+        b->at = grown;
+        b->cap = cap;
+    }
+    if (bytes)
+        memcpy(b->at + b->bytes, at, bytes);
+    b->bytes += bytes;
+    return true;
+}
+
+void checkpoint_file_init(struct checkpoint_file *f, const char *dir, uint32_t shard)
+{
+    *f = (struct checkpoint_file){.dir = dir, .fd = -1, .next_fd = -1};
+    int n = snprintf(f->path, sizeof f->path, "%s/recovery-point-%u.checkpoint", dir, shard);
+    int m = snprintf(f->temporary, sizeof f->temporary, "%s/recovery-point-%u.checkpoint.tmp", dir, shard);
+    assert(n > 0 && (size_t)n < sizeof f->path);
+    assert(m > 0 && (size_t)m < sizeof f->temporary);
+}
+
+void checkpoint_file_close(struct checkpoint_file *f)
+{
+    if (f->fd >= 0)
+        fs_close(f->fd);
+    if (f->next_fd >= 0)
+        fs_close(f->next_fd);
+    f->fd = f->next_fd = -1;
+}
+
+bool checkpoint_file_is_stale(const struct checkpoint_file *f)
+{
+    return f->bytes > COMPACT_MIN_BYTES && f->bytes > 2 * f->live_bytes;
+}
+
+static enum err open_checkpoint_file(struct checkpoint_file *f)
+{
+    if (f->fd >= 0)
+        return ERR_NONE;
+    enum err err = fs_open(f->path, FS_READ | FS_WRITE | FS_CREATE, &f->fd);
+    if (err)
+        return err;
+    err = fs_size(f->fd, &f->bytes);
+    f->made = !err && f->bytes == 0;
+    if (err) {
+        fs_close(f->fd);
+        f->fd = -1;
+    }
+    return err;
+}
+
+static enum err write_blob(int fd, const struct checkpoint_blob *b, uint64_t *at)
+{
+    assert(fd >= 0);
+    enum err err = b->bytes ? fs_write(fd, b->at, b->bytes, *at) : ERR_NONE;
+    if (!err)
+        *at += b->bytes;
+    return err;
+}
+
+static enum err open_next_file(struct checkpoint_file *f)
+{
+    if (f->begun)
+        return ERR_NONE;
+    if (f->next_fd >= 0)
+        fs_close(f->next_fd);
+    f->next_fd = -1;
+    f->next_bytes = 0;
+    enum err err = fs_open(f->temporary, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &f->next_fd);
+    f->begun = err == ERR_NONE;
+    return err;
+}
+
+/* When the name is the new one's, so is the file: whether or not that is durable yet. */
+static enum err take_next_file(struct checkpoint_file *f)
+{
+    assert(f->begun);
+    enum err err = fs_sync(f->next_fd);
+    if (!err)
+        err = fs_rename(f->temporary, f->path);
+    if (err)
+        return err;
+    fs_close(f->fd);
+    f->fd = f->next_fd;
+    f->bytes = f->live_bytes = f->next_bytes;
+    f->next_fd = -1;
+    f->compacting = f->begun = false;
+    err = fs_sync_dir(f->dir);
+    f->made = err != ERR_NONE;
+    return err;
+}
+
+static enum err write_next_file(struct checkpoint_file *f, const struct checkpoint_blob *news,
+                                const struct checkpoint_blob *piece, bool finish)
+{
+    enum err err = open_next_file(f);
+    if (!err)
+        err = write_blob(f->next_fd, piece, &f->next_bytes);
+    if (!err)
+        err = write_blob(f->next_fd, news, &f->next_bytes);
+    return err || !finish ? err : take_next_file(f);
+}
+
+static enum err sync_checkpoint_file(struct checkpoint_file *f)
+{
+    enum err err = fs_sync(f->fd);
+    if (!err && f->made)
+        err = fs_sync_dir(f->dir);
+    f->made = f->made && err;
+    return err;
+}
+
+enum err checkpoint_file_write(struct checkpoint_file *f, const struct checkpoint_blob *news,
+                               const struct checkpoint_blob *piece, bool finish, bool sync)
+{
+    enum err err = open_checkpoint_file(f);
+    if (!err)
+        err = write_blob(f->fd, news, &f->bytes);
+    if (!err && sync)
+        err = sync_checkpoint_file(f);
+    if (!err && f->compacting)
+        err = write_next_file(f, news, piece, finish);
+    if (err)
+        f->compacting = f->begun = false; /* another begins when the next entries are written */
+    return err;
+}
