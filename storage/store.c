@@ -7,6 +7,13 @@
 #include <errno.h>
 #include <string.h>
 
+enum {
+    CHANGE_UNITS_PER_TURN = 1024, /* of work on changes: a partition of another shard is one ... */
+    CHANGE_UNITS_EACH = 4,        /* ... and one of this shard so many: half a microsecond each */
+    STOPS_AT_ONCE = 256,          /* partitions whose clean stop is under way */
+    DELETIONS_AT_ONCE = 256,      /* partitions of one topic whose folders are being deleted: a job each */
+};
+
 static struct store *store_of_partition(const struct partition *p)
 {
     return container_of(p->store, struct store, log);
@@ -30,50 +37,64 @@ struct partition *store_partition(const struct store *st, const uint8_t topic_id
     return map_get(&st->partitions, key, sizeof key);
 }
 
-/* Those from `first` on; `fresh`: they were made in this run. */
-static enum err open_partitions(struct store *st, const struct topic *t, int32_t first, bool fresh)
+/* `fresh`: it was made in this run. */
+static enum err open_partition(struct store *st, const struct topic *t, int32_t i, bool fresh)
 {
-    for (int32_t i = first; i < t->partitions; i++) {
-        if (topic_shard(t->id, i, st->shard->count) != st->shard->id)
-            continue;
-        struct partition *p = partition_open(&st->log, t, i, fresh);
-        enum err err = p ? log_store_add(&st->log, p) : ERR_NO_MEMORY;
-        if (!err)
-            err = checkpointer_add(st->log.checkpointer, p);
-        if (!err)
-            err = map_put(&st->partitions, p->key, sizeof p->key, p);
-        if (err) {
-            if (p)
-                partition_close(p);
-            return err;
-        }
+    assert(topic_shard(t->id, i, st->shard->count) == st->shard->id);
+    struct partition *p = partition_open(&st->log, t, i, fresh);
+    enum err err = p ? log_store_add(&st->log, p) : ERR_NO_MEMORY;
+    if (!err)
+        err = checkpointer_add(st->log.checkpointer, p);
+    if (!err)
+        err = map_put(&st->partitions, p->key, sizeof p->key, p);
+    if (!err)
         recoverer_add(st->log.recoverer, p);
-    }
-    return ERR_NONE;
+    else if (p)
+        partition_close(p);
+    return err;
+}
+
+static enum err open_found_partitions(struct store *st, const struct topic *t)
+{
+    enum err err = ERR_NONE;
+    for (int32_t i = 0; i < t->partitions && !err; i++)
+        if (topic_shard(t->id, i, st->shard->count) == st->shard->id)
+            err = open_partition(st, t, i, false);
+    return err;
 }
 
 /* --- catalog changes --- */
 
-/* A deletion that waits for its partitions on this shard. */
-struct deletion {
+/* A change that is being applied here, in steps: topics have up to 100,000 partitions. In the catalog's memory. */
+struct applying {
     struct store *store;
     struct catalog_change *change;
-    const struct topic *topic;
-    uint32_t left;
+    int32_t next;  /* partition */
+    uint32_t left; /* deletion: partitions whose stop is not over, plus one until all were begun; else one */
     struct list link;
 };
-static_assert(sizeof(struct deletion) <= CATALOG_CHANGE_ROOM_BYTES, "a change brings the memory for its deletion");
+static_assert(sizeof(struct applying) <= CATALOG_CHANGE_ROOM_BYTES, "the catalog keeps room for it");
 
 static void stop_part_over(struct store *st);
+static void begin_stops(struct store *st);
 
-static void deletion_over(struct deletion *v)
+static void change_part_over(struct applying *v)
 {
     struct store *st = v->store;
     struct catalog_change *c = v->change;
+    assert(v->left > 0);
+    if (--v->left > 0)
+        return;
     list_remove(&v->link);
     catalog_change_applied(st->shard, c);
     if (st->stopped) /* a stop has counted it */
         stop_part_over(st);
+}
+
+static void continue_changes(struct store *st)
+{
+    if (!timer_started(&st->change_timer) && !st->stopped)
+        timer_start(&st->shard->timers, &st->change_timer, st->shard->now_ns + 1); /* not in this turn */
 }
 
 /* One that is not recovered yet is stopped as it is. */
@@ -85,60 +106,29 @@ static void stop_partition(struct partition *p, bool deleting, void (*stopped)(s
     recoverer_tell(&waiting);
 }
 
+static struct applying *deletion_of(const struct store *st, const struct topic *t)
+{
+    for (struct list *l = st->changes.next; l != &st->changes; l = l->next) {
+        struct applying *v = container_of(l, struct applying, link);
+        if (v->change->kind == CATALOG_DELETE && v->change->topic == t)
+            return v;
+    }
+    return NULL;
+}
+
 static void partition_left(struct partition *p)
 {
     struct store *st = store_of_partition(p);
-    struct deletion *v = NULL;
-    for (struct list *l = st->changes.next; l != &st->changes; l = l->next)
-        if (container_of(l, struct deletion, link)->topic == p->topic)
-            v = container_of(l, struct deletion, link);
+    struct applying *v = deletion_of(st, p->topic);
     assert(v);
     (void)map_remove(&st->partitions, p->key, sizeof p->key);
     struct list *l; /* whoever still watches looks again and finds no partition */
     while ((l = list_pop(&p->watches)))
         container_of(l, struct watch, link)->moved(container_of(l, struct watch, link));
     partition_close(p);
-    if (--v->left == 0)
-        deletion_over(v);
-}
-
-static void apply_delete(struct store *st, struct catalog_change *c)
-{
-    struct topic *t = c->topic;
-    catalog_remove(&st->catalog, t);
-    if (st->topic_gone)
-        st->topic_gone(st, t);
-    if (st->stopped)
-        return; /* its partitions still need the topic; the next start removes the folders, and nobody hears an answer */
-    struct deletion *v = catalog_change_room(st->shard, c);
-    *v = (struct deletion){.store = st, .change = c, .topic = t, .left = 1};
-    list_init(&v->link);
-    list_push(&st->changes, &v->link);
-    for (int32_t i = 0; i < t->partitions; i++) {
-        struct partition *p = store_partition(st, t->id, i);
-        if (p) {
-            v->left++;
-            stop_partition(p, true, partition_left);
-        }
-    }
-    if (--v->left == 0)
-        deletion_over(v);
-}
-
-static void open_new_partitions(struct store *st, const struct topic *t, int32_t first)
-{
-    if (open_partitions(st, t, first, true))
-        log_error("no memory", "topic=%s effect=\"some of its partitions are missing until a restart\"", t->name);
-}
-
-static void apply_create(struct store *st, struct catalog_change *c)
-{
-    if (catalog_add(&st->catalog, c->topic))
-        log_error("no memory", "topic=%s effect=\"it is missing until a restart\"", c->topic->name);
-    else
-        open_new_partitions(st, c->topic, 0);
-    if (st->topic_made)
-        st->topic_made(st, c->topic);
+    if (v->next < v->change->topic->partitions)
+        continue_changes(st);
+    change_part_over(v);
 }
 
 /* The new version takes the old one's place in this shard's view and in its partitions. */
@@ -150,8 +140,111 @@ static void replace_topic_version(struct store *st, struct topic *old, struct to
         if (p)
             partition_set_topic(p, t);
     }
-    if (t->partitions > old->partitions)
-        open_new_partitions(st, t, old->partitions);
+}
+
+/* --- step by step --- */
+
+/* What a step does with one partition; returns its units. */
+static uint32_t open_step(struct store *st, const struct catalog_change *c, int32_t i)
+{
+    struct partition *p = store_partition(st, c->topic->id, i);
+    if (p) { /* it was there before: PARTITIONS, CONFIG */
+        partition_set_topic(p, c->topic);
+        return 1;
+    }
+    if (topic_shard(c->topic->id, i, st->shard->count) != st->shard->id)
+        return 1;
+    if (open_partition(st, c->topic, i, true))
+        log_error("no memory", "partition=%s-%d effect=\"it is missing until a restart\"", c->topic->name, i);
+    return CHANGE_UNITS_EACH;
+}
+
+static uint32_t delete_step(struct applying *v, int32_t i)
+{
+    struct partition *p = store_partition(v->store, v->change->topic->id, i);
+    if (!p)
+        return 1;
+    v->left++;
+    stop_partition(p, true, partition_left);
+    return CHANGE_UNITS_EACH;
+}
+
+/* All of its partitions had their step: now others see it. */
+static void finish_applying(struct applying *v)
+{
+    struct store *st = v->store;
+    struct catalog_change *c = v->change;
+    if (c->kind == CATALOG_CREATE && catalog_add(&st->catalog, c->topic))
+        log_error("no memory", "topic=%s effect=\"it is missing until a restart\"", c->topic->name);
+    if (c->kind == CATALOG_CREATE && st->topic_made)
+        st->topic_made(st, c->topic);
+    if (c->kind == CATALOG_PARTITIONS || c->kind == CATALOG_CONFIG)
+        catalog_replace(&st->catalog, c->old, c->topic);
+    change_part_over(v); /* it may be gone after this */
+}
+
+/* Too many of its folders are on their way already: the end of one goes on. */
+static bool must_pause(const struct applying *v)
+{
+    return v->change->kind == CATALOG_DELETE && v->left > DELETIONS_AT_ONCE;
+}
+
+/* Returns what is left of the units. */
+static uint32_t step_change(struct applying *v, uint32_t units)
+{
+    int32_t partitions = v->change->topic->partitions;
+    while (v->next < partitions && units > 0 && !must_pause(v)) {
+        int32_t i = v->next++;
+        uint32_t took = v->change->kind == CATALOG_DELETE ? delete_step(v, i) : open_step(v->store, v->change, i);
+        units -= (uint32_t)u64_min(took, units);
+    }
+    if (v->next == partitions)
+        finish_applying(v);
+    return units;
+}
+
+static bool is_begun(const struct applying *v)
+{
+    return v->next == v->change->topic->partitions;
+}
+
+static void change_timer_due(struct timer *t)
+{
+    struct store *st = container_of(t, struct store, change_timer);
+    if (st->stopped) {
+        begin_stops(st);
+        return;
+    }
+    uint32_t units = CHANGE_UNITS_PER_TURN;
+    for (struct list *l = st->changes.next; l != &st->changes && units > 0;) {
+        struct applying *v = container_of(l, struct applying, link);
+        l = l->next;
+        if (!is_begun(v) && !must_pause(v))
+            units = step_change(v, units);
+    }
+    if (units == 0)
+        continue_changes(st);
+}
+
+/* A small one is applied within the call. */
+static void apply_in_steps(struct store *st, struct catalog_change *c)
+{
+    if (st->stopped)
+        return; /* the next start knows of it, and nobody hears an answer */
+    struct applying *v = catalog_change_room(st->shard, c);
+    *v = (struct applying){.store = st, .change = c, .left = 1};
+    list_init(&v->link);
+    list_push(&st->changes, &v->link);
+    if (step_change(v, CHANGE_UNITS_PER_TURN) == 0)
+        continue_changes(st);
+}
+
+static void apply_delete(struct store *st, struct catalog_change *c)
+{
+    catalog_remove(&st->catalog, c->topic);
+    if (st->topic_gone)
+        st->topic_gone(st, c->topic);
+    apply_in_steps(st, c);
 }
 
 static void apply_broker_config(struct store *st, struct catalog_change *c)
@@ -265,9 +358,9 @@ void store_apply(struct shard *s, struct catalog_change *c)
     }
     switch (c->kind) {
     case CATALOG_DELETE: apply_delete(st, c); return;
-    case CATALOG_CREATE: apply_create(st, c); break;
+    case CATALOG_CREATE:
     case CATALOG_PARTITIONS:
-    case CATALOG_CONFIG: replace_topic_version(st, c->old, c->topic); break;
+    case CATALOG_CONFIG: apply_in_steps(st, c); return;
     case CATALOG_BROKER_CONFIG: apply_broker_config(st, c); break;
     case CATALOG_PRODUCER_IDS: break;
     }
@@ -296,6 +389,7 @@ static void init_store(struct store *st, struct shard *s, struct root *root)
     st->root = root;
     log_store_init(&st->log, s, root);
     st->log.folder_lost = stop_taking;
+    timer_init(&st->change_timer, change_timer_due);
     st->config = catalog_file_config(root->catalog);
     map_init(&st->partitions, s->heap);
     list_init(&st->changes);
@@ -315,7 +409,7 @@ enum err store_open(struct shard *s, struct root *root)
         struct topic *t = catalog_file_topic(root->catalog, i);
         err = catalog_add(&st->catalog, t);
         if (!err)
-            err = open_partitions(st, t, 0, false);
+            err = open_found_partitions(st, t);
     }
     if (!err)
         err = io_lock_attach(s->io, 0, root->lock_fd);
@@ -354,9 +448,61 @@ static void stop_part_over(struct store *st)
         checkpointer_stop(st->log.checkpointer, checkpoints_stopped);
 }
 
+static void continue_stops(struct store *st)
+{
+    if (!timer_started(&st->change_timer))
+        timer_start(&st->shard->timers, &st->change_timer, st->shard->now_ns + 1); /* not in this turn */
+}
+
 static void partition_stopped(struct partition *p)
 {
-    stop_part_over(store_of_partition(p));
+    struct store *st = store_of_partition(p);
+    assert(st->stops_flying > 0);
+    st->stops_flying--;
+    stop_part_over(st);
+    if (st->stop_next > 0)
+        continue_stops(st);
+}
+
+/* Each a job, so not all at once. */
+static void begin_stops(struct store *st)
+{
+    uint32_t begun = 0;
+    st->stop_next = (uint32_t)u64_min(st->stop_next, st->log.count);
+    while (st->stop_next > 0 && begun < STOPS_AT_ONCE && st->stops_flying < STOPS_AT_ONCE) {
+        struct partition *p = st->log.all[--st->stop_next];
+        if (p->stop.done)
+            continue; /* being deleted */
+        begun++;
+        st->stopping++;
+        st->stops_flying++;
+        stop_partition(p, false, partition_stopped);
+    }
+    if (st->stop_next == 0 && !st->all_stops_begun) {
+        st->all_stops_begun = true;
+        stop_part_over(st);
+    } else if (st->stop_next > 0 && st->stops_flying < STOPS_AT_ONCE) {
+        continue_stops(st);
+    }
+}
+
+/* What was begun of deletions ends: jobs of theirs may not outlive the loop. The rest of them, and what else is being applied, the
+ * next start knows of. */
+static void leave_changes(struct store *st)
+{
+    for (struct list *l = st->changes.next; l != &st->changes;) {
+        struct applying *v = container_of(l, struct applying, link);
+        l = l->next;
+        bool begun = is_begun(v);
+        if (!begun && (v->change->kind != CATALOG_DELETE || v->left == 1)) {
+            list_remove(&v->link);
+            continue;
+        }
+        st->stopping++;
+        v->next = v->change->topic->partitions;
+        if (!begun)
+            v->left--;
+    }
 }
 
 static void recoveries_stopped(struct log_store *ls)
@@ -367,19 +513,13 @@ static void recoveries_stopped(struct log_store *ls)
 void store_stop(struct store *st, void (*done)(struct store *st))
 {
     st->stopped = done;
-    st->stopping = 2; /* this function, and the recoverer */
+    st->stopping = 2; /* until all stops are begun, and the recoverer */
     recoverer_stop(st->log.recoverer, recoveries_stopped);
     st->offline_before = count_offline_partitions(st);
-    for (struct list *l = st->changes.next; l != &st->changes; l = l->next)
-        st->stopping++; /* deletions: jobs of theirs may not outlive the loop */
-    for (uint32_t i = 0; i < st->log.count; i++) {
-        struct partition *p = st->log.all[i];
-        if (p->stop.done)
-            continue; /* being deleted */
-        st->stopping++;
-        stop_partition(p, false, partition_stopped);
-    }
-    stop_part_over(st);
+    timer_stop(&st->shard->timers, &st->change_timer);
+    leave_changes(st);
+    st->stop_next = st->log.count;
+    begin_stops(st);
 }
 
 void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition),
@@ -397,6 +537,7 @@ void store_close(struct store *st)
     struct shard *s = st->shard;
     if (s->id == 0)
         catalog_writer_stop(s);
+    timer_stop(&s->timers, &st->change_timer);
     map_deinit(&st->partitions);
     while (st->log.count > 0)
         partition_close(st->log.all[st->log.count - 1]);

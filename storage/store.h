@@ -14,9 +14,13 @@ struct store {
     /* Told when a change was applied here; NULL: nobody. A topic that was made is usable, of one that is gone only the name is left. */
     void (*topic_made)(struct store *st, const struct topic *t);
     void (*topic_gone)(struct store *st, const struct topic *t);
-    struct map partitions;   /* key: topic id 16 + partition index 4, big-endian */
-    struct list changes;     /* catalog changes being applied here */
-    struct log_store log;    /* what the partitions share */
+    struct map partitions;     /* key: topic id 16 + partition index 4, big-endian */
+    struct list changes;       /* catalog changes being applied here */
+    struct timer change_timer; /* the next step of those, or of a stop */
+    struct log_store log;      /* what the partitions share */
+    uint32_t stop_next;        /* how many of log.all are still to be stopped */
+    uint32_t stops_flying;     /* those that are being stopped */
+    bool all_stops_begun;
     uint32_t stopping;       /* partitions and deletions whose stop is not over */
     bool folder_lost;        /* and it was logged */
     uint32_t offline_before; /* partitions that were offline when the stop began */

@@ -332,6 +332,71 @@ static void timestamps_of_closed_segments_are_kept(void **state)
     }
 }
 
+/* --- many partitions at once --- */
+
+enum { CROWD = 3000, STEP_MAX = 256 };
+
+static struct catalog_change change_of_many;
+static void make_many_begin(void)
+{
+    change_of_many =
+        (struct catalog_change){.kind = CATALOG_CREATE, .name = "t", .partitions = CROWD, .done = change_done};
+    change_is_over = false;
+    catalog_change_start(w.shard, &change_of_many);
+}
+static struct topic *topic_t(void)
+{
+    return catalog_by_name(&store_of(w.shard)->catalog, (const uint8_t *)"t", 1);
+}
+
+static void a_large_topic_is_made_and_deleted_in_steps(void **state)
+{
+    (void)state;
+    const struct log_store *ls = &store_of(w.shard)->log;
+    make_many_begin();
+    while (!change_is_over) {
+        uint32_t before = ls->count;
+        turn();
+        assert_true(ls->count - before <= 2 * STEP_MAX); /* what came, and the timer */
+        assert_true(!topic_t() || ls->count == CROWD);   /* nobody sees a part of it */
+    }
+    assert_int_equal(change_of_many.error, KERR_NONE);
+    find_partition("t");
+    delete_begin(&change_of_many);
+    while (!change_is_over) {
+        uint32_t flying = 0;
+        turn();
+        for (uint32_t i = 0; i < ls->count; i++)
+            flying += ls->all[i]->stop.done != NULL;
+        assert_true(flying <= STEP_MAX);
+    }
+    assert_int_equal(ls->count, 0);
+}
+
+static void a_stop_in_the_midst_of_a_large_change_loses_nothing(void **state)
+{
+    (void)state;
+    make_many_begin();
+    while (store_of(w.shard)->log.count == 0)
+        turn();
+    assert_false(change_is_over);
+    stop();
+    start();
+    find_partition("t");
+    assert_int_equal(store_of(w.shard)->log.count, CROWD);
+    append(1, 100);
+    all_are_acked();
+    delete_begin(&change_of_many);
+    while (store_of(w.shard)->log.count == CROWD)
+        turn();
+    assert_false(change_is_over);
+    stop();
+    start();
+    assert_null(topic_t());
+    assert_int_equal(store_of(w.shard)->log.count, 0);
+    assert_int_not_equal(access(DIR "/data/t-0", F_OK), 0);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[] = {
@@ -344,6 +409,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_change_that_promises_less_does_not, setup, teardown),
         cmocka_unit_test_setup_teardown(a_checkpoint_that_is_mostly_stale_is_compacted, setup, teardown),
         cmocka_unit_test_setup_teardown(timestamps_of_closed_segments_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_large_topic_is_made_and_deleted_in_steps, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stop_in_the_midst_of_a_large_change_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(its_deletion_needs_no_recovery, setup, teardown),
     };
     return run_in_modes(tests, COUNT_OF(tests), 2);
