@@ -67,7 +67,8 @@ void conn_resume(struct conn *c);
 void conn_cancel(struct conn *c);
 /* From the handler's `start`: the request of this frame has its place in the order; nothing about its start can fail any more. */
 void conn_started(struct conn *c, struct exchange *e, bool overlaps, uint32_t frame_bytes);
-/* The address that this client can reach us by: advertised.listeners of its listener, else the local end of its connection. */
+/* The address that this client can reach us by: advertised.listeners of its listener, else the host name of the listener, else the
+ * local end of its connection. */
 void conn_address(const struct conn *c, struct kview *out_host, int32_t *out_port);
 
 /* --- between the files of this folder --- */

@@ -19,10 +19,25 @@ static const struct listener *advertised_listener(const struct conn *c)
     return NULL;
 }
 
+/* Neither all interfaces nor a numeric address. */
+static bool is_host_name(const char *host)
+{
+    bool letter = false;
+    for (const char *at = host; *at; at++)
+        letter |= (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z');
+    return letter && !strchr(host, ':');
+}
+
+/* A listener's name stands for the addresses that it was bound to, so whoever is connected came over one of them. */
+static const char *reached_host(const struct conn *c)
+{
+    return is_host_name(c->listener->host) ? c->listener->host : c->names.local;
+}
+
 void conn_address(const struct conn *c, struct kview *out_host, int32_t *out_port)
 {
     const struct listener *l = advertised_listener(c);
-    const char *host = l ? l->host : c->names.local;
+    const char *host = l ? l->host : reached_host(c);
     *out_host = (struct kview){(const uint8_t *)host, (int32_t)strlen(host)};
     *out_port = l ? l->port : c->names.local_port;
 }

@@ -58,19 +58,34 @@ def told(c):
 
 
 def a_client_is_told_the_address_that_it_reached():
-    for listener in ("PLAINTEXT://:0", "PLAINTEXT://0.0.0.0:0", "PLAINTEXT://localhost:0"):
+    for listener in ("PLAINTEXT://:0", "PLAINTEXT://0.0.0.0:0", "PLAINTEXT://127.0.0.1:0"):
         with Broker(f"{WORK}/reached", {"listeners": listener}, ["--cores", "2"]) as broker:
-            for host in ["127.0.0.1"] if "localhost" in listener else ["127.0.0.1", "127.0.0.2", "127.1.2.3"]:
+            for host in ["127.0.0.1"] if "127.0.0.1" in listener else ["127.0.0.1", "127.0.0.2", "127.1.2.3"]:
                 answer = told(Connection(broker.port, host))
                 assert answer == (host, broker.port), f"{listener}: reached {host}, told {answer}"
 
 
 def a_client_is_told_the_ipv6_address_that_it_reached():
     need_ipv6()
-    for listener in ("PLAINTEXT://:0", "PLAINTEXT://localhost:0"):
+    for listener in ("PLAINTEXT://:0", "PLAINTEXT://[::1]:0"):
         with Broker(f"{WORK}/reached", {"listeners": listener}, ["--cores", "2"]) as broker:
             answer = told(Connection(broker.port, "::1"))
             assert answer == ("::1", broker.port), f"{listener}: reached ::1, told {answer}"
+
+
+def a_client_is_told_the_name_of_its_listener():
+    with Broker(f"{WORK}/named", {"listeners": "PLAINTEXT://localhost:0"}, ["--cores", "2"]) as broker:
+        for host in ["127.0.0.1"] + (["::1"] if has_ipv6() else []):
+            answer = told(Connection(broker.port, host))
+            assert answer == ("localhost", broker.port), f"reached {host}, told {answer}"
+
+
+def has_ipv6():
+    try:
+        need_ipv6()
+        return True
+    except NotRun:
+        return False
 
 
 def a_listener_for_ipv6_shows_ipv4_clients_an_ipv4_address():
@@ -120,7 +135,7 @@ def a_client_on_another_network_is_told_the_address_there():
 
 
 CASES = (
-    a_client_is_told_the_address_that_it_reached, a_client_is_told_the_ipv6_address_that_it_reached,
+    a_client_is_told_the_address_that_it_reached, a_client_is_told_the_name_of_its_listener, a_client_is_told_the_ipv6_address_that_it_reached,
     a_listener_for_ipv6_shows_ipv4_clients_an_ipv4_address, each_listener_has_its_own_advertised_address, a_client_on_another_network_is_told_the_address_there,
 )
 
