@@ -305,12 +305,12 @@ static void one_copy_may_be_lost_or_damaged(void **state)
     for (int bad = 0; bad < CATALOG_COPIES; bad++)
         for (size_t p = 0; p < COUNT_OF(pasts); p++) {
             set_past(pasts[p].clean, pasts[p].wave);
-            for (size_t cut = 0; cut < bytes; cut += p ? 7 : 1) {
+            for (size_t cut = 0; cut < bytes; cut += p ? 17 : 3) {
                 write_copies(at, bytes, bytes);
                 write_file(paths[bad], at, cut);
                 expect_opens(3);
             }
-            for (size_t bit = 0; bit < bytes * 8; bit += p ? 61 : 5) {
+            for (size_t bit = 0; bit < bytes * 8; bit += p ? 61 : 13) {
                 write_copies(at, bytes, bytes);
                 at[bit / 8] ^= (uint8_t)(1 << bit % 8);
                 write_file(paths[bad], at, bytes);
