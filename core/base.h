@@ -25,10 +25,12 @@ static inline uint64_t u64_max(uint64_t a, uint64_t b)
 /* `step` is a power of two. */
 static inline uint64_t align_down(uint64_t n, uint64_t step)
 {
+    assert((step & (step - 1)) == 0);
     return n & ~(step - 1);
 }
 static inline uint64_t align_up(uint64_t n, uint64_t step)
 {
+    assert((step & (step - 1)) == 0);
     return (n + step - 1) & ~(step - 1);
 }
 

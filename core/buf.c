@@ -113,6 +113,7 @@ void bufpool_close(struct bufpool *pool)
 
 static uint32_t slab_index(const struct bufpool *pool, const struct slab *s)
 {
+    assert(s >= pool->slabs && s < pool->slabs + pool->slab_count);
     return (uint32_t)(s - pool->slabs);
 }
 
@@ -159,6 +160,7 @@ static void cool_slab(struct bufpool *pool, struct slab *s)
 static void warm_slab(struct bufpool *pool, struct slab *s)
 {
     assert(!list_linked(&s->room));
+    assert(s->state == SLAB_OF_CLASS || s->state == SLAB_IN_RUN);
     s->state = SLAB_WARM;
     pool->warm_count++;
     list_push_front(&pool->warm, &s->room);
@@ -294,6 +296,7 @@ static void put_slab_buf(struct bufpool *pool, struct buf *b)
 
 static uint32_t run_slabs(size_t bytes)
 {
+    assert(bytes > SLAB_BYTES);
     return (uint32_t)((bytes + SLAB_BYTES - 1) / SLAB_BYTES);
 }
 

@@ -11,6 +11,7 @@ static uint64_t read_clock_ns(clockid_t clock)
     struct timespec t;
     int failed = clock_gettime(clock, &t);
     assert(!failed);
+    assert(t.tv_nsec >= 0 && t.tv_nsec < (long)NS_PER_S);
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 

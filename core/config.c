@@ -24,6 +24,8 @@ static bool is_newline(char c)
 /* Steps over one line end: \n, \r or \r\n. */
 static void skip_newline(struct parser *p)
 {
+    assert(p->at < p->end);
+    assert(is_newline(*p->at));
     if (*p->at == '\r' && p->at + 1 < p->end && p->at[1] == '\n')
         p->at++;
     p->at++;
@@ -32,12 +34,14 @@ static void skip_newline(struct parser *p)
 
 static void skip_blanks(struct parser *p)
 {
+    assert(p->at <= p->end);
     while (p->at < p->end && is_blank(*p->at))
         p->at++;
 }
 
 static void skip_line(struct parser *p)
 {
+    assert(p->at <= p->end);
     while (p->at < p->end && !is_newline(*p->at))
         p->at++;
 }
@@ -45,6 +49,7 @@ static void skip_line(struct parser *p)
 /* Before a pair: blank lines and comments. */
 static void skip_void(struct parser *p)
 {
+    assert(p->at <= p->end);
     for (;;) {
         skip_blanks(p);
         if (p->at < p->end && (*p->at == '#' || *p->at == '!'))
@@ -65,6 +70,7 @@ static int hex_digit(char c)
 
 static char *put_utf8(char *to, uint32_t c)
 {
+    assert(c <= 0xffff);
     if (c < 0x80) {
         *to++ = (char)c;
     } else if (c < 0x800) {
@@ -80,6 +86,7 @@ static char *put_utf8(char *to, uint32_t c)
 
 static char *put_unicode(struct parser *p, char *to)
 {
+    assert(to < p->at);
     uint32_t c = 0;
     for (int i = 0; i < 4; i++) {
         int digit = p->at < p->end ? hex_digit(*p->at++) : -1;
@@ -96,6 +103,7 @@ static char *put_unicode(struct parser *p, char *to)
 /* After a backslash. A line end continues the line and swallows the blanks that open the next one. */
 static char *put_escape(struct parser *p, char *to)
 {
+    assert(to < p->at);
     if (p->at >= p->end)
         return to;
     if (is_newline(*p->at)) {
@@ -117,6 +125,7 @@ static char *put_escape(struct parser *p, char *to)
 /* Unescapes up to the end of the line, or of the key. Returns where the result ends. */
 static char *take_token(struct parser *p, char *to, bool key)
 {
+    assert(to <= p->at);
     while (p->at < p->end && !is_newline(*p->at)) {
         char c = *p->at;
         if (key && (is_blank(c) || c == '=' || c == ':'))
@@ -133,6 +142,7 @@ static char *take_token(struct parser *p, char *to, bool key)
 
 static void skip_separator(struct parser *p)
 {
+    assert(p->at <= p->end);
     skip_blanks(p);
     if (p->at < p->end && (*p->at == '=' || *p->at == ':'))
         p->at++;
@@ -141,6 +151,8 @@ static void skip_separator(struct parser *p)
 
 static bool take_pair(struct parser *p, config_pair_fn *each, void *arg, bool *out_more)
 {
+    assert(p->at < p->end);
+    assert(!p->bad);
     uint32_t line = p->line;
     char *key = p->at;
     char *key_end = take_token(p, key, true);
@@ -162,6 +174,7 @@ static bool take_pair(struct parser *p, config_pair_fn *each, void *arg, bool *o
 
 enum err config_parse(char *text, size_t bytes, config_pair_fn *each, void *arg, uint32_t *out_line)
 {
+    assert(out_line);
     assert(text && each);
     struct parser p = {.at = text, .end = text + bytes, .line = 1};
     if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark: some editors begin a text with it */
@@ -179,6 +192,7 @@ enum err config_parse(char *text, size_t bytes, config_pair_fn *each, void *arg,
 /* Levenshtein's distance with one row; longer names are compared by their beginnings. */
 static uint32_t edit_distance(const char *a, const char *b)
 {
+    assert(a && b);
     uint32_t row[NAME_BYTES_MAX + 1];
     uint32_t bytes_a = (uint32_t)strnlen(a, NAME_BYTES_MAX), bytes_b = (uint32_t)strnlen(b, NAME_BYTES_MAX);
     for (uint32_t j = 0; j <= bytes_b; j++)
@@ -198,6 +212,7 @@ static uint32_t edit_distance(const char *a, const char *b)
 
 const char *config_nearest(const char *name, const char *const *names, uint32_t count)
 {
+    assert(name && (names || count == 0));
     const char *best = NULL;
     uint32_t limit = 1 + (uint32_t)(strnlen(name, NAME_BYTES_MAX) / 4); /* a quarter mistyped is still a typo */
     for (uint32_t i = 0; i < count; i++) {

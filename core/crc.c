@@ -9,6 +9,7 @@ static const size_t piece_bytes_max = 1u << 30; /* isa-l counts in an int */
 
 static uint32_t crc_raw(uint32_t crc, const uint8_t *at, size_t bytes)
 {
+    assert(at || bytes == 0);
     while (bytes > piece_bytes_max) {
         crc = crc32_iscsi((unsigned char *)at, (int)piece_bytes_max, crc);
         at += piece_bytes_max;
@@ -28,6 +29,7 @@ uint32_t crc32c_copy(uint32_t crc, void *to, const void *from, size_t bytes)
     assert((to && from) || bytes == 0);
     uint8_t *out = to;
     const uint8_t *in = from;
+    assert(out + bytes <= in || in + bytes <= out);
     while (bytes > 0) {
         size_t n = bytes < SLICE_BYTES ? bytes : SLICE_BYTES;
         memcpy(out, in, n);

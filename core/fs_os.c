@@ -31,6 +31,7 @@ static enum err check_fs_call(int result)
 
 enum err fs_open(const char *path, unsigned flags, int *out_fd)
 {
+    assert(path && out_fd);
     fs_guard_check();
     assert(flags & (FS_READ | FS_WRITE));
     assert(!(flags & FS_EXCLUSIVE) || flags & FS_CREATE);
@@ -52,6 +53,7 @@ enum err fs_open(const char *path, unsigned flags, int *out_fd)
 
 void fs_close(int fd)
 {
+    assert(fd >= 0);
     fs_guard_check();
     int failed = close(fd);
     assert(!failed || errno != EBADF); /* closing twice would close a stranger's file */
@@ -59,6 +61,8 @@ void fs_close(int fd)
 
 enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes)
 {
+    assert(fd >= 0);
+    assert(out_bytes);
     fs_guard_check();
     size_t done = 0;
     while (done < bytes) {
@@ -77,6 +81,8 @@ enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes
 
 enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
 {
+    assert(fd >= 0);
+    assert(at || bytes == 0);
     fs_guard_check();
     size_t done = 0;
     while (done < bytes) {
@@ -94,12 +100,14 @@ enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
 
 enum err fs_sync(int fd)
 {
+    assert(fd >= 0);
     fs_guard_check();
     return check_fs_call(fdatasync(fd));
 }
 
 enum err fs_sync_dir(const char *path)
 {
+    assert(path);
     fs_guard_check();
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -111,6 +119,8 @@ enum err fs_sync_dir(const char *path)
 
 enum err fs_truncate(int fd, uint64_t bytes)
 {
+    assert(fd >= 0);
+    assert(bytes <= INT64_MAX);
     fs_guard_check();
     int result;
     do
@@ -121,6 +131,8 @@ enum err fs_truncate(int fd, uint64_t bytes)
 
 enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
 {
+    assert(fd >= 0);
+    assert(off <= INT64_MAX - bytes);
     fs_guard_check();
     assert(bytes > 0);
     int result;
@@ -132,6 +144,8 @@ enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
 
 enum err fs_size(int fd, uint64_t *out_bytes)
 {
+    assert(fd >= 0);
+    assert(out_bytes);
     fs_guard_check();
     struct stat st;
     if (fstat(fd, &st) != 0)
@@ -142,6 +156,8 @@ enum err fs_size(int fd, uint64_t *out_bytes)
 
 uint64_t fs_data_from(int fd, uint64_t off)
 {
+    assert(fd >= 0);
+    assert(off <= INT64_MAX);
     fs_guard_check();
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     off_t at = lseek(fd, (off_t)off, SEEK_DATA);
@@ -153,6 +169,8 @@ uint64_t fs_data_from(int fd, uint64_t off)
 
 enum err fs_mtime(int fd, int64_t *out_ms)
 {
+    assert(fd >= 0);
+    assert(out_ms);
     fs_guard_check();
     struct stat st;
     if (fstat(fd, &st) != 0)
@@ -163,24 +181,28 @@ enum err fs_mtime(int fd, int64_t *out_ms)
 
 enum err fs_rename(const char *from, const char *to)
 {
+    assert(from && to);
     fs_guard_check();
     return check_fs_call(rename(from, to));
 }
 
 enum err fs_unlink(const char *path)
 {
+    assert(path);
     fs_guard_check();
     return check_fs_call(unlink(path));
 }
 
 enum err fs_mkdir(const char *path)
 {
+    assert(path);
     fs_guard_check();
     return check_fs_call(mkdir(path, 0755));
 }
 
 enum err fs_rmdir(const char *path)
 {
+    assert(path);
     fs_guard_check();
     return check_fs_call(rmdir(path));
 }
@@ -197,6 +219,7 @@ static bool is_folder(DIR *dir, const struct dirent *d)
 static bool visit_entry(DIR *dir, const struct dirent *d, bool (*each)(void *arg, const struct fs_entry *entry),
                         void *arg)
 {
+    assert(d->d_name[0]);
     if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
         return true;
     struct fs_entry entry = {.folder = is_folder(dir, d)};
@@ -207,6 +230,7 @@ static bool visit_entry(DIR *dir, const struct dirent *d, bool (*each)(void *arg
 
 enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg)
 {
+    assert(path && each);
     fs_guard_check();
     DIR *dir = opendir(path);
     if (!dir)
@@ -245,12 +269,15 @@ enum err fs_is_same(int fd, const char *path, bool *out_same)
 
 enum err fs_lock(int fd)
 {
+    assert(fd >= 0);
     fs_guard_check();
     return check_fs_call(flock(fd, LOCK_EX | LOCK_NB));
 }
 
 enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free)
 {
+    assert(path);
+    assert(out_total && out_free);
     fs_guard_check();
     struct statfs st;
     if (statfs(path, &st) != 0)
@@ -262,6 +289,7 @@ enum err fs_space(const char *path, uint64_t *out_total, uint64_t *out_free)
 
 enum err fs_free_bytes(const char *path, uint64_t *out_bytes)
 {
+    assert(path && out_bytes);
     fs_guard_check();
     uint64_t total;
     return fs_space(path, &total, out_bytes);
@@ -269,6 +297,8 @@ enum err fs_free_bytes(const char *path, uint64_t *out_bytes)
 
 enum err fs_absolute(const char *path, char *out_path, size_t bytes)
 {
+    assert(path);
+    assert(out_path && bytes > 0);
     fs_guard_check();
     char here[4096] = "";
     if (path[0] != '/' && !getcwd(here, sizeof here))
@@ -280,6 +310,7 @@ enum err fs_absolute(const char *path, char *out_path, size_t bytes)
 
 void fs_drop_cache(int fd)
 {
+    assert(fd >= 0);
     fs_guard_check();
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* advice: pages that stay only cost time */
 }
@@ -309,6 +340,7 @@ static const struct fs_kind *fs_kind_of(uint64_t magic)
 /* struct statx as Linux 6.1 lays it out; the names of the two fields are missing from older headers. */
 static bool aligns_to_pages(int fd)
 {
+    assert(fd >= 0);
     union {
         struct statx st;
         uint8_t bytes[256];
@@ -325,6 +357,8 @@ static bool aligns_to_pages(int fd)
 
 static enum err probe_fs_file(int fd, struct fs_traits *traits)
 {
+    assert(fd >= 0);
+    assert(traits);
     struct statfs st;
     if (fstatfs(fd, &st) != 0)
         return last_fs_error();
@@ -342,6 +376,7 @@ static enum err probe_fs_file(int fd, struct fs_traits *traits)
 /* The answers belong to files, so one is made for the question. */
 enum err fs_probe(const char *folder, struct fs_traits *out_traits)
 {
+    assert(folder && out_traits);
     fs_guard_check();
     char path[FS_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/.probe-%ld", folder, (long)getpid());
@@ -362,6 +397,7 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
 
 enum err fs_map(const char *path, size_t bytes, void **out_at)
 {
+    assert(path && out_at);
     assert(bytes > 0 && bytes % PAGE_BYTES == 0);
     int fd;
     enum err err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);

@@ -32,11 +32,13 @@ enum err io_open(struct io_options options, struct heap *heap, struct io **out_i
 
 void io_close_engine(struct io *io)
 {
+    assert(io && io->ops);
     io->ops->close(io);
 }
 
 const char *io_engine_name(const struct io *io)
 {
+    assert(io->ops->name);
     return io->ops->name;
 }
 
@@ -56,6 +58,7 @@ static const struct {
 
 static bool add_feature(const char *at, size_t bytes, uint32_t *features)
 {
+    assert(at && features);
     for (size_t i = 0; i < COUNT_OF(feature_names); i++) {
         if (strlen(feature_names[i].name) == bytes && memcmp(feature_names[i].name, at, bytes) == 0) {
             *features |= feature_names[i].bits;
@@ -67,6 +70,7 @@ static bool add_feature(const char *at, size_t bytes, uint32_t *features)
 
 enum err io_features_parse(const char *text, uint32_t *out_features)
 {
+    assert(text && out_features);
     uint32_t features = 0;
     for (;;) {
         size_t bytes = strcspn(text, ",");
@@ -85,6 +89,7 @@ enum err io_features_parse(const char *text, uint32_t *out_features)
 enum err io_base_init(struct io *io, const struct io_ops *ops, struct heap *heap, const struct io_options *options,
                       int32_t (*execute)(struct io_op *op))
 {
+    assert(ops && heap && options && execute);
     *io = (struct io){.ops = ops, .heap = heap, .now_ns = options->now_ns, .watch = options->watch};
     list_init(&io->finished);
     io->wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -111,14 +116,17 @@ close_wake:
 
 void io_base_deinit(struct io *io)
 {
+    assert(io->wake_fd >= 0);
     for (int class = 0; class < IO_CLASSES; class ++)
         io_helper_close(io->helpers[class]);
+    io_pool_check(&io->pool);
     io_pool_deinit(&io->pool);
     close(io->wake_fd);
 }
 
 void io_base_submit(struct io *io, struct io_op *op)
 {
+    assert(op->done);
     assert(op->class < IO_CLASSES);
     io_helper_submit(io->helpers[op->class], op);
 }
@@ -146,6 +154,7 @@ void io_base_tick(struct io *io, bool waited)
 
 uint32_t io_base_finish(struct io *io, uint32_t max)
 {
+    assert(max > 0);
     uint32_t ran = 0;
     struct list *node;
     while (ran < max && (node = list_pop(&io->finished))) {
@@ -160,6 +169,7 @@ uint32_t io_base_finish(struct io *io, uint32_t max)
 
 void io_file_init(struct io_file *f, int fd)
 {
+    assert(fd >= 0 || fd == -1);
     *f = (struct io_file){.fd = fd, .slot = -1};
 }
 
@@ -172,6 +182,7 @@ void io_file_attach(struct io *io, struct io_file *f)
 
 void io_file_detach(struct io *io, struct io_file *f)
 {
+    assert(io && f);
     io->ops->detach(io, f);
     assert(f->slot < 0);
 }
@@ -187,12 +198,14 @@ void io_close(struct io *io, struct io_file *f)
 
 enum err io_lock_attach(struct io *io, uint32_t lock, int fd)
 {
+    assert(fd >= 0);
     assert(lock < IO_LOCKS);
     return io->ops->lock_attach(io, lock, fd);
 }
 
 void io_slab_register(struct io *io, uint32_t slab, void *at, size_t bytes)
 {
+    assert(at && bytes > 0);
     assert(slab < IO_SLABS_MAX);
     io->ops->slab_register(io, slab, at, bytes);
 }
@@ -207,6 +220,7 @@ void io_slab_unregister(struct io *io, uint32_t slab)
 
 void io_start(struct io *io, struct io_op *op)
 {
+    assert(op->done);
     if (op->kind == IO_RECV_POOLED)
         op->len = io->pool.bytes;
     if (op->vector && op->len > IO_IOV_MAX)
@@ -216,6 +230,7 @@ void io_start(struct io *io, struct io_op *op)
 
 void io_recv_put(struct io *io, void *at)
 {
+    assert(at);
     io->ops->recv_put(io, at);
 }
 
@@ -228,11 +243,13 @@ uint32_t io_run(struct io *io, uint64_t wait_ns)
 
 void io_wake(struct io *from, struct io *to)
 {
+    assert(from != to);
     from->ops->wake(from, to);
 }
 
 void io_wake_external(struct io *to)
 {
+    assert(to->wake_fd >= 0);
     int before = errno; /* a signal handler must not change it */
     uint64_t one = 1;
     ssize_t n = write(to->wake_fd, &one, sizeof one);

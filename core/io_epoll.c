@@ -45,6 +45,7 @@ static struct epoll *epoll_of(struct io *io)
 
 static bool grow_fds(struct epoll *e, uint32_t fd)
 {
+    assert(fd >= e->fd_cap);
     uint32_t cap = e->fd_cap ? e->fd_cap : FDS_FIRST;
     while (cap <= fd)
         cap *= 2;
@@ -59,6 +60,8 @@ static bool grow_fds(struct epoll *e, uint32_t fd)
 
 static int watch_socket(struct epoll *e, const struct io_op *op)
 {
+    assert((uint32_t)op->file->fd < e->fd_cap);
+    assert(!e->fds[op->file->fd].watched);
     int fd = op->file->fd;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = fd};
     if (epoll_ctl(e->fd, EPOLL_CTL_ADD, fd, &event) != 0)
@@ -72,6 +75,7 @@ static int watch_socket(struct epoll *e, const struct io_op *op)
 
 static void detach_socket(struct io *io, struct io_file *f)
 {
+    assert(f);
     struct epoll *e = epoll_of(io);
     if (f->fd < 0 || (uint32_t)f->fd >= e->fd_cap || !e->fds[f->fd].watched)
         return;
@@ -105,12 +109,15 @@ static void unregister_nothing(struct io *io, uint32_t slab)
 
 static void fail_op(struct epoll *e, struct io_op *op, int32_t res)
 {
+    assert(res < 0);
+    assert(!list_linked(&op->link));
     op->res = res;
     list_push(&e->io.finished, &op->link);
 }
 
 static void start_socket_op(struct epoll *e, struct io_op *op)
 {
+    assert(op->file && op->file->fd >= 0);
     uint32_t fd = (uint32_t)op->file->fd;
     if (fd >= e->fd_cap && !grow_fds(e, fd)) {
         fail_op(e, op, -ENOMEM);
@@ -131,6 +138,8 @@ static void start_socket_op(struct epoll *e, struct io_op *op)
 
 static void start_epoll_op(struct io *io, struct io_op *op)
 {
+    assert(op->done);
+    assert(!list_linked(&op->link));
     if (op->kind == IO_ACCEPT || op->kind == IO_RECV || op->kind == IO_RECV_POOLED || op->kind == IO_SEND)
         start_socket_op(epoll_of(io), op);
     else
@@ -146,17 +155,22 @@ static int32_t socket_result(ssize_t n)
 
 static int32_t try_send(const struct io_op *op)
 {
+    assert(op->kind == IO_SEND);
+    assert(op->len > 0);
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)op->iov, .msg_iovlen = op->len};
     return socket_result(sendmsg(op->file->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 static int32_t try_recv(const struct io_op *op, void *at)
 {
+    assert(at && op->len > 0);
     return socket_result(recv(op->file->fd, at, op->len, MSG_DONTWAIT));
 }
 
 static int32_t try_recv_pooled(struct epoll *e, struct io_op *op, const struct epoll_fd *state)
 {
+    assert(op->kind == IO_RECV_POOLED);
+    assert(op->len == e->io.pool.bytes);
     void *at = io_pool_get(&e->io.pool);
     if (!at) {
         if (state->dead)
@@ -174,6 +188,7 @@ static int32_t try_recv_pooled(struct epoll *e, struct io_op *op, const struct e
 
 static int32_t try_in(struct epoll *e, struct io_op *op, const struct epoll_fd *state)
 {
+    assert(op->kind != IO_SEND);
     if (op->kind == IO_ACCEPT)
         return socket_result(accept4(op->file->fd, NULL, NULL, SOCK_CLOEXEC));
     if (op->kind == IO_RECV)
@@ -185,6 +200,8 @@ static int32_t try_in(struct epoll *e, struct io_op *op, const struct epoll_fd *
  * socket: more bytes will raise an edge. */
 static int32_t try_op(struct epoll *e, struct io_op *op)
 {
+    assert((uint32_t)op->file->fd < e->fd_cap);
+    assert(e->fds[op->file->fd].watched);
     struct epoll_fd *state = &e->fds[op->file->fd];
     bool in = op->kind != IO_SEND;
     int32_t res = in ? try_in(e, op, state) : try_send(op);
@@ -225,6 +242,7 @@ static uint32_t try_ready_ops(struct epoll *e, uint32_t max)
 
 static void put_recv_buffer(struct io *io, void *at)
 {
+    assert(at);
     struct epoll *e = epoll_of(io);
     io_pool_put(&io->pool, at);
     struct list *node = list_pop(&e->starved);
@@ -236,12 +254,14 @@ static void put_recv_buffer(struct io *io, void *at)
 
 static void retry_socket_op(struct epoll *e, struct io_op *op)
 {
+    assert(!op || op->done);
     if (op && !list_linked(&op->link))
         list_push(&e->tries, &op->link);
 }
 
 static void handle_socket_events(struct epoll *e, struct epoll_fd *state, uint32_t events)
 {
+    assert(state->watched);
     if (events & (EPOLLHUP | EPOLLERR)) {
         state->dead = true;
         if (state->in)
@@ -281,6 +301,7 @@ static int wait_epoll_ms(struct epoll *e, uint64_t wait_ns)
 
 static int wait_epoll_ns(struct epoll *e, uint64_t wait_ns)
 {
+    assert(wait_ns > 0);
     struct timespec t = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
     int n = epoll_pwait2(e->fd, e->events, EVENTS_MAX, wait_ns == UINT64_MAX ? NULL : &t, NULL);
     if (n >= 0 || errno == EINTR)
@@ -331,6 +352,7 @@ static const char *epoll_features_text(const struct io *io)
 static void close_epoll(struct io *io)
 {
     struct epoll *e = epoll_of(io);
+    assert(e->fd >= 0);
     close(e->fd);
     io_base_deinit(io);
     heap_free(io->heap, e->fds);
@@ -354,6 +376,7 @@ static const struct io_ops epoll_ops = {
 
 static enum err open_epoll_fd(struct epoll *e)
 {
+    assert(e->io.wake_fd >= 0);
     list_init(&e->tries);
     list_init(&e->starved);
     e->fd = epoll_create1(EPOLL_CLOEXEC);

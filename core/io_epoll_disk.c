@@ -12,12 +12,16 @@ static int32_t disk_result(ssize_t n)
 
 static int32_t write_then_sync(int fd, const struct iovec *iov, int count, off_t off)
 {
+    assert(fd >= 0);
+    assert(count > 0);
     ssize_t n = pwritev(fd, iov, count, off);
     return n >= 0 && fdatasync(fd) != 0 ? -errno : disk_result(n);
 }
 
 static int32_t write_disk_pieces(const struct io_op *op)
 {
+    assert(op->kind == IO_WRITE);
+    assert(op->file->fd >= 0);
     struct iovec one = {.iov_base = op->buf.at, .iov_len = op->len};
     const struct iovec *iov = op->vector ? op->iov : &one;
     int fd = op->file->fd, count = op->vector ? (int)op->len : 1;
@@ -30,6 +34,7 @@ static int32_t write_disk_pieces(const struct io_op *op)
 
 static int32_t execute_disk_op(struct io_op *op)
 {
+    assert(op->kind == IO_JOB || op->file->fd >= 0);
     switch ((enum io_kind)op->kind) {
     case IO_READ: return disk_result(pread(op->file->fd, op->buf.at, op->len, (off_t)op->off));
     case IO_WRITE: return write_disk_pieces(op);
@@ -47,6 +52,7 @@ static int32_t execute_disk_op(struct io_op *op)
 
 int32_t io_epoll_execute(struct io_op *op)
 {
+    assert(op && op->done);
     int32_t res;
     do
         res = execute_disk_op(op);

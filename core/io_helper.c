@@ -30,6 +30,7 @@ struct io_helper {
 
 static void signal_eventfd(int fd)
 {
+    assert(fd >= 0);
     uint64_t one = 1;
     ssize_t n = write(fd, &one, sizeof one);
     (void)n; /* the counter is full only when the reader has been told 2^64 - 2 times already */
@@ -63,6 +64,7 @@ static void run_helper(void *arg)
     struct io_helper *h = arg;
     struct io_op *op;
     while ((op = next_job(h))) {
+        assert(op->done);
         op->res = h->execute(op);
         bool pushed = ring_push(&h->done, op);
         assert(pushed);
@@ -74,6 +76,8 @@ static void run_helper(void *arg)
 enum err io_helper_open(const char *name, int notify_fd, int32_t (*execute)(struct io_op *op),
                         struct io_helper **out_helper)
 {
+    assert(notify_fd >= 0);
+    assert(name && out_helper);
     assert(execute);
     struct io_helper *h = region_open(sizeof *h); /* a heap does not align to cache lines */
     if (!h)
@@ -101,6 +105,7 @@ enum err io_helper_open(const char *name, int notify_fd, int32_t (*execute)(stru
 
 static bool push_job(struct io_helper *h, struct io_op *op)
 {
+    assert(!list_linked(&op->link));
     if (h->in_flight == RING_SLOTS)
         return false;
     bool pushed = ring_push(&h->to_do, op);
@@ -114,6 +119,7 @@ static bool push_job(struct io_helper *h, struct io_op *op)
 /* The queue goes first: order of submission. */
 static void push_queued_jobs(struct io_helper *h)
 {
+    assert(h->in_flight <= RING_SLOTS);
     struct list *node;
     while ((node = list_first(&h->queue)) && h->in_flight < RING_SLOTS) {
         list_remove(node);
@@ -124,12 +130,14 @@ static void push_queued_jobs(struct io_helper *h)
 
 void io_helper_submit(struct io_helper *h, struct io_op *op)
 {
+    assert(op->done);
     if (!list_empty(&h->queue) || !push_job(h, op))
         list_push(&h->queue, &op->link);
 }
 
 void io_helper_reap(struct io_helper *h, struct list *finished)
 {
+    assert(h->in_flight <= RING_SLOTS);
     if (h->in_flight == 0)
         return;
     /* First the flag, then the ring: what is pushed after the last look is notified anew. */
@@ -144,6 +152,7 @@ void io_helper_reap(struct io_helper *h, struct list *finished)
 
 void io_helper_close(struct io_helper *h)
 {
+    assert(h->thread);
     struct list finished;
     list_init(&finished);
     while (!list_empty(&h->queue)) /* ends as the helper works off the ring */

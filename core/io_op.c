@@ -15,13 +15,14 @@ static inline void prepare_op(struct io_op *op, enum io_kind kind, struct io_fil
 
 void io_accept(struct io *io, struct io_op *op, struct io_file *listener, io_done_fn *done)
 {
+    assert(listener);
     prepare_op(op, IO_ACCEPT, listener, done);
     io_start(io, op);
 }
 
 void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, io_done_fn *done)
 {
-    assert(bytes > 0);
+    assert(at && bytes > 0);
     prepare_op(op, IO_RECV, f, done);
     op->buf.at = at;
     op->len = bytes;
@@ -30,6 +31,7 @@ void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint3
 
 void io_recv_pooled(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
 {
+    assert(f);
     prepare_op(op, IO_RECV_POOLED, f, done);
     op->buf.at = NULL;
     io_start(io, op);
@@ -49,6 +51,7 @@ void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct io
 void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint32_t bytes, uint64_t off,
              io_done_fn *done)
 {
+    assert(at && bytes > 0);
     prepare_op(op, IO_READ, f, done);
     op->buf.at = at;
     op->len = bytes;
@@ -59,6 +62,7 @@ void io_read(struct io *io, struct io_op *op, struct io_file *f, void *at, uint3
 void io_write(struct io *io, struct io_op *op, struct io_file *f, const void *at, uint32_t bytes, uint64_t off,
               bool dsync, io_done_fn *done)
 {
+    assert(at && bytes > 0);
     prepare_op(op, IO_WRITE, f, done);
     op->buf.at = (void *)(uintptr_t)at;
     op->len = bytes;
@@ -82,6 +86,7 @@ void io_writev(struct io *io, struct io_op *op, struct io_file *f, const struct 
 
 void io_sync(struct io *io, struct io_op *op, struct io_file *f, io_done_fn *done)
 {
+    assert(f);
     prepare_op(op, IO_SYNC, f, done);
     io_start(io, op);
 }

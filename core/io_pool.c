@@ -3,6 +3,7 @@
 
 enum err io_pool_init(struct io_pool *p, struct heap *heap, uint32_t bytes, uint32_t count)
 {
+    assert(p && heap);
     assert(bytes > 0 && count > 0);
     assert(count <= 1u << 15);
     *p = (struct io_pool){.heap = heap, .bytes = bytes, .count = count, .free_count = count};
@@ -35,6 +36,17 @@ void *io_pool_get(struct io_pool *p)
 
 void io_pool_put(struct io_pool *p, const void *at)
 {
+    assert(at);
     assert(p->free_count < p->count);
     p->free[p->free_count++] = io_pool_index(p, at);
+}
+
+void io_pool_check(const struct io_pool *p)
+{
+    assert(p->free_count <= p->count);
+    for (uint32_t i = 0; i < p->free_count; i++) {
+        assert(p->free[i] < p->count);
+        for (uint32_t k = 0; k < i; k++)
+            assert(p->free[i] != p->free[k]);
+    }
 }

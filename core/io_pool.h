@@ -17,6 +17,8 @@ enum err io_pool_init(struct io_pool *p, struct heap *heap, uint32_t bytes, uint
 void io_pool_deinit(struct io_pool *p);
 void *io_pool_get(struct io_pool *p); /* NULL: all are out */
 void io_pool_put(struct io_pool *p, const void *at);
+/* Asserts that the fields agree. Slow. */
+void io_pool_check(const struct io_pool *p);
 static inline void *io_pool_at(const struct io_pool *p, uint32_t index)
 {
     assert(index < p->count);

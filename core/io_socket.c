@@ -20,6 +20,7 @@ union address {
 
 static bool parse_address(const char *text, uint16_t port, union address *out, socklen_t *out_bytes)
 {
+    assert(text && out && out_bytes);
     memset(out, 0, sizeof *out);
     if (inet_pton(AF_INET, text, &out->v4.sin_addr) == 1) {
         out->v4.sin_family = AF_INET;
@@ -38,6 +39,7 @@ static bool parse_address(const char *text, uint16_t port, union address *out, s
 
 static void format_address(const union address *a, char *out, uint16_t *out_port)
 {
+    assert(a && out && out_port);
     static const size_t mapped_prefix_bytes = 12;
     out[0] = 0;
     *out_port = 0;
@@ -55,6 +57,7 @@ static void format_address(const union address *a, char *out, uint16_t *out_port
 
 static bool set_socket_option(int fd, int level, int option)
 {
+    assert(fd >= 0);
     int one = 1;
     return setsockopt(fd, level, option, &one, sizeof one) == 0;
 }
@@ -62,6 +65,7 @@ static bool set_socket_option(int fd, int level, int option)
 /* Accepted sockets inherit TCP_NODELAY, which saves a call for each. V6ONLY lets both families have the same port. */
 static bool prepare_socket(int fd, int family, bool shared)
 {
+    assert(family == AF_INET || family == AF_INET6);
     return set_socket_option(fd, SOL_SOCKET, SO_REUSEADDR) && set_socket_option(fd, IPPROTO_TCP, TCP_NODELAY) &&
            (!shared || set_socket_option(fd, SOL_SOCKET, SO_REUSEPORT)) &&
            (family != AF_INET6 || set_socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY));
@@ -69,6 +73,7 @@ static bool prepare_socket(int fd, int family, bool shared)
 
 static bool read_local_port(int fd, uint16_t *out_port)
 {
+    assert(fd >= 0);
     union address a;
     socklen_t bytes = sizeof a;
     char name[IO_NAME_MAX];
@@ -80,6 +85,7 @@ static bool read_local_port(int fd, uint16_t *out_port)
 
 enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd, uint16_t *out_port)
 {
+    assert(address && out_fd && out_port);
     union address a;
     socklen_t bytes;
     if (!parse_address(address, port, &a, &bytes))
@@ -101,6 +107,8 @@ enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd,
 
 enum err io_socket_names(int fd, struct io_names *out_names)
 {
+    assert(fd >= 0);
+    assert(out_names);
     union address local, peer;
     socklen_t local_bytes = sizeof local, peer_bytes = sizeof peer;
     if (getsockname(fd, &local.any, &local_bytes) != 0 || getpeername(fd, &peer.any, &peer_bytes) != 0)
@@ -114,6 +122,7 @@ enum err io_socket_names(int fd, struct io_names *out_names)
 
 static uint32_t put_two_addresses(char (*out)[IO_NAME_MAX], uint32_t max, const char *first, const char *second)
 {
+    assert(first && second);
     if (max > 0)
         snprintf(out[0], IO_NAME_MAX, "%s", first);
     if (max > 1)
@@ -123,6 +132,7 @@ static uint32_t put_two_addresses(char (*out)[IO_NAME_MAX], uint32_t max, const 
 
 static uint32_t look_up_host(const char *host, char (*out)[IO_NAME_MAX], uint32_t max)
 {
+    assert(host && max > 0);
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found, *a;
     if (getaddrinfo(host, NULL, &hints, &found) != 0)
         return 0;
@@ -162,6 +172,7 @@ uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32
 
 void io_shutdown(struct io_file *f)
 {
+    assert(f->fd >= 0);
     assert(f->fd >= 0);
     (void)shutdown(f->fd, SHUT_RDWR); /* ENOTCONN: the peer was faster */
 }

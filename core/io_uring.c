@@ -18,6 +18,8 @@ static int32_t execute_job(struct io_op *op)
 /* A pending read of the eventfd is what external wakes and the helper complete. */
 static void arm_wake_read(struct uring *u)
 {
+    assert(!u->wake_armed);
+    assert(u->io.wake_fd >= 0);
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (!sqe)
         return;
@@ -29,6 +31,7 @@ static void arm_wake_read(struct uring *u)
 
 static void retry_backlog_ops(struct uring *u)
 {
+    assert(!list_empty(&u->backlog));
     struct list again, *node;
     list_init(&again);
     list_splice(&again, &u->backlog);
@@ -45,6 +48,7 @@ static bool kernel_has_task_work(const struct uring *u)
 
 static void enter_ring_and_wait(struct uring *u, uint64_t wait_ns)
 {
+    assert(wait_ns > 0);
     struct io_uring_cqe *cqe;
     struct __kernel_timespec t = {.tv_sec = (int64_t)(wait_ns / NS_PER_S), .tv_nsec = (int64_t)(wait_ns % NS_PER_S)};
     /* Whatever it answers (a time-out, an interruption, a kernel short of memory), the next turn goes on from here. */
@@ -88,6 +92,7 @@ static uint32_t drain_completions(struct uring *u)
 static uint32_t run_uring(struct io *io, uint64_t wait_ns)
 {
     struct uring *u = uring_of(io);
+    assert(u->ring.ring_fd >= 0);
     if (unlikely(!list_empty(&u->backlog)))
         retry_backlog_ops(u);
     if (unlikely(!list_empty(&u->parked) || !list_empty(&u->watched)) && !uring_unpark(u))
@@ -109,6 +114,7 @@ static uint32_t run_uring(struct io *io, uint64_t wait_ns)
 
 static void wake_by_msg_ring(struct io *from, struct io *to)
 {
+    assert(from != to);
     struct uring *u = uring_of(from);
     bool ring = u->features & IO_FEATURE_MSG_RING && to->ops == from->ops;
     struct io_uring_sqe *sqe = ring ? uring_sqe(u) : NULL;
@@ -130,6 +136,7 @@ static const char *uring_features_text(const struct io *io)
  * cannot be cancelled). No done runs any more. */
 static void cancel_in_flight(struct uring *u)
 {
+    assert(u->ring.ring_fd >= 0);
     enum { ROUNDS = 200 };
     struct __kernel_timespec t = {.tv_nsec = (int64_t)(10 * NS_PER_MS)};
     struct io_uring_cqe *cqe;
@@ -154,6 +161,7 @@ static void cancel_in_flight(struct uring *u)
 
 static void close_uring(struct io *io)
 {
+    assert(io);
     struct uring *u = uring_of(io);
     cancel_in_flight(u);
     uring_teardown(u);
@@ -178,6 +186,7 @@ static const struct io_ops uring_ops = {
 
 enum err engine_uring_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)
 {
+    assert(heap && out_io && out_why);
     struct uring *u = heap_zalloc(heap, sizeof *u);
     enum err err = ERR_NO_MEMORY;
     if (!u)

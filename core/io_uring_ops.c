@@ -23,6 +23,8 @@ struct io_uring_sqe *uring_sqe(struct uring *u)
 
 static void prep_send(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
 {
+    assert(op->len > 0);
+    assert(op->iov);
     static const int flags = MSG_NOSIGNAL | MSG_WAITALL; /* the kernel goes on after a short send by itself */
     if (op->len == 1) {
         io_uring_prep_send(sqe, op->file->fd, op->iov->iov_base, op->iov->iov_len, flags);
@@ -35,6 +37,7 @@ static void prep_send(struct uring *u, struct io_uring_sqe *sqe, const struct io
 
 static void prep_read(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
 {
+    assert(op->buf.at);
     int slab = uring_slab_of(u, op->buf.at, op->len);
     if (slab >= 0)
         io_uring_prep_read_fixed(sqe, op->file->fd, op->buf.at, op->len, op->off, slab);
@@ -44,6 +47,7 @@ static void prep_read(struct uring *u, struct io_uring_sqe *sqe, const struct io
 
 static void prep_write(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
 {
+    assert(op->file->fd >= 0);
     int fd = op->file->fd;
     if (op->vector && op->len > 1) {
         io_uring_prep_writev(sqe, fd, op->iov, op->len, op->off);
@@ -62,12 +66,14 @@ static void prep_write(struct uring *u, struct io_uring_sqe *sqe, const struct i
 /* By hand: liburing changed the types of io_uring_prep_fallocate between 2.3 and 2.9. */
 static void prep_allocate(struct io_uring_sqe *sqe, const struct io_op *op)
 {
+    assert(op->bytes > 0);
     const void *bytes = (const void *)(uintptr_t)op->bytes;
     io_uring_prep_rw(IORING_OP_FALLOCATE, sqe, op->file->fd, bytes, 0, op->off);
 }
 
 static enum uring_tag prep_recv_pooled(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
 {
+    assert(op->len == u->io.pool.bytes);
     int fd = op->file->fd;
     if (u->buffers) {
         io_uring_prep_recv(sqe, fd, NULL, op->len, 0);
@@ -87,6 +93,7 @@ static enum uring_tag prep_recv_pooled(struct uring *u, struct io_uring_sqe *sqe
 
 static enum uring_tag prep_op(struct uring *u, struct io_uring_sqe *sqe, const struct io_op *op)
 {
+    assert(op->file);
     int fd = op->file->fd;
     switch ((enum io_kind)op->kind) {
     case IO_ACCEPT: io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC); return TAG_OP;
@@ -105,6 +112,7 @@ static enum uring_tag prep_op(struct uring *u, struct io_uring_sqe *sqe, const s
 
 static void use_file_slot(struct io_uring_sqe *sqe, const struct io_file *f)
 {
+    assert(f->fd >= 0);
     if (f->slot < 0)
         return;
     sqe->fd = f->slot;
@@ -113,6 +121,8 @@ static void use_file_slot(struct io_uring_sqe *sqe, const struct io_file *f)
 
 static void issue_op(struct uring *u, struct io_op *op, unsigned sqe_flags)
 {
+    assert(op->done);
+    assert(!list_linked(&op->link));
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (unlikely(!sqe)) {
         list_push(&u->backlog, &op->link);
@@ -127,6 +137,7 @@ static void issue_op(struct uring *u, struct io_op *op, unsigned sqe_flags)
 
 void uring_start(struct io *io, struct io_op *op)
 {
+    assert(op->done);
     if (op->kind == IO_JOB)
         io_base_submit(io, op);
     else
@@ -151,6 +162,7 @@ static void give_ring_buffer(struct uring *u, uint16_t index)
 
 void uring_recv_put(struct io *io, void *at)
 {
+    assert(at);
     struct uring *u = uring_of(io);
     if (u->buffers)
         give_ring_buffer(u, io_pool_index(&io->pool, at));
@@ -160,6 +172,8 @@ void uring_recv_put(struct io *io, void *at)
 
 static void park_recv(struct uring *u, struct io_op *op)
 {
+    assert(op->kind == IO_RECV_POOLED);
+    assert(!list_linked(&op->link));
     op->buf.at = NULL;
     list_push(&u->parked, &op->link);
 }
@@ -167,6 +181,7 @@ static void park_recv(struct uring *u, struct io_op *op)
 /* io_shutdown must end a starved receive too: a poll for nothing still reports that the socket is dead. */
 static bool watch_parked_recv(struct uring *u, struct io_op *op)
 {
+    assert(list_linked(&op->link));
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (!sqe)
         return false;
@@ -182,6 +197,7 @@ static bool watch_parked_recv(struct uring *u, struct io_op *op)
 /* The end of the poll, not this function, sends the receive out again: until then the op belongs to the poll. */
 static bool unwatch_parked_recv(struct uring *u, struct io_op *op)
 {
+    assert(list_linked(&op->link));
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (!sqe)
         return false;
@@ -220,6 +236,7 @@ bool uring_unpark(struct uring *u)
 
 static uint32_t complete_watched(struct uring *u, struct io_op *op, int32_t res)
 {
+    assert(op->kind == IO_RECV_POOLED);
     if (!list_linked(&op->link)) { /* unwatch took it */
         issue_op(u, op, 0);
         return 0;
@@ -235,6 +252,8 @@ static uint32_t complete_watched(struct uring *u, struct io_op *op, int32_t res)
 
 static uint32_t complete_readable(struct uring *u, struct io_op *op, int32_t res)
 {
+    assert(!u->buffers);
+    assert(op->kind == IO_RECV_POOLED);
     if (res < 0) {
         op->done(op, res);
         return 1;
@@ -249,6 +268,7 @@ static uint32_t complete_readable(struct uring *u, struct io_op *op, int32_t res
 
 static void take_ring_buffer(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
 {
+    assert(u->buffers);
     assert(res <= 0 || flags & IORING_CQE_F_BUFFER);
     if (!(flags & IORING_CQE_F_BUFFER))
         return;
@@ -267,6 +287,7 @@ static void take_ring_buffer(struct uring *u, struct io_op *op, int32_t res, uin
  * could not go on without waiting (a direct write beside cached pages): a worker can. */
 static void retry_uring_op(struct uring *u, struct io_op *op, int32_t res)
 {
+    assert(res == -EAGAIN || res == -EINTR);
     bool socket = op->kind <= IO_SEND;
     if (res == -EAGAIN && socket) {
         int flags = fcntl(op->file->fd, F_GETFL);
@@ -279,6 +300,7 @@ static void retry_uring_op(struct uring *u, struct io_op *op, int32_t res)
 /* False: the op goes on. */
 static bool finish_recv_pooled(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
 {
+    assert(op->kind == IO_RECV_POOLED);
     op->file->more = flags & IORING_CQE_F_SOCK_NONEMPTY;
     if (u->buffers)
         take_ring_buffer(u, op, res, flags);
@@ -295,6 +317,7 @@ static bool finish_recv_pooled(struct uring *u, struct io_op *op, int32_t res, u
 
 static bool finish_op(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
 {
+    assert(op->kind != IO_JOB);
     if (op->kind == IO_RECV_POOLED)
         return finish_recv_pooled(u, op, res, flags);
     if (likely(res != -EAGAIN && res != -EINTR))
@@ -305,6 +328,7 @@ static bool finish_op(struct uring *u, struct io_op *op, int32_t res, uint32_t f
 
 static uint32_t complete_op(struct uring *u, struct io_op *op, int32_t res, uint32_t flags)
 {
+    assert(op->done);
     if (!finish_op(u, op, res, flags))
         return 0;
     op->done(op, res);

@@ -31,6 +31,8 @@ static const char *uring_refusal_reason(int failed)
 
 static enum err refuse_uring(int failed, char *out_why)
 {
+    assert(failed > 0);
+    assert(out_why);
     const char *sentence = uring_refusal_reason(failed);
     if (sentence)
         snprintf(out_why, IO_WHY_BYTES, "%s", sentence);
@@ -84,6 +86,7 @@ static bool setup_msg_ring(struct uring *u)
 /* The table is there for the locks even where the feature is masked. */
 static bool setup_file_table(struct uring *u)
 {
+    assert(!u->slots);
     struct rlimit limit;
     bool wanted = u->features & IO_FEATURE_FILES;
     uint64_t most = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
@@ -98,6 +101,7 @@ static bool setup_file_table(struct uring *u)
 
 static bool setup_slab_table(struct uring *u)
 {
+    assert(!u->slab_bytes);
     u->slab_bytes = heap_zalloc(u->io.heap, IO_SLABS_MAX * sizeof *u->slab_bytes);
     return u->slab_bytes && io_uring_register_buffers_sparse(&u->ring, IO_SLABS_MAX) == 0;
 }
@@ -109,6 +113,7 @@ static size_t buffer_ring_bytes(const struct uring *u)
 
 static bool setup_buffer_ring(struct uring *u)
 {
+    assert(!u->buffers);
     u->buffers = region_open(buffer_ring_bytes(u));
     struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)u->buffers, .ring_entries = u->io.pool.count, .bgid = 0};
     if (u->buffers && io_uring_register_buf_ring(&u->ring, &reg, 0) != 0) {
@@ -143,6 +148,7 @@ static void setup_uring_features(struct uring *u)
 
 static void write_uring_features(struct uring *u)
 {
+    assert((u->features & ~(uint32_t)IO_FEATURE_ALL) == 0);
     static const char *const names[] = {"defer", "pbuf", "fixed", "files", "msg_ring"};
     size_t used = 0;
     for (size_t i = 0; i < COUNT_OF(names); i++) {
@@ -159,6 +165,7 @@ static void write_uring_features(struct uring *u)
 
 enum err uring_setup(struct uring *u, uint32_t features, char *out_why)
 {
+    assert(out_why);
     u->features = features & IO_FEATURE_ALL;
     int failed = try_ring_flags(u);
     if (failed)
@@ -191,11 +198,14 @@ void uring_teardown(struct uring *u)
 
 static bool set_file_slot(struct uring *u, uint32_t slot, int fd)
 {
+    assert(slot < u->slot_count);
     return io_uring_register_files_update(&u->ring, slot, &fd, 1) == 1;
 }
 
 void uring_attach(struct io *io, struct io_file *f)
 {
+    assert(f->fd >= 0);
+    assert(f->slot < 0);
     struct uring *u = uring_of(io);
     if (!(u->features & IO_FEATURE_FILES) || (u->slot_free == 0 && u->slot_fresh == u->slot_count))
         return;
@@ -220,6 +230,7 @@ void uring_detach(struct io *io, struct io_file *f)
 
 enum err uring_lock_attach(struct io *io, uint32_t lock, int fd)
 {
+    assert(fd >= 0);
     struct uring *u = uring_of(io);
     return u->slot_count > lock && set_file_slot(u, lock, fd) ? ERR_NONE : ERR_UNSUPPORTED;
 }
@@ -229,6 +240,7 @@ enum err uring_lock_attach(struct io *io, uint32_t lock, int fd)
 /* 0 or an errno. */
 static int set_slab_registration(struct uring *u, uint32_t slab, void *at, size_t bytes)
 {
+    assert(slab < IO_SLABS_MAX);
     struct iovec iov = {.iov_base = at, .iov_len = bytes};
     int set = io_uring_register_buffers_update_tag(&u->ring, slab, &iov, NULL, 1);
     return set == 1 ? 0 : set < 0 ? -set : EAGAIN;
@@ -236,6 +248,7 @@ static int set_slab_registration(struct uring *u, uint32_t slab, void *at, size_
 
 void uring_slab_register(struct io *io, uint32_t slab, void *at, size_t bytes)
 {
+    assert(at);
     struct uring *u = uring_of(io);
     if (!(u->features & IO_FEATURE_FIXED))
         return;

@@ -23,6 +23,7 @@ static inline bool list_linked(const struct list *node)
 static inline void list_insert_before(struct list *at, struct list *node)
 {
     assert(!list_linked(node));
+    assert(at->prev->next == at);
     node->prev = at->prev;
     node->next = at;
     at->prev->next = node;
@@ -38,6 +39,8 @@ static inline void list_push_front(struct list *head, struct list *node)
 }
 static inline void list_remove(struct list *node)
 {
+    assert(node->next->prev == node);
+    assert(node->prev->next == node);
     node->prev->next = node->next;
     node->next->prev = node->prev;
     list_init(node);
@@ -56,6 +59,7 @@ static inline struct list *list_pop(struct list *head)
 /* Moves everything in `from` to the end of `to`. */
 static inline void list_splice(struct list *to, struct list *from)
 {
+    assert(to != from);
     if (list_empty(from))
         return;
     from->next->prev = to->prev;

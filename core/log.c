@@ -39,6 +39,7 @@ static const char *log_level_name(enum log_level level)
 
 static void put_bytes(struct line *l, const char *at, size_t bytes)
 {
+    assert(l->used < sizeof l->at);
     size_t room = sizeof l->at - 1 - l->used;
     size_t n = bytes < room ? bytes : room;
     memcpy(l->at + l->used, at, n);
@@ -54,6 +55,7 @@ static void put_line_text(struct line *l, const char *text)
  * day is the last one. */
 static void civil_date_of(int64_t day, int64_t *out_year, unsigned *out_month, unsigned *out_day)
 {
+    assert(out_year && out_month && out_day);
     day += 719468;
     int64_t era = (day >= 0 ? day : day - 146096) / 146097;
     unsigned in_era = (unsigned)(day - era * 146097);
@@ -87,6 +89,7 @@ static void clean_controls(char *text)
 
 static void put_json_string(struct line *l, struct span s)
 {
+    assert(s.at || s.bytes == 0);
     put_line_text(l, "\"");
     for (size_t i = 0; i < s.bytes; i++) {
         if (s.at[i] == '"' || s.at[i] == '\\')
@@ -98,6 +101,7 @@ static void put_json_string(struct line *l, struct span s)
 
 static void put_json_pair(struct line *l, struct span key, struct span value)
 {
+    assert(key.bytes > 0);
     put_line_text(l, ",");
     put_json_string(l, key);
     put_line_text(l, ":");
@@ -107,6 +111,7 @@ static void put_json_pair(struct line *l, struct span key, struct span value)
 /* The next word: ends at a blank outside quotes. */
 static bool next_log_word(const char **rest, struct span *out_word)
 {
+    assert(*rest && out_word);
     const char *at = *rest + strspn(*rest, " ");
     const char *end = at;
     for (bool quoted = false; *end && (quoted || *end != ' '); end++)
@@ -118,6 +123,7 @@ static bool next_log_word(const char **rest, struct span *out_word)
 
 static bool split_log_pair(struct span word, struct span *out_key, struct span *out_value)
 {
+    assert(word.bytes > 0);
     const char *eq = memchr(word.at, '=', word.bytes);
     if (!eq || eq == word.at || memchr(word.at, '"', (size_t)(eq - word.at)))
         return false;
@@ -131,6 +137,7 @@ static bool split_log_pair(struct span word, struct span *out_key, struct span *
 /* Words that are no pair, joined by blanks. */
 static void put_json_rest(struct line *l, const struct span *words, uint32_t count)
 {
+    assert(count > 0 && count <= WORDS_MAX);
     char text[FACTS_MAX_BYTES];
     size_t used = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -144,6 +151,7 @@ static void put_json_rest(struct line *l, const struct span *words, uint32_t cou
 
 static void put_json_facts(struct line *l, const char *facts)
 {
+    assert(facts);
     struct span words[WORDS_MAX], word, key, value;
     uint32_t count = 0;
     while (next_log_word(&facts, &word)) {
@@ -158,6 +166,7 @@ static void put_json_facts(struct line *l, const char *facts)
 
 static void format_json_line(struct line *l, enum log_level level, const char *event, const char *facts)
 {
+    assert(l->used == 0);
     put_line_text(l, "{\"time\":\"");
     put_line_time(l, clock_wall_ms());
     put_line_text(l, "\",\"level\":\"");
@@ -170,6 +179,7 @@ static void format_json_line(struct line *l, enum log_level level, const char *e
 
 static void format_text_line(struct line *l, enum log_level level, const char *event, const char *facts)
 {
+    assert(l->used == 0);
     put_line_time(l, clock_wall_ms());
     put_line_text(l, " ");
     put_line_text(l, log_level_name(level));

@@ -44,6 +44,7 @@ static struct {
 
 static uint32_t slots_of_line(size_t bytes)
 {
+    assert(bytes > 0);
     return (uint32_t)((bytes + SLOT_BYTES - 1) / SLOT_BYTES);
 }
 
@@ -51,6 +52,7 @@ static uint32_t slots_of_line(size_t bytes)
 
 static bool claim_slots(uint32_t count, uint32_t *out_first)
 {
+    assert(count > 0 && count <= SLOTS);
     uint32_t tail = atomic_load_explicit(&ring.tail, memory_order_relaxed);
     do {
         if (tail + count - atomic_load_explicit(&ring.head, memory_order_acquire) > SLOTS)
@@ -89,6 +91,7 @@ static void put_line_in_ring(const char *line, size_t bytes)
 /* The next published line, copied out; its slots are free. 0: there is none. */
 static size_t take_log_line(char *out)
 {
+    assert(out);
     uint32_t head = atomic_load_explicit(&ring.head, memory_order_relaxed);
     uint32_t bytes = atomic_load_explicit(&ring.ready[head % SLOTS], memory_order_acquire);
     if (bytes == 0)
@@ -107,6 +110,7 @@ static size_t take_log_line(char *out)
 /* To the end, however long it takes; a reader that is gone, or a full disk, loses the line. */
 static void write_whole_line(const char *line, size_t bytes)
 {
+    assert(bytes > 0);
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     while (bytes > 0) {
         ssize_t n = write(STDERR_FILENO, line, bytes);

@@ -59,6 +59,7 @@ static uint64_t mix_secret(uint64_t a, uint64_t b)
 
 static uint32_t hash_of_key(const void *key, size_t bytes)
 {
+    assert(key);
     const uint8_t *p = key;
     uint64_t h = secrets[0] ^ bytes;
     size_t left = bytes;
@@ -79,6 +80,7 @@ void map_init(struct map *m, struct heap *heap)
 
 void map_deinit(struct map *m)
 {
+    assert(m && m->heap);
     heap_free(m->heap, m->v);
     m->v = NULL;
     m->count = m->used = m->cap = 0;
@@ -92,6 +94,7 @@ static bool entry_holds(const struct map_entry *e, uint32_t hash, const void *ke
 /* The entry of the key, or the never used one that ends the search. There always is one. */
 static struct map_entry *find_entry(const struct map *m, uint32_t hash, const void *key, size_t bytes)
 {
+    assert(m->cap > 0);
     uint32_t mask = m->cap - 1, at = hash & mask;
     while (m->v[at].key && !entry_holds(&m->v[at], hash, key, bytes))
         at = (at + 1) & mask;
@@ -106,6 +109,7 @@ void *map_get(const struct map *m, const void *key, size_t key_bytes)
 
 static bool rebuild_table(struct map *m)
 {
+    assert(m->count <= m->used);
     struct map old = *m;
     uint32_t cap = FIRST_CAP;
     while (cap < (old.count + 1) * 2ull && cap < cap_max)
@@ -170,6 +174,7 @@ void *map_remove(struct map *m, const void *key, size_t key_bytes)
 
 void *map_next(const struct map *m, uint32_t *cursor)
 {
+    assert(cursor);
     while (*cursor < m->cap) {
         void *value = m->v[(*cursor)++].value;
         if (value)

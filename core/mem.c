@@ -25,16 +25,19 @@ char *heap_strdup(struct heap *h, const char *s)
 void arena_init(struct arena *a, struct heap *h, size_t max_bytes)
 {
     assert(a && h);
+    assert(max_bytes > 0);
     *a = (struct arena){.heap = h, .max_bytes = max_bytes};
 }
 
 static struct arena_block *new_arena_block(struct arena *a, size_t bytes)
 {
+    assert(a->heap);
     return heap_alloc(a->heap, sizeof(struct arena_block) + bytes);
 }
 
 static void *alloc_own_block(struct arena *a, size_t bytes)
 {
+    assert(bytes > BLOCK_BYTES / 4);
     struct arena_block *b = new_arena_block(a, bytes);
     if (!b)
         return NULL;
@@ -47,6 +50,7 @@ static void *alloc_own_block(struct arena *a, size_t bytes)
 
 static bool refill_arena(struct arena *a)
 {
+    assert(a->used_bytes <= a->max_bytes);
     struct arena_block *b = new_arena_block(a, BLOCK_BYTES - sizeof *b);
     if (!b)
         return false;
@@ -80,6 +84,8 @@ void *arena_alloc(struct arena *a, size_t bytes)
 
 void arena_reset(struct arena *a)
 {
+    assert(a);
+    assert(a->heap || !a->blocks);
     struct arena_block *b = a->blocks;
     while (b) {
         struct arena_block *next = b->next;

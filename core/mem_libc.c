@@ -48,12 +48,14 @@ void *heap_alloc(struct heap *h, size_t bytes)
 
 void *heap_zalloc(struct heap *h, size_t bytes)
 {
+    assert(h);
     void *at = heap_alloc(h, bytes);
     return at ? memset(at, 0, bytes) : NULL;
 }
 
 void *heap_realloc(struct heap *h, void *old, size_t bytes)
 {
+    assert(h);
     void *at = heap_alloc(h, bytes);
     if (!at || !old)
         return at;

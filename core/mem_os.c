@@ -6,12 +6,14 @@
 
 static void *map_pages(size_t bytes)
 {
+    assert(bytes % PAGE_BYTES == 0);
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return at == MAP_FAILED ? NULL : at;
 }
 
 static void unmap_pages(void *at, size_t bytes)
 {
+    assert(at || bytes == 0);
     if (bytes == 0)
         return;
     int failed = munmap(at, bytes);
@@ -20,6 +22,7 @@ static void unmap_pages(void *at, size_t bytes)
 
 static void *map_slabs(size_t bytes)
 {
+    assert(bytes % SLAB_BYTES == 0);
     uint8_t *at = map_pages(bytes + SLAB_BYTES);
     if (!at)
         return NULL;

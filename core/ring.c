@@ -40,3 +40,12 @@ bool ring_empty(const struct ring *r)
 {
     return atomic_load_explicit(&r->head, memory_order_acquire) == atomic_load_explicit(&r->tail, memory_order_acquire);
 }
+
+void ring_check(const struct ring *r)
+{
+    uint32_t head = atomic_load_explicit(&r->head, memory_order_acquire);
+    uint32_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+    assert(tail - head <= RING_SLOTS);
+    for (uint32_t i = head; i != tail; i++)
+        assert(r->slots[i % RING_SLOTS]);
+}

@@ -15,3 +15,5 @@ void ring_init(struct ring *r);
 bool ring_push(struct ring *r, void *item) must_use; /* false: full */
 void *ring_pop(struct ring *r);                      /* NULL: empty */
 bool ring_empty(const struct ring *r);
+/* Asserts that the fields agree; while neither end is used. */
+void ring_check(const struct ring *r);

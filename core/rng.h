@@ -1,6 +1,7 @@
 /* Randomness. rng_seed_os is the door (core/clock_os.c opens it, the simulator seeds it); the generator itself is
  * deterministic: splitmix64. Used for ids and jitter, never for secrets. */
 #pragma once
+#include <assert.h>
 #include <stdint.h>
 
 struct rng {
@@ -20,5 +21,6 @@ static inline uint64_t rng_next(struct rng *r)
 /* Uniform in [0, n); n > 0. */
 static inline uint64_t rng_below(struct rng *r, uint64_t n)
 {
+    assert(n > 0);
     return rng_next(r) % n;
 }

@@ -82,6 +82,7 @@ void shard_close(struct shard *s);
 
 static inline void shard_msg_init(struct shard_msg *m, void (*run)(struct shard *, struct shard_msg *))
 {
+    assert(run);
     m->run = run;
     list_init(&m->link);
 }

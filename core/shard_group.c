@@ -12,6 +12,7 @@
 static void trim_shard_memory(struct timer *t)
 {
     struct shard *s = container_of(t, struct shard, trim);
+    assert(s->bufs && s->heap);
     bool more = bufpool_trim(s->bufs, s->now_ns);
     if (s->ran ==
         s->ran_before) /* what it costs grows with what goes, and it cannot be cut into steps: only when nobody waits */
@@ -22,6 +23,7 @@ static void trim_shard_memory(struct timer *t)
 
 static enum err open_shard_heap(struct shard *s)
 {
+    assert(s->count > 0);
     s->heap = heap_open();
     s->outbox = s->heap ? heap_alloc(s->heap, s->count * sizeof *s->outbox) : NULL;
     if (!s->outbox)
@@ -34,6 +36,7 @@ static enum err open_shard_heap(struct shard *s)
 
 static void open_shard_stats(struct shard *s)
 {
+    assert(s->group->stats);
     struct shard_group *g = s->group;
     s->stats = stats_init((uint8_t *)g->stats + (size_t)s->id * STATS_BYTES, s->id);
     if (!g->options.watch)
@@ -46,6 +49,7 @@ static void open_shard_stats(struct shard *s)
 
 static enum err open_shard_io(struct shard *s)
 {
+    assert(!s->io);
     struct io_options options = s->group->options.io;
     options.now_ns = &s->now_ns;
     options.watch = s->watch ? &s->watch->io : NULL;
@@ -54,6 +58,7 @@ static enum err open_shard_io(struct shard *s)
 
 static enum err open_shard_bufs(struct shard *s)
 {
+    assert(s->io && s->heap);
     s->bufs = bufpool_open(s->heap, s->io, u64_max(s->group->options.memory_bytes, SLAB_BYTES));
     if (!s->bufs)
         return ERR_NO_MEMORY;
@@ -109,6 +114,7 @@ void shard_close(struct shard *s)
 
 enum err shard_group_open(struct shard_options options, struct shard_group **out_group)
 {
+    assert(out_group);
     assert(options.count > 0 && options.count <= SHARDS_MAX);
     size_t rings = (size_t)options.count * options.count;
     struct shard_group *g = region_open(sizeof *g);
@@ -138,6 +144,7 @@ enum err shard_group_open(struct shard_options options, struct shard_group **out
 
 void shard_group_close(struct shard_group *g)
 {
+    assert(g && g->rings);
     size_t rings = (size_t)g->options.count * g->options.count;
     region_close(g->rings, rings * sizeof *g->rings);
     if (!g->options.stats)
@@ -153,5 +160,6 @@ struct shard *shard_at(struct shard_group *g, uint16_t id)
 
 const char *shard_group_why(const struct shard_group *g)
 {
+    assert(g->why_of < g->options.count);
     return g->why[g->why_of];
 }

@@ -17,6 +17,8 @@ enum {
 
 static struct ring *ring_between(const struct shard *s, uint16_t from, uint16_t to)
 {
+    assert(from < s->count && to < s->count);
+    assert(from != to);
     return &s->group->rings[(size_t)from * s->count + to];
 }
 
@@ -24,11 +26,13 @@ static struct ring *ring_between(const struct shard *s, uint16_t from, uint16_t 
 
 static uint64_t shard_bit(uint16_t id)
 {
+    assert(id < SHARDS_MAX);
     return 1ull << id;
 }
 
 static void put_in_outbox(struct shard *from, uint16_t to, struct shard_msg *msg)
 {
+    assert(msg->run);
     list_push(&from->outbox[to], &msg->link);
     from->outbox_used |= shard_bit(to);
 }
@@ -45,6 +49,8 @@ void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg)
 
 static void flush_outbox_to(struct shard *s, uint16_t to)
 {
+    assert(to != s->id);
+    assert(s->outbox_used & shard_bit(to));
     struct ring *r = ring_between(s, s->id, to);
     struct list *node;
     while ((node = list_first(&s->outbox[to]))) {
@@ -84,6 +90,7 @@ static void wake_touched_shards(struct shard *s, bool last)
 
 static void run_messages_from(struct shard *s, struct ring *r)
 {
+    assert(r);
     for (int i = 0; i < MESSAGES_PER_TURN; i++) {
         struct shard_msg *msg = ring_pop(r);
         if (!msg)
@@ -129,6 +136,7 @@ static bool is_inbox_empty(const struct shard *s)
 
 static uint64_t choose_wait_ns(const struct shard *s, uint64_t wait_ns_max)
 {
+    assert(s->io);
     if (wait_ns_max == 0 || s->stop || !list_empty(&s->deferred) || s->outbox_used & shard_bit(s->id))
         return 0;
     uint64_t wait = s->outbox_used ? u64_min(wait_ns_max, OUTBOX_RETRY_NS) : wait_ns_max;
@@ -141,6 +149,7 @@ static uint64_t choose_wait_ns(const struct shard *s, uint64_t wait_ns_max)
 
 static void run_shard_io(struct shard *s, uint64_t wait)
 {
+    assert(s->io);
     bool sleeps = wait > 0;
     if (sleeps) {
         atomic_exchange_explicit(&s->sleeping, true, memory_order_acq_rel);
@@ -166,6 +175,7 @@ static void run_deferred(struct shard *s)
 
 static void watch_turn(struct shard_watch *w)
 {
+    assert(w->ended_at > 0);
     uint64_t now = clock_thread_cpu_ns();
     stat_add(w->turns, 1);
     stat_note(w->turn_cpu_ns, now - w->ended_at);
@@ -204,6 +214,7 @@ void shard_defer_init(struct shard_defer *d, void (*run)(struct shard_defer *d))
 
 void shard_defer(struct shard *s, struct shard_defer *d)
 {
+    assert(s && d);
     assert(d->run);
     if (!list_linked(&d->link))
         list_push(&s->deferred, &d->link);

@@ -13,6 +13,7 @@ struct seat {
 
 static enum err first_shard_error(struct shard_group *g)
 {
+    assert(g->options.count > 0);
     for (uint16_t id = 0; id < g->options.count; id++) {
         if (g->err[id])
             return g->err[id];
@@ -24,6 +25,7 @@ static void run_seat(void *arg)
 {
     struct seat *seat = arg;
     struct shard_group *g = seat->group;
+    assert(seat->id < g->options.count);
     enum err err = shard_open(g, seat->id);
     g->err[seat->id] = err;
     thread_gate_wait(g->gate);
@@ -38,11 +40,13 @@ static void run_seat(void *arg)
 
 static int cpu_of_shard(const struct shard_group *g, uint16_t id)
 {
+    assert(id < g->options.count);
     return g->options.cpus ? g->options.cpus[id] : -1;
 }
 
 static void start_seats(struct shard_group *g, struct seat *seats)
 {
+    assert(g->gate);
     for (uint16_t id = 1; id < g->options.count; id++) {
         char name[24]; /* thread_start cuts it; gcc 14 counts a uint32_t's digits */
         snprintf(name, sizeof name, "shard-%u", (unsigned)id);
@@ -57,6 +61,7 @@ static void start_seats(struct shard_group *g, struct seat *seats)
 
 static void choose_start_failure(struct shard_group *g)
 {
+    assert(g->why_of < g->options.count);
     while (g->why_of + 1 < g->options.count && !g->err[g->why_of])
         g->why_of++;
     if (!g->err[g->why_of])
@@ -65,6 +70,7 @@ static void choose_start_failure(struct shard_group *g)
 
 enum err shard_group_run(struct shard_group *g)
 {
+    assert(g);
     struct seat seats[SHARDS_MAX] = {{.group = g}};
     enum err err = thread_gate_open(g->options.count, &g->gate);
     if (err)

@@ -93,12 +93,14 @@ static void add_relaxed(_Atomic uint64_t *word, uint64_t n)
 
 void stat_note(struct stat_histogram *h, uint64_t value)
 {
+    assert(h);
     add_relaxed(&h->buckets[stat_bucket(value)], 1);
     add_relaxed(&h->sum, value);
 }
 
 uint64_t stat_count(const struct stat_histogram *h)
 {
+    assert(h);
     uint64_t count = 0;
     for (uint32_t i = 0; i < STAT_BUCKETS; i++)
         count += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);

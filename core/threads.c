@@ -43,6 +43,7 @@ static const cpu_set_t *allowed_cpus(void)
 
 uint32_t threads_cpus(int *out_cpus, uint32_t max)
 {
+    assert(out_cpus || max == 0);
     uint32_t count = 0;
     for (int cpu = 0; cpu < CPU_SETSIZE && count < max; cpu++) {
         if (CPU_ISSET((size_t)cpu, allowed_cpus()))
@@ -65,6 +66,7 @@ enum err thread_pin(int cpu)
 static void *run_thread(void *arg)
 {
     struct thread *t = arg;
+    assert(t->run);
     (void)pthread_setname_np(pthread_self(), t->name);
     if (t->cpu < 0)
         (void)pthread_setaffinity_np(pthread_self(), sizeof(cpu_set_t), allowed_cpus()); /* at worst it stays pinned */
@@ -76,6 +78,7 @@ static void *run_thread(void *arg)
 
 static int create_thread(struct thread *t)
 {
+    assert(t->run);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -86,6 +89,7 @@ static int create_thread(struct thread *t)
 
 enum err thread_start(const char *name, int cpu, void (*run)(void *arg), void *arg, struct thread **out_thread)
 {
+    assert(out_thread);
     assert(name && run);
     struct thread *t = malloc(sizeof *t);
     if (!t)
@@ -103,6 +107,7 @@ enum err thread_start(const char *name, int cpu, void (*run)(void *arg), void *a
 
 void thread_join(struct thread *t)
 {
+    assert(t);
     int failed = pthread_join(t->id, NULL);
     assert(!failed);
     free(t);
@@ -118,6 +123,7 @@ uint64_t thread_waits(void)
 
 enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate)
 {
+    assert(out_gate);
     assert(count > 0);
     struct thread_gate *g = malloc(sizeof *g);
     if (!g)
@@ -129,6 +135,7 @@ enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate)
 
 static void open_gate_if_all_came(struct thread_gate *g)
 {
+    assert(g->waiting <= g->expected);
     if (g->waiting < g->expected)
         return;
     g->waiting = 0;
@@ -150,6 +157,7 @@ void thread_gate_wait(struct thread_gate *g)
 
 void thread_gate_leave(struct thread_gate *g)
 {
+    assert(g);
     pthread_mutex_lock(&g->lock);
     assert(g->expected > 0);
     g->expected--;
@@ -159,6 +167,7 @@ void thread_gate_leave(struct thread_gate *g)
 
 void thread_gate_close(struct thread_gate *g)
 {
+    assert(g->waiting == 0);
     pthread_cond_destroy(&g->opened);
     pthread_mutex_destroy(&g->lock);
     free(g);

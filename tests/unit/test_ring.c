@@ -20,6 +20,7 @@ static void a_ring_holds_its_slots_and_no_more(void **state)
         assert_null(ring_pop(&ring));
         for (int i = 0; i < RING_SLOTS; i++)
             assert_true(ring_push(&ring, &items[i]));
+        ring_check(&ring);
         assert_false(ring_push(&ring, &items[0]));
         assert_false(ring_empty(&ring));
         for (int i = 0; i < RING_SLOTS; i++)
