@@ -34,6 +34,10 @@ struct describe_run {
     struct group_asking asking;
     struct describe_groups_response r;
     bool operations; /* were asked for */
+    const struct kview *names;
+    struct describe_part *parts;
+    struct steps steps;
+    int32_t at; /* prepared, then completed up to there */
 };
 
 static void begin_describing(struct describe_part *part, const struct group *g)
@@ -109,21 +113,52 @@ static void ask_describe_group(struct coord_call *c)
     group_question_steps(container_of(c, struct group_question, call), describe_step);
 }
 
+static void complete_description(struct describe_run *run, struct described_group *out)
+{
+    struct request *req = run->asking.req;
+    bool dead = view_is(out->group_state, group_state_name(GROUP_DEAD));
+    if (dead && req->version >= 6 && !out->error_code) {
+        out->error_code = KERR_GROUP_ID_NOT_FOUND;
+        out->error_message = group_not_found_text(req, out->group_id);
+    }
+    if (run->operations && !out->error_code)
+        out->authorized_operations = GROUP_OPERATIONS;
+}
+
+static bool reply_describe_step(struct steps *s)
+{
+    struct describe_run *run = container_of(s, struct describe_run, steps);
+    for (; run->at < run->r.groups.n; run->at++, steps_spend(s, 1)) {
+        if (!steps_go_on(s))
+            return true;
+        complete_description(run, &run->r.groups.v[run->at]);
+    }
+    REQUEST_REPLY(run->asking.req, describe_groups_response, &run->r);
+    return false;
+}
+
 static void reply_describe_groups(struct group_asking *asking)
 {
     struct describe_run *run = container_of(asking, struct describe_run, asking);
-    struct request *req = asking->req;
-    for (int32_t i = 0; i < run->r.groups.n; i++) {
-        struct described_group *out = &run->r.groups.v[i];
-        bool dead = view_is(out->group_state, group_state_name(GROUP_DEAD));
-        if (dead && req->version >= 6 && !out->error_code) {
-            out->error_code = KERR_GROUP_ID_NOT_FOUND;
-            out->error_message = group_not_found_text(req, out->group_id);
-        }
-        if (run->operations && !out->error_code)
-            out->authorized_operations = GROUP_OPERATIONS;
+    run->at = 0;
+    steps_start(&asking->req->server->steps, &run->steps, reply_describe_step);
+}
+
+static bool prepare_describe_step(struct steps *s)
+{
+    struct describe_run *run = container_of(s, struct describe_run, steps);
+    for (; run->at < run->r.groups.n; run->at++, steps_spend(s, 1)) {
+        struct describe_part *part = &run->parts[run->at];
+        if (!steps_go_on(s))
+            return true;
+        part->out = &run->r.groups.v[run->at];
+        described_group_init(part->out);
+        part->out->group_id = part->question.call.key = run->names[run->at];
+        part->question.call.ask = ask_describe_group;
+        group_asking_queue(&run->asking, &part->question);
     }
-    REQUEST_REPLY(req, describe_groups_response, &run->r);
+    group_asking_end(&run->asking);
+    return false;
 }
 
 void describe_groups_run(struct request *req)
@@ -141,16 +176,11 @@ void describe_groups_run(struct request *req)
     group_asking_init(&run->asking, req, reply_describe_groups);
     describe_groups_response_init(&run->r);
     run->operations = m->include_authorized_operations;
+    run->names = m->groups.v;
+    run->parts = parts;
     run->r.groups.v = out;
     run->r.groups.n = m->groups.n;
-    for (int32_t i = 0; i < m->groups.n; i++) {
-        described_group_init(&out[i]);
-        out[i].group_id = parts[i].question.call.key = m->groups.v[i];
-        parts[i].out = &out[i];
-        parts[i].question.call.ask = ask_describe_group;
-        group_asking_queue(&run->asking, &parts[i].question);
-    }
-    group_asking_end(&run->asking);
+    steps_start(&req->server->steps, &run->steps, prepare_describe_step);
 }
 
 /* --- ListGroups: every shard lists its own --- */
@@ -352,6 +382,11 @@ struct delete_part {
 struct delete_run {
     struct group_asking asking;
     struct delete_groups_response r;
+    const struct kview *names;
+    int32_t count, at; /* prepared, then completed up to there */
+    struct delete_part *parts;
+    const uint8_t *duplicates;
+    struct steps steps;
 };
 
 static void end_delete_group(struct delete_part *part, enum kerr error)
@@ -381,18 +416,48 @@ static void ask_delete_group(struct coord_call *c)
     coordinator_after_event(e);
 }
 
-static void reply_delete_groups(struct group_asking *asking)
+static bool reply_delete_step(struct steps *s)
 {
-    struct delete_run *run = container_of(asking, struct delete_run, asking);
-    struct request *req = asking->req;
-    for (int32_t i = 0; i < run->r.results.n; i++) {
-        struct deletable_group_result *out = &run->r.results.v[i];
+    struct delete_run *run = container_of(s, struct delete_run, steps);
+    struct request *req = run->asking.req;
+    for (; run->at < run->r.results.n; run->at++, steps_spend(s, 1)) {
+        struct deletable_group_result *out = &run->r.results.v[run->at];
+        if (!steps_go_on(s))
+            return true;
         if (req->version >= 3 && out->error_code == KERR_GROUP_ID_NOT_FOUND)
             out->error_message = group_not_found_text(req, out->group_id);
         else if (req->version >= 3 && out->error_code == KERR_NON_EMPTY_GROUP)
             out->error_message = view_of("The group is not empty.");
     }
     REQUEST_REPLY(req, delete_groups_response, &run->r);
+    return false;
+}
+
+static void reply_delete_groups(struct group_asking *asking)
+{
+    struct delete_run *run = container_of(asking, struct delete_run, asking);
+    run->at = 0;
+    steps_start(&asking->req->server->steps, &run->steps, reply_delete_step);
+}
+
+/* What is named twice is answered once, as in Kafka. */
+static bool prepare_delete_step(struct steps *s)
+{
+    struct delete_run *run = container_of(s, struct delete_run, steps);
+    for (; run->at < run->count; run->at++, steps_spend(s, 1)) {
+        struct delete_part *part = &run->parts[run->at];
+        if (!steps_go_on(s))
+            return true;
+        if (run->duplicates[run->at] == DUPLICATE_LATER)
+            continue;
+        part->out = &run->r.results.v[run->r.results.n++];
+        deletable_group_result_init(part->out);
+        part->out->group_id = part->question.call.key = run->names[run->at];
+        part->question.call.ask = ask_delete_group;
+        group_asking_queue(&run->asking, &part->question);
+    }
+    group_asking_end(&run->asking);
+    return false;
 }
 
 void delete_groups_run(struct request *req)
@@ -412,14 +477,9 @@ void delete_groups_run(struct request *req)
     run->asking.asked_max = COORD_SWEEP_WRITES;
     delete_groups_response_init(&run->r);
     run->r.results.v = out;
-    for (int32_t i = 0; i < m->groups_names.n; i++) {
-        if (duplicates[i] == DUPLICATE_LATER) /* answered once, as in Kafka */
-            continue;
-        parts[i].out = &out[run->r.results.n++];
-        deletable_group_result_init(parts[i].out);
-        parts[i].out->group_id = parts[i].question.call.key = m->groups_names.v[i];
-        parts[i].question.call.ask = ask_delete_group;
-        group_asking_queue(&run->asking, &parts[i].question);
-    }
-    group_asking_end(&run->asking);
+    run->names = m->groups_names.v;
+    run->count = m->groups_names.n;
+    run->parts = parts;
+    run->duplicates = duplicates;
+    steps_start(&req->server->steps, &run->steps, prepare_delete_step);
 }

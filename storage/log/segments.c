@@ -57,7 +57,8 @@ void segments_drop(struct segments *ss, uint32_t count)
 {
     assert(count <= ss->count);
     ss->count -= count;
-    memmove(ss->v, ss->v + count, ss->count * sizeof *ss->v);
+    if (ss->count > 0) /* an empty list has no memory */
+        memmove(ss->v, ss->v + count, ss->count * sizeof *ss->v);
 }
 
 uint32_t segments_rank(const struct segments *ss, int64_t offset)

@@ -332,10 +332,202 @@ static void so_it_is_while_each_request_needs_a_copy(void **state)
     bs->pooled_count -= IO_RECV_COUNT;
 }
 
+/* --- a member of a group, from its first JoinGroup to its LeaveGroup --- */
+
+static const struct kview member_group = {(const uint8_t *)"members", 7};
+static struct {
+    uint8_t id[256];
+    int32_t id_bytes, generation;
+} member;
+
+static struct kview member_id(void)
+{
+    return (struct kview){member.id, member.id_bytes};
+}
+static struct kview text_of(const char *text)
+{
+    return (struct kview){(const uint8_t *)text, (int32_t)strlen(text)};
+}
+
+static bool encode_member_join(struct kwriter *out, int16_t version)
+{
+    struct join_group_request m;
+    struct join_group_request_protocol protocol = {.name = text_of("range"), .metadata = text_of("metadata")};
+    join_group_request_init(&m);
+    m.group_id = member_group;
+    m.session_timeout_ms = 60000;
+    m.rebalance_timeout_ms = 100; /* members of earlier runs are not waited for longer */
+    m.protocol_type = text_of("consumer");
+    m.protocols.v = &protocol;
+    m.protocols.n = 1;
+    return join_group_request_encode(&m, out, version);
+}
+static bool encode_member_sync(struct kwriter *out, int16_t version)
+{
+    struct sync_group_request m;
+    struct sync_group_request_assignment mine = {.member_id = member_id(), .assignment = text_of("everything")};
+    sync_group_request_init(&m);
+    m.group_id = member_group;
+    m.generation_id = member.generation;
+    m.member_id = member_id();
+    m.assignments.v = &mine;
+    m.assignments.n = 1;
+    return sync_group_request_encode(&m, out, version);
+}
+static bool encode_member_heartbeat(struct kwriter *out, int16_t version)
+{
+    struct heartbeat_request m;
+    heartbeat_request_init(&m);
+    m.group_id = member_group;
+    m.generation_id = member.generation;
+    m.member_id = member_id();
+    return heartbeat_request_encode(&m, out, version);
+}
+static bool encode_member_commit(struct kwriter *out, int16_t version)
+{
+    struct offset_commit_request m;
+    struct offset_commit_request_topic topic;
+    struct offset_commit_request_partition partition;
+    offset_commit_request_init(&m);
+    offset_commit_request_topic_init(&topic);
+    offset_commit_request_partition_init(&partition);
+    m.group_id = member_group;
+    m.generation_id_or_member_epoch = member.generation;
+    m.member_id = member_id();
+    topic.name = text_of("topic");
+    partition.committed_offset = 7;
+    partition.committed_metadata = text_of("note");
+    topic.partitions.v = &partition;
+    m.topics.v = &topic;
+    topic.partitions.n = m.topics.n = 1;
+    return offset_commit_request_encode(&m, out, version);
+}
+static bool encode_member_fetch(struct kwriter *out, int16_t version)
+{
+    struct offset_fetch_request m;
+    struct offset_fetch_request_group one;
+    offset_fetch_request_init(&m);
+    offset_fetch_request_group_init(&one);
+    one.group_id = member_group;
+    one.topics.n = -1;
+    m.groups.v = &one;
+    m.groups.n = 1;
+    return offset_fetch_request_encode(&m, out, version);
+}
+static bool encode_member_describe(struct kwriter *out, int16_t version)
+{
+    struct describe_groups_request m;
+    struct kview group = member_group;
+    describe_groups_request_init(&m);
+    m.groups.v = &group;
+    m.groups.n = 1;
+    return describe_groups_request_encode(&m, out, version);
+}
+static bool encode_member_leave(struct kwriter *out, int16_t version)
+{
+    struct leave_group_request m;
+    leave_group_request_init(&m);
+    m.group_id = member_group;
+    m.member_id = member_id();
+    return leave_group_request_encode(&m, out, version);
+}
+/* Versions without flexible headers, whose answers begin with the correlation id. */
+static const struct api_case member_cases[] = {
+    {KAPI_join_group, 3, 3, 99, encode_member_join},     {KAPI_sync_group, 2, 2, 99, encode_member_sync},
+    {KAPI_heartbeat, 2, 2, 99, encode_member_heartbeat}, {KAPI_offset_commit, 6, 6, 99, encode_member_commit},
+    {KAPI_offset_fetch, 8, 8, 6, encode_member_fetch},   {KAPI_describe_groups, 3, 3, 99, encode_member_describe},
+    {KAPI_leave_group, 2, 2, 99, encode_member_leave},
+};
+
+static struct kreader answer_body(int16_t version)
+{
+    return kreader_of((struct kview){w.reply + 8, (int32_t)w.reply_bytes - 8}, version, NULL);
+}
+
+/* With all the memory that it wants, over and over: the coordinator may be loading what it lost. */
+static void join_and_sync(void)
+{
+    uint8_t room[4096];
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    int16_t error = -1;
+    while (error != 0) {
+        struct join_group_response joined;
+        struct sync_group_response synced;
+        assert_true(clock_now_ns() < end);
+        send_frame(&member_cases[0], member_cases[0].last);
+        assert_true(wait_for_end(WAIT_S * 1000));
+        assert_false(w.closed);
+        struct kreader r = answer_body(member_cases[0].last);
+        struct karena arena = {room, room + sizeof room, false};
+        r.arena = &arena;
+        assert_true(join_group_response_read(&joined, &r));
+        error = joined.error_code;
+        if (error)
+            continue;
+        assert_true(joined.member_id.n < (int32_t)sizeof member.id);
+        memcpy(member.id, joined.member_id.at, (size_t)joined.member_id.n);
+        member.id_bytes = joined.member_id.n;
+        member.generation = joined.generation_id;
+        send_frame(&member_cases[1], member_cases[1].last);
+        assert_true(wait_for_end(WAIT_S * 1000));
+        assert_false(w.closed);
+        r = answer_body(member_cases[1].last);
+        assert_true(sync_group_response_read(&synced, &r));
+        error = synced.error_code;
+    }
+}
+
+/* The group is sound, whatever failed, and goes on. */
+static void end_membership(void)
+{
+    enum kerr error;
+    int32_t at = 0;
+    struct coord_log *l = coord_shard_next_log(group_topic.on(w.shard), &at, &error);
+    if (l)
+        coord_log_check(l);
+    connect_client();
+    join_and_sync();
+    send_frame(&member_cases[COUNT_OF(member_cases) - 1], 2);
+    assert_true(wait_for_end(WAIT_S * 1000));
+    disconnect_client();
+}
+
+static bool run_member_fault(const struct api_case *c, int n, bool forever)
+{
+    connect_client();
+    if (c->key != KAPI_join_group)
+        join_and_sync();
+    fault_begin(n, forever);
+    send_frame(c, c->last);
+    bool over = wait_for_end(SHORT_MS);
+    bool fired = fault_end();
+    if (!over && !wait_for_end(WAIT_S * 1000))
+        fail_msg("a member's API %d hangs after request for memory %d failed", c->key, n);
+    disconnect_client();
+    end_membership();
+    return fired;
+}
+
+static void a_group_with_a_member_stays_sound(void **state)
+{
+    (void)state;
+    uint32_t runs = 0;
+    for (size_t i = 0; i < COUNT_OF(member_cases); i++)
+        for (int forever = 0; forever < 2; forever++) {
+            int n = 1;
+            while (n < FAULTS_MAX && run_member_fault(&member_cases[i], n, forever))
+                n++;
+            assert_true(n < FAULTS_MAX);
+            runs += (uint32_t)n;
+        }
+    printf("%u faults\n", runs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_request_is_answered_or_its_connection_closed, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_group_with_a_member_stays_sound, setup, teardown),
         cmocka_unit_test_setup_teardown(so_it_is_while_each_request_needs_a_copy, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
