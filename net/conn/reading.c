@@ -144,6 +144,8 @@ static void starve_conn(struct conn *c)
 {
     struct conns *cs = c->conns;
     evict_slowest_frame(cs);
+    if (c->closing) /* it was the slowest itself */
+        return;
     conns_starve(cs, &c->starved_link);
     if (!c->starving)
         bound_waiting_parts(cs);
