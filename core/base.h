@@ -62,6 +62,9 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_trim_before_durable /* simulator: the log start moves and is answered before it is saved */
 #define PLANT_trim_before_durable 0
 #endif
+#ifndef PLANT_roll_before_old_durable /* simulator: a roll begins the next segment before the old one was flushed */
+#define PLANT_roll_before_old_durable 0
+#endif
 #ifndef PLANT_caching_off_unflushed /* simulator: turning write.caching off flushes nothing */
 #define PLANT_caching_off_unflushed 0
 #endif

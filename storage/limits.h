@@ -4,10 +4,11 @@
 
 enum {
 
-    TAILS_BYTES = 64 * 1024 * 1024,       /* of young bytes in memory per shard; who lags further reads the disk */
-    TAILS_SHARE = 2,                      /* tails take half of the pool at most: the rest receives and reads cold */
-    WAVE_GATHER_BYTES = 4 * 1024 * 1024,  /* appends wait beyond this much that no wave carries yet */
-    ALLOCATE_STEP_MIN = 256 * 1024,       /* space ahead starts small ... */
+    TAILS_BYTES = 64 * 1024 * 1024,      /* of young bytes in memory per shard; who lags further reads the disk */
+    TAILS_SHARE = 2,                     /* tails take half of the pool at most: the rest receives and reads cold */
+    WAVE_GATHER_BYTES = 4 * 1024 * 1024, /* appends wait beyond this much that no wave carries yet */
+    ALLOCATE_STEP_MIN =
+        8 * 1024, /* space ahead starts small: with its folder and id, a partition of one record costs 16 KiB ... */
     ALLOCATE_STEP_MAX = 64 * 1024 * 1024, /* ... and doubles to this */
     COLD_READ_BYTES = 256 * 1024,         /* one disk read for a fetch, unless its first batch is larger */
     COLD_READS_MAX = 32,                  /* per shard: a backlog drain does not starve producers */

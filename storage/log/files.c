@@ -11,12 +11,51 @@ static bool segment_file_is_busy(const struct segment *s)
     return p->active == s && (!writer_idle(p) || !list_empty(&p->writer.pending));
 }
 
+struct close_job {
+    struct io_op op;
+    struct partition *partition;
+    int fd;
+};
+
+static int32_t run_close_fd_job(void *arg)
+{
+    fs_close(((struct close_job *)arg)->fd);
+    return 0;
+}
+
+static void close_fd_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct close_job *j = container_of(op, struct close_job, op);
+    struct partition *p = j->partition;
+    assert(p->closes > 0);
+    p->closes--;
+    heap_free(shard_of(p)->heap, j);
+    partition_stop_step(p);
+}
+
+void files_close_fd(struct partition *p, int fd)
+{
+    struct shard *shard = shard_of(p);
+    struct close_job *j = p->gone ? NULL : heap_alloc(shard->heap, sizeof *j);
+    if (!j) { /* the loop is over, or there is not even so much memory */
+        struct io_file f;
+        io_file_init(&f, fd);
+        io_close(shard->io, &f);
+        return;
+    }
+    *j = (struct close_job){.partition = p, .fd = fd};
+    p->closes++;
+    io_job(shard->io, &j->op, IO_BACKGROUND, run_close_fd_job, j, close_fd_done);
+}
+
 void files_close(struct log_store *st, struct segment *s)
 {
     if (s->file.fd < 0)
         return;
     assert(s->users == 0);
-    io_close(st->shard->io, &s->file);
+    io_file_detach(st->shard->io, &s->file);
+    files_close_fd(s->partition, s->file.fd);
     io_file_init(&s->file, -1);
     list_remove(&s->open_link);
     st->open_count--;

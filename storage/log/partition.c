@@ -11,6 +11,7 @@
 
 static void drop_all_segments(struct partition *p)
 {
+    space_forget_ahead(p);
     struct list *l;
     for (uint32_t i = 0; i < p->segments.count; i++)
         list_push(&p->trimmer.dropped, &segments_at(&p->segments, i)->link);
@@ -77,6 +78,7 @@ static enum err install_recovered(struct partition *p, struct recovered *r, bool
     p->space.state = SPACE_CLOSED;
     p->space.saved = clean;
     p->space.step = ALLOCATE_STEP_MIN;
+    p->space.epochs_saved = -2; /* unknown */
     checkpoint_opened(p);
     return ERR_NONE;
 }
@@ -229,6 +231,7 @@ struct partition *partition_open(struct log_store *ls, const struct topic *topic
 void partition_close(struct partition *p)
 {
     struct heap *h = shard_of(p)->heap;
+    p->gone = true;
     timer_stop(&shard_of(p)->timers, &p->flusher.timer);
     list_remove(&p->writer.wave_link);
     list_remove(&p->writer.parked_link);
@@ -421,7 +424,7 @@ void partition_stop(struct partition *p, bool deleting, void (*stopped)(struct p
 /* Waits until nothing is in flight, flushes, then trims and saves (or deletes). */
 void partition_stop_step(struct partition *p)
 {
-    if (!p->stop.done || partition_busy(p))
+    if (!p->stop.done || p->gone || partition_busy(p))
         return;
     bool offline = partition_is_offline(p);
     if (!offline && !p->stop.deleting && p->end.position != p->promised.position) {
@@ -438,9 +441,11 @@ void partition_stop_step(struct partition *p)
     if (p->stop.deleting || (!offline && p->active && !p->space.saved)) {
         if (p->stop.deleting)
             drop_all_segments(p);
-        space_stop(p);
+        if (!p->closes) /* else its end comes back here */
+            space_stop(p);
         return;
     }
+    p->gone = true;
     p->stop.clean = !offline && (p->recovery.done || PLANTED(clean_mark_unrecovered));
     stopped(p);
 }

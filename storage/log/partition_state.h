@@ -90,13 +90,15 @@ struct partition_writer {
 /* The active file and the space ahead of the log.
  *
  *   CLOSED --wake--> WAKING --> READY <--> ALLOCATING
- *   CLOSED, READY --roll--> ROLLING --> READY (or what it was, if that failed)      CLOSED, READY --> STOPPING */
+ *   CLOSED, READY --roll--> ROLLING --> READY (or what it was, if that failed)      CLOSED, READY --> STOPPING
+ *
+ * Beside that: the next segment's file is made ahead, and segments that were closed are saved (space.c). */
 enum space_state {
     SPACE_CLOSED,     /* no file yet, or it is not open, or its last block is not in memory */
     SPACE_READY,      /* appends may go to the active file */
     SPACE_ALLOCATING, /* the same, and more space is being made (no job: an operation) */
     SPACE_WAKING,     /* a job opens the active file and reads its last block: no appends, no waves */
-    SPACE_ROLLING,    /* a job closes the active segment and makes the next one: no appends, no waves */
+    SPACE_ROLLING,    /* a job gives the next segment its name: no appends, no waves */
     SPACE_STOPPING,   /* a job trims and saves everything, or deletes it */
 };
 struct partition_space {
@@ -108,6 +110,11 @@ struct partition_space {
     uint64_t step_at_ns;
     uint64_t retry_at_ns; /* a full disk is not asked before this */
     bool saved;           /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
+    enum { AHEAD_NONE, AHEAD_MAKING, AHEAD_MADE, AHEAD_FAILED } ahead; /* the next segment's file */
+    int ahead_fd;                                                      /* MADE */
+    uint64_t ahead_allocated;
+    uint32_t closing;     /* jobs that save closed segments */
+    int32_t epochs_saved; /* the latest epoch that leader-epoch-checkpoint knows for sure; -1: none */
 };
 
 /* Flushes what write.caching left behind. */
@@ -206,6 +213,8 @@ struct partition {
     uint32_t place;         /* in store->all; UINT32_MAX: not there yet */
     struct list retry_link; /* store: it looks again for what was short */
     struct list watch_link; /* store: watchers are to be told at the end of this turn */
+    uint32_t closes;        /* jobs that close a file */
+    bool gone;              /* its stop is at its last step, or over: no more jobs of its own */
     struct list readers;    /* part_reads on disk */
     struct list lookups;    /* time_lookups in a job */
     struct partition_writer writer;
@@ -264,8 +273,9 @@ static inline bool writer_idle(const struct partition *p)
 /* Anything is in flight that comes back to this partition. */
 static inline bool partition_busy(const struct partition *p)
 {
-    return p->recovery.state == RECOVERY_RUNNING || partition_writes(p) || p->writer.unpack ||
-           p->trimmer.state != TRIMMER_IDLE || !list_empty(&p->readers) || !list_empty(&p->lookups);
+    return p->recovery.state == RECOVERY_RUNNING || partition_writes(p) || p->space.ahead == AHEAD_MAKING ||
+           p->space.closing || p->closes || p->writer.unpack || p->trimmer.state != TRIMMER_IDLE ||
+           !list_empty(&p->readers) || !list_empty(&p->lookups);
 }
 /* What a request gets from a partition that takes none. */
 static inline enum kerr partition_refusal(const struct partition *p)
@@ -288,8 +298,15 @@ void writer_flush_later(struct partition *p);               /* after flush.messa
 void writer_flush_due(struct timer *t);
 void writer_free_idle(struct partition *p); /* gives the tail of an idle partition back */
 /* space.c */
-void space_roll(struct partition *p); /* the first segment, or the next; the partition is idle */
-void space_wake(struct partition *p); /* opens the active file, reads its tail block */
+/* Nothing is wrong but what is short right now: room, memory, descriptors. */
+static inline bool space_is_shortage(enum err err)
+{
+    return err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_TOO_MANY_FILES;
+}
+void space_make_ahead(struct partition *p);   /* the next segment's file */
+void space_forget_ahead(struct partition *p); /* closes it, if it was made */
+void space_roll(struct partition *p);         /* the first segment, or the next; all that was given is durable */
+void space_wake(struct partition *p);         /* opens the active file, reads its tail block */
 void space_ahead(struct partition *p, uint64_t need_position); /* at least up to there; 0: a step */
 void space_full(struct partition *p, enum err err);            /* parked appends are refused, retriably */
 void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */
@@ -351,3 +368,4 @@ enum err files_need_index(struct partition *p, struct segment *s) must_use;
 void files_index_used(struct log_store *st, struct segment *s);
 void files_index_drop(struct log_store *st, struct segment *s);
 void files_close(struct log_store *st, struct segment *s);
+void files_close_fd(struct partition *p, int fd); /* by a job */

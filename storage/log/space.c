@@ -1,9 +1,16 @@
-/* Files and their space: creating the next segment (a roll), opening the active one again (a wake), space ahead of the log,
- * trimming at a stop, deleting. All of it in jobs or asynchronous operations; while a job runs the partition takes no
- * appends (space_in_job), so the job may read its index.
+/* Files and their space: rolls, opening the active file again (a wake), space ahead of the log, trimming at a stop, deleting. All of
+ * it in jobs or asynchronous operations.
  *
- * A roll, in this order: trim and sync the old segment, save its indexes, the producer snapshot and the epochs; create the
- * next segment's file, secure its first step, sync the folder. Only then may an append go there. */
+ * A roll does not keep appends waiting for more than one flush:
+ *
+ *   ahead    the segment is three quarters full: a job makes the next file, under a name that is no segment's, and syncs it
+ *   roll     every byte of the old segment is durable (with write.caching too: the roll asks for a flush). No appends while a job
+ *            saves the epochs if there are new ones, gives the file its name and syncs the folder. From then on the new one is active
+ *   close    behind: a job saves the old segment's indexes and the producer snapshot, and trims the file, in this order
+ *
+ * What a crash leaves between any two of these steps: a file made ahead is no segment's, and goes. A segment that has its name says
+ * that every byte before it was durable. One that is not trimmed, or has no snapshot behind it, may have index files that
+ * end too early: recovery makes them anew. */
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/log/partition_dir.h"
@@ -11,7 +18,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum job_kind { JOB_ROLL, JOB_WAKE, JOB_STOP, JOB_DELETE };
+enum job_kind { JOB_AHEAD, JOB_ROLL, JOB_CLOSE, JOB_WAKE, JOB_STOP, JOB_DELETE };
+
+enum { CLOSE_RETRY_MS = 500 };
+/* Recovery removes it, as all that ends like this. */
+static const char ahead_name[] = "next-segment.tmp";
 
 /* What a job knows. The shard does not touch it, nor the index that it lends, until the job is done. */
 struct space_job {
@@ -21,10 +32,11 @@ struct space_job {
     enum space_state state_before; /* a roll that failed goes back to it */
     char dir[FS_PATH_MAX];
     const char *data_dir;
-    struct segment *old; /* ROLL: NULL for the first segment; STOP: the active one. Lent, fd included */
+    struct segment *old; /* CLOSE: the one before; STOP, WAKE: the active one. Lent, fd included */
     int old_fd;
+    bool first; /* ROLL: there is no folder yet */
     uint64_t old_bytes;
-    int64_t next_offset; /* ROLL: the new segment's base; also the snapshot's name */
+    int64_t next_offset; /* ROLL: the new segment's base; CLOSE, STOP: the snapshot's name */
     bool direct;
     uint8_t *snapshot;
     size_t snapshot_bytes, epochs_bytes;
@@ -33,6 +45,9 @@ struct space_job {
     uint8_t *block; /* WAKE: where the tail block goes; NULL: none */
     uint64_t block_position;
     uint64_t step;
+    struct timer retry;   /* CLOSE */
+    struct segment *next; /* ROLL */
+    bool made_ahead;      /* ROLL: `fd` has the file, it only needs its name; STOP: it is there, and goes */
     /* out */
     enum err err;
     int fd;
@@ -53,29 +68,22 @@ static enum err write_partition_file(const struct space_job *j, const char *name
     return segment_write_file(path, at, bytes);
 }
 
-/* A flush that failed is never tried again, not even for lack of room: the kernel may have dropped what it could not write. */
-static enum err sync_old_segment(const struct space_job *j)
+static enum err save_epochs(const struct space_job *j)
 {
-    enum err err = fs_sync(j->old_fd);
-    return err ? ERR_IO : ERR_NONE;
+    return j->epochs ? write_partition_file(j, "leader-epoch-checkpoint", j->epochs, j->epochs_bytes) : ERR_NONE;
 }
 
-/* Trims the segment to its batches and saves what stands beside it. */
+/* Saves what stands beside the segment, and trims it to its batches last: so one that is not trimmed tells that its indexes may not
+ * be whole. */
 static enum err save_old_segment(struct space_job *j)
 {
-    enum err err = fs_truncate(j->old_fd, j->old_bytes);
-    if (!err)
-        err = sync_old_segment(j);
-    if (!err)
-        err = segment_save_index(j->dir, j->old);
     char path[FS_PATH_MAX];
+    enum err err = segment_save_index(j->dir, j->old);
     if (!err && !segment_path(path, j->dir, j->next_offset, ".snapshot"))
         err = ERR_INVALID;
     if (!err)
         err = segment_write_file(path, j->snapshot, j->snapshot_bytes);
-    if (!err)
-        err = write_partition_file(j, "leader-epoch-checkpoint", j->epochs, j->epochs_bytes);
-    return err;
+    return err ? err : fs_truncate(j->old_fd, j->old_bytes);
 }
 
 static enum err make_partition_folder(const struct space_job *j)
@@ -84,13 +92,15 @@ static enum err make_partition_folder(const struct space_job *j)
     return err ? err : fs_sync_dir(j->data_dir);
 }
 
-static enum err create_next_segment(struct space_job *j)
+static unsigned segment_flags(const struct space_job *j)
 {
-    char path[FS_PATH_MAX];
-    if (!segment_path(path, j->dir, j->next_offset, ".log"))
-        return ERR_INVALID;
-    unsigned flags = FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE | (j->direct ? FS_DIRECT : 0);
-    enum err err = fs_open(path, flags, &j->fd);
+    return FS_READ | FS_WRITE | (j->direct ? FS_DIRECT : 0);
+}
+
+/* A file with its first step of space. */
+static enum err create_file(struct space_job *j, const char *path)
+{
+    enum err err = fs_open(path, segment_flags(j) | FS_CREATE | FS_TRUNCATE, &j->fd);
     if (err)
         return err;
     err = fs_allocate(j->fd, 0, j->step);
@@ -99,15 +109,72 @@ static enum err create_next_segment(struct space_job *j)
         j->allocated = UINT64_MAX;
         err = ERR_NONE;
     }
+    return err;
+}
+
+static void drop_created_file(struct space_job *j, const char *path)
+{
+    if (j->fd >= 0)
+        fs_close(j->fd);
+    j->fd = -1;
+    err_ignore(fs_unlink(path)); /* best effort: recovery knows it for what it is */
+}
+
+static bool ahead_path(const struct space_job *j, char out[FS_PATH_MAX])
+{
+    int n = snprintf(out, FS_PATH_MAX, "%s/%s", j->dir, ahead_name);
+    return n > 0 && n < FS_PATH_MAX;
+}
+
+static enum err run_ahead_job(struct space_job *j)
+{
+    char path[FS_PATH_MAX];
+    if (!ahead_path(j, path))
+        return ERR_INVALID;
+    enum err err = create_file(j, path);
     if (!err)
-        err = fs_sync(j->fd); /* the size, once: later writes need no new one */
+        err = fs_sync(j->fd); /* its size, once: later writes need no new one */
+    if (err)
+        drop_created_file(j, path);
+    return err;
+}
+
+static enum err name_next_segment(struct space_job *j, const char *path)
+{
+    char ahead[FS_PATH_MAX];
+    if (!j->made_ahead)
+        return create_file(j, path);
+    return ahead_path(j, ahead) ? fs_rename(ahead, path) : ERR_INVALID;
+}
+
+static enum err run_roll_job(struct space_job *j)
+{
+    char path[FS_PATH_MAX];
+    if (!segment_path(path, j->dir, j->next_offset, ".log"))
+        return ERR_INVALID;
+    enum err err = j->first ? make_partition_folder(j) : save_epochs(j);
+    if (!err)
+        err = name_next_segment(j, path);
     if (!err)
         err = fs_sync_dir(j->dir);
-    if (err) {
-        fs_close(j->fd);
-        j->fd = -1;
-        err_ignore(fs_unlink(path)); /* best effort: an empty segment is harmless */
+    if (err)
+        drop_created_file(j, path);
+    return err;
+}
+
+static enum err run_close_job(struct space_job *j)
+{
+    char path[FS_PATH_MAX];
+    enum err err = ERR_NONE;
+    if (j->old_fd < 0) {
+        err = segment_path(path, j->dir, j->old->base_offset, ".log") ? fs_open(path, segment_flags(j), &j->fd)
+                                                                      : ERR_INVALID;
+        j->old_fd = j->fd;
     }
+    if (!err)
+        err = save_old_segment(j);
+    if (j->fd >= 0)
+        fs_close(j->fd);
     return err;
 }
 
@@ -116,7 +183,7 @@ static enum err open_active_file(struct space_job *j)
     char path[FS_PATH_MAX];
     if (!segment_path(path, j->dir, j->old->base_offset, ".log"))
         return ERR_INVALID;
-    return fs_open(path, FS_READ | FS_WRITE | (j->direct ? FS_DIRECT : 0), &j->fd);
+    return fs_open(path, segment_flags(j), &j->fd);
 }
 
 static enum err run_wake_job(struct space_job *j)
@@ -140,8 +207,15 @@ static enum err run_stop_job(struct space_job *j)
     }
     if (!err)
         err = save_old_segment(j);
+    if (!err)
+        err = save_epochs(j);
+    if (!err) /* a flush that failed is never tried again, not even for lack of room */
+        err = fs_sync(j->old_fd) ? ERR_IO : ERR_NONE;
     if (j->fd >= 0)
         fs_close(j->fd);
+    char path[FS_PATH_MAX];
+    if (!err && j->made_ahead)
+        err = ahead_path(j, path) ? fs_unlink(path) : ERR_INVALID;
     return err ? err : fs_sync_dir(j->dir);
 }
 
@@ -149,11 +223,9 @@ static int32_t run_space_job(void *arg)
 {
     struct space_job *j = arg;
     switch (j->kind) {
-    case JOB_ROLL:
-        j->err = j->old ? save_old_segment(j) : make_partition_folder(j);
-        if (!j->err)
-            j->err = create_next_segment(j);
-        break;
+    case JOB_AHEAD: j->err = run_ahead_job(j); break;
+    case JOB_ROLL: j->err = run_roll_job(j); break;
+    case JOB_CLOSE: j->err = run_close_job(j); break;
     case JOB_WAKE: j->err = run_wake_job(j); break;
     case JOB_STOP: j->err = run_stop_job(j); break;
     case JOB_DELETE: j->err = partition_dir_delete(j->dir); break;
@@ -171,22 +243,28 @@ static void free_space_job(struct space_job *j)
     heap_free(h, j);
 }
 
-/* What a trimmed segment is saved with; false: no memory. */
-static bool lend_old_segment(struct space_job *j)
+static bool lend_epochs(struct space_job *j)
 {
     struct partition *p = j->partition;
-    struct heap *h = shard_of(p)->heap;
-    j->old = p->active;
-    j->old_fd = p->active->file.fd;
-    j->old_bytes = p->end.position;
-    j->snapshot_bytes = producers_snapshot_bytes(p->producers);
-    j->snapshot = heap_alloc(h, j->snapshot_bytes);
     j->epochs_bytes = epochs_text(&p->epochs, NULL, 0);
-    j->epochs = heap_alloc(h, j->epochs_bytes + 1);
-    if (!j->snapshot || !j->epochs || index_finish(&p->active->index))
+    j->epochs = heap_alloc(shard_of(p)->heap, j->epochs_bytes + 1);
+    if (j->epochs)
+        (void)epochs_text(&p->epochs, j->epochs, j->epochs_bytes + 1);
+    return j->epochs != NULL;
+}
+
+/* What a segment that ends here is saved with; false: no memory. */
+static bool lend_old_segment(struct space_job *j, struct segment *old)
+{
+    struct partition *p = j->partition;
+    j->old = old;
+    j->old_fd = old->file.fd;
+    j->old_bytes = old->bytes;
+    j->snapshot_bytes = producers_snapshot_bytes(p->producers);
+    j->snapshot = heap_alloc(shard_of(p)->heap, j->snapshot_bytes);
+    if (!j->snapshot || index_finish(&old->index))
         return false;
     producers_snapshot(p->producers, j->snapshot);
-    (void)epochs_text(&p->epochs, j->epochs, j->epochs_bytes + 1);
     return true;
 }
 
@@ -208,15 +286,12 @@ static struct space_job *new_space_job(struct partition *p, enum job_kind kind)
 
 static void start_space_job(struct space_job *j, io_done_fn *done)
 {
-    static const enum space_state states[] = {[JOB_ROLL] = SPACE_ROLLING,
-                                              [JOB_WAKE] = SPACE_WAKING,
-                                              [JOB_STOP] = SPACE_STOPPING,
-                                              [JOB_DELETE] = SPACE_STOPPING};
     struct partition *p = j->partition;
+    assert(j->kind != JOB_AHEAD && j->kind != JOB_CLOSE);
     assert(p->space.state == SPACE_CLOSED || p->space.state == SPACE_READY);
     assert(!p->space.job);
     j->state_before = p->space.state;
-    p->space.state = states[j->kind];
+    p->space.state = j->kind == JOB_ROLL ? SPACE_ROLLING : j->kind == JOB_WAKE ? SPACE_WAKING : SPACE_STOPPING;
     p->space.job = j;
     io_job(shard_of(p)->io, &j->op, j->kind == JOB_DELETE ? IO_BACKGROUND : IO_URGENT, run_space_job, j, done);
 }
@@ -233,7 +308,7 @@ static void space_job_ended(struct partition *p, enum space_state state)
 /* A job could not be made or failed: a full disk or pool is asked again later, anything else takes the partition offline. */
 static void fail_space_job(struct partition *p, enum err err, const char *what)
 {
-    if (err != ERR_NO_SPACE && err != ERR_NO_MEMORY && err != ERR_TOO_MANY_FILES) {
+    if (!space_is_shortage(err)) {
         char why[128];
         snprintf(why, sizeof why, "%s failed: %s", what, err_text(err));
         partition_offline(p, why);
@@ -281,37 +356,143 @@ static struct segment *new_active_segment(struct partition *p, int64_t base_offs
     return s;
 }
 
+/* --- the file made ahead --- */
+
+static void ahead_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct space_job *j = container_of(op, struct space_job, op);
+    struct partition *p = j->partition;
+    assert(p->space.ahead == AHEAD_MAKING);
+    p->space.ahead = j->err ? AHEAD_FAILED : AHEAD_MADE;
+    p->space.ahead_fd = j->fd;
+    p->space.ahead_allocated = j->allocated;
+    free_space_job(j);
+    writer_retry(p);
+    partition_stop_step(p);
+}
+
+/* Should it fail, the roll makes the file itself, and says what is wrong. */
+void space_make_ahead(struct partition *p)
+{
+    assert(p->active);
+    assert(p->space.ahead == AHEAD_NONE);
+    struct space_job *j = new_space_job(p, JOB_AHEAD);
+    if (!j)
+        return;
+    j->step = u64_min(u64_max(p->space.step, ALLOCATE_STEP_MIN), align_up(config_of(p)->segment_bytes, PAGE_BYTES));
+    p->space.ahead = AHEAD_MAKING;
+    io_job(shard_of(p)->io, &j->op, IO_URGENT, run_space_job, j, ahead_done);
+}
+
+void space_forget_ahead(struct partition *p)
+{
+    assert(p->space.ahead != AHEAD_MAKING);
+    if (p->space.ahead == AHEAD_MADE)
+        files_close_fd(p, p->space.ahead_fd);
+    p->space.ahead = AHEAD_NONE;
+}
+
+/* --- rolls --- */
+
+static void close_done(struct io_op *op, int32_t res);
+
+static void close_again(struct timer *t)
+{
+    struct space_job *j = container_of(t, struct space_job, retry);
+    j->err = ERR_NONE;
+    j->old_fd = j->old->file.fd;
+    j->fd = -1;
+    io_job(shard_of(j->partition)->io, &j->op, IO_BACKGROUND, run_space_job, j, close_done);
+}
+
+/* What is missing then makes recovery read more, and the producers of this segment hang on the checkpoint alone. So it is tried as
+ * long as anything is. */
+static void close_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct space_job *j = container_of(op, struct space_job, op);
+    struct partition *p = j->partition;
+    assert(p->space.closing > 0);
+    if (j->err && space_is_shortage(j->err) && p->condition == PARTITION_OPEN) {
+        timer_start(&shard_of(p)->timers, &j->retry, shard_of(p)->now_ns + CLOSE_RETRY_MS * NS_PER_MS);
+        return;
+    }
+    p->space.closing--;
+    j->old->users--;
+    if (j->err && !space_is_shortage(j->err)) {
+        char why[128];
+        snprintf(why, sizeof why, "saving a closed segment failed: %s", err_text(j->err));
+        partition_offline(p, why);
+    } else if (j->err) {
+        log_warn("segment not saved",
+                 "partition=%s-%d segment=%020lld why=\"%s\" effect=\"its index is made anew when needed\"",
+                 p->topic->name, p->index, (long long)j->old->base_offset, err_text(j->err));
+    }
+    free_space_job(j);
+    trim_step(p); /* it may be below the start by now */
+    partition_stop_step(p);
+}
+
+/* The old segment is complete and durable: what is saved of it may take its time. */
+static void close_old_segment(struct partition *p, struct segment *old)
+{
+    struct space_job *j = new_space_job(p, JOB_CLOSE);
+    if (!j || !lend_old_segment(j, old)) {
+        log_warn("segment not saved",
+                 "partition=%s-%d segment=%020lld why=\"%s\" effect=\"its index is made anew when needed\"",
+                 p->topic->name, p->index, (long long)old->base_offset, err_text(ERR_NO_MEMORY));
+        if (j)
+            free_space_job(j);
+        return;
+    }
+    j->next_offset = old->next_offset;
+    timer_init(&j->retry, close_again);
+    old->users++;
+    p->space.closing++;
+    io_job(shard_of(p)->io, &j->op, IO_BACKGROUND, run_space_job, j, close_done);
+}
+
+static void begin_next_segment(struct partition *p, struct segment *s, const struct space_job *j)
+{
+    struct segment *old = p->active;
+    bool saved = p->space.saved;
+    assert(p->durable.offset == p->end.offset || PLANTED(roll_before_old_durable));
+    assert(p->promised.offset == p->end.offset);
+    assert(s->base_offset == p->end.offset);
+    files_adopt(p->store, s, j->fd);
+    s->allocated = j->made_ahead ? p->space.ahead_allocated : j->allocated;
+    segments_push(&p->segments, s);
+    p->active = s;
+    p->end.position = 0;
+    p->end.max_timestamp = p->end.max_timestamp_offset = -1;
+    p->durable = p->promised = p->end;
+    p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
+        p->checkpoint.saved_times_crc = 0;
+    p->space.ahead = AHEAD_NONE;
+    p->space.saved = false;
+    p->space.epochs_saved = epochs_latest(&p->epochs);
+    if (!old)
+        return;
+    old->allocated = old->bytes;
+    p->closed_bytes += old->bytes;
+    if (!saved)
+        close_old_segment(p, old);
+    files_index_used(p->store, old);
+}
+
 static void roll_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct space_job *j = container_of(op, struct space_job, op);
     struct partition *p = j->partition;
-    struct segment *s = j->err ? NULL : new_active_segment(p, j->next_offset);
-    enum err err = j->err ? j->err : s ? segments_reserve(&p->segments, 1) : ERR_NO_MEMORY;
-    space_job_ended(p, err ? j->state_before : SPACE_READY);
-    if (err) {
-        if (j->fd >= 0)
-            fs_close(j->fd);
-        heap_free(shard_of(p)->heap, s);
-        if (p->active)
-            p->active->allocated = u64_min(p->active->allocated, j->old_bytes); /* it may be trimmed already */
-        fail_space_job(p, err, "a new segment");
+    space_job_ended(p, j->err ? j->state_before : SPACE_READY);
+    if (j->err) {
+        p->space.ahead = AHEAD_NONE; /* the job has closed and removed it */
+        heap_free(shard_of(p)->heap, j->next);
+        fail_space_job(p, j->err, "a new segment");
     } else {
-        if (p->active) {
-            p->active->allocated = p->active->bytes;
-            p->closed_bytes += p->active->bytes;
-            files_index_used(p->store, p->active);
-        }
-        files_adopt(p->store, s, j->fd);
-        s->allocated = j->allocated;
-        segments_push(&p->segments, s);
-        p->active = s;
-        p->end.position = 0;
-        p->end.max_timestamp = p->end.max_timestamp_offset = -1;
-        p->durable = p->promised = p->end;
-        p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
-            p->checkpoint.saved_times_crc = 0;
-        p->space.saved = false;
+        begin_next_segment(p, j->next, j);
         checkpoint_rolled(p);
         partition_tell_waiting(p); /* the whole segment is durable */
     }
@@ -322,18 +503,24 @@ static void roll_done(struct io_op *op, int32_t res)
 void space_roll(struct partition *p)
 {
     struct space_job *j = new_space_job(p, JOB_ROLL);
-    if (!j || (p->active && !lend_old_segment(j))) {
-        if (j)
+    bool epochs = p->active && p->space.epochs_saved != epochs_latest(&p->epochs);
+    assert(p->space.ahead != AHEAD_MAKING);
+    if (j)
+        j->next = new_active_segment(p, p->end.offset);
+    if (!j || !j->next || segments_reserve(&p->segments, 1) || (epochs && !lend_epochs(j))) {
+        if (j) {
+            heap_free(shard_of(p)->heap, j->next);
             free_space_job(j);
+        }
         space_full(p, ERR_NO_MEMORY);
         return;
     }
-    if (p->active && j->old_fd < 0) { /* a closed file is opened by a wake first */
-        free_space_job(j);
-        space_wake(p);
-        return;
-    }
-    p->space.step = ALLOCATE_STEP_MIN;
+    j->first = !p->active;
+    j->made_ahead = p->space.ahead == AHEAD_MADE;
+    if (j->made_ahead)
+        j->fd = p->space.ahead_fd;
+    else
+        p->space.step = ALLOCATE_STEP_MIN;
     j->step = ALLOCATE_STEP_MIN;
     start_space_job(j, roll_done);
 }
@@ -478,8 +665,13 @@ static void stop_done(struct io_op *op, int32_t res)
 
 void space_stop(struct partition *p)
 {
+    assert(!p->gone && !p->closes);
+    p->gone = true;
     struct space_job *j = new_space_job(p, p->stop.deleting ? JOB_DELETE : JOB_STOP);
-    if (j && (p->stop.deleting || lend_old_segment(j))) {
+    if (j)
+        j->made_ahead = p->space.ahead == AHEAD_MADE;
+    space_forget_ahead(p);
+    if (j && (p->stop.deleting || (lend_old_segment(j, p->active) && lend_epochs(j)))) {
         start_space_job(j, stop_done);
         return;
     }

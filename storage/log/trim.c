@@ -193,6 +193,9 @@ static int64_t wanted_log_start(struct partition *p)
 
 static void save_log_start(struct partition *p, int64_t start)
 {
+    if (p->space
+            .closing) /* of what goes, the producers are known from the snapshot behind it alone: that comes first, and then here */
+        return;
     if (p->durable.offset < start) {
         p->flusher.wanted_offset = start;
         writer_flush(p); /* or the wave, flush or roll that is under way: its end comes back here */

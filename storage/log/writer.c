@@ -148,9 +148,21 @@ static bool reserve_tail_memory(struct partition *p, uint32_t bytes)
     }
 }
 
-static bool idle_to_roll(const struct partition *p)
+/* The segment is over for what comes next: rolls once everything in it is durable. */
+static void roll_when_durable(struct partition *p)
 {
-    return !partition_writes(p) && p->promised.position == p->end.position;
+    if (partition_writes(p) || p->promised.position != p->end.position) {
+        writer_kick(p); /* the end of what is under way comes back here */
+        return;
+    }
+    if (p->space.ahead == AHEAD_MAKING)
+        return;
+    if (p->durable.offset < p->end.offset && !PLANTED(roll_before_old_durable)) {
+        p->flusher.wanted_offset = p->end.offset;
+        writer_flush(p);
+        return;
+    }
+    space_roll(p);
 }
 
 /* Is everything in place to take this batch? If not, starts what is missing; the end of that looks at `parked` again. */
@@ -159,10 +171,7 @@ static bool prepare_append(struct partition *p, const struct batch *b)
     if (space_in_job(p))
         return false;
     if (segment_is_over(p, b)) {
-        if (idle_to_roll(p))
-            space_roll(p);
-        else
-            writer_kick(p);
+        roll_when_durable(p);
         return false;
     }
     if (!space_is_ready(p)) {
@@ -298,6 +307,8 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
     writer_kick(p);
     if (p->active->allocated - p->end.position < p->space.step / 2)
         space_ahead(p, 0);
+    if (p->space.ahead == AHEAD_NONE && p->end.position > config_of(p)->segment_bytes / 4 * 3)
+        space_make_ahead(p);
 }
 
 /* False: it must wait, or what it waits for failed and it was refused with all that are parked. */

@@ -5,12 +5,13 @@
  * has not ends the log. That is a torn tail, and what lies behind becomes zeros. It is corruption, and no file is touched, if
  *   - the end lies below the checkpoint's, or below the end that is known, or behind a clean stop;
  *   - caching is off and a valid batch starts more than `wave_bytes_max` behind;
- *   - there is a later segment: a roll trims and syncs the old file before it makes the next one.
+ *   - there is a later segment: a roll names the next file only when every byte of the old one is durable.
  * Every file that was read there is synced before this returns: so all it gives back is durable.
  *
  * Without a checkpoint the whole log is read. Where the checkpoint's index entries do not match the files, its segment is
- * read from the start. A trusted segment without index files is read to rebuild them; damaged ones show themselves as
- * ERR_CORRUPT of segment_load_index, and scan_rebuild_index mends them.
+ * read from the start. A trusted segment without index files is read to rebuild them, and so is one whose roll was cut short before
+ * it was closed (it is not trimmed, or there is no snapshot behind it: its index files may end too early); damaged ones show
+ * themselves as ERR_CORRUPT of segment_load_index, and scan_rebuild_index mends them. A snapshot that is missing is made.
  *
  *   checkpoint.position        end             allocated
  *   |... durable, not read ...|... scanned ...|torn or ghost: zeroed, synced|

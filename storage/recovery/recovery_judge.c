@@ -1,4 +1,6 @@
 /* Torn, or corrupt: what the end of the walk means. Nothing is changed here. */
+#include "core/clock.h"
+#include "core/limits.h"
 #include "storage/recovery/recovery_state.h"
 
 enum { TAIL_BYTES = 64 }; /* a batch may end in zeros, so this many only make us look closer */
@@ -24,8 +26,9 @@ static enum err segment_was_begun(struct recovery *r, const struct segment *s, b
     return err;
 }
 
-/* A roll makes the next file only when the old one is trimmed and durable. So a later segment, even an empty one, says that
- * the bytes before it were there: they are missing. Only what starts within the log and was never begun is a stray: its roll
+/* A roll names the next file only when every byte of the old one is durable, with write.caching too. So a later segment, even an
+ * empty one, says that the bytes before it were there: they are missing. (That the old one is not trimmed says nothing: it is
+ * trimmed behind the roll.) Only what starts within the log and was never begun is a stray: it got its name, but the roll
  * failed, and the old segment went on. */
 static enum err judge_later_segments(struct recovery *r)
 {
@@ -129,24 +132,85 @@ static enum err segment_ends_in_zeros(struct recovery *r, const struct segment *
     return err;
 }
 
+bool recovery_has_snapshot(const struct recovery *r, int64_t offset)
+{
+    const struct folder_offsets *all = &r->folder.snapshots;
+    uint32_t low = 0, high = all->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (all->v[middle] < offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < all->count && all->v[low] == offset;
+}
+
+static enum err add_segment_producers(struct recovery *r, const struct segment *s, struct producers *ps)
+{
+    struct recovery_scan rs;
+    struct batch b;
+    bool valid = true;
+    enum err err = recovery_scan_open(r, s, 0, FS_READ, &rs);
+    if (err)
+        return err;
+    while (!err && rs.scan.at < s->bytes && valid) {
+        err = scan_peek(&rs.scan, &b, &valid);
+        if (!err && valid && b.producer_id >= 0)
+            err = producers_update(ps, &b, clock_wall_ms());
+        if (!err && valid)
+            scan_skip(&rs.scan, &b);
+    }
+    recovery_scan_close(r, &rs);
+    return err;
+}
+
+/* The producers behind the segment: those before it, and its batches. */
+static enum err make_snapshot(struct recovery *r, const struct segment *s)
+{
+    struct producers *ps = producers_open(r->in->heap);
+    enum err err = ps ? recovery_load_snapshot(r, s->base_offset, ps) : ERR_NO_MEMORY;
+    if (!err)
+        err = add_segment_producers(r, s, ps);
+    uint8_t *at = err ? NULL : heap_alloc(r->in->heap, producers_snapshot_bytes(ps));
+    if (!err && !at)
+        err = ERR_NO_MEMORY;
+    if (!err) {
+        producers_snapshot(ps, at);
+        err = recovery_save_snapshot(r, s->next_offset, at, producers_snapshot_bytes(ps));
+    }
+    heap_free(r->in->heap, at);
+    producers_close(ps);
+    return err;
+}
+
+/* The roll behind it was cut short: its index files may end too early, the snapshot behind it may be missing. (It says that the index
+ * is whole.) */
+static enum err close_segment_again(struct recovery *r, struct segment *s)
+{
+    uint64_t bad_at = 0;
+    enum err err = scan_rebuild_index(r->in->dir, s, r->in->index_interval_bytes, &bad_at);
+    if (err == ERR_CORRUPT)
+        return corrupt_segment_at(r, s, bad_at);
+    return err || recovery_has_snapshot(r, s->next_offset) ? err : make_snapshot(r, s);
+}
+
 static enum err check_trusted_segment(struct recovery *r, struct segment *s, int64_t next_base_offset)
 {
     bool zeros, there;
     s->bytes = s->allocated;
     s->next_offset = next_base_offset;
     enum err err = segment_ends_in_zeros(r, s, &zeros);
-    if (!err && zeros)
+    /* A file that was not trimmed is whole pages, however few zeros it ends in. */
+    if (!err && (zeros || s->allocated % PAGE_BYTES == 0))
         err = find_trusted_end(r, s);
     if (err || r->out->corrupt)
         return err;
     if (s->bytes == 0)
         return corrupt_segment_at(r, s, 0);
     err = index_files_exist(r, s, &there);
-    if (err || there)
-        return err;
-    uint64_t bad_at = 0;
-    err = scan_rebuild_index(r->in->dir, s, r->in->index_interval_bytes, &bad_at);
-    return err == ERR_CORRUPT ? corrupt_segment_at(r, s, bad_at) : err;
+    bool closed = s->bytes == s->allocated && there && recovery_has_snapshot(r, next_base_offset);
+    return err || closed ? err : close_segment_again(r, s);
 }
 
 enum err recovery_check_trusted(struct recovery *r)

@@ -136,8 +136,12 @@ enum err recovery_repair(struct recovery *r)
     enum err err = remove_later_segments(r);
     if (!err && PLANTED(cut_below_durable_end))
         err = plant_early_cut(r);
-    for (uint32_t i = 0; i <= r->last && !err; i++)
-        err = repair_segment(r, &r->files[i], i < r->last);
+    for (uint32_t i = 0; i <= r->last && !err; i++) {
+        struct recovery_file *f = &r->files[i];
+        err = repair_segment(r, f, i < r->last);
+        if (!err && f->snapshot && !recovery_has_snapshot(r, f->segment->next_offset))
+            err = recovery_save_snapshot(r, f->segment->next_offset, f->snapshot, f->snapshot_bytes);
+    }
     if (!err)
         err = remove_leftovers(r);
     if (!err && (r->changed || segment_name_unsure(r) || saved_start_unsure(r)))

@@ -152,7 +152,7 @@ static enum err trust_checkpoint(struct recovery *r, uint32_t file)
     return ERR_NONE;
 }
 
-static enum err load_producer_snapshot(struct recovery *r, int64_t offset)
+enum err recovery_load_snapshot(struct recovery *r, int64_t offset, struct producers *producers)
 {
     char path[FS_PATH_MAX];
     uint8_t *at;
@@ -162,12 +162,12 @@ static enum err load_producer_snapshot(struct recovery *r, int64_t offset)
     enum err err = segment_read_file(r->in->heap, path, SMALL_FILE_BYTES_MAX, &at, &bytes);
     if (err)
         return err == ERR_NOT_FOUND ? ERR_NONE : err;
-    err = producers_snapshot_load(r->out->producers, at, bytes);
+    err = producers_snapshot_load(producers, at, bytes);
     heap_free(r->in->heap, at);
     if (err != ERR_CORRUPT)
         return err;
     log_warn("bad snapshot", "file=%s effect=\"producers are known from their batches alone\"", path);
-    return producers_load(r->out->producers, (const uint8_t[4]){0}, 4);
+    return producers_load(producers, (const uint8_t[4]){0}, 4);
 }
 
 /* Where the walk starts and what is known there. Without a checkpoint that is the log's first batch. */
@@ -187,7 +187,7 @@ static enum err plan_walk(struct recovery *r)
         if (err != ERR_CORRUPT)
             return err ? err : trust_checkpoint(r, file);
     }
-    return load_producer_snapshot(r, r->next_offset);
+    return recovery_load_snapshot(r, r->next_offset, r->out->producers);
 }
 
 /* --- the walk --- */
@@ -261,12 +261,35 @@ static enum err walk_segment(struct recovery *r, struct recovery_file *f, uint64
     return err;
 }
 
+enum err recovery_save_snapshot(struct recovery *r, int64_t offset, const uint8_t *at, size_t bytes)
+{
+    char path[FS_PATH_MAX];
+    r->changed = true;
+    return segment_path(path, r->in->dir, offset, ".snapshot") ? segment_write_file(path, at, bytes) : ERR_INVALID;
+}
+
+/* For the mending: the roll may have been cut short before it was saved, and the segment before it may go one day. */
+static enum err take_snapshot(struct recovery *r, struct recovery_file *f)
+{
+    assert(!f->snapshot);
+    f->snapshot_bytes = producers_snapshot_bytes(r->out->producers);
+    f->snapshot = heap_alloc(r->in->heap, f->snapshot_bytes);
+    if (!f->snapshot)
+        return ERR_NO_MEMORY;
+    producers_snapshot(r->out->producers, f->snapshot);
+    return ERR_NONE;
+}
+
 /* Goes on into the next segment only if the log does. */
 static enum err walk_log(struct recovery *r)
 {
     enum err err = ERR_NONE;
     for (uint32_t i = r->first; i < r->count && !err; i++) {
         if (i > r->first && r->files[i].segment->base_offset != r->next_offset)
+            break;
+        if (i > r->first)
+            err = take_snapshot(r, &r->files[i - 1]);
+        if (err)
             break;
         r->last = i;
         err = walk_segment(r, &r->files[i], i == r->first ? r->first_position : 0);
@@ -350,6 +373,8 @@ enum err recovery_run(const struct recovery_input *in, struct recovered *out)
     epochs_init(&out->epochs, in->heap);
     out->producers = producers_open(in->heap);
     enum err err = out->producers ? recover_folder(&r) : ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < r.count && r.files; i++)
+        heap_free(in->heap, r.files[i].snapshot);
     heap_free(in->heap, r.files);
     folder_close(&r.folder);
     if (err)

@@ -17,7 +17,9 @@ enum { SMALL_FILE_BYTES_MAX = 64 * 1024 * 1024 }; /* leader-epoch-checkpoint, .s
 struct recovery_file {
     struct segment *segment; /* in out->segments; its allocated is the file's size, its bytes what was found good */
     uint64_t walked_bytes;
-    bool rest_dirty; /* something that is not zero lies behind `bytes` */
+    bool rest_dirty;   /* something that is not zero lies behind `bytes` */
+    uint8_t *snapshot; /* of the producers behind it, when the walk went on into the next; NULL: not taken */
+    size_t snapshot_bytes;
 };
 struct recovery {
     const struct recovery_input *in;
@@ -49,6 +51,10 @@ static inline enum err recovery_corrupt(struct recovery *r, int64_t segment, uin
     r->out->corrupt_position = position;
     return ERR_NONE;
 }
+/* Adds what the snapshot of that offset knows; nothing if there is none, or it is damaged. */
+enum err recovery_load_snapshot(struct recovery *r, int64_t offset, struct producers *producers) must_use;
+bool recovery_has_snapshot(const struct recovery *r, int64_t offset); /* in the folder, as it was found */
+enum err recovery_save_snapshot(struct recovery *r, int64_t offset, const uint8_t *at, size_t bytes) must_use;
 /* From leader-epoch-checkpoint and the batches below the walk. */
 enum err recovery_load_epochs(struct recovery *r) must_use;
 /* Sets out->corrupt if what was found cannot be a torn tail. */

@@ -10,6 +10,7 @@ enum {
     PRODUCERS_MAX = 8,
     QUEUE_MAX = 5,
     FLIGHTS_MAX = 5,
+    WINDOW = 5, /* batches from the oldest without an answer on: the broker remembers so many */
     FLIGHT_MAX = 4,
     LANES_MAX = TOPICS_MAX * PARTITIONS_MAX,
     IDS_MAX = 4096,
@@ -22,7 +23,7 @@ struct out_batch {
     struct lane *lane;
     struct attempt *attempt;
     uint8_t *bytes;
-    uint32_t length;
+    uint32_t length, number; /* number: of its lane's */
     int32_t count;
     bool flying;
 };
@@ -83,6 +84,7 @@ static void make_batch(struct lane *l)
     b->length = make_batch_bytes(room, value_bytes, b->count, p->idempotent ? p->id : -1, l->sequence);
     b->bytes = memcpy(world_alloc(b->length), room, b->length);
     l->sequence += b->count;
+    b->number = l->made;
     *l->queue_end = b;
     l->queue_end = &b->next;
     l->queued++;
@@ -137,6 +139,8 @@ static struct out_batch *next_batch(struct lane *l)
         b = b->next;
     if (b || l->queued == QUEUE_MAX || l->made >= l->target)
         return b;
+    if (l->producer->idempotent && l->queue && l->made - l->queue->number >= WINDOW)
+        return NULL;
     make_batch(l);
     for (b = l->queue; b->next;)
         b = b->next;

@@ -1,5 +1,6 @@
 /* The data path on a real shard and real files: appends, rolls, wakes, reads, deletion, stop and reopening. */
 #include "tests/unit/partition_world.h"
+#include <sys/resource.h>
 
 static const struct topic_override small_segments[] = {{"segment.bytes", "1048576"}};
 
@@ -216,6 +217,84 @@ static void without_memory_appends_wait_and_are_refused_in_the_end(void **state)
     log_is_as_expected(false);
 }
 
+/* --- rolls --- */
+
+/* Killed at each turn of a life with rolls: what was acknowledged is there, and goes on. */
+static void a_kill_at_any_turn_of_a_roll_loses_nothing(void **state)
+{
+    (void)state;
+    uint32_t rolled = 0;
+    make_topic(small_segments, 1);
+    for (int turns = 0; turns < 60; turns++) {
+        uint32_t segments = w.p->segments.count;
+        for (int i = 0; i < 14; i++)
+            append(2, 30000);
+        for (int i = 0; i < turns; i++)
+            turn();
+        kill_broker();
+        int64_t promised = 0;
+        for (uint32_t i = 0; i < w.sent_count && w.sent[i].over && !w.sent[i].append.error; i++)
+            promised = w.sent[i].append.base_offset + 2;
+        start();
+        find_partition("t");
+        assert_int_equal(w.p->condition, PARTITION_OPEN);
+        assert_true(partition_facts(w.p).end_offset >= promised);
+        rolled += w.p->segments.count > segments;
+        assert_true(access(DIR "/data/t-0/next-segment.tmp", F_OK) != 0);
+        forget_sent();
+    }
+    assert_true(rolled > 10);
+}
+
+/* --- descriptors --- */
+
+/* So many descriptors beyond those that are open; UINT32_MAX: all that there were. */
+static void allow_descriptors(uint32_t more)
+{
+    static struct rlimit usual;
+    struct rlimit now;
+    if (!usual.rlim_cur)
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    now = usual;
+    if (more != UINT32_MAX) {
+        int next = dup(0);
+        close(next);
+        now.rlim_cur = (rlim_t)next + more;
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+}
+
+/* Whatever the step that finds none: the first append is refused, nothing is offline, and it works again afterwards. */
+static void without_descriptors_a_first_append_is_refused_and_works_later(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    bool over = false;
+    for (uint32_t more = 0; more < 8; more++) {
+        allow_descriptors(more);
+        struct sent *a = append(1, 100);
+        uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+        while (!a->over && clock_now_ns() < end)
+            turn();
+        allow_descriptors(UINT32_MAX);
+        assert_true(a->over);
+        assert_int_equal(w.p->condition, PARTITION_OPEN);
+        if (a->append.error) {
+            assert_int_equal(a->append.error, KERR_KAFKA_STORAGE_ERROR);
+            forget_sent();
+        } else {
+            expect(a);
+            over = true;
+            forget_sent();
+        }
+    }
+    assert_true(over);
+    append(2, 100);
+    all_are_acked();
+    fall_idle();
+    log_is_as_expected(true);
+}
+
 /* --- deletion --- */
 
 static uint32_t lookups_over;
@@ -332,6 +411,8 @@ int main(void)
         CASE(a_clock_ahead_makes_no_segments_with_append_time),
         CASE(flush_messages_counts_records),
         CASE(without_memory_appends_wait_and_are_refused_in_the_end),
+        CASE(a_kill_at_any_turn_of_a_roll_loses_nothing),
+        CASE(without_descriptors_a_first_append_is_refused_and_works_later),
         CASE(a_deletion_waits_for_what_is_in_flight),
         CASE(a_stop_waits_for_deletions),
         CASE(a_deletion_during_a_stop_is_left_to_the_next_start),

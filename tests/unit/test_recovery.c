@@ -1,6 +1,7 @@
 /* Recovery on real files: what ends a log, what is a torn tail and what is corruption, and what is left behind. */
 #include "storage/log/log_start.h"
 #define RECOVERY_DIR "recovery"
+#include "storage/log/folder.h"
 #include "tests/unit/log_world.h"
 
 /* --- the end of a log --- */
