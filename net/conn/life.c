@@ -53,6 +53,7 @@ static void finish_conn_closing(struct conn *c)
     conn_drop_input(c);
     timer_stop(&conn_shard(c)->timers, &c->timer);
     list_remove(&c->turn_end.link);
+    list_remove(&c->starved_link);
     list_remove(&c->link);
     stream_close(&c->stream);
     conns_count_out(c->conns, c->names.peer);
