@@ -74,25 +74,11 @@ static void close_unused_files(struct log_store *st)
     }
 }
 
-enum err files_open(struct partition *p, struct segment *s)
+void files_used(struct log_store *st, struct segment *s)
 {
-    struct log_store *st = p->store;
-    if (s->file.fd >= 0) {
-        list_remove(&s->open_link);
-        list_push(&st->open_files, &s->open_link);
-        return ERR_NONE;
-    }
-    char path[FS_PATH_MAX];
-    if (!segment_path(path, p->dir, s->base_offset, ".log"))
-        return ERR_INVALID;
-    close_unused_files(st);
-    unsigned flags = FS_READ | FS_WRITE | (st->root->direct ? FS_DIRECT : 0);
-    int fd;
-    enum err err = fs_open(path, flags, &fd);
-    if (err)
-        return err;
-    files_adopt(st, s, fd);
-    return ERR_NONE;
+    assert(s->file.fd >= 0);
+    list_remove(&s->open_link);
+    list_push(&st->open_files, &s->open_link);
 }
 
 void files_adopt(struct log_store *st, struct segment *s, int fd)
@@ -140,26 +126,31 @@ void files_index_used(struct log_store *st, struct segment *s)
     drop_unused_indexes(st);
 }
 
-/* Loads a closed segment's indexes, or builds them anew where the files are damaged. Synchronous: once per segment and run. */
-enum err files_need_index(struct partition *p, struct segment *s)
+/* --- in jobs --- */
+
+struct index_ask files_index_ask(const struct partition *p, const struct segment *s)
 {
-    assert(s != p->active || s->index_loaded);
-    if (s == p->active)
-        return ERR_NONE;
-    if (s->index_loaded) {
-        files_index_used(p->store, s);
-        return ERR_NONE;
-    }
-    enum err err = segment_load_index(p->dir, s);
+    return (struct index_ask){
+        .dir = p->dir,
+        .base_offset = s->base_offset,
+        .bytes = s->bytes,
+        .interval_bytes = config_of(p)->index_interval_bytes,
+        .index_bytes = config_of(p)->segment_index_bytes,
+    };
+}
+
+enum err files_load_index(const struct index_ask *a, struct heap *heap, struct segment *out_copy)
+{
+    *out_copy =
+        (struct segment){.base_offset = a->base_offset, .bytes = a->bytes, .first_timestamp = -1, .max_timestamp = -1};
+    index_init(&out_copy->index, heap, a->base_offset, a->index_bytes);
+    enum err err = segment_load_index(a->dir, out_copy);
     if (err == ERR_CORRUPT || err == ERR_NOT_FOUND) {
         uint64_t bad_at = 0;
-        log_warn("index rebuilt", "partition=%s-%d segment=%020lld", p->topic->name, p->index,
-                 (long long)s->base_offset);
-        err = scan_rebuild_index(p->dir, s, config_of(p)->index_interval_bytes, &bad_at);
+        log_warn("index rebuilt", "folder=%s segment=%020lld", a->dir, (long long)a->base_offset);
+        err = scan_rebuild_index(a->dir, out_copy, a->interval_bytes, &bad_at);
     }
     if (err)
-        return err;
-    s->max_timestamp = s->index.max_timestamp;
-    files_index_used(p->store, s);
-    return ERR_NONE;
+        index_deinit(&out_copy->index);
+    return err;
 }

@@ -73,6 +73,7 @@ static void run_turn_end(struct shard_defer *d)
         t->done(t);
     }
     reader_begin_waiting(ls);
+    lookup_begin_waiting(ls);
 }
 
 /* --- what is short is asked for again --- */
@@ -166,6 +167,7 @@ void log_store_init(struct log_store *ls, struct shard *s, struct root *root)
     list_init(&ls->wave_wanted);
     list_init(&ls->watched);
     list_init(&ls->cold_waiting);
+    list_init(&ls->lookup_waiting);
     list_init(&ls->open_files);
     list_init(&ls->indexes);
     list_init(&ls->retry);

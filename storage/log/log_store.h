@@ -32,7 +32,9 @@ struct log_store {
 
     uint32_t cold_reads;
     struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
-    struct list open_files;   /* struct segment, least recently used first (files.c) */
+    uint32_t lookups;
+    struct list lookup_waiting; /* look-ups by time beyond their bound */
+    struct list open_files;     /* struct segment, least recently used first (files.c) */
     uint32_t open_count, open_max;
     struct list indexes; /* struct segment, closed and with a loaded index, least recently used first */
     uint32_t index_count;

@@ -1,24 +1,37 @@
-/* Offsets by time. The indexes tell (on the shard) in which segment and from which position to look; a job then reads batches
- * from the files, up to the promised end, and walks the records of the batch that may hold the answer.
+/* Offsets by time. The shard says which segments there are and what it knows of their times; a job finds out the rest (the last
+ * entry of a time index, read once per segment and run), picks the first segment that may hold the answer, finds its place by
+ * that one's index, then reads batches from the files, up to the promised end, and walks the records of a batch that may hold it.
  *
- * The job works on copies and on file descriptors of its own, so the partition goes on meanwhile. */
+ * A job works on copies, on file descriptors and memory of its own, so the partition goes on meanwhile. A look-up takes some
+ * 200 bytes and 100 for each segment; the job, while it runs, 128 KiB, the index of one segment (5 MiB at worst), and what one
+ * batch unpacks to. LOOKUPS_MAX of a shard's are under way, the others wait. */
 #include "core/log.h"
 #include "storage/log/codec.h"
 #include "storage/log/partition_state.h"
 #include <string.h>
 
-enum { LOOKUP_READ_BYTES = 128 * 1024, LOOKUP_SEGMENTS_MAX = 4096 };
+enum {
+    LOOKUP_READ_BYTES = 128 * 1024,
+    LOOKUP_SEGMENTS_MAX = 65536,
+    LOOKUPS_MAX = 2, /* one runs, one is next: they share the helper's thread */
+};
+static const uint64_t by_index = UINT64_MAX;
 
 struct place {
-    int64_t segment;
-    uint64_t from, to;
-    int64_t max_timestamp; /* of all its records, which are all at or above the log start; -1: to be found out */
+    struct index_ask ask;
+    uint64_t number;   /* the segment's */
+    uint64_t from, to; /* by_index: the job finds it */
+    bool active;
+    /* of all its records; learnt: by this job */
+    bool known, learnt;
+    int64_t first_timestamp, max_timestamp, max_timestamp_offset;
 };
 struct lookup {
     struct io_op op;
+    struct list link; /* the store's: waits for its turn */
     struct partition *partition;
     struct time_lookup *ask;
-    char dir[FS_PATH_MAX];
+    bool max;
     int64_t timestamp, log_start_offset; /* max: `timestamp` is the largest one, to be found exactly */
     bool
         unsure; /* max: the largest one of the segments may be of a record below the log start; the job finds out first */
@@ -26,7 +39,7 @@ struct lookup {
     enum err err;
     int64_t found_offset, found_timestamp;
     int32_t found_epoch;
-    struct place places[];
+    struct place *places;
 };
 
 /* --- in the job --- */
@@ -122,7 +135,8 @@ static bool search_segment(struct lookup *l, struct heap *heap, const struct pla
 {
     char path[FS_PATH_MAX];
     int fd;
-    l->err = segment_path(path, l->dir, place->segment, ".log") ? fs_open(path, FS_READ, &fd) : ERR_INVALID;
+    l->err =
+        segment_path(path, place->ask.dir, place->ask.base_offset, ".log") ? fs_open(path, FS_READ, &fd) : ERR_INVALID;
     if (l->err)
         return false;
     bool found = search_batches(l, heap, fd, place, window);
@@ -131,18 +145,93 @@ static bool search_segment(struct lookup *l, struct heap *heap, const struct pla
     return found;
 }
 
-/* The largest timestamp of the records that are left. */
+/* By the last entry of its time index, or where that is missing by building it anew. */
+static void learn_times(struct lookup *l, struct place *place, struct heap *heap)
+{
+    struct segment copy;
+    l->err = segment_read_times(place->ask.dir, place->ask.base_offset, &place->first_timestamp, &place->max_timestamp,
+                                &place->max_timestamp_offset);
+    if (l->err == ERR_CORRUPT || l->err == ERR_NOT_FOUND) {
+        l->err = files_load_index(&place->ask, heap, &copy);
+        if (!l->err) {
+            place->max_timestamp = copy.index.max_timestamp;
+            place->max_timestamp_offset = copy.index.max_timestamp_offset;
+            index_deinit(&copy.index);
+        }
+    }
+    place->known = place->learnt = !l->err;
+}
+
+/* Does it hold records below the log start as well as such that count? */
+static bool is_cut_by_start(const struct lookup *l, const struct place *place)
+{
+    return place->ask.base_offset < l->log_start_offset;
+}
+
+static int64_t largest_of_places(const struct lookup *l)
+{
+    int64_t largest = -1;
+    for (uint32_t i = 0; i < l->count; i++)
+        largest = l->places[i].max_timestamp > largest ? l->places[i].max_timestamp : largest;
+    return largest;
+}
+
+/* The largest timestamp of the records that are left: that of the segments, unless it may be of a record below the start. */
 static void find_largest_timestamp(struct lookup *l, struct heap *heap, uint8_t *window)
 {
+    int64_t largest = largest_of_places(l);
+    l->timestamp = largest;
+    l->unsure = l->count && is_cut_by_start(l, &l->places[0]) && l->places[0].max_timestamp >= largest;
+    if (!l->unsure)
+        return;
     l->timestamp = -1;
     for (uint32_t i = 0; i < l->count && !l->err; i++) {
         const struct place *place = &l->places[i];
-        if (place->max_timestamp < 0)
-            (void)search_segment(l, heap, place, window); /* finds nothing, raises the timestamp */
+        struct place whole = *place;
+        whole.from = whole.from == by_index ? 0 : whole.from;
+        if (is_cut_by_start(l, place))
+            (void)search_segment(l, heap, &whole, window); /* finds nothing, raises the timestamp */
         else if (place->max_timestamp > l->timestamp)
             l->timestamp = place->max_timestamp;
     }
     l->unsure = false;
+}
+
+/* Where in the segment to look, by its index: of the first one that is looked into; the answer is mostly there. */
+static void find_place(struct lookup *l, struct place *place, struct heap *heap, bool first)
+{
+    struct segment copy;
+    if (place->from != by_index)
+        return;
+    place->from = 0;
+    if (!first)
+        return;
+    l->err = files_load_index(&place->ask, heap, &copy);
+    if (l->err)
+        return;
+    place->from = index_position(&copy.index, index_offset_of_time(&copy.index, l->timestamp));
+    index_deinit(&copy.index);
+}
+
+static void run_lookup(struct lookup *l, struct heap *heap, uint8_t *window)
+{
+    for (uint32_t i = 0; i < l->count && !l->err; i++)
+        if (!l->places[i].known)
+            learn_times(l, &l->places[i], heap);
+    if (!l->err && l->max)
+        find_largest_timestamp(l, heap, window);
+    if (l->max && l->timestamp < 0)
+        return;
+    bool found = false, first = true;
+    for (uint32_t i = 0; i < l->count && !found && !l->err; i++) {
+        struct place *place = &l->places[i];
+        if (place->max_timestamp < l->timestamp)
+            continue;
+        find_place(l, place, heap, first);
+        first = false;
+        if (!l->err)
+            found = search_segment(l, heap, place, window);
+    }
 }
 
 static int32_t run_lookup_job(void *arg)
@@ -150,13 +239,10 @@ static int32_t run_lookup_job(void *arg)
     struct lookup *l = arg;
     struct heap *heap = heap_open();
     uint8_t *window = heap ? heap_alloc(heap, LOOKUP_READ_BYTES) : NULL;
-    if (!window)
+    if (window)
+        run_lookup(l, heap, window);
+    else
         l->err = ERR_NO_MEMORY;
-    if (!l->err && l->unsure)
-        find_largest_timestamp(l, heap, window);
-    bool found = false;
-    for (uint32_t i = 0; i < l->count && !found && !l->err; i++)
-        found = search_segment(l, heap, &l->places[i], window);
     if (heap)
         heap_close(heap);
     return 0;
@@ -164,18 +250,27 @@ static int32_t run_lookup_job(void *arg)
 
 /* --- on the shard --- */
 
-static void answer_lookup(struct partition *p, struct lookup *l, enum kerr error)
+static void free_lookup(struct lookup *l)
 {
+    struct heap *h = shard_of(l->partition)->heap;
+    heap_free(h, l->places);
+    heap_free(h, l);
+}
+
+static void answer_lookup(struct lookup *l, enum kerr error)
+{
+    struct partition *p = l->partition;
     struct time_lookup *ask = l->ask;
     ask->error = error;
+    ask->found_offset = l->found_offset;
+    ask->found_timestamp = l->found_timestamp;
+    ask->found_epoch = l->found_epoch;
     ask->state = NULL;
     list_remove(&ask->link);
-    heap_free(shard_of(p)->heap, l);
+    free_lookup(l);
     ask->done(ask);
     partition_stop_step(p);
 }
-
-static void begin_lookup(struct partition *p, struct time_lookup *ask);
 
 /* The log start moved past what the job looked at: files may be gone, or what it found is below the start. */
 static bool lookup_is_outdated(const struct lookup *l)
@@ -184,13 +279,31 @@ static bool lookup_is_outdated(const struct lookup *l)
     return start != l->log_start_offset && (l->err || l->found_offset < start);
 }
 
-static void repeat_lookup(struct lookup *l)
+/* What it learnt of segments that are still there is never asked again. */
+static void keep_learnt_times(const struct lookup *l)
 {
-    struct time_lookup *ask = l->ask;
-    struct partition *p = l->partition;
-    list_remove(&ask->link);
-    heap_free(shard_of(p)->heap, l);
-    begin_lookup(p, ask);
+    const struct segments *ss = &l->partition->segments;
+    for (uint32_t i = 0; i < l->count && ss->count; i++) {
+        const struct place *place = &l->places[i];
+        struct segment *s = segments_of_offset(ss, place->ask.base_offset);
+        if (!place->learnt || s->number != place->number)
+            continue;
+        s->first_timestamp = place->first_timestamp;
+        s->max_timestamp = place->max_timestamp;
+        s->max_timestamp_offset = place->max_timestamp_offset;
+        s->times_known = true;
+    }
+}
+
+static void queue_lookup(struct lookup *l)
+{
+    struct log_store *ls = l->partition->store;
+    heap_free(shard_of(l->partition)->heap, l->places);
+    l->places = NULL;
+    l->count = 0;
+    l->err = ERR_NONE;
+    list_push(&ls->lookup_waiting, &l->link);
+    log_store_turn(ls);
 }
 
 static void lookup_job_done(struct io_op *op, int32_t res)
@@ -198,99 +311,109 @@ static void lookup_job_done(struct io_op *op, int32_t res)
     (void)res;
     struct lookup *l = container_of(op, struct lookup, op);
     struct partition *p = l->partition;
+    assert(p->store->lookups > 0);
+    p->store->lookups--;
+    log_store_turn(p->store); /* the next ones begin */
+    keep_learnt_times(l);
     if (partition_dead(p)) {
-        answer_lookup(p, l, partition_refusal(p));
+        answer_lookup(l, partition_refusal(p));
         return;
     }
     if (lookup_is_outdated(l)) {
-        repeat_lookup(l);
+        queue_lookup(l);
         return;
     }
-    l->ask->found_offset = l->found_offset;
-    l->ask->found_timestamp = l->found_timestamp;
-    l->ask->found_epoch = l->found_epoch;
     if (l->err)
         log_error("look-up failed", "partition=%s-%d timestamp=%lld why=\"%s\"", p->topic->name, p->index,
                   (long long)l->timestamp, err_text(l->err));
-    answer_lookup(p, l, l->err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
+    answer_lookup(l, l->err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
 }
 
-/* Every closed segment's largest timestamp is known after this. */
-static enum err learn_segment_timestamps(struct partition *p, int64_t *out_largest)
+static void add_lookup_place(struct lookup *l, const struct segment *s)
 {
-    int64_t largest = p->promised.max_timestamp;
-    for (uint32_t i = 0; i < p->segments.count; i++) {
-        struct segment *s = segments_at(&p->segments, i);
-        enum err err = s == p->active || s->max_timestamp >= 0 ? ERR_NONE : files_need_index(p, s);
-        if (err)
-            return err;
-        if (s != p->active && s->max_timestamp > largest)
-            largest = s->max_timestamp;
-    }
-    *out_largest = largest;
-    return ERR_NONE;
+    const struct partition *p = l->partition;
+    bool active = s == p->active;
+    uint64_t from = by_index;
+    if (s->index_loaded && !l->max)
+        from = index_position(&s->index, index_offset_of_time(&s->index, l->timestamp));
+    else if (active)
+        from = index_position(&s->index, l->log_start_offset);
+    l->places[l->count++] = (struct place){
+        .ask = files_index_ask(p, s),
+        .number = s->number,
+        .from = from,
+        .to = active ? p->promised.position : s->bytes,
+        .active = active,
+        .known = active || s->times_known,
+        .first_timestamp = s->first_timestamp,
+        .max_timestamp = active ? p->promised.max_timestamp : s->max_timestamp,
+        .max_timestamp_offset = active ? p->promised.max_timestamp_offset : s->max_timestamp_offset,
+    };
 }
 
-/* The answer is mostly in the first place: only that one's index is loaded, the others are read from their start if need be. */
-static void add_lookup_place(struct lookup *l, struct segment *s)
+/* A segment that is known to hold nothing young enough is left out. */
+static bool may_hold_answer(const struct lookup *l, const struct segment *s)
+{
+    return l->max || s == l->partition->active || !s->times_known || s->max_timestamp >= l->timestamp;
+}
+
+static void begin_lookup(struct lookup *l)
 {
     struct partition *p = l->partition;
-    uint64_t to = s == p->active ? p->promised.position : s->bytes, from = 0;
-    if (l->count == 0 && !l->err)
-        l->err = files_need_index(p, s);
-    if (l->unsure && s->base_offset < l->log_start_offset && s->index_loaded)
-        from = index_position(&s->index, l->log_start_offset);
-    else if (s->index_loaded && !l->unsure)
-        from = index_position(&s->index, index_offset_of_time(&s->index, l->timestamp));
-    int64_t max_timestamp = s->base_offset < l->log_start_offset ? -1
-                            : s == p->active                     ? p->promised.max_timestamp
-                                                                 : s->max_timestamp;
-    if (from < to)
-        l->places[l->count++] = (struct place){s->base_offset, from, to, max_timestamp};
-}
-
-/* Is the largest timestamp of the segment that holds the log start as large as any other? It may be of a record before it. */
-static bool largest_may_be_below_start(const struct partition *p, int64_t largest)
-{
-    const struct segment *s = p->segments.count ? segments_at(&p->segments, 0) : NULL;
-    return s && s->base_offset < p->log_start_offset &&
-           (s == p->active ? p->promised.max_timestamp : s->max_timestamp) >= largest;
-}
-
-static void begin_lookup(struct partition *p, struct time_lookup *ask)
-{
+    if (partition_dead(p)) {
+        answer_lookup(l, partition_refusal(p));
+        return;
+    }
     uint32_t most = (uint32_t)u64_min(p->segments.count, LOOKUP_SEGMENTS_MAX);
-    struct lookup *l = heap_zalloc(shard_of(p)->heap, sizeof *l + most * sizeof l->places[0]);
-    assert(l); /* a few hundred bytes: without them the shard cannot go on */
-    list_init(&ask->link);
-    list_push(&p->lookups, &ask->link);
-    l->partition = p;
-    l->ask = ask;
-    int64_t largest = -1;
-    l->err = learn_segment_timestamps(p, &largest);
-    l->timestamp = ask->max ? largest : ask->timestamp;
-    l->unsure = ask->max && largest_may_be_below_start(p, largest);
+    l->places = heap_alloc(shard_of(p)->heap, (most ? most : 1) * sizeof l->places[0]);
+    if (!l->places) {
+        answer_lookup(l, KERR_KAFKA_STORAGE_ERROR);
+        return;
+    }
+    l->max = l->ask->max;
+    l->timestamp = l->ask->timestamp;
     l->log_start_offset = p->log_start_offset;
     l->found_offset = l->found_timestamp = -1;
     l->found_epoch = -1;
-    memcpy(l->dir, p->dir, strlen(p->dir) + 1);
-    bool any = !l->err && !(ask->max && largest < 0);
-    for (uint32_t i = 0; any && i < p->segments.count && l->count < most; i++) {
-        struct segment *s = segments_at(&p->segments, i);
-        if (s == p->active || l->unsure || s->max_timestamp >= l->timestamp)
-            add_lookup_place(l, s);
-    }
+    for (uint32_t i = 0; i < p->segments.count && l->count < most; i++)
+        if (may_hold_answer(l, segments_at(&p->segments, i)))
+            add_lookup_place(l, segments_at(&p->segments, i));
+    p->store->lookups++;
     io_job(shard_of(p)->io, &l->op, IO_BACKGROUND, run_lookup_job, l,
            lookup_job_done); /* also without places: it answers later */
+}
+
+static void begin_next_lookups(struct log_store *ls)
+{
+    struct list *l;
+    for (uint32_t n = 0; n < LOOKUPS_MAX && ls->lookups < LOOKUPS_MAX && (l = list_pop(&ls->lookup_waiting)); n++)
+        begin_lookup(container_of(l, struct lookup, link));
+    if (ls->lookups < LOOKUPS_MAX && !list_empty(&ls->lookup_waiting))
+        log_store_turn(ls);
+}
+
+void lookup_begin_waiting(struct log_store *ls)
+{
+    begin_next_lookups(ls);
 }
 
 /* A partition that is going away must not get another look-up: nothing would wait for it. */
 bool partition_lookup(struct partition *p, struct time_lookup *ask)
 {
+    struct lookup *l = NULL;
     if (partition_dead(p)) {
         ask->error = partition_refusal(p);
         return true;
     }
-    begin_lookup(p, ask);
+    if (!(l = heap_zalloc(shard_of(p)->heap, sizeof *l))) {
+        ask->error = KERR_KAFKA_STORAGE_ERROR;
+        return true;
+    }
+    l->partition = p;
+    l->ask = ask;
+    list_init(&l->link);
+    list_init(&ask->link);
+    list_push(&p->lookups, &ask->link);
+    queue_lookup(l);
     return false;
 }

@@ -358,12 +358,22 @@ struct log_store *checkpointer_store(const struct checkpointer *c);
 enum err checkpointer_add(struct checkpointer *c, struct partition *p) must_use;
 void checkpoint_forget(struct partition *p); /* it is being closed */
 /* reader.c */
+void lookup_begin_waiting(struct log_store *ls); /* the same of look-ups by time */
 void reader_begin_waiting(struct log_store *st); /* from the store's end of turn: disk reads that may start */
 /* files.c */
-enum err files_open(struct partition *p, struct segment *s) must_use; /* open and counted as the youngest */
+void files_used(struct log_store *st, struct segment *s); /* it is open: counts as the youngest */
 /* Takes an fd that a job opened. */
 void files_adopt(struct log_store *st, struct segment *s, int fd);
-enum err files_need_index(struct partition *p, struct segment *s) must_use;
+/* What a job needs to know of a closed segment to find its way in it. `dir` is the partition's: it is there as long as that. */
+struct index_ask {
+    const char *dir;
+    int64_t base_offset;
+    uint64_t bytes;
+    uint32_t interval_bytes, index_bytes;
+};
+struct index_ask files_index_ask(const struct partition *p, const struct segment *s);
+/* In a job: its index in memory of the job's heap (index_deinit gives it back), built anew where the files are damaged. */
+enum err files_load_index(const struct index_ask *a, struct heap *heap, struct segment *out_copy) must_use;
 /* A closed segment's index is in memory and was used: the least recently used one beyond INDEXES_MAX goes. */
 void files_index_used(struct log_store *st, struct segment *s);
 void files_index_drop(struct log_store *st, struct segment *s);

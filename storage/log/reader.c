@@ -1,12 +1,16 @@
 /* Fetches. What the tail still holds is answered at once with references to its bufs; the rest is read from the disk into a
  * buf of its own (a cold read), with every batch's CRC checked: a bad one below the promised end is corruption, never data.
  *
+ * Where no index in memory tells the position, nor the end of the last read, a job looks it up in the index files, and opens the file.
+ *
  * A cold read:  find segment -> read a stretch from the index's position -> walk to the batch with `offset`
  *                                   ^                                          |
  *                                   '-- read again, further on or larger ------'  until that batch is whole */
 #include "core/log.h"
 #include "storage/log/partition_state.h"
 #include <stdio.h>
+
+enum { NEAR_OFFSETS = 10000 }; /* so far behind the end of a read the walk over headers needs no index */
 
 void slices_init(struct slices *s, struct heap *heap)
 {
@@ -130,10 +134,15 @@ struct cold {
     uint32_t want;
     uint32_t have, asked; /* bytes of the buf that were read; that are to be read */
     struct list link;     /* store->cold_waiting */
+    /* the job that comes first, where one is needed */
+    struct index_ask ask;
+    bool open, find;
+    unsigned flags;
+    int fd;
+    enum err err;
 };
 
 static void start_cold_read(struct cold *c);
-static void begin_next_cold_reads(struct log_store *st);
 
 static void finish_cold_read(struct cold *c, enum kerr error)
 {
@@ -156,7 +165,8 @@ static void finish_cold_read(struct cold *c, enum kerr error)
     if (!list_empty(&p->trimmer.dropped))
         trim_step(p);
     partition_stop_step(p);
-    begin_next_cold_reads(st);
+    if (!list_empty(&st->cold_waiting))
+        log_store_turn(st);
 }
 
 static void fail_cold_corrupt(struct cold *c)
@@ -184,6 +194,19 @@ static uint64_t check_cold_batches(const struct cold *c, uint64_t to)
     return at;
 }
 
+/* Who reads on finds the position without an index. */
+static void note_cold_end(struct cold *c, uint64_t end)
+{
+    struct batch b;
+    uint64_t at = c->at;
+    int64_t next = 0;
+    for (; at < end && batch_parse(c->buf->at + (at - c->from), end - at, &b); at += b.bytes)
+        next = batch_last_offset(&b) + 1;
+    assert(at == end);
+    c->segment->read_end = end;
+    c->segment->read_end_offset = next;
+}
+
 /* The batch with the offset starts at c->at and is whole in the buf, which holds [from, have). */
 static void answer_cold_read(struct cold *c, const struct batch *first, uint64_t have)
 {
@@ -197,6 +220,7 @@ static void answer_cold_read(struct cold *c, const struct batch *first, uint64_t
         fail_cold_corrupt(c);
         return;
     }
+    note_cold_end(c, good);
     enum err err = slices_add(&c->read->slices, c->buf, c->buf->at + (c->at - c->from), (uint32_t)(good - c->at));
     finish_cold_read(c, err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
 }
@@ -295,40 +319,99 @@ static void start_cold_read(struct cold *c)
         finish_cold_read(c, KERR_KAFKA_STORAGE_ERROR);
 }
 
-static enum err prepare_cold_segment(struct cold *c)
+static int32_t run_cold_job(void *arg)
 {
-    struct segment *s = c->segment;
-    enum err err = files_open(c->partition, s);
-    return err ? err : files_need_index(c->partition, s);
+    struct cold *c = arg;
+    char path[FS_PATH_MAX];
+    if (c->fd < 0 && c->open)
+        c->err =
+            segment_path(path, c->ask.dir, c->ask.base_offset, ".log") ? fs_open(path, c->flags, &c->fd) : ERR_INVALID;
+    if (c->err || !c->find)
+        return 0;
+    struct heap *heap = heap_open();
+    struct segment copy;
+    c->err = heap ? files_load_index(&c->ask, heap, &copy) : ERR_NO_MEMORY;
+    if (!c->err)
+        c->at = index_position(&copy.index, c->read->offset);
+    if (heap)
+        heap_close(heap);
+    return 0;
+}
+
+static void begin_cold_at(struct cold *c)
+{
+    files_used(c->partition->store, c->segment);
+    c->want = COLD_READ_BYTES;
+    start_cold_read(c);
+}
+
+static void cold_job_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct cold *c = container_of(op, struct cold, op);
+    struct partition *p = c->partition;
+    if (c->fd >= 0 && c->segment->file.fd < 0 && !c->err && !partition_dead(p))
+        files_adopt(p->store, c->segment, c->fd);
+    else if (c->fd >= 0) /* another read opened it meanwhile */
+        files_close_fd(p, c->fd);
+    if (partition_dead(p)) {
+        finish_cold_read(c, partition_refusal(p));
+    } else if (c->err) {
+        log_error("read failed", "partition=%s-%d segment=%020lld why=\"%s\"", p->topic->name, p->index,
+                  (long long)c->segment->base_offset, err_text(c->err));
+        finish_cold_read(c, KERR_KAFKA_STORAGE_ERROR);
+    } else {
+        begin_cold_at(c);
+    }
+}
+
+/* The position is known on the shard: from an index in memory, or because a read ended just before. */
+static bool find_cold_position(const struct segment *s, int64_t offset, uint64_t *out_at)
+{
+    if (s->index_loaded)
+        *out_at = index_position(&s->index, offset);
+    else if (s->read_end_offset > 0 && s->read_end_offset <= offset && offset - s->read_end_offset < NEAR_OFFSETS)
+        *out_at = s->read_end;
+    else
+        return false;
+    return true;
 }
 
 static void begin_cold_read(struct cold *c)
 {
     struct partition *p = c->partition;
     p->store->cold_reads++;
-    if (c->read->offset < p->log_start_offset) { /* the start moved while it waited */
-        finish_cold_read(c, KERR_OFFSET_OUT_OF_RANGE);
+    if (partition_dead(p) ||
+        c->read->offset < p->log_start_offset) { /* it is over, or the start moved while it waited */
+        finish_cold_read(c, partition_dead(p) ? partition_refusal(p) : KERR_OFFSET_OUT_OF_RANGE);
         return;
     }
-    c->segment = segments_of_offset(&p->segments, c->read->offset);
-    c->segment->users++;
-    enum err err = prepare_cold_segment(c);
-    if (err) {
-        log_error("read failed", "partition=%s-%d segment=%020lld why=\"%s\"", c->partition->topic->name,
-                  c->partition->index, (long long)c->segment->base_offset, err_text(err));
-        finish_cold_read(c, KERR_KAFKA_STORAGE_ERROR);
+    struct segment *s = c->segment = segments_of_offset(&p->segments, c->read->offset);
+    s->users++;
+    c->find = !find_cold_position(s, c->read->offset, &c->at);
+    c->open = s->file.fd < 0;
+    c->fd = -1;
+    if (!c->find && !c->open) {
+        begin_cold_at(c);
         return;
     }
-    c->at = index_position(&c->segment->index, c->read->offset);
-    c->want = COLD_READ_BYTES;
-    start_cold_read(c);
+    c->ask = files_index_ask(p, s);
+    c->flags = FS_READ | FS_WRITE | (p->store->root->direct ? FS_DIRECT : 0);
+    io_job(shard_of(p)->io, &c->op, IO_URGENT, run_cold_job, c, cold_job_done);
 }
 
+/* One that fails at once makes room for the next, here and not below it: however many wait, the stack does not grow. */
 static void begin_next_cold_reads(struct log_store *st)
 {
     struct list *l;
-    while (st->cold_reads < COLD_READS_MAX && (l = list_pop(&st->cold_waiting)))
+    for (uint32_t n = 0; n < COLD_READS_MAX && st->cold_reads < COLD_READS_MAX; n++) {
+        l = list_pop(&st->cold_waiting);
+        if (!l)
+            return;
         begin_cold_read(container_of(l, struct cold, link));
+    }
+    if (st->cold_reads < COLD_READS_MAX && !list_empty(&st->cold_waiting))
+        log_store_turn(st);
 }
 
 static void queue_cold_read(struct partition *p, struct part_read *r)

@@ -1,5 +1,6 @@
 /* Names and small files of segments. */
 #include "storage/log/segment.h"
+#include "storage/log/batch.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,4 +135,62 @@ enum err segment_load_index(const char *dir, struct segment *s)
         s->max_timestamp = s->index.max_timestamp;
     }
     return err;
+}
+
+static enum err read_end_of_file(const char *path, void *to, size_t bytes, bool *out_whole)
+{
+    int fd;
+    uint64_t size = 0;
+    size_t got = 0;
+    enum err err = fs_open(path, FS_READ, &fd);
+    if (err)
+        return err;
+    err = fs_size(fd, &size);
+    *out_whole = size >= bytes && size % bytes == 0;
+    if (!err && *out_whole)
+        err = fs_read(fd, to, bytes, size - bytes, &got);
+    fs_close(fd);
+    return !err && *out_whole && got < bytes ? ERR_CORRUPT : err;
+}
+
+static enum err read_first_timestamp(const char *path, int64_t *out_first)
+{
+    int fd;
+    uint8_t head[BATCH_HEADER_BYTES];
+    size_t got = 0;
+    struct batch b;
+    enum err err = fs_open(path, FS_READ, &fd);
+    if (err)
+        return err;
+    err = fs_read(fd, head, sizeof head, 0, &got);
+    fs_close(fd);
+    if (!err && !batch_parse(head, got, &b))
+        err = ERR_CORRUPT;
+    if (!err)
+        *out_first = b.max_timestamp;
+    return err;
+}
+
+enum err segment_read_times(const char *dir, int64_t base_offset, int64_t *out_first, int64_t *out_max,
+                            int64_t *out_max_offset)
+{
+    char path[FS_PATH_MAX];
+    uint8_t last[INDEX_TIME_BYTES];
+    bool whole = false;
+    if (!segment_path(path, dir, base_offset, ".timeindex"))
+        return ERR_INVALID;
+    enum err err = read_end_of_file(path, last, sizeof last, &whole);
+    if (err || !whole)
+        return err ? err : ERR_CORRUPT; /* an empty one is no proof that there are no timestamps */
+    int64_t timestamp = (int64_t)be64_get(last), offset = base_offset + be32_get(last + 8);
+    if (timestamp < 0 || offset - base_offset > INT32_MAX)
+        return ERR_CORRUPT;
+    if (!segment_path(path, dir, base_offset, ".log"))
+        return ERR_INVALID;
+    err = read_first_timestamp(path, out_first);
+    if (err)
+        return err;
+    *out_max = timestamp;
+    *out_max_offset = offset;
+    return ERR_NONE;
 }

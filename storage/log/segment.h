@@ -26,9 +26,11 @@ struct segment {
     uint32_t users;              /* reads in flight: not to be closed */
     int64_t first_timestamp;     /* of its first batch, -1: none; segment.ms counts from here */
     int64_t max_timestamp, max_timestamp_offset;
-    bool times_known;  /* of a closed one: the three above are right, also without its index */
-    bool times_saved;  /* and the checkpoint has them */
-    bool index_loaded; /* closed segments load theirs on first use */
+    bool times_known;        /* of a closed one: the three above are right, also without its index */
+    bool times_saved;        /* and the checkpoint has them */
+    int64_t read_end_offset; /* where the last disk read ended: this offset ... */
+    uint64_t read_end;       /* ... starts here; 0: none yet */
+    bool index_loaded;       /* closed segments load theirs on first use */
     struct index index;
 };
 
@@ -45,6 +47,10 @@ enum err segment_read_file(struct heap *heap, const char *path, size_t max, uint
 enum err segment_save_index(const char *dir, const struct segment *s) must_use;
 /* Also sets max_timestamp. ERR_CORRUPT: missing or nonsense, rebuild it (scan_rebuild_index). */
 enum err segment_load_index(const char *dir, struct segment *s) must_use;
+/* A closed segment's times, from its first batch's header and the last entry of its time index. ERR_CORRUPT, ERR_NOT_FOUND: the index
+ * does not tell. */
+enum err segment_read_times(const char *dir, int64_t base_offset, int64_t *out_first, int64_t *out_max,
+                            int64_t *out_max_offset) must_use;
 /* Both index files as they are; freed with segment_index_files_free. ERR_NOT_FOUND when one is missing. */
 enum { SEGMENT_INDEX_BYTES_MAX = 1 << 30 }; /* Kafka's segment.index.bytes is an int; no sane index is larger */
 struct segment_index_files {

@@ -475,6 +475,8 @@ static void begin_next_segment(struct partition *p, struct segment *s, const str
     if (!old)
         return;
     old->allocated = old->bytes;
+    old->max_timestamp_offset = old->index.max_timestamp_offset;
+    old->times_known = true;
     p->closed_bytes += old->bytes;
     if (!saved)
         close_old_segment(p, old);

@@ -27,7 +27,7 @@ LINK_test_shard := $(CORE_SHARD)
 CORE_FILES := core/fs_os.o core/err.o core/crc.o $(CORE_HEAP)
 LINK_test_segments := storage/log/segments.o $(CORE_HEAP)
 LINK_test_segment := storage/log/segment.o storage/recovery/scan.o storage/log/index.o storage/log/batch.o $(CORE_FILES)
-LINK_test_checkpoint := storage/recovery/checkpoint.o storage/log/segment.o storage/log/index.o $(CORE_FILES)
+LINK_test_checkpoint := storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/index.o $(CORE_FILES)
 LINK_test_err := core/err.o
 LINK_test_stat := core/stat.o
 LINK_test_list :=
@@ -47,7 +47,7 @@ LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o
 LINK_test_recovery_rolls := $(LINK_test_recovery)
 LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
-LINK_test_root := storage/root.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/segment.o storage/log/partition_dir.o storage/log/folder.o \
+LINK_test_root := storage/root.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/partition_dir.o storage/log/folder.o \
                   storage/log/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog/catalog_writer.o $(STORAGE_CATALOG)
 LINK_test_steps := net/steps.o
