@@ -26,6 +26,12 @@ static enum err grow_epochs(struct epochs *es)
     return ERR_NONE;
 }
 
+enum err epochs_reserve(struct epochs *es)
+{
+    assert(es->count <= es->cap);
+    return es->count < es->cap ? ERR_NONE : grow_epochs(es);
+}
+
 enum err epochs_add(struct epochs *es, int32_t epoch, int64_t offset)
 {
     assert(offset >= 0);

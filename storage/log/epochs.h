@@ -16,7 +16,8 @@ void epochs_init(struct epochs *es, struct heap *heap);
 void epochs_deinit(struct epochs *es);
 /* Notes that `epoch` starts at `offset` unless it is known already. Epochs and offsets only rise. */
 enum err epochs_add(struct epochs *es, int32_t epoch, int64_t offset) must_use;
-int32_t epochs_latest(const struct epochs *es); /* -1: none */
+enum err epochs_reserve(struct epochs *es) must_use; /* the next epochs_add does not fail then */
+int32_t epochs_latest(const struct epochs *es);      /* -1: none */
 /* OffsetForLeaderEpoch: the end of the largest known epoch <= `epoch`; (-1,-1) when unknown. Kafka: endOffsetFor. */
 void epochs_end_of(const struct epochs *es, int32_t epoch, int32_t current_epoch, int64_t log_end_offset,
                    int32_t *out_epoch, int64_t *out_end_offset);

@@ -80,6 +80,12 @@ static void put_time_entry(struct index *ix)
     be32_put(at + 8, (uint32_t)(ix->max_timestamp_offset - ix->base_offset));
 }
 
+enum err index_reserve(struct index *ix)
+{
+    enum err err = reserve_entries(ix->heap, &ix->offsets, &ix->offset_cap, ix->offset_count + 1, INDEX_OFFSET_BYTES);
+    return err ? err : reserve_entries(ix->heap, &ix->times, &ix->time_cap, ix->time_count + 1, INDEX_TIME_BYTES);
+}
+
 enum err index_add(struct index *ix, uint32_t interval_bytes, int64_t last_offset, uint32_t position, uint32_t bytes,
                    int64_t max_timestamp, int64_t offset_of_max)
 {

@@ -28,6 +28,8 @@ void index_clear(struct index *ix);
  * full index takes no more entries: the caller rolls the segment when index_full, and a look-up only reads further if not. */
 enum err index_add(struct index *ix, uint32_t interval_bytes, int64_t last_offset, uint32_t position, uint32_t bytes,
                    int64_t max_timestamp, int64_t offset_of_max) must_use;
+/* Room for what one more batch may add: index_add does not fail then. */
+enum err index_reserve(struct index *ix) must_use;
 bool index_full(const struct index *ix);
 /* The time index's last entry, written at roll and stop; a full index has room kept for it. */
 enum err index_finish(struct index *ix) must_use;

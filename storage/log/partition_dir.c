@@ -25,17 +25,26 @@ static bool parse_topic_id(const char *text, uint8_t out_id[16])
     return uuid_parse(at, strcspn(at, " \r\n"), out_id);
 }
 
-bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16])
+/* ERR_NOT_FOUND: there is none, or none that makes sense. */
+static enum err read_topic_id(const char *dir, uint8_t out_topic_id[16])
 {
     char path[FS_PATH_MAX], text[METADATA_BYTES_MAX + 1];
     size_t bytes = 0;
     int fd;
-    if (partition_file_path(path, dir, metadata_name) || fs_open(path, FS_READ, &fd))
-        return false;
-    enum err err = fs_read(fd, text, METADATA_BYTES_MAX, 0, &bytes);
+    enum err err = partition_file_path(path, dir, metadata_name);
+    if (!err)
+        err = fs_open(path, FS_READ, &fd);
+    if (err)
+        return err;
+    err = fs_read(fd, text, METADATA_BYTES_MAX, 0, &bytes);
     fs_close(fd);
     text[bytes] = 0;
-    return !err && parse_topic_id(text, out_topic_id);
+    return err ? err : parse_topic_id(text, out_topic_id) ? ERR_NONE : ERR_NOT_FOUND;
+}
+
+bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16])
+{
+    return read_topic_id(dir, out_topic_id) == ERR_NONE;
 }
 
 enum err partition_dir_name(const char *dir, const uint8_t topic_id[16])
@@ -55,14 +64,18 @@ static bool find_segment(void *arg, const struct fs_entry *entry)
     return !*(bool *)arg;
 }
 
-/* Another topic's, or with segments and without an id. */
-static bool is_folder_foreign(const char *dir, const uint8_t topic_id[16])
+/* Another topic's, or with segments and without an id. An error (no descriptors) says neither: then nothing is made or written. */
+static enum err is_folder_foreign(const char *dir, const uint8_t topic_id[16], bool *out_foreign)
 {
     uint8_t owner[16];
-    bool segments = false;
-    if (partition_dir_topic(dir, owner))
-        return memcmp(owner, topic_id, sizeof owner) != 0;
-    return fs_list(dir, find_segment, &segments) == ERR_NONE && segments;
+    *out_foreign = false;
+    enum err err = read_topic_id(dir, owner);
+    if (!err)
+        *out_foreign = memcmp(owner, topic_id, sizeof owner) != 0;
+    if (err != ERR_NOT_FOUND)
+        return err;
+    err = fs_list(dir, find_segment, out_foreign);
+    return err == ERR_NOT_FOUND ? ERR_NONE : err;
 }
 
 static bool note_entry(void *arg, const struct fs_entry *entry)
@@ -91,8 +104,9 @@ static enum err move_out_of_the_way(const char *dir)
 
 enum err partition_dir_make(const char *dir, const uint8_t topic_id[16])
 {
-    enum err err = ERR_NONE;
-    if (is_folder_foreign(dir, topic_id))
+    bool foreign;
+    enum err err = is_folder_foreign(dir, topic_id, &foreign);
+    if (!err && foreign)
         err = move_out_of_the_way(dir);
     if (!err)
         err = fs_mkdir(dir);

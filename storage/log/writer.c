@@ -227,20 +227,24 @@ static void stamp_batch(struct partition *p, struct append *a, const struct batc
     }
 }
 
-/* Offsets are given here: from now on the batch is in the log. `b` has its base offset. */
+/* Offsets are given here: from now on the batch is in the log. `b` has its base offset. ERR_NO_MEMORY: nothing has changed. */
 static enum err record_batch(struct partition *p, const struct batch *b)
 {
     struct segment *s = p->active;
-    enum err err = ERR_NONE;
-    if (b->producer_id >= 0)
+    assert(b->base_offset == p->end.offset);
+    assert(p->end.position + b->bytes <= s->allocated);
+    enum err err = index_reserve(&s->index);
+    if (!err)
+        err = epochs_reserve(&p->epochs);
+    if (!err && b->producer_id >= 0)
         err = producers_update(p->producers, b, clock_wall_ms());
-    if (!err)
-        err = epochs_add(&p->epochs, b->leader_epoch, b->base_offset);
-    if (!err)
-        err = index_add(&s->index, config_of(p)->index_interval_bytes, batch_last_offset(b), (uint32_t)p->end.position,
-                        b->bytes, b->max_timestamp, batch_last_offset(b));
     if (err)
         return err;
+    err = epochs_add(&p->epochs, b->leader_epoch, b->base_offset);
+    assert(!err);
+    err = index_add(&s->index, config_of(p)->index_interval_bytes, batch_last_offset(b), (uint32_t)p->end.position,
+                    b->bytes, b->max_timestamp, batch_last_offset(b));
+    assert(!err);
     if (s->first_timestamp < 0)
         s->first_timestamp = b->max_timestamp;
     p->end.offset = batch_last_offset(b) + 1;
@@ -297,9 +301,8 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
     b->leader_epoch = p->store->root->leader_epoch;
     if (a->append_time_ms >= 0)
         b->max_timestamp = a->append_time_ms;
-    if (record_batch(p, b)) {
+    if (record_batch(p, b)) { /* retriable: the copy behind the log's end means nothing */
         writer_append_finish(p, a, KERR_KAFKA_STORAGE_ERROR);
-        partition_offline(p, "no memory for its indexes");
         return;
     }
     a->end_offset = p->end.offset;
