@@ -161,6 +161,7 @@ static uint32_t open_step(struct store *st, const struct catalog_change *c, int3
 
 static uint32_t delete_step(struct applying *v, int32_t i)
 {
+    assert(v->change->kind == CATALOG_DELETE);
     struct partition *p = store_partition(v->store, v->change->topic->id, i);
     if (!p)
         return 1;
@@ -169,9 +170,15 @@ static uint32_t delete_step(struct applying *v, int32_t i)
     return CHANGE_UNITS_EACH;
 }
 
+static bool is_begun(const struct applying *v)
+{
+    return v->next == v->change->topic->partitions;
+}
+
 /* All of its partitions had their step: now others see it. */
 static void finish_applying(struct applying *v)
 {
+    assert(is_begun(v));
     struct store *st = v->store;
     struct catalog_change *c = v->change;
     if (c->kind == CATALOG_CREATE && catalog_add(&st->catalog, c->topic))
@@ -201,11 +208,6 @@ static uint32_t step_change(struct applying *v, uint32_t units)
     if (v->next == partitions)
         finish_applying(v);
     return units;
-}
-
-static bool is_begun(const struct applying *v)
-{
-    return v->next == v->change->topic->partitions;
 }
 
 static void change_timer_due(struct timer *t)
@@ -512,6 +514,8 @@ static void recoveries_stopped(struct log_store *ls)
 
 void store_stop(struct store *st, void (*done)(struct store *st))
 {
+    assert(done);
+    assert(!st->stopped);
     st->stopped = done;
     st->stopping = 2; /* until all stops are begun, and the recoverer */
     recoverer_stop(st->log.recoverer, recoveries_stopped);

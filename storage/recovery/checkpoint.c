@@ -83,6 +83,8 @@ static uint8_t *encode_index_part(uint8_t *at, const struct checkpoint_entry *e)
 
 void checkpoint_entry_encode(const struct checkpoint_entry *e, uint8_t *out)
 {
+    assert(e->partition >= 0);
+    assert(e->offset >= e->segment_base_offset);
     size_t bytes = checkpoint_entry_bytes(e);
     assert(bytes <= UINT32_MAX);
     uint8_t *at = out + HEAD_BYTES;
@@ -198,6 +200,7 @@ bool checkpoint_segment_decode(const uint8_t *at, size_t bytes, struct checkpoin
 
 static enum err keep_segment(struct checkpoint_set *set, const struct checkpoint_segment *s)
 {
+    assert(set->segment_count <= set->segment_cap);
     if (set->segment_count == set->segment_cap) {
         uint32_t cap = set->segment_cap ? set->segment_cap * 2 : 64;
         struct checkpoint_segment *v = heap_realloc(set->heap, set->segments, cap * sizeof *v);
@@ -213,6 +216,7 @@ static enum err keep_segment(struct checkpoint_set *set, const struct checkpoint
 
 static enum err keep_entry(struct checkpoint_set *set, const struct checkpoint_entry *e)
 {
+    assert(set->count <= set->cap);
     if (set->count == set->cap) {
         uint32_t cap = set->cap ? set->cap * 2 : 64;
         struct checkpoint_entry *v = heap_realloc(set->heap, set->v, cap * sizeof *v);

@@ -91,6 +91,8 @@ static void release_mark(struct partition *p)
 
 static void capture_mark(struct partition *p)
 {
+    assert(p->producers);
+    assert(p->active);
     release_mark(p);
     size_t bytes = producers_saved_bytes(p->producers);
     p->checkpoint.producers = heap_alloc(shard_of(p)->heap, bytes ? bytes : 1);
@@ -135,6 +137,7 @@ void checkpoint_durable(struct partition *p)
 
 void checkpoint_rolled(struct partition *p)
 {
+    assert(p->active);
     if (p->segments.count > 1) {
         struct segment *closed = segments_at(&p->segments, p->segments.count - 2);
         closed->times_known = closed->index_loaded;
@@ -195,6 +198,8 @@ static bool build_index_delta(struct item *it)
     struct partition *p = it->partition;
     const struct index *ix = &p->active->index;
     struct delta *d = &it->delta;
+    assert(it->offsets >= p->checkpoint.saved_offsets);
+    assert(it->times >= p->checkpoint.saved_times);
     d->segment = it->segment;
     d->offsets_at = (uint64_t)p->checkpoint.saved_offsets * INDEX_OFFSET_BYTES;
     d->times_at = (uint64_t)p->checkpoint.saved_times * INDEX_TIME_BYTES;
@@ -308,6 +313,7 @@ static bool build_segments(struct checkpointer *c, struct item *it)
 /* Takes a partition whose held mark is durable. */
 static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, bool clean)
 {
+    assert(p->checkpoint.state == CHECKPOINT_HELD);
     struct item *it = new_checkpoint_item(c, p);
     if (!it)
         return false;
@@ -363,6 +369,7 @@ static bool add_live_segments(struct checkpointer *c, const struct partition *p)
 /* From the end of `all` to its start, as log_store.h has it. */
 static bool build_piece(struct checkpointer *c)
 {
+    assert(c->file.compacting);
     c->compact_next = (uint32_t)u64_min(c->compact_next, c->store->count);
     while (c->compact_next > 0 && c->piece.bytes < COMPACT_PIECE_BYTES) {
         const struct partition *p = c->store->all[--c->compact_next];
@@ -445,6 +452,7 @@ static void note_segment_saved(struct partition *p, const uint8_t *encoded)
 
 static void note_item_saved(struct checkpointer *c, struct item *it)
 {
+    assert(it->entry);
     struct partition *p = it->partition;
     heap_free(c->store->shard->heap, p->checkpoint.entry);
     p->checkpoint.entry = it->entry;
@@ -671,6 +679,7 @@ static void stop_checkpointer_step(struct checkpointer *c)
 
 void checkpointer_stop(struct checkpointer *c, void (*stopped)(struct checkpointer *c, enum err err))
 {
+    assert(!c->stopped);
     timer_stop(&c->store->shard->timers, &c->timer);
     c->stopped = stopped;
     stop_checkpointer_step(c);

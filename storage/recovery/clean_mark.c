@@ -30,6 +30,7 @@ static int compare_marked(const void *a, const void *b)
 
 enum err clean_mark_add(struct clean_mark *m, const uint8_t topic_id[16], int32_t partition)
 {
+    assert(m->count <= m->cap);
     if (m->count == m->cap) {
         uint32_t cap = m->cap ? m->cap * 2 : 64;
         struct clean_entry *v = heap_realloc(m->heap, m->v, cap * sizeof *v);

@@ -80,6 +80,7 @@ static enum err find_next_epoch(struct recovery *r, const struct recovery_scan *
 
 enum err recovery_load_epochs(struct recovery *r)
 {
+    assert(r->first < r->count);
     enum err err = read_epochs_file(r);
     if (err)
         return err;

@@ -63,6 +63,8 @@ static enum err judge_bytes_behind(struct recovery *r)
 
 enum err recovery_judge(struct recovery *r)
 {
+    assert(r->last < r->count);
+    assert(!r->out->corrupt);
     const struct recovery_file *f = &r->files[r->last];
     if (r->next_offset < r->floor)
         return corrupt_segment_at(r, f->segment, f->segment->bytes);
@@ -197,6 +199,7 @@ static enum err close_segment_again(struct recovery *r, struct segment *s)
 
 static enum err check_trusted_segment(struct recovery *r, struct segment *s, int64_t next_base_offset)
 {
+    assert(next_base_offset > s->base_offset);
     bool zeros, there;
     s->bytes = s->allocated;
     s->next_offset = next_base_offset;

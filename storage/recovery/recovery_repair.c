@@ -44,6 +44,7 @@ static enum err plant_early_cut(struct recovery *r)
 /* Sync before the caches are dropped: what was read there may be nowhere else. */
 static enum err finish_segment_file(struct recovery *r, struct recovery_scan *rs, struct recovery_file *f, bool closed)
 {
+    assert(f->segment->bytes <= f->segment->allocated);
     struct segment *s = f->segment;
     enum err err = ERR_NONE;
     if (closed && s->bytes < s->allocated)
@@ -133,6 +134,8 @@ static bool saved_start_unsure(const struct recovery *r)
 
 enum err recovery_repair(struct recovery *r)
 {
+    assert(!r->out->corrupt);
+    assert(r->first <= r->last);
     enum err err = remove_later_segments(r);
     if (!err && PLANTED(cut_below_durable_end))
         err = plant_early_cut(r);

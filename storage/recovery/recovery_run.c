@@ -204,6 +204,9 @@ static bool batch_follows(const struct recovery *r, const struct segment *s, con
 
 static enum err accept_batch(struct recovery *r, struct segment *s, uint64_t position, const struct batch *b)
 {
+    assert(b->base_offset == r->next_offset);
+    assert(position == s->bytes);
+    assert(s->index_loaded);
     enum err err = index_add(&s->index, r->in->index_interval_bytes, batch_last_offset(b), (uint32_t)position, b->bytes,
                              b->max_timestamp, batch_last_offset(b));
     if (!err)
@@ -283,6 +286,7 @@ static enum err take_snapshot(struct recovery *r, struct recovery_file *f)
 /* Goes on into the next segment only if the log does. */
 static enum err walk_log(struct recovery *r)
 {
+    assert(r->first < r->count);
     enum err err = ERR_NONE;
     for (uint32_t i = r->first; i < r->count && !err; i++) {
         if (i > r->first && r->files[i].segment->base_offset != r->next_offset)
@@ -314,6 +318,7 @@ static enum err recover_empty_folder(struct recovery *r)
 /* What the checkpoint says of the timestamps of segments that were not walked; of those that were, the walk says it. */
 static void note_segment_times(struct recovery *r)
 {
+    assert(r->last < r->count);
     uint32_t k = 0;
     for (uint32_t i = 0; i < r->last; i++) {
         struct segment *s = r->files[i].segment;
@@ -367,6 +372,9 @@ static enum err recover_folder(struct recovery *r)
 
 enum err recovery_run(const struct recovery_input *in, struct recovered *out)
 {
+    assert(in->heap);
+    assert(in->dir);
+    assert(in->known_end_offset >= -1);
     struct recovery r = {.in = in, .out = out, .folder.heap = in->heap};
     *out = (struct recovered){.corrupt_segment = -1};
     list_init(&out->segments);

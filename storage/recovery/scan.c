@@ -83,6 +83,7 @@ static enum err look_at_batch(struct scan *s, uint64_t position, struct batch *o
 
 enum err scan_peek(struct scan *s, struct batch *out_batch, bool *out_valid)
 {
+    assert(s->buf);
     return look_at_batch(s, s->at, out_batch, out_valid);
 }
 
@@ -127,6 +128,7 @@ static enum err search_one_view(struct scan *s, uint64_t from, int64_t min_offse
 
 enum err scan_search(struct scan *s, uint64_t from, int64_t min_offset, uint64_t *out_at)
 {
+    assert(min_offset >= 0);
     while (from < s->end) {
         bool found;
         enum err err = search_one_view(s, from, min_offset, &from, &found);
@@ -176,6 +178,7 @@ enum err scan_nonzero(struct scan *s, uint64_t from, uint64_t *out_at)
 
 enum err scan_wipe(struct scan *s, uint64_t from, uint64_t *out_bytes)
 {
+    assert(from <= s->end);
     static const uint8_t page[PAGE_BYTES];
     enum err err;
     while (!(err = scan_nonzero(s, from, &from)) && from != UINT64_MAX) {
