@@ -210,7 +210,7 @@ static bool quiet_but_keeper(void)
 }
 
 /* What the disk took away comes back with a restart only. What was scarce comes back by itself: half of the other worlds must
- * go on with the broker that lived through it. It ends all the same, as the keeper may wait for that. */
+ * go on with the broker that lived through it, unless that is being stopped. It ends all the same, as the keeper may wait for that. */
 static void heal(void)
 {
     world_note("healed");
@@ -219,7 +219,7 @@ static void heal(void)
     sim.crash_in = 0;
     door_heal();
     broker_pause(sim.now_ns);
-    bool by_itself = !sim.knobs.eio_rate && dice(2);
+    bool by_itself = !sim.knobs.eio_rate && dice(2) && broker_state() == BROKER_UP;
     producers_sim_finish();
     turnover_finish();
     members_finish();
