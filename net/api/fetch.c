@@ -164,8 +164,8 @@ static enum kerr missing_part_error(const struct fetch *all, const struct topic 
     return in ? session_part_missing(&all->req->server->sessions, in) : KERR_UNKNOWN_TOPIC_ID;
 }
 
-/* Finds topic and owner; `in`: in the session, or NULL. False: no memory. */
-static bool place_fetch_part(struct fetch *all, struct fetch_part *p, struct session_part *in)
+/* Finds the topic; `in`: in the session, or NULL. False: there is no such partition. */
+static bool resolve_fetch_part(struct fetch *all, struct fetch_part *p, struct session_part *in)
 {
     const struct catalog *c = server_catalog(all->req->server);
     const struct topic *t =
@@ -173,12 +173,18 @@ static bool place_fetch_part(struct fetch *all, struct fetch_part *p, struct ses
     if (!t || p->partition < 0 || p->partition >= t->partitions) {
         p->error = missing_part_error(all, t, in);
         all->urgent = true;
-        return true;
+        return false;
     }
     if (in)
         session_part_found(&all->req->server->sessions, in, t);
     memcpy(p->topic_id, t->id, sizeof p->topic_id);
-    struct fetch_shard *g = fetch_shard_for(all, topic_shard(t->id, p->partition, fetch_home(all)->count));
+    return true;
+}
+
+/* To those of its owner. False: no memory. */
+static bool place_fetch_part(struct fetch *all, struct fetch_part *p)
+{
+    struct fetch_shard *g = fetch_shard_for(all, topic_shard(p->topic_id, p->partition, fetch_home(all)->count));
     if (!g)
         return false;
     p->group = g;
@@ -187,9 +193,10 @@ static bool place_fetch_part(struct fetch *all, struct fetch_part *p, struct ses
     return true;
 }
 
-/* The next part of the request; names are copied once per run of equal ones. */
+/* The next part of the request; names are copied once per run of equal ones. NULL: no memory. */
 static struct fetch_part *add_fetch_part(struct fetch *all, struct kview name, const uint8_t id[16], int32_t partition)
 {
+    assert(all->part_count < all->part_room);
     struct fetch_part *p = &all->parts[all->part_count];
     struct kview last = all->part_count ? p[-1].name : (struct kview){.n = -1};
     memset(p, 0, sizeof *p);
@@ -202,43 +209,57 @@ static struct fetch_part *add_fetch_part(struct fetch *all, struct kview name, c
     return p;
 }
 
-static bool take_fetch_partition(struct fetch *all, const struct fetch_topic *t, const struct fetch_partition *in)
+/* Seeded for each request: peers choose the partitions, and must not be able to choose some that collide. */
+static uint64_t fetch_part_hash(const struct fetch *all, const struct fetch_part *p)
+{
+    struct rng mix = {all->seed ^ be64_get(p->topic_id)};
+    mix = (struct rng){rng_next(&mix) ^ be64_get(p->topic_id + 8) ^ (uint64_t)p->partition << 32};
+    return rng_next(&mix);
+}
+
+/* The part with the same topic and partition, among those that were taken before it: of a partition that is named twice the last
+ * one counts, as in Kafka. NULL: there is none, and this one is found from now on. */
+static struct fetch_part *find_same_part(struct fetch *all, struct fetch_part *p)
+{
+    struct fetch_part **bucket = &all->buckets[fetch_part_hash(all, p) & (all->bucket_count - 1)];
+    for (struct fetch_part *q = *bucket; q; q = q->bucket_next)
+        if (q->partition == p->partition && memcmp(q->topic_id, p->topic_id, sizeof q->topic_id) == 0)
+            return q;
+    p->bucket_next = *bucket;
+    *bucket = p;
+    return NULL;
+}
+
+static bool take_asked_part(struct fetch *all, const struct fetch_topic *t, const struct fetch_partition *in)
 {
     struct fetch_part *p = add_fetch_part(all, t->topic, t->topic_id.b, in->partition);
     if (!p)
         return false;
+    bool there = resolve_fetch_part(all, p, NULL);
+    struct fetch_part *same = there ? find_same_part(all, p) : NULL;
+    if (same) {
+        all->part_count--;
+        p = same;
+    } else if (there && !place_fetch_part(all, p)) {
+        return false;
+    }
     p->offset = in->fetch_offset;
     p->max_bytes = in->partition_max_bytes;
     p->current_leader_epoch = in->current_leader_epoch;
     p->last_fetched_epoch = in->last_fetched_epoch;
-    return place_fetch_part(all, p, NULL);
-}
-
-static bool take_fetch_request(struct fetch *all, const struct fetch_request *m)
-{
-    for (int32_t i = 0; i < m->topics.n; i++)
-        for (int32_t k = 0; k < m->topics.v[i].partitions.n; k++)
-            if (!take_fetch_partition(all, &m->topics.v[i], &m->topics.v[i].partitions.v[k]))
-                return false;
     return true;
 }
 
-static bool take_fetch_session(struct fetch *all, const struct session *s)
+static bool take_session_part(struct fetch *all, struct session_part *in)
 {
-    for (struct list *node = s->order.next; node != &s->order; node = node->next) {
-        struct session_part *in = container_of(node, struct session_part, link);
-        struct fetch_part *p =
-            add_fetch_part(all, session_part_name(in), session_part_id(in), session_part_partition(in));
-        if (!p)
-            return false;
-        p->offset = in->fetch_offset;
-        p->max_bytes = in->max_bytes;
-        p->current_leader_epoch = in->current_leader_epoch;
-        p->last_fetched_epoch = in->last_fetched_epoch;
-        if (!place_fetch_part(all, p, in))
-            return false;
-    }
-    return true;
+    struct fetch_part *p = add_fetch_part(all, session_part_name(in), session_part_id(in), session_part_partition(in));
+    if (!p)
+        return false;
+    p->offset = in->fetch_offset;
+    p->max_bytes = in->max_bytes;
+    p->current_leader_epoch = in->current_leader_epoch;
+    p->last_fetched_epoch = in->last_fetched_epoch;
+    return !resolve_fetch_part(all, p, in) || place_fetch_part(all, p);
 }
 
 static uint32_t count_fetch_partitions(const struct fetch_request *m)
@@ -249,11 +270,75 @@ static uint32_t count_fetch_partitions(const struct fetch_request *m)
     return count;
 }
 
-static bool take_fetch_parts(struct fetch *all, const struct fetch_request *m, const struct session *s)
+/* The next partition of the request; NULL: there are no more. */
+static const struct fetch_partition *next_asked_partition(struct fetch *all, const struct fetch_topic **out_topic)
 {
-    uint32_t count = s ? s->count : count_fetch_partitions(m);
-    all->parts = request_alloc(all->req, count * sizeof *all->parts);
-    return all->parts && (s ? take_fetch_session(all, s) : take_fetch_request(all, m));
+    const struct fetch_request *m = all->ask;
+    for (; all->at_topic < m->topics.n; all->at_topic++, all->at_partition = 0) {
+        *out_topic = &m->topics.v[all->at_topic];
+        if (all->at_partition < (*out_topic)->partitions.n)
+            return &(*out_topic)->partitions.v[all->at_partition++];
+    }
+    return NULL;
+}
+
+/* The next one that the session forgets. False: there are no more. */
+static bool forget_next_partition(struct fetch *all)
+{
+    const struct fetch_request *m = all->ask;
+    for (; all->at_topic < m->forgotten_topics_data.n; all->at_topic++, all->at_partition = 0) {
+        const struct fetch_forgotten_topic *t = &m->forgotten_topics_data.v[all->at_topic];
+        if (all->at_partition == t->partitions.n)
+            continue;
+        session_forget(&all->req->server->sessions, all->session, t, t->partitions.v[all->at_partition++]);
+        return true;
+    }
+    return false;
+}
+
+/* The session has no room for all: the client begins anew, and a new one is served without. */
+static enum kerr give_up_session(struct fetch *all)
+{
+    sessions_close(&all->req->server->sessions, all->session);
+    all->session = NULL;
+    enum kerr error = all->kind == SESSION_NEXT ? KERR_FETCH_SESSION_ID_NOT_FOUND : KERR_NONE;
+    all->kind = SESSION_NONE;
+    return error;
+}
+
+/* False: no memory. */
+static bool begin_taking(struct fetch *all)
+{
+    uint32_t room = all->session ? all->session->count : count_fetch_partitions(all->ask);
+    all->taking = FETCH_TAKING;
+    all->at_topic = all->at_partition = 0;
+    all->session_at = all->session ? all->session->order.next : NULL;
+    all->part_room = room;
+    all->parts = request_alloc(all->req, room * sizeof *all->parts);
+    for (all->bucket_count = 1; all->bucket_count < room;)
+        all->bucket_count *= 2;
+    if (!all->session) {
+        all->seed = rng_next(&fetch_home(all)->rng);
+        all->buckets = request_zalloc(all->req, all->bucket_count * sizeof *all->buckets);
+    }
+    return all->parts && (all->session || all->buckets);
+}
+
+/* One partition of the session or of the request. False: no memory, or (over) there are no more. */
+static bool take_next_part(struct fetch *all, bool *out_over)
+{
+    if (all->session) {
+        struct list *node = all->session_at;
+        *out_over = node == &all->session->order;
+        if (*out_over)
+            return false;
+        all->session_at = node->next;
+        return take_session_part(all, container_of(node, struct session_part, link));
+    }
+    const struct fetch_topic *t;
+    const struct fetch_partition *in = next_asked_partition(all, &t);
+    *out_over = !in;
+    return in && take_asked_part(all, t, in);
 }
 
 /* --- the beginning --- */
@@ -268,7 +353,9 @@ static void refuse_fetch(struct request *req, enum kerr error)
 
 static void look_at_all(struct fetch *all, bool may_wait)
 {
-    bool alone = all->group_count == 1 && all->groups[0]->owner_id == fetch_home(all)->id;
+    /* home's own alone, looked at in one step: parts need no watch before it is known that they are waited for */
+    bool alone =
+        all->group_count == 1 && all->groups[0]->owner_id == fetch_home(all)->id && all->part_count < STEP_UNITS;
     all->state = FETCH_LOOKING;
     all->waiting = 1u + all->group_count;
     for (uint16_t i = 0; i < all->group_count; i++) {
@@ -279,9 +366,10 @@ static void look_at_all(struct fetch *all, bool may_wait)
         read_or_park(all);
 }
 
-static void begin_fetch(struct fetch *all, const struct fetch_request *m)
+static void begin_fetch(struct fetch *all)
 {
     struct request *req = all->req;
+    const struct fetch_request *m = all->ask;
     const struct shard *home = fetch_home(all);
     int64_t wait_ms = m->max_wait_ms;
     bool may_wait = wait_ms > 0 && m->min_bytes > 0 && all->part_count > 0;
@@ -296,34 +384,94 @@ static void begin_fetch(struct fetch *all, const struct fetch_request *m)
     look_at_all(all, may_wait);
 }
 
+static void end_taking(struct fetch *all)
+{
+    bool next = all->kind == SESSION_NEXT;
+    if (all->session)
+        all->session = session_settle(&all->req->server->sessions, all->session, next, fetch_home(all)->now_ns);
+    if (!all->session)
+        all->kind = SESSION_NONE;
+    all->session_id = all->session ? all->session->id : 0;
+    all->session_epoch = all->session ? all->session->epoch : 0;
+    all->session = NULL; /* others may end it from now on */
+    begin_fetch(all);
+}
+
+static void fail_fetch(struct fetch *all)
+{
+    if (all->session)
+        sessions_close(&all->req->server->sessions, all->session);
+    request_fail(all->req, no_memory);
+}
+
+/* The session's changes, one partition. False: it is over, with an error or because all are taken in. */
+static bool change_session(struct fetch *all, enum kerr *out_error)
+{
+    const struct fetch_topic *t;
+    *out_error = KERR_NONE;
+    if (all->taking == FETCH_FORGETTING)
+        return forget_next_partition(all);
+    const struct fetch_partition *in = next_asked_partition(all, &t);
+    if (!in) {
+        all->taking = FETCH_FORGETTING;
+        all->at_topic = all->at_partition = 0;
+        return all->kind == SESSION_NEXT;
+    }
+    if (session_put(&all->req->server->sessions, all->session, t, in))
+        return true;
+    *out_error = give_up_session(all);
+    return false;
+}
+
+static bool take_step(struct steps *s)
+{
+    struct fetch *all = container_of(s, struct fetch, steps);
+    for (; steps_go_on(s); steps_spend(s, 1)) {
+        enum kerr error = KERR_NONE;
+        bool over = false;
+        if (all->taking == FETCH_TAKING) {
+            if (take_next_part(all, &over))
+                continue;
+            if (over)
+                end_taking(all);
+            else
+                fail_fetch(all);
+            return false;
+        }
+        if (change_session(all, &error))
+            continue;
+        if (error) {
+            refuse_fetch(all->req, error);
+            return false;
+        }
+        if (!begin_taking(all)) {
+            fail_fetch(all);
+            return false;
+        }
+    }
+    return true;
+}
+
 void fetch_run(struct request *req)
 {
     const struct fetch_request *m = REQUEST_DECODE(req, fetch_request);
     if (!m)
         return;
-    struct sessions *ss = &req->server->sessions;
-    uint64_t now = req->server->shard->now_ns;
-    struct session *s = NULL;
     struct fetch *all = request_zalloc(req, sizeof *all);
-    enum session_kind kind = SESSION_NONE;
-    enum kerr error = all ? sessions_open_request(ss, m, req->version, now, &kind, &s) : KERR_NONE;
-    if (error) {
-        refuse_fetch(req, error);
-        return;
-    }
-    if (all) {
-        all->req = req;
-        all->kind = kind;
-        all->by_id = req->version >= 13;
-        timer_init(&all->timer, fetch_wait_over);
-    }
-    if (!all || !take_fetch_parts(all, m, s)) {
+    if (!all) {
         request_fail(req, no_memory);
         return;
     }
-    if (kind == SESSION_NEW)
-        s = sessions_create(ss, m, req->version, now);
-    all->session_id = s ? s->id : 0;
-    all->session_epoch = s ? s->epoch : 0;
-    begin_fetch(all, m);
+    all->req = req;
+    all->ask = m;
+    all->by_id = req->version >= 13;
+    timer_init(&all->timer, fetch_wait_over);
+    enum kerr error = sessions_open_request(&req->server->sessions, m, req->version, fetch_home(all)->now_ns,
+                                            &all->kind, &all->session);
+    if (error)
+        refuse_fetch(req, error);
+    else if (!all->session && !begin_taking(all))
+        fail_fetch(all);
+    else
+        steps_start(&req->server->steps, &all->steps, take_step);
 }

@@ -11,6 +11,9 @@
  *    |--- release -------------------------->|  bufs go back to their pool
  *    |<-- released --------------------------|
  *
+ * Each of these goes in steps (net/steps.h), and so do taking the request apart and making the reply: a Fetch may have a hundred thousand
+ * partitions. A partition that a request names twice is one part, as in Kafka, so it is watched once.
+ *
  * A group of home's own partitions takes the same steps as direct calls. Messages between two shards arrive in order, so when
  * "read" has come back no "wake" can follow it, and the memory may go.
  *
@@ -27,7 +30,8 @@ struct fetch_shard;
 struct fetch_part {
     struct fetch_shard *group; /* NULL: `error` was found at home */
     struct fetch_part *next;   /* in the group, in the order of the request */
-    struct kview name;         /* a copy; empty when topics are named by id */
+    struct fetch_part *bucket_next;
+    struct kview name; /* a copy; empty when topics are named by id */
     uint8_t topic_id[16];
     int64_t offset;
     int32_t partition, max_bytes, current_leader_epoch, last_fetched_epoch;
@@ -56,9 +60,11 @@ struct fetch_shard {
     uint16_t owner_id;
     struct shard *owner; /* set on arrival */
     struct fetch_found found, told, waked, known;
-    bool watching, wake_out, wake_again; /* the owner's */
-    bool watching_asked;                 /* home's */
-    struct shard_defer moved;            /* on the owner */
+    bool watching, looking, wake_out, wake_again; /* the owner's */
+    struct steps steps;                           /* of looking, reading or releasing, on the owner */
+    struct fetch_part *next;
+    bool watching_asked;      /* home's */
+    struct shard_defer moved; /* on the owner */
     struct shard_msg msg, wake;
     /* read */
     bool first_whole;
@@ -78,10 +84,24 @@ struct fetch {
     uint64_t min_bytes, deadline_ns;
     uint32_t max_bytes;
     struct fetch_part *parts;
-    uint32_t part_count, waiting;
+    uint32_t part_count, part_room, waiting;
     uint16_t group_count;
     struct fetch_shard *groups[SHARDS_MAX]; /* dense */
     struct timer timer;
+    /* at home: taking the request apart, then making the reply */
+    struct steps steps;
+    enum fetch_taking { FETCH_PUTTING, FETCH_FORGETTING, FETCH_TAKING } taking;
+    const struct fetch_request *ask;
+    int32_t at_topic, at_partition;
+    struct session *session;     /* busy while the request is taken apart; NULL: none */
+    struct list *session_at;     /* in its order */
+    struct fetch_part **buckets; /* by topic id and partition, where there is no session */
+    uint32_t bucket_count;       /* a power of two */
+    uint64_t seed;
+    struct fetch_response reply;
+    struct fetch_partition_data *data;
+    struct fetch_part *filled; /* the one before in the reply */
+    uint32_t fill_at, with_records;
 };
 
 /* --- on the owner (fetch_shard.c) --- */

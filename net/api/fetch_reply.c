@@ -53,42 +53,34 @@ static void add_fetched_topic(const struct fetch *all, struct fetch_response *r,
 }
 
 /* One topic per run of partitions of the same one, as they were asked for. `data` has room for all parts. */
-static void fill_fetched_topics(struct fetch *all, struct fetch_response *r, struct fetch_partition_data *data)
+static void fill_next_part(struct fetch *all, struct fetch_part *p)
 {
-    const struct fetch_part *last = NULL;
-    for (uint32_t i = 0; i < all->part_count; i++) {
-        struct fetch_part *p = &all->parts[i];
-        if (!is_fetch_news(all, p))
-            continue;
-        fill_fetched_partition(all, p, &data[i]);
-        if (!last || !is_same_fetch_topic(all, last, p))
-            add_fetched_topic(all, r, p);
-        struct fetchable_topic_response *t = &r->responses.v[r->responses.n - 1];
-        if (!t->partitions.v || t->partitions.n == 0)
-            t->partitions.v = &data[i];
-        else if (&t->partitions.v[t->partitions.n] != &data[i])
-            t->partitions.v[t->partitions.n] = data[i]; /* those between were no news */
-        t->partitions.n++;
-        last = p;
-    }
+    struct fetch_response *r = &all->reply;
+    struct fetch_partition_data *data = &all->data[p->place];
+    if (!is_fetch_news(all, p))
+        return;
+    fill_fetched_partition(all, p, data);
+    if (!all->filled || !is_same_fetch_topic(all, all->filled, p))
+        add_fetched_topic(all, r, p);
+    struct fetchable_topic_response *t = &r->responses.v[r->responses.n - 1];
+    if (!t->partitions.v || t->partitions.n == 0)
+        t->partitions.v = data;
+    else if (&t->partitions.v[t->partitions.n] != data)
+        t->partitions.v[t->partitions.n] = *data; /* those between were no news */
+    t->partitions.n++;
+    all->filled = p;
 }
 
-/* Returns how many partitions have records. */
-static uint32_t set_fetch_records(struct fetch *all)
+static void set_part_records(struct fetch *all, struct fetch_part *p)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < all->part_count; i++) {
-        struct fetch_part *p = &all->parts[i];
-        bool some = !p->error && p->read.slices.count > 0;
-        p->records = (struct krecords){.at = (const uint8_t *)""};
-        if (!some)
-            continue;
-        assert(p->read.slices.bytes <= INT32_MAX);
-        p->records = (struct krecords){.from = &p->read.slices, .n = (int32_t)p->read.slices.bytes};
-        all->req->server->counters.fetched_bytes += p->read.slices.bytes;
-        count++;
-    }
-    return count;
+    bool some = !p->error && p->read.slices.count > 0;
+    p->records = (struct krecords){.at = (const uint8_t *)""};
+    if (!some)
+        return;
+    assert(p->read.slices.bytes <= INT32_MAX);
+    p->records = (struct krecords){.from = &p->read.slices, .n = (int32_t)p->read.slices.bytes};
+    all->req->server->counters.fetched_bytes += p->read.slices.bytes;
+    all->with_records++;
 }
 
 /* --- giving back --- */
@@ -126,24 +118,45 @@ static void fetch_sent(struct request *req)
     fetch_shard_released(all);
 }
 
+static const char no_reply_memory[] = "there is no memory for its reply";
+
+static void send_fetch_reply(struct fetch *all)
+{
+    struct request *req = all->req;
+    req->splice_max = all->with_records;
+    req->splices = all->with_records ? request_alloc(req, all->with_records * sizeof *req->splices) : NULL;
+    if (all->with_records && !req->splices)
+        request_fail(req, no_reply_memory);
+    else
+        REQUEST_REPLY(req, fetch_response, &all->reply);
+}
+
+static bool fill_step(struct steps *s)
+{
+    struct fetch *all = container_of(s, struct fetch, steps);
+    for (; steps_go_on(s); steps_spend(s, 1)) {
+        if (all->fill_at == all->part_count) {
+            send_fetch_reply(all);
+            return false;
+        }
+        struct fetch_part *p = &all->parts[all->fill_at++];
+        set_part_records(all, p);
+        fill_next_part(all, p);
+    }
+    return true;
+}
+
 void fetch_reply(struct fetch *all)
 {
     struct request *req = all->req;
-    struct fetch_response r;
-    fetch_response_init(&r);
+    fetch_response_init(&all->reply);
     all->state = FETCH_REPLIED;
     req->sent = fetch_sent;
-    uint32_t with_records = set_fetch_records(all);
-    r.session_id = all->session_id;
-    r.responses.v = request_alloc(req, all->part_count * sizeof *r.responses.v);
-    struct fetch_partition_data *data = request_alloc(req, all->part_count * sizeof *data);
-    req->splice_max = with_records;
-    req->splices = with_records ? request_alloc(req, with_records * sizeof *req->splices) : NULL;
-    if (!r.responses.v || !data || (with_records && !req->splices)) {
-        req->splices = NULL;
-        request_fail(req, "there is no memory for its reply");
-        return;
-    }
-    fill_fetched_topics(all, &r, data);
-    REQUEST_REPLY(req, fetch_response, &r);
+    all->reply.session_id = all->session_id;
+    all->reply.responses.v = request_alloc(req, all->part_count * sizeof *all->reply.responses.v);
+    all->data = request_alloc(req, all->part_count * sizeof *all->data);
+    if (!all->reply.responses.v || !all->data)
+        request_fail(req, no_reply_memory);
+    else
+        steps_start(&req->server->steps, &all->steps, fill_step);
 }

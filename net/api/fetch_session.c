@@ -98,10 +98,9 @@ static struct session_part *add_session_part(struct sessions *ss, struct session
     return p;
 }
 
-/* False: no room. */
-static bool put_session_part(struct sessions *ss, struct session *s, const struct fetch_topic *t,
-                             const struct fetch_partition *in)
+bool session_put(struct sessions *ss, struct session *s, const struct fetch_topic *t, const struct fetch_partition *in)
 {
+    assert(s->busy);
     struct session_part *p = session_find(s, in->partition, t->topic_id.b, t->topic);
     if (!p)
         p = add_session_part(ss, s, in->partition, t->topic_id.b, t->topic);
@@ -115,22 +114,12 @@ static bool put_session_part(struct sessions *ss, struct session *s, const struc
     return true;
 }
 
-static bool put_session_topics(struct sessions *ss, struct session *s, const struct fetch_request *m)
+void session_forget(struct sessions *ss, struct session *s, const struct fetch_forgotten_topic *t, int32_t partition)
 {
-    for (int32_t i = 0; i < m->topics.n; i++)
-        for (int32_t k = 0; k < m->topics.v[i].partitions.n; k++)
-            if (!put_session_part(ss, s, &m->topics.v[i], &m->topics.v[i].partitions.v[k]))
-                return false;
-    return true;
-}
-
-static void forget_session_topic(struct sessions *ss, struct session *s, const struct fetch_forgotten_topic *t)
-{
-    for (int32_t i = 0; i < t->partitions.n; i++) {
-        struct session_part *p = session_find(s, t->partitions.v[i], t->topic_id.b, t->topic);
-        if (p)
-            drop_session_part(ss, s, p);
-    }
+    assert(s->busy);
+    struct session_part *p = session_find(s, partition, t->topic_id.b, t->topic);
+    if (p)
+        drop_session_part(ss, s, p);
 }
 
 bool session_part_answer(struct session *s, struct session_part *p, enum kerr error, bool diverging,
@@ -168,6 +157,8 @@ static struct session *find_evicted_session(const struct sessions *ss, uint32_t 
     struct session *idle = NULL, *small = NULL;
     for (uint32_t i = 0; i < ss->count; i++) {
         struct session *s = ss->v[i];
+        if (s->busy)
+            continue;
         if (!idle || s->used_ns < idle->used_ns)
             idle = s;
         if (!small || s->count < small->count)
@@ -231,36 +222,34 @@ static struct session *new_session(struct sessions *ss, bool by_id, uint64_t now
     return s;
 }
 
-struct session *sessions_create(struct sessions *ss, const struct fetch_request *m, int16_t version, uint64_t now_ns)
+/* NULL: no room. */
+static struct session *make_session(struct sessions *ss, const struct fetch_request *m, int16_t version,
+                                    uint64_t now_ns)
 {
-    uint32_t parts = count_asked_parts(m);
-    if (!make_session_slot(ss, parts, now_ns))
+    if (!make_session_slot(ss, count_asked_parts(m), now_ns))
         return NULL;
-    struct session *s = new_session(ss, version >= 13, now_ns);
-    if (!s)
-        return NULL;
-    if (put_session_topics(ss, s, m))
-        return s;
-    sessions_close(ss, s);
-    return NULL;
+    return new_session(ss, version >= 13, now_ns);
 }
 
-static enum kerr follow_session(struct sessions *ss, struct session *s, const struct fetch_request *m, int16_t version,
-                                uint64_t now_ns)
+static enum kerr follow_session(const struct session *s, const struct fetch_request *m, int16_t version)
 {
-    if (s->epoch != m->session_epoch)
+    if (s->busy || s->epoch != m->session_epoch)
         return KERR_INVALID_FETCH_SESSION_EPOCH;
-    if (s->by_id != (version >= 13))
-        return KERR_FETCH_SESSION_TOPIC_ID_ERROR;
-    if (!put_session_topics(ss, s, m)) {
-        sessions_close(ss, s); /* too large: the client begins anew, and without a session if need be */
-        return KERR_FETCH_SESSION_ID_NOT_FOUND;
+    return s->by_id == (version >= 13) ? KERR_NONE : KERR_FETCH_SESSION_TOPIC_ID_ERROR;
+}
+
+struct session *session_settle(struct sessions *ss, struct session *s, bool next, uint64_t now_ns)
+{
+    assert(s->busy);
+    s->busy = false;
+    if (next && s->count == 0) {
+        sessions_close(ss, s);
+        return NULL;
     }
-    for (int32_t i = 0; i < m->forgotten_topics_data.n; i++)
-        forget_session_topic(ss, s, &m->forgotten_topics_data.v[i]);
-    s->epoch = s->epoch == INT32_MAX ? 1 : s->epoch + 1;
+    if (next)
+        s->epoch = s->epoch == INT32_MAX ? 1 : s->epoch + 1;
     s->used_ns = now_ns;
-    return KERR_NONE;
+    return s;
 }
 
 enum kerr sessions_open_request(struct sessions *ss, const struct fetch_request *m, int16_t version, uint64_t now_ns,
@@ -268,22 +257,19 @@ enum kerr sessions_open_request(struct sessions *ss, const struct fetch_request 
 {
     struct session *s = m->session_id ? sessions_find(ss, m->session_id) : NULL;
     if (m->session_epoch == 0 || m->session_epoch == -1) {
-        if (s)
+        if (s && !s->busy)
             sessions_close(ss, s);
-        *out_kind = m->session_epoch == 0 ? SESSION_NEW : SESSION_NONE;
-        *out_session = NULL;
-        return KERR_NONE;
+        bool new = m->session_epoch == 0;
+        *out_session = new ? make_session(ss, m, version, now_ns) : NULL;
+        *out_kind = *out_session ? SESSION_NEW : SESSION_NONE;
+    } else {
+        enum kerr error = s ? follow_session(s, m, version) : KERR_FETCH_SESSION_ID_NOT_FOUND;
+        if (error)
+            return error;
+        *out_session = s;
+        *out_kind = SESSION_NEXT;
     }
-    if (!s)
-        return KERR_FETCH_SESSION_ID_NOT_FOUND;
-    enum kerr error = follow_session(ss, s, m, version, now_ns);
-    if (error)
-        return error;
-    if (s->count == 0) { /* everything was forgotten: as Kafka, this closes it */
-        sessions_close(ss, s);
-        s = NULL;
-    }
-    *out_kind = s ? SESSION_NEXT : SESSION_NONE;
-    *out_session = s;
+    if (*out_session)
+        (*out_session)->busy = true;
     return KERR_NONE;
 }

@@ -31,6 +31,7 @@ struct session_part {
 struct session {
     int32_t id, epoch; /* the epoch that the next request must have */
     bool by_id;
+    bool busy;   /* a request is being taken in */
     uint32_t at; /* its place in sessions->v */
     uint64_t created_ns, used_ns;
     struct map parts;
@@ -55,13 +56,18 @@ void sessions_close(struct sessions *ss, struct session *s);
 
 /* What a request means. */
 enum session_kind { SESSION_NONE, SESSION_NEW, SESSION_NEXT };
-/* Decides from id and epoch, closes what the request closes, and applies a following request's changes (topics and forgotten
- * ones). KERR_NONE, or the error of the whole reply. *out_session is set for SESSION_NEXT. */
+/* Decides from id and epoch, and closes what the request closes. KERR_NONE, or the error of the whole reply. *out_session is set for
+ * SESSION_NEXT, and for SESSION_NEW where there is room (or else it is served without): it is busy from then on. Its partitions are
+ * put and forgotten one by one, over as many turns as that takes, and session_settle or sessions_close ends that. Nobody else ends
+ * a busy session, and its next request comes too early. */
 enum kerr sessions_open_request(struct sessions *ss, const struct fetch_request *m, int16_t version, uint64_t now_ns,
                                 enum session_kind *out_kind, struct session **out_session) must_use;
-/* For SESSION_NEW: remembers the request's partitions. NULL: no room, go on without. */
-struct session *sessions_create(struct sessions *ss, const struct fetch_request *m, int16_t version,
-                                uint64_t now_ns) must_use;
+/* A partition is added, or asked for otherwise. False: no room. */
+bool session_put(struct sessions *ss, struct session *s, const struct fetch_topic *t,
+                 const struct fetch_partition *in) must_use;
+void session_forget(struct sessions *ss, struct session *s, const struct fetch_forgotten_topic *t, int32_t partition);
+/* The request is taken in; `next`: it was a following one. NULL: it has forgotten everything, which closes the session, as in Kafka. */
+struct session *session_settle(struct sessions *ss, struct session *s, bool next, uint64_t now_ns) must_use;
 
 static inline int32_t session_part_partition(const struct session_part *p)
 {

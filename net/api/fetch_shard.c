@@ -166,15 +166,27 @@ void fetch_shard_watch(struct fetch_shard *g)
     }
 }
 
-static void look_at_parts(struct fetch_shard *g)
+/* A part that is watched is watched before it is looked at: nothing moves unseen, however many turns the look takes. */
+static bool look_step(struct steps *s)
 {
-    g->found = (struct fetch_found){.first = UINT32_MAX};
-    for (struct fetch_part *p = g->first; p; p = p->next) {
+    struct fetch_shard *g = container_of(s, struct fetch_shard, steps);
+    for (; steps_go_on(s); steps_spend(s, 1)) {
+        struct fetch_part *p = g->next;
+        if (!p) {
+            g->looking = false;
+            g->told = g->found;
+            send_fetch_home(g, fetch_looked, looked_arrived);
+            return false;
+        }
+        struct partition *at = fetch_part_partition(p);
         watch_init(&p->watch, watermark_moved);
+        if (g->watching && at)
+            partition_watch(at, &p->watch);
         look_at_part(p);
         add_found_part(&g->found, p);
+        g->next = p->next;
     }
-    g->told = g->found;
+    return true;
 }
 
 static void look_on_owner(struct shard *at, struct shard_msg *msg)
@@ -182,10 +194,10 @@ static void look_on_owner(struct shard *at, struct shard_msg *msg)
     struct fetch_shard *g = fetch_shard_of(msg);
     g->owner = at;
     shard_defer_init(&g->moved, watermarks_moved);
-    look_at_parts(g);
-    if (g->watching)
-        fetch_shard_watch(g);
-    send_fetch_home(g, fetch_looked, looked_arrived);
+    g->found = (struct fetch_found){.first = UINT32_MAX};
+    g->looking = true;
+    g->next = g->first;
+    steps_start(&server_of(at)->steps, &g->steps, look_step);
 }
 
 void fetch_shard_look(struct fetch_shard *g, bool watch)
@@ -221,7 +233,7 @@ static void send_wake_home(struct fetch_shard *g)
 static void watermarks_moved(struct shard_defer *d)
 {
     struct fetch_shard *g = container_of(d, struct fetch_shard, moved);
-    if (g->watching)
+    if (g->watching && !g->looking) /* or else it is told with the rest */
         send_wake_home(g);
 }
 
@@ -259,16 +271,6 @@ void fetch_shard_rearm(struct fetch_shard *g)
 
 /* --- reading --- */
 
-static void unwatch_parts(struct fetch_shard *g)
-{
-    if (!g->watching)
-        return;
-    g->watching = false;
-    list_remove(&g->moved.link);
-    for (struct fetch_part *p = g->first; p; p = p->next)
-        partition_unwatch(&p->watch);
-}
-
 static void fetch_part_read(struct fetch_shard *g)
 {
     assert(g->reading > 0);
@@ -304,29 +306,43 @@ static void read_fetch_part(struct fetch_part *p, struct partition *at, uint32_t
 }
 
 /* In the order of the request: each takes what is left of the budget, and the first one with data gives at least a batch. */
-static void read_fetch_parts(struct fetch_shard *g)
+static void read_part_in_turn(struct fetch_part *p)
 {
-    uint32_t left = g->budget;
+    struct fetch_shard *g = p->group;
+    uint32_t limit = p->max_bytes < 0 ? 0 : (uint32_t)u64_min(g->budget, (uint64_t)p->max_bytes);
+    struct partition *at = fetch_part_partition(p);
+    partition_unwatch(&p->watch);
+    if (!at || p->error || !p->has_data || (limit == 0 && !g->first_whole))
+        return;
     bool whole = g->first_whole;
-    for (struct fetch_part *p = g->first; p; p = p->next) {
-        uint32_t limit = p->max_bytes < 0 ? 0 : (uint32_t)u64_min(left, (uint64_t)p->max_bytes);
-        struct partition *at = fetch_part_partition(p);
-        if (!at || p->error || !p->has_data || (limit == 0 && !whole))
-            continue;
-        read_fetch_part(p, at, limit, whole);
-        left -= (uint32_t)u64_min(limit, p->available);
-        whole = false;
+    g->first_whole = false;
+    g->budget -= (uint32_t)u64_min(limit, p->available);
+    read_fetch_part(p, at, limit, whole);
+}
+
+static bool read_step(struct steps *s)
+{
+    struct fetch_shard *g = container_of(s, struct fetch_shard, steps);
+    for (; steps_go_on(s); steps_spend(s, 1)) {
+        struct fetch_part *p = g->next;
+        if (!p) {
+            list_remove(&g->moved.link); /* parts that were still watched may have moved meanwhile */
+            fetch_part_read(g);
+            return false;
+        }
+        g->next = p->next;
+        read_part_in_turn(p);
     }
+    return true;
 }
 
 static void read_on_owner(struct shard *at, struct shard_msg *msg)
 {
-    (void)at;
     struct fetch_shard *g = fetch_shard_of(msg);
-    unwatch_parts(g);
-    g->reading = 1; /* for the loop itself */
-    read_fetch_parts(g);
-    fetch_part_read(g);
+    g->watching = false;
+    g->reading = 1; /* for the steps themselves */
+    g->next = g->first;
+    steps_start(&server_of(at)->steps, &g->steps, read_step);
 }
 
 void fetch_shard_read(struct fetch_shard *g)
@@ -336,14 +352,27 @@ void fetch_shard_read(struct fetch_shard *g)
 
 /* --- releasing --- */
 
-static void release_on_owner(struct shard *at, struct shard_msg *msg)
+static bool release_step(struct steps *s)
 {
-    (void)at;
-    struct fetch_shard *g = fetch_shard_of(msg);
-    for (struct fetch_part *p = g->first; p; p = p->next)
+    struct fetch_shard *g = container_of(s, struct fetch_shard, steps);
+    for (; steps_go_on(s); steps_spend(s, 1)) {
+        struct fetch_part *p = g->next;
+        if (!p) {
+            send_fetch_home(g, fetch_released, released_arrived);
+            return false;
+        }
         if (p->read.slices.heap)
             slices_deinit(&p->read.slices);
-    send_fetch_home(g, fetch_released, released_arrived);
+        g->next = p->next;
+    }
+    return true;
+}
+
+static void release_on_owner(struct shard *at, struct shard_msg *msg)
+{
+    struct fetch_shard *g = fetch_shard_of(msg);
+    g->next = g->first;
+    steps_start(&server_of(at)->steps, &g->steps, release_step);
 }
 
 void fetch_shard_release(struct fetch_shard *g)

@@ -174,6 +174,29 @@ def a_session_knows_topics_that_were_deleted_and_made_anew():
                 assert again == ([INCONSISTENT_ID] if version >= 13 else [0]), (version, again)
 
 
+def a_partition_named_a_hundred_thousand_times_is_one():
+    with served("manynames") as c:
+        assert wait_until(lambda: produced(c, "t", 0, batch([b"x"]))[0] == 0, 10)
+        for version in (4, 11):
+            partitions = [{"partition": 0, "fetch_offset": 5, "partition_max_bytes": 1}] * 99999 + [{"partition": 0, "fetch_offset": 0, "partition_max_bytes": 1}]
+            r = call(c, "fetch", version, max_wait_ms=0, min_bytes=1, max_bytes=1 << 20, topics=[{"topic": "t", "partitions": partitions}])
+            got = [(p.partition_index, p.error_code, len(p.records or b"") > 0) for t in r.responses for p in t.partitions]
+            assert got == [(0, 0, True)], f"{len(got)} partitions, {got[:3]}"
+
+
+def large_fetches_are_answered_whole_with_and_without_a_session():
+    known, asked = 3, 60000
+    with served("largefetch") as c:
+        partitions = [{"partition": i, "fetch_offset": 0, "partition_max_bytes": 1000} for i in range(asked)]
+        for epoch in (-1, 0):
+            r = call(c, "fetch", 11, max_wait_ms=1, min_bytes=1, max_bytes=1000, session_epoch=epoch, topics=[{"topic": "t", "partitions": partitions}])
+            got = {p.partition_index: p.error_code for t in r.responses for p in t.partitions}
+            assert len(got) == asked and all(error == (0 if i < known else UNKNOWN_TOPIC) for i, error in got.items())
+        k = call(c, "fetch", 11, max_wait_ms=1, min_bytes=1, max_bytes=1000, session_id=r.session_id, session_epoch=1,
+                 forgotten_topics_data=[{"topic": "t", "partitions": list(range(10, asked))}])
+        assert r.session_id and sorted(p.partition_index for t in k.responses for p in t.partitions) == list(range(3, 10)), k.error_code
+
+
 # --- what may be done ---
 
 def operations_are_told_where_they_are_asked_for():
@@ -231,6 +254,7 @@ CASES = (
     a_topic_named_twice_is_answered_once_and_not_deleted, what_cannot_be_deleted_is_refused_with_a_message,
     cursors_that_cannot_be_are_answered, a_page_has_at_least_one_partition, names_come_in_order_each_once,
     an_id_without_its_epoch_is_refused, a_limit_of_zero_gives_the_first_batch_at_once,
+    a_partition_named_a_hundred_thousand_times_is_one, large_fetches_are_answered_whole_with_and_without_a_session,
     a_session_knows_topics_that_were_deleted_and_made_anew, operations_are_told_where_they_are_asked_for,
     of_a_setting_named_twice_the_last_one_counts, the_name_of_the_clusters_metadata_is_no_topic, unknown_tags_are_passed_over,
 )

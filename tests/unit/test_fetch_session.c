@@ -74,15 +74,51 @@ static struct fetch_request *request(struct fixture *f, int32_t id, int32_t epoc
     return &f->m;
 }
 
+/* Takes a whole request in, as Fetch does step by step. False: there is no room for its partitions. */
+static bool take_in(struct fixture *f, const struct fetch_request *m, enum session_kind *kind, struct session **s,
+                    uint64_t now)
+{
+    if (!*s)
+        return *kind != SESSION_NEW;
+    for (int32_t i = 0; i < m->topics.n; i++)
+        for (int32_t k = 0; k < m->topics.v[i].partitions.n; k++)
+            if (!session_put(&f->ss, *s, &m->topics.v[i], &m->topics.v[i].partitions.v[k]))
+                return false;
+    for (int32_t i = 0; i < m->forgotten_topics_data.n; i++)
+        for (int32_t k = 0; k < m->forgotten_topics_data.v[i].partitions.n; k++)
+            session_forget(&f->ss, *s, &m->forgotten_topics_data.v[i], m->forgotten_topics_data.v[i].partitions.v[k]);
+    *s = session_settle(&f->ss, *s, *kind == SESSION_NEXT, now);
+    if (!*s)
+        *kind = SESSION_NONE;
+    return true;
+}
+
+static enum kerr open_whole(struct fixture *f, const struct fetch_request *m, int16_t version, uint64_t now,
+                            enum session_kind *kind, struct session **s)
+{
+    enum kerr error = sessions_open_request(&f->ss, m, version, now, kind, s);
+    if (!error)
+        assert_true(take_in(f, m, kind, s, now));
+    return error;
+}
+
+static struct session *create_of(struct fixture *f, const struct fetch_request *m, int16_t version, uint64_t now)
+{
+    enum session_kind kind;
+    struct session *s;
+    assert_int_equal(open_whole(f, m, version, now, &kind, &s), KERR_NONE);
+    return s;
+}
+
 static enum kerr ask(struct fixture *f, int32_t id, int32_t epoch, int32_t count, int16_t version,
                      enum session_kind *kind, struct session **s)
 {
-    return sessions_open_request(&f->ss, request(f, id, epoch, count), version, 0, kind, s);
+    return open_whole(f, request(f, id, epoch, count), version, 0, kind, s);
 }
 
 static struct session *create(struct fixture *f, int32_t count, uint64_t now)
 {
-    return sessions_create(&f->ss, request(f, 0, 0, count), NAMES, now);
+    return create_of(f, request(f, 0, 0, count), NAMES, now);
 }
 
 static struct session_part *part(struct session *s, int32_t partition)
@@ -145,7 +181,7 @@ static void a_request_changes_adds_and_forgets(void **state)
     f->forgotten.partitions.n = 2;
     m->forgotten_topics_data.v = &f->forgotten;
     m->forgotten_topics_data.n = 1;
-    assert_int_equal(sessions_open_request(&f->ss, m, NAMES, 0, &kind, &s), KERR_NONE);
+    assert_int_equal(open_whole(f, m, NAMES, 0, &kind, &s), KERR_NONE);
     assert_int_equal(s->count, 2);
     assert_null(part(s, 0));
     assert_int_equal(part(s, 1)->fetch_offset, 555);
@@ -166,7 +202,7 @@ static void a_session_without_partitions_ends(void **state)
     f->forgotten.partitions.n = 1;
     m->forgotten_topics_data.v = &f->forgotten;
     m->forgotten_topics_data.n = 1;
-    assert_int_equal(sessions_open_request(&f->ss, m, NAMES, 0, &kind, &s), KERR_NONE);
+    assert_int_equal(open_whole(f, m, NAMES, 0, &kind, &s), KERR_NONE);
     assert_int_equal(kind, SESSION_NONE);
     assert_null(sessions_find(&f->ss, id));
 }
@@ -226,7 +262,7 @@ static void a_topic_by_id_is_missed_by_its_name(void **state)
     there_by_id = there_by_name = true;
     struct fetch_request *m = request(f, 0, 0, 1);
     f->topic.topic = none;
-    struct session *s = sessions_create(&f->ss, m, IDS, 0);
+    struct session *s = create_of(f, m, IDS, 0);
     assert_non_null(s);
     struct session_part *p = session_find(s, 0, the_topic.id, none);
     assert_non_null(p);
@@ -237,8 +273,28 @@ static void a_topic_by_id_is_missed_by_its_name(void **state)
     there_by_name = false;
     m = request(f, 0, 0, 2);
     f->topic.topic = none;
-    s = sessions_create(&f->ss, m, IDS, 0);
+    s = create_of(f, m, IDS, 0);
     assert_int_equal(session_part_missing(&f->ss, session_find(s, 1, the_topic.id, none)), KERR_UNKNOWN_TOPIC_ID);
+}
+
+static void a_busy_session_is_nobody_elses(void **state)
+{
+    struct fixture *f = *state;
+    enum session_kind kind;
+    struct session *s, *other;
+    struct session *own = create(f, 2, 0);
+    int32_t id = own->id;
+    assert_int_equal(sessions_open_request(&f->ss, request(f, id, 1, 0), NAMES, 0, &kind, &s), KERR_NONE);
+    assert_ptr_equal(s, own);
+    assert_int_equal(sessions_open_request(&f->ss, request(f, id, 1, 0), NAMES, 0, &kind, &other),
+                     KERR_INVALID_FETCH_SESSION_EPOCH);
+    assert_int_equal(sessions_open_request(&f->ss, request(f, id, -1, 0), NAMES, 0, &kind, &other), KERR_NONE);
+    assert_ptr_equal(sessions_find(&f->ss, id), own); /* not closed */
+    for (int i = 0; i < 2 * SLOTS; i++)
+        (void)create(f, 2, (uint64_t)(i + 1) * 1000 * NS_PER_S); /* the others make room, again and again */
+    assert_ptr_equal(sessions_find(&f->ss, id), own);
+    assert_ptr_equal(session_settle(&f->ss, own, true, 0), own);
+    assert_int_equal(own->epoch, 2);
 }
 
 int main(void)
@@ -252,6 +308,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_house_makes_room_only_for_good_reasons, setup, teardown),
         cmocka_unit_test_setup_teardown(without_slots_there_are_no_sessions, setup, teardown),
         cmocka_unit_test_setup_teardown(a_topic_by_id_is_missed_by_its_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_busy_session_is_nobody_elses, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
