@@ -27,11 +27,14 @@ B := $(BUILD)/plant-$(PLANT)$(if $(filter-out release,$(MODE)),-$(MODE))
 PLANT_FLAGS := -DPLANT_$(PLANT)=1
 endif
 
-# FS_GUARD=1: core/fs.h asserts that no shard's turn calls it (core/fs_guard.h); 2 names the callers and goes on.
+# FS_GUARD=1: core/fs.h asserts that no shard's turn calls it (core/fs_guard.h); so do the modes for tests, and the simulator always.
+# 0 leaves it out, 2 names the callers and goes on.
 ifdef FS_GUARD
 B := $(B)-guard$(FS_GUARD)
-GUARD_FLAGS := -DFS_GUARD=$(FS_GUARD)
+else
+FS_GUARD := $(if $(filter release,$(MODE)),0,1)
 endif
+GUARD_FLAGS := -DFS_GUARD=$(FS_GUARD)
 
 # --- flags ---------------------------------------------------------------------------------------------------------
 
@@ -46,8 +49,8 @@ FLAGS_tsan    := -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=thr
 
 # -fno-strict-aliasing: received bytes are read in place through structs and integers. _GNU_SOURCE is defined as empty,
 # as a file that defines it itself would, so that both together are no redefinition.
-COMMON   := -I. -D_GNU_SOURCE= -fno-strict-aliasing -fno-common -pthread $(PLANT_FLAGS) $(GUARD_FLAGS) $(FLAGS_$(MODE))
-ALL_CFLAGS   = -std=gnu2x $(WARN) $(COMMON) $(CFLAGS)
+COMMON   := -I. -D_GNU_SOURCE= -fno-strict-aliasing -fno-common -pthread $(PLANT_FLAGS) $(FLAGS_$(MODE))
+ALL_CFLAGS   = -std=gnu2x $(WARN) $(COMMON) $(GUARD_FLAGS) $(CFLAGS)
 # g++ defines _GNU_SOURCE itself, as 1.
 ALL_CXXFLAGS = -std=c++17 -Wall -Wextra $(WERROR) $(filter-out -D_GNU_SOURCE=,$(COMMON)) $(CXXFLAGS)
 ALL_LDFLAGS  = $(FLAGS_$(MODE)) -pthread -Wl,--as-needed $(LDFLAGS)
@@ -141,7 +144,7 @@ help:
 	@echo 'make clean          remove build/ except build/data'
 	@echo 'V=1                 show the commands'
 	@echo 'MODE=release|debug|asan|tsan   which build (asan has UBSan too); each has its folder build/MODE'
-	@echo 'FS_GUARD=1          a build that stops where a shard calls the file system itself, in build/MODE-guard1'
+	@echo 'FS_GUARD=1          a release build that stops where a shard calls the file system itself (the other modes and the simulator always do)'
 	@echo 'PLANT=name          a build with that planted bug, in build/plant-name'
 
 # --- what the distribution has to bring ------------------------------------------------------------------------------
@@ -187,6 +190,9 @@ $(BENCH_CXX:%.cc=$(B)/%): $(B)/bench/%: $(B)/bench/%.o $$(addprefix $(B)/,$$(LIN
 
 $(UNIT_SRC:%.c=$(B)/%.o): | $(BUILD)/.deps-test
 $(BENCH_C:%.c=$(B)/%.o) $(BENCH_CXX:%.cc=$(B)/%.o): | $(BUILD)/.deps-bench
+
+# Its turns are marked by its own files, which are the same in every mode.
+$(B)/tests/sim/%.o: GUARD_FLAGS := -DFS_GUARD=$(if $(filter 0,$(FS_GUARD)),1,$(FS_GUARD))
 
 $(B)/%.o: %.c Makefile | $(BUILD)/.deps-build
 	@mkdir -p $(@D)

@@ -1,5 +1,6 @@
 /* Starting, turning, stopping, killing. Mirrors what net/main.c does around the shards. */
 #include "tests/sim/broker.h"
+#include "core/fs_guard.h"
 #include "core/limits.h"
 #include "core/list.h"
 #include "net/api/api.h"
@@ -307,7 +308,9 @@ static void turn(void)
 {
     uint16_t id = choose_shard();
     struct shard *s = shard_at(broker.group, id);
+    (void)fs_guard_turn(true);
     bool more = shard_turn(s, UINT64_MAX);
+    (void)fs_guard_turn(false);
     atomic_store(&s->sleeping, true); /* as it is while a real one waits in io_run: messages wake it */
     if (s->store)
         store_check(s->store);
