@@ -1,7 +1,7 @@
 /* DescribeLogDirs: the one data folder, how large the partitions in it are, and how full its disk is.
  *
  *   home: a list of partitions per shard --msg--> owner: sizes of at most SIZES_PER_TURN --msg--> home: the rest of the list,
- *         or when all lists are at their end the reply
+ *         or when all lists are at their end the reply. Where the folder is and how full its disk is, a job finds out meanwhile.
  *
  * The lists are in the request's memory. An owner writes only to the entries of its list, and home looks at none of them
  * before the list is back. */
@@ -33,7 +33,12 @@ struct log_dirs_run {
     struct describe_log_dirs_response r;
     struct describe_log_dirs_result dir;
     struct size_list *lists; /* one per shard */
-    uint32_t waiting;        /* lists that are away, plus one while they start */
+    uint32_t waiting;        /* lists that are away, the job on the folder, plus one while they start */
+    struct io_op op;
+    const char *folder; /* as configured */
+    char path[4096];    /* from the root on; empty: not known. The job's, as what follows */
+    uint64_t total_bytes, usable_bytes;
+    enum err space_err;
 };
 /* A topic of the reply while it is filled. */
 struct log_topic {
@@ -222,25 +227,43 @@ static bool ask_some_sizes(struct log_dirs_run *run, const struct catalog *c, co
     return good;
 }
 
-/* The folder and its disk; false: no memory. */
-static bool describe_log_dir(struct log_dirs_run *run)
+/* --- the folder and its disk --- */
+
+static int32_t run_log_dir_job(void *arg)
 {
-    enum { PATH_BYTES = 4096 };
-    const char *folder = server_config(run->req->server)->data_dir;
-    char *path = request_alloc(run->req, PATH_BYTES);
-    uint64_t total, usable;
+    struct log_dirs_run *run = arg;
+    if (fs_absolute(run->folder, run->path, sizeof run->path))
+        run->path[0] = 0;
+    run->space_err = fs_space(run->folder, &run->total_bytes, &run->usable_bytes);
+    return 0;
+}
+
+static void log_dir_job_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct log_dirs_run *run = container_of(op, struct log_dirs_run, op);
+    run->dir.log_dir = view_of(run->path[0] ? run->path : run->folder);
+    if (!run->space_err) {
+        run->dir.total_bytes = (int64_t)run->total_bytes;
+        run->dir.usable_bytes = (int64_t)run->usable_bytes;
+    }
+    size_list_over(run);
+}
+
+static void start_log_dir_job(struct log_dirs_run *run)
+{
+    struct shard *home = run->req->server->shard;
+    run->waiting++;
+    io_job(home->io, &run->op, IO_BACKGROUND, run_log_dir_job, run, log_dir_job_done);
+}
+
+static void init_log_dirs_reply(struct log_dirs_run *run)
+{
     describe_log_dirs_response_init(&run->r);
     describe_log_dirs_result_init(&run->dir);
     run->r.results.v = &run->dir;
     run->r.results.n = 1;
-    if (!path)
-        return false;
-    run->dir.log_dir = view_of(fs_absolute(folder, path, PATH_BYTES) ? folder : path);
-    if (fs_space(folder, &total, &usable) == ERR_NONE) {
-        run->dir.total_bytes = (int64_t)total;
-        run->dir.usable_bytes = (int64_t)usable;
-    }
-    return true;
+    run->folder = store_of(run->req->server->shard)->root->config->data_dir; /* which never changes */
 }
 
 void describe_log_dirs_run(struct request *req)
@@ -257,7 +280,7 @@ void describe_log_dirs_run(struct request *req)
         run->req = req;
         run->lists = lists;
         run->waiting = 1;
-        good = describe_log_dir(run);
+        init_log_dirs_reply(run);
         run->dir.topics.v = topics;
         run->dir.topics.n = 0;
     }
@@ -265,6 +288,7 @@ void describe_log_dirs_run(struct request *req)
         request_fail(req, "too many partitions for one reply");
         return;
     }
+    start_log_dir_job(run);
     start_size_lists(run);
     size_list_over(run);
 }

@@ -535,14 +535,14 @@ static void wake_done(struct io_op *op, int32_t res)
     space_job_ended(p, j->err ? SPACE_CLOSED : SPACE_READY);
     if (j->err) {
         if (j->fd >= 0)
-            fs_close(j->fd);
+            files_close_fd(p, j->fd);
         tail_clear(&p->tail);
         fail_space_job(p, j->err, "opening the active segment");
     } else {
         if (j->fd >= 0 && p->active->file.fd < 0)
             files_adopt(p->store, p->active, j->fd);
         else if (j->fd >= 0)
-            fs_close(j->fd); /* a read opened it meanwhile */
+            files_close_fd(p, j->fd); /* a read opened it meanwhile */
     }
     free_space_job(j);
     end_space_job(p);
