@@ -16,6 +16,7 @@ enum { WHY_BYTES = CONFIG_WHY_BYTES };
 /* Makes the folder and those above it. */
 static enum err make_data_folders(const char *dir)
 {
+    assert(dir && dir[0]);
     char path[FS_PATH_MAX];
     snprintf(path, sizeof path, "%s", dir);
     for (char *at = path + 1; *at; at++) {
@@ -46,6 +47,8 @@ static bool is_data_folder_file(const char *path)
 
 enum err root_say_fault(char *why, enum err err, const char *dir, const char *what)
 {
+    assert(err != ERR_NONE);
+    assert(why && dir && what);
     const char *advice = err == ERR_PERMISSION
                              ? "give this user the right to write there, or set log.dirs to another folder"
                          : err == ERR_READ_ONLY ? "mount it for writing, or set log.dirs to a folder on another one"
@@ -58,6 +61,7 @@ enum err root_say_fault(char *why, enum err err, const char *dir, const char *wh
 
 static enum err open_data_folder(struct root *r, char *why)
 {
+    assert(r->folder_fd < 0);
     const char *dir = r->config->data_dir;
     enum err err = root_owner_check(r->heap, dir, why);
     if (err != ERR_NONE)
@@ -77,6 +81,7 @@ static enum err open_data_folder(struct root *r, char *why)
 
 static enum err check_format(const struct root *r, const struct meta *m, char *why)
 {
+    assert(m->format >= 0);
     if (m->format <= META_FORMAT && m->version <= 1)
         return ERR_NONE;
     snprintf(
@@ -89,6 +94,8 @@ static enum err check_format(const struct root *r, const struct meta *m, char *w
 /* `found` is none in a new folder, and in one whose first start lost its power. */
 static enum err make_meta(struct root *r, bool found, struct meta *m, char *why)
 {
+    assert(r->catalog);
+    assert(found || r->fresh);
     if (!found) {
         struct rng rng = {.state = rng_seed_os()};
         uint8_t id[UUID_BYTES];
@@ -104,6 +111,8 @@ static enum err make_meta(struct root *r, bool found, struct meta *m, char *why)
 
 static enum err open_meta_and_catalog(struct root *r, char *why)
 {
+    assert(r->lock_fd >= 0);
+    assert(!r->catalog);
     const char *dir = r->config->data_dir;
     struct meta m = {0};
     enum err err = root_owner_check(r->heap, dir, why); /* nobody else writes there from now on */
@@ -158,6 +167,7 @@ static enum err choose_disk_route(struct root *r, char *why)
 
 static enum err load_stop_marks(struct root *r, char *why)
 {
+    assert(!r->checkpoints);
     const char *dir = r->config->data_dir;
     enum err err = clean_mark_load(&r->found, dir);
     r->clean = err == ERR_NONE;
@@ -171,6 +181,7 @@ static enum err load_stop_marks(struct root *r, char *why)
 /* Whoever appends from here on must be told apart from what may lie behind a torn end: by the epoch. */
 static enum err begin_after_last_stop(struct root *r, char *why)
 {
+    assert(r->catalog && r->checkpoints);
     enum err err = ERR_NONE;
     r->leader_epoch = catalog_file_epoch(r->catalog);
     bool unclean = !r->fresh && !(r->clean && r->found.all);
@@ -213,17 +224,20 @@ enum err root_open(struct broker_config *config, struct heap *heap, struct root 
 
 bool root_was_clean(const struct root *r, const uint8_t topic_id[16], int32_t partition)
 {
+    assert(partition >= 0);
     return r->clean && clean_mark_has(&r->found, topic_id, partition);
 }
 
 enum err root_mark_add(struct root *r, const uint8_t topic_id[16], int32_t partition)
 {
+    assert(partition >= 0);
     return clean_mark_add(&r->next, topic_id, partition);
 }
 
 /* A folder in which no topic was ever made needs no mark: nothing is to be recovered there. */
 enum err root_mark_write(struct root *r)
 {
+    assert(r->catalog);
     if (catalog_file_empty(r->catalog))
         return ERR_NONE;
     r->next.all = r->next.count == catalog_file_partitions(r->catalog);

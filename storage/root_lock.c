@@ -11,6 +11,7 @@ enum { LOCK_WAIT_MS = 10000, LOCK_STEP_MS = 5, LOCK_QUIET_MS = 200 };
 /* A broker that just ended holds it a moment longer, until the kernel is done with its ring: not worth a line. */
 static enum err wait_for_lock(const struct root *r, int fd)
 {
+    assert(fd >= 0);
     uint64_t from = clock_now_ns();
     bool said = false;
     enum err err;
@@ -68,6 +69,8 @@ enum err root_lock_file(struct root *r, char *why)
 
 enum err root_place_check(const struct root *r)
 {
+    assert(r->folder_fd >= 0);
+    assert(r->catalog);
     bool same = false, any = false;
     enum err err = fs_is_same(r->folder_fd, r->config->data_dir, &same);
     if (err != ERR_NONE)

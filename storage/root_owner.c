@@ -33,6 +33,7 @@ static bool is_name_of_new_folder(const char *name)
 
 static bool look_at_owner_entry(void *arg, const struct fs_entry *entry)
 {
+    assert(arg && entry->name[0]);
     struct owner_look *l = arg;
     if (is_name_of_new_folder(entry->name))
         return true;
@@ -70,6 +71,7 @@ static enum err refuse_kafka_folder(const char *data_dir, char *why)
 
 static enum err refuse_foreign_folder(const char *data_dir, const char *unknown, char *why)
 {
+    assert(unknown[0]);
     snprintf(why, CONFIG_WHY_BYTES,
              "The data folder %.200s is not Odradek's: it holds %.100s, and no meta.properties with odradek.format. "
              "Nothing in it was "

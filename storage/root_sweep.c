@@ -23,6 +23,7 @@ static bool is_set_back(const char *name)
 /* A folder without an id is a partition's when the catalog has that partition. */
 static bool is_partition_expected(const struct catalog_file *f, const char *name, size_t topic_bytes, int32_t partition)
 {
+    assert(partition >= 0);
     const struct topic *t = catalog_by_name(&f->all, (const uint8_t *)name, topic_bytes);
     return t && partition < t->partitions;
 }
@@ -61,6 +62,7 @@ static bool sweep_entry(void *arg, const struct fs_entry *entry)
 
 enum err root_sweep(const struct root *r)
 {
+    assert(r->catalog);
     struct sweep s = {.root = r};
     enum err err = fs_list(r->config->data_dir, sweep_entry, &s);
     if (s.strays > 0)

@@ -42,6 +42,7 @@ enum err catalog_init(struct catalog *c, struct heap *heap)
 
 void catalog_deinit(struct catalog *c)
 {
+    assert(c->count <= c->cap);
     if (!c->heap)
         return;
     map_deinit(&c->by_name);
@@ -53,6 +54,7 @@ void catalog_deinit(struct catalog *c)
 /* Is topic `t` before this name? */
 static bool name_before(const struct topic *t, const uint8_t *name, size_t bytes)
 {
+    assert(t && (name || bytes == 0));
     size_t own = strlen(t->name);
     int order = memcmp(t->name, name, own < bytes ? own : bytes);
     return order < 0 || (order == 0 && own < bytes);
@@ -60,6 +62,7 @@ static bool name_before(const struct topic *t, const uint8_t *name, size_t bytes
 
 uint32_t catalog_lower_bound(const struct catalog *c, const uint8_t *name, size_t bytes)
 {
+    assert(c->count <= c->cap);
     uint32_t low = 0, high = c->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -73,11 +76,14 @@ uint32_t catalog_lower_bound(const struct catalog *c, const uint8_t *name, size_
 
 static uint32_t find_topic_place(const struct catalog *c, const struct topic *t)
 {
+    assert(t->name[0]);
     return catalog_lower_bound(c, (const uint8_t *)t->name, strlen(t->name));
 }
 
 static enum err grow_sorted(struct catalog *c)
 {
+    assert(c->heap);
+    assert(c->count <= c->cap);
     if (c->count < c->cap)
         return ERR_NONE;
     uint32_t cap = c->cap ? c->cap * 2 : 16;
@@ -91,6 +97,7 @@ static enum err grow_sorted(struct catalog *c)
 
 static enum err put_name_and_id(struct catalog *c, struct topic *t)
 {
+    assert(c->by_name.count == c->by_id.count);
     enum err err = map_put(&c->by_name, t->name, strlen(t->name), t);
     if (err != ERR_NONE)
         return err;
@@ -120,6 +127,8 @@ enum err catalog_add(struct catalog *c, struct topic *t)
 /* A topic that could not be added for lack of memory is not there: nothing to do. */
 void catalog_remove(struct catalog *c, struct topic *t)
 {
+    assert(c->by_name.count == c->count);
+    assert(t->partitions > 0);
     uint32_t at = find_topic_place(c, t);
     if (at == c->count || c->sorted[at] != t)
         return;
@@ -145,10 +154,12 @@ void catalog_replace(struct catalog *c, struct topic *old, struct topic *t)
 
 struct topic *catalog_by_name(const struct catalog *c, const uint8_t *name, size_t bytes)
 {
+    assert(c->heap);
     return map_get(&c->by_name, name, bytes);
 }
 
 struct topic *catalog_by_id(const struct catalog *c, const uint8_t id[16])
 {
+    assert(c->heap);
     return map_get(&c->by_id, id, 16);
 }

@@ -143,7 +143,7 @@ struct catalog_change {
     const struct broker_config *old_broker;
     bool preparing, prepared, unready;
     struct shard_msg msg;
-    struct catalog_leg *legs; /* one message per shard */
+    struct catalog_shard_part *parts; /* one message per shard */
     uint16_t asked_by, waiting;
     struct list link;
 };

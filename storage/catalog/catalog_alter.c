@@ -9,6 +9,8 @@ enum { WHY_BYTES = 256 };
 
 static enum kerr refuse_alteration(struct catalog_change *c, enum kerr error)
 {
+    assert(error != KERR_NONE);
+    assert(!c->topic);
     c->message = error == KERR_KAFKA_STORAGE_ERROR ? "The broker has no memory for this change." : c->why;
     return error;
 }
@@ -17,6 +19,9 @@ static enum kerr refuse_alteration(struct catalog_change *c, enum kerr error)
 
 enum kerr catalog_alter_partitions(struct catalog_file *f, struct catalog_change *c)
 {
+    assert(c->kind == CATALOG_PARTITIONS);
+    assert(c->old);
+    assert(!c->topic);
     const struct topic *t = c->old;
     if (c->partitions <= t->partitions) {
         snprintf(c->why, WHY_BYTES, "The topic has %d partitions already; %d is no increase.", t->partitions,
@@ -45,6 +50,7 @@ static bool find_topic_key_facts(const char *name, enum config_type *out_type, c
 
 static enum err fill_settings(struct settings *s, const struct topic_override *v, uint32_t count)
 {
+    assert(v || count == 0);
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < count && !err; i++)
         err = settings_put(s, v[i].name, v[i].value);
@@ -54,6 +60,7 @@ static enum err fill_settings(struct settings *s, const struct topic_override *v
 /* Only what was named is checked: what a newer release left there stays. */
 static enum kerr check_topic_ops(const struct catalog_change *c, const struct settings *s, char *why)
 {
+    assert(c->ops || c->op_count == 0);
     enum kerr error = KERR_NONE;
     for (uint32_t i = 0; i < c->op_count && !error; i++) {
         const char *value = topic_override_find(s->v, s->count, c->ops[i].name);
@@ -65,6 +72,9 @@ static enum kerr check_topic_ops(const struct catalog_change *c, const struct se
 
 enum kerr catalog_alter_config(struct catalog_file *f, struct catalog_change *c)
 {
+    assert(c->kind == CATALOG_CONFIG);
+    assert(c->old);
+    assert(!c->topic);
     const struct topic *t = c->old;
     struct settings s;
     settings_init(&s, f->heap);
@@ -95,11 +105,13 @@ static bool find_broker_key_facts(const char *name, enum config_type *out_type, 
 
 static enum config_source layer_of_change(const struct catalog_change *c)
 {
+    assert(c->kind == CATALOG_BROKER_CONFIG);
     return c->cluster_default ? CONFIG_SOURCE_DYNAMIC_DEFAULT : CONFIG_SOURCE_DYNAMIC_BROKER;
 }
 
 static enum kerr check_broker_ops(const struct catalog_change *c, const struct settings *s, char *why)
 {
+    assert(c->ops || c->op_count == 0);
     enum kerr error = KERR_NONE;
     for (uint32_t i = 0; i < c->op_count && !error; i++) {
         const char *name = c->ops[i].name, *value = topic_override_find(s->v, s->count, name);
@@ -111,6 +123,7 @@ static enum kerr check_broker_ops(const struct catalog_change *c, const struct s
 
 static enum kerr make_altered_layer(struct catalog_file *f, struct catalog_change *c)
 {
+    assert(!c->broker);
     struct settings s;
     uint32_t count;
     struct topic_override *now = catalog_file_layer(f->heap, f->config, c->cluster_default, &count);
@@ -131,6 +144,7 @@ static enum kerr make_altered_layer(struct catalog_file *f, struct catalog_chang
 
 static bool topic_resolves_otherwise(const struct topic *t, const struct broker_config *config)
 {
+    assert(config);
     struct topic_config resolved;
     topic_config_resolve(&resolved, t->overrides, t->override_count, config);
     return memcmp(&resolved, &t->config, sizeof resolved) != 0; /* padding may make a version more than needed */
@@ -139,6 +153,8 @@ static bool topic_resolves_otherwise(const struct topic *t, const struct broker_
 /* New versions of the topics on which the broker's settings have a say: new ones first, the old ones behind. */
 static enum kerr make_topic_versions(struct catalog_file *f, struct catalog_change *c)
 {
+    assert(!c->versions);
+    assert(c->broker);
     uint32_t all = f->all.count;
     c->versions = heap_zalloc(f->heap, (2 * (size_t)all + 1) * sizeof *c->versions);
     if (!c->versions)
@@ -159,6 +175,8 @@ static enum kerr make_topic_versions(struct catalog_file *f, struct catalog_chan
 
 enum kerr catalog_alter_broker(struct catalog_file *f, struct catalog_change *c)
 {
+    assert(c->kind == CATALOG_BROKER_CONFIG);
+    assert(!c->old);
     enum kerr error = make_altered_layer(f, c);
     if (!error)
         error = make_topic_versions(f, c);
@@ -182,6 +200,7 @@ bool catalog_alter_tightens(const struct catalog_change *c)
 
 static enum err blob_altered_layer(struct catalog_file *f, const struct catalog_change *c, struct catalog_blob *b)
 {
+    assert(c->broker);
     uint32_t count;
     struct topic_override *v = catalog_file_layer(f->heap, c->broker, c->cluster_default, &count);
     enum err err = v ? catalog_blob_broker(b, c->cluster_default, v, count) : ERR_NO_MEMORY;
@@ -220,6 +239,8 @@ void catalog_alter_drop(struct catalog_file *f, struct catalog_change *c)
 
 void catalog_alter_take(struct catalog_file *f, struct catalog_change *c)
 {
+    assert(c->topic || c->broker);
+    assert(!c->preparing);
     if (c->kind != CATALOG_BROKER_CONFIG) {
         catalog_file_replace(f, c->old, c->topic);
         return;
@@ -232,6 +253,7 @@ void catalog_alter_take(struct catalog_file *f, struct catalog_change *c)
 
 void catalog_alter_over(struct catalog_file *f, struct catalog_change *c)
 {
+    assert(c->old || c->old_broker);
     if (c->kind != CATALOG_BROKER_CONFIG) {
         catalog_topic_free(f, c->old);
         c->old = NULL;

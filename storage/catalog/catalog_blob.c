@@ -8,6 +8,7 @@ enum { RECORD_PREFIX = 8, RECORD_HEAD = RECORD_PREFIX + 5 };
 
 void catalog_blob_deinit(struct catalog_blob *b)
 {
+    assert(b->bytes <= b->cap);
     heap_free(b->heap, b->at);
     b->at = NULL;
     b->bytes = b->cap = 0;
@@ -15,6 +16,7 @@ void catalog_blob_deinit(struct catalog_blob *b)
 
 static enum err grow_blob(struct catalog_blob *b, size_t bytes)
 {
+    assert(b->bytes <= b->cap);
     if (b->cap - b->bytes >= bytes)
         return ERR_NONE;
     size_t cap = u64_max(b->cap * 2, b->bytes + bytes + 512);
@@ -74,6 +76,7 @@ static uint8_t *put_blob_text(uint8_t *at, const char *text)
 
 static size_t measure_settings(const struct topic_override *v, uint32_t count)
 {
+    assert(v || count == 0);
     size_t bytes = 2;
     for (uint32_t i = 0; i < count; i++)
         bytes += 4 + strlen(v[i].name) + strlen(v[i].value);
@@ -93,6 +96,8 @@ static void put_blob_settings(uint8_t *at, const struct topic_override *v, uint3
 
 enum err catalog_blob_topic(struct catalog_blob *b, const struct topic *t)
 {
+    assert(t->name[0]);
+    assert(t->partitions > 0);
     size_t bytes = 16 + 4 + 2 + strlen(t->name) + measure_settings(t->overrides, t->override_count);
     uint8_t *at = open_blob_record(b, CATALOG_TOPIC_CREATED, bytes);
     if (!at)
@@ -106,6 +111,7 @@ enum err catalog_blob_topic(struct catalog_blob *b, const struct topic *t)
 
 enum err catalog_blob_partitions(struct catalog_blob *b, const uint8_t id[16], int32_t partitions)
 {
+    assert(partitions > 0);
     uint8_t *at = open_blob_record(b, CATALOG_TOPIC_PARTITIONS, 16 + 4);
     if (!at)
         return ERR_NO_MEMORY;
@@ -116,6 +122,7 @@ enum err catalog_blob_partitions(struct catalog_blob *b, const uint8_t id[16], i
 
 enum err catalog_blob_config(struct catalog_blob *b, const struct topic *t)
 {
+    assert(t->override_count <= UINT16_MAX);
     uint8_t *at = open_blob_record(b, CATALOG_TOPIC_CONFIG, 16 + measure_settings(t->overrides, t->override_count));
     if (!at)
         return ERR_NO_MEMORY;
@@ -127,6 +134,7 @@ enum err catalog_blob_config(struct catalog_blob *b, const struct topic *t)
 enum err catalog_blob_broker(struct catalog_blob *b, bool cluster_default, const struct topic_override *settings,
                              uint32_t count)
 {
+    assert(settings || count == 0);
     uint8_t *at = open_blob_record(b, CATALOG_BROKER_SETTINGS, 1 + measure_settings(settings, count));
     if (!at)
         return ERR_NO_MEMORY;
@@ -146,6 +154,7 @@ enum err catalog_blob_deleted(struct catalog_blob *b, const uint8_t id[16])
 
 enum err catalog_blob_epoch(struct catalog_blob *b, int32_t epoch)
 {
+    assert(epoch >= 0);
     uint8_t *at = open_blob_record(b, CATALOG_LEADER_EPOCH, 4);
     if (!at)
         return ERR_NO_MEMORY;
@@ -155,6 +164,7 @@ enum err catalog_blob_epoch(struct catalog_blob *b, int32_t epoch)
 
 enum err catalog_blob_ids(struct catalog_blob *b, int64_t below)
 {
+    assert(below >= 0);
     uint8_t *at = open_blob_record(b, CATALOG_IDS_RESERVED, 8);
     if (!at)
         return ERR_NO_MEMORY;

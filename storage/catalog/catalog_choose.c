@@ -16,6 +16,8 @@ static bool is_proved_by_itself(const struct catalog_view *v, const struct catal
  * may have had no answer, if it is one wave. */
 static bool reaches_the_other(const struct catalog_view v[CATALOG_COPIES], int i)
 {
+    assert(i == 0 || i == 1);
+    assert(v[i].state == CATALOG_WHOLE);
     const struct catalog_view *other = &v[1 - i];
     uint32_t ahead = i == 1 && other->seen > 0 ? 1 : 0;
     return v[i].wave >= other->seen - ahead;
@@ -30,6 +32,7 @@ static bool is_old_and_torn(const struct catalog_view v[CATALOG_COPIES], const s
 
 static bool is_nothing_lost(const struct catalog_view v[CATALOG_COPIES], const struct catalog_past *past)
 {
+    assert(v[0].wave == 0 || v[1].wave == 0);
     bool both_empty = v[0].format == CATALOG_FORMAT && v[0].state == CATALOG_WHOLE && v[1].format == CATALOG_FORMAT &&
                       v[1].state == CATALOG_WHOLE;
     return past->wave == 0 && !past->clean && (!past->used || both_empty);

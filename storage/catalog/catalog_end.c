@@ -11,12 +11,14 @@ static_assert(sizeof END_HEADER - 1 == END_HEADER_BYTES, "the header is as long 
 
 static enum err make_end_path(char out[FS_PATH_MAX], const char *data_dir, const char *name)
 {
+    assert(data_dir && name);
     int n = snprintf(out, FS_PATH_MAX, "%s/%s", data_dir, name);
     return n > 0 && n < FS_PATH_MAX ? ERR_NONE : ERR_INVALID;
 }
 
 enum err catalog_end_load(const char *data_dir, uint32_t *out_wave)
 {
+    assert(out_wave);
     char path[FS_PATH_MAX];
     uint8_t at[END_BYTES + 1];
     size_t got = 0;

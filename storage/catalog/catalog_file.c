@@ -26,6 +26,7 @@ static int compare_override(const void *a, const void *b)
 
 static size_t measure_overrides(const struct topic_override *overrides, uint32_t count)
 {
+    assert(overrides || count == 0);
     size_t bytes = count * sizeof *overrides;
     for (uint32_t i = 0; i < count; i++)
         bytes += strlen(overrides[i].name) + strlen(overrides[i].value) + 2;
@@ -33,10 +34,12 @@ static size_t measure_overrides(const struct topic_override *overrides, uint32_t
 }
 
 /* Copies them behind the topic: the array, then the texts. */
-static void copy_overrides(struct topic *t, uint8_t *room, const struct topic_override *overrides, uint32_t count)
+static void copy_overrides(struct topic *t, uint8_t *block, const struct topic_override *overrides, uint32_t count)
 {
-    char *text = (char *)room + count * sizeof *overrides;
-    t->overrides = (struct topic_override *)(void *)room;
+    assert(!t->overrides);
+    assert(((uintptr_t)block & 7) == 0);
+    char *text = (char *)block + count * sizeof *overrides;
+    t->overrides = (struct topic_override *)(void *)block;
     t->override_count = count;
     for (uint32_t i = 0; i < count; i++) {
         size_t name_bytes = strlen(overrides[i].name) + 1, value_bytes = strlen(overrides[i].value) + 1;
@@ -55,16 +58,16 @@ static struct topic *make_topic_object(struct catalog_file *f, const uint8_t id[
 {
     assert(partitions > 0 && strlen(name) <= TOPIC_NAME_MAX);
     size_t head = align_up(sizeof(struct catalog_topic), 16);
-    uint8_t *room = heap_zalloc(f->heap, head + measure_overrides(overrides, count));
-    if (!room)
+    uint8_t *block = heap_zalloc(f->heap, head + measure_overrides(overrides, count));
+    if (!block)
         return NULL;
-    struct catalog_topic *ct = (struct catalog_topic *)(void *)room;
+    struct catalog_topic *ct = (struct catalog_topic *)(void *)block;
     memcpy(ct->topic.name, name, strlen(name));
     memcpy(ct->topic.id, id, 16);
     catalog_plain_name(name, ct->plain);
     ct->topic.partitions = partitions;
     ct->topic.internal = strcmp(name, "__consumer_offsets") == 0 || strcmp(name, "__transaction_state") == 0;
-    copy_overrides(&ct->topic, room + head, overrides, count);
+    copy_overrides(&ct->topic, block + head, overrides, count);
     topic_config_resolve(&ct->topic.config, ct->topic.overrides, count, config);
     return &ct->topic;
 }
@@ -79,6 +82,8 @@ struct topic *catalog_topic_version(struct catalog_file *f, const struct topic *
                                     const struct topic_override *overrides, uint32_t count,
                                     const struct broker_config *config)
 {
+    assert(partitions >= t->partitions);
+    assert(config);
     return make_topic_object(f, t->id, t->name, partitions, overrides, count, config);
 }
 
@@ -89,6 +94,7 @@ void catalog_topic_free(struct catalog_file *f, struct topic *t)
 
 enum err catalog_file_add(struct catalog_file *f, struct topic *t)
 {
+    assert(f->by_plain.count == f->all.count);
     struct catalog_topic *ct = catalog_topic_of(t);
     enum err err = map_put(&f->by_plain, ct->plain, strlen(ct->plain), ct);
     if (err != ERR_NONE)
@@ -109,6 +115,8 @@ void catalog_file_remove(struct catalog_file *f, struct topic *t)
 
 void catalog_file_replace(struct catalog_file *f, struct topic *old, struct topic *t)
 {
+    assert(t->partitions >= old->partitions);
+    assert(old != t);
     struct catalog_topic *ct = catalog_topic_of(t);
     map_replace(&f->by_plain, ct->plain, strlen(ct->plain), ct);
     catalog_replace(&f->all, old, t);
@@ -116,6 +124,7 @@ void catalog_file_replace(struct catalog_file *f, struct topic *old, struct topi
 
 void catalog_file_adopt(struct catalog_file *f, struct broker_config *config)
 {
+    assert(!config || config != f->config);
     const struct broker_config *old = f->config;
     f->config = config;
     broker_config_version_drop(old);
@@ -140,6 +149,7 @@ struct topic_override *catalog_file_layer(struct heap *heap, const struct broker
 
 static uint32_t find_deleted_place(const struct catalog_file *f, const uint8_t id[16])
 {
+    assert(f->deleted_count <= f->deleted_cap);
     uint32_t low = 0, high = f->deleted_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -159,6 +169,7 @@ static bool was_topic_deleted(const struct catalog_file *f, const uint8_t id[16]
 
 enum err catalog_file_reserve(struct catalog_file *f, uint32_t more)
 {
+    assert(f->deleted_count <= f->deleted_cap);
     if (f->deleted_cap - f->deleted_count >= more)
         return ERR_NONE;
     uint32_t cap = f->deleted_cap * 2 + more;
@@ -209,11 +220,13 @@ struct topic *catalog_file_topic(const struct catalog_file *f, uint32_t i)
 
 int32_t catalog_file_epoch(const struct catalog_file *f)
 {
+    assert(f->epoch >= 0);
     return f->epoch;
 }
 
 const struct broker_config *catalog_file_config(const struct catalog_file *f)
 {
+    assert(f->config);
     return f->config;
 }
 
@@ -225,6 +238,7 @@ enum err catalog_file_note_end(const struct catalog_file *f)
 
 bool catalog_file_empty(const struct catalog_file *f)
 {
+    assert(f->empty == (f->wave == 0));
     return f->empty;
 }
 
@@ -233,6 +247,8 @@ bool catalog_file_empty(const struct catalog_file *f)
 /* Adds one wave behind the others of both copies, and makes it durable. */
 static enum err append_wave_now(struct catalog_file *f, const struct catalog_blob *b)
 {
+    assert(b->wave == f->wave + 1);
+    assert(b->bytes > 0);
     enum err err = ERR_NONE;
     for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++) {
         err = fs_write(f->copies[i].fd, b->at, b->bytes, f->copies[i].bytes);
@@ -284,6 +300,7 @@ enum err catalog_file_bump_epoch(struct catalog_file *f, int32_t *out_epoch)
 /* The folder above, in place; false at the top. "a/b/c" -> "a/b" -> "a" -> "." */
 static bool cut_to_parent(char *path)
 {
+    assert(path[0]);
     char *slash = strrchr(path, '/');
     if (strcmp(path, ".") == 0 || strcmp(path, "/") == 0)
         return false;
@@ -325,6 +342,7 @@ static enum err sync_meta_file(const struct catalog_file *f)
 
 enum err catalog_file_sync_names(const struct catalog_file *f)
 {
+    assert(f->copies[0].fd >= 0 && f->copies[1].fd >= 0);
     enum err err = ERR_NONE;
     for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++)
         err = fs_sync(f->copies[i].fd);
@@ -348,6 +366,8 @@ static enum err blob_settings_layer(const struct catalog_file *f, struct catalog
 
 static enum err blob_whole_catalog(const struct catalog_file *f, struct catalog_blob *b)
 {
+    assert(!f->empty);
+    assert(b->bytes == 0);
     enum err err = catalog_blob_epoch(b, f->epoch);
     if (err == ERR_NONE)
         err = catalog_blob_ids(b, f->ids_reserved);
@@ -366,6 +386,7 @@ static enum err blob_whole_catalog(const struct catalog_file *f, struct catalog_
 
 static enum err write_copy(int fd, const struct catalog_blob *b, bool sync)
 {
+    assert(b->bytes == 0 || b->wave > 0);
     enum err err = fs_write(fd, CATALOG_HEADER, CATALOG_HEADER_BYTES, 0);
     if (err == ERR_NONE && b->bytes > 0)
         err = fs_write(fd, b->at, b->bytes, CATALOG_HEADER_BYTES);
@@ -385,6 +406,7 @@ static enum err keep_damaged_copy(const struct catalog_copy *c)
 /* Whole or not at all: another name, sync, rename. While nothing was ever recorded, nothing is synced. */
 static enum err replace_copy(struct catalog_file *f, struct catalog_copy *c, const struct catalog_blob *b)
 {
+    assert(c == &f->copies[0] || c == &f->copies[1]);
     char path[FS_PATH_MAX];
     int fd;
     bool sync = b->bytes > 0;
@@ -445,6 +467,7 @@ static enum err make_catalog_file(const char *data_dir, struct heap *heap, const
 
 static enum err read_copy(struct catalog_file *f, struct catalog_copy *c, uint8_t **out_at)
 {
+    assert(c->fd < 0);
     uint64_t bytes = 0;
     size_t got = 0;
     enum err err = fs_open(c->path, FS_READ | FS_WRITE, &c->fd);
@@ -474,6 +497,7 @@ static bool look_for_partition(void *arg, const struct fs_entry *entry)
 
 static enum err refuse_copies(const struct catalog_file *f, char *why)
 {
+    assert(f->chosen < 0);
     char first[64], second[64];
     catalog_view_text(&f->copies[0].view, first);
     catalog_view_text(&f->copies[1].view, second);
@@ -487,6 +511,7 @@ static enum err refuse_copies(const struct catalog_file *f, char *why)
 
 static enum err load_catalog(struct catalog_file *f, bool clean, char *why)
 {
+    assert(f->empty && f->wave == 0);
     uint8_t *at[CATALOG_COPIES] = {NULL, NULL};
     struct catalog_past past = {.clean = clean};
     enum err err = catalog_end_load(f->dir, &past.wave);
@@ -512,6 +537,7 @@ static enum err load_catalog(struct catalog_file *f, bool clean, char *why)
 enum err catalog_file_salvage(const char *data_dir, struct heap *heap, const struct broker_config *config,
                               struct catalog_file **out_file, uint32_t *out_records, char *why)
 {
+    assert(out_file && out_records);
     uint8_t *at[CATALOG_COPIES] = {NULL, NULL};
     struct catalog_bytes copies[CATALOG_COPIES] = {{NULL, 0}, {NULL, 0}};
     struct catalog_file *f = NULL;
@@ -553,6 +579,8 @@ static bool is_copy_current(const struct catalog_file *f, const struct catalog_c
 
 static enum err cut_torn_copy(const struct catalog_copy *c)
 {
+    assert(c->view.state == CATALOG_TORN);
+    assert(c->fd >= 0);
     log_warn("torn catalog", "path=%s cut_at=%llu", c->path, (unsigned long long)c->bytes);
     enum err err = fs_truncate(c->fd, c->bytes);
     return err == ERR_NONE ? fs_sync(c->fd) : err;
@@ -561,11 +589,13 @@ static enum err cut_torn_copy(const struct catalog_copy *c)
 /* Deleted topics and old epochs leave a file when they are more than half of it. */
 static bool is_copy_stale(const struct catalog_copy *c, const struct catalog_blob *b)
 {
+    assert(c->view.there);
     return c->bytes >= REWRITE_BYTES_MIN && b->bytes < c->bytes / 2;
 }
 
 static enum err prepare_copy(struct catalog_file *f, struct catalog_copy *c, const struct catalog_blob *b)
 {
+    assert(f->empty == (b->bytes == 0));
     if (is_copy_current(f, c) && !is_copy_stale(c, b))
         return c->view.state == CATALOG_TORN ? cut_torn_copy(c) : ERR_NONE;
     if (!f->empty && !is_copy_current(f, c) && (c->view.there || f->copies[0].view.format == CATALOG_FORMAT)) {
@@ -578,6 +608,8 @@ static enum err prepare_copy(struct catalog_file *f, struct catalog_copy *c, con
 
 enum err catalog_file_prepare(struct catalog_file *f, char *why)
 {
+    assert(!f->writer);
+    assert(f->chosen >= 0);
     struct catalog_blob b = {.heap = f->heap, .wave = f->wave};
     enum err err = f->empty ? ERR_NONE : blob_whole_catalog(f, &b);
     /* The one that counts is touched last, so that there is always one that does. */

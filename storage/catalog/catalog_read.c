@@ -19,6 +19,7 @@ struct record {
 
 static bool parse_record(const uint8_t *at, size_t left, struct record *out)
 {
+    assert(at || left == 0);
     if (left < RECORD_PREFIX + RECORD_LEAST)
         return false;
     uint32_t bytes = be32_get(at);
@@ -46,6 +47,7 @@ struct body {
 
 static const uint8_t *take_bytes(struct body *b, size_t bytes)
 {
+    assert(b->at || b->left == 0);
     static const uint8_t zeros[16];
     if (b->bad || b->left < bytes) {
         b->bad = true;
@@ -88,6 +90,7 @@ struct topic_record {
 
 static void topic_record_deinit(struct topic_record *r, struct heap *heap)
 {
+    assert(r->count <= OVERRIDES_MAX);
     heap_free(heap, r->name);
     for (uint32_t i = 0; i < r->count; i++) {
         heap_free(heap, r->keys[i]);
@@ -98,6 +101,7 @@ static void topic_record_deinit(struct topic_record *r, struct heap *heap)
 /* The rest of the body: a count, and as many keys and values. */
 static enum err read_settings(struct topic_record *r, struct heap *heap, struct body *b)
 {
+    assert(r->count == 0);
     enum err err = ERR_NONE;
     uint16_t count = be16_get(take_bytes(b, 2));
     b->bad |= count > OVERRIDES_MAX;
@@ -130,6 +134,7 @@ static bool are_overrides_possible(const struct topic_record *r)
 
 static bool is_topic_possible(const struct catalog_file *f, const struct topic_record *r)
 {
+    assert(r->name);
     char plain[TOPIC_NAME_MAX + 1];
     size_t bytes = strlen(r->name);
     if (!topic_name_legal((const uint8_t *)r->name, bytes) || r->partitions < 1 || r->partitions > TOPIC_PARTITIONS_MAX)
@@ -181,6 +186,7 @@ static enum err apply_deleted_record(struct catalog_file *f, struct body *b)
 
 static enum err take_topic_version(struct catalog_file *f, struct topic *old, struct topic *t)
 {
+    assert(old);
     if (!t)
         return ERR_NO_MEMORY;
     catalog_file_replace(f, old, t);
@@ -217,6 +223,7 @@ static enum err apply_config_record(struct catalog_file *f, struct body *b)
 /* A dynamic layer counts whole. Every topic is resolved again: some of its values may be the broker's. */
 static enum err adopt_layer(struct catalog_file *f, const struct topic_record *r, enum config_source layer)
 {
+    assert(layer == CONFIG_SOURCE_DYNAMIC_BROKER || layer == CONFIG_SOURCE_DYNAMIC_DEFAULT);
     struct broker_config *c = broker_config_version(f->config, f->heap, layer, r->overrides, r->count);
     if (!c)
         return ERR_NO_MEMORY;
@@ -288,6 +295,7 @@ static enum err apply_record(struct catalog_file *f, const struct record *r)
 /* Where the next wave, number `wave`, ends; 0: any number, which is set. Returns 0 when it is not whole. */
 static size_t measure_wave(uint32_t *wave, const uint8_t *at, size_t left)
 {
+    assert(at || left == 0);
     struct record r;
     for (size_t bytes = 0; parse_record(at + bytes, left - bytes, &r) && (*wave == 0 || r.wave == *wave);) {
         *wave = r.wave;
@@ -302,6 +310,8 @@ static size_t measure_wave(uint32_t *wave, const uint8_t *at, size_t left)
  * other that lies behind it proves that the bad bytes were once good. */
 static void view_tail(struct catalog_view *v, const uint8_t *at, size_t left)
 {
+    assert(left > 0);
+    assert(v->format > 0);
     struct record r;
     v->state = CATALOG_TORN;
     for (size_t i = 0; i < left; i++) {
@@ -414,6 +424,7 @@ static uint32_t find_good_records(const struct catalog_bytes *copy, struct salva
 /* The topic that had this name before: its deletion is what was lost. */
 static enum err forget_older_topic(struct catalog_file *f, const struct record *r, bool *out_again)
 {
+    assert(r->kind == CATALOG_TOPIC_CREATED);
     struct body b = {.at = r->body, .left = r->body_bytes};
     struct topic_record t;
     char plain[TOPIC_NAME_MAX + 1];
@@ -450,6 +461,7 @@ static enum err salvage_record(struct catalog_file *f, const struct record *r)
 enum err catalog_salvage(struct catalog_file *f, const struct catalog_bytes copies[CATALOG_COPIES],
                          uint32_t *out_records)
 {
+    assert(f->empty && f->wave == 0);
     uint32_t first = find_good_records(&copies[0], NULL, 0), second = find_good_records(&copies[1], NULL, 0);
     uint32_t count = first + second;
     struct salvaged *v = heap_alloc(f->heap, ((size_t)count + 1) * sizeof *v);

@@ -17,7 +17,7 @@ enum { STRAY_TELL_S = 60, PLACE_MS = 100, CHANGES_PER_STEP = 64 }; /* a step: so
 enum { BATCH_BYTES = 1024 * 1024 }; /* of records in one write; further changes wait for the next */
 
 /* One shard's part in a change. */
-struct catalog_leg {
+struct catalog_shard_part {
     struct shard_msg msg;
     struct catalog_change *change;
     void (*apply)(struct shard *s, struct catalog_change *c);
@@ -47,8 +47,8 @@ struct catalog_writer {
     struct stray *stray;           /* theirs */
     enum err moved;
     struct io_op move_op;
-    uint64_t checked_ns;    /* when the folder was last found in its place */
-    uint64_t stray_told_ns; /* when the log was told of a creation that was refused for them */
+    uint64_t checked_ns;      /* when the folder was last found in its place */
+    uint64_t stray_logged_ns; /* when the log was told of a creation that was refused for them */
 };
 
 static struct catalog_writer *catalog_writer_of(const struct shard *s)
@@ -70,14 +70,15 @@ static void change_answered(struct shard *at, struct shard_msg *msg)
 static void answer_change(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(!list_linked(&c->link));
-    heap_free(w->file->heap, c->legs);
-    c->legs = NULL;
+    heap_free(w->file->heap, c->parts);
+    c->parts = NULL;
     shard_msg_init(&c->msg, change_answered);
     shard_send(w->shard, c->asked_by, &c->msg);
 }
 
 static void refuse_change(struct catalog_writer *w, struct catalog_change *c, enum kerr error, const char *message)
 {
+    assert(!list_linked(&c->link));
     c->error = error;
     c->message = message;
     answer_change(w, c);
@@ -85,6 +86,7 @@ static void refuse_change(struct catalog_writer *w, struct catalog_change *c, en
 
 static void kick_catalog_writer(struct catalog_writer *w)
 {
+    assert(w->shard->id == 0);
     if (!list_empty(&w->queue))
         shard_defer(w->shard, &w->gather);
 }
@@ -110,6 +112,8 @@ static void hold_topic(struct catalog_writer *w, struct topic *t, bool held)
 /* Every shard keeps to the new rule, and what was written under the old one is durable: now it is worked out again, and recorded. */
 static void change_prepared(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(c->preparing);
+    assert(!c->prepared);
     catalog_alter_drop(w->file, c);
     c->preparing = false;
     c->prepared = true;
@@ -128,6 +132,8 @@ static void change_prepared(struct catalog_writer *w, struct catalog_change *c)
 /* All shards are done with it. */
 static void finish_change(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(c->waiting == 0);
+    assert(w->flying > 0);
     struct topic *t = c->topic;
     w->flying--;
     if (c->preparing) {
@@ -155,48 +161,51 @@ static void finish_change(struct catalog_writer *w, struct catalog_change *c)
 
 static void shard_part_back(struct shard *at, struct shard_msg *msg)
 {
-    struct catalog_leg *leg = container_of(msg, struct catalog_leg, msg);
-    struct catalog_change *c = leg->change;
+    struct catalog_shard_part *part = container_of(msg, struct catalog_shard_part, msg);
+    struct catalog_change *c = part->change;
     assert(c->waiting > 0);
-    c->unready |= leg->unready;
+    c->unready |= part->unready;
     if (--c->waiting == 0)
         finish_change(catalog_writer_of(at), c);
 }
 
 void *catalog_change_room(struct shard *s, struct catalog_change *c)
 {
-    assert(c->legs);
-    return c->legs[s->id].room;
+    assert(c->parts);
+    return c->parts[s->id].room;
 }
 
 void catalog_change_applied(struct shard *s, struct catalog_change *c)
 {
-    struct catalog_leg *leg = &c->legs[s->id];
-    shard_msg_init(&leg->msg, shard_part_back);
-    shard_send(s, 0, &leg->msg);
+    assert(c->parts);
+    struct catalog_shard_part *part = &c->parts[s->id];
+    shard_msg_init(&part->msg, shard_part_back);
+    shard_send(s, 0, &part->msg);
 }
 
 void catalog_change_unready(struct shard *s, struct catalog_change *c)
 {
     assert(c->preparing);
-    c->legs[s->id].unready = true;
+    c->parts[s->id].unready = true;
 }
 
 static void shard_part_arrived(struct shard *at, struct shard_msg *msg)
 {
-    struct catalog_leg *leg = container_of(msg, struct catalog_leg, msg);
-    leg->apply(at, leg->change);
+    struct catalog_shard_part *part = container_of(msg, struct catalog_shard_part, msg);
+    part->apply(at, part->change);
 }
 
 static void broadcast_change(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(c->parts);
+    assert(c->waiting == 0);
     c->waiting = w->shard->count;
     w->flying++;
     for (uint16_t i = 0; i < w->shard->count; i++) {
-        c->legs[i].change = c;
-        c->legs[i].apply = w->apply;
-        shard_msg_init(&c->legs[i].msg, shard_part_arrived);
-        shard_send(w->shard, i, &c->legs[i].msg);
+        c->parts[i].change = c;
+        c->parts[i].apply = w->apply;
+        shard_msg_init(&c->parts[i].msg, shard_part_arrived);
+        shard_send(w->shard, i, &c->parts[i].msg);
     }
 }
 
@@ -204,6 +213,8 @@ static void broadcast_change(struct catalog_writer *w, struct catalog_change *c)
 
 static void change_written(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(w->busy);
+    assert(!c->preparing);
     switch (c->kind) {
     case CATALOG_CREATE: broadcast_change(w, c); break;
     case CATALOG_DELETE:
@@ -223,6 +234,7 @@ static void change_written(struct catalog_writer *w, struct catalog_change *c)
 
 static void take_change_back(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(w->busy);
     switch (c->kind) {
     case CATALOG_CREATE:
         catalog_file_remove(w->file, c->topic);
@@ -270,6 +282,7 @@ static void end_batch(struct catalog_writer *w, void (*each)(struct catalog_writ
 
 static void fail_catalog_batch(struct catalog_writer *w)
 {
+    assert(w->busy);
     end_batch(w, take_change_back);
 }
 
@@ -289,6 +302,7 @@ static void catalog_cut_done(struct io_op *op, int32_t res)
 
 static void catalog_write_failed(struct catalog_writer *w, int32_t res)
 {
+    assert(w->busy);
     log_error("catalog not written", "path=%s why=\"%s\" effect=\"who asked is answered KAFKA_STORAGE_ERROR\"",
               w->file->copies[w->copy].path, err_text(res < 0 ? err_from_errno(-res) : ERR_IO));
     io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_cut, w->file, catalog_cut_done);
@@ -412,6 +426,8 @@ static void draw_topic_id(struct catalog_writer *w, uint8_t out[16])
 
 static const char *find_creation_fault(const struct catalog_change *c, enum kerr *out_error)
 {
+    assert(c->name);
+    assert(c->overrides || c->override_count == 0);
     char why[256];
     *out_error = KERR_INVALID_TOPIC_EXCEPTION;
     if (!topic_name_legal((const uint8_t *)c->name, strlen(c->name)))
@@ -432,11 +448,13 @@ static const char *find_creation_fault(const struct catalog_change *c, enum kerr
 /* A change of this topic is under way: this one is looked at again when it is over. */
 static void wait_for_topic(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(!list_linked(&c->link));
     list_push(&w->waiting, &c->link);
 }
 
 static void refuse_taken_name(struct catalog_writer *w, struct catalog_change *c, struct catalog_topic *other)
 {
+    assert(!other->changing);
     if (strcmp(other->topic.name, c->name) == 0) {
         c->topic = &other->topic;
         refuse_change(w, c, KERR_TOPIC_ALREADY_EXISTS, "A topic with this name exists already.");
@@ -449,6 +467,7 @@ static void refuse_taken_name(struct catalog_writer *w, struct catalog_change *c
 /* True: it goes with this write. */
 static bool join_batch(struct catalog_writer *w, struct catalog_change *c, enum err err)
 {
+    assert(!list_linked(&c->link));
     if (err != ERR_NONE) {
         refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR, "The broker has no memory for this change.");
         return false;
@@ -459,14 +478,15 @@ static bool join_batch(struct catalog_writer *w, struct catalog_change *c, enum 
 
 static enum err make_shard_parts(struct catalog_writer *w, struct catalog_change *c)
 {
-    if (!c->legs)
-        c->legs = heap_zalloc(w->file->heap, w->shard->count * sizeof *c->legs);
-    return c->legs ? ERR_NONE : ERR_NO_MEMORY;
+    if (!c->parts)
+        c->parts = heap_zalloc(w->file->heap, w->shard->count * sizeof *c->parts);
+    return c->parts ? ERR_NONE : ERR_NO_MEMORY;
 }
 
 /* The topic, known to the file's catalog and in the blob. */
 static enum err make_new_topic(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(!c->topic);
     uint8_t id[16];
     draw_topic_id(w, id);
     struct topic *t = catalog_topic_new(w->file, id, c->name, c->partitions, c->overrides, c->override_count);
@@ -515,9 +535,11 @@ static void move_aside_done(struct io_op *op, int32_t res)
 
 static void refuse_stray_name(struct catalog_writer *w, struct catalog_change *c, const struct stray *stray)
 {
+    assert(c->automatic);
+    assert(stray->count > 0);
     uint64_t now_ns = w->shard->now_ns;
-    if (w->stray_told_ns == 0 || now_ns - w->stray_told_ns >= STRAY_TELL_S * NS_PER_S) {
-        w->stray_told_ns = now_ns;
+    if (w->stray_logged_ns == 0 || now_ns - w->stray_logged_ns >= STRAY_TELL_S * NS_PER_S) {
+        w->stray_logged_ns = now_ns;
         log_warn("topic not created",
                  "topic=%s why=\"there are folders of this name that the catalog does not know\" first=%s count=%u "
                  "hint=\"CreateTopics makes it and sets them aside; odradek check tells more\"",
@@ -529,6 +551,7 @@ static void refuse_stray_name(struct catalog_writer *w, struct catalog_change *c
 
 static void handle_strays(struct catalog_writer *w, struct catalog_change *c, struct stray *stray)
 {
+    assert(strcmp(stray->topic, c->name) == 0);
     if (c->automatic) {
         refuse_stray_name(w, c, stray);
     } else if (w->moving) {
@@ -542,6 +565,7 @@ static void handle_strays(struct catalog_writer *w, struct catalog_change *c, st
 
 static void gather_creation(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(c->kind == CATALOG_CREATE);
     enum kerr error;
     char plain[TOPIC_NAME_MAX + 1];
     const char *fault = find_creation_fault(c, &error);
@@ -570,6 +594,7 @@ static void gather_creation(struct catalog_writer *w, struct catalog_change *c)
 
 static void gather_deletion(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(c->kind == CATALOG_DELETE);
     struct topic *t = catalog_by_id(&w->file->all, c->topic_id);
     if (!t) {
         refuse_change(w, c, KERR_UNKNOWN_TOPIC_ID, "No topic has this id.");
@@ -604,6 +629,7 @@ static void gather_producer_ids(struct catalog_writer *w, struct catalog_change 
 /* It was worked out: for the record, or first for the shards to prepare. */
 static void begin_alteration(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(c->topic || c->broker);
     enum err err = make_shard_parts(w, c);
     bool prepare = !c->prepared && catalog_alter_tightens(c);
     if (err == ERR_NONE && !prepare)
@@ -650,6 +676,8 @@ static void gather_alteration(struct catalog_writer *w, struct catalog_change *c
 
 static void gather_change(struct catalog_writer *w, struct catalog_change *c)
 {
+    assert(!w->busy);
+    assert(!list_linked(&c->link));
     switch (c->kind) {
     case CATALOG_CREATE: gather_creation(w, c); break;
     case CATALOG_DELETE: gather_deletion(w, c); break;
@@ -704,6 +732,7 @@ static void gather_batch(struct shard_defer *d)
 
 static void change_arrived(struct shard *at, struct shard_msg *msg)
 {
+    assert(at->id == 0);
     struct catalog_change *c = container_of(msg, struct catalog_change, msg);
     struct catalog_writer *w = catalog_writer_of(at);
     list_push(&w->queue, &c->link);
@@ -721,7 +750,7 @@ void catalog_change_start(struct shard *s, struct catalog_change *c)
     c->version_count = 0;
     c->broker = NULL;
     c->preparing = c->prepared = c->unready = false;
-    c->legs = NULL;
+    c->parts = NULL;
     list_init(&c->link);
     shard_msg_init(&c->msg, change_arrived);
     shard_send(s, 0, &c->msg);
@@ -754,6 +783,7 @@ enum err catalog_writer_start(struct shard *s, struct catalog_file *f,
 /* A write that is still out keeps its memory: the heap frees it when the engine is closed. */
 void catalog_writer_stop(struct shard *s)
 {
+    assert(s->id == 0);
     struct catalog_file *f = store_of(s)->root->catalog;
     struct catalog_writer *w = f->writer;
     if (!w)

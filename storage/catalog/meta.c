@@ -39,6 +39,7 @@ static bool take_meta_pair(void *arg, const char *key, const char *value, uint32
 
 static enum err parse_meta(char *text, size_t bytes, struct meta *out)
 {
+    assert(text && out);
     struct meta m = {.node_id = -1, .version = -1, .format = -1};
     struct reading r = {.meta = &m};
     uint32_t line;
@@ -51,6 +52,7 @@ static enum err parse_meta(char *text, size_t bytes, struct meta *out)
 
 enum err meta_load(struct heap *heap, const char *data_dir, struct meta *out)
 {
+    assert(heap && data_dir && out);
     char path[FS_PATH_MAX];
     int fd;
     size_t bytes = 0;
@@ -69,6 +71,7 @@ enum err meta_load(struct heap *heap, const char *data_dir, struct meta *out)
 
 static enum err write_meta_file(const char *path, const char *text, size_t bytes, bool sync)
 {
+    assert(bytes > 0);
     int fd;
     enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
     if (err != ERR_NONE)

@@ -17,6 +17,7 @@ void strays_init(struct strays *s, struct heap *heap)
 
 void strays_deinit(struct strays *s)
 {
+    assert(s->heap);
     uint32_t cursor = 0;
     struct stray *stray;
     while ((stray = map_next(&s->by_topic, &cursor)))
@@ -26,6 +27,7 @@ void strays_deinit(struct strays *s)
 
 int32_t strays_partition_of(const char *folder, size_t *out_topic_bytes)
 {
+    assert(folder && out_topic_bytes);
     const char *dash = strrchr(folder, '-');
     if (!dash || !dash[1] || strspn(dash + 1, "0123456789") != strlen(dash + 1) || strlen(dash + 1) > 9)
         return -1;
@@ -37,6 +39,7 @@ int32_t strays_partition_of(const char *folder, size_t *out_topic_bytes)
 
 static struct stray *make_stray(struct strays *s, const char *topic, size_t bytes)
 {
+    assert(bytes > 0 && bytes <= TOPIC_NAME_MAX);
     struct stray *stray = heap_zalloc(s->heap, sizeof *stray + bytes + 1);
     if (!stray)
         return NULL;
@@ -72,6 +75,7 @@ enum err strays_add(struct strays *s, const char *folder)
 
 struct stray *strays_find(const struct strays *s, const char *topic)
 {
+    assert(topic);
     return map_get(&s->by_topic, topic, strlen(topic));
 }
 

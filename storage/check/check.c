@@ -14,6 +14,7 @@ enum { LOCK_TRIES = 200, LOCK_STEP_MS = 5 };
 
 static void say_finding(struct check *c, const char *kind, const char *file, const char *fmt, va_list args)
 {
+    assert(kind && file);
     char text[CONFIG_WHY_BYTES];
     vsnprintf(text, sizeof text, fmt, args);
     c->say(c->arg, kind, file, text);
@@ -80,6 +81,7 @@ static enum err lock_at_rest(struct check *c, char *why)
 
 static enum err check_ownership(struct check *c, char *why)
 {
+    assert(c->folder_fd >= 0);
     struct meta meta;
     enum err err = root_owner_check(c->heap, c->data_dir, why);
     if (err == ERR_INVALID)
@@ -100,6 +102,7 @@ static enum err check_ownership(struct check *c, char *why)
 
 static enum err open_catalog_at_rest(struct check *c, bool clean)
 {
+    assert(!c->catalog);
     char why[CONFIG_WHY_BYTES], text[64];
     enum err err = catalog_file_open(c->data_dir, c->heap, c->config, clean, &c->catalog, why);
     if (err != ERR_NONE) {
@@ -172,6 +175,7 @@ struct tree {
 
 static void add_tree_folder(struct tree *t, const char *path)
 {
+    assert(t->count <= t->cap);
     if (t->count == t->cap) {
         uint32_t cap = t->cap ? t->cap * 2 : 8;
         char(*v)[FS_PATH_MAX] = heap_realloc(t->heap, t->paths, cap * sizeof *v);
@@ -249,6 +253,8 @@ static bool is_known_name(const char *name)
 
 static enum err check_partition_folder(struct check *c, const char *name, int32_t partition, size_t topic_bytes)
 {
+    assert(partition >= 0);
+    assert(topic_bytes > 0);
     char path[FS_PATH_MAX];
     uint8_t id[16];
     struct check_log log;
@@ -292,6 +298,7 @@ static bool check_entry(void *arg, const struct fs_entry *entry)
 /* Of a partition that has records, by its checkpoint, the folder must be there. */
 static enum err look_for_missing_folders(struct check *c)
 {
+    assert(c->checkpoints);
     for (uint32_t i = 0; c->catalog && i < c->catalog->all.count; i++) {
         const struct topic *t = c->catalog->all.sorted[i];
         for (int32_t n = 0; n < t->partitions; n++) {

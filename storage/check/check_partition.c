@@ -40,6 +40,8 @@ static void name_small_file(struct check_walk *w, const char *name)
 
 static void note_batch(struct check_walk *w, const struct batch *b)
 {
+    assert(b->base_offset == w->next);
+    assert(b->leader_epoch >= w->epoch);
     struct check *c = w->check;
     w->next = batch_last_offset(b) + 1;
     w->epoch = b->leader_epoch;
@@ -50,6 +52,8 @@ static void note_batch(struct check_walk *w, const struct batch *b)
 /* What lies behind the last good batch of a segment. `last`: no later one has anything. */
 static enum err judge_end(struct check_walk *w, struct scan *s, bool last)
 {
+    assert(s->at <= s->end);
+    assert(w->log->state == CHECK_LOG_WHOLE);
     uint64_t nonzero, valid = UINT64_MAX;
     enum err err = scan_nonzero(s, s->at, &nonzero);
     if (err != ERR_NONE || nonzero == UINT64_MAX)
@@ -72,6 +76,7 @@ static enum err judge_end(struct check_walk *w, struct scan *s, bool last)
 
 static enum err walk_good_batches(struct check_walk *w, struct scan *s, uint64_t *out_bytes, bool last)
 {
+    assert(s->at == 0);
     struct batch b;
     bool valid = false;
     enum err err;
@@ -89,6 +94,7 @@ static enum err walk_good_batches(struct check_walk *w, struct scan *s, uint64_t
 /* Every entry leads to the batch that ends with its offset. */
 static bool does_index_fit(const struct index *ix, int fd)
 {
+    assert(fd >= 0);
     for (uint32_t i = 0; i < ix->offset_count; i++) {
         const uint8_t *entry = ix->offsets + (size_t)i * INDEX_OFFSET_BYTES;
         uint8_t head[BATCH_HEADER_BYTES];
@@ -103,6 +109,8 @@ static bool does_index_fit(const struct index *ix, int fd)
 
 static enum err check_index(struct check_walk *w, int64_t base, int fd, uint64_t bytes)
 {
+    assert(w->log->state == CHECK_LOG_WHOLE);
+    assert(bytes > 0);
     struct segment s = {.base_offset = base, .next_offset = w->next, .bytes = bytes, .allocated = bytes};
     index_init(&s.index, w->check->heap, base, CHECK_INDEX_BYTES);
     enum err err = segment_load_index(w->dir, &s);
@@ -116,6 +124,7 @@ static enum err check_index(struct check_walk *w, int64_t base, int fd, uint64_t
 
 static enum err check_log_segment(struct check_walk *w, int64_t base, bool last)
 {
+    assert(base == w->next);
     char path[FS_PATH_MAX];
     struct scan s;
     uint64_t size = 0, bytes = 0;
@@ -182,6 +191,7 @@ static enum err read_small_file(struct check_walk *w, const char *name, uint8_t 
 
 static enum err check_snapshots(struct check_walk *w)
 {
+    assert(w->folder.heap);
     enum err err = ERR_NONE;
     for (uint32_t i = 0; err == ERR_NONE && i < w->folder.snapshots.count; i++) {
         char name[64];

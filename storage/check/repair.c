@@ -31,6 +31,7 @@ static enum err make_side(struct check *c)
 /* "<data>/<side>/<folder>/<file>"; the folders are made. */
 static enum err make_side_path(struct check *c, const char *folder, const char *file, char out[FS_PATH_MAX])
 {
+    assert(file && out);
     enum err err = make_side(c);
     if (err == ERR_NONE && folder) {
         int n = snprintf(out, FS_PATH_MAX, "%s/%s/%s", c->data_dir, c->side, folder);
@@ -58,23 +59,25 @@ enum err repair_move(struct check *c, const char *folder, const char *file)
 
 static enum err copy_rest(struct check *c, int from, int to, uint64_t at, uint64_t end)
 {
+    assert(at <= end);
     enum err err = ERR_NONE;
     size_t got = 1;
-    uint8_t *room = heap_alloc(c->heap, COPY_BYTES);
-    if (!room)
+    uint8_t *piece = heap_alloc(c->heap, COPY_BYTES);
+    if (!piece)
         return ERR_NO_MEMORY;
     for (uint64_t done = 0; err == ERR_NONE && got > 0 && at + done < end; done += got) {
-        err = fs_read(from, room, u64_min(COPY_BYTES, end - at - done), at + done, &got);
+        err = fs_read(from, piece, u64_min(COPY_BYTES, end - at - done), at + done, &got);
         if (err == ERR_NONE && got > 0)
-            err = fs_write(to, room, got, done);
+            err = fs_write(to, piece, got, done);
     }
-    heap_free(c->heap, room);
+    heap_free(c->heap, piece);
     return err == ERR_NONE ? fs_sync(to) : err;
 }
 
 /* What lies behind the cut is kept as <segment>.log.from-<byte>. */
 static enum err cut_segment(struct check *c, const char *folder, const struct check_log *log)
 {
+    assert(log->state == CHECK_LOG_DAMAGED);
     char dir[FS_PATH_MAX], path[FS_PATH_MAX], kept[FS_PATH_MAX], name[64];
     int from, to;
     uint64_t size = 0;
@@ -105,6 +108,7 @@ static enum err cut_segment(struct check *c, const char *folder, const struct ch
 
 static enum err move_segment(struct check *c, const char *folder, int64_t base, bool with_log)
 {
+    assert(base >= 0);
     static const char *const suffixes[] = {".log", ".index", ".timeindex", ".snapshot"};
     enum err err = ERR_NONE;
     for (size_t i = with_log ? 0 : 1; err == ERR_NONE && i < COUNT_OF(suffixes); i++) {
@@ -150,6 +154,8 @@ enum err repair_cut_log(struct check *c, const char *folder, const struct check_
 static enum err adopt_topic(struct check *c, const char *folder, size_t topic_bytes, int32_t partition,
                             const uint8_t id[16])
 {
+    assert(!catalog_file_knew(c->catalog, id));
+    assert(partition < TOPIC_PARTITIONS_MAX);
     char name[TOPIC_NAME_MAX + 1];
     snprintf(name, sizeof name, "%.*s", (int)topic_bytes, folder);
     if (catalog_plain_taken(c->catalog, name)) {
@@ -169,6 +175,7 @@ static enum err adopt_topic(struct check *c, const char *folder, size_t topic_by
 
 static enum err grow_topic(struct check *c, struct topic *old, int32_t partitions)
 {
+    assert(partitions > old->partitions);
     struct topic *t =
         catalog_topic_version(c->catalog, old, partitions, old->overrides, old->override_count, c->config);
     if (!t)
@@ -182,6 +189,7 @@ static enum err grow_topic(struct check *c, struct topic *old, int32_t partition
 /* A folder whose topic the catalog, put together, lacks. */
 static enum err adopt_folder(struct check *c, const char *folder, size_t topic_bytes, int32_t partition)
 {
+    assert(c->catalog);
     char path[FS_PATH_MAX];
     uint8_t id[16];
     int n = snprintf(path, sizeof path, "%s/%s", c->data_dir, folder);
@@ -224,6 +232,7 @@ static enum err each_partition_folder(struct check *c, enum err (*each)(struct c
 
 static enum err rebuild_catalog(struct check *c)
 {
+    assert(!c->catalog);
     char why[CONFIG_WHY_BYTES];
     uint32_t records = 0;
     enum err err = catalog_file_salvage(c->data_dir, c->heap, c->config, &c->catalog, &records, why);
@@ -242,6 +251,7 @@ static enum err rebuild_catalog(struct check *c)
 
 static enum err repair_partition(struct check *c, const char *folder, size_t topic_bytes, int32_t partition)
 {
+    assert(c->catalog);
     struct check_log log;
     struct check_partition p = {.folder = folder, .partition = partition};
     char path[FS_PATH_MAX];
@@ -316,6 +326,7 @@ static enum err repair_meta(struct check *c)
 
 static enum err write_repaired_catalog(struct check *c, bool rebuilt, char *why)
 {
+    assert(c->catalog);
     bool whole = true;
     for (int i = 0; i < CATALOG_COPIES; i++) {
         const struct catalog_view *v = &c->catalog->copies[i].view;

@@ -66,6 +66,7 @@ void broker_key_say_unknown(const char *name, const char *where, char *why)
 
 struct config_entry *config_entry_find(struct config_entry *list, const char *name)
 {
+    assert(name);
     while (list && strcmp(list->name, name) != 0)
         list = list->next;
     return list;
@@ -73,6 +74,7 @@ struct config_entry *config_entry_find(struct config_entry *list, const char *na
 
 const char *broker_config_get(const struct broker_config *c, const char *name)
 {
+    assert(c && name);
     const char *value = NULL;
     for (enum config_source layer = CONFIG_SOURCE_DYNAMIC_BROKER; layer < CONFIG_SOURCE_DEFAULT && !value; layer++)
         value = broker_config_in(c, name, layer);
@@ -103,6 +105,7 @@ static void free_entry(struct heap *heap, struct config_entry *e)
 
 static struct config_entry *make_entry(struct heap *heap, const char *name, const char *value, const char *where)
 {
+    assert(heap && name && value);
     struct config_entry *e = heap_zalloc(heap, sizeof *e);
     if (!e)
         return NULL;
@@ -118,6 +121,7 @@ static struct config_entry *make_entry(struct heap *heap, const char *name, cons
 enum err config_entry_put(struct config_entry **list, struct heap *heap, const char *name, const char *value,
                           const char *where)
 {
+    assert(list && name && value);
     struct config_entry *e = make_entry(heap, name, value, where), **at = list;
     if (!e)
         return ERR_NO_MEMORY;
@@ -176,6 +180,7 @@ void broker_config_resolve(struct broker_config *c)
 /* log.dirs, or else log.dir: one folder. */
 static bool fill_data_dir(struct broker_config *c, char *why)
 {
+    assert(c && why);
     const char *key = broker_config_get(c, "log.dirs") ? "log.dirs" : "log.dir", *list = find_config_value(c, key);
     const char *at = config_list_start(list), *item = "";
     size_t bytes = 0;
@@ -219,6 +224,7 @@ static bool find_listeners_fault(const struct broker_config *c, const char *key,
 /* Kafka's controllers have listeners of their own; none is opened here. */
 static void drop_controller_listeners(const struct broker_config *c, struct listeners *ls)
 {
+    assert(ls->count <= LISTENERS_MAX);
     uint32_t kept = 0;
     const char *controllers = find_config_value(c, "controller.listener.names");
     for (uint32_t i = 0; i < ls->count; i++)
@@ -229,6 +235,7 @@ static void drop_controller_listeners(const struct broker_config *c, struct list
 
 static bool are_protocols_known(const struct broker_config *c, const struct listeners *ls, char *fault)
 {
+    assert(ls->count <= LISTENERS_MAX);
     const char *map = find_config_value(c, "listener.security.protocol.map");
     for (uint32_t i = 0; i < ls->count; i++) {
         char protocol[32];
@@ -251,6 +258,7 @@ static bool are_protocols_known(const struct broker_config *c, const struct list
 /* Two listeners with one port would steal each other's connections, unless they are on different addresses. */
 static bool do_ports_differ(const struct listeners *ls, char *fault)
 {
+    assert(ls->count <= LISTENERS_MAX);
     for (uint32_t i = 1; i < ls->count; i++) {
         for (uint32_t j = 0; j < i; j++) {
             if (ls->v[i].port == 0 || ls->v[i].port != ls->v[j].port || strcasecmp(ls->v[i].host, ls->v[j].host) != 0)
@@ -265,6 +273,7 @@ static bool do_ports_differ(const struct listeners *ls, char *fault)
 
 static bool fill_listeners(struct broker_config *c, char *why)
 {
+    assert(c && why);
     struct listeners ls;
     char fault[LISTENER_FAULT_BYTES];
     if (!listeners_parse(find_config_value(c, "listeners"), &ls, fault))
@@ -281,6 +290,7 @@ static bool fill_listeners(struct broker_config *c, char *why)
 
 static bool find_listener_named(const struct broker_config *c, const char *name)
 {
+    assert(c->listener_count <= LISTENERS_MAX);
     for (uint32_t i = 0; i < c->listener_count; i++)
         if (strcmp(c->listeners[i].name, name) == 0)
             return true;
@@ -301,6 +311,7 @@ static bool is_host_reachable(const struct broker_config *c, const struct listen
 
 static bool fill_advertised(struct broker_config *c, char *why)
 {
+    assert(c->listener_count <= LISTENERS_MAX);
     struct listeners ls = {0};
     char fault[LISTENER_FAULT_BYTES];
     const char *list = broker_config_get(c, "advertised.listeners");
@@ -341,6 +352,7 @@ void broker_config_deinit(struct broker_config *c)
 /* The value without blanks around it, in the heap. */
 static char *trim_config_text(struct heap *heap, const char *value)
 {
+    assert(heap && value);
     value += strspn(value, " \t\r\n\f");
     char *copy = heap_strdup(heap, value);
     size_t bytes = copy ? strlen(copy) : 0;
@@ -352,6 +364,7 @@ static char *trim_config_text(struct heap *heap, const char *value)
 /* Is this value possible for this key, whatever the others are? */
 bool broker_value_good(const struct broker_key *key, const char *name, const char *value, const char *where, char *why)
 {
+    assert(value);
     char fault[CONFIG_FAULT_BYTES];
     struct listeners ls;
     bool address = strcmp(name, "listeners") == 0 || strcmp(name, "advertised.listeners") == 0;
@@ -377,6 +390,7 @@ static bool follow_listeners(struct broker_config *c, const char *name, char *wh
 static enum err set_trimmed_pair(struct broker_config *c, const char *name, const char *value, const char *where,
                                  char *why)
 {
+    assert(c && name && value);
     const struct broker_key *key = broker_key_find(name);
     if (!key && !broker_key_composed(name)) {
         broker_key_say_unknown(name, where, why);
@@ -415,6 +429,7 @@ struct loading {
 
 static bool set_config_pair(void *arg, const char *key, const char *value, uint32_t line)
 {
+    assert(arg && key && value);
     struct loading *l = arg;
     char where[160];
     snprintf(where, sizeof where, "%.120s:%u", l->file, line);
@@ -425,6 +440,7 @@ static bool set_config_pair(void *arg, const char *key, const char *value, uint3
 /* The whole file; the caller has room for FILE_BYTES_MAX and a zero. */
 static enum err read_config_file(const char *path, char *text, size_t *out_bytes)
 {
+    assert(path && text);
     int fd;
     enum err err = fs_open(path, FS_READ, &fd);
     if (err != ERR_NONE)
@@ -436,6 +452,7 @@ static enum err read_config_file(const char *path, char *text, size_t *out_bytes
 
 static enum err load_config_text(struct broker_config *c, const char *path, char *text, char *why)
 {
+    assert(c && path && text);
     size_t bytes = 0;
     uint32_t line = 0;
     const char *slash = strrchr(path, '/');

@@ -78,12 +78,14 @@ static int compare_dynamic_name(const void *name, const void *key)
 
 static const struct dynamic_key *find_dynamic_key(const char *name)
 {
+    assert(name);
     return bsearch(name, dynamic_keys, COUNT_OF(dynamic_keys), sizeof dynamic_keys[0], compare_dynamic_name);
 }
 
 /* Hours and minutes are for the start alone: the key that Kafka names first can be altered. */
 static bool find_topic_default(const char *name)
 {
+    assert(name);
     for (uint32_t i = 0; i < topic_key_count(); i++)
         if (topic_key_at(i)->synonym && strcmp(topic_key_at(i)->synonym, name) == 0)
             return true;
@@ -151,6 +153,7 @@ const char *broker_config_in(const struct broker_config *c, const char *name, en
 
 enum config_source broker_config_source(const struct broker_config *c, const char *name)
 {
+    assert(c && name);
     for (enum config_source layer = CONFIG_SOURCE_DYNAMIC_BROKER; layer < CONFIG_SOURCE_DEFAULT; layer++)
         if (broker_config_in(c, name, layer))
             return layer;
@@ -161,6 +164,7 @@ enum config_source broker_config_source(const struct broker_config *c, const cha
 
 static enum err copy_entry_list(struct config_entry **to, struct heap *heap, const struct config_entry *from)
 {
+    assert(to && !*to);
     enum err err = ERR_NONE;
     for (; from && !err; from = from->next)
         err = config_entry_put(to, heap, from->name, from->value, from->where);
@@ -170,6 +174,7 @@ static enum err copy_entry_list(struct config_entry **to, struct heap *heap, con
 static enum err copy_layer_settings(struct config_entry **to, struct heap *heap, const struct topic_override *settings,
                                     uint32_t count)
 {
+    assert(settings || count == 0);
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < count && !err; i++)
         err = config_entry_put(to, heap, settings[i].name, settings[i].value, "AlterConfigs");

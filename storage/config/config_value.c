@@ -11,6 +11,7 @@ enum { NUMBER_BYTES = 64 };
 
 static void trim_blanks(const char **at, size_t *bytes)
 {
+    assert(at && *at && bytes);
     while (*bytes > 0 && isspace((unsigned char)(*at)[*bytes - 1]))
         --*bytes;
     while (*bytes > 0 && isspace((unsigned char)**at)) {
@@ -22,6 +23,7 @@ static void trim_blanks(const char **at, size_t *bytes)
 /* The trimmed value in a buffer of its own, as strtoll wants it. False: empty, or too long to be a number. */
 static bool write_number_text(const char *value, const char *letters, char out[NUMBER_BYTES])
 {
+    assert(value && letters);
     size_t bytes = strlen(value);
     trim_blanks(&value, &bytes);
     if (bytes == 0 || bytes >= NUMBER_BYTES)
@@ -94,6 +96,7 @@ bool config_list_next(const char **at, const char **out_item, size_t *out_bytes)
 
 bool config_list_has_item(const char *list, const char *item, size_t bytes)
 {
+    assert(list && item);
     const char *at = config_list_start(list), *other;
     size_t other_bytes;
     while (config_list_next(&at, &other, &other_bytes))
@@ -104,12 +107,14 @@ bool config_list_has_item(const char *list, const char *item, size_t bytes)
 
 bool config_list_has(const char *list, const char *word)
 {
+    assert(list && word);
     return config_list_has_item(list, word, strlen(word));
 }
 
 /* Is this text one of "a|b|c"? */
 static bool is_word_allowed(const char *words, const char *text, size_t bytes)
 {
+    assert(text);
     for (const char *w = words; w; w = strchr(w, '|') ? strchr(w, '|') + 1 : NULL)
         if (strcspn(w, "|") == bytes && memcmp(w, text, bytes) == 0)
             return true;
@@ -118,6 +123,7 @@ static bool is_word_allowed(const char *words, const char *text, size_t bytes)
 
 static bool is_value_word(const char *words, const char *value)
 {
+    assert(value);
     size_t bytes = strlen(value);
     trim_blanks(&value, &bytes);
     return words && is_word_allowed(words, value, bytes);
@@ -139,6 +145,7 @@ static bool is_item_allowed(const char *words, const char *item, size_t bytes)
 
 static bool is_list_allowed(const char *words, const char *value)
 {
+    assert(value);
     const char *at = config_list_start(value), *item;
     size_t bytes;
     if (words && strcmp(words, CONFIG_REPLICAS) == 0 && is_value_word("*", value))
@@ -178,6 +185,7 @@ static bool is_double_allowed(const struct config_rule *rule, const char *value)
 
 static bool check_whole(enum config_type type, const struct config_rule *rule, const char *value, char *fault)
 {
+    assert(rule && value && fault);
     struct config_rule bounds = find_number_bounds(type, rule);
     if (is_whole_allowed(&bounds, value))
         return true;
@@ -190,6 +198,7 @@ static bool check_whole(enum config_type type, const struct config_rule *rule, c
 
 static bool check_double(const struct config_rule *rule, const char *value, char *fault)
 {
+    assert(rule && value && fault);
     if (is_double_allowed(rule, value))
         return true;
     if (rule->max == INT64_MAX || rule->min == INT64_MIN)
@@ -202,6 +211,7 @@ static bool check_double(const struct config_rule *rule, const char *value, char
 
 static bool check_bool(const char *value, char *fault)
 {
+    assert(value && fault);
     bool on;
     if (config_to_bool(value, &on))
         return true;
@@ -211,6 +221,7 @@ static bool check_bool(const char *value, char *fault)
 
 static bool check_text(const struct config_rule *rule, const char *value, char *fault)
 {
+    assert(rule && value && fault);
     if (!rule->words || is_value_word(rule->words, value))
         return true;
     snprintf(fault, CONFIG_FAULT_BYTES, "must be one of %s", rule->words);
@@ -219,6 +230,7 @@ static bool check_text(const struct config_rule *rule, const char *value, char *
 
 static bool check_list(const struct config_rule *rule, const char *value, char *fault)
 {
+    assert(rule && value && fault);
     if (is_list_allowed(rule->words, value))
         return true;
     snprintf(fault, CONFIG_FAULT_BYTES, "must be a list, separated by commas, of %s",

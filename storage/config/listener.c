@@ -9,6 +9,7 @@
 /* Copies a piece of text; false when it does not fit. */
 static bool take_listener_piece(char *out, size_t room, const char *at, size_t bytes)
 {
+    assert(out && room > 0);
     if (bytes >= room)
         return false;
     memcpy(out, at, bytes);
@@ -31,6 +32,7 @@ static bool read_listener_name(struct listener *l, const char *at, size_t bytes)
 
 static bool read_listener_host(struct listener *l, const char *at, size_t bytes)
 {
+    assert(l && at);
     bool brackets = bytes >= 2 && at[0] == '[' && at[bytes - 1] == ']';
     if (brackets) {
         at++;
@@ -46,6 +48,7 @@ static bool read_listener_host(struct listener *l, const char *at, size_t bytes)
 
 static bool read_listener_port(struct listener *l, const char *at, size_t bytes)
 {
+    assert(l && at);
     uint32_t port = 0;
     if (bytes == 0 || bytes > 5)
         return false;
@@ -61,6 +64,7 @@ static bool read_listener_port(struct listener *l, const char *at, size_t bytes)
 /* NAME://HOST:PORT; the host may be empty. */
 static bool read_listener(const char *at, size_t bytes, struct listener *out)
 {
+    assert(at && out);
     char text[512];
     if (!take_listener_piece(text, sizeof text, at, bytes))
         return false;
@@ -76,6 +80,7 @@ static bool read_listener(const char *at, size_t bytes, struct listener *out)
 
 static bool is_listener_name_known(const struct listeners *ls, const char *name)
 {
+    assert(ls->count <= LISTENERS_MAX);
     for (uint32_t i = 0; i < ls->count; i++)
         if (strcmp(ls->v[i].name, name) == 0)
             return true;

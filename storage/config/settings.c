@@ -7,6 +7,7 @@ enum { WHY_BYTES = 256, OPS_MAX = 2 * SETTINGS_MAX }; /* each is compared with a
 
 void settings_init(struct settings *s, struct heap *heap)
 {
+    assert(s && heap);
     *s = (struct settings){.heap = heap};
 }
 
@@ -18,6 +19,7 @@ static void free_setting(struct heap *heap, struct topic_override *o)
 
 void settings_deinit(struct settings *s)
 {
+    assert(s->count <= s->cap);
     for (uint32_t i = 0; i < s->count; i++)
         free_setting(s->heap, &s->v[i]);
     heap_free(s->heap, s->v);
@@ -26,6 +28,7 @@ void settings_deinit(struct settings *s)
 
 static struct topic_override *find_setting(struct settings *s, const char *name)
 {
+    assert(s->count <= s->cap);
     for (uint32_t i = 0; i < s->count; i++)
         if (strcmp(s->v[i].name, name) == 0)
             return &s->v[i];
@@ -34,6 +37,7 @@ static struct topic_override *find_setting(struct settings *s, const char *name)
 
 static enum err grow_settings(struct settings *s)
 {
+    assert(s->count <= s->cap);
     if (s->count < s->cap)
         return ERR_NONE;
     uint32_t cap = s->cap ? s->cap * 2 : 8;
@@ -47,6 +51,7 @@ static enum err grow_settings(struct settings *s)
 
 enum err settings_put(struct settings *s, const char *name, const char *value)
 {
+    assert(s && name && value);
     struct topic_override fresh = {heap_strdup(s->heap, name), heap_strdup(s->heap, value)},
                           *old = find_setting(s, name);
     enum err err = fresh.name && fresh.value ? old ? ERR_NONE : grow_settings(s) : ERR_NO_MEMORY;
@@ -64,6 +69,7 @@ enum err settings_put(struct settings *s, const char *name, const char *value)
 
 static void remove_setting(struct settings *s, const char *name)
 {
+    assert(s->count <= s->cap);
     struct topic_override *o = find_setting(s, name);
     if (!o)
         return;
@@ -124,6 +130,7 @@ static enum err combine_list(struct settings *s, const struct config_op *op, con
 
 static enum kerr change_list_setting(struct settings *s, const struct config_op *op, settings_key_fn *key, char *why)
 {
+    assert(s && op && why);
     enum config_type type;
     const char *fallback, *now;
     const struct topic_override *own = find_setting(s, op->name);
@@ -137,6 +144,7 @@ static enum kerr change_list_setting(struct settings *s, const struct config_op 
 
 static enum kerr change_setting(struct settings *s, const struct config_op *op, settings_key_fn *key, char *why)
 {
+    assert(s && op && why);
     if (op->kind != CONFIG_OP_DELETE && !op->value) {
         snprintf(why, WHY_BYTES, "%.120s has no value", op->name);
         return KERR_INVALID_REQUEST;

@@ -40,6 +40,7 @@ enum kerr topic_override_check(const char *name, const char *value, char *why)
 
 const char *topic_override_find(const struct topic_override *overrides, uint32_t count, const char *name)
 {
+    assert(overrides || count == 0);
     for (uint32_t i = 0; i < count; i++)
         if (strcmp(overrides[i].name, name) == 0)
             return overrides[i].value;
@@ -58,11 +59,13 @@ static int64_t override_number(const struct topic_override *overrides, uint32_t 
 
 bool topic_config_acks_durable(const struct topic_config *c)
 {
+    assert(c);
     return !c->write_caching || c->flush_messages <= 1;
 }
 
 bool topic_config_tightens(const struct topic_config *from, const struct topic_config *to)
 {
+    assert(from && to);
     return (topic_config_acks_durable(to) && !topic_config_acks_durable(from)) ||
            to->max_message_bytes < from->max_message_bytes;
 }

@@ -28,6 +28,7 @@ struct given {
 
 static bool take_broker_value(const struct broker_config *broker, const char *broker_key, struct topic_value *out)
 {
+    assert(out);
     const char *value = broker ? broker_config_get(broker, broker_key) : NULL;
     if (value) {
         out->value = value;
@@ -63,6 +64,7 @@ static bool take_more_synonyms(const struct topic_key *key, const struct broker_
 
 static void get_topic_value(const struct topic_key *key, const struct given *given, struct topic_value *out)
 {
+    assert(key && given && out);
     const char *own = topic_override_find(given->overrides, given->count, key->name);
     if (!own && ((key->synonym && take_broker_value(given->broker, key->synonym, out)) ||
                  take_more_synonyms(key, given->broker, out)))
@@ -92,6 +94,7 @@ static uint32_t find_broker_names(const struct topic_key *key, const char *names
 static uint32_t list_value_layers(const char *const *names, uint32_t name_count, const char *asked,
                                   const struct broker_config *broker, struct config_synonym *out)
 {
+    assert(name_count <= NAMES_MAX);
     uint32_t count = 0;
     for (enum config_source layer = CONFIG_SOURCE_DYNAMIC_BROKER; layer <= CONFIG_SOURCE_DEFAULT; layer++) {
         for (uint32_t i = 0; i < name_count; i++) {
@@ -106,6 +109,7 @@ static uint32_t list_value_layers(const char *const *names, uint32_t name_count,
 uint32_t topic_synonyms(const struct topic_key *key, const struct topic_override *overrides, uint32_t count,
                         const struct broker_config *broker, struct config_synonym out[CONFIG_SYNONYMS_MAX])
 {
+    assert(overrides || count == 0);
     const char *names[NAMES_MAX], *own = topic_override_find(overrides, count, key->name);
     uint32_t listed = 0;
     if (own)
@@ -117,6 +121,7 @@ uint32_t topic_synonyms(const struct topic_key *key, const struct topic_override
 uint32_t broker_synonyms(const char *name, const struct broker_config *broker,
                          struct config_synonym out[CONFIG_SYNONYMS_MAX])
 {
+    assert(name);
     const char *names[NAMES_MAX] = {name};
     uint32_t name_count = 1;
     for (uint32_t i = 0; i < COUNT_OF(more_synonyms); i++) {

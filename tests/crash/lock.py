@@ -37,8 +37,10 @@ def lock_file(broker):
     with open("/proc/locks", encoding="ascii") as file:
         held = [line.split() for line in file]
     for words in held:
+        if words[1] != "FLOCK":  # another kind, or "->": somebody waits for one
+            continue
         inode = int(words[5].rsplit(":", 1)[1])
-        if words[1] == "FLOCK" and inode in inodes:
+        if inode in inodes:
             return inodes[inode]
     raise AssertionError("the broker holds no flock on a file in its data folder")
 
