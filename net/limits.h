@@ -18,7 +18,7 @@ enum {
     FRAME_JUDGED_MS = 5000,     /* ... then who, after this, */
     FRAME_RATE_MIN = 16 * 1024, /* has sent less of it a second: a device on a line of 20 kB/s lives */
     FRAMES_RESERVE_PART = 8,    /* of the memory for frames, this part is for those that came whole */
-    COPY_BYTES_PER_TURN = 1024 * 1024,    /* of a growing frame: some 100 us */
+    COPY_BYTES_PER_TURN = 256 * 1024,     /* of a growing frame: some 30 us */
     FRAME_HEADER_MIN = 8,                 /* key, version, correlation id: less is no request */
     POOLED_HELD_MAX = IO_RECV_COUNT / 2,  /* receive buffers that requests hold; beyond, frames are copied out */
     STARVED_RETRY_MS = 10,                /* connections that found no memory try again this often */

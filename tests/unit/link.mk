@@ -54,6 +54,7 @@ LINK_test_asking := net/api/asking.o net/steps.o
 LINK_test_steps := net/steps.o
 LINK_test_frame := net/conn/frame.o
 LINK_test_order := net/conn/order.o
+LINK_test_notice := net/conn/notice.o
 LINK_test_coord_shard := net/coord/coord_shard.o $(CORE_HEAP)
 LINK_test_coord_call := net/coord/coord_call.o $(CORE_HEAP)
 LINK_test_fetch_session := net/api/fetch_session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o

@@ -502,6 +502,45 @@ static void a_peer_that_announces_much_and_sends_little_holds_little(void **stat
     assert_int_equal(server_of(&w.shard)->conns.counters.failed, 1);
 }
 
+static bool is_growing(void)
+{
+    struct list *first = list_first(&server_of(&w.shard)->conns.all);
+    return first && container_of(first, struct conn, link)->growing;
+}
+
+/* A frame of megabytes is copied in steps as it grows, and arrives whole. */
+static void a_growing_frame_is_copied_in_steps(void **state)
+{
+    (void)state;
+    uint32_t growing_turns = 0;
+    w.config.socket_request_max_bytes = 100 << 20;
+    w.in_one_piece = true;
+    put_request(KAPI_produce, 0, 7 << 20);
+    for (int i = 0; i < 3000 && w.started == 0; i++) {
+        turn(0);
+        growing_turns += is_growing();
+    }
+    assert_int_equal(w.started, 1);
+    assert_true(growing_turns >= 3);
+    w.gone = true;
+    for (int i = 0; i < 100; i++)
+        turn(100);
+    everything_is_back();
+}
+
+static void a_peer_that_leaves_while_its_frame_is_copied_leaves_nothing(void **state)
+{
+    (void)state;
+    w.config.socket_request_max_bytes = 100 << 20;
+    w.in_one_piece = true;
+    put_request(KAPI_produce, 0, 7 << 20);
+    for (int i = 0; i < 3000 && !is_growing(); i++)
+        turn(0);
+    assert_true(is_growing());
+    conn_close(container_of(list_first(&server_of(&w.shard)->conns.all), struct conn, link));
+    everything_is_back();
+}
+
 static void a_frame_larger_than_the_memory_is_refused_at_once(void **state)
 {
     (void)state;
@@ -621,6 +660,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_runs_is_told_that_nobody_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reader_that_never_reads_is_not_read_from, setup, teardown),
         cmocka_unit_test_setup_teardown(a_peer_that_announces_much_and_sends_little_holds_little, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_growing_frame_is_copied_in_steps, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_peer_that_leaves_while_its_frame_is_copied_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_frame_larger_than_the_memory_is_refused_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_request_that_found_no_memory_starts_later, setup, teardown),
         cmocka_unit_test_setup_teardown(an_idle_peer_is_closed_but_not_while_we_work, setup, teardown),
