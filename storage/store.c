@@ -144,7 +144,7 @@ static void replace_topic_version(struct store *st, struct topic *old, struct to
 
 /* --- step by step --- */
 
-/* What a step does with one partition; returns its units. */
+/* What a step does with one partition; returns its units, 0: there is no memory. */
 static uint32_t open_step(struct store *st, const struct catalog_change *c, int32_t i)
 {
     struct partition *p = store_partition(st, c->topic->id, i);
@@ -154,9 +154,7 @@ static uint32_t open_step(struct store *st, const struct catalog_change *c, int3
     }
     if (topic_shard(c->topic->id, i, st->shard->count) != st->shard->id)
         return 1;
-    if (open_partition(st, c->topic, i, true))
-        log_error("no memory", "partition=%s-%d effect=\"it is missing until a restart\"", c->topic->name, i);
-    return CHANGE_UNITS_EACH;
+    return open_partition(st, c->topic, i, true) ? 0 : CHANGE_UNITS_EACH;
 }
 
 static uint32_t delete_step(struct applying *v, int32_t i)
@@ -175,14 +173,24 @@ static bool is_begun(const struct applying *v)
     return v->next == v->change->topic->partitions;
 }
 
+/* What is durable comes true: without memory it is tried again, and answered once it is done. */
+static void retry_changes(struct store *st)
+{
+    if (!timer_started(&st->change_timer))
+        timer_start(&st->shard->timers, &st->change_timer, st->shard->now_ns + RETRY_MS * NS_PER_MS);
+}
+
 /* All of its partitions had their step: now others see it. */
 static void finish_applying(struct applying *v)
 {
     assert(is_begun(v));
     struct store *st = v->store;
     struct catalog_change *c = v->change;
-    if (c->kind == CATALOG_CREATE && catalog_add(&st->catalog, c->topic))
-        log_error("no memory", "topic=%s effect=\"it is missing until a restart\"", c->topic->name);
+    if (c->kind == CATALOG_CREATE && catalog_add(&st->catalog, c->topic)) {
+        v->next--; /* the last step is taken again */
+        retry_changes(st);
+        return;
+    }
     if (c->kind == CATALOG_CREATE && st->topic_made)
         st->topic_made(st, c->topic);
     if (c->kind == CATALOG_PARTITIONS || c->kind == CATALOG_CONFIG)
@@ -201,8 +209,13 @@ static uint32_t step_change(struct applying *v, uint32_t units)
 {
     int32_t partitions = v->change->topic->partitions;
     while (v->next < partitions && units > 0 && !must_pause(v)) {
-        int32_t i = v->next++;
-        uint32_t took = v->change->kind == CATALOG_DELETE ? delete_step(v, i) : open_step(v->store, v->change, i);
+        uint32_t took =
+            v->change->kind == CATALOG_DELETE ? delete_step(v, v->next) : open_step(v->store, v->change, v->next);
+        if (took == 0) {
+            retry_changes(v->store);
+            return units;
+        }
+        v->next++;
         units -= (uint32_t)u64_min(took, units);
     }
     if (v->next == partitions)
