@@ -35,7 +35,8 @@ static const char *plant(void)
     return PLANT_NAME(ack_before_write) PLANT_NAME(duplicate_before_durable) PLANT_NAME(duplicate_window_off_by_one)
         PLANT_NAME(cut_below_durable_end) PLANT_NAME(ack_before_flush) PLANT_NAME(sync_wrong_file)
             PLANT_NAME(generation_unchecked) PLANT_NAME(foreign_heartbeat) PLANT_NAME(trim_before_durable)
-                PLANT_NAME(caching_off_unflushed) "";
+                PLANT_NAME(caching_off_unflushed) PLANT_NAME(serve_unrecovered) PLANT_NAME(clean_mark_unrecovered)
+                    PLANT_NAME(alter_before_recovery) PLANT_NAME(roll_before_old_durable) "";
 }
 
 static void print_replay(void)
@@ -210,7 +211,7 @@ static bool quiet_but_keeper(void)
 }
 
 /* What the disk took away comes back with a restart only. What was scarce comes back by itself: half of the other worlds must
- * go on with the broker that lived through it, unless that is being stopped. It ends all the same, as the keeper may wait for that. */
+ * go on with the broker that lived through it. It ends all the same, as the keeper may wait for that. */
 static void heal(void)
 {
     world_note("healed");
@@ -219,7 +220,7 @@ static void heal(void)
     sim.crash_in = 0;
     door_heal();
     broker_pause(sim.now_ns);
-    bool by_itself = !sim.knobs.eio_rate && dice(2) && broker_state() == BROKER_UP;
+    bool by_itself = !sim.knobs.eio_rate && dice(2);
     producers_sim_finish();
     turnover_finish();
     members_finish();

@@ -68,13 +68,16 @@ static void restart(struct member *m)
 
 static void expelled(struct member *m)
 {
-    world_check(!m->alive_ns || sim.now_ns - m->alive_ns >= member_session_ns(m),
+    /* A coordinator that found no memory loads its log again, and knows what stands there. */
+    world_check(!m->alive_ns || sim.knobs.poor_periods || sim.now_ns - m->alive_ns >= member_session_ns(m),
                 "%s of %s was expelled %llu ms after a sign of life, its session is %d ms", key_of(m),
                 m->group->oracle.name, (unsigned long long)((sim.now_ns - m->alive_ns) / NS_PER_MS),
                 m->group->session_ms);
     sim.totals.expulsions++;
     restart(m);
 }
+
+static void ask_coordinator(struct member *m);
 
 void member_told(struct member *m, int16_t error, const char *what)
 {
@@ -86,9 +89,12 @@ void member_told(struct member *m, int16_t error, const char *what)
         return;
     case KERR_UNKNOWN_MEMBER_ID: expelled(m); return;
     case KERR_FENCED_INSTANCE_ID: restart(m); return;
+    case KERR_NOT_COORDINATOR:
+        if ((m->step == STEP_STABLE || m->step == STEP_FETCHING) && m->peer.client.link.conn)
+            ask_coordinator(m); /* as clients do: it is what makes one load its log again */
+        /* fallthrough */
     case KERR_COORDINATOR_LOAD_IN_PROGRESS:
     case KERR_COORDINATOR_NOT_AVAILABLE:
-    case KERR_NOT_COORDINATOR:
         if (m->step != STEP_STABLE && m->step != STEP_FETCHING)
             m->step = STEP_OUT;
         return;
@@ -295,15 +301,20 @@ static void found(const struct reply *r)
     join(m);
 }
 
-static void find(struct member *m)
+static void ask_coordinator(struct member *m)
 {
     struct find_coordinator_request request;
     struct kview name = view_of(m->group->oracle.name);
     find_coordinator_request_init(&request);
     request.coordinator_keys.v = &name;
     request.coordinator_keys.n = 1;
-    m->step = STEP_FINDING;
     client_call(&m->peer.client, find_coordinator, &request, FIND_VERSION, found, member_ask(m));
+}
+
+static void find(struct member *m)
+{
+    m->step = STEP_FINDING;
+    ask_coordinator(m);
 }
 
 /* --- leaving, crashing, sleeping --- */

@@ -28,6 +28,11 @@ void topics_begin(void)
     }
 }
 
+bool topics_may_lag(int16_t error)
+{
+    return sim.knobs.poor_periods && (error == KERR_UNKNOWN_TOPIC_OR_PARTITION || error == KERR_UNKNOWN_TOPIC_ID);
+}
+
 uint32_t topics_count(void)
 {
     return topic_count;
@@ -85,7 +90,7 @@ static bool learn_topic(struct peer *p, const struct metadata_response_topic *m)
     world_check(m->partitions.n == t->partitions, "%s has %d partitions instead of %d", t->name, m->partitions.n,
                 t->partitions);
     memcpy(t->id, m->topic_id.b, 16);
-    t->known = true;
+    t->known |= !sim.knobs.poor_periods; /* there this may be the first shard that has it */
     for (int32_t i = 0; i < m->partitions.n; i++)
         oracle_epoch_seen(p->epoch_at_least, m->partitions.v[i].leader_epoch);
     return true;
@@ -205,10 +210,9 @@ static void created(const struct reply *r)
         int16_t error = m.topics.v[i].error_code;
         world_check(error != KERR_INVALID_CONFIG && error != KERR_INVALID_PARTITIONS, "CreateTopics: error %d", error);
         world_note("create %s: error %d", t->name, error);
-        if (error == 0 || error == KERR_TOPIC_ALREADY_EXISTS)
-            t->known = true;
-        else
-            all = false;
+        bool exists = error == KERR_TOPIC_ALREADY_EXISTS;
+        t->known |= error == 0 || (exists && !sim.knobs.poor_periods);
+        all = all && (error == 0 || exists);
     }
     admin.done = all;
     if (all)

@@ -16,6 +16,8 @@ struct peer {
     uint32_t round;               /* counts connections */
 };
 
+/* A topic that one shard shows and another does not know yet: it waits for the memory. Only in poor worlds does that take long. */
+bool topics_may_lag(int16_t error);
 void topics_begin(void); /* draws them */
 uint32_t topics_count(void);
 struct oracle_topic *topics_at(uint32_t i);

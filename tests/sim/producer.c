@@ -251,7 +251,8 @@ static bool lost_its_state(int16_t error)
 
 static bool passes(int16_t error)
 {
-    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER || error == KERR_REQUEST_TIMED_OUT;
+    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER ||
+           error == KERR_REQUEST_TIMED_OUT || topics_may_lag(error);
 }
 
 /* Returns true when the producer began again: all batches are gone. */
