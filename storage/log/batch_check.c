@@ -12,6 +12,8 @@ enum { LENGTH_MIN_KAFKA = 14, MAGIC_END = 17 };
 
 static enum kerr fail_batch(struct batch_fault *f, enum kerr code, int32_t record, const char *message)
 {
+    assert(code != KERR_NONE && message);
+    assert(record >= -1);
     f->record = record;
     f->message = message;
     return code;
@@ -19,6 +21,7 @@ static enum kerr fail_batch(struct batch_fault *f, enum kerr code, int32_t recor
 
 static enum kerr check_batch_frame(const uint8_t *at, uint32_t bytes, struct batch *b, struct batch_fault *f)
 {
+    assert(at || bytes == 0);
     static const char none[] = "there must be exactly one record batch per partition, but there is none";
     if (bytes < BATCH_PREFIX_BYTES)
         return fail_batch(f, KERR_INVALID_RECORD, -1, none);
@@ -58,6 +61,7 @@ static enum kerr check_behind_batch(const uint8_t *at, uint32_t bytes, struct ba
 static enum kerr check_before_crc(const uint8_t *at, uint32_t bytes, const struct batch_limits *limits,
                                   const struct batch *b, struct batch_fault *f)
 {
+    assert(b->bytes <= bytes);
     if (limits->produce_version < 7 && (b->attributes & BATCH_CODEC_MASK) == CODEC_ZSTD)
         return fail_batch(f, KERR_UNSUPPORTED_COMPRESSION_TYPE, -1, "zstd needs Produce version 7");
     enum kerr behind = check_behind_batch(at + b->bytes, bytes - b->bytes, f);
@@ -72,6 +76,7 @@ static enum kerr check_before_crc(const uint8_t *at, uint32_t bytes, const struc
 
 static enum kerr check_batch_header(const struct batch *b, struct batch_fault *f)
 {
+    assert(b->magic == 2);
     if ((b->attributes & BATCH_CODEC_MASK) > CODEC_ZSTD)
         return fail_batch(f, KERR_UNSUPPORTED_COMPRESSION_TYPE, -1, "there is no such compression codec");
     if (b->last_offset_delta < 0)
@@ -107,6 +112,7 @@ static bool timestamp_type_is_wrong(int16_t attributes, int64_t timestamp, const
 static enum kerr check_record_timestamp(int16_t attributes, int64_t timestamp, int32_t record,
                                         const struct batch_limits *limits, struct batch_fault *f)
 {
+    assert(record >= -1);
     if (timestamp_type_is_wrong(attributes, timestamp, limits))
         return fail_batch(f, KERR_INVALID_TIMESTAMP, record,
                           "a producer must not set the timestamp type to LogAppendTime");
@@ -128,6 +134,7 @@ struct walked {
 };
 static struct walked walk_batch_records(struct batch_cursor c, const struct batch *b)
 {
+    assert(c.at <= c.end);
     struct walked w = {.timestamp_min = INT64_MAX, .timestamp_max = -1};
     struct batch_record r;
     for (int32_t i = 0; i < b->count; i++) {
@@ -145,6 +152,7 @@ static struct walked walk_batch_records(struct batch_cursor c, const struct batc
 static enum kerr check_one_record(const struct batch *b, const struct batch_record *r, int32_t i,
                                   const struct batch_limits *limits, struct batch_fault *f)
 {
+    assert(i >= 0);
     if (limits->compacted && !r->key)
         return fail_batch(f, KERR_INVALID_RECORD, i, "a compacted topic cannot accept a message without key");
     return check_record_timestamp(b->attributes, record_timestamp(b, r), i, limits, f);
@@ -155,6 +163,7 @@ static enum kerr check_one_record(const struct batch *b, const struct batch_reco
 static enum kerr find_record_fault(struct batch_cursor c, const struct batch_limits *limits, const struct batch *b,
                                    struct batch_fault *f)
 {
+    assert(b->count > 0);
     struct batch_record r;
     struct batch_fault one;
     enum kerr found = KERR_NONE;
@@ -189,6 +198,7 @@ enum kerr batch_check_records(struct batch_cursor records, const struct batch_li
 /* Compressed: by header alone. */
 static enum kerr check_compressed_batch(const struct batch_limits *limits, const struct batch *b, struct batch_fault *f)
 {
+    assert(b->attributes & BATCH_CODEC_MASK);
     if (timestamp_type_is_wrong(b->attributes, b->max_timestamp, limits)) /* of each record, unseen */
         return check_record_timestamp(b->attributes, b->max_timestamp, 0, limits, f);
     enum kerr code = b->attributes & BATCH_LOG_APPEND_TIME
@@ -217,6 +227,7 @@ void batch_faults_init(struct batch_faults *w, const struct batch_fault *fault, 
 /* Compressed records are not unpacked for this: either each is at fault, or the first is named. */
 static bool next_compressed_fault(struct batch_faults *w, int32_t *out_record)
 {
+    assert(w->next < w->batch.count);
     const struct batch_fault *f = w->fault;
     bool each = timestamp_type_is_wrong(w->batch.attributes, w->batch.max_timestamp, &f->limits);
     int32_t record = each ? w->next : f->record;
@@ -229,6 +240,7 @@ static bool next_compressed_fault(struct batch_faults *w, int32_t *out_record)
 
 static bool next_walked_fault(struct batch_faults *w, int32_t *out_record, const char **out_message)
 {
+    assert(w->records.at <= w->records.end);
     struct batch_record r;
     struct batch_fault one;
     while (w->next < w->batch.count && batch_next(&w->records, &r)) {
@@ -244,6 +256,7 @@ static bool next_walked_fault(struct batch_faults *w, int32_t *out_record, const
 
 bool batch_faults_next(struct batch_faults *w, int32_t *out_record, const char **out_message)
 {
+    assert(w->named <= BATCH_FAULTS_MAX);
     if (w->next >= w->batch.count || w->named == BATCH_FAULTS_MAX)
         return false;
     w->named++;
@@ -255,6 +268,7 @@ bool batch_faults_next(struct batch_faults *w, int32_t *out_record, const char *
 static enum kerr check_behind_crc(const uint8_t *at, const struct batch_limits *limits, struct batch *b,
                                   struct batch_fault *f)
 {
+    assert(b->bytes >= BATCH_HEADER_BYTES);
     enum kerr code = check_batch_header(b, f);
     if (code)
         return code;
@@ -273,6 +287,7 @@ static enum kerr check_behind_crc(const uint8_t *at, const struct batch_limits *
 enum kerr batch_check(const uint8_t *at, uint32_t bytes, const struct batch_limits *limits, struct batch *out_batch,
                       struct batch_fault *out_fault)
 {
+    assert(limits->segment_bytes > 0);
     *out_fault = (struct batch_fault){.record = -1, .limits = *limits};
     enum kerr code = check_batch_frame(at, bytes, out_batch, out_fault);
     if (!code)

@@ -14,11 +14,13 @@ enum {
 
 void log_store_turn(struct log_store *ls)
 {
+    assert(ls->shard);
     shard_defer(ls->shard, &ls->turn_end);
 }
 
 void log_store_queue(struct log_store *ls, struct list *queue, struct list *link)
 {
+    assert(queue != link);
     if (!list_linked(link))
         list_push(queue, link);
     log_store_turn(ls);
@@ -34,6 +36,7 @@ void log_store_finish(struct log_store *ls, struct append *a)
 
 static void tell_watchers(struct partition *p)
 {
+    assert(!list_linked(&p->watch_link));
     struct list now, *l;
     list_init(&now);
     list_splice(&now, &p->watches);
@@ -117,6 +120,7 @@ static void look_at_idle(struct timer *t)
 /* Round-robin over the partitions, so that no one's cache pays alone. */
 bool log_store_evict(struct log_store *ls)
 {
+    assert(ls->count <= ls->cap);
     uint32_t looks = (uint32_t)u64_min(ls->count, EVICT_LOOKS_MAX);
     for (uint32_t tried = 0; tried < looks; tried++) {
         ls->evict_next = ls->evict_next > 0 && ls->evict_next <= ls->count ? ls->evict_next - 1 : ls->count - 1;
@@ -132,6 +136,7 @@ bool log_store_evict(struct log_store *ls)
 
 enum err log_store_add(struct log_store *ls, struct partition *p)
 {
+    assert(p->store == ls);
     assert(p->place == UINT32_MAX);
     if (ls->count == ls->cap) {
         uint32_t cap = ls->cap ? ls->cap * 2 : 16;

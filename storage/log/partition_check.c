@@ -59,4 +59,6 @@ void partition_check(const struct partition *p)
     assert((p->checkpoint.state == CHECKPOINT_HELD) == (p->checkpoint.producers != NULL));
     assert((p->stop.done != NULL) || p->condition != PARTITION_STOPPING);
     tail_check(&p->tail);
+    if (p->producers)
+        producers_agree(p->producers);
 }

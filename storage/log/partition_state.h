@@ -229,6 +229,7 @@ struct partition {
 
 static inline const struct topic_config *config_of(const struct partition *p)
 {
+    assert(p->topic);
     return &p->topic->config;
 }
 /* Acks wait for stable media: caching off, or flush.messages=1 which is the same promise. The broker's own topics always do. */
@@ -238,6 +239,7 @@ static inline bool durable_acks(const struct partition *p)
 }
 static inline struct shard *shard_of(const struct partition *p)
 {
+    assert(p->store);
     return p->store->shard;
 }
 static inline bool partition_dead(const struct partition *p)
@@ -268,6 +270,7 @@ static inline bool partition_writes(const struct partition *p)
 /* Nothing of the log is being written, and everything given is durable. */
 static inline bool writer_idle(const struct partition *p)
 {
+    assert(p->durable.position <= p->end.position);
     return !partition_writes(p) && p->durable.position == p->end.position;
 }
 /* Anything is in flight that comes back to this partition. */
@@ -280,6 +283,7 @@ static inline bool partition_busy(const struct partition *p)
 /* What a request gets from a partition that takes none. */
 static inline enum kerr partition_refusal(const struct partition *p)
 {
+    assert(partition_dead(p));
     return partition_is_offline(p) ? KERR_KAFKA_STORAGE_ERROR
            : p->stop.deleting      ? KERR_UNKNOWN_TOPIC_OR_PARTITION
                                    : KERR_NOT_LEADER_OR_FOLLOWER;

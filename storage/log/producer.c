@@ -40,6 +40,7 @@ struct producers {
 
 static int32_t first_sequence_of(const struct remembered *r)
 { /* wraps below 0 to INT32_MAX, as Kafka's decrementSequence */
+    assert(r->last_offset >= r->base_offset);
     int64_t first = r->last_sequence - (r->last_offset - r->base_offset);
     return (int32_t)(first >= 0 ? first : first + INT32_MAX + 1ll);
 }
@@ -48,11 +49,14 @@ static int32_t first_sequence_of(const struct remembered *r)
 
 static uint32_t slot_of_producer(const struct producers *ps, int64_t id)
 {
+    assert(ps->slot_mask);
     uint64_t h = (uint64_t)id * 0x9e3779b97f4a7c15ull;
     return (uint32_t)(h >> 32) & ps->slot_mask;
 }
 static void put_producer_slot(struct producers *ps, uint32_t index)
 {
+    assert(index < ps->cap);
+    assert(ps->count <= ps->slot_mask);
     uint32_t s = slot_of_producer(ps, ps->v[index].id);
     while (ps->slots[s])
         s = (s + 1) & ps->slot_mask;
@@ -71,6 +75,8 @@ static struct producer *find_producer(const struct producers *ps, int64_t id)
 }
 static void rebuild_producer_table(struct producers *ps)
 {
+    assert(ps->slots);
+    assert(ps->count <= ps->cap);
     memset(ps->slots, 0, (ps->slot_mask + 1ull) * sizeof *ps->slots);
     for (uint32_t i = 0; i < ps->count; i++)
         put_producer_slot(ps, i);
@@ -78,6 +84,7 @@ static void rebuild_producer_table(struct producers *ps)
 /* Twice as many slots as entries, at least. */
 static enum err grow_producers(struct producers *ps)
 {
+    assert(ps->count == ps->cap);
     uint32_t cap = ps->cap ? ps->cap * 2 : 4;
     struct producer *v = heap_realloc(ps->heap, ps->v, cap * sizeof *v);
     if (!v)
@@ -111,6 +118,7 @@ static enum err add_producer(struct producers *ps, int64_t id, struct producer *
 
 struct producers *producers_open(struct heap *heap)
 {
+    assert(heap);
     struct producers *ps = heap_zalloc(heap, sizeof *ps);
     if (ps)
         ps->heap = heap;
@@ -126,13 +134,35 @@ void producers_close(struct producers *ps)
 }
 uint32_t producers_count(const struct producers *ps)
 {
+    assert(ps->count <= PRODUCERS_MAX);
     return ps->count;
+}
+
+static void check_producer(const struct producer *p)
+{
+    assert(p->count <= PRODUCER_BATCHES);
+    for (uint32_t i = 0; i < p->count; i++) {
+        assert(p->v[i].base_offset <= p->v[i].last_offset);
+    }
+}
+
+void producers_agree(const struct producers *ps)
+{
+    assert(ps->count <= ps->cap && ps->count <= PRODUCERS_MAX);
+    assert(ps->cap == 0 || (ps->v && ps->slots));
+    assert(ps->cap == 0 || ps->slot_mask == ps->cap * 2 - 1);
+    for (uint32_t i = 0; i < ps->count; i++) {
+        check_producer(&ps->v[i]);
+        assert(find_producer(ps, ps->v[i].id) == &ps->v[i]);
+    }
 }
 
 /* --- the rules --- */
 
 static const struct remembered *find_duplicate(const struct producer *p, const struct batch *b)
 {
+    assert(p->count <= PRODUCER_BATCHES);
+    assert(p->id == b->producer_id);
     for (uint32_t i = 0; i < p->count; i++) {
         if (p->v[i].last_sequence == batch_last_sequence(b) && first_sequence_of(&p->v[i]) == b->base_sequence)
             return &p->v[i];
@@ -176,6 +206,7 @@ static void remember_batch(struct producer *p, const struct remembered *r)
 
 static int64_t last_offset_of_producer(const struct producer *p)
 {
+    assert(p->count <= PRODUCER_BATCHES);
     return p->count ? p->v[p->count - 1].last_offset : -1;
 }
 static int compare_producer_offsets(const void *x, const void *y)
@@ -186,6 +217,7 @@ static int compare_producer_offsets(const void *x, const void *y)
 /* Forgets an eighth: those whose last batch is the oldest. */
 static enum err evict_oldest_producer(struct producers *ps)
 {
+    assert(ps->count == PRODUCERS_MAX);
     int64_t *offsets = heap_alloc(ps->heap, ps->count * sizeof *offsets);
     if (!offsets)
         return ERR_NO_MEMORY;
@@ -219,6 +251,7 @@ static enum err find_or_add_producer(struct producers *ps, int64_t id, int64_t n
 
 enum err producers_update(struct producers *ps, const struct batch *b, int64_t now_ms)
 {
+    assert(b->base_offset >= 0);
     assert(b->producer_id >= 0);
     struct producer *p;
     enum err err = find_or_add_producer(ps, b->producer_id, now_ms, &p);
@@ -236,6 +269,8 @@ enum err producers_update(struct producers *ps, const struct batch *b, int64_t n
 
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms)
 {
+    assert(ps->count <= ps->cap);
+    assert(expiration_ms > 0);
     uint32_t kept = 0, before = ps->count;
     for (uint32_t i = 0; i < before; i++) {
         if (now_ms - ps->v[i].written_ms < expiration_ms)
@@ -251,6 +286,7 @@ uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expirati
 
 size_t producers_saved_bytes(const struct producers *ps)
 {
+    assert(ps->count <= ps->cap);
     size_t bytes = 4 + (size_t)ps->count * SAVED_HEAD_BYTES;
     for (uint32_t i = 0; i < ps->count; i++)
         bytes += ps->v[i].count * (size_t)SAVED_BATCH_BYTES;
@@ -259,6 +295,7 @@ size_t producers_saved_bytes(const struct producers *ps)
 
 static uint8_t *save_producer(const struct producer *p, uint8_t *out)
 {
+    assert(p->count <= PRODUCER_BATCHES);
     be64_put(out, (uint64_t)p->id);
     be16_put(out + 8, (uint16_t)p->epoch);
     out[10] = p->count;
@@ -274,6 +311,7 @@ static uint8_t *save_producer(const struct producer *p, uint8_t *out)
 }
 void producers_save(const struct producers *ps, uint8_t *out)
 {
+    assert(out);
     be32_put(out, ps->count);
     out += 4;
     for (uint32_t i = 0; i < ps->count; i++)
@@ -283,6 +321,7 @@ void producers_save(const struct producers *ps, uint8_t *out)
 /* Returns the bytes taken, 0 for nonsense. */
 static size_t load_producer(const uint8_t *at, size_t bytes, struct producer *p)
 {
+    assert(p->count == 0);
     if (bytes < SAVED_HEAD_BYTES || at[10] > PRODUCER_BATCHES)
         return 0;
     size_t taken = SAVED_HEAD_BYTES + at[10] * (size_t)SAVED_BATCH_BYTES;
@@ -293,11 +332,14 @@ static size_t load_producer(const uint8_t *at, size_t bytes, struct producer *p)
     p->written_ms = (int64_t)be64_get(at + 11);
     uint32_t count = at[10];
     at += SAVED_HEAD_BYTES;
-    for (uint32_t i = 0; i < count; i++, at += SAVED_BATCH_BYTES)
+    for (uint32_t i = 0; i < count; i++, at += SAVED_BATCH_BYTES) {
+        if ((int64_t)be64_get(at) > (int64_t)be64_get(at + 8))
+            return 0;
         remember_batch(p, &(struct remembered){.base_offset = (int64_t)be64_get(at),
                                                .last_offset = (int64_t)be64_get(at + 8),
                                                .last_sequence = (int32_t)be32_get(at + 16),
                                                .timestamp = (int64_t)be64_get(at + 20)});
+    }
     return taken;
 }
 
@@ -315,6 +357,7 @@ static enum err add_read_producer(struct producers *ps, const struct producer *r
 
 static void forget_all_producers(struct producers *ps)
 {
+    assert(ps->slots || ps->count == 0);
     ps->count = 0;
     if (ps->slots)
         rebuild_producer_table(ps);
@@ -322,6 +365,7 @@ static void forget_all_producers(struct producers *ps)
 
 enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes)
 {
+    assert(at || bytes == 0);
     forget_all_producers(ps);
     const uint8_t *end = at + bytes;
     if (bytes < 4)
@@ -345,6 +389,7 @@ enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes)
 
 static uint32_t snapshot_entries(const struct producers *ps)
 {
+    assert(ps->count <= ps->cap);
     uint32_t n = 0;
     for (uint32_t i = 0; i < ps->count; i++)
         n += ps->v[i].count ? ps->v[i].count : 1;
@@ -357,6 +402,7 @@ size_t producers_snapshot_bytes(const struct producers *ps)
 
 static uint8_t *snapshot_entry(const struct producer *p, const struct remembered *r, int64_t timestamp, uint8_t *out)
 {
+    assert(r->last_offset >= r->base_offset);
     be64_put(out, (uint64_t)p->id);
     be16_put(out + 8, (uint16_t)p->epoch);
     be32_put(out + 10, (uint32_t)r->last_sequence);
@@ -378,6 +424,7 @@ static uint8_t *snapshot_one(const struct producer *p, uint8_t *out)
 }
 void producers_snapshot(const struct producers *ps, uint8_t *out)
 {
+    assert(out);
     uint8_t *at = out + SNAPSHOT_HEAD_BYTES;
     be16_put(out, SNAPSHOT_VERSION);
     be32_put(out + SNAPSHOT_CRC_FROM, snapshot_entries(ps));
@@ -418,6 +465,7 @@ static bool snapshot_joins(struct producers *ps, const struct producer *read)
 
 enum err producers_snapshot_load(struct producers *ps, const uint8_t *at, size_t bytes)
 {
+    assert(at || bytes == 0);
     forget_all_producers(ps);
     if (!snapshot_valid(at, bytes))
         return ERR_CORRUPT;

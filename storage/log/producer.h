@@ -21,6 +21,8 @@ struct producer_duplicate {
 struct producers *producers_open(struct heap *heap) must_use;
 void producers_close(struct producers *ps);
 uint32_t producers_count(const struct producers *ps);
+/* Asserts that entries and table agree; slow. */
+void producers_agree(const struct producers *ps);
 /* For a batch with producer_id >= 0. KERR_NONE: append it, or, when *out_duplicate->base_offset >= 0, answer as before.
  * KERR_INVALID_PRODUCER_EPOCH, KERR_OUT_OF_ORDER_SEQUENCE_NUMBER. An unknown producer may start anywhere. */
 enum kerr producers_check(const struct producers *ps, const struct batch *b,

@@ -16,6 +16,7 @@ enum err scan_open(struct scan *s, struct heap *heap, int fd, uint64_t at, uint6
 }
 void scan_close(struct scan *s)
 {
+    assert(s->at <= s->end);
     heap_free(s->heap, s->buf);
     s->buf = NULL;
 }
@@ -43,6 +44,7 @@ static enum err view_bytes(struct scan *s, uint64_t at, size_t want, const uint8
 
 static enum err scan_crc_of_range(struct scan *s, uint64_t from, uint64_t to, uint32_t *out_crc)
 {
+    assert(from <= to && to <= s->end);
     uint32_t crc = 0;
     while (from < to) {
         const uint8_t *at;
@@ -62,12 +64,14 @@ static enum err scan_crc_of_range(struct scan *s, uint64_t from, uint64_t to, ui
 
 static bool batch_is_plausible(const struct scan *s, uint64_t position, const struct batch *b)
 {
+    assert(position <= s->end);
     return b->bytes <= s->end - position && b->base_offset >= 0 && b->last_offset_delta >= 0 && b->count >= 0 &&
            b->base_offset <= INT64_MAX - b->last_offset_delta;
 }
 
 static enum err look_at_batch(struct scan *s, uint64_t position, struct batch *out_batch, bool *out_valid)
 {
+    assert(out_batch && out_valid);
     const uint8_t *at;
     size_t bytes;
     *out_valid = false;
@@ -90,6 +94,7 @@ enum err scan_peek(struct scan *s, struct batch *out_batch, bool *out_valid)
 /* Cheap reasons to say no, before the CRC is taken. */
 static bool may_be_batch(const struct scan *s, const uint8_t *at, size_t bytes, uint64_t position, int64_t min_offset)
 {
+    assert(min_offset >= 0);
     struct batch b;
     return batch_parse(at, bytes, &b) && batch_is_plausible(s, position, &b) && b.base_offset >= min_offset &&
            (uint64_t)(b.base_offset - min_offset) <= s->end / RECORD_BYTES_MIN;
@@ -107,6 +112,7 @@ static size_t find_magic(const uint8_t *at, size_t bytes)
 /* Looks through one view. *out_next: where to go on. */
 static enum err search_one_view(struct scan *s, uint64_t from, int64_t min_offset, uint64_t *out_next, bool *out_found)
 {
+    assert(from < s->end);
     const uint8_t *at;
     size_t bytes;
     enum err err = view_bytes(s, from, BATCH_HEADER_BYTES, &at, &bytes);
