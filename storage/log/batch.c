@@ -117,6 +117,7 @@ static bool skip_record_headers(struct batch_cursor *c, int32_t count)
 
 bool batch_next(struct batch_cursor *c, struct batch_record *out_record)
 {
+    assert(c->at <= c->end);
     int32_t length, header_count;
     if (!read_varint32(c, &length) || length < 1 || length > c->end - c->at)
         return false;

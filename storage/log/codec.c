@@ -17,6 +17,7 @@ enum { STEP = 64 * 1024 };
 
 static enum err grow_output(struct output *o, size_t want)
 {
+    assert(o->bytes <= o->cap);
     if (o->bytes + want <= o->cap)
         return ERR_NONE;
     if (want > o->max || o->bytes > o->max - want)

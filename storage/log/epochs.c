@@ -6,6 +6,7 @@
 
 void epochs_init(struct epochs *es, struct heap *heap)
 {
+    assert(heap);
     *es = (struct epochs){.heap = heap};
 }
 void epochs_deinit(struct epochs *es)
@@ -17,6 +18,7 @@ void epochs_deinit(struct epochs *es)
 
 static enum err grow_epochs(struct epochs *es)
 {
+    assert(es->count == es->cap);
     uint32_t cap = es->cap ? es->cap * 2 : 4;
     struct epoch_start *v = heap_realloc(es->heap, es->v, cap * sizeof *v);
     if (!v)
@@ -78,6 +80,7 @@ void epochs_end_of(const struct epochs *es, int32_t epoch, int32_t current_epoch
 
 int32_t epochs_of_offset(const struct epochs *es, int64_t offset)
 {
+    assert(es->count <= es->cap);
     for (uint32_t n = es->count; n > 0; n--) {
         if (es->v[n - 1].start_offset <= offset)
             return es->v[n - 1].epoch;
@@ -87,12 +90,14 @@ int32_t epochs_of_offset(const struct epochs *es, int64_t offset)
 
 void epochs_truncate(struct epochs *es, int64_t end_offset)
 {
+    assert(end_offset >= 0);
     while (es->count && es->v[es->count - 1].start_offset >= end_offset)
         es->count--;
 }
 
 void epochs_truncate_start(struct epochs *es, int64_t start_offset)
 {
+    assert(start_offset >= 0);
     uint32_t past = 0; /* entries that begin at or before the start: the last of them holds it */
     while (past < es->count && es->v[past].start_offset <= start_offset)
         past++;

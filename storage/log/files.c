@@ -36,6 +36,7 @@ static void close_fd_done(struct io_op *op, int32_t res)
 
 void files_close_fd(struct partition *p, int fd)
 {
+    assert(fd >= 0);
     struct shard *shard = shard_of(p);
     struct close_job *j = p->gone ? NULL : heap_alloc(shard->heap, sizeof *j);
     if (!j) { /* the loop is over, or there is not even so much memory */
@@ -103,6 +104,7 @@ void files_index_drop(struct log_store *st, struct segment *s)
 
 static void drop_unused_indexes(struct log_store *st)
 {
+    assert(st->index_count >= list_linked(&st->indexes));
     struct list *l = st->indexes.next;
     while (st->index_count > INDEXES_MAX && l != &st->indexes) {
         struct segment *s = container_of(l, struct segment, index_link);
@@ -130,6 +132,8 @@ void files_index_used(struct log_store *st, struct segment *s)
 
 struct index_ask files_index_ask(const struct partition *p, const struct segment *s)
 {
+    assert(s != p->active || s->index_loaded);
+    assert(s->partition == p);
     return (struct index_ask){
         .dir = p->dir,
         .base_offset = s->base_offset,
@@ -141,6 +145,8 @@ struct index_ask files_index_ask(const struct partition *p, const struct segment
 
 enum err files_load_index(const struct index_ask *a, struct heap *heap, struct segment *out_copy)
 {
+    assert(a->dir);
+    assert(a->base_offset >= 0);
     *out_copy =
         (struct segment){.base_offset = a->base_offset, .bytes = a->bytes, .first_timestamp = -1, .max_timestamp = -1};
     index_init(&out_copy->index, heap, a->base_offset, a->index_bytes);

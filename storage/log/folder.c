@@ -16,6 +16,8 @@ static bool name_ends_with(const char *name, const char *suffix)
 
 static enum err add_folder_offset(struct folder *f, struct folder_offsets *o, int64_t offset)
 {
+    assert(o->count <= o->cap);
+    assert(offset >= 0);
     if (o->count == o->cap) {
         uint32_t cap = o->cap ? o->cap * 2 : 16;
         int64_t *v = cap > SEGMENTS_MAX ? NULL : heap_realloc(f->heap, o->v, cap * sizeof *v);
@@ -71,6 +73,8 @@ static void sort_folder_offsets(struct folder_offsets *o)
 
 enum err folder_read(struct folder *f, struct heap *heap, const char *dir)
 {
+    assert(heap);
+    assert(dir);
     *f = (struct folder){.heap = heap, .dir = dir};
     enum err err = fs_list(dir, take_folder_entry, f);
     err = err ? err : f->err;
@@ -102,6 +106,7 @@ enum err folder_remove(const char *dir, const char *name)
 
 enum err folder_remove_segment(const char *dir, int64_t base_offset)
 {
+    assert(base_offset >= 0);
     static const char *const suffixes[] = {".snapshot", ".timeindex", ".index", ".txnindex", ".log"};
     for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
         char name[64];

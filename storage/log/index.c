@@ -4,6 +4,9 @@
 
 void index_init(struct index *ix, struct heap *heap, int64_t base_offset, uint32_t segment_index_bytes)
 {
+    assert(heap);
+    assert(base_offset >= 0);
+    assert(segment_index_bytes >= INDEX_TIME_BYTES);
     *ix = (struct index){
         .base_offset = base_offset,
         .entries_max = segment_index_bytes / INDEX_OFFSET_BYTES,
@@ -30,18 +33,22 @@ void index_clear(struct index *ix)
 
 static int64_t entry_offset(const struct index *ix, uint32_t i)
 {
+    assert(i < ix->offset_count);
     return ix->base_offset + be32_get(ix->offsets + (size_t)i * INDEX_OFFSET_BYTES);
 }
 static uint32_t entry_file_position(const struct index *ix, uint32_t i)
 {
+    assert(i < ix->offset_count);
     return be32_get(ix->offsets + (size_t)i * INDEX_OFFSET_BYTES + 4);
 }
 static int64_t entry_time(const struct index *ix, uint32_t i)
 {
+    assert(i < ix->time_count);
     return (int64_t)be64_get(ix->times + (size_t)i * INDEX_TIME_BYTES);
 }
 static int64_t entry_time_offset(const struct index *ix, uint32_t i)
 {
+    assert(i < ix->time_count);
     return ix->base_offset + be32_get(ix->times + (size_t)i * INDEX_TIME_BYTES + 8);
 }
 static uint32_t time_entries_max(const struct index *ix)
@@ -51,6 +58,7 @@ static uint32_t time_entries_max(const struct index *ix)
 
 static enum err reserve_entries(struct heap *heap, uint8_t **v, uint32_t *cap, uint32_t count, uint32_t entry_bytes)
 {
+    assert(entry_bytes == INDEX_OFFSET_BYTES || entry_bytes == INDEX_TIME_BYTES);
     if (count <= *cap)
         return ERR_NONE;
     uint32_t want = *cap ? *cap * 2 : 8;
@@ -65,6 +73,8 @@ static enum err reserve_entries(struct heap *heap, uint8_t **v, uint32_t *cap, u
 
 static void put_offset_entry(struct index *ix, int64_t last_offset, uint32_t position)
 {
+    assert(ix->offset_count < ix->offset_cap);
+    assert(last_offset >= ix->base_offset);
     uint8_t *at = ix->offsets + (size_t)ix->offset_count++ * INDEX_OFFSET_BYTES;
     be32_put(at, (uint32_t)(last_offset - ix->base_offset));
     be32_put(at + 4, position);
@@ -72,6 +82,8 @@ static void put_offset_entry(struct index *ix, int64_t last_offset, uint32_t pos
 /* Kafka's TimeIndex.maybeAppend: only a timestamp that rose. */
 static void put_time_entry(struct index *ix)
 {
+    assert(ix->time_count < ix->time_cap);
+    assert(ix->max_timestamp < 0 || ix->max_timestamp_offset >= ix->base_offset);
     int64_t last = ix->time_count ? entry_time(ix, ix->time_count - 1) : -1;
     if (ix->max_timestamp <= last)
         return;
@@ -155,6 +167,7 @@ int64_t index_offset_of_time(const struct index *ix, int64_t timestamp)
 
 void index_truncate(struct index *ix, int64_t end_offset, uint32_t end_position)
 {
+    assert(end_offset >= ix->base_offset);
     ix->offset_count = rank_index_entry(ix, ix->offset_count, end_offset - 1, entry_offset);
     while (ix->offset_count && entry_file_position(ix, ix->offset_count - 1) >= end_position)
         ix->offset_count--;
@@ -195,6 +208,8 @@ static bool times_are_sane(const struct index *ix)
 enum err index_load(struct index *ix, const uint8_t *offsets, uint32_t offset_bytes, const uint8_t *times,
                     uint32_t time_bytes, uint32_t log_bytes)
 {
+    assert(offsets || !offset_bytes);
+    assert(times || !time_bytes);
     index_clear(ix);
     if (offset_bytes % INDEX_OFFSET_BYTES || time_bytes % INDEX_TIME_BYTES)
         return ERR_CORRUPT;

@@ -133,6 +133,8 @@ static bool search_batches(struct lookup *l, struct heap *heap, int fd, const st
 
 static bool search_segment(struct lookup *l, struct heap *heap, const struct place *place, uint8_t *window)
 {
+    assert(place->from <= place->to || place->from == by_index);
+    assert(!l->err);
     char path[FS_PATH_MAX];
     int fd;
     l->err =
@@ -200,6 +202,7 @@ static void find_largest_timestamp(struct lookup *l, struct heap *heap, uint8_t 
 /* Where in the segment to look, by its index: of the first one that is looked into; the answer is mostly there. */
 static void find_place(struct lookup *l, struct place *place, struct heap *heap, bool first)
 {
+    assert(place->known);
     struct segment copy;
     if (place->from != by_index)
         return;
@@ -259,6 +262,8 @@ static void free_lookup(struct lookup *l)
 
 static void answer_lookup(struct lookup *l, enum kerr error)
 {
+    assert(l->ask->done);
+    assert(!list_linked(&l->link));
     struct partition *p = l->partition;
     struct time_lookup *ask = l->ask;
     ask->error = error;
@@ -297,6 +302,7 @@ static void keep_learnt_times(const struct lookup *l)
 
 static void queue_lookup(struct lookup *l)
 {
+    assert(!list_linked(&l->link));
     struct log_store *ls = l->partition->store;
     heap_free(shard_of(l->partition)->heap, l->places);
     l->places = NULL;
@@ -331,6 +337,7 @@ static void lookup_job_done(struct io_op *op, int32_t res)
 
 static void add_lookup_place(struct lookup *l, const struct segment *s)
 {
+    assert(s->partition == l->partition);
     const struct partition *p = l->partition;
     bool active = s == p->active;
     uint64_t from = by_index;
@@ -359,6 +366,9 @@ static bool may_hold_answer(const struct lookup *l, const struct segment *s)
 
 static void begin_lookup(struct lookup *l)
 {
+    assert(!l->places);
+    assert(!list_linked(&l->link));
+    assert(l->partition->store->lookups < LOOKUPS_MAX);
     struct partition *p = l->partition;
     if (partition_dead(p)) {
         answer_lookup(l, partition_refusal(p));

@@ -177,6 +177,8 @@ static bool is_in_sequence(int32_t last, int32_t next)
 enum kerr producers_check(const struct producers *ps, const struct batch *b, struct producer_duplicate *out_duplicate)
 {
     assert(b->producer_id >= 0);
+    assert(ps->count <= PRODUCERS_MAX);
+    assert(b->producer_id >= 0);
     *out_duplicate = (struct producer_duplicate){-1, -1, -1};
     const struct producer *p = find_producer(ps, b->producer_id);
     if (!p)
@@ -252,6 +254,9 @@ static enum err find_or_add_producer(struct producers *ps, int64_t id, int64_t n
 enum err producers_update(struct producers *ps, const struct batch *b, int64_t now_ms)
 {
     assert(b->base_offset >= 0);
+    assert(b->producer_id >= 0);
+    assert(b->base_offset >= 0);
+    assert(b->last_offset_delta >= 0);
     assert(b->producer_id >= 0);
     struct producer *p;
     enum err err = find_or_add_producer(ps, b->producer_id, now_ms, &p);

@@ -14,6 +14,7 @@ enum { NEAR_OFFSETS = 10000 }; /* so far behind the end of a read the walk over 
 
 void slices_init(struct slices *s, struct heap *heap)
 {
+    assert(heap);
     *s = (struct slices){.heap = heap};
 }
 
@@ -27,6 +28,9 @@ void slices_deinit(struct slices *s)
 
 static enum err slices_add(struct slices *s, struct buf *buf, const uint8_t *at, uint32_t bytes)
 {
+    assert(bytes > 0);
+    assert(at >= buf->at && at + bytes <= buf->at + buf->size);
+    assert(s->count <= s->cap);
     if (s->count == s->cap) {
         uint32_t cap = s->cap ? s->cap * 2 : 4;
         struct slice *v = heap_realloc(s->heap, s->v, cap * sizeof *v);
@@ -44,6 +48,7 @@ static enum err slices_add(struct slices *s, struct buf *buf, const uint8_t *at,
 
 static uint64_t readable_end(const struct partition *p, const struct segment *s)
 {
+    assert(s->partition == p);
     return s == p->active ? p->promised.position : s->bytes;
 }
 
@@ -76,6 +81,8 @@ uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t 
 static enum err add_tail_slices(const struct partition *p, const struct segment *s, struct part_read *r, uint64_t from,
                                 uint64_t to)
 {
+    assert(from < to);
+    assert(to <= readable_end(p, s));
     while (from < to) {
         uint32_t left;
         const struct tail_part *part = tail_find(&p->tail, s->number, from, &left);
@@ -92,6 +99,7 @@ static enum err add_tail_slices(const struct partition *p, const struct segment 
 /* How far a read goes: max_bytes, but the first batch whole if that was asked. 0: nothing fits. */
 static uint64_t end_of_read(const struct part_read *r, uint64_t from, uint32_t first_bytes, uint64_t end)
 {
+    assert(from <= end);
     if (first_bytes > r->max_bytes)
         return r->first_whole ? from + first_bytes : 0;
     return u64_min(end, from + r->max_bytes);
@@ -146,6 +154,9 @@ static void start_cold_read(struct cold *c);
 
 static void finish_cold_read(struct cold *c, enum kerr error)
 {
+    assert(c->read->state == c);
+    assert(c->partition->store->cold_reads > 0);
+    assert(!c->segment || c->segment->users > 0);
     struct partition *p = c->partition;
     struct log_store *st = p->store;
     struct part_read *r = c->read;
@@ -181,6 +192,8 @@ static void fail_cold_corrupt(struct cold *c)
 /* Whole batches with good CRCs from c->at on; returns where they end. */
 static uint64_t check_cold_batches(const struct cold *c, uint64_t to)
 {
+    assert(c->at >= c->from);
+    assert(to >= c->at);
     uint64_t at = c->at;
     struct batch b;
     while (at < to) {
@@ -210,6 +223,8 @@ static void note_cold_end(struct cold *c, uint64_t end)
 /* The batch with the offset starts at c->at and is whole in the buf, which holds [from, have). */
 static void answer_cold_read(struct cold *c, const struct batch *first, uint64_t have)
 {
+    assert(c->buf);
+    assert(have >= c->at + first->bytes);
     uint64_t to = end_of_read(c->read, c->at, first->bytes, have);
     if (to == 0) {
         finish_cold_read(c, KERR_NONE);
@@ -227,6 +242,8 @@ static void answer_cold_read(struct cold *c, const struct batch *first, uint64_t
 
 static void read_cold_again(struct cold *c, uint64_t want)
 {
+    assert(c->buf);
+    assert(want > 0);
     buf_put(c->buf);
     c->buf = NULL;
     c->want = (uint32_t)want;
@@ -235,6 +252,8 @@ static void read_cold_again(struct cold *c, uint64_t want)
 
 static void walk_cold_batches(struct cold *c, uint64_t have)
 {
+    assert(c->at >= c->from);
+    assert(c->segment->users > 0);
     uint64_t end = readable_end(c->partition, c->segment);
     have = u64_min(have, end);
     for (;;) {
@@ -306,6 +325,9 @@ static void cold_read_done(struct io_op *op, int32_t res)
 
 static void start_cold_read(struct cold *c)
 {
+    assert(!c->buf);
+    assert(c->segment->file.fd >= 0);
+    assert(c->want > 0);
     struct log_store *st = c->partition->store;
     c->from = align_down(c->at, PAGE_BYTES);
     uint64_t end = align_up(readable_end(c->partition, c->segment), PAGE_BYTES);
@@ -379,6 +401,7 @@ static bool find_cold_position(const struct segment *s, int64_t offset, uint64_t
 
 static void begin_cold_read(struct cold *c)
 {
+    assert(!c->segment);
     struct partition *p = c->partition;
     p->store->cold_reads++;
     if (partition_dead(p) ||
@@ -416,6 +439,8 @@ static void begin_next_cold_reads(struct log_store *st)
 
 static void queue_cold_read(struct partition *p, struct part_read *r)
 {
+    assert(r->done);
+    assert(!list_linked(&r->link));
     struct cold *c = r->state;
     *c = (struct cold){.partition = p, .read = r};
     list_init(&c->link);
@@ -431,6 +456,7 @@ void reader_begin_waiting(struct log_store *st)
 
 bool partition_read(struct partition *p, struct part_read *r)
 {
+    assert(p->promised.offset <= p->end.offset);
     list_init(&r->link);
     slices_init(&r->slices, shard_of(p)->heap);
     r->high_watermark = r->last_stable_offset = p->promised.offset;

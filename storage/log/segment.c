@@ -16,6 +16,8 @@ bool segment_path(char out[FS_PATH_MAX], const char *dir, int64_t base_offset, c
 
 bool segment_parse_name(const char *name, const char *suffix, int64_t *out_base_offset)
 {
+    assert(name);
+    assert(suffix);
     int64_t v = 0;
     for (uint32_t i = 0; i < NAME_DIGITS; i++) {
         if (name[i] < '0' || name[i] > '9')
@@ -44,6 +46,8 @@ static enum err write_synced_file(const char *path, const void *at, size_t bytes
 
 enum err segment_write_file(const char *path, const void *at, size_t bytes)
 {
+    assert(path);
+    assert(at || !bytes);
     char temporary[FS_PATH_MAX];
     int n = snprintf(temporary, sizeof temporary, "%s.tmp", path);
     if (n < 0 || n >= FS_PATH_MAX)
@@ -54,6 +58,7 @@ enum err segment_write_file(const char *path, const void *at, size_t bytes)
 
 static enum err read_whole_file(struct heap *heap, int fd, size_t max, uint8_t **out_at, size_t *out_bytes)
 {
+    assert(fd >= 0);
     uint64_t size;
     enum err err = fs_size(fd, &size);
     if (err)
@@ -84,6 +89,7 @@ enum err segment_read_file(struct heap *heap, const char *path, size_t max, uint
 
 enum err segment_save_index(const char *dir, const struct segment *s)
 {
+    assert(s->index.base_offset == s->base_offset);
     char path[FS_PATH_MAX];
     const struct index *ix = &s->index;
     if (!segment_path(path, dir, s->base_offset, ".index"))
@@ -123,6 +129,8 @@ void segment_index_files_free(struct segment_index_files *f)
 
 enum err segment_load_index(const char *dir, struct segment *s)
 {
+    assert(s->index.heap);
+    assert(s->index.base_offset == s->base_offset);
     struct segment_index_files f;
     enum err err = segment_read_index(s->index.heap, dir, s->base_offset, &f);
     if (err)

@@ -10,6 +10,7 @@ void segments_init(struct segments *ss, struct heap *heap)
 
 void segments_deinit(struct segments *ss)
 {
+    assert(ss->heap);
     assert(ss->count == 0);
     heap_free(ss->heap, ss->v);
     ss->v = NULL;

@@ -77,6 +77,8 @@ static enum err save_epochs(const struct space_job *j)
  * be whole. */
 static enum err save_old_segment(struct space_job *j)
 {
+    assert(j->old_fd >= 0);
+    assert(j->snapshot);
     char path[FS_PATH_MAX];
     enum err err = segment_save_index(j->dir, j->old);
     if (!err && !segment_path(path, j->dir, j->next_offset, ".snapshot"))
@@ -100,6 +102,8 @@ static unsigned segment_flags(const struct space_job *j)
 /* A file with its first step of space. */
 static enum err create_file(struct space_job *j, const char *path)
 {
+    assert(j->fd < 0);
+    assert(j->step % PAGE_BYTES == 0 && j->step > 0);
     enum err err = fs_open(path, segment_flags(j) | FS_CREATE | FS_TRUNCATE, &j->fd);
     if (err)
         return err;
@@ -256,6 +260,7 @@ static bool lend_epochs(struct space_job *j)
 /* What a segment that ends here is saved with; false: no memory. */
 static bool lend_old_segment(struct space_job *j, struct segment *old)
 {
+    assert(!j->old);
     struct partition *p = j->partition;
     j->old = old;
     j->old_fd = old->file.fd;
@@ -437,6 +442,7 @@ static void close_done(struct io_op *op, int32_t res)
 /* The old segment is complete and durable: what is saved of it may take its time. */
 static void close_old_segment(struct partition *p, struct segment *old)
 {
+    assert(old != p->active);
     struct space_job *j = new_space_job(p, JOB_CLOSE);
     if (!j || !lend_old_segment(j, old)) {
         log_warn("segment not saved",
@@ -504,6 +510,8 @@ static void roll_done(struct io_op *op, int32_t res)
 
 void space_roll(struct partition *p)
 {
+    assert(!partition_writes(p));
+    assert(p->promised.offset == p->end.offset);
     struct space_job *j = new_space_job(p, JOB_ROLL);
     bool epochs = p->active && p->space.epochs_saved != epochs_latest(&p->epochs);
     assert(p->space.ahead != AHEAD_MAKING);
@@ -585,6 +593,7 @@ static void allocate_ahead(struct partition *p, uint64_t bytes);
 
 static void allocate_done(struct io_op *op, int32_t res)
 {
+    assert(container_of(op, struct partition, space.op)->space.state == SPACE_ALLOCATING);
     struct partition *p = container_of(op, struct partition, space.op);
     p->space.state = SPACE_READY;
     enum err err = res < 0 ? err_from_errno(-res) : ERR_NONE;
@@ -633,6 +642,8 @@ static uint64_t next_space_step(struct partition *p)
 
 void space_ahead(struct partition *p, uint64_t need_position)
 {
+    assert(p->active);
+    assert(space_is_ready(p));
     struct segment *s = p->active;
     if (s->allocated != UINT64_MAX && s->allocated % PAGE_BYTES) /* trimmed at a clean stop */
         s->allocated = align_down(s->allocated, PAGE_BYTES);

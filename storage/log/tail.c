@@ -51,6 +51,7 @@ uint64_t tail_bytes(const struct tail *t)
 
 static enum err grow_tail(struct tail *t)
 {
+    assert(t->count <= t->cap);
     if (t->count < t->cap)
         return ERR_NONE;
     uint32_t cap = t->cap ? t->cap * 2 : 4;
@@ -115,6 +116,7 @@ bool tail_evict(struct tail *t, uint64_t segment, uint64_t position)
 
 void tail_unreserve(struct tail *t, uint64_t segment, uint64_t position)
 {
+    assert(segment > 0 || position == 0 || t->cap);
     while (t->count && tail_part_at(t, t->count - 1)->segment == segment &&
            tail_part_at(t, t->count - 1)->from >= position) {
         buf_put(tail_part_at(t, t->count - 1)->buf);
@@ -153,6 +155,8 @@ static uint8_t *reserved_bytes(const struct tail *t, uint64_t segment, uint64_t 
 uint32_t tail_copy_in(struct tail *t, uint64_t segment, uint64_t position, const uint8_t *from, uint32_t bytes,
                       uint32_t crc_from)
 {
+    assert(from);
+    assert(crc_from <= bytes);
     uint32_t crc = 0, done = 0;
     while (done < bytes) {
         uint32_t left;
@@ -176,6 +180,7 @@ void tail_poke(struct tail *t, uint64_t segment, uint64_t position, const void *
 
 bool tail_peek(const struct tail *t, uint64_t segment, uint64_t position, void *to, uint32_t bytes)
 {
+    assert(to);
     for (uint32_t done = 0; done < bytes;) {
         uint32_t left;
         const struct tail_part *p = tail_find(t, segment, position + done, &left);

@@ -30,6 +30,8 @@ struct trim_job {
 
 static void finish_trim(struct partition *p, struct log_trim *t, enum kerr error)
 {
+    assert(!list_linked(&t->link));
+    assert(t->done);
     t->error = error;
     t->low_watermark = error ? -1 : p->log_start_offset;
     list_push(&p->store->trimmed, &t->link);
@@ -74,6 +76,8 @@ static struct trim_job *new_trim_job(struct partition *p)
 
 static void start_trim_job(struct partition *p, struct trim_job *j, io_done_fn *done)
 {
+    assert(!p->trimmer.job);
+    assert(j->partition == p);
     assert(p->trimmer.state == TRIMMER_IDLE);
     p->trimmer.job = j;
     p->trimmer.state = j->start < 0 ? TRIMMER_REMOVING : TRIMMER_SAVING;
@@ -82,6 +86,7 @@ static void start_trim_job(struct partition *p, struct trim_job *j, io_done_fn *
 
 static void end_trim_job(struct partition *p)
 {
+    assert(p->trimmer.job);
     heap_free(shard_of(p)->heap, p->trimmer.job);
     p->trimmer.job = NULL;
     p->trimmer.state = TRIMMER_IDLE;
@@ -193,6 +198,8 @@ static int64_t wanted_log_start(struct partition *p)
 
 static void save_log_start(struct partition *p, int64_t start)
 {
+    assert(start > p->log_start_offset);
+    assert(start <= p->promised.offset);
     if (p->space
             .closing) /* of what goes, the producers are known from the snapshot behind it alone: that comes first, and then here */
         return;

@@ -57,6 +57,7 @@ static void unpack_job_done(struct io_op *op, int32_t res)
 
 bool unpack_is_needed(struct partition *p, struct append *a, struct batch *b, enum kerr *out_error)
 {
+    assert(list_first(&p->writer.parked) == &a->link);
     *out_error = KERR_NONE;
     if (!batch_needs_unpacking(b))
         return false;

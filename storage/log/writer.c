@@ -24,6 +24,8 @@ enum {
 
 void writer_append_finish(struct partition *p, struct append *a, enum kerr error)
 {
+    assert(!list_linked(&a->link));
+    assert(a->done);
     a->error = error;
     a->log_start_offset = p->log_start_offset;
     log_store_finish(p->store, a);
@@ -56,6 +58,8 @@ static void move_promised(struct partition *p, const struct mark *to)
 /* In order of end offset: a duplicate waits for its original. */
 static void insert_pending(struct partition *p, struct append *a)
 {
+    assert(!list_linked(&a->link));
+    assert(a->end_offset <= p->end.offset);
     struct list *at = &p->writer.pending;
     while (at->prev != &p->writer.pending && container_of(at->prev, struct append, link)->end_offset > a->end_offset)
         at = at->prev;
@@ -67,6 +71,7 @@ static void insert_pending(struct partition *p, struct append *a)
 /* Is the batch younger than the segment's first one by more than segment.ms? Its own time counts if that is what it gets. */
 static bool segment_time_is_over(const struct partition *p, const struct batch *b)
 {
+    assert(p->active);
     const struct topic_config *c = config_of(p);
     int64_t first = p->active->first_timestamp, time = c->log_append_time ? clock_wall_ms() : b->max_timestamp;
     return first >= 0 && time > first && time - first > c->segment_ms;
@@ -116,6 +121,7 @@ static void keep_tails_small(struct partition *p)
  * waits is refused, which frees the requests' own memory. */
 static void wait_for_memory(struct partition *p)
 {
+    assert(p->active);
     uint64_t now = shard_of(p)->now_ns;
     tail_unreserve(&p->tail, p->active->number, p->end.position);
     if (!p->writer.short_since_ns)
@@ -130,6 +136,8 @@ static void wait_for_memory(struct partition *p)
 
 static bool reserve_tail_memory(struct partition *p, uint32_t bytes)
 {
+    assert(space_is_ready(p));
+    assert(bytes >= BATCH_HEADER_BYTES);
     uint64_t whole = align_up(p->end.position + bytes, PAGE_BYTES) - p->end.position;
     uint32_t left = 0;
     if (!tail_find(&p->tail, p->active->number, p->end.position, &left) || left < whole)
@@ -261,6 +269,8 @@ static enum err record_batch(struct partition *p, const struct batch *b)
 /* Already in the log: answered as before, once the original is covered by the promise. */
 static void answer_duplicate(struct partition *p, struct append *a, const struct producer_duplicate *d)
 {
+    assert(d->base_offset >= 0);
+    assert(d->last_offset < p->end.offset);
     a->base_offset = d->base_offset;
     a->append_time_ms = config_of(p)->log_append_time ? d->timestamp : -1;
     a->end_offset = d->last_offset + 1;
@@ -285,6 +295,9 @@ static bool take_duplicate(struct partition *p, struct append *a, const struct b
 
 static void append_batch(struct partition *p, struct append *a, struct batch *b)
 {
+    assert(space_is_ready(p));
+    assert(b->bytes <= a->bytes);
+    assert(align_up(p->end.position + b->bytes, PAGE_BYTES) <= p->active->allocated);
     struct producer_duplicate d = {.base_offset = -1};
     uint32_t crc = tail_copy_in(&p->tail, p->active->number, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
     a->copied = true;
@@ -317,6 +330,7 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
 /* False: it must wait, or what it waits for failed and it was refused with all that are parked. */
 static bool take_append(struct partition *p, struct append *a)
 {
+    assert(list_first(&p->writer.parked) == &a->link);
     const struct topic_config *c = config_of(p);
     const struct batch_limits limits = {
         .max_message_bytes = (uint32_t)u64_min(c->max_message_bytes, p->stricter.message_bytes),
@@ -360,6 +374,8 @@ static bool take_duplicate_at_once(struct partition *p, struct append *a)
 
 void partition_append(struct partition *p, struct append *a)
 {
+    assert(a->records || !a->bytes);
+    assert(a->done);
     list_init(&a->link);
     a->copied = a->counted = false;
     a->unpack = NULL;
@@ -448,6 +464,8 @@ static void free_wave(struct wave *w)
 
 static void end_wave(struct wave *w)
 {
+    assert(w->partition->writer.wave == w);
+    assert(w->left == 0);
     struct partition *p = w->partition;
     struct mark end = w->end;
     int32_t failure = w->failure;
@@ -582,6 +600,8 @@ static void cut_wave_pieces(struct wave *w, uint64_t from, uint64_t to)
  * memory and are better left alone. */
 static void add_last_block(struct wave *w, uint64_t position)
 {
+    assert(position % PAGE_BYTES == 0);
+    assert(w->end.position > position && w->end.position - position < PAGE_BYTES);
     struct partition *p = w->partition;
     uint32_t bytes = (uint32_t)(w->end.position - position);
     bool there = tail_peek(&p->tail, p->active->number, position, w->last_block, bytes);
@@ -629,6 +649,7 @@ void writer_start_wave(struct partition *p)
 
 static void flush_done(struct io_op *op, int32_t res)
 {
+    assert(container_of(op, struct partition, flusher.op)->flusher.state == FLUSHER_SYNCING);
     struct partition *p = container_of(op, struct partition, flusher.op);
     p->flusher.state = FLUSHER_IDLE;
     if (res < 0) { /* also for lack of room: what the kernel dropped, the next flush would not miss */
