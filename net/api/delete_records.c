@@ -126,7 +126,7 @@ static void trim_over(struct asking *asking)
     if (run->failed)
         request_fail(asking->req, no_memory);
     else
-        REQUEST_REPLY(asking->req, delete_records_response, &run->r);
+        REQUEST_REPLY_LARGE(asking->req, delete_records_response, &run->r);
 }
 
 void delete_records_run(struct request *req)

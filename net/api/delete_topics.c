@@ -171,7 +171,7 @@ static bool compare_step(struct steps *s)
 static void reply_delete_topics(struct countdown *c)
 {
     struct delete_run *run = container_of(c, struct delete_run, changes);
-    REQUEST_REPLY(run->req, delete_topics_response, &run->r);
+    REQUEST_REPLY_LARGE(run->req, delete_topics_response, &run->r);
 }
 
 void delete_topics_run(struct request *req)

@@ -85,4 +85,5 @@ static void dispatch_request(struct request *req, struct kview frame)
     assert(!"a way to open a request");
 }
 
-const struct dispatcher api_dispatcher = {.overlaps = api_overlaps, .dispatch = dispatch_request};
+const struct dispatcher api_dispatcher = {
+    .overlaps = api_overlaps, .dispatch = dispatch_request, .decoded = run_handler};

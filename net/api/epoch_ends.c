@@ -89,7 +89,7 @@ static void epoch_over(struct asking *asking)
     if (run->failed)
         request_fail(asking->req, no_memory);
     else
-        REQUEST_REPLY(asking->req, offset_for_leader_epoch_response, &run->r);
+        REQUEST_REPLY_LARGE(asking->req, offset_for_leader_epoch_response, &run->r);
 }
 
 void offset_for_leader_epoch_run(struct request *req)

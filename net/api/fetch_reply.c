@@ -128,7 +128,7 @@ static void send_fetch_reply(struct fetch *all)
     if (all->with_records && !req->splices)
         request_fail(req, no_reply_memory);
     else
-        REQUEST_REPLY(req, fetch_response, &all->reply);
+        REQUEST_REPLY_LARGE(req, fetch_response, &all->reply);
 }
 
 static bool fill_step(struct steps *s)

@@ -243,7 +243,7 @@ static void reply_offset_fetch(struct group_asking *asking)
         struct offset_fetch_response r = run->r;
         r.groups.n = 0;
         if (reply_old_offset_fetch(req, run->groups[0].out, &r))
-            REQUEST_REPLY(req, offset_fetch_response, &r);
+            REQUEST_REPLY_LARGE(req, offset_fetch_response, &r);
         else
             request_fail(req, no_memory);
         return;
@@ -255,7 +255,7 @@ static void reply_offset_fetch(struct group_asking *asking)
         else if (req->version >= 10 && run->groups[i].ask->topics.n < 0)
             name_offset_topic_ids(req, out);
     }
-    REQUEST_REPLY(req, offset_fetch_response, &run->r);
+    REQUEST_REPLY_LARGE(req, offset_fetch_response, &run->r);
 }
 
 /* NULL: no memory. */

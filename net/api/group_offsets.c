@@ -80,7 +80,7 @@ static void reply_offset_commit(struct group_asking *asking)
     struct commit_run *run = container_of(asking, struct commit_run, asking);
     for (int32_t i = 0; run->error && i < run->asked_count; i++)
         *run->asked[i] = (int16_t)run->error;
-    REQUEST_REPLY(asking->req, offset_commit_response, &run->r);
+    REQUEST_REPLY_LARGE(asking->req, offset_commit_response, &run->r);
 }
 
 /* In units of UTF-16, as Kafka's limit counts. */

@@ -227,7 +227,7 @@ static bool prepare_join_group(struct join_run *run, struct request *req)
 }
 
 /* The decoded message, in memory that outlives the receive buffer; NULL: the request was ended. */
-#define DECODE_KEPT(req, X) (keep_member_request(req) ? REQUEST_DECODE(req, X) : NULL)
+#define DECODE_KEPT(req, X) ((req)->decoded || keep_member_request(req) ? REQUEST_DECODE(req, X) : NULL)
 
 void join_group_run(struct request *req)
 {
@@ -455,7 +455,7 @@ static void reply_leave_group(struct group_asking *asking)
         run->r.error_code = run->r.members.v[0].error_code;
     if (req->version < 3 || run->r.error_code)
         run->r.members.n = 0;
-    REQUEST_REPLY(req, leave_group_response, &run->r);
+    REQUEST_REPLY_LARGE(req, leave_group_response, &run->r);
 }
 
 /* What is answered about each of them; then the group is asked. */

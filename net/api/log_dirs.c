@@ -71,7 +71,7 @@ static void size_list_over(struct log_dirs_run *run)
     if (--run->waiting > 0)
         return;
     drop_missing_partitions(&run->dir);
-    REQUEST_REPLY(run->req, describe_log_dirs_response, &run->r);
+    REQUEST_REPLY_LARGE(run->req, describe_log_dirs_response, &run->r);
 }
 
 /* --- to the owners and back --- */

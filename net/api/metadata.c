@@ -142,7 +142,7 @@ static bool metadata_step(struct steps *s)
         if (run->filling) {
             fill_partitions(run);
         } else if (!reply_next_topic(run)) {
-            REQUEST_REPLY(run->req, metadata_response, &run->r);
+            REQUEST_REPLY_LARGE(run->req, metadata_response, &run->r);
             return false;
         }
         steps_spend(s, 1);

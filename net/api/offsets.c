@@ -219,7 +219,7 @@ static void list_over(struct asking *asking)
     if (run->failed)
         request_fail(asking->req, no_memory);
     else
-        REQUEST_REPLY(asking->req, list_offsets_response, &run->r);
+        REQUEST_REPLY_LARGE(asking->req, list_offsets_response, &run->r);
 }
 
 void list_offsets_run(struct request *req)

@@ -24,7 +24,7 @@ struct more_part {
 static void more_part_over(struct more_run *run)
 {
     if (--run->waiting == 0)
-        REQUEST_REPLY(run->req, create_partitions_response, &run->r);
+        REQUEST_REPLY_LARGE(run->req, create_partitions_response, &run->r);
 }
 
 /* --- what can be refused without the catalog's writer --- */

@@ -93,7 +93,7 @@ static void reply_page(struct page_run *run)
     if (run->failed)
         request_fail(run->req, "too many topics for one reply");
     else
-        REQUEST_REPLY(run->req, describe_topic_partitions_response, &run->r);
+        REQUEST_REPLY_LARGE(run->req, describe_topic_partitions_response, &run->r);
 }
 
 /* --- the names that were asked for, as a heap with the first one on top --- */

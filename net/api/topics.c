@@ -260,7 +260,7 @@ static bool create_topics_step(struct steps *s)
 static void reply_create_topics(struct countdown *c)
 {
     struct create_run *run = container_of(c, struct create_run, changes);
-    REQUEST_REPLY(run->req, create_topics_response, &run->r);
+    REQUEST_REPLY_LARGE(run->req, create_topics_response, &run->r);
 }
 
 void create_topics_run(struct request *req)

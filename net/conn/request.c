@@ -90,21 +90,36 @@ struct kview request_copy(struct request *req, struct kview v)
     return (struct kview){.at = memcpy(p, v.at, (size_t)v.n), .n = v.n};
 }
 
-bool request_decode_room(struct request *req)
+/* Of the next try. */
+static size_t choose_decode_bytes(const struct request *req)
 {
-    if (req->decode_tries++ == 0)
-        return true;
-    if (!req->decode.full)
-        return false;
+    assert(req->decode_tries > 0);
     size_t bytes = DECODE_FIRST_BYTES;
-    for (uint32_t i = 2; i < req->decode_tries; i++)
+    for (uint32_t i = 1; i < req->decode_tries; i++)
         bytes *= DECODE_GROWTH;
+    return bytes;
+}
+
+/* False: no memory, or more than one request may have. */
+static bool grant_decode_room(struct request *req)
+{
+    size_t bytes = choose_decode_bytes(req);
     void *p = bytes > REQUEST_ARENA_MAX ? NULL : take_from_arena(req, bytes);
     if (!p)
         return false;
+    req->decode_tries++;
     req->in_room = false;
     req->decode = (struct karena){.at = p, .end = (uint8_t *)p + bytes};
     return true;
+}
+
+bool request_decode_room(struct request *req)
+{
+    if (req->decode_tries == 0) {
+        req->decode_tries++;
+        return true;
+    }
+    return req->decode.full && choose_decode_bytes(req) <= DECODE_NOW_BYTES && grant_decode_room(req);
 }
 
 void request_release(struct request *req)
@@ -176,6 +191,75 @@ void request_no_reply(struct request *req)
 {
     req->exchange.piece_count = 0;
     mark_ready(req);
+}
+
+/* --- large bodies: the job decodes, with more room each time that it was not enough --- */
+
+struct decode_job {
+    struct io_op op;
+    struct request *req;
+    void *message;
+    bool (*read)(void *message, struct kreader *r);
+    const char *malformed;
+    bool good;
+};
+
+static int32_t run_decode_job(void *arg)
+{
+    struct decode_job *job = arg;
+    struct request *req = job->req;
+    struct kreader r = kreader_of(req->body, req->version, &req->decode);
+    job->good = job->read(job->message, &r);
+    return 0;
+}
+
+static void note_cancel(struct request *req)
+{
+    req->cancelled = true;
+}
+
+static void start_decode_job(struct decode_job *job);
+
+static void decode_job_done(struct io_op *op, int32_t res)
+{
+    struct decode_job *job = container_of(op, struct decode_job, op);
+    struct request *req = job->req;
+    (void)res; /* whether it was good is in the job */
+    req->cancel = NULL;
+    if (req->cancelled) {
+        request_no_reply(req);
+    } else if (job->good) {
+        req->decoded = job->message;
+        req->all->dispatcher->decoded(req);
+    } else {
+        start_decode_job(job);
+    }
+}
+
+static void start_decode_job(struct decode_job *job)
+{
+    struct request *req = job->req;
+    if (!req->decode.full || !grant_decode_room(req)) {
+        request_fail(req, job->malformed);
+        return;
+    }
+    req->cancel = note_cancel;
+    io_job(req->all->shard->io, &job->op, IO_URGENT, run_decode_job, job, decode_job_done);
+}
+
+void request_decode_later(struct request *req, void *message, bool (*read)(void *message, struct kreader *r),
+                          const char *malformed)
+{
+    struct decode_job *job = message && req->decode.full ? request_zalloc(req, sizeof *job) : NULL;
+    if (!job) {
+        request_fail(req, malformed);
+        return;
+    }
+    job->req = req;
+    job->message = message;
+    job->read = read;
+    job->malformed = malformed;
+    start_decode_job(job);
 }
 
 /* --- the reply --- */
@@ -264,6 +348,57 @@ void request_reply_end(struct request *req, bool fits)
     }
     kwrite_int32_at(&req->out, 0, (int32_t)bytes);
     mark_ready(req);
+}
+
+/* --- large replies: one job measures, another encodes --- */
+
+struct encode_job {
+    struct io_op op;
+    struct request *req;
+    bool (*encode)(const void *message, struct kwriter *w, int16_t version);
+    bool fits;
+    _Alignas(16) uint8_t message[];
+};
+
+static int32_t run_encode_job(void *arg)
+{
+    struct encode_job *job = arg;
+    job->fits = job->encode(job->message, &job->req->out, job->req->version);
+    return 0;
+}
+
+static void encode_job_done(struct io_op *op, int32_t res)
+{
+    struct encode_job *job = container_of(op, struct encode_job, op);
+    (void)res;
+    request_reply_end(job->req, job->fits);
+}
+
+static void measure_job_done(struct io_op *op, int32_t res)
+{
+    struct encode_job *job = container_of(op, struct encode_job, op);
+    struct request *req = job->req;
+    (void)res;
+    if (request_reply_grow(req))
+        io_job(req->all->shard->io, &job->op, IO_URGENT, run_encode_job, job, encode_job_done);
+    else
+        request_reply_end(req, false);
+}
+
+void request_reply_later(struct request *req, const void *message, size_t bytes,
+                         bool (*encode)(const void *message, struct kwriter *w, int16_t version))
+{
+    assert(req->exchange.state == EXCHANGE_RUNNING);
+    struct encode_job *job = request_alloc(req, sizeof *job + bytes);
+    req->cancel = NULL; /* there is nothing to wait for any more */
+    if (!job) {
+        request_reply_end(req, false);
+        return;
+    }
+    *job = (struct encode_job){.req = req, .encode = encode};
+    memcpy(job->message, message, bytes);
+    request_reply_begin(req);
+    io_job(req->all->shard->io, &job->op, IO_URGENT, run_encode_job, job, measure_job_done);
 }
 
 /* --- the start --- */

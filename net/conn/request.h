@@ -21,6 +21,8 @@
  * - Decoded texts point into the received frame, which stays until the request ends, unless request_release was called. A
  *   handler that waits for long (Fetch) copies what it needs and releases. So does one that waits for another shard only
  *   if it likes: the bytes are readable by every shard meanwhile.
+ * - A body that takes more than DECODE_NOW_BYTES is decoded by a job: REQUEST_DECODE yields NULL, and the handler runs again when it is
+ *   done. So it does nothing before.
  * - The message may be the same for all versions: look at req->version only when behaviour differs.
  * - Waiting: set req->cancel if it can take long; it is called when the connection closes or the broker stops, and the handler
  *   then ends the request soon. Without it the request is waited for.
@@ -51,6 +53,7 @@ struct request;
 struct dispatcher {
     bool (*overlaps)(int16_t key);                             /* as in struct conn_handler */
     void (*dispatch)(struct request *req, struct kview frame); /* opens the frame, runs the handler of its API */
+    void (*decoded)(struct request *req);                      /* runs the handler again: a job has decoded the body */
 };
 /* The requests of a shard, and their memory. */
 struct requests {
@@ -78,6 +81,8 @@ struct request {
     uint64_t arrived_ns;
     struct karena decode; /* what REQUEST_DECODE fills: `room`, until that is too small */
     uint8_t decode_tries;
+    void *decoded;      /* the message, when a job has decoded it */
+    bool cancelled;     /* while the job was at it */
     bool in_room;       /* `decode` is still in `room`, and request_alloc takes from it too */
     struct arena arena; /* what does not fit into `room` */
     /* Called once when nobody waits for the reply any more or the broker stops. May end the request inside. */
@@ -120,14 +125,16 @@ void request_free(struct request *req);
  * librdkafka 2.x leaves three of them behind a Metadata request for all topics. */
 #define REQUEST_DECODE(req, X)                                                           \
     ({                                                                                   \
-        struct X *m_ = request_alloc((req), sizeof *m_);                                 \
-        bool good_ = false;                                                              \
+        struct X *m_ = (req)->decoded;                                                   \
+        bool good_ = m_ != NULL;                                                         \
+        if (!m_)                                                                         \
+            m_ = request_alloc((req), sizeof *m_);                                       \
         while (m_ && !good_ && request_decode_room(req)) {                               \
             struct kreader r_ = kreader_of((req)->body, (req)->version, &(req)->decode); \
             good_ = X##_read(m_, &r_);                                                   \
         }                                                                                \
         if (!good_)                                                                      \
-            request_fail((req), "it sent a malformed " #X);                              \
+            request_decode_later((req), m_, X##_read_any, "it sent a malformed " #X);    \
         good_ ? m_ : NULL;                                                               \
     })
 /* Encodes the reply and ends the request. */
@@ -140,9 +147,30 @@ void request_free(struct request *req);
             fits_ = X##_encode(m_, &(req)->out, (req)->version);  \
         request_reply_end((req), fits_);                          \
     } while (0)
+/* The same for answers that may be large: beyond ENCODE_NOW_BYTES a job encodes them. Whatever the message points to (but not the
+ * message itself) stays as it is until the request ends: it is the request's, of the frame, or constant. */
+#define REQUEST_REPLY_LARGE(req, X, message)                            \
+    do {                                                                \
+        const struct X *m_ = (message);                                 \
+        request_reply_begin(req);                                       \
+        (req)->out.over_max = ENCODE_NOW_BYTES;                         \
+        bool fits_ = X##_encode(m_, &(req)->out, (req)->version);       \
+        if (kwriter_gave_up(&(req)->out)) {                             \
+            request_reply_later((req), m_, sizeof *m_, X##_encode_any); \
+            break;                                                      \
+        }                                                               \
+        if (!fits_ && request_reply_grow(req))                          \
+            fits_ = X##_encode(m_, &(req)->out, (req)->version);        \
+        request_reply_end((req), fits_);                                \
+    } while (0)
 
 /* --- what the macros call --- */
 bool request_decode_room(struct request *req) must_use; /* more each time it is needed; false: enough was granted */
+/* The body was not decoded. If all it needs is more room, a job goes on and the handler runs again; otherwise ends the request. */
+void request_decode_later(struct request *req, void *message, bool (*read)(void *message, struct kreader *r),
+                          const char *malformed);
+void request_reply_later(struct request *req, const void *message, size_t bytes,
+                         bool (*encode)(const void *message, struct kwriter *w, int16_t version));
 void request_reply_begin(struct request *req);
 bool request_reply_grow(struct request *req) must_use;
 void request_reply_end(struct request *req, bool fits);

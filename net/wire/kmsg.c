@@ -236,11 +236,11 @@ static inline bool uuid_is_zero(const struct kuuid *u)
 /* 6. Encode. A field that the version lacks is dropped; if it is not ignorable and not at its
  * default, `lost` names it (Kafka's own encoder throws there). */
 #define LOSE(fit, name, is_default) else if ((fit) == MUST_FIT && !w->lost && !(is_default)) w->lost = #name;
-#define WRITE_ARRAY(e, name, null_ok)           \
-    do {                                        \
-        kwrite_count(w, m->name.n, null_ok);    \
-        for (int32_t i = 0; i < m->name.n; i++) \
-            write_##e(w, &m->name.v[i]);        \
+#define WRITE_ARRAY(e, name, null_ok)                                  \
+    do {                                                               \
+        kwrite_count(w, m->name.n, null_ok);                           \
+        for (int32_t i = 0; i < m->name.n && !kwriter_gave_up(w); i++) \
+            write_##e(w, &m->name.v[i]);                               \
     } while (0)
 #define WRITE_TAG(tag, since, until, is_default, write) \
     if (IN(v, since, until)) {                          \
@@ -332,6 +332,14 @@ static inline bool uuid_is_zero(const struct kuuid *u)
         w->flexible = version >= KFLEX_##api;                                                                \
         write_##s(w, m);                                                                                     \
         return kwriter_good(w);                                                                              \
+    }                                                                                                        \
+    bool s##_read_any(void *m, struct kreader *r)                                                            \
+    {                                                                                                        \
+        return s##_read(m, r);                                                                               \
+    }                                                                                                        \
+    bool s##_encode_any(const void *m, struct kwriter *w, int16_t version)                                   \
+    {                                                                                                        \
+        return s##_encode(m, w, version);                                                                    \
     }                                                                                                        \
     struct ksize s##_size(const struct s *m, int16_t version)                                                \
     {                                                                                                        \

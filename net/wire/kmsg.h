@@ -8,6 +8,8 @@
  *                                               false when the writer is bad or was too small
  *   struct ksize X_size(m, version)             what X_encode will write
  *
+ *   X_read_any, X_encode_any    the same for callers that do not know which message it is
+ *
  * for each MESSAGE X, and X_init for the structs inside. All of it is generated from schema/ (see
  * its README.md, which also says how Kafka's names become ours). A field that the version lacks
  * keeps its default when decoding and is not written when encoding. Decoded texts, bytes and
@@ -73,6 +75,8 @@ struct ksize {
     bool s##_read(struct s *m, struct kreader *r);                                           \
     bool s##_decode(struct s *m, struct kview frame, int16_t version, struct karena *arena); \
     bool s##_encode(const struct s *m, struct kwriter *w, int16_t version);                  \
+    bool s##_read_any(void *m, struct kreader *r);                                           \
+    bool s##_encode_any(const void *m, struct kwriter *w, int16_t version);                  \
     struct ksize s##_size(const struct s *m, int16_t version);
 #include "net/wire/schema/all.def"
 

@@ -241,7 +241,8 @@ struct ksplice {
 
 struct kwriter {
     uint8_t *start, *at, *end;
-    size_t over;             /* bytes that did not fit */
+    size_t over;     /* bytes that did not fit */
+    size_t over_max; /* with more than these the elements of arrays are no longer counted: `over` is too small then */
     struct ksplice *splices; /* lent by the caller; NULL: records are copied into the buffer */
     uint32_t splice_count, splice_max;
     uint64_t spliced_bytes; /* of all records noted as splices */
@@ -278,12 +279,12 @@ void kwrite_int32_at(struct kwriter *w, size_t at, int32_t v);
 
 static inline struct kwriter kwriter_of(uint8_t *buf, size_t n)
 {
-    return (struct kwriter){.start = buf, .at = buf, .end = buf + n};
+    return (struct kwriter){.start = buf, .at = buf, .end = buf + n, .over_max = SIZE_MAX};
 }
 
 static inline struct kwriter kwriter_measure(void)
 {
-    return (struct kwriter){.measure = true};
+    return (struct kwriter){.measure = true, .over_max = SIZE_MAX};
 }
 
 /* Gives the writer a list for at most `max` splices, which the caller owns. */
@@ -296,6 +297,11 @@ static inline void kwriter_splice(struct kwriter *w, struct ksplice *list, uint3
 static inline bool kwriter_good(const struct kwriter *w)
 {
     return !w->bad && w->over == 0;
+}
+
+static inline bool kwriter_gave_up(const struct kwriter *w)
+{
+    return w->over > w->over_max;
 }
 
 /* Bytes written so far, those that did not fit included, spliced records excluded. */
