@@ -1,4 +1,6 @@
-/* DescribeConfigs: topics, this broker, and what was altered for all brokers of the cluster. */
+/* DescribeConfigs: topics, this broker, and what was altered for all brokers of the cluster. Resource by resource, in steps: for each its
+ * keys are listed, those that the request names are marked, and what is wanted goes into the reply. Of the configuration and the catalog
+ * nothing is kept across steps: what can be altered is copied. */
 #include "net/api/configs.h"
 #include "net/api/api.h"
 #include "net/api/reply.h"
@@ -7,7 +9,28 @@
 
 enum { MESSAGE_BYTES = 256 };
 
+struct describe_configs_run {
+    struct request *req;
+    struct describe_configs_request *ask;
+    struct steps steps;
+    struct describe_configs_response r;
+    struct config_list list; /* of the resource that is being described; none: the next one begins */
+    bool *wanted;            /* of its keys, those that the request names; NULL: all of them */
+    int32_t asked_at;        /* of the names, the next */
+    bool failed;             /* no memory */
+};
+
 /* --- what there is to show --- */
+
+/* What was set may be altered before the reply is out; false: no memory. */
+static bool keep_config_text(struct request *req, const char **text)
+{
+    size_t bytes = *text ? strlen(*text) + 1 : 0;
+    char *copy = request_alloc(req, bytes + 1);
+    if (copy && *text)
+        *text = memcpy(copy, *text, bytes);
+    return copy;
+}
 
 /* False: no memory. */
 static bool take_synonyms(struct request *req, struct config_shown *c, const struct config_synonym *synonyms,
@@ -17,10 +40,15 @@ static bool take_synonyms(struct request *req, struct config_shown *c, const str
     if (!copy)
         return false;
     memcpy(copy, synonyms, count * sizeof *copy);
+    for (uint32_t i = 0; i < count; i++) {
+        bool given = copy[i].source != CONFIG_SOURCE_DEFAULT; /* defaults are the tables' */
+        if (given && (!keep_config_text(req, &copy[i].name) || !keep_config_text(req, &copy[i].value)))
+            return false;
+    }
     c->synonyms = copy;
     c->synonym_count = count;
     c->source = count > 0 ? synonyms[0].source : CONFIG_SOURCE_DEFAULT;
-    return true;
+    return c->source == CONFIG_SOURCE_DEFAULT || keep_config_text(req, &c->value);
 }
 
 static bool take_topic_key(struct request *req, const struct topic_key *k, const struct topic_override *overrides,
@@ -75,7 +103,8 @@ static bool take_unknown_keys(struct request *req, const struct config_entry *en
         struct config_synonym synonyms[CONFIG_SYNONYMS_MAX];
         struct config_shown *c = &out->v[out->count++];
         *c = (struct config_shown){.name = e->name, .read_only = !broker_key_dynamic(e->name), .sensitive = true};
-        if (!take_synonyms(req, c, synonyms, broker_synonyms(e->name, server_config(req->server), synonyms)))
+        if (!keep_config_text(req, &c->name) ||
+            !take_synonyms(req, c, synonyms, broker_synonyms(e->name, server_config(req->server), synonyms)))
             return false;
     }
     return true;
@@ -121,23 +150,13 @@ static bool list_cluster_configs(struct request *req, struct config_list *out)
                                    .type = k ? k->type : 0,
                                    .read_only = !broker_key_dynamic(e->name),
                                    .sensitive = !k || k->type == CONFIG_PASSWORD};
-        good = take_synonyms(req, c, &(struct config_synonym){e->name, e->value, CONFIG_SOURCE_DYNAMIC_DEFAULT}, 1);
+        good = keep_config_text(req, &c->name) &&
+               take_synonyms(req, c, &(struct config_synonym){e->name, e->value, CONFIG_SOURCE_DYNAMIC_DEFAULT}, 1);
     }
     return out->v && good;
 }
 
 /* --- the reply --- */
-
-/* No name at all is every name, as in Kafka 4. */
-static bool is_config_wanted(const struct describe_configs_resource *ask, const char *name)
-{
-    if (ask->configuration_keys.n <= 0)
-        return true;
-    for (int32_t i = 0; i < ask->configuration_keys.n; i++)
-        if (view_is(ask->configuration_keys.v[i], name))
-            return true;
-    return false;
-}
 
 static bool show_config_synonyms(struct request *req, const struct config_shown *c,
                                  struct describe_configs_resource_result *out)
@@ -171,16 +190,15 @@ static bool show_config(struct request *req, const struct describe_configs_reque
     return !m->include_synonyms || show_config_synonyms(req, c, out);
 }
 
-static bool show_config_list(struct request *req, const struct describe_configs_request *m,
-                             const struct describe_configs_resource *ask, const struct config_list *list,
-                             struct describe_configs_result *out)
+static bool show_config_list(struct describe_configs_run *run, struct describe_configs_result *out)
 {
-    out->configs.v = request_alloc(req, list->count * sizeof *out->configs.v + 1);
+    const struct config_list *list = &run->list;
+    out->configs.v = request_alloc(run->req, list->count * sizeof *out->configs.v + 1);
     if (!out->configs.v)
         return false;
     for (uint32_t i = 0; i < list->count; i++)
-        if (is_config_wanted(ask, list->v[i].name) &&
-            !show_config(req, m, &list->v[i], &out->configs.v[out->configs.n++]))
+        if ((!run->wanted || run->wanted[i]) &&
+            !show_config(run->req, run->ask, &list->v[i], &out->configs.v[out->configs.n++]))
             return false;
     return true;
 }
@@ -201,19 +219,17 @@ static void refuse_describe(struct request *req, struct describe_configs_result 
 }
 
 /* False: no memory. */
-static bool describe_topic_configs(struct request *req, const struct describe_configs_request *m,
-                                   const struct describe_configs_resource *ask, struct describe_configs_result *out)
+static bool list_asked_topic(struct describe_configs_run *run, const struct describe_configs_resource *ask,
+                             struct describe_configs_result *out)
 {
     struct kview name = ask->resource_name;
-    const struct topic *t = catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n);
-    struct config_list list;
+    const struct topic *t = catalog_by_name(server_catalog(run->req->server), name.at, (size_t)name.n);
     if (t)
-        return configs_of_topic(req, t->overrides, t->override_count, &list) &&
-               show_config_list(req, m, ask, &list, out);
+        return configs_of_topic(run->req, t->overrides, t->override_count, &run->list);
     if (topic_name_legal(name.at, (size_t)name.n))
-        refuse_describe(req, out, KERR_UNKNOWN_TOPIC_OR_PARTITION, "There is no such topic.");
+        refuse_describe(run->req, out, KERR_UNKNOWN_TOPIC_OR_PARTITION, "There is no such topic.");
     else
-        refuse_describe(req, out, KERR_INVALID_TOPIC_EXCEPTION, "%s", topic_name_rule);
+        refuse_describe(run->req, out, KERR_INVALID_TOPIC_EXCEPTION, "%s", topic_name_rule);
     return true;
 }
 
@@ -232,15 +248,12 @@ static bool check_described_broker(struct request *req, const struct describe_co
     return out->error_code == KERR_NONE;
 }
 
-static bool describe_broker_configs(struct request *req, const struct describe_configs_request *m,
-                                    const struct describe_configs_resource *ask, struct describe_configs_result *out)
+static bool list_asked_broker(struct describe_configs_run *run, const struct describe_configs_resource *ask,
+                              struct describe_configs_result *out)
 {
-    struct config_list list;
-    bool cluster = ask->resource_name.n == 0;
-    if (!cluster && !check_described_broker(req, ask, out))
-        return true;
-    return (cluster ? list_cluster_configs(req, &list) : list_broker_configs(req, &list)) &&
-           show_config_list(req, m, ask, &list, out);
+    if (ask->resource_name.n == 0)
+        return list_cluster_configs(run->req, &run->list);
+    return !check_described_broker(run->req, ask, out) || list_broker_configs(run->req, &run->list);
 }
 
 /* There are no loggers whose level could be shown. */
@@ -253,18 +266,19 @@ static void describe_broker_loggers(struct request *req, const struct describe_c
         (void)check_described_broker(req, ask, out); /* the answer is the refusal, or nothing */
 }
 
-static bool describe_resource(struct request *req, const struct describe_configs_request *m,
-                              const struct describe_configs_resource *ask, struct describe_configs_result *out)
+/* The keys of a resource, or why there are none. False: no memory. */
+static bool list_asked_resource(struct describe_configs_run *run, const struct describe_configs_resource *ask,
+                                struct describe_configs_result *out)
 {
     describe_configs_result_init(out);
     out->resource_type = ask->resource_type;
     out->resource_name = ask->resource_name;
     switch (ask->resource_type) {
-    case RESOURCE_TOPIC: return describe_topic_configs(req, m, ask, out);
-    case RESOURCE_BROKER: return describe_broker_configs(req, m, ask, out);
-    case RESOURCE_BROKER_LOGGER: describe_broker_loggers(req, ask, out); return true;
+    case RESOURCE_TOPIC: return list_asked_topic(run, ask, out);
+    case RESOURCE_BROKER: return list_asked_broker(run, ask, out);
+    case RESOURCE_BROKER_LOGGER: describe_broker_loggers(run->req, ask, out); return true;
     default:
-        refuse_describe(req, out, KERR_INVALID_REQUEST,
+        refuse_describe(run->req, out, KERR_INVALID_REQUEST,
                         "Unsupported resource type: topics (2) and brokers (4) are described.");
         return true;
     }
@@ -285,18 +299,80 @@ static bool are_resources_possible(const struct describe_configs_request *m)
     return true;
 }
 
-static void refuse_all_resources(struct request *req, const struct describe_configs_request *m,
-                                 struct describe_configs_response *r)
+static void refuse_resource(const struct describe_configs_resource *ask, struct describe_configs_result *out)
 {
-    for (int32_t i = 0; i < m->resources.n; i++) {
-        struct describe_configs_result *out = &r->results.v[i];
-        describe_configs_result_init(out);
-        out->resource_type = m->resources.v[i].resource_type;
-        out->resource_name = m->resources.v[i].resource_name;
-        out->error_code = KERR_INVALID_REQUEST;
-        out->error_message = view_of("One of the resources is of no known type.");
+    describe_configs_result_init(out);
+    out->resource_type = ask->resource_type;
+    out->resource_name = ask->resource_name;
+    out->error_code = KERR_INVALID_REQUEST;
+    out->error_message = view_of("One of the resources is of no known type.");
+}
+
+/* --- the steps --- */
+
+static void begin_resource(struct describe_configs_run *run)
+{
+    const struct describe_configs_resource *ask = &run->ask->resources.v[run->r.results.n];
+    struct describe_configs_result *out = &run->r.results.v[run->r.results.n++];
+    run->list.count = 0;
+    run->asked_at = 0;
+    run->failed = !list_asked_resource(run, ask, out);
+    bool some = run->list.count > 0 && ask->configuration_keys.n > 0; /* no name at all is every name, as in Kafka 4 */
+    run->wanted = some && !run->failed ? request_zalloc(run->req, run->list.count * sizeof *run->wanted) : NULL;
+    run->failed = run->failed || (some && !run->wanted);
+}
+
+static void mark_wanted_config(struct describe_configs_run *run, struct kview name)
+{
+    for (uint32_t i = 0; i < run->list.count; i++)
+        run->wanted[i] = run->wanted[i] || view_is(name, run->list.v[i].name);
+}
+
+/* Goes on with the resource whose keys are listed; what it cost, in units. */
+static uint32_t continue_resource(struct describe_configs_run *run)
+{
+    enum { KEYS_PER_UNIT = 32 }; /* compared with a name */
+    const struct describe_configs_resource *ask = &run->ask->resources.v[run->r.results.n - 1];
+    uint32_t keys = run->list.count;
+    if (run->wanted && run->asked_at < ask->configuration_keys.n) {
+        mark_wanted_config(run, ask->configuration_keys.v[run->asked_at++]);
+        return 1 + keys / KEYS_PER_UNIT;
     }
-    REQUEST_REPLY(req, describe_configs_response, r);
+    run->failed = !show_config_list(run, &run->r.results.v[run->r.results.n - 1]);
+    run->list.count = 0;
+    return keys;
+}
+
+static bool describe_configs_step(struct steps *s)
+{
+    struct describe_configs_run *run = container_of(s, struct describe_configs_run, steps);
+    while (steps_go_on(s) && !run->failed) {
+        if (run->list.count > 0) {
+            steps_spend(s, continue_resource(run));
+        } else if (run->r.results.n < run->ask->resources.n) {
+            begin_resource(run);
+            steps_spend(s, 1 + run->list.count);
+        } else {
+            REQUEST_REPLY_LARGE(run->req, describe_configs_response, &run->r);
+            return false;
+        }
+    }
+    if (run->failed)
+        request_fail(run->req, "too many configs for one reply");
+    return !run->failed;
+}
+
+static bool refuse_resources_step(struct steps *s)
+{
+    struct describe_configs_run *run = container_of(s, struct describe_configs_run, steps);
+    for (; run->r.results.n < run->ask->resources.n; run->r.results.n++) {
+        if (!steps_go_on(s))
+            return true;
+        refuse_resource(&run->ask->resources.v[run->r.results.n], &run->r.results.v[run->r.results.n]);
+        steps_spend(s, 1);
+    }
+    REQUEST_REPLY_LARGE(run->req, describe_configs_response, &run->r);
+    return false;
 }
 
 void describe_configs_run(struct request *req)
@@ -304,19 +380,16 @@ void describe_configs_run(struct request *req)
     struct describe_configs_request *m = REQUEST_DECODE(req, describe_configs_request);
     if (!m)
         return;
-    struct describe_configs_response r;
-    describe_configs_response_init(&r);
-    r.results.v = request_alloc(req, (size_t)m->resources.n * sizeof *r.results.v + 1);
-    r.results.n = m->resources.n;
-    bool fits = r.results.v != NULL;
-    if (fits && !are_resources_possible(m)) {
-        refuse_all_resources(req, m, &r);
-        return;
+    struct describe_configs_run *run = request_zalloc(req, sizeof *run);
+    if (run) {
+        *run = (struct describe_configs_run){.req = req, .ask = m};
+        describe_configs_response_init(&run->r);
+        run->r.results.n = 0;
+        run->r.results.v = request_alloc(req, (size_t)m->resources.n * sizeof *run->r.results.v + 1);
     }
-    for (int32_t i = 0; fits && i < m->resources.n; i++)
-        fits = describe_resource(req, m, &m->resources.v[i], &r.results.v[i]);
-    if (fits)
-        REQUEST_REPLY(req, describe_configs_response, &r);
+    if (!run || !run->r.results.v)
+        request_fail(req, no_memory);
     else
-        request_fail(req, "too many configs for one reply");
+        steps_start(&req->server->steps, &run->steps,
+                    are_resources_possible(m) ? describe_configs_step : refuse_resources_step);
 }
