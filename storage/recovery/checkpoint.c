@@ -32,6 +32,7 @@ struct checkpoint_set {
 
 size_t checkpoint_entry_bytes(const struct checkpoint_entry *e)
 {
+    assert(e->producers || !e->producers_bytes);
     return FIXED_BYTES + (size_t)e->producers_bytes;
 }
 
@@ -60,6 +61,8 @@ static uint64_t take_u64(const uint8_t **at)
 
 static uint8_t *encode_log_part(uint8_t *at, const struct checkpoint_entry *e)
 {
+    assert(e->log_start_offset >= 0);
+    assert(e->position <= INT64_MAX);
     put_u64(&at, (uint64_t)e->log_start_offset);
     put_u64(&at, (uint64_t)e->segment_base_offset);
     put_u64(&at, e->position);
@@ -148,6 +151,7 @@ size_t checkpoint_entry_decode(const uint8_t *at, size_t bytes, struct checkpoin
     from = decode_index_part(decode_log_part(from, &e), &e);
     e.producers_bytes = take_u32(&from);
     e.producers = from;
+    assert(from == at + FIXED_BYTES);
     if (e.producers_bytes != claimed - FIXED_BYTES || !entry_makes_sense(&e))
         return 0;
     *out = e;
@@ -159,6 +163,7 @@ size_t checkpoint_entry_decode(const uint8_t *at, size_t bytes, struct checkpoin
 void checkpoint_segment_encode(const struct checkpoint_segment *s, uint8_t out[CHECKPOINT_SEGMENT_BYTES])
 {
     assert(s->base_offset >= 0);
+    assert(s->partition >= 0);
     uint8_t *at = out + HEAD_BYTES;
     put_u64(&at, s->serial);
     memcpy(at, s->topic_id, 16);
@@ -190,6 +195,7 @@ bool checkpoint_segment_decode(const uint8_t *at, size_t bytes, struct checkpoin
     s.first_timestamp = (int64_t)take_u64(&from);
     s.max_timestamp = (int64_t)take_u64(&from);
     s.max_timestamp_offset = (int64_t)take_u64(&from);
+    assert(from == at + CHECKPOINT_SEGMENT_BYTES);
     if (s.partition < 0 || s.base_offset < 0)
         return false;
     *out = s;
@@ -246,6 +252,7 @@ static enum err keep_entries_of_file(struct checkpoint_set *set, const uint8_t *
         if (err)
             return err;
         taken = taken ? taken : 1;
+        assert(taken <= bytes);
         at += taken;
         bytes -= taken;
     }
@@ -261,6 +268,8 @@ static bool is_checkpoint_name(const char *name)
 
 static enum err load_checkpoint_file(struct checkpoint_set *set, const char *name)
 {
+    assert(set->dir);
+    assert(set->files <= FILES_MAX);
     char path[FS_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/%s", set->dir, name);
     if (n < 0 || n >= FS_PATH_MAX)
@@ -272,6 +281,7 @@ static enum err load_checkpoint_file(struct checkpoint_set *set, const char *nam
     enum err err = segment_read_file(set->heap, path, FILE_BYTES_MAX, &at, &bytes);
     if (err)
         return err;
+    assert(bytes <= FILE_BYTES_MAX);
     set->blobs[set->files++] = at;
     return keep_entries_of_file(set, at, bytes);
 }
@@ -279,6 +289,7 @@ static enum err load_checkpoint_file(struct checkpoint_set *set, const char *nam
 static bool load_if_checkpoint(void *arg, const struct fs_entry *entry)
 {
     struct checkpoint_set *set = arg;
+    assert(set->err == ERR_NONE);
     if (!entry->folder && is_checkpoint_name(entry->name))
         set->err = load_checkpoint_file(set, entry->name);
     return set->err == ERR_NONE;
@@ -306,6 +317,7 @@ static void keep_newest_entries(struct checkpoint_set *set)
         if (!kept || compare_partition(&set->v[kept - 1], &set->v[i]) != 0)
             set->v[kept++] = set->v[i];
     }
+    assert(kept <= set->count);
     set->count = kept;
 }
 
@@ -332,12 +344,15 @@ static void keep_newest_segments(struct checkpoint_set *set)
     for (uint32_t i = 0; i < set->segment_count; i++)
         if (!kept || compare_segment_owner(&v[kept - 1], &v[i]) || v[kept - 1].base_offset != v[i].base_offset)
             v[kept++] = v[i];
+    assert(kept <= set->segment_count);
     set->segment_count = kept;
 }
 
 const struct checkpoint_segment *checkpoint_segments(const struct checkpoint_set *set, const uint8_t topic_id[16],
                                                      int32_t partition, uint32_t *out_count)
 {
+    assert(partition >= 0);
+    assert(set->segments || !set->segment_count);
     struct checkpoint_segment key = {.partition = partition};
     memcpy(key.topic_id, topic_id, 16);
     uint32_t low = 0, high = set->segment_count;
@@ -357,6 +372,8 @@ const struct checkpoint_segment *checkpoint_segments(const struct checkpoint_set
 
 enum err checkpoint_set_load(struct heap *heap, const char *data_dir, struct checkpoint_set **out_set)
 {
+    assert(heap);
+    assert(data_dir);
     struct checkpoint_set *set = heap_zalloc(heap, sizeof *set);
     if (!set)
         return ERR_NO_MEMORY;
@@ -381,6 +398,7 @@ static int compare_partition_key(const void *key, const void *element)
 const struct checkpoint_entry *checkpoint_find(const struct checkpoint_set *set, const uint8_t topic_id[16],
                                                int32_t partition)
 {
+    assert(partition >= 0);
     struct checkpoint_entry key = {.partition = partition};
     memcpy(key.topic_id, topic_id, 16);
     return set->count ? bsearch(&key, set->v, set->count, sizeof *set->v, compare_partition_key) : NULL;
@@ -391,6 +409,8 @@ uint64_t checkpoint_serial_max(const struct checkpoint_set *set)
 }
 void checkpoint_set_close(struct checkpoint_set *set)
 {
+    assert(set->files <= FILES_MAX);
+    assert(set->count <= set->cap);
     for (uint32_t i = 0; i < set->files; i++)
         heap_free(set->heap, set->blobs[i]);
     heap_free(set->heap, set->v);

@@ -8,6 +8,8 @@ enum { COMPACT_MIN_BYTES = 1 << 14 /* a file that is shorter is not worth it */ 
 bool checkpoint_blob_add(struct checkpoint_blob *b, const uint8_t *at, size_t bytes)
 {
     assert(b->bytes <= b->cap);
+    assert(b->heap);
+    assert(at || !bytes);
     if (b->bytes + bytes > b->cap) {
         size_t cap = u64_max(b->cap * 2, b->bytes + bytes + 4096);
         uint8_t *grown = heap_realloc(b->heap, b->at, cap);
@@ -42,11 +44,13 @@ void checkpoint_file_close(struct checkpoint_file *f)
 
 bool checkpoint_file_is_stale(const struct checkpoint_file *f)
 {
+    assert(f->fd < 0 || f->path[0]);
     return f->bytes > COMPACT_MIN_BYTES && f->bytes > 2 * f->live_bytes;
 }
 
 static enum err open_checkpoint_file(struct checkpoint_file *f)
 {
+    assert(f->dir);
     if (f->fd >= 0)
         return ERR_NONE;
     enum err err = fs_open(f->path, FS_READ | FS_WRITE | FS_CREATE, &f->fd);
@@ -64,6 +68,7 @@ static enum err open_checkpoint_file(struct checkpoint_file *f)
 static enum err write_blob(int fd, const struct checkpoint_blob *b, uint64_t *at)
 {
     assert(fd >= 0);
+    assert(b->at || !b->bytes);
     enum err err = b->bytes ? fs_write(fd, b->at, b->bytes, *at) : ERR_NONE;
     if (!err)
         *at += b->bytes;
@@ -72,6 +77,8 @@ static enum err write_blob(int fd, const struct checkpoint_blob *b, uint64_t *at
 
 static enum err open_next_file(struct checkpoint_file *f)
 {
+    assert(f->compacting);
+    assert(f->fd >= 0);
     if (f->begun)
         return ERR_NONE;
     if (f->next_fd >= 0)
@@ -87,6 +94,7 @@ static enum err open_next_file(struct checkpoint_file *f)
 static enum err take_next_file(struct checkpoint_file *f)
 {
     assert(f->begun);
+    assert(f->next_fd >= 0);
     enum err err = fs_sync(f->next_fd);
     if (!err)
         err = fs_rename(f->temporary, f->path);
@@ -115,6 +123,7 @@ static enum err write_next_file(struct checkpoint_file *f, const struct checkpoi
 
 static enum err sync_checkpoint_file(struct checkpoint_file *f)
 {
+    assert(f->fd >= 0);
     enum err err = fs_sync(f->fd);
     if (!err && f->made)
         err = fs_sync_dir(f->dir);
@@ -125,6 +134,9 @@ static enum err sync_checkpoint_file(struct checkpoint_file *f)
 enum err checkpoint_file_write(struct checkpoint_file *f, const struct checkpoint_blob *news,
                                const struct checkpoint_blob *piece, bool finish, bool sync)
 {
+    assert(f->compacting || !f->begun);
+    assert(f->compacting || !finish);
+    assert(f->next_fd >= 0 || !f->begun);
     enum err err = open_checkpoint_file(f);
     if (!err)
         err = write_blob(f->fd, news, &f->bytes);

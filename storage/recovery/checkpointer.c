@@ -84,6 +84,7 @@ static struct checkpointer *checkpointer_of(const struct partition *p)
 
 static void release_mark(struct partition *p)
 {
+    assert((p->checkpoint.state == CHECKPOINT_HELD) == (p->checkpoint.producers != NULL));
     heap_free(shard_of(p)->heap, p->checkpoint.producers);
     p->checkpoint.producers = NULL;
     p->checkpoint.state = CHECKPOINT_NONE;
@@ -93,8 +94,10 @@ static void capture_mark(struct partition *p)
 {
     assert(p->producers);
     assert(p->active);
+    assert(p->end.offset >= p->active->base_offset);
     release_mark(p);
     size_t bytes = producers_saved_bytes(p->producers);
+    assert(bytes <= UINT32_MAX);
     p->checkpoint.producers = heap_alloc(shard_of(p)->heap, bytes ? bytes : 1);
     if (!p->checkpoint.producers)
         return; /* wanted again at the next tick */
@@ -109,12 +112,14 @@ static void capture_mark(struct partition *p)
 /* The next tick looks at it. */
 static void touch_partition(struct checkpointer *c, struct partition *p)
 {
+    assert(p->store == c->store);
     if (!list_linked(&p->checkpoint.link))
         list_push(&c->touched, &p->checkpoint.link);
 }
 
 void checkpoint_capture(struct partition *p)
 {
+    assert(p->promised.position <= p->end.position);
     struct checkpointer *c = checkpointer_of(p);
     touch_partition(c, p);
     if (p->checkpoint.wanted && p->checkpoint.state != CHECKPOINT_HELD)
@@ -128,6 +133,7 @@ void checkpoint_capture(struct partition *p)
 
 void checkpoint_durable(struct partition *p)
 {
+    assert(p->durable.offset <= p->end.offset);
     struct checkpointer *c = checkpointer_of(p);
     if (p->checkpoint.state != CHECKPOINT_HELD || p->durable.offset < p->checkpoint.mark.offset)
         return;
@@ -138,6 +144,7 @@ void checkpoint_durable(struct partition *p)
 void checkpoint_rolled(struct partition *p)
 {
     assert(p->active);
+    assert(p->durable.offset == p->end.offset || PLANTED(roll_before_old_durable));
     if (p->segments.count > 1) {
         struct segment *closed = segments_at(&p->segments, p->segments.count - 2);
         closed->times_known = closed->index_loaded;
@@ -149,6 +156,8 @@ void checkpoint_rolled(struct partition *p)
 
 void checkpoint_opened(struct partition *p)
 {
+    assert(p->durable.offset == p->end.offset);
+    assert(p->promised.offset == p->end.offset);
     release_mark(p);
     p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
         p->checkpoint.saved_times_crc = 0;
@@ -163,6 +172,7 @@ void checkpoint_opened(struct partition *p)
 
 static uint32_t count_offsets_below(const struct index *ix, uint64_t position)
 {
+    assert(ix->offsets || !ix->offset_count);
     uint32_t low = 0, high = ix->offset_count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
@@ -176,6 +186,8 @@ static uint32_t count_offsets_below(const struct index *ix, uint64_t position)
 
 static uint32_t count_times_below(const struct index *ix, int64_t offset)
 {
+    assert(ix->times || !ix->time_count);
+    assert(offset >= ix->base_offset);
     uint32_t low = 0, high = ix->time_count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
@@ -189,7 +201,9 @@ static uint32_t count_times_below(const struct index *ix, int64_t offset)
 
 static uint32_t bytes_since_index_entry(const struct index *ix, uint32_t offsets, const struct mark *m)
 {
+    assert(offsets <= ix->offset_count);
     uint64_t last = offsets ? be32_get(ix->offsets + (size_t)(offsets - 1) * INDEX_OFFSET_BYTES + 4) : 0;
+    assert(m->position >= last);
     return (uint32_t)(m->position - last);
 }
 
@@ -200,6 +214,8 @@ static bool build_index_delta(struct item *it)
     struct delta *d = &it->delta;
     assert(it->offsets >= p->checkpoint.saved_offsets);
     assert(it->times >= p->checkpoint.saved_times);
+    assert(it->offsets <= ix->offset_count);
+    assert(it->times <= ix->time_count);
     d->segment = it->segment;
     d->offsets_at = (uint64_t)p->checkpoint.saved_offsets * INDEX_OFFSET_BYTES;
     d->times_at = (uint64_t)p->checkpoint.saved_times * INDEX_TIME_BYTES;
@@ -220,6 +236,8 @@ static bool build_index_delta(struct item *it)
 
 static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool clean)
 {
+    assert(it->partition->checkpoint.state == CHECKPOINT_HELD);
+    assert(!it->entry);
     struct partition *p = it->partition;
     struct checkpoint_entry e = {
         .serial = ++c->serial,
@@ -252,6 +270,7 @@ static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool
 
 static void free_item_memory(struct checkpointer *c, struct item *it)
 {
+    assert(it >= c->items && it < c->items + ITEMS_PER_JOB);
     struct heap *h = c->store->shard->heap;
     heap_free(h, it->delta.dir);
     heap_free(h, it->delta.bytes);
@@ -264,6 +283,7 @@ static void free_item_memory(struct checkpointer *c, struct item *it)
 static struct item *new_checkpoint_item(struct checkpointer *c, struct partition *p)
 {
     assert(c->item_count < ITEMS_PER_JOB);
+    assert(!c->busy);
     if (!c->items)
         c->items = heap_alloc(c->store->shard->heap, ITEMS_PER_JOB * sizeof *c->items);
     if (!c->items)
@@ -275,6 +295,8 @@ static struct item *new_checkpoint_item(struct checkpointer *c, struct partition
 
 static void encode_segment(struct checkpointer *c, const struct partition *p, const struct segment *s, uint8_t *out)
 {
+    assert(s != p->active);
+    assert(s->times_known);
     struct checkpoint_segment known = {
         .serial = ++c->serial,
         .partition = p->index,
@@ -291,6 +313,8 @@ static void encode_segment(struct checkpointer *c, const struct partition *p, co
 /* Closed segments that the file does not have yet: mostly the youngest. */
 static bool build_segments(struct checkpointer *c, struct item *it)
 {
+    assert(it->partition->segments.count > 0);
+    assert(!it->segments);
     const struct partition *p = it->partition;
     uint32_t end = p->segments.count - 1, from = end;
     while (from > 0 && end - from < SEGMENTS_PER_ITEM && !segments_at(&p->segments, from - 1)->times_saved)
@@ -314,6 +338,8 @@ static bool build_segments(struct checkpointer *c, struct item *it)
 static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, bool clean)
 {
     assert(p->checkpoint.state == CHECKPOINT_HELD);
+    assert(p->active);
+    assert(p->checkpoint.mark.offset <= p->durable.offset || PLANTED(roll_before_old_durable));
     struct item *it = new_checkpoint_item(c, p);
     if (!it)
         return false;
@@ -333,6 +359,7 @@ static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, boo
 /* Its own that was written, or the one that was found. */
 static bool add_live_entry(struct checkpointer *c, const struct partition *p)
 {
+    assert(!p->checkpoint.entry || p->checkpoint.entry_bytes > 0);
     return !p->checkpoint.entry || checkpoint_blob_add(&c->piece, p->checkpoint.entry, p->checkpoint.entry_bytes);
 }
 
@@ -352,6 +379,7 @@ static bool add_found_segments(struct checkpointer *c, const struct partition *p
 
 static bool add_live_segments(struct checkpointer *c, const struct partition *p)
 {
+    assert(p->store == c->store);
     uint8_t encoded[CHECKPOINT_SEGMENT_BYTES];
     if (!p->recovery.done || partition_is_offline(p))
         return add_found_segments(c, p);
@@ -376,6 +404,7 @@ static bool build_piece(struct checkpointer *c)
         if (!add_live_entry(c, p) || !add_live_segments(c, p))
             return false;
     }
+    assert(c->compact_next <= c->store->count);
     c->finish = c->compact_next == 0;
     return true;
 }
@@ -383,6 +412,7 @@ static bool build_piece(struct checkpointer *c)
 /* What a job is to write: the new entries, and a piece of what a compaction still has to. */
 static bool build_blobs(struct checkpointer *c)
 {
+    assert(!c->busy);
     bool fits = true;
     c->news.bytes = c->piece.bytes = 0;
     c->finish = false;
@@ -409,6 +439,7 @@ static enum err write_index_delta(const struct delta *d, const char *suffix, con
         return ERR_NONE;
     if (!segment_path(path, d->dir, d->segment, suffix))
         return ERR_INVALID;
+    assert(bytes);
     enum err err = fs_open(path, FS_WRITE | FS_CREATE, &fd);
     if (err)
         return err == ERR_NOT_FOUND ? ERR_NONE : err; /* the topic is being deleted */
@@ -420,6 +451,8 @@ static enum err write_index_delta(const struct delta *d, const char *suffix, con
 static int32_t run_checkpoint_job(void *arg)
 {
     struct checkpointer *c = arg;
+    assert(c->busy);
+    assert(c->item_count <= ITEMS_PER_JOB);
     c->err = root_place_check(c->store->root);
     c->folder_lost = c->err != ERR_NONE;
     for (uint32_t i = 0; i < c->item_count && !c->err; i++) {
@@ -453,6 +486,7 @@ static void note_segment_saved(struct partition *p, const uint8_t *encoded)
 static void note_item_saved(struct checkpointer *c, struct item *it)
 {
     assert(it->entry);
+    assert(it->segments_bytes % CHECKPOINT_SEGMENT_BYTES == 0);
     struct partition *p = it->partition;
     heap_free(c->store->shard->heap, p->checkpoint.entry);
     p->checkpoint.entry = it->entry;
@@ -461,6 +495,8 @@ static void note_item_saved(struct checkpointer *c, struct item *it)
     for (uint32_t i = 0; i < it->segments_bytes; i += CHECKPOINT_SEGMENT_BYTES)
         note_segment_saved(p, it->segments + i);
     if (p->active && p->active->base_offset == it->segment) {
+        assert(it->offsets >= p->checkpoint.saved_offsets);
+        assert(it->times >= p->checkpoint.saved_times);
         p->checkpoint.saved_offsets = it->offsets;
         p->checkpoint.saved_times = it->times;
         p->checkpoint.saved_offsets_crc = it->offsets_crc;
@@ -470,6 +506,7 @@ static void note_item_saved(struct checkpointer *c, struct item *it)
 
 static void free_checkpoint_items(struct checkpointer *c)
 {
+    assert(c->item_count <= ITEMS_PER_JOB);
     for (uint32_t i = 0; i < c->item_count; i++)
         free_item_memory(c, &c->items[i]);
     c->item_count = 0;
@@ -477,6 +514,7 @@ static void free_checkpoint_items(struct checkpointer *c)
 
 static void checkpoint_job_failed(struct checkpointer *c)
 {
+    assert(c->err);
     if (!c->failure_logged)
         log_warn("checkpoint failed", "why=\"%s\" effect=\"the next start reads more\"", err_text(c->err));
     c->failure_logged = true;
@@ -496,6 +534,7 @@ static void checkpoint_job_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct checkpointer *c = container_of(op, struct checkpointer, op);
+    assert(c->busy);
     c->busy = false;
     c->store->free_bytes = c->store->free_bytes_seen;
     if (c->folder_lost)
@@ -521,6 +560,7 @@ static void look_at_touched(struct checkpointer *c)
     struct list *l;
     for (uint32_t i = 0; i < LOOKS_PER_TURN && (l = list_pop(&c->looking)); i++) {
         struct partition *p = container_of(l, struct partition, checkpoint.link);
+        assert(p->store == c->store);
         p->checkpoint.wanted = true;
         if (p->checkpoint.state == CHECKPOINT_HELD) {
             list_push(&c->touched, l); /* waits for its mark to become durable */
@@ -535,6 +575,7 @@ static void look_at_touched(struct checkpointer *c)
 
 static void take_ready_partitions(struct checkpointer *c)
 {
+    assert(c->item_count == 0);
     struct list *l;
     while (c->item_count < ITEMS_PER_JOB && (l = list_pop(&c->ready))) {
         struct partition *p = container_of(l, struct partition, checkpoint.link);
@@ -551,6 +592,7 @@ static void take_ready_partitions(struct checkpointer *c)
 static void submit_checkpoint_job(struct checkpointer *c)
 {
     assert(!c->busy);
+    assert(c->item_count || c->file.compacting || c->sync);
     c->busy = true;
     c->store->free_bytes_seen = c->store->free_bytes;
     io_job(c->store->shard->io, &c->op, IO_BACKGROUND, run_checkpoint_job, c, checkpoint_job_done);
@@ -558,6 +600,8 @@ static void submit_checkpoint_job(struct checkpointer *c)
 
 static void start_checkpoint_job(struct checkpointer *c)
 {
+    assert(!c->stopped);
+    assert(!c->busy);
     take_ready_partitions(c);
     if (!c->item_count && !c->file.compacting)
         return;
@@ -575,6 +619,7 @@ static void checkpoint_tick(struct timer *t)
 {
     struct checkpointer *c = container_of(t, struct checkpointer, timer);
     struct shard *s = c->store->shard;
+    assert(s->store);
     c->bytes_since_tick = 0;
     if (list_empty(&c->looking) && !c->stopped)
         list_splice(&c->looking, &c->touched);
@@ -589,6 +634,8 @@ static void checkpoint_tick(struct timer *t)
 
 struct checkpointer *checkpointer_open(struct log_store *st)
 {
+    assert(st->root);
+    assert(!st->checkpointer);
     struct shard *s = st->shard;
     struct checkpointer *c = heap_zalloc(s->heap, sizeof *c);
     if (!c)
@@ -607,6 +654,7 @@ struct checkpointer *checkpointer_open(struct log_store *st)
 
 enum err checkpointer_add(struct checkpointer *c, struct partition *p)
 {
+    assert(p->store == c->store);
     const struct checkpoint_entry *e = checkpoint_find(c->store->root->checkpoints, p->topic->id, p->index);
     assert(!p->checkpoint.entry);
     if (!e)
@@ -635,6 +683,8 @@ void checkpoint_forget(struct partition *p)
 /* The clean entries: of every partition that was appended to and stopped well; its index files hold all entries. */
 static void build_clean_items(struct checkpointer *c)
 {
+    assert(c->stopped);
+    assert(!c->last_next || c->last);
     c->last_next = (uint32_t)u64_min(c->last_next, c->store->count);
     while (c->last_next > 0 && c->item_count < ITEMS_PER_JOB) {
         struct partition *p = c->store->all[--c->last_next];
@@ -652,6 +702,7 @@ static void build_clean_items(struct checkpointer *c)
 /* The clean entries, some at a time, then a sync. Where nothing was ever written, nothing is. */
 static void stop_checkpointer_step(struct checkpointer *c)
 {
+    assert(c->stopped);
     if (c->busy)
         return;
     if (!c->last) {
@@ -668,6 +719,7 @@ static void stop_checkpointer_step(struct checkpointer *c)
         c->stopped(c, c->err);
         return;
     }
+    assert(!c->file.compacting);
     c->synced = c->sync;
     if (build_blobs(c)) {
         submit_checkpoint_job(c);
@@ -680,6 +732,7 @@ static void stop_checkpointer_step(struct checkpointer *c)
 void checkpointer_stop(struct checkpointer *c, void (*stopped)(struct checkpointer *c, enum err err))
 {
     assert(!c->stopped);
+    assert(stopped);
     timer_stop(&c->store->shard->timers, &c->timer);
     c->stopped = stopped;
     stop_checkpointer_step(c);
@@ -692,6 +745,7 @@ struct log_store *checkpointer_store(const struct checkpointer *c)
 
 void checkpointer_close(struct checkpointer *c)
 {
+    assert(c->store->checkpointer == c);
     struct heap *h = c->store->shard->heap;
     timer_stop(&c->store->shard->timers, &c->timer);
     checkpoint_file_close(&c->file);

@@ -12,11 +12,13 @@ static_assert(sizeof HEADER - 1 == HEADER_BYTES, "the header is as long as its t
 
 void clean_mark_init(struct clean_mark *m, struct heap *heap)
 {
+    assert(heap);
     *m = (struct clean_mark){.heap = heap};
 }
 
 void clean_mark_deinit(struct clean_mark *m)
 {
+    assert(m->v || !m->count);
     heap_free(m->heap, m->v);
     clean_mark_init(m, m->heap);
 }
@@ -47,6 +49,7 @@ enum err clean_mark_add(struct clean_mark *m, const uint8_t topic_id[16], int32_
 
 bool clean_mark_has(const struct clean_mark *m, const uint8_t topic_id[16], int32_t partition)
 {
+    assert(partition >= 0);
     struct clean_entry wanted = {.partition = partition};
     memcpy(wanted.topic_id, topic_id, 16);
     return m->count > 0 && bsearch(&wanted, m->v, m->count, sizeof wanted, compare_marked);
@@ -54,6 +57,7 @@ bool clean_mark_has(const struct clean_mark *m, const uint8_t topic_id[16], int3
 
 static void mark_path(char out[FS_PATH_MAX], const char *data_dir, const char *name)
 {
+    assert(data_dir);
     int n = snprintf(out, FS_PATH_MAX, "%s/%s", data_dir, name);
     assert(n > 0 && n < FS_PATH_MAX);
 }
@@ -80,11 +84,13 @@ static enum err take_marked(struct clean_mark *m, const uint8_t *at, size_t byte
         const uint8_t *entry = at + ENTRIES_AT + (size_t)i * ENTRY_BYTES;
         err = clean_mark_add(m, entry, (int32_t)be32_get(entry + 16));
     }
+    assert(err || m->count == count);
     return err;
 }
 
 static enum err read_mark_file(struct clean_mark *m, int fd)
 {
+    assert(fd >= 0);
     uint64_t bytes;
     size_t got = 0;
     enum err err = fs_size(fd, &bytes);
@@ -94,6 +100,7 @@ static enum err read_mark_file(struct clean_mark *m, int fd)
         return ERR_NOT_FOUND;
     uint8_t *at = heap_alloc(m->heap, bytes + 1);
     err = at ? fs_read(fd, at, bytes, 0, &got) : ERR_NO_MEMORY;
+    assert(got <= bytes);
     if (err == ERR_NONE)
         err = take_marked(m, at, got);
     heap_free(m->heap, at);
@@ -102,6 +109,7 @@ static enum err read_mark_file(struct clean_mark *m, int fd)
 
 enum err clean_mark_load(struct clean_mark *m, const char *data_dir)
 {
+    assert(m->count == 0);
     char path[FS_PATH_MAX];
     int fd;
     mark_path(path, data_dir, ".clean");
@@ -117,6 +125,7 @@ enum err clean_mark_load(struct clean_mark *m, const char *data_dir)
 
 static uint8_t *encode_mark(struct clean_mark *m, size_t *out_bytes)
 {
+    assert(m->count <= m->cap);
     size_t bytes = ENTRIES_AT + (size_t)m->count * ENTRY_BYTES + CRC_BYTES;
     uint8_t *at = heap_alloc(m->heap, bytes);
     if (!at)
@@ -138,6 +147,7 @@ static uint8_t *encode_mark(struct clean_mark *m, size_t *out_bytes)
 
 static enum err write_mark_file(const char *path, const uint8_t *at, size_t bytes)
 {
+    assert(bytes >= ENTRIES_AT + CRC_BYTES);
     int fd;
     enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
     if (err != ERR_NONE)

@@ -7,6 +7,7 @@ static enum err copy_entries(struct heap *heap, const uint8_t *from, uint32_t co
 {
     if (count == 0)
         return ERR_NONE;
+    assert(from);
     uint8_t *at = heap_alloc(heap, (size_t)count * entry_bytes);
     if (!at)
         return ERR_NO_MEMORY;
@@ -18,6 +19,7 @@ static enum err copy_entries(struct heap *heap, const uint8_t *from, uint32_t co
 
 static enum err copy_index(struct heap *heap, const struct index *from, struct index *to)
 {
+    assert(from->heap != heap);
     *to = *from;
     to->heap = heap;
     to->offsets = to->times = NULL;
@@ -58,6 +60,7 @@ static enum err copy_producers(struct heap *heap, const struct producers *from, 
 enum err recovered_copy(struct heap *heap, const struct recovered *from, struct recovered *out)
 {
     assert(heap != from->epochs.heap);
+    assert(from->producers);
     *out = *from;
     list_init(&out->segments);
     epochs_init(&out->epochs, heap);

@@ -60,6 +60,7 @@ static void close_last_heap(struct recovery_job *j)
 static int32_t run_recovery(void *arg)
 {
     struct recovery_job *j = arg;
+    assert(j->in.dir);
     uint8_t owner[16]; /* a folder that a failed deletion of another topic left is none of ours */
     close_last_heap(j);
     j->heap = heap_open();
@@ -75,6 +76,7 @@ static int32_t run_recovery(void *arg)
 
 static int32_t run_tidying(void *arg)
 {
+    assert(arg);
     close_last_heap(arg);
     return 0;
 }
@@ -83,6 +85,8 @@ static int32_t run_tidying(void *arg)
 
 static void end_wait(struct recovery_wait *w)
 {
+    assert(w->recoverer);
+    assert(w->over);
     list_remove(&w->link);
     list_remove(&w->deadline_link);
     w->recoverer = NULL;
@@ -129,6 +133,7 @@ void recoverer_cancel(struct recovery_wait *w)
 bool recoverer_take_bytes(struct log_store *ls, uint32_t bytes)
 {
     struct recoverer *rc = ls->recoverer;
+    assert(rc->waiting_bytes <= RECOVERY_WAIT_BYTES);
     if (bytes > RECOVERY_WAIT_BYTES - rc->waiting_bytes)
         return false;
     rc->waiting_bytes += bytes;
@@ -147,6 +152,7 @@ static void queue_recovery(struct recoverer *rc, struct partition *p, enum recov
 {
     assert(p->recovery.state == RECOVERY_NONE);
     assert(!p->stop.done);
+    assert(urgency < RECOVERY_URGENCIES);
     list_remove(&p->recovery.link); /* it may have waited for room */
     p->recovery.state = RECOVERY_QUEUED;
     p->recovery.urgency = (uint8_t)urgency;
@@ -163,6 +169,7 @@ static void give_way(struct recoverer *rc)
 
 static void ask_for(struct partition *p, enum recovery_urgency urgency)
 {
+    assert(p->condition == PARTITION_UNRECOVERED);
     struct recoverer *rc = recoverer_of(p);
     if (p->recovery.state == RECOVERY_NONE && p->condition == PARTITION_UNRECOVERED) {
         queue_recovery(rc, p, urgency);
@@ -186,6 +193,8 @@ void recoverer_ask(struct partition *p)
 /* Mostly behind all others: they wait equally long. */
 static void add_deadline(struct recoverer *rc, struct recovery_wait *w)
 {
+    assert(w->recoverer == rc);
+    assert(w->deadline_ns != RECOVERY_NO_DEADLINE);
     struct list *at = &rc->deadlines;
     while (at->prev != &rc->deadlines &&
            container_of(at->prev, struct recovery_wait, deadline_link)->deadline_ns > w->deadline_ns)
@@ -201,6 +210,7 @@ uint64_t recoverer_deadline(const struct log_store *ls)
 
 bool recoverer_wait(struct partition *p, struct recovery_wait *w, enum recovery_urgency urgency, uint64_t deadline_ns)
 {
+    assert(urgency < RECOVERY_URGENCIES);
     struct recoverer *rc = recoverer_of(p);
     assert(w->over);
     w->recoverer = NULL;
@@ -219,6 +229,8 @@ bool recoverer_wait(struct partition *p, struct recovery_wait *w, enum recovery_
 
 void recoverer_add(struct recoverer *rc, struct partition *p)
 {
+    assert(p->store == rc->store);
+    assert(p->recovery.state == RECOVERY_NONE);
     if (p->condition == PARTITION_UNRECOVERED)
         queue_recovery(rc, p, RECOVERY_BACKGROUND);
 }
@@ -235,6 +247,7 @@ static void start_probe(struct recoverer *rc, uint64_t wait_ms)
 static void probe_due(struct timer *t)
 {
     struct recoverer *rc = container_of(t, struct recoverer, probe_timer);
+    assert(!rc->probe);
     for (struct list *l = rc->no_room.next; l != &rc->no_room && !rc->probe; l = l->next) {
         struct partition *p = container_of(l, struct partition, recovery.link);
         if (!partition_busy(p))
@@ -252,6 +265,7 @@ static void wait_for_room(struct log_store *ls, struct partition *p)
     struct recoverer *rc = ls->recoverer;
     if (p->stop.done)
         return;
+    assert(p->condition == PARTITION_NO_ROOM);
     bool again = rc->probe == p || !list_empty(&rc->no_room);
     if (rc->probe == p)
         rc->probe = NULL;
@@ -264,6 +278,7 @@ static void wait_for_room(struct log_store *ls, struct partition *p)
 /* There is room again: the others follow, each as soon as nothing of it is in flight. */
 static void probe_over(struct recoverer *rc)
 {
+    assert(rc->probe);
     rc->probe = NULL;
     struct list now, *l;
     list_init(&now);
@@ -313,6 +328,7 @@ static struct partition *next_in_queue(struct list *queue)
 
 static struct partition *next_to_recover(struct recoverer *rc)
 {
+    assert(rc->state == RECOVERER_IDLE);
     struct partition *p = NULL;
     for (uint32_t i = 0; i < RECOVERY_URGENCIES && !p; i++)
         p = next_in_queue(&rc->queues[i]);
@@ -321,6 +337,8 @@ static struct partition *next_to_recover(struct recoverer *rc)
 
 static bool lend_checkpoint(struct recovery_job *j, const struct partition *p)
 {
+    assert(!j->encoded);
+    assert(!p->checkpoint.entry || p->checkpoint.entry_bytes > 0);
     struct heap *heap = shard_of(p)->heap;
     j->encoded = p->checkpoint.entry ? heap_alloc(heap, p->checkpoint.entry_bytes) : NULL;
     if (!j->encoded)
@@ -331,6 +349,7 @@ static bool lend_checkpoint(struct recovery_job *j, const struct partition *p)
 
 static void begin_recovery(struct recoverer *rc, struct partition *p)
 {
+    assert(!rc->running);
     struct recovery_job *j = &rc->job;
     assert(!p->stop.done);
     assert(is_recoverable(p));
@@ -380,6 +399,7 @@ static void tidying_done(struct io_op *op, int32_t res)
 
 static void take_result(struct recoverer *rc, struct partition *p)
 {
+    assert(p->recovery.state == RECOVERY_NONE);
     struct recovery_job *j = &rc->job;
     struct recovered r;
     enum err err = j->err ? j->err : recovered_copy(rc->store->shard->heap, &j->recovered, &r);
@@ -423,6 +443,7 @@ static void recovery_done(struct io_op *op, int32_t res)
 
 void recoverer_drop(struct partition *p, struct list *out_waiting)
 {
+    assert(!p->stop.done);
     struct recoverer *rc = recoverer_of(p);
     list_init(out_waiting);
     list_splice(out_waiting, &p->recovery.waiting);
@@ -440,6 +461,7 @@ void recoverer_drop(struct partition *p, struct list *out_waiting)
 void recoverer_stop(struct recoverer *rc, void (*stopped)(struct log_store *ls))
 {
     assert(!rc->stopped);
+    assert(stopped);
     rc->stopped = stopped;
     timer_stop(&rc->store->shard->timers, &rc->probe_timer);
     begin_next_recovery(rc);
@@ -449,6 +471,7 @@ void recoverer_stop(struct recoverer *rc, void (*stopped)(struct log_store *ls))
 
 struct recoverer *recoverer_open(struct log_store *ls)
 {
+    assert(!ls->recoverer);
     struct recoverer *rc = heap_zalloc(ls->shard->heap, sizeof *rc);
     if (!rc)
         return NULL;
@@ -466,6 +489,7 @@ struct recoverer *recoverer_open(struct log_store *ls)
 
 void recoverer_close(struct recoverer *rc)
 {
+    assert(rc->store->recoverer == rc);
     struct shard *s = rc->store->shard;
     timer_stop(&s->timers, &rc->probe_timer);
     timer_stop(&s->timers, &rc->deadline_timer);

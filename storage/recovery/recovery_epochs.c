@@ -7,6 +7,7 @@
 
 static enum err read_epochs_file(struct recovery *r)
 {
+    assert(r->out->epochs.count == 0);
     char path[FS_PATH_MAX];
     uint8_t *at;
     size_t bytes;
@@ -28,6 +29,7 @@ static enum err read_epochs_file(struct recovery *r)
 /* The header at `position`, which is below the checkpoint: ERR_CORRUPT if it is none. */
 static enum err read_header_at(const struct recovery_scan *rs, uint64_t position, struct batch *out_batch)
 {
+    assert(rs->fd >= 0);
     uint8_t header[BATCH_HEADER_BYTES];
     size_t got;
     enum err err = fs_read(rs->fd, header, sizeof header, position, &got);
@@ -38,6 +40,7 @@ static enum err read_header_at(const struct recovery_scan *rs, uint64_t position
 
 static uint64_t index_entry_position(const struct index *ix, uint32_t i)
 {
+    assert(i < ix->offset_count);
     return be32_get(ix->offsets + (size_t)i * INDEX_OFFSET_BYTES + 4);
 }
 
@@ -57,6 +60,7 @@ static enum err search_epoch_start(const struct recovery_scan *rs, const struct 
         else
             high = middle;
     }
+    assert(low <= ix->offset_count);
     *out_position = low ? index_entry_position(ix, low - 1) : 0;
     return ERR_NONE;
 }
@@ -64,6 +68,8 @@ static enum err search_epoch_start(const struct recovery_scan *rs, const struct 
 /* Adds the first epoch after the latest known one; ERR_NOT_FOUND: there is none below the checkpoint. */
 static enum err find_next_epoch(struct recovery *r, const struct recovery_scan *rs)
 {
+    assert(r->first_position > 0);
+    assert(r->first < r->count);
     const struct segment *s = r->files[r->first].segment;
     int32_t latest = epochs_latest(&r->out->epochs);
     uint64_t position;

@@ -7,12 +7,14 @@ enum { TAIL_BYTES = 64 }; /* a batch may end in zeros, so this many only make us
 
 static enum err corrupt_segment_at(struct recovery *r, const struct segment *s, uint64_t position)
 {
+    assert(position <= s->allocated);
     return recovery_corrupt(r, s->base_offset, position);
 }
 
 /* Does the segment begin as one that was really begun? */
 static enum err segment_was_begun(struct recovery *r, const struct segment *s, bool *out_begun)
 {
+    assert(out_begun);
     struct recovery_scan rs;
     struct batch b;
     bool valid;
@@ -35,6 +37,7 @@ static enum err judge_later_segments(struct recovery *r)
     const struct segment *last = r->files[r->last].segment;
     for (uint32_t i = r->last + 1; i < r->count; i++) {
         const struct segment *s = r->files[i].segment;
+        assert(s->base_offset > last->base_offset);
         bool missed = s->base_offset > r->next_offset;
         enum err err = missed ? ERR_NONE : segment_was_begun(r, s, &missed);
         if (err)
@@ -48,6 +51,8 @@ static enum err judge_later_segments(struct recovery *r)
 /* With acks that wait for the disk, one wave can be torn; a valid batch further on was acknowledged. */
 static enum err judge_bytes_behind(struct recovery *r)
 {
+    assert(!r->in->caching);
+    assert(r->in->wave_bytes_max > 0);
     const struct segment *s = r->files[r->last].segment;
     uint64_t from = s->bytes + r->in->wave_bytes_max + 1, at = UINT64_MAX;
     if (from >= s->allocated)
@@ -82,6 +87,7 @@ enum err recovery_judge(struct recovery *r)
 
 static enum err index_files_exist(struct recovery *r, const struct segment *s, bool *out_there)
 {
+    assert(out_there);
     static const char *const suffixes[] = {".index", ".timeindex"};
     *out_there = true;
     for (size_t i = 0; i < COUNT_OF(suffixes) && *out_there; i++) {
@@ -102,6 +108,7 @@ static enum err index_files_exist(struct recovery *r, const struct segment *s, b
 /* Walks the segment's last stretch, from its last index entry, and sets bytes to where the batches end. */
 static enum err find_trusted_end(struct recovery *r, struct segment *s)
 {
+    assert(s->bytes == s->allocated);
     struct recovery_scan rs;
     enum err err = segment_load_index(r->in->dir, s);
     if (err && err != ERR_CORRUPT)
@@ -114,6 +121,7 @@ static enum err find_trusted_end(struct recovery *r, struct segment *s)
     while (!(err = scan_peek(&rs.scan, &b, &valid)) && valid)
         scan_skip(&rs.scan, &b);
     s->bytes = rs.scan.at;
+    assert(s->bytes <= s->allocated);
     uint64_t dirty_at = UINT64_MAX;
     if (!err)
         err = scan_nonzero(&rs.scan, s->bytes, &dirty_at);
@@ -123,6 +131,7 @@ static enum err find_trusted_end(struct recovery *r, struct segment *s)
 
 static enum err segment_ends_in_zeros(struct recovery *r, const struct segment *s, bool *out_zeros)
 {
+    assert(out_zeros);
     struct recovery_scan rs;
     uint64_t at = UINT64_MAX, from = s->allocated > TAIL_BYTES ? s->allocated - TAIL_BYTES : 0;
     enum err err = recovery_scan_open(r, s, from, FS_READ, &rs);
@@ -136,6 +145,7 @@ static enum err segment_ends_in_zeros(struct recovery *r, const struct segment *
 
 bool recovery_has_snapshot(const struct recovery *r, int64_t offset)
 {
+    assert(r->folder.snapshots.v || !r->folder.snapshots.count);
     const struct folder_offsets *all = &r->folder.snapshots;
     uint32_t low = 0, high = all->count;
     while (low < high) {
@@ -150,6 +160,7 @@ bool recovery_has_snapshot(const struct recovery *r, int64_t offset)
 
 static enum err add_segment_producers(struct recovery *r, const struct segment *s, struct producers *ps)
 {
+    assert(ps);
     struct recovery_scan rs;
     struct batch b;
     bool valid = true;
@@ -170,6 +181,7 @@ static enum err add_segment_producers(struct recovery *r, const struct segment *
 /* The producers behind the segment: those before it, and its batches. */
 static enum err make_snapshot(struct recovery *r, const struct segment *s)
 {
+    assert(s->next_offset > s->base_offset);
     struct producers *ps = producers_open(r->in->heap);
     enum err err = ps ? recovery_load_snapshot(r, s->base_offset, ps) : ERR_NO_MEMORY;
     if (!err)
@@ -190,6 +202,7 @@ static enum err make_snapshot(struct recovery *r, const struct segment *s)
  * is whole.) */
 static enum err close_segment_again(struct recovery *r, struct segment *s)
 {
+    assert(s->bytes > 0);
     uint64_t bad_at = 0;
     enum err err = scan_rebuild_index(r->in->dir, s, r->in->index_interval_bytes, &bad_at);
     if (err == ERR_CORRUPT)
@@ -218,6 +231,7 @@ static enum err check_trusted_segment(struct recovery *r, struct segment *s, int
 
 enum err recovery_check_trusted(struct recovery *r)
 {
+    assert(r->first < r->count);
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < r->first && !err && !r->out->corrupt; i++)
         err = check_trusted_segment(r, r->files[i].segment, r->files[i + 1].segment->base_offset);

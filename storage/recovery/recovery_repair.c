@@ -5,6 +5,7 @@
 
 static enum err remove_later_segments(struct recovery *r)
 {
+    assert(r->last < r->count);
     for (uint32_t i = r->count; i-- > r->last + 1;) {
         struct segment *s = r->files[i].segment;
         enum err err = folder_remove_segment(r->in->dir, s->base_offset);
@@ -45,6 +46,7 @@ static enum err plant_early_cut(struct recovery *r)
 static enum err finish_segment_file(struct recovery *r, struct recovery_scan *rs, struct recovery_file *f, bool closed)
 {
     assert(f->segment->bytes <= f->segment->allocated);
+    assert(rs->fd >= 0);
     struct segment *s = f->segment;
     enum err err = ERR_NONE;
     if (closed && s->bytes < s->allocated)
@@ -68,6 +70,7 @@ static bool segment_needs_repair(const struct recovery *r, const struct recovery
 
 static enum err repair_segment(struct recovery *r, struct recovery_file *f, bool closed)
 {
+    assert(f->segment);
     struct segment *s = f->segment;
     if (!segment_needs_repair(r, f, closed))
         return ERR_NONE;
@@ -87,6 +90,7 @@ static enum err repair_segment(struct recovery *r, struct recovery_file *f, bool
 /* Oldest first: what is left of them after a crash is below the start again. */
 static enum err remove_segments_below(struct recovery *r)
 {
+    assert(r->below <= r->folder.segments.count);
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < r->below && !err; i++)
         err = folder_remove_segment(r->in->dir, r->folder.segments.v[i]);
@@ -95,6 +99,7 @@ static enum err remove_segments_below(struct recovery *r)
 
 static int64_t recovered_log_start(const struct recovery *r)
 {
+    assert(r->files[0].segment);
     const struct checkpoint_entry *c = r->in->checkpoint;
     int64_t start = r->files[0].segment->base_offset;
     if (c && c->log_start_offset > start)
@@ -105,6 +110,7 @@ static int64_t recovered_log_start(const struct recovery *r)
 /* Snapshots of offsets that are gone, and what interrupted jobs left. */
 static enum err remove_leftovers(struct recovery *r)
 {
+    assert(r->folder.leftovers || !r->folder.leftover_count);
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < r->folder.leftover_count && !err; i++)
         err = folder_remove(r->in->dir, r->folder.leftovers[i]);
@@ -121,6 +127,7 @@ static enum err remove_leftovers(struct recovery *r)
  * synced. */
 static bool segment_name_unsure(const struct recovery *r)
 {
+    assert(r->files[r->last].segment);
     const struct checkpoint_entry *c = r->in->checkpoint;
     return !r->in->clean && (!c || r->files[r->last].segment->base_offset > c->segment_base_offset);
 }
@@ -136,6 +143,7 @@ enum err recovery_repair(struct recovery *r)
 {
     assert(!r->out->corrupt);
     assert(r->first <= r->last);
+    assert(r->files[r->last].segment->next_offset == r->next_offset);
     enum err err = remove_later_segments(r);
     if (!err && PLANTED(cut_below_durable_end))
         err = plant_early_cut(r);

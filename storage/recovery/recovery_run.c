@@ -10,6 +10,7 @@
 enum err recovery_scan_open(struct recovery *r, const struct segment *s, uint64_t at, unsigned flags,
                             struct recovery_scan *out)
 {
+    assert(s->base_offset >= 0);
     char path[FS_PATH_MAX];
     if (!segment_path(path, r->in->dir, s->base_offset, ".log"))
         return ERR_INVALID;
@@ -23,6 +24,7 @@ enum err recovery_scan_open(struct recovery *r, const struct segment *s, uint64_
 }
 void recovery_scan_close(struct recovery *r, struct recovery_scan *rs)
 {
+    assert(rs->fd >= 0);
     r->out->scanned_bytes += rs->scan.read_bytes;
     scan_close(&rs->scan);
     fs_close(rs->fd);
@@ -32,6 +34,7 @@ void recovery_scan_close(struct recovery *r, struct recovery_scan *rs)
 
 static enum err measure_segment(const struct recovery *r, int64_t base_offset, uint64_t *out_bytes)
 {
+    assert(base_offset >= 0);
     char path[FS_PATH_MAX];
     int fd;
     if (!segment_path(path, r->in->dir, base_offset, ".log"))
@@ -71,6 +74,8 @@ static enum err load_saved_start(struct recovery *r)
 /* What a deletion of old segments left is not looked at. */
 static enum err find_segments(struct recovery *r)
 {
+    assert(!r->files);
+    assert(r->below == 0);
     const struct folder_offsets *all = &r->folder.segments;
     while (r->below + 1 < all->count && all->v[r->below + 1] <= r->start)
         r->below++;
@@ -103,6 +108,8 @@ static bool index_matches_checkpoint(const struct segment_index_files *f, const 
 static enum err restore_checkpoint_index(struct recovery *r, struct segment *s)
 {
     const struct checkpoint_entry *c = r->in->checkpoint;
+    assert(c && c->segment_base_offset == s->base_offset);
+    assert(c->position <= s->allocated);
     struct segment_index_files f = {.heap = r->in->heap};
     enum err err =
         c->index_count || c->time_count ? segment_read_index(r->in->heap, r->in->dir, s->base_offset, &f) : ERR_NONE;
@@ -131,6 +138,8 @@ static uint32_t find_segment_file(const struct recovery *r, int64_t base_offset)
 /* A checkpoint that does not fit the folder is not used, but its durable end must still be reached. */
 static enum err trust_checkpoint(struct recovery *r, uint32_t file)
 {
+    assert(file < r->count);
+    assert(r->in->checkpoint);
     const struct checkpoint_entry *c = r->in->checkpoint;
     struct segment *s = r->files[file].segment;
     if (c->position > s->allocated)
@@ -154,6 +163,7 @@ static enum err trust_checkpoint(struct recovery *r, uint32_t file)
 
 enum err recovery_load_snapshot(struct recovery *r, int64_t offset, struct producers *producers)
 {
+    assert(producers);
     char path[FS_PATH_MAX];
     uint8_t *at;
     size_t bytes;
@@ -173,6 +183,8 @@ enum err recovery_load_snapshot(struct recovery *r, int64_t offset, struct produ
 /* Where the walk starts and what is known there. Without a checkpoint that is the log's first batch. */
 static enum err plan_walk(struct recovery *r)
 {
+    assert(r->count > 0);
+    assert(r->first == 0);
     const struct checkpoint_entry *c = r->in->checkpoint;
     r->floor = c ? c->offset : 0;
     if (r->in->known_end_offset > r->floor)
@@ -195,6 +207,7 @@ static enum err plan_walk(struct recovery *r)
 /* The rules that tell the log from ghosts: each batch continues the one before. */
 static bool batch_follows(const struct recovery *r, const struct segment *s, const struct batch *b)
 {
+    assert(r->next_offset >= s->base_offset);
     if (b->base_offset != r->next_offset || b->leader_epoch < r->epoch)
         return false;
     if (r->in->known_end_offset >= 0 && batch_last_offset(b) >= r->in->known_end_offset)
@@ -226,6 +239,7 @@ static enum err accept_batch(struct recovery *r, struct segment *s, uint64_t pos
 
 static enum err walk_batches(struct recovery *r, struct segment *s, struct scan *scan)
 {
+    assert(scan->at == s->bytes);
     for (;;) {
         struct batch b;
         bool valid;
@@ -245,6 +259,8 @@ static enum err walk_batches(struct recovery *r, struct segment *s, struct scan 
 
 static enum err walk_segment(struct recovery *r, struct recovery_file *f, uint64_t from)
 {
+    assert(from <= f->segment->allocated);
+    assert(!f->walked_bytes);
     struct recovery_scan rs;
     struct segment *s = f->segment;
     s->index_loaded = true;
@@ -252,6 +268,8 @@ static enum err walk_segment(struct recovery *r, struct recovery_file *f, uint64
     if (err)
         return err;
     err = walk_batches(r, s, &rs.scan);
+    assert(s->bytes >= from);
+    assert(s->bytes <= s->allocated);
     f->walked_bytes = s->bytes - from;
     uint64_t dirty_at = UINT64_MAX;
     fs_drop_cache(rs.fd); /* zeros that were read ahead would be taken for data, and read */
@@ -266,6 +284,8 @@ static enum err walk_segment(struct recovery *r, struct recovery_file *f, uint64
 
 enum err recovery_save_snapshot(struct recovery *r, int64_t offset, const uint8_t *at, size_t bytes)
 {
+    assert(at);
+    assert(offset >= 0);
     char path[FS_PATH_MAX];
     r->changed = true;
     return segment_path(path, r->in->dir, offset, ".snapshot") ? segment_write_file(path, at, bytes) : ERR_INVALID;
@@ -275,6 +295,7 @@ enum err recovery_save_snapshot(struct recovery *r, int64_t offset, const uint8_
 static enum err take_snapshot(struct recovery *r, struct recovery_file *f)
 {
     assert(!f->snapshot);
+    assert(r->out->producers);
     f->snapshot_bytes = producers_snapshot_bytes(r->out->producers);
     f->snapshot = heap_alloc(r->in->heap, f->snapshot_bytes);
     if (!f->snapshot)
@@ -306,6 +327,7 @@ static enum err walk_log(struct recovery *r)
 /* No segment: right for a partition that was never written to, or whose log is empty. */
 static enum err recover_empty_folder(struct recovery *r)
 {
+    assert(r->count == 0);
     const struct checkpoint_entry *c = r->in->checkpoint;
     int64_t offset = c ? c->offset : 0;
     if ((c && (c->position > 0 || c->offset != c->segment_base_offset)) || r->in->known_end_offset > offset ||
@@ -319,6 +341,7 @@ static enum err recover_empty_folder(struct recovery *r)
 static void note_segment_times(struct recovery *r)
 {
     assert(r->last < r->count);
+    assert(r->in->segments || !r->in->segment_count);
     uint32_t k = 0;
     for (uint32_t i = 0; i < r->last; i++) {
         struct segment *s = r->files[i].segment;
@@ -357,6 +380,7 @@ static enum err recover_segments(struct recovery *r)
 
 static enum err recover_folder(struct recovery *r)
 {
+    assert(!r->out->corrupt);
     enum err err = folder_read(&r->folder, r->in->heap, r->in->dir);
     if (err == ERR_NOT_FOUND && (r->in->checkpoint || r->in->known_end_offset > 0))
         return recover_empty_folder(r); /* the folder is gone: fine only if nothing was in it */
@@ -375,6 +399,7 @@ enum err recovery_run(const struct recovery_input *in, struct recovered *out)
     assert(in->heap);
     assert(in->dir);
     assert(in->known_end_offset >= -1);
+    assert(in->segments || !in->segment_count);
     struct recovery r = {.in = in, .out = out, .folder.heap = in->heap};
     *out = (struct recovered){.corrupt_segment = -1};
     list_init(&out->segments);
@@ -392,6 +417,7 @@ enum err recovery_run(const struct recovery_input *in, struct recovered *out)
 
 void recovered_deinit(struct recovered *r)
 {
+    assert(r->epochs.heap);
     struct list *l;
     struct heap *heap = r->epochs.heap;
     while ((l = list_pop(&r->segments))) {

@@ -46,6 +46,8 @@ enum err recovery_scan_open(struct recovery *r, const struct segment *s, uint64_
 void recovery_scan_close(struct recovery *r, struct recovery_scan *rs);
 static inline enum err recovery_corrupt(struct recovery *r, int64_t segment, uint64_t position)
 {
+    assert(!r->out->corrupt);
+    assert(segment >= 0);
     r->out->corrupt = true;
     r->out->corrupt_segment = segment;
     r->out->corrupt_position = position;
