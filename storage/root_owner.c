@@ -23,6 +23,7 @@ static bool is_first_checkpoint_name(const char *name)
 /* What a first start may have left, and what a file system puts into an empty disk. */
 static bool is_name_of_new_folder(const char *name)
 {
+    assert(name[0]);
     static const char *const names[] = {".lock",        "meta.properties", "meta.properties.tmp", "catalog",
                                         "catalog.copy", "catalog.tmp",     "lost+found"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -44,6 +45,7 @@ static bool look_at_owner_entry(void *arg, const struct fs_entry *entry)
 /* Does a catalog of ours stand there? */
 static bool has_our_catalog(const char *data_dir)
 {
+    assert(data_dir);
     static const char *const names[] = {"catalog", "catalog.copy"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         char path[FS_PATH_MAX], text[sizeof CATALOG_HEADER] = {0};
@@ -61,6 +63,7 @@ static bool has_our_catalog(const char *data_dir)
 
 static enum err refuse_kafka_folder(const char *data_dir, char *why)
 {
+    assert(why);
     snprintf(why, CONFIG_WHY_BYTES,
              "The data folder %.200s was formatted by Apache Kafka: its meta.properties has no odradek.format. Nothing "
              "in it was "
@@ -82,6 +85,7 @@ static enum err refuse_foreign_folder(const char *data_dir, const char *unknown,
 
 enum err root_owner_refuse_meta(const char *data_dir, bool missing, char *why)
 {
+    assert(why);
     snprintf(why, CONFIG_WHY_BYTES,
              "%.300s/meta.properties is %s; put it back from a backup, or let `odradek repair` make another, with a "
              "new cluster id.",

@@ -30,6 +30,7 @@ static bool is_partition_expected(const struct catalog_file *f, const char *name
 
 static enum err sweep_deleted(const char *dir)
 {
+    assert(dir);
     enum err err = partition_dir_delete(dir);
     log_info("deleted topic removed", "folder=%s result=\"%s\"", dir, err_text(err));
     return err;
@@ -38,6 +39,7 @@ static enum err sweep_deleted(const char *dir)
 static bool sweep_entry(void *arg, const struct fs_entry *entry)
 {
     struct sweep *s = arg;
+    assert(s->root->catalog);
     struct catalog_file *catalog = s->root->catalog;
     char dir[FS_PATH_MAX];
     uint8_t id[16];

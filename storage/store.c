@@ -41,6 +41,7 @@ struct partition *store_partition(const struct store *st, const uint8_t topic_id
 static enum err open_partition(struct store *st, const struct topic *t, int32_t i, bool fresh)
 {
     assert(topic_shard(t->id, i, st->shard->count) == st->shard->id);
+    assert(i < t->partitions);
     struct partition *p = partition_open(&st->log, t, i, fresh);
     enum err err = p ? log_store_add(&st->log, p) : ERR_NO_MEMORY;
     if (!err)
@@ -56,6 +57,7 @@ static enum err open_partition(struct store *st, const struct topic *t, int32_t 
 
 static enum err open_found_partitions(struct store *st, const struct topic *t)
 {
+    assert(t->partitions > 0);
     enum err err = ERR_NONE;
     for (int32_t i = 0; i < t->partitions && !err; i++)
         if (topic_shard(t->id, i, st->shard->count) == st->shard->id)
@@ -100,6 +102,7 @@ static void continue_changes(struct store *st)
 /* One that is not recovered yet is stopped as it is. */
 static void stop_partition(struct partition *p, bool deleting, void (*stopped)(struct partition *p))
 {
+    assert(stopped);
     struct list waiting;
     recoverer_drop(p, &waiting);
     partition_stop(p, deleting, stopped); /* it may be gone after this */
@@ -118,6 +121,7 @@ static struct applying *deletion_of(const struct store *st, const struct topic *
 
 static void partition_left(struct partition *p)
 {
+    assert(p->stop.deleting);
     struct store *st = store_of_partition(p);
     struct applying *v = deletion_of(st, p->topic);
     assert(v);
@@ -134,6 +138,8 @@ static void partition_left(struct partition *p)
 /* The new version takes the old one's place in this shard's view and in its partitions. */
 static void replace_topic_version(struct store *st, struct topic *old, struct topic *t)
 {
+    assert(memcmp(old->id, t->id, sizeof t->id) == 0);
+    assert(t->partitions >= old->partitions);
     catalog_replace(&st->catalog, old, t);
     for (int32_t i = 0; i < old->partitions; i++) {
         struct partition *p = store_partition(st, t->id, i);
@@ -147,6 +153,8 @@ static void replace_topic_version(struct store *st, struct topic *old, struct to
 /* What a step does with one partition; returns its units, 0: there is no memory. */
 static uint32_t open_step(struct store *st, const struct catalog_change *c, int32_t i)
 {
+    assert(c->kind != CATALOG_DELETE);
+    assert(i < c->topic->partitions);
     struct partition *p = store_partition(st, c->topic->id, i);
     if (p) { /* it was there before: PARTITIONS, CONFIG */
         partition_set_topic(p, c->topic);
@@ -160,6 +168,7 @@ static uint32_t open_step(struct store *st, const struct catalog_change *c, int3
 static uint32_t delete_step(struct applying *v, int32_t i)
 {
     assert(v->change->kind == CATALOG_DELETE);
+    assert(v->left > 0);
     struct partition *p = store_partition(v->store, v->change->topic->id, i);
     if (!p)
         return 1;
@@ -170,6 +179,7 @@ static uint32_t delete_step(struct applying *v, int32_t i)
 
 static bool is_begun(const struct applying *v)
 {
+    assert(v->next <= v->change->topic->partitions);
     return v->next == v->change->topic->partitions;
 }
 
@@ -184,6 +194,7 @@ static void retry_changes(struct store *st)
 static void finish_applying(struct applying *v)
 {
     assert(is_begun(v));
+    assert(v->left > 0);
     struct store *st = v->store;
     struct catalog_change *c = v->change;
     if (c->kind == CATALOG_CREATE && catalog_add(&st->catalog, c->topic)) {
@@ -207,6 +218,7 @@ static bool must_pause(const struct applying *v)
 /* Returns what is left of the units. */
 static uint32_t step_change(struct applying *v, uint32_t units)
 {
+    assert(units > 0);
     int32_t partitions = v->change->topic->partitions;
     while (v->next < partitions && units > 0 && !must_pause(v)) {
         uint32_t took =
@@ -246,6 +258,7 @@ static void apply_in_steps(struct store *st, struct catalog_change *c)
 {
     if (st->stopped)
         return; /* the next start knows of it, and nobody hears an answer */
+    assert(c->topic);
     struct applying *v = catalog_change_room(st->shard, c);
     *v = (struct applying){.store = st, .change = c, .left = 1};
     list_init(&v->link);
@@ -256,6 +269,7 @@ static void apply_in_steps(struct store *st, struct catalog_change *c)
 
 static void apply_delete(struct store *st, struct catalog_change *c)
 {
+    assert(c->kind == CATALOG_DELETE);
     catalog_remove(&st->catalog, c->topic);
     if (st->topic_gone)
         st->topic_gone(st, c->topic);
@@ -264,6 +278,8 @@ static void apply_delete(struct store *st, struct catalog_change *c)
 
 static void apply_broker_config(struct store *st, struct catalog_change *c)
 {
+    assert(c->broker);
+    assert(c->versions || !c->version_count);
     for (uint32_t i = 0; i < c->version_count; i++)
         replace_topic_version(st, c->versions[c->version_count + i], c->versions[i]);
     st->config = c->broker;
@@ -278,6 +294,7 @@ struct preparation {
 
 static void preparation_over(struct config_wait *w)
 {
+    assert(w->left == 0);
     struct preparation *v = container_of(w, struct preparation, wait);
     struct shard *s = v->store->shard;
     struct catalog_change *c = v->change;
@@ -298,6 +315,7 @@ struct stricter_wait {
 
 static void keep_stricter(struct partition *p, const struct topic *next, struct config_wait *w)
 {
+    assert(w->left > 0);
     if (!partition_keep_stricter(p, &next->config, w))
         config_wait_over(w);
 }
@@ -305,6 +323,7 @@ static void keep_stricter(struct partition *p, const struct topic *next, struct 
 static void recovered_before_change(struct recovery_wait *w)
 {
     struct stricter_wait *v = container_of(w, struct stricter_wait, wait);
+    assert(v->config_wait);
     struct partition *p = store_partition(v->store, v->next->id, v->partition);
     struct config_wait *config_wait = v->config_wait;
     const struct topic *next = v->next;
@@ -320,6 +339,8 @@ static void recovered_before_change(struct recovery_wait *w)
 
 static void tighten_partition(struct store *st, struct partition *p, const struct topic *next, struct config_wait *w)
 {
+    assert(p->store == &st->log);
+    assert(p->index < next->partitions);
     w->left++;
     if (PLANTED(alter_before_recovery) || p->condition != PARTITION_UNRECOVERED) {
         keep_stricter(p, next, w);
@@ -339,6 +360,7 @@ static void tighten_partition(struct store *st, struct partition *p, const struc
 
 static void tighten_topic(struct store *st, const struct topic *old, const struct topic *t, struct config_wait *w)
 {
+    assert(old != t);
     if (!topic_config_tightens(&old->config, &t->config))
         return;
     for (int32_t i = 0; i < old->partitions; i++) {
@@ -350,6 +372,7 @@ static void tighten_topic(struct store *st, const struct topic *old, const struc
 
 static void prepare_change(struct store *st, struct catalog_change *c)
 {
+    assert(c->preparing);
     struct preparation *v = heap_zalloc(st->shard->heap, sizeof *v);
     if (!v) { /* nobody would know when the promise holds */
         catalog_change_unready(st->shard, c);
@@ -400,6 +423,7 @@ static void stop_taking(struct log_store *ls)
 
 static void init_store(struct store *st, struct shard *s, struct root *root)
 {
+    assert(root->catalog);
     st->shard = s;
     st->root = root;
     log_store_init(&st->log, s, root);
@@ -412,6 +436,7 @@ static void init_store(struct store *st, struct shard *s, struct root *root)
 
 enum err store_open(struct shard *s, struct root *root)
 {
+    assert(!s->store);
     struct store *st = heap_zalloc(s->heap, sizeof *st);
     if (!st)
         return ERR_NO_MEMORY;
@@ -446,6 +471,8 @@ static uint32_t count_offline_partitions(const struct store *st)
 static void checkpoints_stopped(struct checkpointer *c, enum err err)
 {
     struct store *st = container_of(checkpointer_store(c), struct store, log);
+    assert(st->stopped);
+    assert(st->stopping == 0);
     if (err) {
         for (uint32_t i = 0; i < st->log.count; i++)
             st->log.all[i]->stop.clean = false;
@@ -459,18 +486,22 @@ static void checkpoints_stopped(struct checkpointer *c, enum err err)
 static void stop_part_over(struct store *st)
 {
     assert(st->stopping > 0);
+    assert(st->stopped);
     if (--st->stopping == 0)
         checkpointer_stop(st->log.checkpointer, checkpoints_stopped);
 }
 
 static void continue_stops(struct store *st)
 {
+    assert(st->stopped);
+    assert(st->stop_next > 0);
     if (!timer_started(&st->change_timer))
         timer_start(&st->shard->timers, &st->change_timer, st->shard->now_ns + 1); /* not in this turn */
 }
 
 static void partition_stopped(struct partition *p)
 {
+    assert(!p->stop.deleting);
     struct store *st = store_of_partition(p);
     assert(st->stops_flying > 0);
     st->stops_flying--;
@@ -482,6 +513,8 @@ static void partition_stopped(struct partition *p)
 /* Each a job, so not all at once. */
 static void begin_stops(struct store *st)
 {
+    assert(st->stopped);
+    assert(st->stops_flying <= STOPS_AT_ONCE);
     uint32_t begun = 0;
     st->stop_next = (uint32_t)u64_min(st->stop_next, st->log.count);
     while (st->stop_next > 0 && begun < STOPS_AT_ONCE && st->stops_flying < STOPS_AT_ONCE) {
@@ -505,8 +538,10 @@ static void begin_stops(struct store *st)
  * next start knows of. */
 static void leave_changes(struct store *st)
 {
+    assert(st->stopped);
     for (struct list *l = st->changes.next; l != &st->changes;) {
         struct applying *v = container_of(l, struct applying, link);
+        assert(v->left > 0);
         l = l->next;
         bool begun = is_begun(v);
         if (!begun && (v->change->kind != CATALOG_DELETE || v->left == 1)) {
@@ -542,6 +577,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
 void store_each_clean(const struct store *st, void (*each)(void *arg, const uint8_t topic_id[16], int32_t partition),
                       void *arg)
 {
+    assert(each);
     for (uint32_t i = 0; i < st->log.count; i++) {
         const struct partition *p = st->log.all[i];
         if (p->stop.clean)
@@ -551,6 +587,7 @@ void store_each_clean(const struct store *st, void (*each)(void *arg, const uint
 
 void store_close(struct store *st)
 {
+    assert(st->shard->store == st);
     struct shard *s = st->shard;
     if (s->id == 0)
         catalog_writer_stop(s);

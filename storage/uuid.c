@@ -6,6 +6,7 @@ static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 void uuid_random(struct rng *rng, uint8_t out_id[UUID_BYTES])
 {
+    assert(rng);
     do {
         uint64_t high = rng_next(rng), low = rng_next(rng);
         memcpy(out_id, &high, 8);
@@ -13,12 +14,14 @@ void uuid_random(struct rng *rng, uint8_t out_id[UUID_BYTES])
         out_id[6] = (uint8_t)(0x40 | (out_id[6] & 0x0f));
         out_id[8] = (uint8_t)(0x80 | (out_id[8] & 0x3f));
     } while (digits[out_id[0] >> 2] == '-');
+    assert((out_id[6] & 0xf0) == 0x40);
 }
 
 void uuid_text(const uint8_t id[UUID_BYTES], char out_text[UUID_TEXT_BYTES])
 {
     for (uint32_t i = 0; i < UUID_TEXT_BYTES - 1; i++) {
         uint32_t bit = i * 6, byte = bit / 8;
+        assert(byte < UUID_BYTES);
         uint32_t pair = (uint32_t)id[byte] << 8 | (byte + 1 < UUID_BYTES ? id[byte + 1] : 0u);
         out_text[i] = digits[(pair >> (10 - bit % 8)) & 63];
     }
@@ -44,6 +47,7 @@ bool uuid_parse(const char *text, size_t bytes, uint8_t out_id[UUID_BYTES])
     }
     if (bits & 15)
         return false;
+    assert(at == UUID_BYTES);
     memcpy(out_id, id, UUID_BYTES);
     return true;
 }

@@ -33,6 +33,7 @@ static enum err grow_output(struct output *o, size_t want)
 
 static enum err unpack_gzip(struct output *o, const uint8_t *at, size_t bytes)
 {
+    assert(o->bytes <= o->max);
     struct inflate_state *s = heap_alloc(o->heap, sizeof *s);
     if (!s)
         return ERR_NO_MEMORY;
@@ -68,6 +69,7 @@ static enum err unpack_raw_snappy(struct output *o, const uint8_t *at, size_t by
         return err;
     if (snappy_uncompress((const char *)at, bytes, (char *)o->at + o->bytes, &length) != SNAPPY_OK)
         return ERR_CORRUPT;
+    assert(length <= o->cap - o->bytes);
     o->bytes += length;
     return ERR_NONE;
 }
@@ -91,6 +93,7 @@ static enum err unpack_snappy(struct output *o, const uint8_t *at, size_t bytes)
 
 static enum err unpack_lz4(struct output *o, const uint8_t *at, size_t bytes)
 {
+    assert(o->bytes <= o->max);
     LZ4F_dctx *d;
     if (LZ4F_isError(LZ4F_createDecompressionContext(&d, LZ4F_VERSION)))
         return ERR_NO_MEMORY;
@@ -113,6 +116,7 @@ static enum err unpack_lz4(struct output *o, const uint8_t *at, size_t bytes)
 
 static enum err unpack_zstd(struct output *o, const uint8_t *at, size_t bytes)
 {
+    assert(o->bytes <= o->max);
     ZSTD_DCtx *d = ZSTD_createDCtx();
     if (!d)
         return ERR_NO_MEMORY;
@@ -156,6 +160,7 @@ enum err codec_decompress(enum batch_codec codec, const uint8_t *at, size_t byte
         heap_free(heap, o.at);
         return err;
     }
+    assert(o.bytes <= output_max);
     *out_at = o.at;
     *out_bytes = o.bytes;
     return ERR_NONE;
@@ -183,6 +188,7 @@ enum err codec_records(const struct batch *b, const uint8_t *at, size_t output_m
 enum kerr batch_check_unpacked(const uint8_t *at, const struct batch_limits *limits, struct heap *heap,
                                struct batch *batch, struct batch_fault *out_fault)
 {
+    assert(limits);
     uint8_t *unpacked;
     struct batch_cursor records;
     *out_fault = (struct batch_fault){.record = -1, .limits = *limits};

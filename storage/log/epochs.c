@@ -11,6 +11,7 @@ void epochs_init(struct epochs *es, struct heap *heap)
 }
 void epochs_deinit(struct epochs *es)
 {
+    assert(es->count <= es->cap);
     heap_free(es->heap, es->v);
     es->v = NULL;
     es->count = es->cap = 0;
@@ -47,12 +48,14 @@ enum err epochs_add(struct epochs *es, int32_t epoch, int64_t offset)
         if (err)
             return err;
     }
+    assert(es->count < es->cap);
     es->v[es->count++] = (struct epoch_start){epoch, offset};
     return ERR_NONE;
 }
 
 int32_t epochs_latest(const struct epochs *es)
 {
+    assert(es->v || !es->count);
     return es->count ? es->v[es->count - 1].epoch : -1;
 }
 
@@ -68,6 +71,7 @@ static uint32_t rank_epoch(const struct epochs *es, int32_t epoch)
 void epochs_end_of(const struct epochs *es, int32_t epoch, int32_t current_epoch, int64_t log_end_offset,
                    int32_t *out_epoch, int64_t *out_end_offset)
 {
+    assert(log_end_offset >= 0);
     *out_epoch = -1;
     *out_end_offset = -1;
     if (epoch < 0 || epoch > current_epoch)
@@ -110,6 +114,7 @@ void epochs_truncate_start(struct epochs *es, int64_t start_offset)
 
 size_t epochs_text(const struct epochs *es, char *out, size_t cap)
 {
+    assert(out || !cap);
     size_t n = 0;
 #define PUT(...) n += (size_t)snprintf(n < cap ? out + n : NULL, n < cap ? cap - n : 0, __VA_ARGS__)
     PUT("0\n%" PRIu32 "\n", es->count);
@@ -122,6 +127,7 @@ size_t epochs_text(const struct epochs *es, char *out, size_t cap)
 /* A number that ends with `delimiter`, from the text's current place. */
 static bool parse_epoch_number(const char **at, const char *end, char delimiter, int64_t *out)
 {
+    assert(*at <= end);
     int64_t v = 0;
     const char *from = *at;
     for (; *at < end && **at >= '0' && **at <= '9'; ++*at) {
@@ -137,6 +143,7 @@ static bool parse_epoch_number(const char **at, const char *end, char delimiter,
 
 enum err epochs_parse(struct epochs *es, const char *text, size_t bytes)
 {
+    assert(text || !bytes);
     const char *end = text + bytes;
     int64_t version, count, epoch, offset;
     es->count = 0;

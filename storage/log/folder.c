@@ -32,6 +32,7 @@ static enum err add_folder_offset(struct folder *f, struct folder_offsets *o, in
 
 static enum err add_leftover(struct folder *f, const char *name)
 {
+    assert(f->leftover_count <= f->leftover_cap);
     if (f->leftover_count == f->leftover_cap) {
         uint32_t cap = f->leftover_cap ? f->leftover_cap * 2 : 4;
         char(*v)[256] = cap > LEFTOVERS_MAX ? NULL : heap_realloc(f->heap, f->leftovers, cap * sizeof *v);
@@ -47,6 +48,7 @@ static enum err add_leftover(struct folder *f, const char *name)
 static bool take_folder_entry(void *arg, const struct fs_entry *entry)
 {
     struct folder *f = arg;
+    assert(f->err == ERR_NONE);
     int64_t offset;
     if (entry->folder)
         return true;
@@ -67,6 +69,7 @@ static int compare_folder_offsets(const void *x, const void *y)
 }
 static void sort_folder_offsets(struct folder_offsets *o)
 {
+    assert(o->v || !o->count);
     if (o->count)
         qsort(o->v, o->count, sizeof *o->v, compare_folder_offsets);
 }
@@ -88,6 +91,7 @@ enum err folder_read(struct folder *f, struct heap *heap, const char *dir)
 }
 void folder_close(struct folder *f)
 {
+    assert(f->segments.count <= f->segments.cap);
     heap_free(f->heap, f->segments.v);
     heap_free(f->heap, f->snapshots.v);
     heap_free(f->heap, f->leftovers);
@@ -96,6 +100,8 @@ void folder_close(struct folder *f)
 
 enum err folder_remove(const char *dir, const char *name)
 {
+    assert(dir);
+    assert(name[0]);
     char path[FS_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/%s", dir, name);
     if (n < 0 || n >= FS_PATH_MAX)

@@ -10,6 +10,7 @@ enum { FILE_BYTES_MAX = 4096, LINE_BYTES_MAX = 512 };
 
 static bool log_start_path(char out[FS_PATH_MAX], const char *dir)
 {
+    assert(dir);
     int n = snprintf(out, FS_PATH_MAX, "%s/log-start-offset-checkpoint", dir);
     return n > 0 && n < FS_PATH_MAX;
 }
@@ -42,6 +43,7 @@ static bool parse_log_start(const char *text, size_t bytes, int64_t *out_offset)
             __builtin_add_overflow(v, text[at] - '0', &v))
             return false;
     }
+    assert(v >= 0);
     *out_offset = v;
     return true;
 }

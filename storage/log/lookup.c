@@ -82,6 +82,7 @@ static bool search_batch(struct lookup *l, struct heap *heap, const struct batch
 
 static enum err read_whole_batch(int fd, struct heap *heap, uint64_t at, const struct batch *b, uint8_t **out)
 {
+    assert(b->bytes >= BATCH_HEADER_BYTES);
     uint8_t *bytes = heap_alloc(heap, b->bytes);
     if (!bytes)
         return ERR_NO_MEMORY;
@@ -99,6 +100,7 @@ static enum err read_whole_batch(int fd, struct heap *heap, uint64_t at, const s
 /* Goes through batch headers; only a batch that may hold the answer is read whole. */
 static bool search_batches(struct lookup *l, struct heap *heap, int fd, const struct place *place, uint8_t *window)
 {
+    assert(window);
     uint64_t window_at = 0;
     size_t have = 0;
     struct batch b;
@@ -150,6 +152,7 @@ static bool search_segment(struct lookup *l, struct heap *heap, const struct pla
 /* By the last entry of its time index, or where that is missing by building it anew. */
 static void learn_times(struct lookup *l, struct place *place, struct heap *heap)
 {
+    assert(!place->known);
     struct segment copy;
     l->err = segment_read_times(place->ask.dir, place->ask.base_offset, &place->first_timestamp, &place->max_timestamp,
                                 &place->max_timestamp_offset);
@@ -172,6 +175,7 @@ static bool is_cut_by_start(const struct lookup *l, const struct place *place)
 
 static int64_t largest_of_places(const struct lookup *l)
 {
+    assert(l->places || !l->count);
     int64_t largest = -1;
     for (uint32_t i = 0; i < l->count; i++)
         largest = l->places[i].max_timestamp > largest ? l->places[i].max_timestamp : largest;
@@ -181,6 +185,7 @@ static int64_t largest_of_places(const struct lookup *l)
 /* The largest timestamp of the records that are left: that of the segments, unless it may be of a record below the start. */
 static void find_largest_timestamp(struct lookup *l, struct heap *heap, uint8_t *window)
 {
+    assert(l->max);
     int64_t largest = largest_of_places(l);
     l->timestamp = largest;
     l->unsure = l->count && is_cut_by_start(l, &l->places[0]) && l->places[0].max_timestamp >= largest;
@@ -218,6 +223,7 @@ static void find_place(struct lookup *l, struct place *place, struct heap *heap,
 
 static void run_lookup(struct lookup *l, struct heap *heap, uint8_t *window)
 {
+    assert(!l->err);
     for (uint32_t i = 0; i < l->count && !l->err; i++)
         if (!l->places[i].known)
             learn_times(l, &l->places[i], heap);
@@ -255,6 +261,7 @@ static int32_t run_lookup_job(void *arg)
 
 static void free_lookup(struct lookup *l)
 {
+    assert(l->partition);
     struct heap *h = shard_of(l->partition)->heap;
     heap_free(h, l->places);
     heap_free(h, l);
@@ -280,6 +287,7 @@ static void answer_lookup(struct lookup *l, enum kerr error)
 /* The log start moved past what the job looked at: files may be gone, or what it found is below the start. */
 static bool lookup_is_outdated(const struct lookup *l)
 {
+    assert(l->partition->log_start_offset >= l->log_start_offset);
     int64_t start = l->partition->log_start_offset;
     return start != l->log_start_offset && (l->err || l->found_offset < start);
 }
@@ -287,6 +295,7 @@ static bool lookup_is_outdated(const struct lookup *l)
 /* What it learnt of segments that are still there is never asked again. */
 static void keep_learnt_times(const struct lookup *l)
 {
+    assert(l->places || !l->count);
     const struct segments *ss = &l->partition->segments;
     for (uint32_t i = 0; i < l->count && ss->count; i++) {
         const struct place *place = &l->places[i];
@@ -338,6 +347,7 @@ static void lookup_job_done(struct io_op *op, int32_t res)
 static void add_lookup_place(struct lookup *l, const struct segment *s)
 {
     assert(s->partition == l->partition);
+    assert(l->places);
     const struct partition *p = l->partition;
     bool active = s == p->active;
     uint64_t from = by_index;
@@ -395,6 +405,7 @@ static void begin_lookup(struct lookup *l)
 
 static void begin_next_lookups(struct log_store *ls)
 {
+    assert(ls->lookups <= LOOKUPS_MAX);
     struct list *l;
     for (uint32_t n = 0; n < LOOKUPS_MAX && ls->lookups < LOOKUPS_MAX && (l = list_pop(&ls->lookup_waiting)); n++)
         begin_lookup(container_of(l, struct lookup, link));
@@ -419,6 +430,7 @@ bool partition_lookup(struct partition *p, struct time_lookup *ask)
         ask->error = KERR_KAFKA_STORAGE_ERROR;
         return true;
     }
+    assert(ask->done);
     l->partition = p;
     l->ask = ask;
     list_init(&l->link);

@@ -11,6 +11,7 @@
 
 static void drop_all_segments(struct partition *p)
 {
+    assert((p->segments.count == 0) == !p->active);
     space_forget_ahead(p);
     struct list *l;
     for (uint32_t i = 0; i < p->segments.count; i++)
@@ -38,6 +39,8 @@ void partition_drop_log(struct partition *p)
 
 static struct mark mark_of_active(const struct partition *p, int64_t end_offset)
 {
+    assert(end_offset >= 0);
+    assert(!p->active || p->active->next_offset == end_offset);
     struct mark m = {.offset = end_offset, .max_timestamp = -1, .max_timestamp_offset = -1};
     if (p->active) {
         m.position = p->active->bytes;
@@ -49,6 +52,9 @@ static struct mark mark_of_active(const struct partition *p, int64_t end_offset)
 
 static enum err install_recovered(struct partition *p, struct recovered *r, bool clean)
 {
+    assert(!p->active);
+    assert(p->segments.count == 0);
+    assert(!p->producers);
     struct list *l;
     uint32_t count = 0;
     for (l = r->segments.next; l != &r->segments; l = l->next)
@@ -85,6 +91,7 @@ static enum err install_recovered(struct partition *p, struct recovered *r, bool
 
 static void quarantine_partition(struct partition *p, const struct recovered *r)
 {
+    assert(r->corrupt);
     p->condition = PARTITION_OFFLINE;
     log_error("corrupt",
               "partition=%s-%d segment=%020lld position=%llu effect=\"quarantined: its files are left untouched, "
@@ -95,6 +102,7 @@ static void quarantine_partition(struct partition *p, const struct recovered *r)
 void partition_recovery_input(const struct partition *p, const uint8_t *encoded, struct checkpoint_entry *entry,
                               struct recovery_input *in)
 {
+    assert(entry || !encoded);
     const struct root *root = p->store->root;
     bool first = !p->recovery.done;
     uint32_t segment_count = 0;
@@ -122,6 +130,7 @@ static void wait_for_disk_room(struct partition *p);
 static enum err begin_empty_log(struct partition *p)
 {
     assert(!p->active);
+    assert(!p->producers);
     p->producers = producers_open(shard_of(p)->heap);
     p->log_start_offset = 0;
     p->end = p->promised = p->durable = mark_of_active(p, 0);
@@ -132,6 +141,7 @@ static enum err begin_empty_log(struct partition *p)
 
 static enum err take_recovered(struct partition *p, const struct recovery_input *in, struct recovered *r)
 {
+    assert(r);
     if (r->corrupt) {
         quarantine_partition(p, r);
         p->producers = producers_open(shard_of(p)->heap);
@@ -153,6 +163,7 @@ void partition_recovered(struct partition *p, const struct recovery_input *in, s
 {
     assert(p->condition == PARTITION_UNRECOVERED || p->condition == PARTITION_NO_ROOM);
     assert(!p->active);
+    assert(r || err);
     enum partition_condition before = p->condition;
     if (err == ERR_NOT_FOUND)
         err = begin_empty_log(p);
@@ -196,6 +207,7 @@ static void init_partition_lists(struct partition *p)
 
 static char *partition_dir_path(struct log_store *st, const struct topic *topic, int32_t index)
 {
+    assert(index >= 0);
     char path[FS_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/%s-%d", st->root->config->data_dir, topic->name, index);
     return n > 0 && (size_t)n < sizeof path ? heap_strdup(st->shard->heap, path) : NULL;
@@ -203,6 +215,7 @@ static char *partition_dir_path(struct log_store *st, const struct topic *topic,
 
 struct partition *partition_open(struct log_store *ls, const struct topic *topic, int32_t index, bool fresh)
 {
+    assert(index < topic->partitions);
     struct heap *h = ls->shard->heap;
     struct partition *p = heap_zalloc(h, sizeof *p);
     if (!p)
@@ -253,6 +266,7 @@ void partition_close(struct partition *p)
 
 void partition_offline(struct partition *p, const char *why)
 {
+    assert(why);
     if (partition_is_offline(p))
         return;
     p->condition = PARTITION_OFFLINE;
@@ -268,6 +282,7 @@ void partition_offline(struct partition *p, const char *why)
 /* Nothing is wrong but a full disk: out of service until opening it (again) succeeds, which the recoverer tries. */
 static void wait_for_disk_room(struct partition *p)
 {
+    assert(p->store->reopen);
     if (p->condition != PARTITION_NO_ROOM)
         log_error("no room",
                   "partition=%s-%d effect=\"produce and fetch answer KAFKA_STORAGE_ERROR until there is room\"",
@@ -281,6 +296,7 @@ static void wait_for_disk_room(struct partition *p)
 
 void partition_broken(struct partition *p, int32_t res, const char *what)
 {
+    assert(res < 0);
     char why[160];
     snprintf(why, sizeof why, "%s failed: %s", what, err_text(err_from_errno(-res)));
     partition_offline(p, why);
@@ -290,6 +306,7 @@ void partition_broken(struct partition *p, int32_t res, const char *what)
  * anything else ends the partition: what a failed write or flush left on the disk is unknown. */
 void partition_fault(struct partition *p, int32_t res, const char *what)
 {
+    assert(res < 0);
     enum err err = err_from_errno(-res);
     if (partition_is_offline(p))
         return;
@@ -308,12 +325,14 @@ void partition_fault(struct partition *p, int32_t res, const char *what)
 
 void watch_init(struct watch *w, void (*moved)(struct watch *w))
 {
+    assert(moved);
     w->moved = moved;
     list_init(&w->link);
 }
 
 void partition_watch(struct partition *p, struct watch *w)
 {
+    assert(w->moved);
     list_push(&p->watches, &w->link);
 }
 
@@ -324,6 +343,7 @@ void partition_unwatch(struct watch *w)
 
 void partition_durable(struct partition *p)
 {
+    assert(p->durable.offset <= p->promised.offset);
     checkpoint_durable(p);
     partition_tell_waiting(p);
 }
@@ -351,6 +371,7 @@ void partition_tell_waiting(struct partition *p)
 bool partition_keep_stricter(struct partition *p, const struct topic_config *next, struct config_wait *wait)
 {
     assert(!p->stricter.wait);
+    assert(wait);
     p->stricter.durable |= topic_config_acks_durable(next);
     p->stricter.message_bytes = (uint32_t)u64_min(p->stricter.message_bytes, next->max_message_bytes);
     if (p->condition == PARTITION_NO_ROOM)
@@ -365,6 +386,8 @@ bool partition_keep_stricter(struct partition *p, const struct topic_config *nex
 
 void partition_set_topic(struct partition *p, const struct topic *version)
 {
+    assert(version);
+    assert(!p->topic || memcmp(p->topic->id, version->id, sizeof version->id) == 0);
     p->topic = version;
     p->stricter.durable = false;
     p->stricter.message_bytes = UINT32_MAX;
@@ -380,6 +403,7 @@ void partition_moved(struct partition *p)
 
 struct partition_facts partition_facts(const struct partition *p)
 {
+    assert(p->promised.offset <= p->end.offset);
     return (struct partition_facts){
         .log_start_offset = p->log_start_offset,
         .high_watermark = p->promised.offset,
@@ -407,6 +431,7 @@ int32_t partition_epoch_at(const struct partition *p, int64_t offset)
 void partition_stop(struct partition *p, bool deleting, void (*stopped)(struct partition *p))
 {
     assert(!p->stop.done);
+    assert(stopped);
     p->stop.done = stopped;
     p->stop.deleting = deleting;
     bool offline = partition_is_offline(p);
@@ -437,6 +462,8 @@ void partition_stop_step(struct partition *p)
     }
     list_remove(&p->writer.wave_link);
     writer_fail_all(p, partition_refusal(p));
+    assert(list_empty(&p->writer.pending));
+    assert(list_empty(&p->writer.parked));
     void (*stopped)(struct partition *) = p->stop.done;
     if (p->stop.deleting || (!offline && p->active && !p->space.saved)) {
         if (p->stop.deleting)
@@ -446,6 +473,7 @@ void partition_stop_step(struct partition *p)
         return;
     }
     p->gone = true;
+    assert(!p->space.job);
     p->stop.clean = !offline && (p->recovery.done || PLANTED(clean_mark_unrecovered));
     stopped(p);
 }

@@ -11,6 +11,8 @@ enum { METADATA_BYTES_MAX = 4096, STRAY_TRIES = 10000 };
 
 static enum err partition_file_path(char out[FS_PATH_MAX], const char *dir, const char *name)
 {
+    assert(dir);
+    assert(name[0]);
     int n = snprintf(out, FS_PATH_MAX, "%s/%s", dir, name);
     return n > 0 && n < FS_PATH_MAX ? ERR_NONE : ERR_INVALID;
 }
@@ -38,12 +40,14 @@ static enum err read_topic_id(const char *dir, uint8_t out_topic_id[16])
         return err;
     err = fs_read(fd, text, METADATA_BYTES_MAX, 0, &bytes);
     fs_close(fd);
+    assert(bytes <= METADATA_BYTES_MAX);
     text[bytes] = 0;
     return err ? err : parse_topic_id(text, out_topic_id) ? ERR_NONE : ERR_NOT_FOUND;
 }
 
 bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16])
 {
+    assert(dir);
     return read_topic_id(dir, out_topic_id) == ERR_NONE;
 }
 
@@ -59,6 +63,7 @@ enum err partition_dir_name(const char *dir, const uint8_t topic_id[16])
 
 static bool find_segment(void *arg, const struct fs_entry *entry)
 {
+    assert(arg);
     int64_t offset;
     *(bool *)arg = !entry->folder && segment_parse_name(entry->name, ".log", &offset);
     return !*(bool *)arg;
@@ -67,6 +72,7 @@ static bool find_segment(void *arg, const struct fs_entry *entry)
 /* Another topic's, or with segments and without an id. An error (no descriptors) says neither: then nothing is made or written. */
 static enum err is_folder_foreign(const char *dir, const uint8_t topic_id[16], bool *out_foreign)
 {
+    assert(out_foreign);
     uint8_t owner[16];
     *out_foreign = false;
     enum err err = read_topic_id(dir, owner);
@@ -80,6 +86,7 @@ static enum err is_folder_foreign(const char *dir, const uint8_t topic_id[16], b
 
 static bool note_entry(void *arg, const struct fs_entry *entry)
 {
+    assert(arg);
     (void)entry;
     *(bool *)arg = true;
     return false;
@@ -87,6 +94,7 @@ static bool note_entry(void *arg, const struct fs_entry *entry)
 
 static enum err move_out_of_the_way(const char *dir)
 {
+    assert(dir[0]);
     char to[FS_PATH_MAX];
     for (int i = 0; i < STRAY_TRIES; i++) {
         bool any;
@@ -104,6 +112,7 @@ static enum err move_out_of_the_way(const char *dir)
 
 enum err partition_dir_make(const char *dir, const uint8_t topic_id[16])
 {
+    assert(topic_id);
     bool foreign;
     enum err err = is_folder_foreign(dir, topic_id, &foreign);
     if (!err && foreign)
@@ -123,6 +132,7 @@ struct removal {
 static bool remove_partition_file(void *arg, const struct fs_entry *entry)
 {
     struct removal *r = arg;
+    assert(r->dir);
     if (entry->folder || strcmp(entry->name, metadata_name) == 0)
         return true;
     enum err err = folder_remove(r->dir, entry->name);
@@ -133,6 +143,7 @@ static bool remove_partition_file(void *arg, const struct fs_entry *entry)
 
 enum err partition_dir_delete(const char *dir)
 {
+    assert(dir);
     struct removal r = {.dir = dir};
     enum err err = fs_list(dir, remove_partition_file, &r);
     if (err == ERR_NOT_FOUND)

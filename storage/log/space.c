@@ -58,6 +58,7 @@ struct space_job {
 
 static enum err write_partition_file(const struct space_job *j, const char *name, const void *at, size_t bytes)
 {
+    assert(at || !bytes);
     char path[FS_PATH_MAX];
     size_t dir = strlen(j->dir), tail = strlen(name);
     if (dir + tail + 2 > sizeof path)
@@ -70,6 +71,7 @@ static enum err write_partition_file(const struct space_job *j, const char *name
 
 static enum err save_epochs(const struct space_job *j)
 {
+    assert(j->epochs || !j->epochs_bytes);
     return j->epochs ? write_partition_file(j, "leader-epoch-checkpoint", j->epochs, j->epochs_bytes) : ERR_NONE;
 }
 
@@ -90,6 +92,7 @@ static enum err save_old_segment(struct space_job *j)
 
 static enum err make_partition_folder(const struct space_job *j)
 {
+    assert(j->data_dir);
     enum err err = partition_dir_make(j->dir, j->topic_id);
     return err ? err : fs_sync_dir(j->data_dir);
 }
@@ -118,6 +121,7 @@ static enum err create_file(struct space_job *j, const char *path)
 
 static void drop_created_file(struct space_job *j, const char *path)
 {
+    assert(path);
     if (j->fd >= 0)
         fs_close(j->fd);
     j->fd = -1;
@@ -132,6 +136,7 @@ static bool ahead_path(const struct space_job *j, char out[FS_PATH_MAX])
 
 static enum err run_ahead_job(struct space_job *j)
 {
+    assert(!j->made_ahead);
     char path[FS_PATH_MAX];
     if (!ahead_path(j, path))
         return ERR_INVALID;
@@ -145,6 +150,7 @@ static enum err run_ahead_job(struct space_job *j)
 
 static enum err name_next_segment(struct space_job *j, const char *path)
 {
+    assert(!j->made_ahead || j->fd >= 0);
     char ahead[FS_PATH_MAX];
     if (!j->made_ahead)
         return create_file(j, path);
@@ -153,6 +159,7 @@ static enum err name_next_segment(struct space_job *j, const char *path)
 
 static enum err run_roll_job(struct space_job *j)
 {
+    assert(j->next_offset >= 0);
     char path[FS_PATH_MAX];
     if (!segment_path(path, j->dir, j->next_offset, ".log"))
         return ERR_INVALID;
@@ -168,6 +175,7 @@ static enum err run_roll_job(struct space_job *j)
 
 static enum err run_close_job(struct space_job *j)
 {
+    assert(j->old);
     char path[FS_PATH_MAX];
     enum err err = ERR_NONE;
     if (j->old_fd < 0) {
@@ -184,6 +192,7 @@ static enum err run_close_job(struct space_job *j)
 
 static enum err open_active_file(struct space_job *j)
 {
+    assert(j->fd < 0);
     char path[FS_PATH_MAX];
     if (!segment_path(path, j->dir, j->old->base_offset, ".log"))
         return ERR_INVALID;
@@ -192,6 +201,7 @@ static enum err open_active_file(struct space_job *j)
 
 static enum err run_wake_job(struct space_job *j)
 {
+    assert(j->block_position % PAGE_BYTES == 0);
     enum err err = j->old_fd < 0 ? open_active_file(j) : ERR_NONE;
     if (err || !j->block)
         return err;
@@ -204,6 +214,7 @@ static enum err run_wake_job(struct space_job *j)
 
 static enum err run_stop_job(struct space_job *j)
 {
+    assert(j->old);
     enum err err = ERR_NONE;
     if (j->old_fd < 0) {
         err = open_active_file(j);
@@ -226,6 +237,7 @@ static enum err run_stop_job(struct space_job *j)
 static int32_t run_space_job(void *arg)
 {
     struct space_job *j = arg;
+    assert(j->partition);
     switch (j->kind) {
     case JOB_AHEAD: j->err = run_ahead_job(j); break;
     case JOB_ROLL: j->err = run_roll_job(j); break;
@@ -249,6 +261,7 @@ static void free_space_job(struct space_job *j)
 
 static bool lend_epochs(struct space_job *j)
 {
+    assert(!j->epochs);
     struct partition *p = j->partition;
     j->epochs_bytes = epochs_text(&p->epochs, NULL, 0);
     j->epochs = heap_alloc(shard_of(p)->heap, j->epochs_bytes + 1);
@@ -275,6 +288,7 @@ static bool lend_old_segment(struct space_job *j, struct segment *old)
 
 static struct space_job *new_space_job(struct partition *p, enum job_kind kind)
 {
+    assert(strlen(p->dir) < FS_PATH_MAX);
     struct space_job *j = heap_zalloc(shard_of(p)->heap, sizeof *j);
     if (!j)
         return NULL;
@@ -313,6 +327,7 @@ static void space_job_ended(struct partition *p, enum space_state state)
 /* A job could not be made or failed: a full disk or pool is asked again later, anything else takes the partition offline. */
 static void fail_space_job(struct partition *p, enum err err, const char *what)
 {
+    assert(err);
     if (!space_is_shortage(err)) {
         char why[128];
         snprintf(why, sizeof why, "%s failed: %s", what, err_text(err));
@@ -324,6 +339,7 @@ static void fail_space_job(struct partition *p, enum err err, const char *what)
 
 void space_full(struct partition *p, enum err err)
 {
+    assert(err);
     if (shard_of(p)->now_ns >= p->space.retry_at_ns)
         log_error("no room",
                   "partition=%s-%d why=\"%s\" effect=\"produce is refused with KAFKA_STORAGE_ERROR, fetch goes on\"",
@@ -345,6 +361,7 @@ static void end_space_job(struct partition *p)
 
 static struct segment *new_active_segment(struct partition *p, int64_t base_offset)
 {
+    assert(base_offset >= 0);
     struct heap *h = shard_of(p)->heap;
     struct segment *s = heap_zalloc(h, sizeof *s);
     if (!s)
@@ -405,6 +422,7 @@ static void close_done(struct io_op *op, int32_t res);
 static void close_again(struct timer *t)
 {
     struct space_job *j = container_of(t, struct space_job, retry);
+    assert(j->partition->space.closing > 0);
     j->err = ERR_NONE;
     j->old_fd = j->old->file.fd;
     j->fd = -1;
@@ -540,6 +558,7 @@ static void wake_done(struct io_op *op, int32_t res)
     (void)res;
     struct space_job *j = container_of(op, struct space_job, op);
     struct partition *p = j->partition;
+    assert(p->active == j->old);
     space_job_ended(p, j->err ? SPACE_CLOSED : SPACE_READY);
     if (j->err) {
         if (j->fd >= 0)
@@ -622,6 +641,7 @@ static void allocate_ahead(struct partition *p, uint64_t bytes)
 {
     assert(p->space.state == SPACE_READY);
     assert(bytes % PAGE_BYTES == 0);
+    assert(bytes > 0);
     p->space.state = SPACE_ALLOCATING;
     p->space.allocating_bytes = bytes;
     io_allocate(shard_of(p)->io, &p->space.op, &p->active->file, p->active->allocated, bytes, allocate_done);
@@ -637,6 +657,8 @@ static uint64_t next_space_step(struct partition *p)
     step = u64_min(step, p->store->free_bytes / 20);
     step = u64_max(u64_min(step, ALLOCATE_STEP_MAX), ALLOCATE_STEP_MIN);
     p->space.step = (uint32_t)align_down(step, PAGE_BYTES);
+    assert(p->space.step >= ALLOCATE_STEP_MIN);
+    assert(p->space.step <= ALLOCATE_STEP_MAX);
     return p->space.step;
 }
 
@@ -666,6 +688,7 @@ static void stop_done(struct io_op *op, int32_t res)
     (void)res;
     struct space_job *j = container_of(op, struct space_job, op);
     struct partition *p = j->partition;
+    assert(p->gone);
     space_job_ended(p, SPACE_CLOSED);
     if (j->err)
         log_error("stop failed", "partition=%s-%d why=\"%s\" effect=\"it is recovered at the next start\"",
@@ -679,6 +702,7 @@ static void stop_done(struct io_op *op, int32_t res)
 void space_stop(struct partition *p)
 {
     assert(!p->gone && !p->closes);
+    assert(p->stop.done);
     p->gone = true;
     struct space_job *j = new_space_job(p, p->stop.deleting ? JOB_DELETE : JOB_STOP);
     if (j)

@@ -47,6 +47,7 @@ static void finish_trims(struct partition *p, struct list *trims, enum kerr erro
 
 void trim_fail_waiting(struct partition *p)
 {
+    assert(p->condition != PARTITION_OPEN || p->stop.deleting);
     finish_trims(p, &p->trimmer.waiting, partition_refusal(p));
 }
 
@@ -55,6 +56,7 @@ void trim_fail_waiting(struct partition *p)
 static int32_t run_trim_job(void *arg)
 {
     struct trim_job *j = arg;
+    assert(j->gone_count <= FILES_PER_JOB);
     j->err = j->start < 0 ? ERR_NONE : log_start_save(j->dir, j->topic, j->index, j->start);
     for (uint32_t i = 0; i < j->gone_count && !j->err; i++)
         j->err = folder_remove_segment(j->dir, j->gone[i]);
@@ -101,6 +103,7 @@ static void remove_files_done(struct io_op *op, int32_t res)
     (void)res;
     struct trim_job *j = container_of(op, struct trim_job, op);
     struct partition *p = j->partition;
+    assert(p->trimmer.job == j);
     if (j->err)
         log_warn("segments not removed", "partition=%s-%d why=\"%s\" effect=\"they go at the next start\"",
                  p->topic->name, p->index, err_text(j->err));
@@ -109,6 +112,7 @@ static void remove_files_done(struct io_op *op, int32_t res)
 
 static void remove_dropped_files(struct partition *p)
 {
+    assert(p->trimmer.state == TRIMMER_IDLE);
     struct trim_job *j = list_empty(&p->trimmer.dropped) ? NULL : new_trim_job(p);
     struct list *l = p->trimmer.dropped.next;
     while (j && l != &p->trimmer.dropped && j->gone_count < FILES_PER_JOB) {
@@ -132,6 +136,7 @@ static void remove_dropped_files(struct partition *p)
 
 static void drop_segments_below_start(struct partition *p)
 {
+    assert(p->segments.count > 0);
     uint32_t gone = 0;
     for (; gone + 1 < p->segments.count; gone++) {
         struct segment *s = segments_at(&p->segments, gone);
@@ -164,6 +169,7 @@ static void save_log_start_done(struct io_op *op, int32_t res)
     (void)res;
     struct trim_job *j = container_of(op, struct trim_job, op);
     struct partition *p = j->partition;
+    assert(p->trimmer.job == j);
     enum err err = j->err;
     if (err && !is_shortage(err)) {
         char why[128];

@@ -79,6 +79,7 @@ static bool segment_time_is_over(const struct partition *p, const struct batch *
 
 static bool segment_is_over(const struct partition *p, const struct batch *b)
 {
+    assert(b->bytes >= BATCH_HEADER_BYTES);
     const struct segment *s = p->active;
     if (!s)
         return true;
@@ -92,6 +93,7 @@ static bool segment_is_over(const struct partition *p, const struct batch *b)
 /* New bufs grow with the waves: an idle partition holds little, a busy one writes large pieces. */
 static uint32_t wanted_buf_bytes(const struct partition *p, uint32_t bytes)
 {
+    assert(p->promised.position <= p->end.position);
     uint64_t gathered = p->end.position - p->promised.position + bytes;
     return gathered > 1024 * 1024 ? 2 * 1024 * 1024
            : gathered > 32 * 1024 ? 256 * 1024
@@ -101,6 +103,7 @@ static uint32_t wanted_buf_bytes(const struct partition *p, uint32_t bytes)
 
 static bool evict_own_tail(struct partition *p)
 {
+    assert(p->active);
     return tail_evict(&p->tail, p->active->number, p->promised.position);
 }
 
@@ -214,6 +217,7 @@ static void restamp_crc(struct partition *p, const struct batch *b)
 
 static void stamp_batch(struct partition *p, struct append *a, const struct batch *b)
 {
+    assert(p->active);
     uint64_t segment = p->active->number;
     uint64_t at = p->end.position;
     uint8_t field[8];
@@ -443,6 +447,7 @@ static struct wave *new_wave(struct partition *p, uint32_t pieces)
     struct heap *h = shard_of(p)->heap;
     struct buf *copy = bufpool_get(shard_of(p)->bufs, BUF_TAILS, PAGE_BYTES);
     size_t own = sizeof(struct wave) + pieces * sizeof(struct wave_piece);
+    assert(pieces > 0);
     struct wave *w = heap_alloc(h, own + (copy ? 0 : 2 * PAGE_BYTES));
     if (!w) {
         if (copy)
@@ -503,6 +508,8 @@ static void wrong_sync_done(struct io_op *op, int32_t res)
 
 static void wave_written(struct wave *w)
 {
+    assert(w->left == 0);
+    assert(w->count > 0);
     struct partition *p = w->partition;
     if (PLANTED(sync_wrong_file) && w->dsync) {
         /* the lock file is an other file: its flush carries nothing of this segment's metadata */
@@ -533,6 +540,7 @@ static void advance_wave_piece(struct wave_piece *piece, uint32_t done)
 
 static uint32_t wave_piece_bytes(const struct wave_piece *piece)
 {
+    assert(piece->count == 1 || piece->count == 2);
     return (uint32_t)(piece->iov[0].iov_len + (piece->count == 2 ? piece->iov[1].iov_len : 0));
 }
 
@@ -540,6 +548,7 @@ static void wave_piece_done(struct io_op *op, int32_t res)
 {
     struct wave_piece *piece = container_of(op, struct wave_piece, op);
     struct wave *w = piece->wave;
+    assert(w->left > 0);
     if (res > 0 &&
         (uint32_t)res < wave_piece_bytes(piece)) { /* short: the rest, from a page on so that it stays aligned */
         advance_wave_piece(piece, (uint32_t)align_down((uint64_t)res, PAGE_BYTES));
@@ -554,6 +563,7 @@ static void wave_piece_done(struct io_op *op, int32_t res)
 
 static void start_wave_piece(struct wave_piece *piece)
 {
+    assert(piece->wave->partition->writer.wave == piece->wave);
     struct partition *p = piece->wave->partition;
     struct io *io = shard_of(p)->io;
     bool dsync = piece->wave->dsync && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
@@ -567,6 +577,7 @@ static void start_wave_piece(struct wave_piece *piece)
 /* One write per buf of [from, to), and one for the copy of the last block if it does not go along with the one before. */
 static uint32_t count_wave_pieces(const struct partition *p, uint64_t from, uint64_t to)
 {
+    assert(from <= to);
     uint32_t count = 1, left;
     for (uint64_t at = from; at < to; at += left, count++) {
         const struct tail_part *part = tail_find(&p->tail, p->active->number, at, &left);
@@ -585,6 +596,7 @@ static void add_wave_piece(struct wave *w, const uint8_t *at, uint32_t bytes, ui
 
 static void cut_wave_pieces(struct wave *w, uint64_t from, uint64_t to)
 {
+    assert(from % PAGE_BYTES == 0);
     struct partition *p = w->partition;
     uint32_t left;
     for (uint64_t at = from; at < to; at += left) {
@@ -673,6 +685,7 @@ void writer_flush(struct partition *p)
     timer_stop(&shard_of(p)->timers, &p->flusher.timer);
     p->flusher.state = FLUSHER_SYNCING;
     p->flusher.end = p->promised;
+    assert(p->durable.offset <= p->flusher.end.offset);
     io_sync(shard_of(p)->io, &p->flusher.op, &p->active->file, flush_done);
 }
 
@@ -686,6 +699,7 @@ void writer_free_idle(struct partition *p)
     if (!writer_idle(p) || !list_empty(&p->writer.pending) || !list_empty(&p->writer.parked) || p->tail.count == 0 ||
         shard_of(p)->now_ns - p->writer.used_at_ns < IDLE_TAIL_S * NS_PER_S)
         return;
+    assert(p->promised.offset == p->end.offset);
     tail_clear(&p->tail);
     p->space.state = SPACE_CLOSED; /* the next append wakes it: its last block is read again */
 }
