@@ -116,6 +116,7 @@ static enum err read_settings(struct topic_record *r, struct heap *heap, struct 
 
 static enum err read_topic_record(struct topic_record *r, struct heap *heap, struct body *b)
 {
+    assert(heap);
     enum err err = ERR_NONE;
     *r = (struct topic_record){.id = take_bytes(b, 16)};
     r->partitions = (int32_t)be32_get(take_bytes(b, 4));
@@ -125,6 +126,7 @@ static enum err read_topic_record(struct topic_record *r, struct heap *heap, str
 /* Keys that a newer release knows are kept; a known one must have a value that can be obeyed. */
 static bool are_overrides_possible(const struct topic_record *r)
 {
+    assert(r->count <= OVERRIDES_MAX);
     char why[256];
     for (uint32_t i = 0; i < r->count; i++)
         if (topic_key_find(r->keys[i]) && topic_override_check(r->keys[i], r->values[i], why) != KERR_NONE)
@@ -145,6 +147,7 @@ static bool is_topic_possible(const struct catalog_file *f, const struct topic_r
 
 static enum err apply_topic_record(struct catalog_file *f, const struct topic_record *r)
 {
+    assert(r->id);
     if (!is_topic_possible(f, r))
         return ERR_CORRUPT;
     struct topic *t = catalog_topic_new(f, r->id, r->name, r->partitions, r->overrides, r->count);
@@ -156,6 +159,7 @@ static enum err apply_topic_record(struct catalog_file *f, const struct topic_re
 
 static enum err apply_created_record(struct catalog_file *f, struct body *b)
 {
+    assert(!b->bad);
     struct topic_record r;
     enum err err = read_topic_record(&r, f->heap, b);
     if (err == ERR_NONE)
@@ -167,6 +171,7 @@ static enum err apply_created_record(struct catalog_file *f, struct body *b)
 /* Also of a topic that is not there: a rewritten file has only the ids of the deleted. */
 static enum err apply_deleted_record(struct catalog_file *f, struct body *b)
 {
+    assert(!b->bad);
     if (b->left != 16)
         return ERR_CORRUPT;
     const uint8_t *id = take_bytes(b, 16);
@@ -187,6 +192,7 @@ static enum err apply_deleted_record(struct catalog_file *f, struct body *b)
 static enum err take_topic_version(struct catalog_file *f, struct topic *old, struct topic *t)
 {
     assert(old);
+    assert(old != t);
     if (!t)
         return ERR_NO_MEMORY;
     catalog_file_replace(f, old, t);
@@ -238,6 +244,7 @@ static enum err adopt_layer(struct catalog_file *f, const struct topic_record *r
 /* Settings that this release does not let one change are a newer one's: kept, and without effect (broker_config_in). */
 static bool is_layer_possible(const struct topic_record *r, enum config_source layer)
 {
+    assert(layer != CONFIG_SOURCE_DEFAULT);
     char why[256];
     for (uint32_t i = 0; i < r->count; i++)
         if (broker_key_dynamic(r->keys[i]) && broker_dynamic_check(r->keys[i], r->values[i], layer, why) != KERR_NONE)
@@ -263,6 +270,7 @@ static enum err apply_epoch_record(struct catalog_file *f, struct body *b)
     if (epoch < f->epoch)
         return ERR_CORRUPT;
     f->epoch = epoch;
+    assert(f->epoch >= 0);
     return ERR_NONE;
 }
 
@@ -272,11 +280,13 @@ static enum err apply_ids_record(struct catalog_file *f, struct body *b)
     if (below < f->ids_reserved)
         return ERR_CORRUPT;
     f->ids_reserved = below;
+    assert(f->ids_reserved >= 0);
     return ERR_NONE;
 }
 
 static enum err apply_record(struct catalog_file *f, const struct record *r)
 {
+    assert(r->bytes == RECORD_PREFIX + RECORD_LEAST + r->body_bytes);
     struct body b = {.at = r->body, .left = r->body_bytes};
     switch (r->kind) {
     case CATALOG_TOPIC_CREATED: return apply_created_record(f, &b);
@@ -338,6 +348,7 @@ static bool is_header_torn(const uint8_t *at, size_t bytes)
 /* The number in the header; 0: none of ours. */
 static uint32_t read_header(const uint8_t *at, size_t bytes)
 {
+    assert(at || !bytes);
     if (bytes < CATALOG_HEADER_BYTES || memcmp(at, CATALOG_HEADER, CATALOG_HEADER_WORDS) != 0)
         return 0;
     bool known = at[CATALOG_HEADER_BYTES - 2] >= '1' && at[CATALOG_HEADER_BYTES - 2] <= '0' + CATALOG_FORMAT;
@@ -370,6 +381,7 @@ void catalog_view_scan(struct catalog_view *v, const uint8_t *at, size_t bytes)
 enum err catalog_apply(struct catalog_file *f, const uint8_t *at, const struct catalog_view *v, const char *path,
                        char *why)
 {
+    assert(v->bytes >= CATALOG_HEADER_BYTES);
     struct record r;
     assert(v->format > 0);
     for (size_t done = CATALOG_HEADER_BYTES; done < v->bytes; done += r.bytes) {
@@ -406,6 +418,7 @@ static int compare_salvaged(const void *a, const void *b)
 /* Every good record, wherever it stands. Without `out` it only counts. */
 static uint32_t find_good_records(const struct catalog_bytes *copy, struct salvaged *out, uint32_t place)
 {
+    assert(copy->at || !copy->bytes);
     uint32_t count = 0;
     for (size_t i = 0; i < copy->bytes;) {
         struct record r;
@@ -416,6 +429,7 @@ static uint32_t find_good_records(const struct catalog_bytes *copy, struct salva
         if (out)
             out[count] = (struct salvaged){r, place + count};
         count++;
+        assert(r.bytes <= copy->bytes - i);
         i += r.bytes;
     }
     return count;
@@ -448,6 +462,7 @@ static enum err forget_older_topic(struct catalog_file *f, const struct record *
 
 static enum err salvage_record(struct catalog_file *f, const struct record *r)
 {
+    assert(f->empty);
     bool again = false;
     enum err err = apply_record(f, r);
     if (err == ERR_CORRUPT && r->kind == CATALOG_TOPIC_CREATED) {

@@ -22,6 +22,7 @@ static void say_finding(struct check *c, const char *kind, const char *file, con
 
 void check_fault(struct check *c, const char *file, const char *fmt, ...)
 {
+    assert(c->say);
     va_list args;
     c->faults++;
     va_start(args, fmt);
@@ -52,6 +53,7 @@ void check_repaired(struct check *c, const char *file, const char *fmt, ...)
 /* A broker that just ended holds it a moment longer. */
 static enum err lock_soon(int fd)
 {
+    assert(fd >= 0);
     enum err err = fs_lock(fd);
     for (int i = 0; err == ERR_BUSY && i < LOCK_TRIES; i++) {
         clock_sleep_ms(LOCK_STEP_MS);
@@ -62,6 +64,7 @@ static enum err lock_soon(int fd)
 
 static enum err lock_at_rest(struct check *c, char *why)
 {
+    assert(c->folder_fd < 0);
     char path[FS_PATH_MAX];
     enum err err = fs_open_folder(c->data_dir, &c->folder_fd);
     if (err != ERR_NONE) {
@@ -192,6 +195,7 @@ static void add_tree_folder(struct tree *t, const char *path)
 static bool measure_tree_entry(void *arg, const struct fs_entry *entry)
 {
     struct tree *t = arg;
+    assert(t->at < t->count);
     char path[FS_PATH_MAX];
     uint64_t bytes = 0;
     int fd, n = snprintf(path, sizeof path, "%s/%s", t->paths[t->at], entry->name);
@@ -226,6 +230,7 @@ static enum err measure_folder(struct check *c, const char *name, uint64_t *out_
 
 static void note_folder_size(struct check *c, const char *name, const char *what)
 {
+    assert(what);
     uint64_t bytes = 0;
     uint32_t folders = 0;
     if (measure_folder(c, name, &bytes, &folders) != ERR_NONE)
@@ -279,6 +284,7 @@ static enum err check_partition_folder(struct check *c, const char *name, int32_
 static bool check_entry(void *arg, const struct fs_entry *entry)
 {
     struct check_listing *l = arg;
+    assert(l->err == ERR_NONE);
     struct check *c = l->check;
     size_t topic_bytes = 0, bytes = strlen(entry->name);
     int32_t partition = entry->folder ? strays_partition_of(entry->name, &topic_bytes) : -1;
@@ -323,6 +329,7 @@ static enum err look_for_missing_folders(struct check *c)
 
 enum err check_run(struct check *c, char *why)
 {
+    assert(why);
     enum err err = check_open(c, why);
     if (err == ERR_NONE) {
         struct check_listing l = {.check = c};

@@ -28,11 +28,13 @@ struct check_walk {
 
 static void name_file(struct check_walk *w, int64_t base, const char *suffix)
 {
+    assert(base >= 0);
     snprintf(w->file, sizeof w->file, "%s/%020" PRId64 "%s", w->what->folder, base, suffix);
 }
 
 static void name_small_file(struct check_walk *w, const char *name)
 {
+    assert(name);
     snprintf(w->file, sizeof w->file, "%s/%s", w->what->folder, name);
 }
 
@@ -153,6 +155,7 @@ static enum err check_log_segment(struct check_walk *w, int64_t base, bool last)
 
 static enum err check_log_segments(struct check_walk *w)
 {
+    assert(w->log->state == CHECK_LOG_WHOLE);
     const struct folder_offsets *v = &w->folder.segments;
     enum err err = ERR_NONE;
     for (uint32_t i = 0; err == ERR_NONE && i < v->count && w->log->state == CHECK_LOG_WHOLE; i++) {
@@ -178,6 +181,7 @@ static enum err check_log_segments(struct check_walk *w)
 
 static enum err read_small_file(struct check_walk *w, const char *name, uint8_t **out_at, size_t *out_bytes)
 {
+    assert(out_at && out_bytes);
     char path[FS_PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/%s", w->dir, name);
     if (n < 0 || n >= FS_PATH_MAX)
@@ -229,6 +233,7 @@ static enum err check_epochs(struct check_walk *w)
 
 static enum err check_log_start(struct check_walk *w)
 {
+    assert(w->log->end_offset <= w->next);
     int64_t start = 0;
     enum err err = log_start_load(w->check->heap, w->dir, &start);
     name_small_file(w, "log-start-offset-checkpoint");
@@ -241,6 +246,7 @@ static enum err check_log_start(struct check_walk *w)
 
 static void check_owner(struct check_walk *w)
 {
+    assert(w->dir[0]);
     uint8_t id[16];
     char text[UUID_TEXT_BYTES];
     name_small_file(w, "partition.metadata");

@@ -47,6 +47,7 @@ static enum err make_side_path(struct check *c, const char *folder, const char *
 
 enum err repair_move(struct check *c, const char *folder, const char *file)
 {
+    assert(file);
     char from[FS_PATH_MAX], to[FS_PATH_MAX];
     int n = snprintf(from, sizeof from, "%s%s%s/%s", c->data_dir, folder ? "/" : "", folder ? folder : "", file);
     enum err err = n > 0 && n < FS_PATH_MAX ? make_side_path(c, folder, file, to) : ERR_INVALID;
@@ -78,6 +79,7 @@ static enum err copy_rest(struct check *c, int from, int to, uint64_t at, uint64
 static enum err cut_segment(struct check *c, const char *folder, const struct check_log *log)
 {
     assert(log->state == CHECK_LOG_DAMAGED);
+    assert(log->bad_segment >= 0);
     char dir[FS_PATH_MAX], path[FS_PATH_MAX], kept[FS_PATH_MAX], name[64];
     int from, to;
     uint64_t size = 0;
@@ -121,6 +123,7 @@ static enum err move_segment(struct check *c, const char *folder, int64_t base, 
 
 enum err repair_cut_log(struct check *c, const char *folder, const struct check_log *log)
 {
+    assert(log->bad_segment >= 0);
     struct folder f;
     char dir[FS_PATH_MAX];
     uint32_t moved = 0;
@@ -215,6 +218,7 @@ struct repair_listing {
 static bool visit_partition_folder(void *arg, const struct fs_entry *entry)
 {
     struct repair_listing *l = arg;
+    assert(l->err == ERR_NONE);
     size_t bytes = 0;
     int32_t partition = entry->folder ? strays_partition_of(entry->name, &bytes) : -1;
     if (partition >= 0)
@@ -225,6 +229,7 @@ static bool visit_partition_folder(void *arg, const struct fs_entry *entry)
 static enum err each_partition_folder(struct check *c, enum err (*each)(struct check *c, const char *folder,
                                                                         size_t topic_bytes, int32_t partition))
 {
+    assert(each);
     struct repair_listing l = {.check = c, .each = each};
     enum err err = fs_list(c->data_dir, visit_partition_folder, &l);
     return err == ERR_NONE ? l.err : err;
@@ -289,6 +294,7 @@ static enum err move_marks(struct check *c)
 
 static void raise_catalog_numbers(struct check *c)
 {
+    assert(c->catalog);
     struct catalog_file *f = c->catalog;
     if (f->epoch <= c->epoch_max)
         f->epoch = c->epoch_max + 1;
@@ -301,6 +307,7 @@ static void raise_catalog_numbers(struct check *c)
 
 static enum err repair_meta(struct check *c)
 {
+    assert(c->config);
     struct meta m = {.version = 1, .node_id = c->config->node_id, .format = META_FORMAT};
     struct meta old;
     struct rng rng = {.state = rng_seed_os()};
@@ -348,6 +355,7 @@ static enum err write_repaired_catalog(struct check *c, bool rebuilt, char *why)
 
 enum err repair_run(struct check *c, char *why)
 {
+    assert(why);
     enum err err = check_open(c, why);
     bool rebuilt = false;
     why[0] = err == ERR_NONE ? 0 : why[0];

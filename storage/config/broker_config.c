@@ -46,6 +46,7 @@ static const char *const prefixes[] = {"listener.name.", "config.providers.", "r
 
 bool broker_key_composed(const char *name)
 {
+    assert(name);
     for (uint32_t i = 0; i < COUNT_OF(prefixes); i++)
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
@@ -54,6 +55,7 @@ bool broker_key_composed(const char *name)
 
 void broker_key_say_unknown(const char *name, const char *where, char *why)
 {
+    assert(broker_key_count() <= BROKER_KEYS_MAX);
     const char *names[BROKER_KEYS_MAX];
     for (uint32_t i = 0; i < broker_key_count(); i++)
         names[i] = broker_key_at(i)->name;
@@ -91,12 +93,14 @@ static const char *find_config_value(const struct broker_config *c, const char *
 
 static const char *say_where_set(const struct broker_config *c, const char *name)
 {
+    assert(name);
     const struct config_entry *e = config_entry_find(c->set, name);
     return e ? e->where : "default";
 }
 
 static void free_entry(struct heap *heap, struct config_entry *e)
 {
+    assert(heap);
     heap_free(heap, e->name);
     heap_free(heap, e->value);
     heap_free(heap, e->where);
@@ -137,6 +141,7 @@ enum err config_entry_put(struct config_entry **list, struct heap *heap, const c
 
 void config_entries_free(struct config_entry **list, struct heap *heap)
 {
+    assert(list);
     while (*list) {
         struct config_entry *e = *list;
         *list = e->next;
@@ -148,6 +153,7 @@ void config_entries_free(struct config_entry **list, struct heap *heap)
 
 static void write_field(struct broker_config *c, const struct field *f, const char *value)
 {
+    assert(value);
     char *at = (char *)c + f->at;
     int64_t number = 0;
     bool good = f->kind == FIELD_BOOL ? config_to_bool(value, (bool *)(void *)at) : config_to_i64(value, &number);
@@ -198,6 +204,7 @@ static bool fill_data_dir(struct broker_config *c, char *why)
 
 static bool fill_node_id(struct broker_config *c, char *why)
 {
+    assert(why);
     const char *broker = find_config_value(c, "broker.id"), *node = broker_config_get(c, "node.id");
     int64_t number = 0;
     bool good = config_to_i64(broker, &number);
@@ -217,6 +224,7 @@ static bool fill_node_id(struct broker_config *c, char *why)
 
 static bool find_listeners_fault(const struct broker_config *c, const char *key, const char *fault, char *why)
 {
+    assert(fault);
     snprintf(why, CONFIG_WHY_BYTES, "%s: %s=%.120s: %s.", say_where_set(c, key), key, find_config_value(c, key), fault);
     return false;
 }
@@ -328,6 +336,7 @@ static bool fill_advertised(struct broker_config *c, char *why)
 
 static bool fill_broker_config(struct broker_config *c, char *why)
 {
+    assert(c->heap);
     fill_fields(c);
     return fill_node_id(c, why) && fill_data_dir(c, why) && fill_listeners(c, why) && fill_advertised(c, why);
 }
@@ -382,6 +391,7 @@ bool broker_value_good(const struct broker_key *key, const char *name, const cha
 /* Only a new folder can be wrong by itself; the rest waits for broker_config_finish. */
 static bool follow_listeners(struct broker_config *c, const char *name, char *why)
 {
+    assert(name);
     fill_fields(c);
     bool dir = strcmp(name, "log.dirs") == 0 || strcmp(name, "log.dir") == 0;
     return !dir || fill_data_dir(c, why);
@@ -496,6 +506,7 @@ static void log_without_effect(const struct broker_config *c)
         size_t name_bytes = strlen(e->name);
         if ((key && key->effective) || bytes + name_bytes + 2 > sizeof keys)
             continue;
+        assert(bytes < sizeof keys);
         if (bytes > 0)
             keys[bytes++] = ',';
         memcpy(keys + bytes, e->name, name_bytes + 1);
@@ -508,6 +519,7 @@ static void log_without_effect(const struct broker_config *c)
 /* Both names of the broker's number say it when they are asked for, as in Kafka. */
 static enum err put_node_ids(struct broker_config *c)
 {
+    assert(c->heap);
     char number[16];
     snprintf(number, sizeof number, "%d", c->node_id);
     const char *set = broker_config_get(c, "broker.id");
