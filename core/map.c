@@ -1,11 +1,14 @@
 /* Linear probing from the slot that the hash names. A removed entry leaves a tombstone, so that removing while going
  * through the map moves nothing; tombstones go when the table is built anew, which happens when three quarters are used.
- * A new table is sized by what lives, so it grows no further than four times the entries. */
+ * A new table is sized by what lives, so it grows no further than four times the entries.
+ *
+ * While a large table gives way to a new one there are two. A key is in one of them: new ones go into the new table, and each put moves so
+ * many slots of the old one that it is empty before the new one is full. What was moved leaves a tombstone. */
 #include "core/map.h"
 #include "core/rng.h"
 #include <string.h>
 
-enum { FIRST_CAP = 16 };
+enum { FIRST_CAP = 16, MOVED_AT_ONCE = 1024 /* slots: some 10 us */ };
 static const uint32_t cap_max = 1u << 30;
 
 /* --- hashes --- */
@@ -82,8 +85,8 @@ void map_deinit(struct map *m)
 {
     assert(m && m->heap);
     heap_free(m->heap, m->v);
-    m->v = NULL;
-    m->count = m->used = m->cap = 0;
+    heap_free(m->heap, m->old);
+    map_init(m, m->heap);
 }
 
 static bool entry_holds(const struct map_entry *e, uint32_t hash, const void *key, size_t bytes)
@@ -92,13 +95,23 @@ static bool entry_holds(const struct map_entry *e, uint32_t hash, const void *ke
 }
 
 /* The entry of the key, or the never used one that ends the search. There always is one. */
+static struct map_entry *find_in_table(struct map_entry *v, uint32_t cap, uint32_t hash, const void *key, size_t bytes)
+{
+    assert(cap > 0);
+    uint32_t mask = cap - 1, at = hash & mask;
+    while (v[at].key && !entry_holds(&v[at], hash, key, bytes))
+        at = (at + 1) & mask;
+    return &v[at];
+}
+
+/* The same in both tables; what is in neither would go into the new one. */
 static struct map_entry *find_entry(const struct map *m, uint32_t hash, const void *key, size_t bytes)
 {
-    assert(m->cap > 0);
-    uint32_t mask = m->cap - 1, at = hash & mask;
-    while (m->v[at].key && !entry_holds(&m->v[at], hash, key, bytes))
-        at = (at + 1) & mask;
-    return &m->v[at];
+    struct map_entry *e = find_in_table(m->v, m->cap, hash, key, bytes);
+    if (e->value || m->old_count == 0)
+        return e;
+    struct map_entry *before = find_in_table(m->old, m->old_cap, hash, key, bytes);
+    return before->value ? before : e;
 }
 
 void *map_get(const struct map *m, const void *key, size_t key_bytes)
@@ -107,26 +120,62 @@ void *map_get(const struct map *m, const void *key, size_t key_bytes)
     return m->count ? find_entry(m, hash_of_key(key, key_bytes), key, key_bytes)->value : NULL;
 }
 
-static bool rebuild_table(struct map *m)
+static void move_entries(struct map *m, uint32_t slots)
 {
-    assert(m->count <= m->used);
-    struct map old = *m;
+    assert(m->old);
+    for (; slots > 0 && m->old_at < m->old_cap; slots--, m->old_at++) {
+        struct map_entry *e = &m->old[m->old_at];
+        if (!e->value)
+            continue;
+        *find_in_table(m->v, m->cap, e->hash, e->key, e->key_bytes) = *e;
+        *e = (struct map_entry){.key = m};
+        m->used++;
+        m->old_count--;
+    }
+    if (m->old_at < m->old_cap)
+        return;
+    assert(m->old_count == 0);
+    heap_free(m->heap, m->old);
+    m->old = NULL;
+}
+
+static bool begin_new_table(struct map *m)
+{
+    assert(!m->old && m->count <= m->used);
     uint32_t cap = FIRST_CAP;
-    while (cap < (old.count + 1) * 2ull && cap < cap_max)
+    while (cap < (m->count + 1) * 2ull && cap < cap_max)
         cap *= 2;
     struct map_entry *v = heap_zalloc(m->heap, cap * sizeof *v);
     if (!v)
         return false;
+    m->old = m->v;
+    m->old_cap = m->cap;
+    m->old_at = 0;
+    m->old_count = m->count;
     m->v = v;
     m->cap = cap;
-    m->used = old.count;
-    for (uint32_t i = 0; i < old.cap; i++) {
-        const struct map_entry *e = &old.v[i];
-        if (e->value)
-            *find_entry(m, e->hash, e->key, e->key_bytes) = *e;
-    }
-    heap_free(m->heap, old.v);
+    m->used = 0;
+    if (m->old && m->old_cap <= MOVED_AT_ONCE)
+        move_entries(m, m->old_cap);
     return true;
+}
+
+/* A new table has room for a quarter of its slots in puts until it is full. */
+static uint32_t slots_per_put(const struct map *m)
+{
+    assert(m->cap >= FIRST_CAP);
+    return m->old_cap / (m->cap / 4) + 1;
+}
+
+static bool make_map_room(struct map *m)
+{
+    if (m->old)
+        move_entries(m, slots_per_put(m));
+    if ((m->used + m->old_count + 1) * 4ull <= m->cap * 3ull)
+        return true;
+    if (m->old)
+        move_entries(m, m->old_cap);
+    return begin_new_table(m);
 }
 
 enum err map_put(struct map *m, const void *key, size_t key_bytes, void *value)
@@ -134,7 +183,7 @@ enum err map_put(struct map *m, const void *key, size_t key_bytes, void *value)
     assert(key);
     assert(value);
     assert(key_bytes <= UINT32_MAX);
-    if ((m->used + 1) * 4ull > m->cap * 3ull && !rebuild_table(m))
+    if (!make_map_room(m))
         return ERR_NO_MEMORY;
     uint32_t hash = hash_of_key(key, key_bytes);
     struct map_entry *e = find_entry(m, hash, key, key_bytes);
@@ -169,38 +218,57 @@ void *map_remove(struct map *m, const void *key, size_t key_bytes)
     /* The key's memory may go now: a tombstone only has to differ from a never used entry, and is never compared. */
     *e = (struct map_entry){.key = m};
     m->count--;
+    if (m->old && e >= m->old && e < m->old + m->old_cap)
+        m->old_count--;
     return value;
 }
 
 void *map_next(const struct map *m, uint32_t *cursor)
 {
     assert(cursor);
-    while (*cursor < m->cap) {
-        void *value = m->v[(*cursor)++].value;
+    if (!m->old && *cursor < m->old_cap)
+        *cursor = m->old_cap;
+    while (*cursor < m->old_cap + m->cap) {
+        uint32_t at = (*cursor)++;
+        void *value = at < m->old_cap ? m->old[at].value : m->v[at - m->old_cap].value;
         if (value)
             return value;
     }
     return NULL;
 }
 
-uint64_t map_check(const struct map *m)
+/* Of one table; counts what lives in it and what is used. */
+static uint64_t check_table(const struct map_entry *v, uint32_t cap, uint32_t *out_count, uint32_t *out_used)
 {
     uint32_t count = 0, used = 0;
     uint64_t steps = 0;
-    assert(m->cap == 0 || (m->cap & (m->cap - 1)) == 0);
-    for (uint32_t at = 0; at < m->cap; at++) {
-        const struct map_entry *e = &m->v[at];
+    assert((cap & (cap - 1)) == 0);
+    for (uint32_t at = 0; at < cap; at++) {
+        const struct map_entry *e = &v[at];
         used += e->key != NULL;
         if (!e->value)
             continue;
         count++;
         assert(e->key);
         assert(e->hash == hash_of_key(e->key, e->key_bytes));
-        for (uint32_t i = e->hash & (m->cap - 1); i != at; i = (i + 1) & (m->cap - 1), steps++)
-            assert(m->v[i].key); /* else it would not be found */
+        for (uint32_t i = e->hash & (cap - 1); i != at; i = (i + 1) & (cap - 1), steps++)
+            assert(v[i].key); /* else it would not be found */
     }
-    assert(count == m->count);
+    *out_count = count;
+    *out_used = used;
+    return steps;
+}
+
+uint64_t map_check(const struct map *m)
+{
+    uint32_t count = 0, used = 0, old_count = 0, old_used = 0;
+    uint64_t steps = check_table(m->v, m->cap, &count, &used);
+    if (m->old)
+        steps += check_table(m->old, m->old_cap, &old_count, &old_used);
+    assert(old_count == m->old_count);
+    assert(old_used < m->old_cap || !m->old);
+    assert(count + old_count == m->count);
     assert(used == m->used);
-    assert(used < m->cap || m->cap == 0);
+    assert(used + old_count < m->cap || m->cap == 0);
     return steps;
 }

@@ -1,4 +1,5 @@
-/* Hash map from short byte strings (names, ids) to pointers: open addressing, linear probing, grown by doubling.
+/* Hash map from short byte strings (names, ids) to pointers: open addressing, linear probing, grown by doubling. A large table grows by and by:
+ * each put moves a few entries of the old one, so that none takes long.
  * Keys are lent by the value: they must stay where they are while the entry lives. */
 #pragma once
 #include "core/err.h"
@@ -11,8 +12,10 @@ struct map_entry {
 };
 struct map {
     struct map_entry *v;
-    uint32_t count, used, cap; /* cap: 0 or a power of two */
+    uint32_t count, used, cap; /* count: of both tables; used: of v; cap: 0 or a power of two */
     struct heap *heap;
+    struct map_entry *old; /* the table before, while entries of it remain to be moved: those from old_at on */
+    uint32_t old_cap, old_at, old_count; /* old_cap stays when it is gone: map_next counts on from there */
 };
 void map_init(struct map *m, struct heap *heap);
 void map_deinit(struct map *m);
@@ -22,7 +25,8 @@ enum err map_put(struct map *m, const void *key, size_t key_bytes, void *value) 
 /* The key must be there; the entry has this key (the same bytes elsewhere) and value from now on. Moves nothing. */
 void map_replace(struct map *m, const void *key, size_t key_bytes, void *value);
 void *map_remove(struct map *m, const void *key, size_t key_bytes); /* what was there, or NULL */
-/* Goes through all values: start with *cursor = 0; NULL at the end. Removing the current one is allowed. */
+/* Goes through all values: start with *cursor = 0; NULL at the end. Removing the current one is allowed. A put in between may make it
+ * show a value twice, or miss some when a new table was begun. */
 void *map_next(const struct map *m, uint32_t *cursor);
 /* Asserts that the fields agree; returns how many steps beyond the first it takes to find every entry once. Slow. */
 uint64_t map_check(const struct map *m);

@@ -35,7 +35,7 @@ static void check(const struct map *m)
     assert_int_equal(seen, count);
     (void)map_check(m);
     assert_int_equal(m->count, count);
-    assert_true(m->cap <= 16 || m->cap <= 8 * (m->used + 1));
+    assert_true(m->cap <= 16 || m->cap <= 8 * (m->used + m->old_count + 1));
 }
 
 static void a_map_agrees_with_a_table_whatever_is_put_and_removed(void **state)
@@ -84,6 +84,64 @@ static void the_current_one_may_be_removed_while_going_through(void **state)
     }
     assert_int_equal(seen, 1000);
     assert_int_equal(m.count, 0);
+    heap_close(h);
+}
+
+static void no_put_moves_a_large_table_at_once(void **state)
+{
+    (void)state;
+    enum { MANY = 300000, MOST = 8 };
+    static uint32_t keys[MANY];
+    struct heap *h = heap_open();
+    struct map m;
+    uint32_t moving = 0;
+    map_init(&m, h);
+    for (uint32_t i = 0; i < MANY; i++) {
+        bool before = m.old;
+        uint32_t at = m.old_at, old_cap = m.old_cap;
+        keys[i] = i;
+        assert_int_equal(map_put(&m, &keys[i], sizeof keys[i], &keys[i]), ERR_NONE);
+        uint32_t moved = before ? (m.old ? m.old_at : old_cap) - at : m.old ? m.old_at : 0;
+        assert_in_range(moved, 0, MOST);
+        moving += m.old != NULL;
+        assert_ptr_equal(map_get(&m, &keys[i / 2], sizeof keys[i]), &keys[i / 2]);
+    }
+    assert_true(moving > MANY / 4); /* it was seen */
+    (void)map_check(&m);
+    for (uint32_t i = 0; i < MANY; i++)
+        assert_ptr_equal(map_remove(&m, &keys[i], sizeof keys[i]), &keys[i]);
+    assert_int_equal(m.count, 0);
+    map_deinit(&m);
+    heap_close(h);
+}
+
+static void what_is_there_throughout_is_shown_while_a_table_is_moved(void **state)
+{
+    (void)state;
+    enum { LIVE = 6144 }; /* the next put begins a new table: three quarters of 8,192 */
+    static uint32_t keys[2 * LIVE];
+    static bool shown[LIVE];
+    struct heap *h = heap_open();
+    struct map m;
+    map_init(&m, h);
+    for (uint32_t i = 0; i < LIVE + 1; i++) {
+        keys[i] = i;
+        assert_int_equal(map_put(&m, &keys[i], sizeof keys[i], &keys[i]), ERR_NONE);
+    }
+    assert_non_null(m.old);
+    uint32_t cursor = 0, next = LIVE + 1;
+    for (const uint32_t *key; (key = map_next(&m, &cursor));) {
+        if (*key < LIVE)
+            shown[*key] = true;
+        keys[next] = next;
+        if (next < LIVE + LIVE / 2) { /* the old table goes on the way */
+            assert_int_equal(map_put(&m, &keys[next], sizeof keys[next], &keys[next]), ERR_NONE);
+            next++;
+        }
+    }
+    assert_null(m.old);
+    for (uint32_t i = 0; i < LIVE; i++)
+        assert_true(shown[i]);
     heap_close(h);
 }
 
@@ -233,6 +291,8 @@ int main(void)
         cmocka_unit_test(keys_that_collide_for_one_seed_do_not_for_another),
         cmocka_unit_test(no_block_hides_another),
         cmocka_unit_test(a_map_agrees_with_a_table_whatever_is_put_and_removed),
+        cmocka_unit_test(no_put_moves_a_large_table_at_once),
+        cmocka_unit_test(what_is_there_throughout_is_shown_while_a_table_is_moved),
         cmocka_unit_test(the_current_one_may_be_removed_while_going_through),
         cmocka_unit_test(ids_are_keys_too_and_zero_bytes_matter),
         cmocka_unit_test(hashes_differ_by_length_content_and_seed),
