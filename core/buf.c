@@ -48,7 +48,7 @@ struct bufpool {
     struct purse purses[BUF_PURPOSES];
 };
 
-static const uint32_t class_bytes[BUF_CLASSES] = {16 * 1024, 64 * 1024, 256 * 1024, SLAB_BYTES};
+static const uint32_t class_bytes[BUF_CLASSES] = {4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024, SLAB_BYTES};
 
 /* --- the pool --- */
 
@@ -353,9 +353,9 @@ static void put_large_buf(struct bufpool *pool, struct buf *b)
 
 /* --- bufs --- */
 
-static enum buf_class buf_class_of(size_t bytes)
+static enum buf_class buf_class_of(enum buf_purpose purpose, size_t bytes)
 {
-    int c = BUF_16K;
+    int c = purpose == BUF_TAILS ? BUF_4K : BUF_16K;
     while (class_bytes[c] < bytes)
         c++;
     assert(c < BUF_CLASSES);
@@ -370,11 +370,13 @@ struct buf *bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t b
         return NULL;
     if (bytes > SLAB_BYTES)
         return get_large_buf(pool, purpose, bytes);
-    enum buf_class class = buf_class_of(bytes);
+    enum buf_class class = buf_class_of(purpose, bytes);
     struct list *room = &pool->purses[purpose].room[class];
-    if (list_empty(room) && (!make_budget(pool, purpose, SLAB_BYTES) || !open_slab(pool, purpose, class)))
-        return NULL;
-    return take_buf(pool, room);
+    if (!list_empty(room) || (make_budget(pool, purpose, SLAB_BYTES) && open_slab(pool, purpose, class)))
+        return take_buf(pool, room);
+    /* In a small pool the classes of small bufs do not each get a slab. */
+    struct list *larger = &pool->purses[purpose].room[BUF_16K];
+    return class == BUF_4K && !list_empty(larger) ? take_buf(pool, larger) : NULL;
 }
 
 size_t bufpool_used_bytes(const struct bufpool *pool, enum buf_purpose purpose)

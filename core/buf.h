@@ -1,8 +1,9 @@
 /* Reference-counted buffers of one shard, cut from slabs of one region. What a socket receives, what a partition appends,
  * what a disk read returns: all are bufs, so that a reply can point into any of them without copying.
  *
- *   region   |slab 2 MiB|slab 2 MiB|slab ...     a slab holds bufs of one purpose and one class: 16 KiB, 64 KiB, 256 KiB or
- *                                                2 MiB; or it is a part of a run of slabs, which is one large buf
+ *   region   |slab 2 MiB|slab 2 MiB|slab ...     a slab holds bufs of one purpose and one class: 4 KiB (tails alone), 16 KiB,
+ *                                                64 KiB, 256 KiB or 2 MiB; or it is a part of a run of slabs, which is one
+ *                                                large buf
  *
  * The budget is one for all, but each purpose has a share of it that the others cannot take: a quarter is receiving's, a
  * quarter the tails', an eighth that of cold reads, the rest whoever comes first. So none starves another. One slab is a
@@ -29,7 +30,7 @@ enum buf_purpose {
     BUF_RESERVE, /* small requests, when BUF_RECEIVE has none; at most 16 KiB */
     BUF_PURPOSES,
 };
-enum buf_class { BUF_16K, BUF_64K, BUF_256K, BUF_2M, BUF_CLASSES, BUF_LARGE = BUF_CLASSES };
+enum buf_class { BUF_4K, BUF_16K, BUF_64K, BUF_256K, BUF_2M, BUF_CLASSES, BUF_LARGE = BUF_CLASSES };
 
 struct buf {
     uint8_t *at;
@@ -44,7 +45,8 @@ struct buf {
 struct bufpool *bufpool_open(struct heap *heap, struct io *io, size_t max_bytes) must_use;
 /* After the engine was closed: what is still in flight may name its memory. Bufs that are out become invalid. */
 void bufpool_close(struct bufpool *pool);
-/* The smallest class that holds `bytes`; one reference. NULL: budget used up. */
+/* The smallest class that holds `bytes`, 16 KiB at least; for tails 4 KiB (16 KiB where no slab can be had for
+ * those): there may be one for each of 10,000 partitions. One reference. NULL: budget used up. */
 struct buf *bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes) must_use;
 size_t bufpool_used_bytes(const struct bufpool *pool, enum buf_purpose purpose); /* in bufs that are out */
 size_t bufpool_max_bytes(const struct bufpool *pool);                            /* of all purposes */

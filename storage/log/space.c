@@ -585,7 +585,7 @@ void space_wake(struct partition *p)
     enum err err = j ? ERR_NONE : ERR_NO_MEMORY;
     if (!err && block != p->end.position) {
         tail_clear(&p->tail);
-        err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->number, block, PAGE_BYTES, 16 * 1024);
+        err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->number, block, PAGE_BYTES, PAGE_BYTES);
     }
     if (err) {
         if (j)

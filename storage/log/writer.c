@@ -90,7 +90,7 @@ static bool segment_is_over(const struct partition *p, const struct batch *b)
            p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX || segment_time_is_over(p, b);
 }
 
-/* New bufs grow with the waves: an idle partition holds little, a busy one writes large pieces. */
+/* New bufs grow with the waves: an idle partition holds little (one of few records a page), a busy one writes large pieces. */
 static uint32_t wanted_buf_bytes(const struct partition *p, uint32_t bytes)
 {
     assert(p->promised.position <= p->end.position);
@@ -98,7 +98,8 @@ static uint32_t wanted_buf_bytes(const struct partition *p, uint32_t bytes)
     return gathered > 1024 * 1024 ? 2 * 1024 * 1024
            : gathered > 32 * 1024 ? 256 * 1024
            : gathered > 4096      ? 64 * 1024
-                                  : 16 * 1024;
+           : p->tail.count        ? 16 * 1024
+                                  : PAGE_BYTES;
 }
 
 static bool evict_own_tail(struct partition *p)
@@ -145,18 +146,18 @@ static bool reserve_tail_memory(struct partition *p, uint32_t bytes)
     uint32_t left = 0;
     if (!tail_find(&p->tail, p->active->number, p->end.position, &left) || left < whole)
         keep_tails_small(p);
-    for (;;) {
-        enum err err = tail_reserve(&p->tail, shard_of(p)->bufs, p->active->number, p->end.position, whole,
-                                    wanted_buf_bytes(p, bytes));
-        if (!err) {
-            p->writer.short_since_ns = 0;
-            return true;
-        }
-        if (!log_store_evict(p->store)) {
+    uint32_t size = wanted_buf_bytes(p, bytes);
+    while (tail_reserve(&p->tail, shard_of(p)->bufs, p->active->number, p->end.position, whole, size)) {
+        if (log_store_evict(p->store))
+            continue;
+        if (size == PAGE_BYTES) {
             wait_for_memory(p);
             return false;
         }
+        size = (uint32_t)u64_max(size / 4, PAGE_BYTES); /* a slab of smaller ones may have room */
     }
+    p->writer.short_since_ns = 0;
+    return true;
 }
 
 /* The segment is over for what comes next: rolls once everything in it is durable. */

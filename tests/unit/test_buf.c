@@ -64,8 +64,8 @@ static void the_smallest_class_that_holds_the_bytes(void **state)
         size_t bytes;
         uint32_t size;
     } cases[] = {
-        {0, 16384},      {1, 16384},        {16384, 16384},     {16385, 65536},
-        {65537, 262144}, {262145, 2097152}, {2097152, 2097152}, {2097153, 2097152 + 4096},
+        {0, 4096},      {1, 4096},       {4096, 4096},      {4097, 16384},      {16384, 16384},
+        {16385, 65536}, {65537, 262144}, {262145, 2097152}, {2097152, 2097152}, {2097153, 2097152 + 4096},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct buf *b = bufpool_get(pool, BUF_TAILS, cases[i].bytes);
@@ -77,6 +77,33 @@ static void the_smallest_class_that_holds_the_bytes(void **state)
         buf_put(b);
         assert_int_equal(bufpool_used_bytes(pool, BUF_TAILS), 0);
     }
+}
+
+static void tails_alone_have_bufs_of_a_page(void **state)
+{
+    (void)state;
+    for (int purpose = 0; purpose < BUF_RESERVE; purpose++) {
+        struct buf *b = bufpool_get(pool, (enum buf_purpose)purpose, 1);
+        assert_non_null(b);
+        assert_int_equal(b->size, purpose == BUF_TAILS ? 4096 : 16384);
+        buf_put(b);
+    }
+}
+
+static void where_no_slab_of_pages_can_be_had_larger_bufs_stand_in(void **state)
+{
+    (void)state;
+    enum { MINE = SLABS - 1 };
+    struct buf *larger = bufpool_get(pool, BUF_TAILS, 16384), *rest[MINE - 1];
+    for (int i = 0; i < MINE - 1; i++)
+        rest[i] = bufpool_get(pool, BUF_TAILS, SLAB_BYTES);
+    struct buf *b = bufpool_get(pool, BUF_TAILS, 1);
+    assert_non_null(b);
+    assert_int_equal(b->size, 16384);
+    buf_put(b);
+    buf_put(larger);
+    for (int i = 0; i < MINE - 1; i++)
+        buf_put(rest[i]);
 }
 
 static void references_keep_a_buf_out(void **state)
@@ -105,7 +132,7 @@ static void nothing_is_registered_before_its_first_use(void **state)
 static void the_budget_is_kept_and_room_comes_back(void **state)
 {
     (void)state;
-    enum { MINE = SLABS - 1, SMALL = MINE * 128 }; /* one slab is receiving's share */
+    enum { MINE = SLABS - 1, SMALL = MINE * 512 }; /* one slab is receiving's share */
     static struct buf *small[SMALL + 1];
     for (int i = 0; i < SMALL; i++) {
         small[i] = bufpool_get(pool, BUF_TAILS, 100);
@@ -293,6 +320,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_smallest_class_that_holds_the_bytes, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(tails_alone_have_bufs_of_a_page, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(where_no_slab_of_pages_can_be_had_larger_bufs_stand_in, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(references_keep_a_buf_out, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(nothing_is_registered_before_its_first_use, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(the_budget_is_kept_and_room_comes_back, open_pool, close_pool),
