@@ -34,6 +34,10 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
     return (n + step - 1) & ~(step - 1);
 }
 
+#ifndef DEBUG_CHECKS
+#define DEBUG_CHECKS 0 /* the debug build sets it: slow checks run where something was changed */
+#endif
+
 #define PLANTED(name) PLANT_##name
 #ifndef PLANT_ack_before_write /* simulator: the ack leaves before the wave is written */
 #define PLANT_ack_before_write 0

@@ -79,6 +79,8 @@ const char *shard_group_why(const struct shard_group *g);
 enum err shard_open(struct shard_group *g, uint16_t id) must_use; /* engine, heap, bufs, then options.start */
 bool shard_turn(struct shard *s, uint64_t wait_ns_max);           /* false when stop was asked and the turn is over */
 void shard_close(struct shard *s);
+/* Asserts that what hangs from it agrees: timers, bufs, what came and what goes. Between turns, on its thread. Slow. */
+void shard_check(const struct shard *s);
 
 static inline void shard_msg_init(struct shard_msg *m, void (*run)(struct shard *, struct shard_msg *))
 {

@@ -13,6 +13,8 @@ static void trim_shard_memory(struct timer *t)
 {
     struct shard *s = container_of(t, struct shard, trim);
     assert(s->bufs && s->heap);
+    if (DEBUG_CHECKS)
+        shard_check(s);
     bool more = bufpool_trim(s->bufs, s->now_ns);
     if (s->ran ==
         s->ran_before) /* what it costs grows with what goes, and it cannot be cut into steps: only when nobody waits */

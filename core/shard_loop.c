@@ -3,6 +3,7 @@
  * A message travels through the ring [from][to]; where the ring is full it waits in the sender's outbox, which goes first
  * in the next turns, so order is kept. Once a turn, before io_run, the sender looks whether those it has written to sleep,
  * and wakes them: a turn's messages cost one wake. */
+#include "core/buf.h"
 #include "core/clock.h"
 #include "core/fs_guard.h"
 #include "core/shard_group.h"
@@ -203,6 +204,19 @@ bool shard_turn(struct shard *s, uint64_t wait_ns_max)
     if (unlikely(s->watch))
         watch_turn(s->watch);
     return !s->stop;
+}
+
+void shard_check(const struct shard *s)
+{
+    assert(s->bufs && s->outbox);
+    timers_check(&s->timers);
+    bufpool_check(s->bufs);
+    for (uint16_t id = 0; id < s->count; id++) {
+        assert(list_empty(&s->outbox[id]) == !(s->outbox_used & shard_bit(id)));
+        if (id != s->id)
+            ring_check(ring_between(s, id, s->id));
+    }
+    assert(!(s->touched & shard_bit(s->id)));
 }
 
 void shard_defer_init(struct shard_defer *d, void (*run)(struct shard_defer *d))

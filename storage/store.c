@@ -22,6 +22,7 @@ static struct store *store_of_partition(const struct partition *p)
 void store_check(const struct store *st)
 {
     assert(st->partitions.count == st->log.count);
+    (void)map_check(&st->partitions);
     log_store_check(&st->log);
     catalog_check(&st->catalog);
     recoverer_check(st->log.recoverer);

@@ -23,6 +23,35 @@ struct session *sessions_find(const struct sessions *ss, int32_t id)
     return map_get(&ss->ids, &id, sizeof id);
 }
 
+static void check_session(const struct sessions *ss, const struct session *s)
+{
+    uint32_t parts = 0;
+    for (const struct list *l = s->order.next; l != &s->order; l = l->next, parts++) {
+        const struct session_part *p = container_of(l, struct session_part, link);
+        assert(p->key_bytes == KEY_NAME_AT + p->name_bytes);
+        assert(map_get(&s->parts, p->key, p->key_bytes) == p);
+    }
+    assert(parts == s->count);
+    assert(s->parts.count == s->count);
+    assert(ss->v[s->at] == s);
+    assert(sessions_find(ss, s->id) == s);
+    assert(s->epoch > 0);
+}
+
+void sessions_check(const struct sessions *ss)
+{
+    uint32_t parts = 0;
+    assert(ss->count <= ss->slots);
+    assert(ss->ids.count == ss->count);
+    for (uint32_t i = 0; i < ss->count; i++) {
+        assert(ss->v[i]->at == i);
+        check_session(ss, ss->v[i]);
+        parts += ss->v[i]->count;
+    }
+    assert(parts == ss->parts_total);
+    assert(parts <= SESSION_PARTS_MAX);
+}
+
 /* --- partitions of a session --- */
 
 static uint32_t make_session_key(uint8_t *key, int32_t partition, const uint8_t id[16], struct kview name)
@@ -249,6 +278,8 @@ struct session *session_settle(struct sessions *ss, struct session *s, bool next
     if (next)
         s->epoch = s->epoch == INT32_MAX ? 1 : s->epoch + 1;
     s->used_ns = now_ns;
+    if (DEBUG_CHECKS)
+        check_session(ss, s);
     return s;
 }
 

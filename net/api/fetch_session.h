@@ -51,6 +51,8 @@ struct sessions {
 void sessions_init(struct sessions *ss, struct heap *heap, const struct catalog *catalog, uint32_t slots,
                    uint64_t seed);
 void sessions_deinit(struct sessions *ss);
+/* Asserts that counts, places, orders and maps agree: for tests, the simulator and debug builds. */
+void sessions_check(const struct sessions *ss);
 struct session *sessions_find(const struct sessions *ss, int32_t id);
 void sessions_close(struct sessions *ss, struct session *s);
 

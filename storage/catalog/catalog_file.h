@@ -86,10 +86,6 @@ struct catalog_copy {
     struct catalog_view view; /* as it was found */
 };
 
-#ifndef DEBUG_CHECKS
-#define DEBUG_CHECKS 0 /* the debug build sets it: slow checks run where something was changed */
-#endif
-
 struct catalog_writer;
 struct catalog_file {
     struct heap *heap;

@@ -205,6 +205,15 @@ static bool times_are_sane(const struct index *ix)
     return true;
 }
 
+void index_check(const struct index *ix, uint32_t log_bytes)
+{
+    assert(ix->offset_count <= ix->offset_cap);
+    assert(ix->time_count <= ix->time_cap);
+    assert(offsets_are_sane(ix, log_bytes));
+    assert(times_are_sane(ix));
+    assert(!ix->time_count || entry_time(ix, ix->time_count - 1) <= ix->max_timestamp);
+}
+
 enum err index_load(struct index *ix, const uint8_t *offsets, uint32_t offset_bytes, const uint8_t *times,
                     uint32_t time_bytes, uint32_t log_bytes)
 {

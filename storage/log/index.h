@@ -22,6 +22,8 @@ enum { INDEX_OFFSET_BYTES = 8, INDEX_TIME_BYTES = 12 };
 
 void index_init(struct index *ix, struct heap *heap, int64_t base_offset, uint32_t segment_index_bytes);
 void index_deinit(struct index *ix);
+/* Asserts that its entries rise and lie within the log's length: for tests, the simulator and debug builds. */
+void index_check(const struct index *ix, uint32_t log_bytes);
 /* Back to no entry, ready for a first batch. */
 void index_clear(struct index *ix);
 /* Notes a batch that was appended at `position`, in order. `offset_of_max` is its last offset (Kafka's tools check that). A

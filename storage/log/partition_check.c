@@ -17,6 +17,8 @@ static void check_segments(const struct partition *p)
     assert(closed_bytes == p->closed_bytes);
     assert(!p->active || (p->active->bytes == p->end.position && p->active->next_offset == p->end.offset));
     assert(!p->active || p->active->index_loaded);
+    if (p->active)
+        index_check(&p->active->index, (uint32_t)u64_min(p->end.position, UINT32_MAX));
 }
 
 static void check_appends(const struct partition *p)

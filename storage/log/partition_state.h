@@ -19,11 +19,6 @@
 #include "storage/log/segments.h"
 #include "storage/log/tail.h"
 
-/* A debug build checks whatever was changed, as it goes. */
-#ifndef DEBUG_CHECKS
-#define DEBUG_CHECKS 0
-#endif
-
 /* A place between two batches of the active segment, with what the checkpoint needs to know of the log before it. */
 struct mark {
     int64_t offset;                              /* next one */

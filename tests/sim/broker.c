@@ -312,8 +312,11 @@ static void turn(void)
     bool more = shard_turn(s, UINT64_MAX);
     (void)fs_guard_turn(false);
     atomic_store(&s->sleeping, true); /* as it is while a real one waits in io_run: messages wake it */
+    shard_check(s);
     if (s->store)
         store_check(s->store);
+    if (s->net)
+        sessions_check(&((struct server *)s->net)->sessions);
     broker.busy_until_ns[id] = sim.now_ns + dice_between(500, 15000);
     broker.ended[id] = !more;
     world_mix(id, sim.now_ns);

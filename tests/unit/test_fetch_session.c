@@ -48,6 +48,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
+    sessions_check(&f->ss);
     sessions_deinit(&f->ss);
     assert_int_equal(f->ss.parts_total, 0);
     heap_close(f->heap);

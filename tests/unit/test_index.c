@@ -46,6 +46,7 @@ static uint32_t fill(uint64_t seed)
                          ERR_NONE);
         position += log_[i].bytes;
     }
+    index_check(&ix, position);
     return position;
 }
 
@@ -133,6 +134,7 @@ static void a_cut_keeps_what_lies_before_it(void **state)
         int64_t end = cut ? log_[cut - 1].last_offset + 1 : BASE;
         uint32_t whole = ix.offset_count;
         index_truncate(&ix, end, log_[cut].position);
+        index_check(&ix, log_[cut].position);
         assert_true(ix.offset_count <= whole);
         if (ix.offset_count)
             assert_true(be32_get(ix.offsets + (ix.offset_count - 1) * 8) + BASE < end);

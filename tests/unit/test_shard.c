@@ -37,7 +37,7 @@ static enum err start(struct shard *s, void *arg)
 
 static void stop(struct shard *s, void *arg)
 {
-    (void)s;
+    shard_check(s);
     struct play *p = arg;
     atomic_fetch_add(&p->stopped, 1);
 }
