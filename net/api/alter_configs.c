@@ -2,6 +2,8 @@
  * against what is there by then, so that two clients who change different keys of one topic do not undo each other. The reply
  * leaves when all of them are durable and count on every shard. What can be refused without the catalog is refused here.
  *
+ * However many resources there are, they are taken, checked, started and answered in steps. (What one of them names twice is found in one.)
+ *
  * Topics (2) and brokers (4) can be altered. There are no loggers (8) whose level could be, no subscriptions to client metrics
  * (16), and no settings of single groups (32). */
 #include "net/api/api.h"
@@ -20,22 +22,50 @@ struct alter_part {
     const char *text; /* the name */
     struct config_op *ops;
     uint32_t op_count;
+    int32_t asked_ops; /* so many they become */
     enum kerr error;
     const char *message;
 };
+/* What differs between the two APIs. `i` is a resource, `k` one of its configs. */
+struct alter_kind {
+    bool replace_all;
+    bool (*begin)(struct alter_run *run, int32_t i); /* false: no memory, as from take_op */
+    bool (*take_op)(struct alter_run *run, int32_t i, int32_t k);
+    bool (*begin_reply)(struct alter_run *run);
+    void (*fill_reply)(struct alter_run *run, int32_t i);
+    void (*send)(struct alter_run *run);
+};
+enum alter_phase { ALTER_TAKING, ALTER_CHECKING, ALTER_STARTING };
 struct alter_run {
     struct request *req;
+    const void *ask; /* the kind's */
+    const struct alter_kind *kind;
     struct alter_part *parts; /* one per resource, in the order of the request */
     int32_t count;
     uint32_t waiting; /* changes without an answer, plus one while they start */
-    bool replace_all, validate_only;
-    void (*reply)(struct alter_run *run);
+    bool validate_only;
+    bool failed; /* no memory */
+    enum alter_phase phase;
+    int32_t at;
+    const uint8_t *duplicates; /* per resource, once all are taken */
+    struct steps steps;
+    union {
+        struct alter_configs_response all;
+        struct incremental_alter_configs_response some;
+    } r;
 };
+
+static bool reply_alter_step(struct steps *s);
 
 static void alter_part_over(struct alter_run *run)
 {
-    if (--run->waiting == 0)
-        run->reply(run);
+    if (--run->waiting > 0)
+        return;
+    run->at = 0;
+    if (run->kind->begin_reply(run))
+        steps_start(&run->req->server->steps, &run->steps, reply_alter_step);
+    else
+        request_fail(run->req, "no memory for the reply to it");
 }
 
 /* --- refusing --- */
@@ -94,7 +124,7 @@ static void start_config_change(struct alter_part *p, enum catalog_change_kind k
     p->change.kind = kind;
     p->change.ops = p->ops;
     p->change.op_count = p->op_count;
-    p->change.replace_all = p->run->replace_all;
+    p->change.replace_all = p->run->kind->replace_all;
     p->change.validate_only = p->run->validate_only;
     p->change.done = config_change_done;
     p->run->waiting++;
@@ -155,7 +185,7 @@ static void alter_resource(struct alter_part *p)
     case RESOURCE_TOPIC: alter_topic(p); return;
     case RESOURCE_BROKER: alter_broker(p); return;
     case RESOURCE_BROKER_LOGGER:
-        if (!p->run->replace_all) {
+        if (!p->run->kind->replace_all) {
             alter_logger(p);
             return;
         } /* which AlterConfigs never knew */
@@ -166,17 +196,6 @@ static void alter_resource(struct alter_part *p)
 
 /* --- both APIs --- */
 
-/* The run with room for `count` resources; NULL: no memory. */
-static struct alter_run *new_alter_run(struct request *req, int32_t count)
-{
-    struct alter_run *run = request_zalloc(req, sizeof *run);
-    struct alter_part *parts = request_zalloc(req, (size_t)count * sizeof *parts + 1);
-    if (!run || !parts)
-        return NULL;
-    *run = (struct alter_run){.req = req, .parts = parts, .count = count, .waiting = 1};
-    return run;
-}
-
 /* False: no memory. */
 static bool fill_alter_part(struct alter_run *run, int32_t i, int8_t type, struct kview name, int32_t op_count)
 {
@@ -185,6 +204,7 @@ static bool fill_alter_part(struct alter_run *run, int32_t i, int8_t type, struc
     p->type = type;
     p->name = name;
     p->text = request_text(run->req, name);
+    p->asked_ops = op_count;
     p->ops = request_alloc(run->req, (size_t)op_count * sizeof *p->ops + 1);
     return p->text && p->ops;
 }
@@ -213,119 +233,217 @@ static const uint8_t *find_duplicate_resources(struct alter_run *run)
     return keys ? find_duplicates(run->req, keys, run->count) : NULL;
 }
 
-static void alter_resources(struct alter_run *run)
+/* Goes on with taking; what it cost, in units. */
+static uint32_t take_alter_op(struct alter_run *run)
 {
-    const uint8_t *duplicates = find_duplicate_resources(run);
-    bool good = duplicates;
-    for (int32_t i = 0; good && i < run->count; i++)
-        good = check_config_ops(&run->parts[i]);
-    if (!good) {
+    struct alter_part *p = &run->parts[run->at];
+    if (!p->run)
+        run->failed = !run->kind->begin(run, run->at);
+    else if ((int32_t)p->op_count < p->asked_ops)
+        run->failed = !run->kind->take_op(run, run->at, (int32_t)p->op_count);
+    else
+        run->at++;
+    return 1;
+}
+
+static uint32_t check_alter_part(struct alter_run *run)
+{
+    struct alter_part *p = &run->parts[run->at++];
+    run->failed = !check_config_ops(p);
+    return 1 + p->op_count / 4;
+}
+
+static uint32_t start_alter_part(struct alter_run *run)
+{
+    enum { START_UNITS = 20 };
+    struct alter_part *p = &run->parts[run->at];
+    if (run->duplicates[run->at++])
+        refuse_alter(p, KERR_INVALID_REQUEST, "Each resource must appear at most once.");
+    else if (!p->error)
+        alter_resource(p);
+    return p->error ? 1 : START_UNITS;
+}
+
+/* All resources went through this phase. False: it was the last one. */
+static bool next_alter_phase(struct alter_run *run)
+{
+    run->at = 0;
+    switch (run->phase) {
+    case ALTER_TAKING:
+        run->phase = ALTER_CHECKING;
+        run->duplicates = find_duplicate_resources(run);
+        run->failed = !run->duplicates;
+        return true;
+    case ALTER_CHECKING: run->phase = ALTER_STARTING; return true;
+    case ALTER_STARTING: return false;
+    }
+    assert(!"a phase");
+    return false;
+}
+
+static uint32_t alter_next(struct alter_run *run)
+{
+    switch (run->phase) {
+    case ALTER_TAKING: return take_alter_op(run);
+    case ALTER_CHECKING: return check_alter_part(run);
+    case ALTER_STARTING: return start_alter_part(run);
+    }
+    assert(!"a phase");
+    return 0;
+}
+
+static bool alter_step(struct steps *s)
+{
+    struct alter_run *run = container_of(s, struct alter_run, steps);
+    while (steps_go_on(s) && !run->failed) {
+        if (run->at < run->count) {
+            steps_spend(s, alter_next(run));
+        } else if (!next_alter_phase(run)) {
+            alter_part_over(run); /* it may be gone after this */
+            return false;
+        }
+    }
+    if (run->failed) /* before any change was started */
         request_fail(run->req, "too many configs for one request");
+    return !run->failed;
+}
+
+static bool reply_alter_step(struct steps *s)
+{
+    struct alter_run *run = container_of(s, struct alter_run, steps);
+    for (; run->at < run->count; run->at++) {
+        if (!steps_go_on(s))
+            return true;
+        run->kind->fill_reply(run, run->at);
+        steps_spend(s, 1);
+    }
+    run->kind->send(run);
+    return false;
+}
+
+static void start_alter(struct request *req, const struct alter_kind *kind, const void *ask, int32_t count,
+                        bool validate_only)
+{
+    struct alter_run *run = request_zalloc(req, sizeof *run);
+    struct alter_part *parts = request_zalloc(req, (size_t)count * sizeof *parts + 1);
+    if (!run || !parts) {
+        request_fail(req, no_memory);
         return;
     }
-    for (int32_t i = 0; i < run->count; i++) {
-        struct alter_part *p = &run->parts[i];
-        if (duplicates[i])
-            refuse_alter(p, KERR_INVALID_REQUEST, "Each resource must appear at most once.");
-        else if (!p->error)
-            alter_resource(p);
-    }
-    alter_part_over(run);
+    *run = (struct alter_run){.req = req,
+                              .ask = ask,
+                              .kind = kind,
+                              .parts = parts,
+                              .count = count,
+                              .waiting = 1,
+                              .validate_only = validate_only};
+    steps_start(&req->server->steps, &run->steps, alter_step);
 }
 
 /* --- AlterConfigs --- */
 
-static void reply_alter_configs(struct alter_run *run)
+static bool begin_replacing_reply(struct alter_run *run)
 {
-    struct alter_configs_response r;
-    alter_configs_response_init(&r);
-    r.responses.n = run->count;
-    r.responses.v = request_alloc(run->req, (size_t)run->count * sizeof *r.responses.v + 1);
-    for (int32_t i = 0; r.responses.v && i < run->count; i++) {
-        const struct alter_part *p = &run->parts[i];
-        r.responses.v[i] = (struct alter_configs_resource_response){.error_code = (int16_t)p->error,
-                                                                    .error_message = view_of(p->message),
-                                                                    .resource_type = p->type,
-                                                                    .resource_name = p->name};
-    }
-    if (r.responses.v)
-        REQUEST_REPLY(run->req, alter_configs_response, &r);
-    else
-        request_fail(run->req, "no memory for the reply to it");
+    struct alter_configs_response *r = &run->r.all;
+    alter_configs_response_init(r);
+    r->responses.v = request_alloc(run->req, (size_t)run->count * sizeof *r->responses.v + 1);
+    r->responses.n = run->count;
+    return r->responses.v;
 }
 
-static bool take_replaced_resource(struct alter_run *run, int32_t i, const struct alter_configs_resource *in)
+static void fill_replacing_reply(struct alter_run *run, int32_t i)
 {
-    bool good = fill_alter_part(run, i, in->resource_type, in->resource_name, in->configs.n);
-    for (int32_t k = 0; good && k < in->configs.n; k++)
-        good = add_config_op(&run->parts[i], in->configs.v[k].name, CONFIG_OP_SET, in->configs.v[k].value);
-    return good;
+    const struct alter_part *p = &run->parts[i];
+    run->r.all.responses.v[i] = (struct alter_configs_resource_response){.error_code = (int16_t)p->error,
+                                                                         .error_message = view_of(p->message),
+                                                                         .resource_type = p->type,
+                                                                         .resource_name = p->name};
 }
+
+static void send_replacing_reply(struct alter_run *run)
+{
+    REQUEST_REPLY_LARGE(run->req, alter_configs_response, &run->r.all);
+}
+
+static bool begin_replacing_resource(struct alter_run *run, int32_t i)
+{
+    const struct alter_configs_request *m = run->ask;
+    const struct alter_configs_resource *in = &m->resources.v[i];
+    return fill_alter_part(run, i, in->resource_type, in->resource_name, in->configs.n);
+}
+
+static bool take_replacing_op(struct alter_run *run, int32_t i, int32_t k)
+{
+    const struct alter_configs_request *m = run->ask;
+    const struct alter_configs_resource *in = &m->resources.v[i];
+    return add_config_op(&run->parts[i], in->configs.v[k].name, CONFIG_OP_SET, in->configs.v[k].value);
+}
+
+static const struct alter_kind replacing_kind = {.replace_all = true,
+                                                 .begin = begin_replacing_resource,
+                                                 .take_op = take_replacing_op,
+                                                 .begin_reply = begin_replacing_reply,
+                                                 .fill_reply = fill_replacing_reply,
+                                                 .send = send_replacing_reply};
 
 void alter_configs_run(struct request *req)
 {
     struct alter_configs_request *m = REQUEST_DECODE(req, alter_configs_request);
-    if (!m)
-        return;
-    struct alter_run *run = new_alter_run(req, m->resources.n);
-    bool good = run;
-    for (int32_t i = 0; good && i < m->resources.n; i++)
-        good = take_replaced_resource(run, i, &m->resources.v[i]);
-    if (!good) {
-        request_fail(req, "too many configs for one request");
-        return;
-    }
-    run->replace_all = true;
-    run->validate_only = m->validate_only;
-    run->reply = reply_alter_configs;
-    alter_resources(run);
+    if (m)
+        start_alter(req, &replacing_kind, m, m->resources.n, m->validate_only);
 }
 
 /* --- IncrementalAlterConfigs --- */
 
-static void reply_incremental_alter(struct alter_run *run)
+static bool begin_incremental_reply(struct alter_run *run)
 {
-    struct incremental_alter_configs_response r;
-    incremental_alter_configs_response_init(&r);
-    r.responses.n = run->count;
-    r.responses.v = request_alloc(run->req, (size_t)run->count * sizeof *r.responses.v + 1);
-    for (int32_t i = 0; r.responses.v && i < run->count; i++) {
-        const struct alter_part *p = &run->parts[i];
-        r.responses.v[i] = (struct incremental_alter_configs_resource_response){.error_code = (int16_t)p->error,
-                                                                                .error_message = view_of(p->message),
-                                                                                .resource_type = p->type,
-                                                                                .resource_name = p->name};
-    }
-    if (r.responses.v)
-        REQUEST_REPLY(run->req, incremental_alter_configs_response, &r);
-    else
-        request_fail(run->req, "no memory for the reply to it");
+    struct incremental_alter_configs_response *r = &run->r.some;
+    incremental_alter_configs_response_init(r);
+    r->responses.v = request_alloc(run->req, (size_t)run->count * sizeof *r->responses.v + 1);
+    r->responses.n = run->count;
+    return r->responses.v;
 }
 
-static bool take_incremental_resource(struct alter_run *run, int32_t i,
-                                      const struct incremental_alter_configs_resource *in)
+static void fill_incremental_reply(struct alter_run *run, int32_t i)
 {
-    bool good = fill_alter_part(run, i, in->resource_type, in->resource_name, in->configs.n);
-    for (int32_t k = 0; good && k < in->configs.n; k++)
-        good = add_config_op(&run->parts[i], in->configs.v[k].name, in->configs.v[k].config_operation,
-                             in->configs.v[k].value);
-    return good;
+    const struct alter_part *p = &run->parts[i];
+    run->r.some.responses.v[i] =
+        (struct incremental_alter_configs_resource_response){.error_code = (int16_t)p->error,
+                                                             .error_message = view_of(p->message),
+                                                             .resource_type = p->type,
+                                                             .resource_name = p->name};
 }
+
+static void send_incremental_reply(struct alter_run *run)
+{
+    REQUEST_REPLY_LARGE(run->req, incremental_alter_configs_response, &run->r.some);
+}
+
+static bool begin_incremental_resource(struct alter_run *run, int32_t i)
+{
+    const struct incremental_alter_configs_request *m = run->ask;
+    const struct incremental_alter_configs_resource *in = &m->resources.v[i];
+    return fill_alter_part(run, i, in->resource_type, in->resource_name, in->configs.n);
+}
+
+static bool take_incremental_op(struct alter_run *run, int32_t i, int32_t k)
+{
+    const struct incremental_alter_configs_request *m = run->ask;
+    const struct incremental_alter_configs_resource *in = &m->resources.v[i];
+    return add_config_op(&run->parts[i], in->configs.v[k].name, in->configs.v[k].config_operation,
+                         in->configs.v[k].value);
+}
+
+static const struct alter_kind incremental_kind = {.replace_all = false,
+                                                   .begin = begin_incremental_resource,
+                                                   .take_op = take_incremental_op,
+                                                   .begin_reply = begin_incremental_reply,
+                                                   .fill_reply = fill_incremental_reply,
+                                                   .send = send_incremental_reply};
 
 void incremental_alter_configs_run(struct request *req)
 {
     struct incremental_alter_configs_request *m = REQUEST_DECODE(req, incremental_alter_configs_request);
-    if (!m)
-        return;
-    struct alter_run *run = new_alter_run(req, m->resources.n);
-    bool good = run;
-    for (int32_t i = 0; good && i < m->resources.n; i++)
-        good = take_incremental_resource(run, i, &m->resources.v[i]);
-    if (!good) {
-        request_fail(req, "too many configs for one request");
-        return;
-    }
-    run->validate_only = m->validate_only;
-    run->reply = reply_incremental_alter;
-    alter_resources(run);
+    if (m)
+        start_alter(req, &incremental_kind, m, m->resources.n, m->validate_only);
 }

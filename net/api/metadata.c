@@ -8,7 +8,7 @@
 #include "net/countdown.h"
 #include "net/group/coordinator.h"
 
-enum { PARTITIONS_PER_UNIT = 32 };
+enum { PARTITIONS_PER_UNIT = 12 }; /* each about 80 ns, with the first touch of its memory */
 
 struct metadata_run {
     struct request *req;

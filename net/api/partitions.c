@@ -11,8 +11,11 @@ enum { MESSAGE_BYTES = 400 };
 
 struct more_run {
     struct request *req;
+    struct create_partitions_request *ask;
     struct create_partitions_response r;
-    bool validate_only;
+    struct steps steps;
+    int32_t at; /* of the topics that it names, the next */
+    const uint8_t *duplicates;
     uint32_t waiting; /* changes without an answer, plus one while they start */
 };
 struct more_part {
@@ -137,7 +140,7 @@ static void add_partitions(struct more_run *run, const struct create_partitions_
     p->out = out;
     p->change = (struct catalog_change){.kind = CATALOG_PARTITIONS,
                                         .partitions = ask->count,
-                                        .validate_only = run->validate_only,
+                                        .validate_only = run->ask->validate_only,
                                         .done = partitions_added};
     memcpy(p->change.topic_id, t->id, sizeof p->change.topic_id);
     run->waiting++;
@@ -152,6 +155,36 @@ static const uint8_t *find_duplicate_additions(struct request *req, const struct
     return names ? find_duplicates(req, names, m->topics.n) : NULL;
 }
 
+static void add_to_next_topic(struct more_run *run)
+{
+    const struct create_partitions_topic *ask = &run->ask->topics.v[run->at];
+    uint8_t duplicate = run->duplicates[run->at++];
+    if (duplicate == DUPLICATE_LATER) /* answered once, as in Kafka */
+        return;
+    struct create_partitions_topic_result *out = &run->r.results.v[run->r.results.n++];
+    create_partitions_topic_result_init(out);
+    out->name = ask->name;
+    if (duplicate)
+        refuse_more(out, KERR_INVALID_REQUEST, "Duplicate topic name.");
+    else
+        add_partitions(run, ask, out);
+}
+
+static bool create_partitions_step(struct steps *s)
+{
+    enum { ADD_UNITS = 20, ASSIGNMENTS_PER_UNIT = 64 };
+    struct more_run *run = container_of(s, struct more_run, steps);
+    while (steps_go_on(s) && run->at < run->ask->topics.n) {
+        int32_t assigned = run->ask->topics.v[run->at].assignments.n;
+        add_to_next_topic(run);
+        steps_spend(s, ADD_UNITS + (assigned > 0 ? (uint32_t)assigned / ASSIGNMENTS_PER_UNIT : 0));
+    }
+    bool more = run->at < run->ask->topics.n;
+    if (!more)
+        more_part_over(run);
+    return more;
+}
+
 void create_partitions_run(struct request *req)
 {
     struct create_partitions_request *m = REQUEST_DECODE(req, create_partitions_request);
@@ -164,20 +197,8 @@ void create_partitions_run(struct request *req)
         request_fail(req, "too many topics for one request");
         return;
     }
-    *run = (struct more_run){.req = req, .validate_only = m->validate_only, .waiting = 1};
+    *run = (struct more_run){.req = req, .ask = m, .duplicates = duplicates, .waiting = 1};
     create_partitions_response_init(&run->r);
     run->r.results.v = out;
-    for (int32_t i = 0; i < m->topics.n; i++) {
-        const struct create_partitions_topic *ask = &m->topics.v[i];
-        if (duplicates[i] == DUPLICATE_LATER) /* answered once, as in Kafka */
-            continue;
-        struct create_partitions_topic_result *o = &out[run->r.results.n++];
-        create_partitions_topic_result_init(o);
-        o->name = ask->name;
-        if (duplicates[i])
-            refuse_more(o, KERR_INVALID_REQUEST, "Duplicate topic name.");
-        else
-            add_partitions(run, ask, o);
-    }
-    more_part_over(run);
+    steps_start(&req->server->steps, &run->steps, create_partitions_step);
 }
