@@ -112,14 +112,14 @@ class Server:
         else:
             self.stop()
 
-    def stop(self):
+    def stop(self, expected=0):
         self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self.kill()
             raise Wrong("the server did not end within 60 s of SIGTERM")
-        if code != 0:
+        if code != expected:
             raise Wrong(f"the server ended with {code}: {self._text().strip()[-300:]}")
 
 
