@@ -74,6 +74,8 @@ struct applying {
     struct catalog_change *change;
     int32_t next;  /* partition */
     uint32_t left; /* deletion: partitions whose stop is not over, plus one until all were begun; else one */
+    bool
+        cut_short; /* by a stop: partitions that it did not reach still point to the topic; the next start goes on with it */
     struct list link;
 };
 static_assert(sizeof(struct applying) <= CATALOG_CHANGE_ROOM_BYTES, "the catalog keeps room for it");
@@ -89,7 +91,8 @@ static void change_part_over(struct applying *v)
     if (--v->left > 0)
         return;
     list_remove(&v->link);
-    catalog_change_applied(st->shard, c);
+    if (!v->cut_short)
+        catalog_change_applied(st->shard, c);
     if (st->stopped) /* a stop has counted it */
         stop_part_over(st);
 }
@@ -551,6 +554,7 @@ static void leave_changes(struct store *st)
         }
         st->stopping++;
         v->next = v->change->topic->partitions;
+        v->cut_short = !begun;
         if (!begun)
             v->left--;
     }

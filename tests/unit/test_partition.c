@@ -237,6 +237,26 @@ static void without_memory_appends_wait_and_are_refused_in_the_end(void **state)
     log_is_as_expected(true);
 }
 
+/* Slabs are of one size of buf each: what is left of the idle tails' slab is enough for a batch that would rather have a large buf. */
+static void an_append_takes_small_pieces_where_no_large_one_is_left(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    append(1, 10);
+    all_are_acked();
+    static struct buf *held[MEMORY_BYTES / 16384];
+    uint32_t count = 0;
+    while ((held[count] = bufpool_get(w.shard->bufs, BUF_TAILS, 16384)))
+        count++;
+    for (int i = 0; i < 8; i++)
+        buf_put(held[--count]);
+    append(1, 60000);
+    all_are_acked();
+    log_is_as_expected(false);
+    while (count)
+        buf_put(held[--count]);
+}
+
 /* --- rolls --- */
 
 /* Killed at each turn of a life with rolls: what was acknowledged is there, and goes on. */
@@ -432,6 +452,7 @@ int main(void)
         CASE(flush_messages_counts_records),
         CASE(a_partition_of_one_record_keeps_a_page),
         CASE(without_memory_appends_wait_and_are_refused_in_the_end),
+        CASE(an_append_takes_small_pieces_where_no_large_one_is_left),
         CASE(a_kill_at_any_turn_of_a_roll_loses_nothing),
         CASE(without_descriptors_a_first_append_is_refused_and_works_later),
         CASE(a_deletion_waits_for_what_is_in_flight),
