@@ -89,8 +89,7 @@ def a_slow_device_lives_beside_stalled_frames(_):
                 time.sleep(0.2)
             correlation, answer = device.reply()
         assert correlation == 7 and struct.unpack(">h", answer[4 + 2 + 1 + 4 + 4:][:2])[0] == 0, answer
-        closed = "memory is short" in broker.log()
-        assert closed, "the crowd was not enough to make memory short"
+        assert broker.logged("memory is short"), "the crowd was not enough to make memory short"
         for c in crowd:
             c.close()
 

@@ -121,6 +121,12 @@ class Broker:
             log.seek(self.log_start)
             return log.read().decode(errors="replace")
 
+    def logged(self, text, timeout=5):
+        """The lines with `text` since the last start. A line may follow the answer that it is about: a shard does not wait for its log."""
+        find = lambda: [line for line in self.log_since().splitlines() if text in line]
+        wait_until(find, timeout)
+        return find()
+
     def kill(self):
         """kill -9; also fine when it does not run."""
         if self.running():
