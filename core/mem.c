@@ -25,7 +25,6 @@ char *heap_strdup(struct heap *h, const char *s)
 void arena_init(struct arena *a, struct heap *h, size_t max_bytes)
 {
     assert(a && h);
-    assert(max_bytes > 0);
     *a = (struct arena){.heap = h, .max_bytes = max_bytes};
 }
 
@@ -70,6 +69,7 @@ void *arena_alloc(struct arena *a, size_t bytes)
     bytes = align_up(bytes ? bytes : 1, ALIGN_BYTES);
     if (bytes > a->max_bytes - a->used_bytes)
         return NULL;
+    assert(a->at <= a->end);
     if (bytes > (size_t)(a->end - a->at)) {
         if (bytes > BLOCK_BYTES / 4)
             return alloc_own_block(a, bytes);

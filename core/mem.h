@@ -31,6 +31,7 @@ struct arena {
     struct arena_block *blocks;   /* newest first */
     size_t used_bytes, max_bytes; /* arena_alloc answers NULL beyond max_bytes */
 };
+/* With a bound of 0 it has nothing to give: what is left for an answer may be that. */
 void arena_init(struct arena *a, struct heap *h, size_t max_bytes);
 void *arena_alloc(struct arena *a, size_t bytes) must_use; /* 16-byte aligned, not zeroed */
 /* Frees all blocks. */

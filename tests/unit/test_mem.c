@@ -92,6 +92,10 @@ static void an_arena_gives_aligned_pieces_up_to_its_bound(void **state)
         assert_int_equal(a.used_bytes, 0);
     }
     assert_null(arena_alloc(&a, 100001));
+    struct arena empty;
+    arena_init(&empty, h, 0);
+    assert_null(arena_alloc(&empty, 1));
+    arena_reset(&empty);
     assert_null(arena_alloc(&a, SIZE_MAX));
     assert_non_null(arena_alloc(&a, 100000));
     assert_null(arena_alloc(&a, 1));
