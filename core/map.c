@@ -8,7 +8,12 @@
 #include "core/rng.h"
 #include <string.h>
 
-enum { FIRST_CAP = 16, MOVED_AT_ONCE = 1024 /* slots: some 10 us */ };
+enum {
+    FIRST_CAP = 16,
+    MOVED_AT_ONCE = 1024, /* slots: some 10 us */
+    CLEARED_PER_PUT =
+        24, /* slots: what is half full has been cleared twice its size before it is three quarters full */
+};
 static const uint32_t cap_max = 1u << 30;
 
 /* --- hashes --- */
@@ -86,6 +91,7 @@ void map_deinit(struct map *m)
     assert(m && m->heap);
     heap_free(m->heap, m->v);
     heap_free(m->heap, m->old);
+    heap_free(m->heap, m->next);
     map_init(m, m->heap);
 }
 
@@ -139,13 +145,51 @@ static void move_entries(struct map *m, uint32_t slots)
     m->old = NULL;
 }
 
+static uint32_t choose_cap(uint64_t count)
+{
+    uint32_t cap = FIRST_CAP;
+    while (cap < (count + 1) * 2 && cap < cap_max)
+        cap *= 2;
+    return cap;
+}
+
+static void clear_next_table(struct map *m, uint32_t slots)
+{
+    assert(m->next_at <= m->next_cap);
+    slots = (uint32_t)u64_min(slots, m->next_cap - m->next_at);
+    memset(m->next + m->next_at, 0, slots * sizeof *m->next);
+    m->next_at += slots;
+}
+
+/* Without memory it is tried again, at the latest when there is no room. */
+static void prepare_next_table(struct map *m)
+{
+    assert(!m->old && !m->next);
+    m->next_cap = choose_cap((uint64_t)m->count + m->cap / 4);
+    m->next_at = 0;
+    m->next = heap_alloc(m->heap, m->next_cap * sizeof *m->next);
+}
+
+/* Cleared; NULL: no memory. */
+static struct map_entry *take_next_table(struct map *m, uint32_t cap)
+{
+    struct map_entry *v = m->next;
+    if (v && m->next_cap == cap)
+        clear_next_table(m, m->next_cap);
+    else
+        v = heap_zalloc(m->heap, cap * sizeof *v);
+    if (v && v != m->next)
+        heap_free(m->heap, m->next);
+    if (v)
+        m->next = NULL;
+    return v;
+}
+
 static bool begin_new_table(struct map *m)
 {
     assert(!m->old && m->count <= m->used);
-    uint32_t cap = FIRST_CAP;
-    while (cap < (m->count + 1) * 2ull && cap < cap_max)
-        cap *= 2;
-    struct map_entry *v = heap_zalloc(m->heap, cap * sizeof *v);
+    uint32_t cap = choose_cap(m->count);
+    struct map_entry *v = take_next_table(m, cap);
     if (!v)
         return false;
     m->old = m->v;
@@ -171,6 +215,10 @@ static bool make_map_room(struct map *m)
 {
     if (m->old)
         move_entries(m, slots_per_put(m));
+    else if (m->next)
+        clear_next_table(m, CLEARED_PER_PUT);
+    else if (m->cap > MOVED_AT_ONCE && m->used > m->cap / 2)
+        prepare_next_table(m);
     if ((m->used + m->old_count + 1) * 4ull <= m->cap * 3ull)
         return true;
     if (m->old)
@@ -265,6 +313,8 @@ uint64_t map_check(const struct map *m)
     uint64_t steps = check_table(m->v, m->cap, &count, &used);
     if (m->old)
         steps += check_table(m->old, m->old_cap, &old_count, &old_used);
+    assert(!m->old || !m->next);
+    assert(!m->next || m->next_at <= m->next_cap);
     assert(old_count == m->old_count);
     assert(old_used < m->old_cap || !m->old);
     assert(count + old_count == m->count);

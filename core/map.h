@@ -1,5 +1,5 @@
 /* Hash map from short byte strings (names, ids) to pointers: open addressing, linear probing, grown by doubling. A large table grows by and by:
- * each put moves a few entries of the old one, so that none takes long.
+ * each put clears a bit of the new one, then moves a few entries of the old one, so that none takes long.
  * Keys are lent by the value: they must stay where they are while the entry lives. */
 #pragma once
 #include "core/err.h"
@@ -14,7 +14,9 @@ struct map {
     struct map_entry *v;
     uint32_t count, used, cap; /* count: of both tables; used: of v; cap: 0 or a power of two */
     struct heap *heap;
-    struct map_entry *old; /* the table before, while entries of it remain to be moved: those from old_at on */
+    struct map_entry *old;  /* the table before, while entries of it remain to be moved: those from old_at on */
+    struct map_entry *next; /* the table to come, while it is cleared: up to next_at; never beside an old one */
+    uint32_t next_cap, next_at;
     uint32_t old_cap, old_at, old_count; /* old_cap stays when it is gone: map_next counts on from there */
 };
 void map_init(struct map *m, struct heap *heap);

@@ -90,7 +90,7 @@ static void the_current_one_may_be_removed_while_going_through(void **state)
 static void no_put_moves_a_large_table_at_once(void **state)
 {
     (void)state;
-    enum { MANY = 300000, MOST = 8 };
+    enum { MANY = 300000, MOST = 8, CLEARED = 24 };
     static uint32_t keys[MANY];
     struct heap *h = heap_open();
     struct map m;
@@ -99,11 +99,17 @@ static void no_put_moves_a_large_table_at_once(void **state)
     for (uint32_t i = 0; i < MANY; i++) {
         bool before = m.old;
         uint32_t at = m.old_at, old_cap = m.old_cap;
+        bool clearing = m.next;
+        uint32_t dirty = clearing ? m.next_cap - m.next_at : 0;
         keys[i] = i;
         assert_int_equal(map_put(&m, &keys[i], sizeof keys[i], &keys[i]), ERR_NONE);
         uint32_t moved = before ? (m.old ? m.old_at : old_cap) - at : m.old ? m.old_at : 0;
         assert_in_range(moved, 0, MOST);
         moving += m.old != NULL;
+        if (clearing)
+            assert_in_range(dirty - (m.next ? m.next_cap - m.next_at : 0), 0, CLEARED);
+        if (m.old && !before) /* it was prepared */
+            assert_true(clearing);
         assert_ptr_equal(map_get(&m, &keys[i / 2], sizeof keys[i]), &keys[i / 2]);
     }
     assert_true(moving > MANY / 4); /* it was seen */
