@@ -42,7 +42,8 @@ enum io_kind {
  * append or a fetch waits for: with one thread a deletion of many files, once begun, would hold up every roll behind it. */
 enum io_class {
     IO_URGENT, /* an append or a fetch: rolls, opening files, trimming the log's start, recovery of what was asked for */
-    IO_BACKGROUND, /* nobody, or who can wait: deletion, compaction, checkpoints, look-ups by time, the catalog's rewrites */
+    IO_BACKGROUND, /* nobody, or who can wait: deletion, compaction, checkpoints, look-ups by time, the catalog's rewrites,
+                    * half of a clean stop */
     IO_CLASSES,
 };
 

@@ -37,8 +37,9 @@ static enum err write_synced_file(const char *path, const void *at, size_t bytes
     enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
     if (err)
         return err;
-    err = bytes ? fs_write(fd, at, bytes, 0) : ERR_NONE;
-    if (!err)
+    if (bytes > 0) /* the name of an empty file is all there is to it: that is the folder's */
+        err = fs_write(fd, at, bytes, 0);
+    if (!err && bytes > 0)
         err = fs_sync(fd);
     fs_close(fd);
     return err;

@@ -38,7 +38,8 @@ struct segment {
 bool segment_path(char out[FS_PATH_MAX], const char *dir, int64_t base_offset, const char *suffix) must_use;
 /* "00000000000000000042.log" -> 42; false for any other name or suffix. */
 bool segment_parse_name(const char *name, const char *suffix, int64_t *out_base_offset) must_use;
-/* Writes a small file so that it is whole or absent after a crash: temporary name, sync, rename (the folder is not synced). */
+/* Writes a small file so that it is whole or absent after a crash: temporary name, sync (an empty one has nothing to sync), rename (the
+ * folder is not synced). */
 enum err segment_write_file(const char *path, const void *at, size_t bytes) must_use;
 /* Whole file into heap memory; ERR_NOT_FOUND; ERR_NO_MEMORY beyond `max`. */
 enum err segment_read_file(struct heap *heap, const char *path, size_t max, uint8_t **out_at,

@@ -303,6 +303,14 @@ static struct space_job *new_space_job(struct partition *p, enum job_kind kind)
     return j;
 }
 
+/* A clean stop is that of many partitions, and nobody waits for anything else any more: both threads work on it, and the file system
+ * makes one commit of what two of them flush. */
+static enum io_class space_job_class(const struct space_job *j)
+{
+    bool other_half = j->kind == JOB_STOP && j->partition->place % 2 == 1;
+    return j->kind == JOB_DELETE || other_half ? IO_BACKGROUND : IO_URGENT;
+}
+
 static void start_space_job(struct space_job *j, io_done_fn *done)
 {
     struct partition *p = j->partition;
@@ -312,7 +320,7 @@ static void start_space_job(struct space_job *j, io_done_fn *done)
     j->state_before = p->space.state;
     p->space.state = j->kind == JOB_ROLL ? SPACE_ROLLING : j->kind == JOB_WAKE ? SPACE_WAKING : SPACE_STOPPING;
     p->space.job = j;
-    io_job(shard_of(p)->io, &j->op, j->kind == JOB_DELETE ? IO_BACKGROUND : IO_URGENT, run_space_job, j, done);
+    io_job(shard_of(p)->io, &j->op, space_job_class(j), run_space_job, j, done);
 }
 
 /* The job is over: what the active file is now. */
