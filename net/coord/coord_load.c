@@ -69,7 +69,7 @@ static void fail_coord_load(struct coord_log *l, int64_t offset, const char *why
 
 static void starve_coord_load(struct coord_log *l)
 {
-    l->starved = true;
+    l->may_pass = true;
     fail_coord_load(l, l->load->next_offset, err_text(ERR_NO_MEMORY));
 }
 
@@ -98,10 +98,12 @@ static void retry_coord_read(struct timer *t)
 static void retry_coord_read_later(struct coord_log *l)
 {
     struct coord_load *ld = l->load;
-    if (++ld->tries > COORD_READ_TRIES || partition_facts(l->partition).offline)
-        fail_coord_load(l, ld->next_offset, kerr_name(ld->read.error));
-    else
+    if (++ld->tries <= COORD_READ_TRIES && !partition_facts(l->partition).offline) {
         timer_start(&l->shard->timers, &ld->retry, l->shard->now_ns + COORD_READ_MS * NS_PER_MS);
+        return;
+    }
+    l->may_pass = true; /* short of memory or descriptors: what is damaged takes the partition offline */
+    fail_coord_load(l, ld->next_offset, kerr_name(ld->read.error));
 }
 
 static void coord_read_over(struct coord_log *l)

@@ -160,7 +160,7 @@ struct coord_log {
     int32_t index;
     enum coord_log_state state;
     bool closing, unloaded, ready_due;
-    bool starved; /* it failed for want of memory */
+    bool may_pass; /* why it failed: there was no memory, or a read was refused */
     void (*closed)(void *arg);
     void *closed_arg;
     struct map by_id; /* struct coord_entry */

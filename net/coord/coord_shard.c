@@ -45,7 +45,7 @@ static bool may_reopen_coord_part(const struct coord_shard *c, int32_t i)
     const struct coord_part *p = &c->parts[i];
     if (p->closing || p->log->state != COORD_LOG_FAILED || coord_part_offline(c, i))
         return false;
-    return p->was_offline || (p->log->starved && c->shard->now_ns - p->failed_ns >= COORD_REOPEN_MS * NS_PER_MS);
+    return p->was_offline || (p->log->may_pass && c->shard->now_ns - p->failed_ns >= COORD_REOPEN_MS * NS_PER_MS);
 }
 
 bool coord_shard_ready(struct coord_shard *c, struct coord_log *l)

@@ -6,7 +6,7 @@
  *      |          | no memory
  *      |          +--> closed, and opened again by the next question
  *      +--> FAILED             NOT_COORDINATOR. Closed by a question once its partition is back (that was offline, or not recovered), or COORD_REOPEN_MS
- *                              after it found no memory, and opened again by the next one. A log that is damaged: until the next start */
+ *                              after it found no memory or a read was refused, and opened again by the next one. A log that is damaged: until the next start */
 #pragma once
 #include "net/coord/coord_log.h"
 #include "net/coord/coord_topic.h"

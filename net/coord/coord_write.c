@@ -206,7 +206,7 @@ static void coord_batch_durable(struct coord_log *l, struct coord_write *w)
 {
     l->log_bytes += w->append.bytes;
     if (w->ops->apply && w->ops->apply(w)) {
-        l->starved = true;
+        l->may_pass = true;
         coord_log_fail(l, "no memory for what was written");
         conclude_coord_write(l, w, KERR_NOT_COORDINATOR);
     } else if (w->last) {

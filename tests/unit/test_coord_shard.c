@@ -78,7 +78,7 @@ static struct coord_log *log_of(int32_t index)
 static void become(int32_t index, enum coord_log_state state, bool starved)
 {
     log_of(index)->state = state;
-    log_of(index)->starved = starved;
+    log_of(index)->may_pass = starved;
     assert_int_equal(coord_shard_ready(&w.coord, log_of(index)), state == COORD_LOG_READY);
 }
 static void end_closing(struct coord_log *l)
