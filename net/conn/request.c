@@ -137,6 +137,7 @@ void request_free(struct request *req)
     request_release(req);
     assert(all->bytes >= req->arena.used_bytes);
     all->bytes -= req->arena.used_bytes;
+    all->shard->freed_bytes += req->arena.used_bytes;
     arena_reset(&req->arena);
     all->count--;
     keep_request(all, req);

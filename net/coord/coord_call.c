@@ -162,6 +162,7 @@ static void coord_call_memory_home(struct shard *at, struct shard_msg *msg)
 static void free_coord_call_memory(struct shard *at, struct shard_msg *msg)
 {
     struct coord_call *c = container_of(msg, struct coord_call, msg);
+    at->freed_bytes += c->memory.used_bytes;
     arena_reset(&c->memory);
     shard_msg_init(msg, coord_call_memory_home);
     shard_send(at, c->home->id, msg);
@@ -172,6 +173,7 @@ void coord_call_give_back(struct coord_call *c, void (*back)(struct coord_call *
     assert(coord_call_holds(c));
     c->back = back;
     if (c->owner_id == c->home->id) {
+        c->home->freed_bytes += c->memory.used_bytes;
         arena_reset(&c->memory);
         back(c);
         return;
