@@ -71,13 +71,15 @@ static enum err load_saved_start(struct recovery *r)
     return err == ERR_NOT_FOUND ? ERR_NONE : err;
 }
 
-/* What a deletion of old segments left is not looked at. */
+/* What a deletion of old segments left is not looked at, unless the snapshot behind it is missing: the roll was cut short before it, and
+ * only these batches say which producers there are. */
 static enum err find_segments(struct recovery *r)
 {
     assert(!r->files);
     assert(r->below == 0);
     const struct folder_offsets *all = &r->folder.segments;
-    while (r->below + 1 < all->count && all->v[r->below + 1] <= r->start)
+    while (r->below + 1 < all->count && all->v[r->below + 1] <= r->start &&
+           recovery_has_snapshot(r, all->v[r->below + 1]))
         r->below++;
     r->count = all->count - r->below;
     r->files = heap_zalloc(r->in->heap, (r->count + 1) * sizeof *r->files);
