@@ -7,6 +7,7 @@
 import socket
 import struct
 
+from process import wait_until
 from report import NotRun
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 2, 3, 18, 19, 20
@@ -193,3 +194,10 @@ def list_offset(connection, topic, partition, timestamp):
     assert answer.startswith(asked), f"ListOffsets of {topic}-{partition} is answered for something else"
     error, _, offset = struct.unpack_from(">hqq", answer, len(asked))
     return error, offset
+
+
+def await_recovered(connection, topic, partitions, timeout=20):
+    """A partition is recovered when it is first used: from here on what it shows is durable, and its disk is not read for that any more."""
+    for partition in range(partitions):
+        known = lambda: list_offset(connection, topic, partition, LATEST)[0] == 0
+        assert wait_until(known, timeout), f"{topic}-{partition} is not recovered after {timeout} s"

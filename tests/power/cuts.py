@@ -6,7 +6,7 @@ A round is
     caching    off: every ack and every read is durable. each: caching on with flush.messages=1, acks are durable.
                aged: caching on, nothing asked for half a second before the cut, far more than flush.ms: acks are durable.
                on: caching on, cut under load: the newest may be gone, but what is there is a prefix of what was sent.
-               kept: caching on, never flushed; killed, and cut once the broker is there again: what recovery found and
+               kept: caching on, never flushed; killed, and cut once the broker has recovered it: what recovery found and
                showed is durable from then on.
     extents    fresh: a new topic, so space that was never written. again: space behind the log's end that holds written
                zeros, so that an append overwrites (the broker is killed for a moment, and the test writes them).
@@ -24,6 +24,7 @@ import load
 import segments
 from disk import Disk
 from harness import Broker
+from wire import Connection, await_recovered
 
 WORK = "build/tests/power"
 PARTITIONS = 4
@@ -155,6 +156,8 @@ class Series:
             time.sleep(random.uniform(*EARLY_S))
         else:
             self.broker.start()
+            with Connection(self.broker.port) as c:
+                await_recovered(c, topic, PARTITIONS)
             time.sleep(random.uniform(*KEPT_S))
         self.die()
         self.count(load.finish(child))
