@@ -72,15 +72,16 @@ static enum err load_saved_start(struct recovery *r)
 }
 
 /* What a deletion of old segments left is not looked at, unless the snapshot behind it is missing: the roll was cut short before it, and
- * only these batches say which producers there are. */
+ * only these batches say which producers there are. Nothing promises that they are whole: recovery_run does without them then. */
 static enum err find_segments(struct recovery *r)
 {
     assert(!r->files);
     assert(r->below == 0);
     const struct folder_offsets *all = &r->folder.segments;
     while (r->below + 1 < all->count && all->v[r->below + 1] <= r->start &&
-           recovery_has_snapshot(r, all->v[r->below + 1]))
+           (r->passes_over || recovery_has_snapshot(r, all->v[r->below + 1])))
         r->below++;
+    r->looks_below = r->below + 1 < all->count && all->v[r->below + 1] <= r->start;
     r->count = all->count - r->below;
     r->files = heap_zalloc(r->in->heap, (r->count + 1) * sizeof *r->files);
     if (!r->files)
@@ -396,13 +397,11 @@ static enum err recover_folder(struct recovery *r)
     return err;
 }
 
-enum err recovery_run(const struct recovery_input *in, struct recovered *out)
+/* True in `out_looked_below`: what lies below the log's start was among what was walked. */
+static enum err recover_once(const struct recovery_input *in, bool passes_over, struct recovered *out,
+                             bool *out_looked_below)
 {
-    assert(in->heap);
-    assert(in->dir);
-    assert(in->known_end_offset >= -1);
-    assert(in->segments || !in->segment_count);
-    struct recovery r = {.in = in, .out = out, .folder.heap = in->heap};
+    struct recovery r = {.in = in, .out = out, .folder.heap = in->heap, .passes_over = passes_over};
     *out = (struct recovered){.corrupt_segment = -1};
     list_init(&out->segments);
     epochs_init(&out->epochs, in->heap);
@@ -414,7 +413,22 @@ enum err recovery_run(const struct recovery_input *in, struct recovered *out)
     folder_close(&r.folder);
     if (err)
         recovered_deinit(out);
+    *out_looked_below = r.looks_below;
     return err;
+}
+
+enum err recovery_run(const struct recovery_input *in, struct recovered *out)
+{
+    assert(in->heap);
+    assert(in->dir);
+    assert(in->known_end_offset >= -1);
+    assert(in->segments || !in->segment_count);
+    bool looked_below;
+    enum err err = recover_once(in, false, out, &looked_below);
+    if (err || !out->corrupt || !looked_below)
+        return err;
+    recovered_deinit(out); /* no file was touched */
+    return recover_once(in, true, out, &looked_below);
 }
 
 void recovered_deinit(struct recovered *r)

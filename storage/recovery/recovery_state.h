@@ -28,8 +28,9 @@ struct recovery {
     struct recovery_file *files;
     uint32_t count, first, last;
     uint64_t first_position;
-    uint32_t below; /* segments in the folder that lie wholly below `start`: not among the files */
-    int64_t start;  /* the log start that was saved, 0: none */
+    bool passes_over, looks_below; /* segments wholly below `start` are not among the files, in any case; some are */
+    uint32_t below;                /* segments in the folder that lie wholly below `start`: not among the files */
+    int64_t start;                 /* the log start that was saved, 0: none */
     int64_t floor, producers_from;
     int64_t next_offset; /* behind the last good batch */
     int32_t epoch;       /* of the last good batch */
