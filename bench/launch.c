@@ -68,6 +68,8 @@ static bool start_line(struct launch *l)
         at--;
     *end = 0;
     snprintf(l->line, sizeof l->line, "%s", at);
+    for (char *quote = l->line; (quote = strchr(quote, '"'));) /* the line is shown as a JSON text */
+        *quote = '\'';
     snprintf(l->address, sizeof l->address, "%.*s", (int)strcspn(address + 8, " \n"), address + 8);
     return true;
 }
