@@ -12,6 +12,10 @@ enum fs_flags {
     FS_EXCLUSIVE = 1 << 3, /* with FS_CREATE: ERR_EXISTS */
     FS_TRUNCATE = 1 << 4,
     FS_DIRECT = 1 << 5, /* O_DIRECT: offsets, sizes and memory aligned to 4096 */
+    FS_OWN =
+        1
+        << 6, /* with FS_WRITE: a file that has more names than this one (a backup by hard links, an adopted segment) is first
+                         * replaced, durably, by a copy that has none but this (by way of <path>.tmp): what others see never changes */
 };
 
 enum err fs_open(const char *path, unsigned flags, int *out_fd) must_use;
@@ -30,6 +34,8 @@ enum err fs_size(int fd, uint64_t *out_bytes) must_use;
 uint64_t fs_data_from(int fd, uint64_t off);
 enum err fs_rename(const char *from, const char *to) must_use; /* replaces */
 enum err fs_unlink(const char *path) must_use;
+/* Another name of the same file. ERR_UNSUPPORTED: not on this file system, or not from one to the other. */
+enum err fs_link(const char *from, const char *to) must_use;
 enum err fs_mkdir(const char *path) must_use; /* ERR_EXISTS; parents must exist */
 enum err fs_rmdir(const char *path) must_use; /* empty folders only */
 struct fs_entry {
@@ -42,6 +48,8 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
 enum err fs_mtime(int fd, int64_t *out_ms) must_use;
 /* flock(2), exclusive, without waiting: ERR_BUSY. */
 enum err fs_lock(int fd) must_use;
+/* Does another process hold a lock of fcntl(2)'s kind on it, as Java's FileChannel.lock takes? */
+enum err fs_is_locked(int fd, bool *out_locked) must_use;
 /* A folder itself, to lock it or to know it again. */
 enum err fs_open_folder(const char *path, int *out_fd) must_use;
 /* Is what stands at the path now the file or folder that was opened? Nothing there: no. */

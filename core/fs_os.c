@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -18,6 +19,8 @@
 #define STATX_DIOALIGN 0x2000U
 #endif
 
+enum { COPY_BYTES = 1 << 20 };
+
 static enum err last_fs_error(void)
 {
     assert(errno > 0);
@@ -29,10 +32,8 @@ static enum err check_fs_call(int result)
     return result == 0 ? ERR_NONE : last_fs_error();
 }
 
-enum err fs_open(const char *path, unsigned flags, int *out_fd)
+static enum err open_file(const char *path, unsigned flags, int *out_fd)
 {
-    assert(path && out_fd);
-    fs_guard_check();
     assert(flags & (FS_READ | FS_WRITE));
     assert(!(flags & FS_EXCLUSIVE) || flags & FS_CREATE);
     int how = O_CLOEXEC;
@@ -49,6 +50,91 @@ enum err fs_open(const char *path, unsigned flags, int *out_fd)
         return last_fs_error();
     *out_fd = fd;
     return ERR_NONE;
+}
+
+/* --- a file of our own --- */
+
+static enum err copy_whole_file(int from, int to)
+{
+    assert(from >= 0 && to >= 0);
+    enum { PIECE = 1 << 30 };
+    uint8_t *bytes;
+    uint64_t at = 0;
+    ssize_t n = 1;
+    while (n > 0) {
+        n = copy_file_range(from, NULL, to, NULL, PIECE, 0);
+        at += n > 0 ? (uint64_t)n : 0;
+        if (n < 0 && errno == EINTR)
+            n = 1;
+    }
+    if (n == 0)
+        return ERR_NONE;
+    if (errno == ENOSPC || errno == EDQUOT || errno == EIO)
+        return last_fs_error();
+    bytes = malloc(COPY_BYTES); /* where the kernel has no such copy between these files */
+    enum err err = bytes ? ERR_NONE : ERR_NO_MEMORY;
+    for (size_t got = 1; !err && got > 0; at += got) {
+        err = fs_read(from, bytes, COPY_BYTES, at, &got);
+        if (!err && got > 0)
+            err = fs_write(to, bytes, got, at);
+    }
+    free(bytes);
+    return err;
+}
+
+static enum err sync_parent(const char *path)
+{
+    assert(path[0]);
+    char folder[FS_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int n = slash ? snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path) : snprintf(folder, 2, ".");
+    return n < FS_PATH_MAX ? fs_sync_dir(n > 0 ? folder : "/") : ERR_INVALID;
+}
+
+static enum err replace_with_copy(const char *path, int from)
+{
+    assert(from >= 0);
+    char temporary[FS_PATH_MAX];
+    int to, n = snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    enum err err = n > 0 && n < FS_PATH_MAX ? fs_unlink(temporary) : ERR_INVALID;
+    if (err == ERR_NONE || err == ERR_NOT_FOUND)
+        err = open_file(temporary, FS_READ | FS_WRITE | FS_CREATE | FS_EXCLUSIVE, &to);
+    if (err != ERR_NONE)
+        return err;
+    err = copy_whole_file(from, to);
+    if (err == ERR_NONE)
+        err = fs_sync(to);
+    fs_close(to);
+    if (err == ERR_NONE)
+        err = fs_rename(temporary, path);
+    else
+        err_ignore(fs_unlink(temporary)); /* best effort: the next one does it first */
+    return err == ERR_NONE ? sync_parent(path) : err;
+}
+
+static enum err make_file_own(const char *path)
+{
+    assert(path[0]);
+    struct stat st;
+    int fd;
+    enum err err = open_file(path, FS_READ, &fd);
+    if (err != ERR_NONE)
+        return err == ERR_NOT_FOUND ? ERR_NONE : err;
+    if (fstat(fd, &st) != 0)
+        err = last_fs_error();
+    else if (st.st_nlink > 1)
+        err = replace_with_copy(path, fd);
+    fs_close(fd);
+    return err;
+}
+
+enum err fs_open(const char *path, unsigned flags, int *out_fd)
+{
+    assert(path && out_fd);
+    assert(!(flags & FS_OWN) || flags & FS_WRITE);
+    fs_guard_check();
+    enum err err = flags & FS_OWN ? make_file_own(path) : ERR_NONE;
+    return err == ERR_NONE ? open_file(path, flags, out_fd) : err;
 }
 
 void fs_close(int fd)
@@ -264,6 +350,26 @@ enum err fs_is_same(int fd, const char *path, bool *out_same)
     if (!found && errno != ENOENT && errno != ENOTDIR)
         return last_fs_error();
     *out_same = found && opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+    return ERR_NONE;
+}
+
+enum err fs_link(const char *from, const char *to)
+{
+    assert(from && to);
+    fs_guard_check();
+    if (link(from, to) == 0)
+        return ERR_NONE;
+    return errno == EXDEV || errno == EMLINK || errno == EPERM ? ERR_UNSUPPORTED : last_fs_error();
+}
+
+enum err fs_is_locked(int fd, bool *out_locked)
+{
+    assert(fd >= 0 && out_locked);
+    fs_guard_check();
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_GETLK, &whole) != 0)
+        return last_fs_error();
+    *out_locked = whole.l_type != F_UNLCK;
     return ERR_NONE;
 }
 

@@ -2,6 +2,7 @@
 #include "net/inspect.h"
 #include "storage/check/check.h"
 #include <stdio.h>
+#include <string.h>
 
 static void print_finding(void *arg, const char *kind, const char *file, const char *text)
 {
@@ -23,4 +24,25 @@ int inspect_folder(bool repair, struct heap *heap, const struct broker_config *c
            c.data_dir, (unsigned long long)c.partitions, (unsigned long long)c.files, (unsigned long long)c.bytes,
            (unsigned long long)c.faults, (unsigned long long)c.notes, (unsigned long long)c.repairs);
     return !repair && c.faults > 0;
+}
+
+int inspect_adopt(const struct options *options, struct heap *heap, struct broker_config *config)
+{
+    char why[CONFIG_WHY_BYTES] = "";
+    struct adopt a = {.heap = heap,
+                      .config = config,
+                      .from_count = options->adopt_from_count,
+                      .read_uncommitted = options->read_uncommitted,
+                      .say = print_finding};
+    memcpy(a.from, options->adopt_from, sizeof a.from);
+    setlinebuf(stdout); /* each topic shows when it is done */
+    enum err err = adopt_run(&a, why);
+    printf("%s: %llu topics, %llu partitions, %llu batches checked: %llu bytes linked, %llu copied; %llu refused\n",
+           config->data_dir, (unsigned long long)a.topics, (unsigned long long)a.partitions,
+           (unsigned long long)a.batches, (unsigned long long)a.linked_bytes, (unsigned long long)a.copied_bytes,
+           (unsigned long long)a.refused);
+    fflush(stdout);
+    if (err)
+        fprintf(stderr, "odradek: %s\n", why);
+    return err ? 2 : a.refused > 0;
 }

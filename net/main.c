@@ -445,6 +445,7 @@ static int run_command(struct broker *b, int argc, char **argv)
     case OPTIONS_SERVE: return serve_folder(b);
     case OPTIONS_CHECK:
     case OPTIONS_REPAIR: return inspect_folder(kind == OPTIONS_REPAIR, b->heap, &b->config);
+    case OPTIONS_ADOPT: return inspect_adopt(&b->options, b->heap, &b->config);
     case OPTIONS_HELP: fputs(options_help(), stdout); return 0;
     case OPTIONS_VERSION: puts(options_version()); return 0;
     case OPTIONS_USAGE: print_complaint(b->why); return EXIT_USAGE;

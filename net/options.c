@@ -24,6 +24,8 @@ enum option_code {
     OPTION_JSON,
     OPTION_STATS,
     OPTION_DATA,
+    OPTION_FROM,
+    OPTION_UNCOMMITTED,
     OPTION_HELP,
     OPTION_VERSION,
 };
@@ -40,6 +42,8 @@ static const struct option table[] = {
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"data", required_argument, NULL, OPTION_DATA},
+    {"from", required_argument, NULL, OPTION_FROM},
+    {"read-uncommitted", no_argument, NULL, OPTION_UNCOMMITTED},
     {NULL, 0, NULL, 0},
 };
 
@@ -47,7 +51,7 @@ static const struct option table[] = {
 struct said {
     const char *config_file;
     const char *data;       /* --data */
-    enum options_kind kind; /* serve, check, repair */
+    enum options_kind kind; /* serve, check, repair, adopt */
     const char *cores;
     int cpus[SHARDS_MAX];
     uint32_t cpu_count;
@@ -63,6 +67,7 @@ const char *options_help(void)
 {
     return "odradek [serve] [--option ...] [key=value ...]\n"
            "odradek check|repair [--data DIR] [--config FILE]\n"
+           "odradek adopt --from DIR [--from DIR ...] [--data DIR] [--config FILE] [--read-uncommitted]\n"
            "\n"
            "A broker that speaks Kafka's protocol. Keys are those of Kafka's server.properties, for example\n"
            "  listeners=PLAINTEXT://localhost:9092   where clients connect; port 0: any free one\n"
@@ -88,7 +93,16 @@ const char *options_help(void)
            "file by file; it ends with 0 if nothing is, 1 if something is, 2 if it cannot be read. repair does what "
            "can be done,\n"
            "keeps what it takes away in <data folder>/repaired-<n>/, and says so.\n"
-           "  --data DIR            the data folder (default: that of log.dirs)\n";
+           "  --data DIR            the data folder (default: that of log.dirs)\n"
+           "\n"
+           "adopt takes over the topics, settings and committed offsets of an Apache Kafka that is stopped, and never "
+           "changes them there;\n"
+           "it ends with 0 if all was taken, 1 if something was refused (each with a reason), 2 if it could not be "
+           "done. "
+           "Run again, it goes on.\n"
+           "  --from DIR            each of that Kafka's log.dirs, the one with its metadata log among them\n"
+           "  --read-uncommitted    also logs with aborted or open transactions, whose records every reader sees "
+           "here\n";
 }
 
 /* --- values --- */
@@ -180,6 +194,14 @@ static bool parse_log_level(const char *text, enum log_level *out)
 
 /* --- one option --- */
 
+static bool take_adopt_folder(const char *value, struct options *out)
+{
+    if (!value[0] || out->adopt_from_count == ADOPT_FOLDERS_MAX)
+        return false;
+    out->adopt_from[out->adopt_from_count++] = value;
+    return true;
+}
+
 static bool take_option_value(int option, const char *value, struct said *said, struct options *out)
 {
     switch (option) {
@@ -192,6 +214,8 @@ static bool take_option_value(int option, const char *value, struct said *said, 
     case OPTION_FEATURES: return io_features_parse(value, &out->io_features) == ERR_NONE;
     case OPTION_LEVEL: return parse_log_level(value, &out->log.level);
     case OPTION_JSON: out->log.json = true; return true;
+    case OPTION_FROM: return take_adopt_folder(value, out);
+    case OPTION_UNCOMMITTED: out->read_uncommitted = true; return true;
     case OPTION_STATS: out->stat_file = value; return *value;
     default: return false;
     }
@@ -232,8 +256,11 @@ static enum options_kind take_command(int argc, char **argv)
     static const struct {
         const char *word;
         enum options_kind kind;
-    } commands[] = {
-        {"serve", OPTIONS_SERVE}, {"check", OPTIONS_CHECK}, {"repair", OPTIONS_REPAIR}, {"help", OPTIONS_HELP}};
+    } commands[] = {{"serve", OPTIONS_SERVE},
+                    {"check", OPTIONS_CHECK},
+                    {"repair", OPTIONS_REPAIR},
+                    {"adopt", OPTIONS_ADOPT},
+                    {"help", OPTIONS_HELP}};
     for (size_t i = 0; optind < argc && i < COUNT_OF(commands); i++) {
         if (strcmp(argv[optind], commands[i].word) == 0) {
             optind++;
@@ -410,6 +437,10 @@ enum options_kind options_parse(int argc, char **argv, struct broker_config *con
     said.kind = take_command(argc, argv);
     if (said.kind == OPTIONS_HELP)
         return OPTIONS_HELP;
+    if ((said.kind == OPTIONS_ADOPT) != (out->adopt_from_count > 0))
+        return refuse_command_line(
+            why, said.kind == OPTIONS_ADOPT ? "adopt needs the folders of a Kafka:" : "this belongs to adopt:",
+            "--from DIR");
     if (!settle_cores(&said, out, why) || !settle_memory(out, said.memory, why))
         return OPTIONS_USAGE;
     log_init(out->log); /* the configuration may have something to say */

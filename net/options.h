@@ -4,7 +4,7 @@
 #include "core/io.h"
 #include "core/limits.h"
 #include "core/log.h"
-#include "storage/config/broker_config.h"
+#include "storage/adopt/adopt.h"
 
 enum { OPTIONS_WHY_BYTES = CONFIG_WHY_BYTES };
 
@@ -12,6 +12,7 @@ enum options_kind {
     OPTIONS_SERVE,
     OPTIONS_CHECK, /* config has the data folder */
     OPTIONS_REPAIR,
+    OPTIONS_ADOPT, /* and adopt_from the folders to adopt from */
     OPTIONS_HELP,
     OPTIONS_VERSION,
     OPTIONS_USAGE, /* a mistake on the command line: why says which */
@@ -26,6 +27,9 @@ struct options {
     uint32_t io_features;
     struct log_options log;
     const char *stat_file; /* NULL: none; lent by argv */
+    const char *adopt_from[ADOPT_FOLDERS_MAX];
+    uint32_t adopt_from_count;
+    bool read_uncommitted; /* adopt */
 };
 
 /* Fills `config` (initialised) from the file first, then from the pairs, which win. */

@@ -278,23 +278,67 @@ enum err catalog_file_cut(struct catalog_file *f)
     return err;
 }
 
+/* What the wave says is in `b`; nothing but the file has changed yet. */
+static enum err append_now(struct catalog_file *f, struct catalog_blob *b)
+{
+    enum err err = f->empty ? catalog_file_sync_names(f) : ERR_NONE;
+    catalog_blob_end(b);
+    if (err == ERR_NONE)
+        err = append_wave_now(f, b);
+    if (err == ERR_NONE)
+        f->empty = false;
+    return err;
+}
+
 enum err catalog_file_bump_epoch(struct catalog_file *f, int32_t *out_epoch)
 {
     assert(f->epoch < INT32_MAX);
     struct catalog_blob b = {.heap = f->heap, .wave = f->wave + 1};
-    enum err err = f->empty ? catalog_file_sync_names(f) : ERR_NONE;
+    enum err err = catalog_blob_epoch(&b, f->epoch + 1);
     if (err == ERR_NONE)
-        err = catalog_blob_epoch(&b, f->epoch + 1);
-    if (err == ERR_NONE) {
-        catalog_blob_end(&b);
-        err = append_wave_now(f, &b);
-    }
+        err = append_now(f, &b);
     catalog_blob_deinit(&b);
+    if (err == ERR_NONE)
+        *out_epoch = ++f->epoch;
+    return err;
+}
+
+enum err catalog_file_add_now(struct catalog_file *f, struct topic *t)
+{
+    assert(!f->writer);
+    struct catalog_blob b = {.heap = f->heap, .wave = f->wave + 1};
+    enum err err = catalog_file_add(f, t);
     if (err != ERR_NONE)
         return err;
-    f->empty = false;
-    *out_epoch = ++f->epoch;
-    return ERR_NONE;
+    err = catalog_blob_topic(&b, t);
+    if (err == ERR_NONE)
+        err = append_now(f, &b);
+    catalog_blob_deinit(&b);
+    if (err != ERR_NONE)
+        catalog_file_remove(f, t);
+    return err;
+}
+
+enum err catalog_file_raise_now(struct catalog_file *f, int32_t epoch, int64_t producer_ids)
+{
+    assert(!f->writer);
+    assert(epoch >= 0 && producer_ids >= 0);
+    struct catalog_blob b = {.heap = f->heap, .wave = f->wave + 1};
+    if (epoch <= f->epoch && producer_ids <= f->ids_reserved)
+        return ERR_NONE;
+    epoch = epoch > f->epoch ? epoch : f->epoch;
+    producer_ids = producer_ids > f->ids_reserved ? producer_ids : f->ids_reserved;
+    enum err err = catalog_blob_epoch(&b, epoch);
+    if (err == ERR_NONE)
+        err = catalog_blob_ids(&b, producer_ids);
+    if (err == ERR_NONE)
+        err = append_now(f, &b);
+    catalog_blob_deinit(&b);
+    if (err == ERR_NONE) {
+        f->epoch = epoch;
+        f->ids_reserved = producer_ids;
+    }
+    return err;
 }
 
 /* The folder above, in place; false at the top. "a/b/c" -> "a/b" -> "a" -> "." */
@@ -593,11 +637,24 @@ static bool is_copy_stale(const struct catalog_copy *c, const struct catalog_blo
     return c->bytes >= REWRITE_BYTES_MIN && b->bytes < c->bytes / 2;
 }
 
+/* It was opened to be read; before anything is written, a file with other names gives way to one without. */
+static enum err own_copy(struct catalog_copy *c)
+{
+    assert(c->fd >= 0);
+    int fd;
+    enum err err = fs_open(c->path, FS_READ | FS_WRITE | FS_OWN, &fd);
+    if (err != ERR_NONE)
+        return err;
+    fs_close(c->fd);
+    c->fd = fd;
+    return c->view.state == CATALOG_TORN ? cut_torn_copy(c) : ERR_NONE;
+}
+
 static enum err prepare_copy(struct catalog_file *f, struct catalog_copy *c, const struct catalog_blob *b)
 {
     assert(f->empty == (b->bytes == 0));
     if (is_copy_current(f, c) && !is_copy_stale(c, b))
-        return c->view.state == CATALOG_TORN ? cut_torn_copy(c) : ERR_NONE;
+        return own_copy(c);
     if (!f->empty && !is_copy_current(f, c) && (c->view.there || f->copies[0].view.format == CATALOG_FORMAT)) {
         char was[64];
         catalog_view_text(&c->view, was);

@@ -123,6 +123,9 @@ struct topic_override *catalog_file_layer(struct heap *heap, const struct broker
                                           uint32_t *out_count) must_use;
 enum err catalog_file_add(struct catalog_file *f, struct topic *t) must_use;
 void catalog_file_remove(struct catalog_file *f, struct topic *t);
+/* Both synchronous, durable, before there is a writer: for adopt. A topic that was not taken is the caller's still; numbers only rise. */
+enum err catalog_file_add_now(struct catalog_file *f, struct topic *t) must_use;
+enum err catalog_file_raise_now(struct catalog_file *f, int32_t epoch, int64_t producer_ids) must_use;
 /* Room for `more` deleted ids, so that remembering cannot fail. */
 enum err catalog_file_reserve(struct catalog_file *f, uint32_t more) must_use;
 void catalog_file_remember(struct catalog_file *f, const uint8_t id[16]);

@@ -90,7 +90,7 @@ static enum err cut_segment(struct check *c, const char *folder, const struct ch
         return ERR_INVALID;
     enum err err = make_side_path(c, folder, name, kept);
     if (err == ERR_NONE)
-        err = fs_open(path, FS_READ | FS_WRITE, &from);
+        err = fs_open(path, FS_READ | FS_WRITE | FS_OWN, &from);
     if (err != ERR_NONE)
         return err;
     err = fs_open(kept, FS_WRITE | FS_CREATE | FS_TRUNCATE, &to);

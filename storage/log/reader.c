@@ -419,7 +419,7 @@ static void begin_cold_read(struct cold *c)
         return;
     }
     c->ask = files_index_ask(p, s);
-    c->flags = FS_READ | FS_WRITE | (p->store->root->direct ? FS_DIRECT : 0);
+    c->flags = FS_READ | (s == p->active ? FS_WRITE | FS_OWN : 0) | (p->store->root->direct ? FS_DIRECT : 0);
     io_job(shard_of(p)->io, &c->op, IO_URGENT, run_cold_job, c, cold_job_done);
 }
 

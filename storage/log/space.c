@@ -196,7 +196,7 @@ static enum err open_active_file(struct space_job *j)
     char path[FS_PATH_MAX];
     if (!segment_path(path, j->dir, j->old->base_offset, ".log"))
         return ERR_INVALID;
-    return fs_open(path, segment_flags(j), &j->fd);
+    return fs_open(path, segment_flags(j) | FS_OWN, &j->fd);
 }
 
 static enum err run_wake_job(struct space_job *j)

@@ -53,7 +53,7 @@ static enum err open_checkpoint_file(struct checkpoint_file *f)
     assert(f->dir);
     if (f->fd >= 0)
         return ERR_NONE;
-    enum err err = fs_open(f->path, FS_READ | FS_WRITE | FS_CREATE, &f->fd);
+    enum err err = fs_open(f->path, FS_READ | FS_WRITE | FS_CREATE | FS_OWN, &f->fd);
     if (err)
         return err;
     err = fs_size(f->fd, &f->bytes);

@@ -440,7 +440,7 @@ static enum err write_index_delta(const struct delta *d, const char *suffix, con
     if (!segment_path(path, d->dir, d->segment, suffix))
         return ERR_INVALID;
     assert(bytes);
-    enum err err = fs_open(path, FS_WRITE | FS_CREATE, &fd);
+    enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_OWN, &fd);
     if (err)
         return err == ERR_NOT_FOUND ? ERR_NONE : err; /* the topic is being deleted */
     err = fs_write(fd, bytes, n, at);

@@ -76,7 +76,8 @@ static enum err repair_segment(struct recovery *r, struct recovery_file *f, bool
         return ERR_NONE;
     r->changed = true;
     struct recovery_scan rs;
-    enum err err = recovery_scan_open(r, s, s->bytes, FS_READ | FS_WRITE, &rs);
+    bool writes = closed ? s->bytes < s->allocated : f->rest_dirty; /* else it is only synced */
+    enum err err = recovery_scan_open(r, s, s->bytes, writes ? FS_READ | FS_WRITE | FS_OWN : FS_READ, &rs);
     if (err)
         return err;
     err = finish_segment_file(r, &rs, f, closed);

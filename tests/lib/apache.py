@@ -31,8 +31,9 @@ class ApacheKafka(Broker):
     start_line = r"Kafka Server started"
     start_timeout = 90
 
-    def __init__(self, folder, properties=None, arguments=(), fresh=True):
+    def __init__(self, folder, properties=None, arguments=(), fresh=True, version=None):
         super().__init__(folder, properties, arguments, fresh)
+        self.version = version  # None: the one of pom.xml
         self.config = os.path.join(self.folder, "server.properties")
         self.client_port = None
 
@@ -60,14 +61,15 @@ class ApacheKafka(Broker):
         with open(self.config, "w", encoding="ascii") as file:
             file.writelines(f"{k}={v}\n" for k, v in self.settings(self.client_port, controller).items())
         if not os.path.exists(os.path.join(self.data, "meta.properties")):
-            run_ok(java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", self.config), timeout=60)
+            run_ok(java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", self.config, version=self.version),
+                   timeout=60)
         super().launch()
 
     def command(self):
-        return java("kafka.Kafka", self.config, heap="512m", logging="INFO")
+        return java("kafka.Kafka", self.config, heap="512m", logging="INFO", version=self.version)
 
     def environment(self):
-        jars()
+        jars(self.version)
         return dict(os.environ)
 
     def find_address(self):

@@ -284,6 +284,23 @@ enum err fs_is_same(int fd, const char *path, bool *out_same)
     return ERR_NONE;
 }
 
+/* This disk has no second names. */
+enum err fs_link(const char *from, const char *to)
+{
+    assert(from && to);
+    fs_guard_check();
+    return ERR_UNSUPPORTED;
+}
+
+/* Nor a Java program that could lock something here. */
+enum err fs_is_locked(int fd, bool *out_locked)
+{
+    assert(fd >= 0);
+    fs_guard_check();
+    *out_locked = false;
+    return ERR_NONE;
+}
+
 enum err fs_lock(int fd)
 {
     fs_guard_check();

@@ -1,0 +1,115 @@
+"""What an adoption has to carry over, written to a broker, and all of it read back. Runs in the tests' own Python (kafka-python).
+
+    client.py fill ADDRESS          topics with every codec, headers, keys, a compacted one, a moved log start, committed offsets
+    client.py abort ADDRESS         a topic with a transaction that is aborted, one with only committed ones
+    client.py read ADDRESS FILE     every record of every topic, a line each, and the committed offsets
+    client.py append ADDRESS        a few more records to each topic of `fill`
+"""
+import hashlib
+import json
+import sys
+import time
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
+from kafka.structs import OffsetAndMetadata
+
+CODECS = (None, "gzip", "snappy", "lz4", "zstd")
+PARTITIONS = 2
+GROUP = "readers"
+BIG = {"segment.bytes": "1048576"}  # Kafka 4 takes no smaller ones
+
+
+def value_of(topic, i, size=9000):
+    seed = hashlib.sha256(f"{topic}/{i}".encode()).digest()
+    return (seed * (size // 64) + seed.hex().encode() * (size // 128))[:size]
+
+
+def create(address, topics):
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    admin.create_topics([NewTopic(name, n, 1, topic_configs=configs) for name, n, configs in topics])
+    return admin
+
+
+def send(address, topic, count, first=0, codec=None, partitions=PARTITIONS, key=lambda i: f"k{i}".encode(), **options):
+    producer = KafkaProducer(bootstrap_servers=address, compression_type=codec, linger_ms=20, batch_size=60000, **options)
+    for i in range(first, first + count):
+        headers = [("n", str(i).encode()), ("empty", b"")] if i % 3 == 0 else []
+        producer.send(topic, value_of(topic, i), key(i), headers=headers, partition=i % partitions,
+                      timestamp_ms=1_700_000_000_000 + 1000 * i)
+    producer.flush()
+    producer.close()
+
+
+def fill(address):
+    topics = [(f"codec-{codec or 'none'}", PARTITIONS, BIG) for codec in CODECS]
+    topics += [("moved", 1, BIG), ("empty", 3, {"retention.ms": "86400000", "max.message.bytes": "2000000"}),
+               ("compacted", 1, {**BIG, "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01",
+                                 "segment.ms": "1000"})]
+    admin = create(address, topics)
+    for codec in CODECS:
+        send(address, f"codec-{codec or 'none'}", 500, codec=codec, enable_idempotence=codec != "gzip")
+    send(address, "moved", 300, partitions=1)
+    admin.delete_records({TopicPartition("moved", 0): 170})
+    for round in range(3):
+        send(address, "compacted", 200, first=200 * round, partitions=1, key=lambda i: f"k{i % 30}".encode(),
+             codec=CODECS[round])
+        time.sleep(1.2)  # segment.ms
+    send(address, "compacted", 2, first=600, partitions=1)
+    consumer = KafkaConsumer(bootstrap_servers=address, group_id=GROUP)
+    consumer.commit({TopicPartition("codec-none", 0): OffsetAndMetadata(17, "a note", -1),
+                     TopicPartition("moved", 0): OffsetAndMetadata(200, "", -1)})
+    consumer.close()
+
+
+def abort(address):
+    create(address, [("aborted", 1, {}), ("committed", 1, {}), ("beside", 1, {})])
+    for topic, end in (("aborted", "abort_transaction"), ("committed", "commit_transaction")):
+        producer = KafkaProducer(bootstrap_servers=address, transactional_id=f"id-{topic}")
+        producer.init_transactions()
+        producer.begin_transaction()
+        for i in range(5):
+            producer.send(topic, value_of(topic, i, 100), partition=0)
+        producer.flush()
+        getattr(producer, end)()
+        producer.close()
+    send(address, "beside", 10, partitions=1)
+
+
+def append(address):
+    for codec in CODECS:
+        send(address, f"codec-{codec or 'none'}", 20, first=10000, codec=codec)
+    send(address, "moved", 20, first=10000, partitions=1)
+    send(address, "compacted", 20, first=10000, partitions=1)
+
+
+def read_partition(consumer, tp, out):
+    consumer.assign([tp])
+    consumer.seek_to_beginning(tp)
+    begin, end, until = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp], time.monotonic() + 60
+    out.append(json.dumps([tp.topic, tp.partition, "from", begin, "to", end]))
+    while consumer.position(tp) < end:
+        assert time.monotonic() < until, f"{tp} stays at {consumer.position(tp)} of {end}"
+        for r in consumer.poll(timeout_ms=500, max_records=5000).get(tp, []):
+            value = r.value if r.value is None else hashlib.sha256(r.value).hexdigest()
+            headers = [(k, v if v is None else v.hex()) for k, v in r.headers]
+            out.append(json.dumps([r.topic, r.partition, r.offset, r.timestamp, r.timestamp_type,
+                                   r.key if r.key is None else r.key.hex(), value, headers]))
+
+
+def read(address, path):
+    consumer = KafkaConsumer(bootstrap_servers=address, fetch_max_bytes=8 << 20, enable_auto_commit=False)
+    out = []
+    for topic in sorted(consumer.topics()):
+        for partition in sorted(consumer.partitions_for_topic(topic)):
+            read_partition(consumer, TopicPartition(topic, partition), out)
+    offsets = KafkaAdminClient(bootstrap_servers=address).list_group_offsets(GROUP)
+    while isinstance(offsets, dict) and GROUP in offsets:
+        offsets = offsets[GROUP]
+    out += sorted(json.dumps(["offset", tp.topic, tp.partition, o.offset, o.metadata]) for tp, o in offsets.items())
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines(line + "\n" for line in out)
+
+
+if __name__ == "__main__":
+    {"fill": fill, "abort": abort, "read": read, "append": append}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,55 @@
+"""Everything that Kafka has is here afterwards, and its own folder is untouched, whatever happens here."""
+import glob
+import os
+import random
+import subprocess
+import time
+
+from world import *
+
+
+def linked_files(data):
+    return [path for path in glob.glob(f"{data}/*/*.log") if os.stat(path).st_nlink > 1]
+
+
+def everything(version):
+    source, there = filled(version)
+    before = digests(source)
+    broker = Broker(f"{WORK}/taken-{version}")
+    said = adopt(source, broker.data)
+    assert "taken: compacted" in said and "refused" not in said.replace("; 0 refused", ""), said
+    assert linked_files(broker.data), "no closed segment was linked"
+    with broker:
+        same(there, read_all(broker.address, f"{WORK}/here-{version}.records"))
+        client("append", broker.address)
+        broker.kill(), broker.start()
+        here = read_all(broker.address, f"{WORK}/here-{version}.records")
+        assert set(there) < set(here) | {line for line in there if '"from"' in line}, "a record was lost by kill -9"
+        broker.stop()
+    assert digests(source) == before, "Kafka's folder has changed"
+    assert "was adopted before" in adopt(source, broker.data)
+    assert digests(source) == before, "Kafka's folder has changed"
+
+
+def killed_in_between(version, rounds=6):
+    """Run again, it goes on."""
+    source, there = filled(version)
+    broker = Broker(f"{WORK}/killed-{version}")
+    rng = random.Random(1)
+    for _ in range(rounds):
+        process = subprocess.Popen([binary(), "adopt", "--from", source, "--data", broker.data],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.005, 0.15))
+        process.kill()
+        process.wait()
+    adopt(source, broker.data)
+    with broker:
+        same(there, read_all(broker.address, f"{WORK}/killed-{version}.records"))
+        broker.stop()
+
+
+CASES = [
+    *((f"a folder of Kafka {version} is taken over: every record, setting and committed offset, and its files are untouched",
+       everything, (version,)) for version in ("4.3.1", "3.9.1")),
+    ("an adoption that is killed goes on when it is run again", killed_in_between, ("4.3.1",)),
+]
