@@ -32,7 +32,7 @@ static enum err check_fs_call(int result)
     return result == 0 ? ERR_NONE : last_fs_error();
 }
 
-static enum err open_file(const char *path, unsigned flags, int *out_fd)
+static enum err open_at_path(const char *path, unsigned flags, int *out_fd)
 {
     assert(flags & (FS_READ | FS_WRITE));
     assert(!(flags & FS_EXCLUSIVE) || flags & FS_CREATE);
@@ -98,7 +98,7 @@ static enum err replace_with_copy(const char *path, int from)
     int to, n = snprintf(temporary, sizeof temporary, "%s.tmp", path);
     enum err err = n > 0 && n < FS_PATH_MAX ? fs_unlink(temporary) : ERR_INVALID;
     if (err == ERR_NONE || err == ERR_NOT_FOUND)
-        err = open_file(temporary, FS_READ | FS_WRITE | FS_CREATE | FS_EXCLUSIVE, &to);
+        err = open_at_path(temporary, FS_READ | FS_WRITE | FS_CREATE | FS_EXCLUSIVE, &to);
     if (err != ERR_NONE)
         return err;
     err = copy_whole_file(from, to);
@@ -117,7 +117,7 @@ static enum err make_file_own(const char *path)
     assert(path[0]);
     struct stat st;
     int fd;
-    enum err err = open_file(path, FS_READ, &fd);
+    enum err err = open_at_path(path, FS_READ, &fd);
     if (err != ERR_NONE)
         return err == ERR_NOT_FOUND ? ERR_NONE : err;
     if (fstat(fd, &st) != 0)
@@ -134,7 +134,7 @@ enum err fs_open(const char *path, unsigned flags, int *out_fd)
     assert(!(flags & FS_OWN) || flags & FS_WRITE);
     fs_guard_check();
     enum err err = flags & FS_OWN ? make_file_own(path) : ERR_NONE;
-    return err == ERR_NONE ? open_file(path, flags, out_fd) : err;
+    return err == ERR_NONE ? open_at_path(path, flags, out_fd) : err;
 }
 
 void fs_close(int fd)

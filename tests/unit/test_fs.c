@@ -214,25 +214,25 @@ static void a_file_with_another_name_is_copied_before_it_is_written(void **state
     (void)state;
     char bytes[8];
     size_t got;
-    int fd = open_new(DIR_PATH "/one"), other;
+    int fd = open_new(DIR_PATH "/a"), other;
     assert_int_equal(fs_write(fd, "before", 6, 0), ERR_NONE);
     fs_close(fd);
-    assert_int_equal(fs_link(DIR_PATH "/one", DIR_PATH "/two"), ERR_NONE);
-    assert_int_equal(fs_link(DIR_PATH "/one", DIR_PATH "/two"), ERR_EXISTS);
-    assert_int_equal(fs_open(DIR_PATH "/one", FS_READ | FS_WRITE | FS_OWN, &fd), ERR_NONE);
+    assert_int_equal(fs_link(DIR_PATH "/a", DIR_PATH "/b"), ERR_NONE);
+    assert_int_equal(fs_link(DIR_PATH "/a", DIR_PATH "/b"), ERR_EXISTS);
+    assert_int_equal(fs_open(DIR_PATH "/a", FS_READ | FS_WRITE | FS_OWN, &fd), ERR_NONE);
     assert_int_equal(fs_write(fd, "after!", 6, 0), ERR_NONE);
-    assert_int_equal(fs_open(DIR_PATH "/two", FS_READ, &other), ERR_NONE);
+    assert_int_equal(fs_open(DIR_PATH "/b", FS_READ, &other), ERR_NONE);
     assert_int_equal(fs_read(other, bytes, sizeof bytes, 0, &got), ERR_NONE);
     assert_int_equal(got, 6);
     assert_memory_equal(bytes, "before", 6);
     fs_close(other);
-    assert_int_equal(fs_open(DIR_PATH "/one", FS_READ | FS_WRITE | FS_OWN, &other), ERR_NONE);
+    assert_int_equal(fs_open(DIR_PATH "/a", FS_READ | FS_WRITE | FS_OWN, &other), ERR_NONE);
     bool same = false;
-    assert_int_equal(fs_is_same(fd, DIR_PATH "/one", &same), ERR_NONE);
+    assert_int_equal(fs_is_same(fd, DIR_PATH "/a", &same), ERR_NONE);
     assert_true(same); /* alone by now: nothing is copied again */
     fs_close(other);
     fs_close(fd);
-    assert_int_equal(fs_open(DIR_PATH "/one.tmp", FS_READ, &fd), ERR_NOT_FOUND);
+    assert_int_equal(fs_open(DIR_PATH "/a.tmp", FS_READ, &fd), ERR_NOT_FOUND);
 }
 
 static void memory_file_systems_are_not_direct(void **state)
