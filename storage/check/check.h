@@ -5,7 +5,8 @@
  *
  * Repair does what can be done, and keeps what it takes away in <data>/repaired-<n>/. A catalog that cannot be proved is put together from the
  * good records of both copies, then from the partitions' folders (partition.metadata): what cannot be known, settings, topics without data,
- * deletions, is said; the leader epoch and the producer ids begin above everything found in any log. A log is cut at its first damaged batch. */
+ * deletions, is said; the leader epoch and the producer ids begin above everything found in any log. A log is cut at its first damaged batch; where a
+ * whole segment is missing it goes on behind the gap. */
 #pragma once
 #include "core/limits.h"
 #include "storage/catalog/catalog_file.h"
@@ -48,6 +49,8 @@ struct check_log {
     int64_t end_offset;  /* of what is good */
     int64_t bad_segment; /* where it ends */
     uint64_t bad_position;
+    int64_t start_offset;   /* that was saved, 0: none */
+    uint32_t lost_segments; /* folder_lost_segment */
 };
 struct check_partition {
     const char *folder; /* its name in the data folder */

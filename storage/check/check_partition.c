@@ -11,7 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SMALL_FILE_MAX = 64 << 20, CHECK_INDEX_BYTES = 1 << 30 };
+enum {
+    SMALL_FILE_MAX = 64 << 20,
+    CHECK_INDEX_BYTES = 1 << 30,
+    EPOCH_MAX =
+        INT32_MAX - (1 << 20), /* one a start: no broker gets there, and what goes on behind it needs some more */
+};
+/* They are handed out from 0 on, by the thousand: what is larger came from a client. */
+static const int64_t producer_id_max = INT64_MAX / 2;
 
 /* The walk over one partition. */
 struct check_walk {
@@ -21,8 +28,11 @@ struct check_walk {
     char dir[FS_PATH_MAX], file[512]; /* file: for sentences */
     bool clean;                       /* the mark names it: nothing is torn */
     const struct checkpoint_entry *checkpoint;
-    int64_t next; /* offset */
+    int64_t next;  /* offset */
+    int64_t start; /* that was saved, 0: none */
     int32_t epoch;
+    bool last;       /* the segment is the last one: no offset is missing in it */
+    bool ends_whole; /* the one before ended with its file: offsets may be missing behind it */
     struct check_log *log;
 };
 
@@ -42,17 +52,18 @@ static void name_small_file(struct check_walk *w, const char *name)
 
 static void note_batch(struct check_walk *w, const struct batch *b)
 {
-    assert(b->base_offset == w->next);
+    assert(b->base_offset >= w->next);
     assert(b->leader_epoch >= w->epoch);
     struct check *c = w->check;
     w->next = batch_last_offset(b) + 1;
     w->epoch = b->leader_epoch;
     c->epoch_max = b->leader_epoch > c->epoch_max ? b->leader_epoch : c->epoch_max;
-    c->producer_max = b->producer_id > c->producer_max ? b->producer_id : c->producer_max;
+    if (b->producer_id > c->producer_max && b->producer_id <= producer_id_max)
+        c->producer_max = b->producer_id;
 }
 
-/* What lies behind the last good batch of a segment. `last`: no later one has anything. */
-static enum err judge_end(struct check_walk *w, struct scan *s, bool last)
+/* What lies behind the last good batch of a segment. */
+static enum err judge_end(struct check_walk *w, struct scan *s)
 {
     assert(s->at <= s->end);
     assert(w->log->state == CHECK_LOG_WHOLE);
@@ -63,7 +74,7 @@ static enum err judge_end(struct check_walk *w, struct scan *s, bool last)
     err = scan_search(s, s->at + 1, w->next, &valid);
     if (err != ERR_NONE)
         return err;
-    bool torn = last && valid == UINT64_MAX && !w->clean && !(w->checkpoint && w->checkpoint->offset > w->next);
+    bool torn = w->last && valid == UINT64_MAX && !w->clean && !(w->checkpoint && w->checkpoint->offset > w->next);
     w->log->state = torn ? CHECK_LOG_TORN : CHECK_LOG_DAMAGED;
     unsigned long long at = s->at;
     if (torn)
@@ -76,24 +87,30 @@ static enum err judge_end(struct check_walk *w, struct scan *s, bool last)
     return ERR_NONE;
 }
 
-static enum err walk_good_batches(struct check_walk *w, struct scan *s, uint64_t *out_bytes, bool last)
+static bool batch_continues(const struct check_walk *w, const struct batch *b)
+{
+    bool follows = w->last ? b->base_offset == w->next : b->base_offset >= w->next;
+    return follows && b->leader_epoch >= w->epoch && b->leader_epoch <= EPOCH_MAX;
+}
+
+static enum err walk_good_batches(struct check_walk *w, struct scan *s, uint64_t *out_bytes)
 {
     assert(s->at == 0);
     struct batch b;
     bool valid = false;
     enum err err;
-    while ((err = scan_peek(s, &b, &valid)) == ERR_NONE && valid && b.base_offset == w->next &&
-           b.leader_epoch >= w->epoch) {
+    while ((err = scan_peek(s, &b, &valid)) == ERR_NONE && valid && batch_continues(w, &b)) {
         note_batch(w, &b);
         scan_skip(s, &b);
     }
     *out_bytes = s->at;
     w->log->bad_position = s->at;
     w->log->end_offset = w->next;
-    return err == ERR_NONE ? judge_end(w, s, last) : err;
+    w->ends_whole = s->at == s->end;
+    return err == ERR_NONE ? judge_end(w, s) : err;
 }
 
-/* Every entry leads to the batch that ends with its offset. */
+/* Every entry leads to a batch that ends with its offset, or (Kafka, where several came in one piece) before it. */
 static bool does_index_fit(const struct index *ix, int fd)
 {
     assert(fd >= 0);
@@ -103,7 +120,7 @@ static bool does_index_fit(const struct index *ix, int fd)
         struct batch b;
         size_t got;
         if (fs_read(fd, head, sizeof head, be32_get(entry + 4), &got) != ERR_NONE || !batch_parse(head, got, &b) ||
-            batch_last_offset(&b) != ix->base_offset + be32_get(entry))
+            batch_last_offset(&b) > ix->base_offset + be32_get(entry))
             return false;
     }
     return true;
@@ -124,7 +141,7 @@ static enum err check_index(struct check_walk *w, int64_t base, int fd, uint64_t
     return err == ERR_CORRUPT ? ERR_NONE : err;
 }
 
-static enum err check_log_segment(struct check_walk *w, int64_t base, bool last)
+static enum err check_log_segment(struct check_walk *w, int64_t base)
 {
     assert(base == w->next);
     char path[FS_PATH_MAX];
@@ -142,15 +159,43 @@ static enum err check_log_segment(struct check_walk *w, int64_t base, bool last)
     if (err == ERR_NONE) {
         name_file(w, base, ".log");
         w->log->bad_segment = base;
-        err = walk_good_batches(w, &s, &bytes, last);
+        err = walk_good_batches(w, &s, &bytes);
         scan_close(&s);
     }
     w->check->files++;
     w->check->bytes += bytes;
-    if (err == ERR_NONE && w->log->state == CHECK_LOG_WHOLE && bytes > 0 && (!last || w->clean))
+    if (err == ERR_NONE && w->log->state == CHECK_LOG_WHOLE && bytes > 0 && (!w->last || w->clean))
         err = check_index(w, base, fd, bytes);
     fs_close(fd);
     return err;
+}
+
+static void check_lost_segments(struct check_walk *w)
+{
+    assert(w->start >= 0);
+    w->log->start_offset = w->start;
+    for (int64_t at = w->start; (at = folder_lost_segment(&w->folder, at)) >= 0; at++) {
+        name_file(w, at, ".log");
+        check_fault(w->check, w->file, "missing: its index is there");
+        w->log->lost_segments++;
+    }
+}
+
+static void note_what_jobs_left(struct check_walk *w)
+{
+    const struct folder *f = &w->folder;
+    for (uint32_t i = 0; i < f->swaps.count; i++) {
+        name_file(w, f->swaps.v[i], ".log.swap");
+        check_note(w->check, w->file, "a cleaning that was interrupted: the next start finishes or undoes it");
+    }
+    for (uint32_t i = 0; i < f->deleted.count; i++) {
+        name_file(w, f->deleted.v[i], ".log.deleted");
+        check_note(w->check, w->file, "left the log, with what belongs to it: the next start removes it by and by");
+    }
+    for (uint32_t i = 0; i < f->leftover_count; i++) {
+        name_small_file(w, f->leftovers[i]);
+        check_note(w->check, w->file, "left by a job that was interrupted: the next start removes it");
+    }
 }
 
 static enum err check_log_segments(struct check_walk *w)
@@ -159,7 +204,7 @@ static enum err check_log_segments(struct check_walk *w)
     const struct folder_offsets *v = &w->folder.segments;
     enum err err = ERR_NONE;
     for (uint32_t i = 0; err == ERR_NONE && i < v->count && w->log->state == CHECK_LOG_WHOLE; i++) {
-        if (i > 0 && v->v[i] != w->next) {
+        if (i > 0 && v->v[i] != w->next && (v->v[i] < w->next || !w->ends_whole)) {
             name_file(w, v->v[i], ".log");
             check_fault(w->check, w->file, "begins with offset %" PRId64 ", but the one before ends with %" PRId64,
                         v->v[i], w->next);
@@ -167,7 +212,8 @@ static enum err check_log_segments(struct check_walk *w)
             break;
         }
         w->next = v->v[i];
-        err = check_log_segment(w, v->v[i], i + 1 == v->count);
+        w->last = i + 1 == v->count;
+        err = check_log_segment(w, v->v[i]);
     }
     if (err == ERR_NONE && w->log->state == CHECK_LOG_WHOLE && w->checkpoint && w->checkpoint->offset > w->next) {
         check_fault(w->check, w->what->folder, "ends with offset %" PRId64 "; up to %" PRId64 " was on stable media",
@@ -234,13 +280,12 @@ static enum err check_epochs(struct check_walk *w)
 static enum err check_log_start(struct check_walk *w)
 {
     assert(w->log->end_offset <= w->next);
-    int64_t start = 0;
-    enum err err = log_start_load(w->check->heap, w->dir, &start);
+    enum err err = log_start_load(w->check->heap, w->dir, &w->start);
     name_small_file(w, "log-start-offset-checkpoint");
     if (err == ERR_CORRUPT)
         check_fault(w->check, w->file, "damaged: where the log starts is not known");
-    else if (err == ERR_NONE && w->folder.segments.count > 0 && start > w->next && w->log->state == CHECK_LOG_WHOLE)
-        check_fault(w->check, w->file, "says %" PRId64 ", but the log ends with %" PRId64, start, w->next);
+    else if (err == ERR_NONE && w->folder.segments.count > 0 && w->start > w->next && w->log->state == CHECK_LOG_WHOLE)
+        check_fault(w->check, w->file, "says %" PRId64 ", but the log ends with %" PRId64, w->start, w->next);
     return err == ERR_CORRUPT || err == ERR_NOT_FOUND ? ERR_NONE : err;
 }
 
@@ -282,10 +327,8 @@ enum err check_partition(struct check *c, const struct check_partition *p, struc
         err = check_epochs(&w);
     if (err == ERR_NONE)
         err = check_log_start(&w);
-    for (uint32_t i = 0; i < w.folder.leftover_count; i++) {
-        name_small_file(&w, w.folder.leftovers[i]);
-        check_note(c, w.file, "left by a job that was interrupted: the next start removes it");
-    }
+    check_lost_segments(&w);
+    note_what_jobs_left(&w);
     folder_close(&w.folder);
     return err;
 }

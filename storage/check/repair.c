@@ -111,9 +111,10 @@ static enum err cut_segment(struct check *c, const char *folder, const struct ch
 static enum err move_segment(struct check *c, const char *folder, int64_t base, bool with_log)
 {
     assert(base >= 0);
-    static const char *const suffixes[] = {".log", ".index", ".timeindex", ".snapshot"};
+    static const char *const suffixes[] = {".snapshot", ".timeindex", ".index",
+                                           ".log"}; /* the log last: folder_lost_segment */
     enum err err = ERR_NONE;
-    for (size_t i = with_log ? 0 : 1; err == ERR_NONE && i < COUNT_OF(suffixes); i++) {
+    for (size_t i = 0; err == ERR_NONE && i < COUNT_OF(suffixes) - !with_log; i++) {
         char name[64];
         snprintf(name, sizeof name, "%020" PRId64 "%s", base, suffixes[i]);
         err = repair_move(c, folder, name);
@@ -149,6 +150,27 @@ enum err repair_cut_log(struct check *c, const char *folder, const struct check_
                        "ends with offset %" PRId64 " now: what was behind byte %llu of segment %" PRId64
                        " and %u later segments are kept in %s",
                        log->end_offset, (unsigned long long)log->bad_position, log->bad_segment, moved, c->side);
+    return err;
+}
+
+/* What stood beside them says only that they are missing. */
+static enum err forget_lost_segments(struct check *c, const char *folder, const struct check_log *log)
+{
+    assert(log->lost_segments > 0);
+    struct folder f;
+    char dir[FS_PATH_MAX];
+    int n = snprintf(dir, sizeof dir, "%s/%s", c->data_dir, folder);
+    enum err err = n > 0 && n < FS_PATH_MAX ? folder_read(&f, c->heap, dir) : ERR_INVALID;
+    if (err != ERR_NONE)
+        return err;
+    for (int64_t at = log->start_offset; err == ERR_NONE && (at = folder_lost_segment(&f, at)) >= 0; at++)
+        err = move_segment(c, folder, at, false);
+    folder_close(&f);
+    if (err == ERR_NONE)
+        err = fs_sync_dir(dir);
+    if (err == ERR_NONE)
+        check_repaired(c, folder, "goes on without %u segments that are missing: their offsets are a gap",
+                       log->lost_segments);
     return err;
 }
 
@@ -269,6 +291,8 @@ static enum err repair_partition(struct check *c, const char *folder, size_t top
     enum err err = check_partition(c, &p, &log);
     if (err == ERR_NONE && log.state == CHECK_LOG_DAMAGED)
         err = repair_cut_log(c, folder, &log);
+    if (err == ERR_NONE && log.lost_segments > 0)
+        err = forget_lost_segments(c, folder, &log);
     if (err == ERR_NONE && !named) {
         err = partition_dir_name(path, p.topic->id);
         if (err == ERR_NONE)
@@ -292,9 +316,12 @@ static enum err move_marks(struct check *c)
     return err;
 }
 
+/* Above everything that was found, which check_partition keeps far from where numbers end. */
 static void raise_catalog_numbers(struct check *c)
 {
     assert(c->catalog);
+    assert(c->epoch_max < INT32_MAX);
+    assert(c->producer_max <= INT64_MAX / 2);
     struct catalog_file *f = c->catalog;
     if (f->epoch <= c->epoch_max)
         f->epoch = c->epoch_max + 1;

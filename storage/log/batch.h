@@ -39,6 +39,11 @@ static inline int64_t batch_last_offset(const struct batch *b)
 {
     return b->base_offset + b->last_offset_delta;
 }
+/* Of its records: a batch that compaction emptied has kept its max_timestamp. */
+static inline int64_t batch_newest_timestamp(const struct batch *b)
+{
+    return b->count > 0 ? b->max_timestamp : -1;
+}
 static inline int32_t batch_last_sequence(const struct batch *b)
 { /* wraps at INT32_MAX, as Kafka's */
     return b->base_sequence > INT32_MAX - b->last_offset_delta

@@ -115,7 +115,7 @@ static bool search_batches(struct lookup *l, struct heap *heap, int fd, const st
             l->err = ERR_CORRUPT;
             return false;
         }
-        if (b.max_timestamp < l->timestamp || batch_last_offset(&b) < l->log_start_offset)
+        if (b.count == 0 || b.max_timestamp < l->timestamp || batch_last_offset(&b) < l->log_start_offset)
             continue;
         if (l->unsure && b.base_offset >= l->log_start_offset) {
             l->timestamp = b.max_timestamp;
@@ -182,26 +182,32 @@ static int64_t largest_of_places(const struct lookup *l)
     return largest;
 }
 
+/* By the batches of the segments that may hold a larger one. */
+static void walk_to_largest(struct lookup *l, struct heap *heap, uint8_t *window, bool whole)
+{
+    assert(l->max);
+    l->unsure = true;
+    l->timestamp = -1;
+    for (uint32_t i = 0; i < l->count && !l->err; i++) {
+        struct place place = l->places[i];
+        place.from = place.from == by_index ? 0 : place.from;
+        if (place.max_timestamp <= l->timestamp)
+            continue;
+        if (whole || is_cut_by_start(l, &place))
+            (void)search_segment(l, heap, &place, window); /* finds nothing, raises the timestamp */
+        else
+            l->timestamp = place.max_timestamp;
+    }
+    l->unsure = false;
+}
+
 /* The largest timestamp of the records that are left: that of the segments, unless it may be of a record below the start. */
 static void find_largest_timestamp(struct lookup *l, struct heap *heap, uint8_t *window)
 {
     assert(l->max);
-    int64_t largest = largest_of_places(l);
-    l->timestamp = largest;
-    l->unsure = l->count && is_cut_by_start(l, &l->places[0]) && l->places[0].max_timestamp >= largest;
-    if (!l->unsure)
-        return;
-    l->timestamp = -1;
-    for (uint32_t i = 0; i < l->count && !l->err; i++) {
-        const struct place *place = &l->places[i];
-        struct place whole = *place;
-        whole.from = whole.from == by_index ? 0 : whole.from;
-        if (is_cut_by_start(l, place))
-            (void)search_segment(l, heap, &whole, window); /* finds nothing, raises the timestamp */
-        else if (place->max_timestamp > l->timestamp)
-            l->timestamp = place->max_timestamp;
-    }
-    l->unsure = false;
+    l->timestamp = largest_of_places(l);
+    if (l->count && is_cut_by_start(l, &l->places[0]) && l->places[0].max_timestamp >= l->timestamp)
+        walk_to_largest(l, heap, window, false);
 }
 
 /* Where in the segment to look, by its index: of the first one that is looked into; the answer is mostly there. */
@@ -221,16 +227,9 @@ static void find_place(struct lookup *l, struct place *place, struct heap *heap,
     index_deinit(&copy.index);
 }
 
-static void run_lookup(struct lookup *l, struct heap *heap, uint8_t *window)
+static bool search_places(struct lookup *l, struct heap *heap, uint8_t *window)
 {
     assert(!l->err);
-    for (uint32_t i = 0; i < l->count && !l->err; i++)
-        if (!l->places[i].known)
-            learn_times(l, &l->places[i], heap);
-    if (!l->err && l->max)
-        find_largest_timestamp(l, heap, window);
-    if (l->max && l->timestamp < 0)
-        return;
     bool found = false, first = true;
     for (uint32_t i = 0; i < l->count && !found && !l->err; i++) {
         struct place *place = &l->places[i];
@@ -241,6 +240,26 @@ static void run_lookup(struct lookup *l, struct heap *heap, uint8_t *window)
         if (!l->err)
             found = search_segment(l, heap, place, window);
     }
+    return found;
+}
+
+static void run_lookup(struct lookup *l, struct heap *heap, uint8_t *window)
+{
+    assert(!l->err);
+    for (uint32_t i = 0; i < l->count && !l->err; i++)
+        if (!l->places[i].known)
+            learn_times(l, &l->places[i], heap);
+    if (!l->err && l->max)
+        find_largest_timestamp(l, heap, window);
+    if (l->err || (l->max && l->timestamp < 0))
+        return;
+    bool found = search_places(l, heap, window);
+    if (found || !l->max || l->err)
+        return;
+    /* An index of Kafka's knows the largest timestamp also of a batch that compaction emptied. */
+    walk_to_largest(l, heap, window, true);
+    if (!l->err && l->timestamp >= 0)
+        (void)search_places(l, heap, window);
 }
 
 static int32_t run_lookup_job(void *arg)

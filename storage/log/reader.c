@@ -3,9 +3,10 @@
  *
  * Where no index in memory tells the position, nor the end of the last read, a job looks it up in the index files, and opens the file.
  *
- * A cold read:  find segment -> read a stretch from the index's position -> walk to the batch with `offset`
- *                                   ^                                          |
- *                                   '-- read again, further on or larger ------'  until that batch is whole */
+ * A cold read:  find segment -> read a stretch from the index's position -> walk to the first batch at or above `offset`
+ *                 ^                 ^                                          |
+ *                 |                 '-- read again, further on or larger ------+  until that batch is whole
+ *                 '-- all of the segment lies below `offset`: offsets are missing at its end */
 #include "core/log.h"
 #include "storage/log/partition_state.h"
 #include <stdio.h>
@@ -137,8 +138,9 @@ struct cold {
     struct segment *segment; /* NULL: not begun */
     struct part_read *read;
     struct buf *buf;
-    uint64_t at;   /* position where walking goes on */
-    uint64_t from; /* position of buf->at[0] */
+    uint64_t at;           /* position where walking goes on */
+    int64_t passed_offset; /* behind the last batch that was passed */
+    uint64_t from;         /* position of buf->at[0] */
     uint32_t want;
     uint32_t have, asked; /* bytes of the buf that were read; that are to be read */
     struct list link;     /* store->cold_waiting */
@@ -250,6 +252,25 @@ static void read_cold_again(struct cold *c, uint64_t want)
     start_cold_read(c);
 }
 
+/* The offset is missing at the segment's end, `end_offset`: begins again with another one, at the end of the turn. */
+static void leave_cold_segment(struct cold *c, int64_t end_offset)
+{
+    assert(end_offset > c->segment->base_offset && end_offset <= c->read->offset);
+    struct partition *p = c->partition;
+    struct log_store *st = p->store;
+    c->segment->next_offset = end_offset; /* so it is not found again; recovery does not read where it trusts */
+    c->segment->users--;
+    c->segment = NULL;
+    if (c->buf)
+        buf_put(c->buf);
+    c->buf = NULL;
+    st->cold_reads--;
+    list_push(&st->cold_waiting, &c->link);
+    log_store_turn(st);
+    if (!list_empty(&p->trimmer.dropped))
+        trim_step(p);
+}
+
 static void walk_cold_batches(struct cold *c, uint64_t have)
 {
     assert(c->at >= c->from);
@@ -257,7 +278,11 @@ static void walk_cold_batches(struct cold *c, uint64_t have)
     uint64_t end = readable_end(c->partition, c->segment);
     have = u64_min(have, end);
     for (;;) {
-        if (c->at >= end) { /* the offset is in a gap at the segment's end: cannot be before compaction */
+        if (c->at >= end && c->segment != c->partition->active && c->passed_offset > 0) {
+            leave_cold_segment(c, c->passed_offset);
+            return;
+        }
+        if (c->at >= end) {
             fail_cold_corrupt(c);
             return;
         }
@@ -282,6 +307,7 @@ static void walk_cold_batches(struct cold *c, uint64_t have)
                 read_cold_again(c, (uint64_t)b.bytes + PAGE_BYTES);
             return;
         }
+        c->passed_offset = batch_last_offset(&b) + 1;
         c->at += b.bytes;
     }
 }
@@ -362,9 +388,15 @@ static int32_t run_cold_job(void *arg)
 
 static void begin_cold_at(struct cold *c)
 {
-    files_used(c->partition->store, c->segment);
+    struct segment *s = c->segment;
+    files_used(c->partition->store, s);
     c->want = COLD_READ_BYTES;
-    start_cold_read(c);
+    if (c->at < readable_end(c->partition, s))
+        start_cold_read(c);
+    else if (s == c->partition->active) /* nothing was written to it yet, and offsets are missing before it */
+        finish_cold_read(c, KERR_NONE);
+    else
+        leave_cold_segment(c, s->read_end_offset); /* the last read ended there */
 }
 
 static void cold_job_done(struct io_op *op, int32_t res)
@@ -390,7 +422,9 @@ static void cold_job_done(struct io_op *op, int32_t res)
 /* The position is known on the shard: from an index in memory, or because a read ended just before. */
 static bool find_cold_position(const struct segment *s, int64_t offset, uint64_t *out_at)
 {
-    if (s->index_loaded)
+    if (offset <= s->base_offset)
+        *out_at = 0;
+    else if (s->index_loaded)
         *out_at = index_position(&s->index, offset);
     else if (s->read_end_offset > 0 && s->read_end_offset <= offset && offset - s->read_end_offset < NEAR_OFFSETS)
         *out_at = s->read_end;
@@ -411,6 +445,7 @@ static void begin_cold_read(struct cold *c)
     }
     struct segment *s = c->segment = segments_of_offset(&p->segments, c->read->offset);
     s->users++;
+    c->passed_offset = 0;
     c->find = !find_cold_position(s, c->read->offset, &c->at);
     c->open = s->file.fd < 0;
     c->fd = -1;

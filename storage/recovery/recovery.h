@@ -1,11 +1,15 @@
 /* Opening a partition's folder after a stop of any kind; synchronous: a job (recoverer.c).
  *
+ * First a cleaning that was cut short is finished or undone (recovery_swap.c).
+ *
  * Below the checkpoint's durable end nothing is read but the indexes; a bad batch found there later is corruption. Behind it
  * every batch is read and must have a good CRC, the next base offset, and a leader epoch that does not fall; the first that
- * has not ends the log. That is a torn tail, and what lies behind becomes zeros. It is corruption, and no file is touched, if
+ * has not ends the log. In a closed segment (one behind it was written to), and from one to the next, offsets may be missing. That is a torn tail, and what lies behind becomes zeros. It is corruption, and no file is touched, if
  *   - the end lies below the checkpoint's, or below the end that is known, or behind a clean stop;
  *   - caching is off and a valid batch starts more than `wave_bytes_max` behind;
- *   - there is a later segment: a roll names the next file only when every byte of the old one is durable.
+ *   - there is a later segment, and the old one does not end with its file: a roll names the next file only when every byte of the old
+ *     one is durable;
+ *   - an index has no log.
  * Every file that was read there is synced before this returns: so all it gives back is durable.
  *
  * Without a checkpoint the whole log is read. Where the checkpoint's index entries do not match the files, its segment is

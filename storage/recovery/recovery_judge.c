@@ -11,20 +11,17 @@ static enum err corrupt_segment_at(struct recovery *r, const struct segment *s, 
     return recovery_corrupt(r, s->base_offset, position);
 }
 
-/* Does the segment begin as one that was really begun? */
-static enum err segment_was_begun(struct recovery *r, const struct segment *s, bool *out_begun)
+enum err recovery_was_begun(struct recovery *r, const struct segment *s, bool *out_begun)
 {
     assert(out_begun);
     struct recovery_scan rs;
-    struct batch b;
-    bool valid;
+    uint64_t nonzero = UINT64_MAX;
     enum err err = recovery_scan_open(r, s, 0, FS_READ, &rs);
     if (err)
         return err;
-    err = scan_peek(&rs.scan, &b, &valid);
+    err = scan_nonzero(&rs.scan, 0, &nonzero);
     recovery_scan_close(r, &rs);
-    if (!err)
-        *out_begun = valid && b.base_offset == s->base_offset;
+    *out_begun = nonzero != UINT64_MAX;
     return err;
 }
 
@@ -39,7 +36,7 @@ static enum err judge_later_segments(struct recovery *r)
         const struct segment *s = r->files[i].segment;
         assert(s->base_offset > last->base_offset);
         bool missed = s->base_offset > r->next_offset;
-        enum err err = missed ? ERR_NONE : segment_was_begun(r, s, &missed);
+        enum err err = missed ? ERR_NONE : recovery_was_begun(r, s, &missed);
         if (err)
             return err;
         if (missed)
@@ -145,17 +142,7 @@ static enum err segment_ends_in_zeros(struct recovery *r, const struct segment *
 
 bool recovery_has_snapshot(const struct recovery *r, int64_t offset)
 {
-    assert(r->folder.snapshots.v || !r->folder.snapshots.count);
-    const struct folder_offsets *all = &r->folder.snapshots;
-    uint32_t low = 0, high = all->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (all->v[middle] < offset)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < all->count && all->v[low] == offset;
+    return folder_offsets_have(&r->folder.snapshots, offset);
 }
 
 static enum err add_segment_producers(struct recovery *r, const struct segment *s, struct producers *ps)
@@ -181,7 +168,7 @@ static enum err add_segment_producers(struct recovery *r, const struct segment *
 /* The producers behind the segment: those before it, and its batches. */
 static enum err make_snapshot(struct recovery *r, const struct segment *s)
 {
-    assert(s->next_offset > s->base_offset);
+    assert(s->next_offset > s->base_offset); /* where the next one begins */
     struct producers *ps = producers_open(r->in->heap);
     enum err err = ps ? recovery_load_snapshot(r, s->base_offset, ps) : ERR_NO_MEMORY;
     if (!err)
@@ -233,7 +220,13 @@ enum err recovery_check_trusted(struct recovery *r)
 {
     assert(r->first < r->count);
     enum err err = ERR_NONE;
-    for (uint32_t i = 0; i < r->first && !err && !r->out->corrupt; i++)
+    for (uint32_t i = r->passed; i < r->first && !err && !r->out->corrupt; i++) {
         err = check_trusted_segment(r, r->files[i].segment, r->files[i + 1].segment->base_offset);
+        if (!r->out->corrupt || !recovery_is_below_start(r, i))
+            continue;
+        r->out->corrupt = false; /* it is not needed */
+        r->out->corrupt_segment = -1;
+        r->passed = i + 1;
+    }
     return err;
 }

@@ -1,23 +1,43 @@
 /* Makes the files what the walk found: later segments go, what lies behind the end becomes zeros, closed segments are
  * trimmed; then everything that was read or changed is synced. A crash in the midst of it leaves a log that the next
  * recovery judges the same, since nothing before the end is touched. */
+#include "storage/log/deleted.h"
 #include "storage/recovery/recovery_state.h"
 
+static void forget_file(struct recovery *r, uint32_t file)
+{
+    struct segment *s = r->files[file].segment;
+    assert(s);
+    list_remove(&s->link);
+    index_deinit(&s->index);
+    heap_free(r->in->heap, s);
+    r->files[file].segment = NULL;
+    r->changed = true;
+}
+
+/* They are all zeros (recovery_judge), or lie behind an end that is known: nothing of them was ever promised. */
 static enum err remove_later_segments(struct recovery *r)
 {
     assert(r->last < r->count);
-    for (uint32_t i = r->count; i-- > r->last + 1;) {
-        struct segment *s = r->files[i].segment;
-        enum err err = folder_remove_segment(r->in->dir, s->base_offset);
-        if (err)
-            return err;
-        list_remove(&s->link);
-        index_deinit(&s->index);
-        heap_free(r->in->heap, s);
-        r->files[i].segment = NULL;
-        r->changed = true;
+    enum err err = ERR_NONE;
+    for (uint32_t i = r->count; i-- > r->last + 1 && !err;) {
+        err = folder_remove_segment(r->in->dir, r->files[i].segment->base_offset);
+        if (!err)
+            forget_file(r, i);
     }
-    return ERR_NONE;
+    return err;
+}
+
+static enum err remove_passed_segments(struct recovery *r)
+{
+    assert(r->passed <= r->last);
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; i < r->passed && !err; i++) {
+        err = deleted_rename(r->in->dir, r->files[i].segment->base_offset, true);
+        if (!err)
+            forget_file(r, i);
+    }
+    return err;
 }
 
 /* The bug that the simulator must find: a torn tail is cut at the last index entry, durable or not. */
@@ -100,9 +120,9 @@ static enum err remove_segments_below(struct recovery *r)
 
 static int64_t recovered_log_start(const struct recovery *r)
 {
-    assert(r->files[0].segment);
+    assert(r->files[r->passed].segment);
     const struct checkpoint_entry *c = r->in->checkpoint;
-    int64_t start = r->files[0].segment->base_offset;
+    int64_t start = r->files[r->passed].segment->base_offset;
     if (c && c->log_start_offset > start)
         start = c->log_start_offset;
     return r->start > start ? r->start : start;
@@ -115,6 +135,8 @@ static enum err remove_leftovers(struct recovery *r)
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < r->folder.leftover_count && !err; i++)
         err = folder_remove(r->in->dir, r->folder.leftovers[i]);
+    for (uint32_t i = 0; i < r->folder.deleted.count && !err; i++)
+        err = deleted_unlink(r->in->dir, r->folder.deleted.v[i]);
     r->changed |= r->folder.leftover_count > 0;
     for (uint32_t i = r->folder.snapshots.count; i-- > 0 && r->folder.snapshots.v[i] > r->next_offset && !err;) {
         char path[FS_PATH_MAX];
@@ -148,12 +170,16 @@ enum err recovery_repair(struct recovery *r)
     enum err err = remove_later_segments(r);
     if (!err && PLANTED(cut_below_durable_end))
         err = plant_early_cut(r);
-    for (uint32_t i = 0; i <= r->last && !err; i++) {
-        struct recovery_file *f = &r->files[i];
-        err = repair_segment(r, f, i < r->last);
-        if (!err && f->snapshot && !recovery_has_snapshot(r, f->segment->next_offset))
-            err = recovery_save_snapshot(r, f->segment->next_offset, f->snapshot, f->snapshot_bytes);
+    for (uint32_t i = r->passed; i <= r->last && !err; i++)
+        err = repair_segment(r, &r->files[i], i < r->last);
+    for (uint32_t i = r->passed ? r->passed - 1 : 0; i < r->last && !err; i++) {
+        const struct recovery_file *f = &r->files[i];
+        int64_t next = r->files[i + 1].segment->base_offset;
+        if (f->snapshot && !recovery_has_snapshot(r, next))
+            err = recovery_save_snapshot(r, next, f->snapshot, f->snapshot_bytes);
     }
+    if (!err)
+        err = remove_passed_segments(r);
     if (!err)
         err = remove_leftovers(r);
     if (!err && (r->changed || segment_name_unsure(r) || saved_start_unsure(r)))

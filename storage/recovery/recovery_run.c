@@ -72,16 +72,15 @@ static enum err load_saved_start(struct recovery *r)
 }
 
 /* What a deletion of old segments left is not looked at, unless the snapshot behind it is missing: the roll was cut short before it, and
- * only these batches say which producers there are. Nothing promises that they are whole: recovery_run does without them then. */
+ * only these batches say which producers there are. Nothing promises that they are whole: they are passed then. */
 static enum err find_segments(struct recovery *r)
 {
     assert(!r->files);
     assert(r->below == 0);
     const struct folder_offsets *all = &r->folder.segments;
     while (r->below + 1 < all->count && all->v[r->below + 1] <= r->start &&
-           (r->passes_over || recovery_has_snapshot(r, all->v[r->below + 1])))
+           folder_offsets_have(&r->folder.snapshots, all->v[r->below + 1]))
         r->below++;
-    r->looks_below = r->below + 1 < all->count && all->v[r->below + 1] <= r->start;
     r->count = all->count - r->below;
     r->files = heap_zalloc(r->in->heap, (r->count + 1) * sizeof *r->files);
     if (!r->files)
@@ -138,6 +137,42 @@ static uint32_t find_segment_file(const struct recovery *r, int64_t base_offset)
     return i;
 }
 
+/* A closed segment may have been replaced by a cleaned one since. It still says the same of the log if what it says of its place is
+ * so: there a batch of that offset begins, or the segment ends and the next one begins with it. */
+static enum err checkpoint_holds(struct recovery *r, uint32_t file, bool *out_holds)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    const struct segment *s = r->files[file].segment;
+    assert(c->segment_base_offset == s->base_offset);
+    struct recovery_scan rs;
+    struct batch b;
+    bool valid;
+    uint64_t nonzero = 0;
+    *out_holds = false;
+    if (c->position > s->allocated)
+        return ERR_NONE;
+    enum err err = recovery_scan_open(r, s, c->position, FS_READ, &rs);
+    if (err)
+        return err;
+    err = scan_peek(&rs.scan, &b, &valid);
+    if (!err && valid) {
+        *out_holds = b.base_offset == c->offset;
+    } else if (!err && r->files[file + 1].segment->base_offset == c->offset) {
+        err = scan_nonzero(&rs.scan, c->position, &nonzero);
+        *out_holds = !err && nonzero == UINT64_MAX;
+    }
+    recovery_scan_close(r, &rs);
+    return err;
+}
+
+static void walk_whole_segment(struct recovery *r, struct segment *s)
+{
+    assert(r->first_position == 0);
+    index_clear(&s->index);
+    s->first_timestamp = s->max_timestamp = -1;
+    r->next_offset = s->base_offset;
+}
+
 /* A checkpoint that does not fit the folder is not used, but its durable end must still be reached. */
 static enum err trust_checkpoint(struct recovery *r, uint32_t file)
 {
@@ -145,17 +180,18 @@ static enum err trust_checkpoint(struct recovery *r, uint32_t file)
     assert(r->in->checkpoint);
     const struct checkpoint_entry *c = r->in->checkpoint;
     struct segment *s = r->files[file].segment;
-    if (c->position > s->allocated)
+    bool closed = file + 1 < r->count, holds = true;
+    if (!closed && c->position > s->allocated)
         return recovery_corrupt(r, s->base_offset, s->allocated);
     r->first = file;
     r->producers_from = c->offset;
-    enum err err = restore_checkpoint_index(r, s);
+    enum err err = closed ? checkpoint_holds(r, file, &holds) : ERR_NONE;
+    if (!err && holds)
+        err = restore_checkpoint_index(r, s);
     if (err && err != ERR_CORRUPT && err != ERR_NOT_FOUND)
         return err;
-    if (err) { /* the walk builds it anew, from the segment's start */
-        index_clear(&s->index);
-        s->first_timestamp = s->max_timestamp = -1;
-        r->next_offset = s->base_offset;
+    if (err || !holds) { /* the walk builds it anew, from the segment's start */
+        walk_whole_segment(r, s);
         return ERR_NONE;
     }
     r->first_position = s->bytes = c->position;
@@ -207,11 +243,13 @@ static enum err plan_walk(struct recovery *r)
 
 /* --- the walk --- */
 
-/* The rules that tell the log from ghosts: each batch continues the one before. */
+/* The rules that tell the log from ghosts: each batch continues the one before. In a closed segment, which has no ghosts, some may be
+ * missing between them. */
 static bool batch_follows(const struct recovery *r, const struct segment *s, const struct batch *b)
 {
     assert(r->next_offset >= s->base_offset);
-    if (b->base_offset != r->next_offset || b->leader_epoch < r->epoch)
+    bool continues = r->gaps ? b->base_offset >= r->next_offset : b->base_offset == r->next_offset;
+    if (!continues || b->leader_epoch < r->epoch)
         return false;
     if (r->in->known_end_offset >= 0 && batch_last_offset(b) >= r->in->known_end_offset)
         return false;
@@ -220,11 +258,11 @@ static bool batch_follows(const struct recovery *r, const struct segment *s, con
 
 static enum err accept_batch(struct recovery *r, struct segment *s, uint64_t position, const struct batch *b)
 {
-    assert(b->base_offset == r->next_offset);
+    assert(b->base_offset >= r->next_offset);
     assert(position == s->bytes);
     assert(s->index_loaded);
     enum err err = index_add(&s->index, r->in->index_interval_bytes, batch_last_offset(b), (uint32_t)position, b->bytes,
-                             b->max_timestamp, batch_last_offset(b));
+                             batch_newest_timestamp(b), batch_last_offset(b));
     if (!err)
         err = epochs_add(&r->out->epochs, b->leader_epoch, b->base_offset);
     if (!err && b->producer_id >= 0 && b->base_offset >= r->producers_from)
@@ -307,16 +345,50 @@ static enum err take_snapshot(struct recovery *r, struct recovery_file *f)
     return ERR_NONE;
 }
 
-/* Goes on into the next segment only if the log does. */
+/* One behind it was written to: then all of it is durable, and it may have been cleaned since. */
+static enum err find_if_closed(struct recovery *r, uint32_t file, bool *out_closed)
+{
+    assert(file < r->count);
+    enum err err = ERR_NONE;
+    *out_closed = false;
+    for (uint32_t i = file + 1; i < r->count && !err && !*out_closed; i++)
+        err = recovery_was_begun(r, r->files[i].segment, out_closed);
+    return err;
+}
+
+/* Does the log go on in the next segment? Offsets may be missing between two, if nothing is missing at the end of the first. */
+static bool log_goes_on(const struct recovery *r, uint32_t next)
+{
+    assert(next > r->first && next < r->count);
+    const struct segment *last = r->files[next - 1].segment;
+    int64_t base_offset = r->files[next].segment->base_offset;
+    bool gap = base_offset > r->next_offset && last->bytes == last->allocated;
+    return base_offset == r->next_offset ||
+           (gap && (r->in->known_end_offset < 0 || base_offset <= r->in->known_end_offset));
+}
+
+static enum err enter_segment(struct recovery *r, uint32_t next)
+{
+    assert(next > r->first);
+    r->next_offset = r->files[next].segment->base_offset;
+    return take_snapshot(r, &r->files[next - 1]);
+}
+
+/* Goes on into the next segment if the log does, or if what it does not go on from is not needed. */
 static enum err walk_log(struct recovery *r)
 {
     assert(r->first < r->count);
     enum err err = ERR_NONE;
     for (uint32_t i = r->first; i < r->count && !err; i++) {
-        if (i > r->first && r->files[i].segment->base_offset != r->next_offset)
-            break;
+        if (i > r->first && !log_goes_on(r, i)) {
+            if (!recovery_is_below_start(r, i - 1) || r->files[i].segment->base_offset < r->next_offset)
+                break;
+            r->passed = i;
+        }
         if (i > r->first)
-            err = take_snapshot(r, &r->files[i - 1]);
+            err = enter_segment(r, i);
+        if (!err)
+            err = find_if_closed(r, i, &r->gaps);
         if (err)
             break;
         r->last = i;
@@ -346,7 +418,7 @@ static void note_segment_times(struct recovery *r)
     assert(r->last < r->count);
     assert(r->in->segments || !r->in->segment_count);
     uint32_t k = 0;
-    for (uint32_t i = 0; i < r->last; i++) {
+    for (uint32_t i = r->passed; i < r->last; i++) {
         struct segment *s = r->files[i].segment;
         while (k < r->in->segment_count && r->in->segments[k].base_offset < s->base_offset)
             k++;
@@ -354,7 +426,8 @@ static void note_segment_times(struct recovery *r)
         if (s->index_loaded) {
             s->max_timestamp_offset = s->index.max_timestamp_offset;
             s->times_known = i >= r->first;
-        } else if (known && known->base_offset == s->base_offset && known->bytes == s->bytes) {
+        } else if (known && known->base_offset == s->base_offset && known->bytes == s->bytes &&
+                   !folder_offsets_have(&r->folder.deleted, s->base_offset)) { /* of that one, not of one it replaced */
             s->first_timestamp = known->first_timestamp;
             s->max_timestamp = known->max_timestamp;
             s->max_timestamp_offset = known->max_timestamp_offset;
@@ -389,6 +462,11 @@ static enum err recover_folder(struct recovery *r)
         return recover_empty_folder(r); /* the folder is gone: fine only if nothing was in it */
     if (!err)
         err = load_saved_start(r);
+    if (!err && !r->out->corrupt)
+        err = recovery_settle_swaps(r);
+    int64_t lost = err || r->out->corrupt ? -1 : folder_lost_segment(&r->folder, r->start);
+    if (lost >= 0)
+        err = recovery_corrupt(r, lost, 0);
     if (err || r->out->corrupt)
         return err;
     err = find_segments(r);
@@ -397,11 +475,13 @@ static enum err recover_folder(struct recovery *r)
     return err;
 }
 
-/* True in `out_looked_below`: what lies below the log's start was among what was walked. */
-static enum err recover_once(const struct recovery_input *in, bool passes_over, struct recovered *out,
-                             bool *out_looked_below)
+enum err recovery_run(const struct recovery_input *in, struct recovered *out)
 {
-    struct recovery r = {.in = in, .out = out, .folder.heap = in->heap, .passes_over = passes_over};
+    assert(in->heap);
+    assert(in->dir);
+    assert(in->known_end_offset >= -1);
+    assert(in->segments || !in->segment_count);
+    struct recovery r = {.in = in, .out = out, .folder.heap = in->heap};
     *out = (struct recovered){.corrupt_segment = -1};
     list_init(&out->segments);
     epochs_init(&out->epochs, in->heap);
@@ -413,22 +493,7 @@ static enum err recover_once(const struct recovery_input *in, bool passes_over, 
     folder_close(&r.folder);
     if (err)
         recovered_deinit(out);
-    *out_looked_below = r.looks_below;
     return err;
-}
-
-enum err recovery_run(const struct recovery_input *in, struct recovered *out)
-{
-    assert(in->heap);
-    assert(in->dir);
-    assert(in->known_end_offset >= -1);
-    assert(in->segments || !in->segment_count);
-    bool looked_below;
-    enum err err = recover_once(in, false, out, &looked_below);
-    if (err || !out->corrupt || !looked_below)
-        return err;
-    recovered_deinit(out); /* no file was touched */
-    return recover_once(in, true, out, &looked_below);
 }
 
 void recovered_deinit(struct recovered *r)

@@ -1,11 +1,11 @@
 /* The inside of a recovery, for the files that make it up; nobody else includes this.
  *
  *   recovery_run.c     what is trusted, walking the rest       recovery_judge.c   torn, or corrupt
- *   recovery_epochs.c  where epochs began
+ *   recovery_epochs.c  where epochs began                      recovery_swap.c    what a cleaning left, before all of it
  *   recovery_repair.c  cutting, wiping, syncing: the first change to any file happens there
  *
- *   files:   trusted ... trusted | first ......... last | later ...
- *                                  ^ first_position   ^ the log ends in it, at segment->bytes
+ *   files:   passed ... | trusted ... trusted | first ......... last | later ...
+ *                                               ^ first_position   ^ the log ends in it, at segment->bytes
  *   floor: what must be found, whatever it takes: the checkpoint's durable end, or the end that is known, or the saved start */
 #pragma once
 #include "storage/log/folder.h"
@@ -18,7 +18,7 @@ struct recovery_file {
     struct segment *segment; /* in out->segments; its allocated is the file's size, its bytes what was found good */
     uint64_t walked_bytes;
     bool rest_dirty;   /* something that is not zero lies behind `bytes` */
-    uint8_t *snapshot; /* of the producers behind it, when the walk went on into the next; NULL: not taken */
+    uint8_t *snapshot; /* of the producers before the next one, when the walk went on into that; NULL: not taken */
     size_t snapshot_bytes;
 };
 struct recovery {
@@ -28,11 +28,13 @@ struct recovery {
     struct recovery_file *files;
     uint32_t count, first, last;
     uint64_t first_position;
-    bool passes_over, looks_below; /* segments wholly below `start` are not among the files, in any case; some are */
-    uint32_t below;                /* segments in the folder that lie wholly below `start`: not among the files */
-    int64_t start;                 /* the log start that was saved, 0: none */
+    uint32_t below; /* segments in the folder that lie wholly below `start`: not among the files */
+    uint32_t
+        passed; /* of the files: they lie wholly below `start`, and one of them is damaged: the log does without them */
+    int64_t start; /* the log start that was saved, 0: none */
     int64_t floor, producers_from;
     int64_t next_offset; /* behind the last good batch */
+    bool gaps;           /* the segment that is walked is a closed one: offsets may be missing */
     int32_t epoch;       /* of the last good batch */
     bool changed;        /* something in the folder is new: it is synced */
 };
@@ -54,6 +56,16 @@ static inline enum err recovery_corrupt(struct recovery *r, int64_t segment, uin
     r->out->corrupt_position = position;
     return ERR_NONE;
 }
+/* Nothing of the file, which is one of `files`, is needed: all of it lies below the saved start. */
+static inline bool recovery_is_below_start(const struct recovery *r, uint32_t file)
+{
+    assert(file < r->count);
+    return file + 1 < r->count && r->files[file + 1].segment->base_offset <= r->start;
+}
+/* Something was written to it. A file that got its name in a roll that failed is all zeros. */
+enum err recovery_was_begun(struct recovery *r, const struct segment *s, bool *out_begun) must_use;
+/* Swaps of cleaned segments are finished or removed; `folder` is what is there then. */
+enum err recovery_settle_swaps(struct recovery *r) must_use;
 /* Adds what the snapshot of that offset knows; nothing if there is none, or it is damaged. */
 enum err recovery_load_snapshot(struct recovery *r, int64_t offset, struct producers *producers) must_use;
 bool recovery_has_snapshot(const struct recovery *r, int64_t offset); /* in the folder, as it was found */

@@ -212,8 +212,8 @@ static enum err rebuild_index_entries(struct scan *scan, struct segment *s, uint
             return err;
         if (!valid || b.base_offset < next || batch_last_offset(&b) - s->base_offset > INT32_MAX)
             return ERR_CORRUPT;
-        err = index_add(&s->index, interval_bytes, batch_last_offset(&b), (uint32_t)scan->at, b.bytes, b.max_timestamp,
-                        batch_last_offset(&b));
+        err = index_add(&s->index, interval_bytes, batch_last_offset(&b), (uint32_t)scan->at, b.bytes,
+                        batch_newest_timestamp(&b), batch_last_offset(&b));
         if (err)
             return err;
         next = batch_last_offset(&b) + 1;

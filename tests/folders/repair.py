@@ -46,7 +46,7 @@ def mutations(broker):
     name = lambda path: os.path.relpath(path, data)
     return [("a bit turned in a closed segment", lambda: turn_bit(rolled[1], 100), name(rolled[1])),
             ("a closed segment cut", lambda: cut(rolled[0], -7), name(rolled[0])),
-            ("a segment gone from the middle", lambda: os.remove(rolled[1]), name(rolled[2])),
+            ("a segment gone from the middle", lambda: os.remove(rolled[1]), name(rolled[1])),
             ("the last segment emptied", lambda: cut(rolled[-1], 0), "rolled-0"),
             ("the last segment cut after a clean stop", lambda: cut(rolled[-1], -1), name(rolled[-1])),
             ("all segments gone", lambda: [os.remove(path) for path in rolled], "rolled-0"),

@@ -42,9 +42,10 @@ LINK_test_log_ring := core/log_ring_os.o core/log.o core/log_os.o core/clock_os.
 LINK_test_buf := core/buf.o $(CORE_HEAP)
 LINK_test_fs := core/fs_os.o core/err.o core/clock_os.o
 STORAGE_RECOVERY := storage/recovery/recovery_run.o storage/recovery/recovery_judge.o storage/recovery/recovery_repair.o storage/recovery/recovery_epochs.o \
-                    storage/log/folder.o storage/log/log_start.o storage/recovery/scan.o storage/log/segment.o storage/log/index.o storage/log/batch.o storage/log/epochs.o storage/log/producer.o
+                    storage/recovery/recovery_swap.o storage/log/deleted.o storage/log/folder.o storage/log/log_start.o storage/recovery/scan.o storage/log/segment.o storage/log/index.o storage/log/batch.o storage/log/epochs.o storage/log/producer.o
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery_rolls := $(LINK_test_recovery)
+LINK_test_recovery_gaps := $(LINK_test_recovery)
 LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
 LINK_test_root := storage/root.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/partition_dir.o storage/log/folder.o \

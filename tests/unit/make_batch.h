@@ -6,6 +6,7 @@ struct make_batch {
     int64_t base_offset, timestamp; /* every record has this timestamp */
     int64_t producer_id;
     int32_t leader_epoch, sequence, count;
+    int32_t emptied;      /* compaction took all of so many records: count is 0 */
     uint32_t value_bytes; /* of each record, at most 65536 */
     int16_t producer_epoch, attributes;
     bool no_key;
@@ -57,8 +58,8 @@ static inline uint32_t make_batch(uint8_t *out, struct make_batch m)
     be32_put(out + 12, (uint32_t)m.leader_epoch);
     out[16] = 2;
     be16_put(out + 21, (uint16_t)m.attributes);
-    be32_put(out + 23, (uint32_t)m.count - 1);
-    be64_put(out + 27, (uint64_t)m.timestamp);
+    be32_put(out + 23, (uint32_t)(m.emptied ? m.emptied : m.count) - 1);
+    be64_put(out + 27, m.emptied ? UINT64_MAX : (uint64_t)m.timestamp);
     be64_put(out + 35, (uint64_t)m.timestamp);
     be64_put(out + 43, (uint64_t)m.producer_id);
     be16_put(out + 51, (uint16_t)m.producer_epoch);
