@@ -23,7 +23,12 @@ enum {
     RECOVERY_WAIT_MS = 900,                 /* a request waits so long for a recovery: it ends within a second */
     RECOVERY_WAIT_BYTES = 16 * 1024 * 1024, /* of batches that wait so, per shard; more are refused at once */
     REOPEN_MS = 1000,                       /* a full disk is probed so often, with one partition of the shard */
-    OPEN_FILES_SHARE = 2,                   /* half of the descriptors are for segments, half for sockets */
+    UNPACK_JOBS_MAX = 2, /* per shard: one runs, one is ready; the helper's other work stands behind no more */
+    UNPACK_ROOM_BYTES = 32 * 1024 * 1024, /* for results of those jobs, per shard; one that is larger goes alone */
+    UNPACKED_BYTES_MAX =
+        64 * 1024 * 1024, /* of a batch's records, where they must be seen: a bomb costs no more memory, nor
+                                             * more than some 0.1 s; 64 times the default of max.message.bytes */
+    OPEN_FILES_SHARE = 2, /* half of the descriptors are for segments, half for sockets */
 };
 static_assert(ALLOCATE_STEP_MIN % PAGE_BYTES == 0, "space ahead is whole pages");
 

@@ -120,6 +120,7 @@ static void produce_answered(struct part_call *c)
     if (a->error) {
         refuse_produce(all, part->out, a->error);
         explain_fault(part);
+        append_forget_faults(a, part->call.home, part->call.owner);
     } else {
         counters->produced_batches++;
         counters->produced_bytes += a->bytes;

@@ -18,8 +18,7 @@ static const char doc_replicas[] = "Copying between brokers: there is one node."
 static const char doc_quotas[] = "Quotas; kept until this broker has them.";
 static const char doc_retention[] = "Dropping old segments; kept until this broker does it.";
 static const char doc_cleaner[] = "Compaction; kept until this broker does it.";
-static const char doc_codecs[] =
-    "How hard a codec tries where the broker compresses; it stores what it was sent so far.";
+static const char doc_codecs[] = "The default of the topic key of this name.";
 static const char doc_checkpoints[] = "How often Kafka writes its checkpoints; this broker's are at most a second old.";
 static const char doc_metrics[] = "Metrics; kept until this broker has them.";
 static const char doc_threads[] =
@@ -51,12 +50,11 @@ static const struct broker_key keys[] = {
      CONFIG_STRING, false, CONFIG_ANY},
     {"broker.session.timeout.ms", "9000", doc_controllers, CONFIG_INT, false, CONFIG_ANY},
     {"client.quota.callback.class", NULL, doc_plugins, CONFIG_CLASS, false, CONFIG_ANY},
-    {"compression.gzip.level", "-1", doc_codecs, CONFIG_INT, false, {1, 9, "-1"}},
-    {"compression.lz4.level", "9", doc_codecs, CONFIG_INT, false, CONFIG_BETWEEN(1, 17)},
+    {"compression.gzip.level", "-1", doc_codecs, CONFIG_INT, true, {1, 9, "-1"}},
+    {"compression.lz4.level", "9", doc_codecs, CONFIG_INT, true, CONFIG_BETWEEN(1, 17)},
     {"compression.type", "producer",
-     "The default of the topic key of this name; batches are stored as they were sent so far.",
-     CONFIG_STRING, false, CONFIG_WORDS("uncompressed|zstd|lz4|snappy|gzip|producer")},
-    {"compression.zstd.level", "3", doc_codecs, CONFIG_INT, false, CONFIG_BETWEEN(-131072, 22)},
+     "The default of the topic key of this name.", CONFIG_STRING, true, CONFIG_WORDS("uncompressed|zstd|lz4|snappy|gzip|producer")},
+    {"compression.zstd.level", "3", doc_codecs, CONFIG_INT, true, CONFIG_BETWEEN(-131072, 22)},
     {"config.providers", "", doc_plugins, CONFIG_LIST, false, CONFIG_ANY},
     {"connection.failed.authentication.delay.ms", "100", doc_sasl, CONFIG_INT, false, CONFIG_AT_LEAST(0)},
     {"connections.max.idle.ms", "600000",
@@ -285,8 +283,7 @@ static const struct broker_key keys[] = {
      "Other limits of max.connections.per.ip for named addresses; kept, not obeyed yet.",
      CONFIG_STRING, false, CONFIG_ANY},
     {"max.decompressed.message.bytes", "2147483639",
-     "The default of the topic key of this name; the broker unpacks no batch so far.",
-     CONFIG_INT, false, CONFIG_BETWEEN(1, 2147483639)},
+     "The default of the topic key of this name.", CONFIG_INT, true, CONFIG_BETWEEN(1, 2147483639)},
     {"max.incremental.fetch.session.cache.slots", "1000",
      "How many fetch sessions are remembered.", CONFIG_INT, true, CONFIG_AT_LEAST(0)},
     {"max.request.partition.size.limit", "2000",

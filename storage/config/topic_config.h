@@ -15,6 +15,12 @@ struct topic_config {
     int64_t segment_ms, flush_messages, flush_ms;
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
     bool log_append_time, write_caching, compacted;
+    bool append_time_outside; /* message.timestamp.out.of.range=append-time */
+    /* Whose records must be seen before they are taken, bit n: codec n of enum batch_codec (storage/log/batch.h). */
+    uint8_t unpack_codecs;
+    int8_t codec; /* to store batches with; -1: as they were sent */
+    int32_t codec_level;
+    uint32_t unpacked_bytes_max;
 };
 
 struct topic_key {

@@ -12,6 +12,9 @@ static const char doc_throttle[] = "Replicas whose copying is throttled; there i
 
 // clang-format off
 static const struct topic_key keys[] = {
+    {"batch.validation", NULL, "header",
+     "header takes compressed batches by header and checksum; deep unpacks each and looks at every record, as Kafka does.",
+     CONFIG_STRING, CONFIG_WORDS("header|deep"), false},
     {"cleanup.policy", "log.cleanup.policy", "delete",
      "What happens to old records: delete drops whole segments, compact keeps the newest record of each key, both do both.",
      CONFIG_LIST, CONFIG_WORDS("compact|delete"), false},
@@ -63,6 +66,9 @@ static const struct topic_key keys[] = {
      "How far in the future a record's CreateTime may lie.", CONFIG_LONG, CONFIG_AT_LEAST(0), false},
     {"message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms", FOREVER,
      "How far in the past a record's CreateTime may lie.", CONFIG_LONG, CONFIG_AT_LEAST(0), false},
+    {"message.timestamp.out.of.range", NULL, "reject",
+     "What becomes of a batch with a record before or after the bounds: reject, or append-time, which gives it the broker's time.",
+     CONFIG_STRING, CONFIG_WORDS("reject|append-time"), false},
     {"message.timestamp.type", "log.message.timestamp.type", "CreateTime",
      "Whose clock counts: CreateTime keeps the producer's timestamps, LogAppendTime puts the broker's in their place.",
      CONFIG_STRING, CONFIG_WORDS("CreateTime|LogAppendTime"), false},

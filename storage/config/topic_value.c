@@ -1,6 +1,7 @@
 /* What counts for a topic in the end (topic_config.h): its own value, the broker's key of that meaning, of which Kafka knows
  * several for some (the first that is set counts), or the default. */
 #include "storage/config/broker_config.h"
+#include "storage/log/batch.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -179,6 +180,37 @@ static bool list_has_word(const char *name, const char *word, const struct given
     return config_list_has(v.value, word);
 }
 
+static const struct {
+    const char *name, *level;
+} codecs[] = {
+    [CODEC_NONE] = {"uncompressed", NULL},
+    [CODEC_GZIP] = {"gzip", "compression.gzip.level"},
+    [CODEC_SNAPPY] = {"snappy", NULL},
+    [CODEC_LZ4] = {"lz4", "compression.lz4.level"},
+    [CODEC_ZSTD] = {"zstd", "compression.zstd.level"},
+};
+
+static void resolve_codec(const struct given *given, struct topic_config *out)
+{
+    out->codec = -1;
+    for (uint32_t i = 0; i < COUNT_OF(codecs); i++) {
+        if (!list_has_word("compression.type", codecs[i].name, given))
+            continue;
+        out->codec = (int8_t)i;
+        out->codec_level = codecs[i].level ? (int32_t)read_number_value(codecs[i].level, given) : 0;
+    }
+}
+
+/* Compressed ones where something must be known of each record, and all that are to be packed anew. */
+static uint8_t find_unpack_codecs(const struct given *given, const struct topic_config *c)
+{
+    enum { ALL = (1 << COUNT_OF(codecs)) - 1, COMPRESSED = ALL & ~(1 << CODEC_NONE) };
+    assert(c->codec < (int8_t)COUNT_OF(codecs));
+    bool deep = c->compacted || c->append_time_outside || list_has_word("batch.validation", "deep", given);
+    unsigned anew = c->codec >= 0 ? ALL & ~(1u << c->codec) : 0;
+    return (uint8_t)(anew | (deep ? COMPRESSED : 0));
+}
+
 void topic_config_resolve(struct topic_config *out, const struct topic_override *overrides, uint32_t count,
                           const struct broker_config *broker)
 {
@@ -197,5 +229,9 @@ void topic_config_resolve(struct topic_config *out, const struct topic_override 
         .log_append_time = list_has_word("message.timestamp.type", "LogAppendTime", &given),
         .write_caching = read_boolean_value("write.caching", &given),
         .compacted = list_has_word("cleanup.policy", "compact", &given),
+        .append_time_outside = list_has_word("message.timestamp.out.of.range", "append-time", &given),
+        .unpacked_bytes_max = (uint32_t)read_number_value("max.decompressed.message.bytes", &given),
     };
+    resolve_codec(&given, out);
+    out->unpack_codecs = find_unpack_codecs(&given, out);
 }

@@ -28,6 +28,7 @@ struct batch {
     uint32_t crc;
     int16_t attributes, producer_epoch;
     int8_t magic;
+    bool append_time; /* by batch_check: it becomes LogAppendTime, since a record's own time is out of bounds */
 };
 
 /* Reads the header. False: fewer than 61 bytes, magic not 2, or a length that cannot be (below 49 or above 2^31-13).
@@ -62,30 +63,39 @@ struct batch_limits {
     uint32_t max_message_bytes, segment_bytes;
     int64_t now_ms, timestamp_before_max_ms, timestamp_after_max_ms;
     bool log_append_time, compacted;
+    bool
+        append_time_outside; /* message.timestamp.out.of.range=append-time: a batch with such a record is taken, and marked */
     int16_t produce_version; /* zstd needs 7 */
+    uint8_t unpack_codecs;   /* batch_needs_records: what only the records can tell is left to those that unpack them */
+};
+struct batch_record_fault {
+    const char *message; /* static */
+    int32_t record;
 };
 /* For Produce v8's record_errors and error_message. All records at fault are named by a batch_faults walk, as long as the batch's
- * bytes are there (a refused append is not copied: until its done): so a refusal costs no memory of its own. */
+ * bytes are there (a refused append is not copied: until its done): so a refusal costs no memory of its own. Those of a batch that
+ * had to be unpacked for it are listed. */
 struct batch_fault {
     int32_t record;             /* index in the batch of the first one at fault, -1: the batch as a whole */
     const char *message;        /* of that one; static */
     struct batch_limits limits; /* that it was judged by */
+    const struct batch_record_fault *listed; /* in order; NULL: there is no list. Who made it says how long it stays */
+    uint32_t listed_count;                   /* BATCH_FAULTS_MAX at most */
 };
+/* Must the records of this batch be seen before it is taken? `codecs`: bit n means that those of codec n must (topic_config.h).
+ * Whatever is set, a compressed batch whose header announces more records than its bytes hold if a record takes one of them: nearly
+ * always a lie, that would move the log by up to 2^31 offsets. */
+static inline bool batch_needs_records(const struct batch *b, uint32_t codecs)
+{
+    uint32_t codec = b->attributes & BATCH_CODEC_MASK;
+    return (codecs >> codec & 1) | ((codec != CODEC_NONE) & ((uint32_t)b->count > b->bytes - BATCH_HEADER_BYTES));
+}
+
 /* KERR_NONE, or what the partition answers. The records of an uncompressed batch are walked; compressed ones are taken by
- * header and CRC (a deliberate difference to Kafka), unless batch_needs_unpacking. Fills *out_batch when the header could be
+ * header and CRC (a deliberate difference to Kafka), unless batch_needs_records. Fills *out_batch when the header could be
  * read; its max_timestamp is the walked records', and where that differs from the header's, the caller mends that, as Kafka does. */
 enum kerr batch_check(const uint8_t *at, uint32_t bytes, const struct batch_limits *limits, struct batch *out_batch,
                       struct batch_fault *out_fault) must_use;
-
-/* A compressed batch that was taken by its header, which announces more records than its bytes hold if a record takes one of them:
- * nearly always a lie, that would move the log by up to 2^31 offsets. Its records are counted, not on the shard. */
-bool batch_needs_unpacking(const struct batch *b);
-struct heap;
-/* Unpacks such a batch (whole at `at`, its CRC is good) into memory of `heap`, at most BATCH_UNPACKED_MAX at a time, and judges its
- * records as those of an uncompressed one. INVALID_RECORD: they are not what the header says, or more than that. Slow: in a job. */
-enum { BATCH_UNPACKED_MAX = 64 * 1024 * 1024 };
-enum kerr batch_check_unpacked(const uint8_t *at, const struct batch_limits *limits, struct heap *heap,
-                               struct batch *batch, struct batch_fault *out_fault) must_use;
 
 /* One record of an uncompressed batch (or of decompressed records), checked to its last header. False: the bytes end or make
  * no sense. */
@@ -113,9 +123,12 @@ struct batch_faults {
     uint32_t named;
 };
 void batch_faults_init(struct batch_faults *w, const struct batch_fault *fault, const uint8_t *at, uint32_t bytes);
+/* The same of records that were unpacked. */
+void batch_faults_unpacked(struct batch_faults *w, const struct batch_fault *fault, const struct batch *b,
+                           struct batch_cursor records);
 bool batch_faults_next(struct batch_faults *w, int32_t *out_record, const char **out_message) must_use;
 bool batch_next(struct batch_cursor *c, struct batch_record *out_record) must_use;
-/* Judges the records, wherever they are; sets the batch's max_timestamp to theirs. */
+/* Judges the records, wherever they are; sets the batch's max_timestamp to theirs, and its append_time. */
 enum kerr batch_check_records(struct batch_cursor records, const struct batch_limits *limits, struct batch *batch,
                               struct batch_fault *out_fault) must_use;
 

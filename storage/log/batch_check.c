@@ -103,6 +103,11 @@ static bool timestamp_is_outside(int64_t timestamp, const struct batch_limits *l
     return age > limits->timestamp_before_max_ms || (int64_t)(0 - (uint64_t)age) > limits->timestamp_after_max_ms;
 }
 
+static bool timestamp_is_refused(int64_t timestamp, const struct batch_limits *limits)
+{
+    return !limits->log_append_time && timestamp != -1 && timestamp_is_outside(timestamp, limits);
+}
+
 /* Kafka's: a batch that says LogAppendTime gives each record its own largest timestamp, and a CreateTime topic takes that. */
 static bool timestamp_type_is_wrong(int16_t attributes, int64_t timestamp, const struct batch_limits *limits)
 {
@@ -116,7 +121,7 @@ static enum kerr check_record_timestamp(int16_t attributes, int64_t timestamp, i
     if (timestamp_type_is_wrong(attributes, timestamp, limits))
         return fail_batch(f, KERR_INVALID_TIMESTAMP, record,
                           "a producer must not set the timestamp type to LogAppendTime");
-    if (!limits->log_append_time && timestamp != -1 && timestamp_is_outside(timestamp, limits))
+    if (!limits->append_time_outside && timestamp_is_refused(timestamp, limits))
         return fail_batch(f, KERR_INVALID_TIMESTAMP, record,
                           "the timestamp is outside message.timestamp.before.max.ms or message.timestamp.after.max.ms");
     return KERR_NONE;
@@ -158,9 +163,9 @@ static enum kerr check_one_record(const struct batch *b, const struct batch_reco
     return check_record_timestamp(b->attributes, record_timestamp(b, r), i, limits, f);
 }
 
-/* The slow way, to name the first record that is at fault. One with a wrong timestamp gives the batch its error, wherever it
+/* The slow way, to name the first record that is at fault, or to see that none is. One with a wrong timestamp gives the batch its error, wherever it
  * stands: Kafka's order. */
-static enum kerr find_record_fault(struct batch_cursor c, const struct batch_limits *limits, const struct batch *b,
+static enum kerr find_record_fault(struct batch_cursor c, const struct batch_limits *limits, struct batch *b,
                                    struct batch_fault *f)
 {
     assert(b->count > 0);
@@ -168,6 +173,7 @@ static enum kerr find_record_fault(struct batch_cursor c, const struct batch_lim
     struct batch_fault one;
     enum kerr found = KERR_NONE;
     for (int32_t i = 0; i < b->count && found != KERR_INVALID_TIMESTAMP && batch_next(&c, &r); i++) {
+        b->append_time |= limits->append_time_outside && timestamp_is_refused(record_timestamp(b, &r), limits);
         enum kerr code = check_one_record(b, &r, i, limits, &one);
         if (code && (!found || code == KERR_INVALID_TIMESTAMP))
             found = fail_batch(f, code, i, one.message);
@@ -201,16 +207,12 @@ static enum kerr check_compressed_batch(const struct batch_limits *limits, const
     assert(b->attributes & BATCH_CODEC_MASK);
     if (timestamp_type_is_wrong(b->attributes, b->max_timestamp, limits)) /* of each record, unseen */
         return check_record_timestamp(b->attributes, b->max_timestamp, 0, limits, f);
+    if (batch_needs_records(b, limits->unpack_codecs))
+        return KERR_NONE;
     enum kerr code = b->attributes & BATCH_LOG_APPEND_TIME
                          ? KERR_NONE
                          : check_record_timestamp(b->attributes, b->base_timestamp, -1, limits, f);
     return code ? code : check_record_timestamp(b->attributes, b->max_timestamp, -1, limits, f);
-}
-
-bool batch_needs_unpacking(const struct batch *b)
-{
-    assert(b->bytes >= BATCH_HEADER_BYTES);
-    return b->attributes & BATCH_CODEC_MASK && (uint32_t)b->count > b->bytes - BATCH_HEADER_BYTES;
 }
 
 /* --- all records at fault --- */
@@ -218,10 +220,29 @@ bool batch_needs_unpacking(const struct batch *b)
 void batch_faults_init(struct batch_faults *w, const struct batch_fault *fault, const uint8_t *at, uint32_t bytes)
 {
     *w = (struct batch_faults){.fault = fault};
-    if (fault->record < 0 || !batch_parse(at, bytes, &w->batch) || w->batch.bytes > bytes)
+    if (fault->record < 0 || fault->listed || !batch_parse(at, bytes, &w->batch) || w->batch.bytes > bytes)
         w->batch.count = 0;
     else
         w->records = (struct batch_cursor){at + BATCH_HEADER_BYTES, at + w->batch.bytes};
+}
+
+void batch_faults_unpacked(struct batch_faults *w, const struct batch_fault *fault, const struct batch *b,
+                           struct batch_cursor records)
+{
+    assert(fault->record < b->count);
+    *w = (struct batch_faults){.fault = fault, .batch = *b, .records = records};
+    w->batch.attributes &= ~BATCH_CODEC_MASK;
+}
+
+static bool next_listed_fault(struct batch_faults *w, int32_t *out_record, const char **out_message)
+{
+    assert(w->fault->listed_count <= BATCH_FAULTS_MAX);
+    if ((uint32_t)w->next >= w->fault->listed_count)
+        return false;
+    const struct batch_record_fault *one = &w->fault->listed[w->next++];
+    *out_record = one->record;
+    *out_message = one->message;
+    return true;
 }
 
 /* Compressed records are not unpacked for this: either each is at fault, or the first is named. */
@@ -257,6 +278,8 @@ static bool next_walked_fault(struct batch_faults *w, int32_t *out_record, const
 bool batch_faults_next(struct batch_faults *w, int32_t *out_record, const char **out_message)
 {
     assert(w->named <= BATCH_FAULTS_MAX);
+    if (w->fault->listed)
+        return next_listed_fault(w, out_record, out_message);
     if (w->next >= w->batch.count || w->named == BATCH_FAULTS_MAX)
         return false;
     w->named++;
@@ -277,7 +300,7 @@ static enum kerr check_behind_crc(const uint8_t *at, const struct batch_limits *
                : batch_check_records((struct batch_cursor){at + BATCH_HEADER_BYTES, at + b->bytes}, limits, b, f);
     if (code)
         return code;
-    if (b->bytes > limits->segment_bytes)
+    if (b->bytes > limits->segment_bytes && !batch_needs_records(b, limits->unpack_codecs)) /* its size may change */
         return fail_batch(f, KERR_RECORD_LIST_TOO_LARGE, -1, "the record batch is larger than segment.bytes");
     if (b->attributes & BATCH_TRANSACTIONAL) /* none is ever begun */
         return fail_batch(f, KERR_INVALID_TXN_STATE, -1, "there is no ongoing transaction");

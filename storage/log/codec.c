@@ -1,49 +1,18 @@
 /* One growing output buffer, one function per codec that fills it. */
 #include "storage/log/codec.h"
-#include "core/bytes.h"
+#include "storage/log/codec_output.h"
 #include <isa-l/igzip_lib.h>
 #include <lz4frame.h>
 #include <snappy-c.h>
 #include <string.h>
 #include <zstd.h>
 
-struct output {
-    struct heap *heap;
-    uint8_t *at;
-    size_t bytes, cap, max;
-};
-
-enum { STEP = 64 * 1024 };
-
-static enum err grow_output(struct output *o, size_t want)
+/* One member of a gzip stream. */
+static enum err inflate_member(struct output *o, struct inflate_state *s)
 {
-    assert(o->bytes <= o->cap);
-    if (o->bytes + want <= o->cap)
-        return ERR_NONE;
-    if (want > o->max || o->bytes > o->max - want)
-        return ERR_CORRUPT;
-    size_t cap = u64_min(u64_max(o->cap * 2, o->bytes + want), o->max);
-    uint8_t *at = heap_realloc(o->heap, o->at, cap);
-    if (!at)
-        return ERR_NO_MEMORY;
-    o->at = at;
-    o->cap = cap;
-    return ERR_NONE;
-}
-
-static enum err unpack_gzip(struct output *o, const uint8_t *at, size_t bytes)
-{
-    assert(o->bytes <= o->max);
-    struct inflate_state *s = heap_alloc(o->heap, sizeof *s);
-    if (!s)
-        return ERR_NO_MEMORY;
-    isal_inflate_init(s);
-    s->crc_flag = ISAL_GZIP;
-    s->next_in = (uint8_t *)(uintptr_t)at;
-    s->avail_in = (uint32_t)bytes;
     enum err err = ERR_NONE;
     while (!err && s->block_state != ISAL_BLOCK_FINISH) {
-        err = grow_output(o, STEP);
+        err = output_grow(o, OUTPUT_STEP);
         if (err)
             break;
         s->next_out = o->at + o->bytes;
@@ -55,6 +24,25 @@ static enum err unpack_gzip(struct output *o, const uint8_t *at, size_t bytes)
         if (rc != ISAL_DECOMP_OK || (stuck && s->block_state != ISAL_BLOCK_FINISH))
             err = ERR_CORRUPT;
     }
+    return err;
+}
+
+/* As Java's stream: members follow each other, and what is none behind the last one does not count. */
+static enum err unpack_gzip(struct output *o, const uint8_t *at, size_t bytes)
+{
+    assert(o->bytes <= o->max);
+    struct inflate_state *s = heap_alloc(o->heap, sizeof *s);
+    if (!s)
+        return ERR_NO_MEMORY;
+    isal_inflate_init(s);
+    s->next_in = (uint8_t *)(uintptr_t)at;
+    s->avail_in = (uint32_t)bytes;
+    enum err err;
+    do {
+        isal_inflate_reset(s);
+        s->crc_flag = ISAL_GZIP;
+        err = inflate_member(o, s);
+    } while (!err && s->avail_in > 2 && s->next_in[0] == 0x1f && s->next_in[1] == 0x8b);
     heap_free(o->heap, s);
     return err;
 }
@@ -64,7 +52,7 @@ static enum err unpack_raw_snappy(struct output *o, const uint8_t *at, size_t by
     size_t length;
     if (snappy_uncompressed_length((const char *)at, bytes, &length) != SNAPPY_OK)
         return ERR_CORRUPT;
-    enum err err = grow_output(o, length);
+    enum err err = output_grow(o, length);
     if (err)
         return err;
     if (snappy_uncompress((const char *)at, bytes, (char *)o->at + o->bytes, &length) != SNAPPY_OK)
@@ -99,7 +87,7 @@ static enum err unpack_lz4(struct output *o, const uint8_t *at, size_t bytes)
         return ERR_NO_MEMORY;
     enum err err = ERR_NONE;
     for (size_t hint = 1; !err && hint;) {
-        err = grow_output(o, STEP);
+        err = output_grow(o, OUTPUT_STEP);
         if (err)
             break;
         size_t out = o->cap - o->bytes, in = bytes;
@@ -122,8 +110,9 @@ static enum err unpack_zstd(struct output *o, const uint8_t *at, size_t bytes)
         return ERR_NO_MEMORY;
     ZSTD_inBuffer in = {at, bytes, 0};
     enum err err = ERR_NONE;
-    for (size_t hint = 1; !err && hint;) {
-        err = grow_output(o, STEP);
+    for (size_t hint = 1;
+         !err && (hint || in.pos < in.size);) { /* frames follow each other, as Java's stream takes them */
+        err = output_grow(o, OUTPUT_STEP);
         if (err)
             break;
         ZSTD_outBuffer out = {o->at + o->bytes, o->cap - o->bytes, 0};
@@ -152,9 +141,9 @@ static enum err run_codec(struct output *o, enum batch_codec codec, const uint8_
 enum err codec_decompress(enum batch_codec codec, const uint8_t *at, size_t bytes, size_t output_max, struct heap *heap,
                           uint8_t **out_at, size_t *out_bytes)
 {
-    assert(output_max >= STEP);
+    assert(output_max >= OUTPUT_STEP);
     assert(output_max <= CODEC_OUTPUT_MAX);
-    struct output o = {.heap = heap, .max = output_max};
+    struct output o = {.heap = heap, .max = output_max, .over = ERR_CORRUPT};
     enum err err = run_codec(&o, codec, at, bytes);
     if (err) {
         heap_free(heap, o.at);
@@ -183,23 +172,4 @@ enum err codec_records(const struct batch *b, const uint8_t *at, size_t output_m
     *out_unpacked = unpacked;
     *out_records = (struct batch_cursor){records, records + bytes};
     return ERR_NONE;
-}
-
-enum kerr batch_check_unpacked(const uint8_t *at, const struct batch_limits *limits, struct heap *heap,
-                               struct batch *batch, struct batch_fault *out_fault)
-{
-    assert(limits);
-    uint8_t *unpacked;
-    struct batch_cursor records;
-    *out_fault = (struct batch_fault){.record = -1, .limits = *limits};
-    enum err err = codec_records(batch, at, BATCH_UNPACKED_MAX, heap, &unpacked, &records);
-    if (err == ERR_NO_MEMORY)
-        return KERR_KAFKA_STORAGE_ERROR;
-    if (err) {
-        out_fault->message = "the compressed records cannot be unpacked, or are too large to be counted";
-        return KERR_INVALID_RECORD;
-    }
-    enum kerr code = batch_check_records(records, limits, batch, out_fault);
-    heap_free(heap, unpacked);
-    return code;
 }

@@ -176,6 +176,11 @@ void log_store_init(struct log_store *ls, struct shard *s, struct root *root)
     list_init(&ls->open_files);
     list_init(&ls->indexes);
     list_init(&ls->retry);
+    list_init(&ls->unpack.waiting);
+    ls->unpack.batches = stats_counter(s->stats, "batches_unpacked");
+    ls->unpack.repacked = stats_counter(s->stats, "batches_recompressed");
+    ls->unpack.repacked_bytes = stats_counter(s->stats, "recompressed_bytes");
+    ls->unpack.append_time = stats_counter(s->stats, "batches_append_time");
     shard_defer_init(&ls->turn_end, run_turn_end);
     timer_init(&ls->retry_timer, retry_waiting);
     timer_init(&ls->idle_timer, look_at_idle);
@@ -188,6 +193,7 @@ void log_store_init(struct log_store *ls, struct shard *s, struct root *root)
 void log_store_deinit(struct log_store *ls)
 {
     assert(ls->count == 0);
+    assert(list_empty(&ls->unpack.waiting));
     timer_stop(&ls->shard->timers, &ls->retry_timer);
     timer_stop(&ls->shard->timers, &ls->idle_timer);
     list_remove(&ls->turn_end.link);

@@ -32,6 +32,13 @@ struct log_store {
 
     uint32_t cold_reads;
     struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
+    struct {
+        uint32_t jobs;
+        size_t room_bytes;                                     /* for results, of those that run or wait to be taken */
+        struct list waiting;                                   /* partitions, first come first */
+        struct stat_counter *batches, *repacked, *append_time; /* unpacked; of those packed anew; made LogAppendTime */
+        struct stat_counter *repacked_bytes;                   /* of records, unpacked */
+    } unpack;                                                  /* batches whose records must be seen (unpack.c) */
     uint32_t lookups;
     struct list lookup_waiting; /* look-ups by time beyond their bound */
     struct list open_files;     /* struct segment, least recently used first (files.c) */

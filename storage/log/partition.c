@@ -202,6 +202,7 @@ static void init_partition_lists(struct partition *p)
     list_init(&p->recovery.link);
     list_init(&p->recovery.waiting);
     list_init(&p->checkpoint.link);
+    list_init(&p->unpack.link);
     timer_init(&p->flusher.timer, writer_flush_due);
 }
 
@@ -437,9 +438,7 @@ void partition_stop(struct partition *p, bool deleting, void (*stopped)(struct p
     bool offline = partition_is_offline(p);
     if (!offline)
         p->condition = PARTITION_STOPPING;
-    struct list *l;
-    while ((l = list_pop(&p->writer.parked)))
-        writer_append_finish(p, container_of(l, struct append, link), partition_refusal(p));
+    writer_fail_parked(p, partition_refusal(p));
     trim_fail_waiting(p);
     partition_tell_waiting(p);
     partition_moved(p);

@@ -23,18 +23,18 @@ struct append {
     /* out */
     bool copied;
     enum kerr error;
-    struct batch_fault fault; /* with INVALID_RECORD and the like */
+    struct batch_fault fault; /* with INVALID_RECORD and the like; append_forget_faults */
     int64_t base_offset, append_time_ms, log_start_offset;
     void (*done)(struct append *a);
     /* the partition's */
     int64_t end_offset; /* done when the promised end reaches it */
     struct list link;
-    struct unpack_job *unpack; /* counts its records (unpack.c) */
-    bool counted;              /* they are what the header says */
-    int64_t counted_max_timestamp;
 };
 /* Appends keep their order of arrival. */
 void partition_append(struct partition *p, struct append *a);
+/* A batch that had to be unpacked may leave a list of records at fault, in memory of the partition's shard: whoever answers a refused
+ * append gives it back, from the shard where it does. One without a list is fine. */
+void append_forget_faults(struct append *a, struct shard *at, struct shard *owner);
 
 /* --- read --- */
 /* Consecutive bytes in bufs; the reader holds one reference to each buf. */

@@ -52,6 +52,7 @@ void partition_check(const struct partition *p)
     check_marks(p);
     check_segments(p);
     check_appends(p);
+    unpack_check(p);
     assert(space_in_job(p) == (p->space.job != NULL));
     assert(!space_is_ready(p) || (p->active && p->active->file.fd >= 0));
     assert(p->writer.state == WRITER_IDLE || space_is_ready(p));

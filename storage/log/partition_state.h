@@ -16,6 +16,7 @@
 #include "storage/log/partition.h"
 #include "storage/recovery/recovery.h"
 #include "storage/log/log_store.h"
+#include "storage/log/repack.h"
 #include "storage/log/segments.h"
 #include "storage/log/tail.h"
 
@@ -73,13 +74,35 @@ enum writer_state {
 struct partition_writer {
     enum writer_state state;
     struct wave *wave;
-    struct list pending;       /* appends by end offset */
-    struct list parked;        /* appends in order of arrival */
-    struct list wave_link;     /* store: a wave may start at the end of this turn */
-    struct list parked_link;   /* store: parked appends may be looked at again */
-    uint64_t used_at_ns;       /* last append: an idle partition gives its tail back */
-    uint64_t short_since_ns;   /* parked appends wait for memory since then, 0: they do not */
-    struct unpack_job *unpack; /* counts the records of the first parked append, or of one that is gone */
+    struct list pending;     /* appends by end offset */
+    struct list parked;      /* appends in order of arrival */
+    struct list wave_link;   /* store: a wave may start at the end of this turn */
+    struct list parked_link; /* store: parked appends may be looked at again */
+    uint64_t used_at_ns;     /* last append: an idle partition gives its tail back */
+    uint64_t short_since_ns; /* parked appends wait for memory since then, 0: they do not */
+};
+
+/* "This batch needs its records": its codec is not the topic's, its header is not to be trusted (batch.validation=deep, more records
+ * than bytes), or what only records tell counts (keys of compacted topics, timestamps that become the broker's). One at a time, the
+ * first of the parked appends:
+ *
+ *   NONE --> [WAITING] --> RUNNING --> DONE --> NONE (it was taken, or refused)
+ *
+ * Its append may be refused meanwhile (the disk is full, a stop, a failure): WAITING and DONE it is answered at once; RUNNING, when
+ * the job ends, which reads the batch where it lies. */
+enum unpack_state {
+    UNPACK_NONE,
+    UNPACK_WAITING, /* in the store's queue, for its turn */
+    UNPACK_RUNNING, /* a job has the batch */
+    UNPACK_DONE,    /* its result is there (unpack_result) until the append is over */
+};
+struct partition_unpack {
+    enum unpack_state state;
+    struct append *append;
+    struct unpack_job *job;
+    enum kerr refused; /* RUNNING: its append is not parked any more, and gets this */
+    uint8_t codecs;    /* all ones but for NONE: what was begun is ended, also if the settings want it no more */
+    struct list link;  /* store: waiting */
 };
 
 /* The active file and the space ahead of the log.
@@ -213,6 +236,7 @@ struct partition {
     struct list readers;    /* part_reads on disk */
     struct list lookups;    /* time_lookups in a job */
     struct partition_writer writer;
+    struct partition_unpack unpack;
     struct partition_space space;
     struct partition_flusher flusher;
     struct partition_trimmer trimmer;
@@ -272,7 +296,7 @@ static inline bool writer_idle(const struct partition *p)
 static inline bool partition_busy(const struct partition *p)
 {
     return p->recovery.state == RECOVERY_RUNNING || partition_writes(p) || p->space.ahead == AHEAD_MAKING ||
-           p->space.closing || p->closes || p->writer.unpack || p->trimmer.state != TRIMMER_IDLE ||
+           p->space.closing || p->closes || p->unpack.state == UNPACK_RUNNING || p->trimmer.state != TRIMMER_IDLE ||
            !list_empty(&p->readers) || !list_empty(&p->lookups);
 }
 /* What a request gets from a partition that takes none. */
@@ -292,8 +316,9 @@ void writer_retry(struct partition *p);       /* parked appends are looked at ag
 void writer_start_wave(struct partition *p);  /* from the store's end of turn */
 void writer_take_parked(struct partition *p); /* from the store's end of turn */
 void writer_fail_all(struct partition *p, enum kerr error); /* pending and parked */
-void writer_flush(struct partition *p);                     /* starts one if something written is not durable */
-void writer_flush_later(struct partition *p);               /* after flush.messages or flush.ms */
+void writer_fail_parked(struct partition *p, enum kerr error);
+void writer_flush(struct partition *p);       /* starts one if something written is not durable */
+void writer_flush_later(struct partition *p); /* after flush.messages or flush.ms */
 void writer_flush_due(struct timer *t);
 void writer_free_idle(struct partition *p); /* gives the tail of an idle partition back */
 /* space.c */
@@ -310,9 +335,18 @@ void space_ahead(struct partition *p, uint64_t need_position); /* at least up to
 void space_full(struct partition *p, enum err err);            /* parked appends are refused, retriably */
 void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */
 /* unpack.c */
-/* True: the append waits for a job, which comes back through writer_retry, or with *out_error set it is refused. False: go on;
- * the batch's max_timestamp is that of its records. */
-bool unpack_is_needed(struct partition *p, struct append *a, struct batch *b, enum kerr *out_error) must_use;
+/* For the first parked append. DONE: unpack_result has what becomes of it. NONE: no memory, *out_error is set. Else it waits, and
+ * writer_retry comes when there is something to see. */
+enum unpack_state unpack_records(struct partition *p, struct append *a, const struct batch *b,
+                                 const struct batch_limits *limits, enum kerr *out_error) must_use;
+const struct repack *unpack_result(const struct partition *p);
+enum kerr unpack_refused(struct partition *p,
+                         struct append *a); /* the result is an error: the append gets it, and its faults */
+void unpack_over(struct partition *p,
+                 const struct append *a); /* this append needs its result no more; one without is fine */
+/* An append off the parked list gets an error. True: a job has its batch, whose end answers it. */
+bool unpack_holds(struct partition *p, struct append *a, enum kerr error) must_use;
+void unpack_check(const struct partition *p);
 /* trim.c */
 void trim_step(struct partition *p);         /* goes on when the durable end moved, a read or a job ended */
 void trim_fail_waiting(struct partition *p); /* those whose job is not under way */

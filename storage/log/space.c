@@ -353,9 +353,7 @@ void space_full(struct partition *p, enum err err)
                   "partition=%s-%d why=\"%s\" effect=\"produce is refused with KAFKA_STORAGE_ERROR, fetch goes on\"",
                   p->topic->name, p->index, err_text(err));
     p->space.retry_at_ns = shard_of(p)->now_ns + 10 * NS_PER_S;
-    struct list *l;
-    while ((l = list_pop(&p->writer.parked)))
-        writer_append_finish(p, container_of(l, struct append, link), KERR_KAFKA_STORAGE_ERROR);
+    writer_fail_parked(p, KERR_KAFKA_STORAGE_ERROR);
 }
 
 static void end_space_job(struct partition *p)

@@ -1,35 +1,83 @@
-/* Compressed batches that announce more records than is likely (batch.h): a job unpacks a copy of the batch and counts, while the
- * append stays the first of those that are parked, so that order is kept. One at a time per partition. */
+/* Batches whose records must be seen before they are taken (repack.h has the work, partition_state.h the states): a job has the batch,
+ * while its append stays the first of those that are parked, so that order is kept.
+ *
+ * One at a time per partition, and UNPACK_JOBS_MAX per shard: what else the helper has to do (rolls, files that are opened) never stands
+ * behind more than those. The room for results is bounded too; partitions beyond either wait their turn in the store's queue. */
 #include "storage/log/partition_state.h"
 #include <string.h>
 
 struct unpack_job {
     struct io_op op;
     struct partition *partition;
-    struct batch_limits limits;
-    /* out */
-    enum kerr error;
-    struct batch batch;
-    struct batch_fault fault;
-    uint8_t bytes[];
+    struct repack r;
+    _Alignas(16) uint8_t room[]; /* r.room */
 };
+
+/* Every record at fault of a batch that was refused, in memory of `owner`. */
+struct fault_list {
+    struct shard_msg msg; /* brings it back from the shard that answers */
+    struct batch_record_fault v[];
+};
+
+/* --- the store's bound --- */
+
+static bool unpack_has_room(const struct log_store *ls, size_t room_bytes)
+{
+    assert(ls->unpack.jobs <= UNPACK_JOBS_MAX);
+    return ls->unpack.jobs < UNPACK_JOBS_MAX &&
+           (ls->unpack.room_bytes == 0 || ls->unpack.room_bytes + room_bytes <= UNPACK_ROOM_BYTES);
+}
+
+/* The next one looks again at the end of the turn: whether there is room for its batch, it finds out itself. */
+static void call_waiting_unpack(struct log_store *ls)
+{
+    struct list *l = list_first(&ls->unpack.waiting);
+    if (l && unpack_has_room(ls, 0))
+        writer_retry(container_of(l, struct partition, unpack.link));
+}
+
+static void set_unpack(struct partition *p, enum unpack_state state, struct append *a, struct unpack_job *job)
+{
+    assert((state == UNPACK_NONE) == !a);
+    list_remove(&p->unpack.link);
+    p->unpack = (struct partition_unpack){.state = state, .append = a, .job = job, .codecs = a ? UINT8_MAX : 0};
+    list_init(&p->unpack.link);
+}
+
+static void free_unpack_job(struct partition *p)
+{
+    struct log_store *ls = p->store;
+    assert(p->unpack.job);
+    assert(ls->unpack.room_bytes >= p->unpack.job->r.room_bytes);
+    ls->unpack.room_bytes -= p->unpack.job->r.room_bytes;
+    heap_free(shard_of(p)->heap, p->unpack.job);
+    set_unpack(p, UNPACK_NONE, NULL, NULL);
+    call_waiting_unpack(ls);
+}
+
+/* --- the job --- */
 
 static int32_t run_unpack_job(void *arg)
 {
     struct unpack_job *j = arg;
     struct heap *heap = heap_open(); /* the shard's is its own */
-    j->error = heap ? batch_check_unpacked(j->bytes, &j->limits, heap, &j->batch, &j->fault) : KERR_KAFKA_STORAGE_ERROR;
-    if (heap)
+    if (heap) {
+        repack_run(&j->r, heap);
         heap_close(heap);
+    } else {
+        j->r.error = KERR_KAFKA_STORAGE_ERROR;
+    }
     return 0;
 }
 
-/* The append that asked, if it still waits: a stop or a full disk may have refused it meanwhile. */
-static struct append *find_unpacked_append(const struct partition *p, const struct unpack_job *j)
+static void count_unpacked(struct log_store *ls, const struct repack *r)
 {
-    struct list *l = list_first(&p->writer.parked);
-    struct append *a = l ? container_of(l, struct append, link) : NULL;
-    return a && a->unpack == j ? a : NULL;
+    assert(r->room_bytes > 0);
+    stat_add(ls->unpack.batches, 1);
+    if (r->packed) {
+        stat_add(ls->unpack.repacked, 1);
+        stat_add(ls->unpack.repacked_bytes, r->unpacked_bytes);
+    }
 }
 
 static void unpack_job_done(struct io_op *op, int32_t res)
@@ -37,46 +85,164 @@ static void unpack_job_done(struct io_op *op, int32_t res)
     (void)res;
     struct unpack_job *j = container_of(op, struct unpack_job, op);
     struct partition *p = j->partition;
-    struct append *a = find_unpacked_append(p, j);
-    assert(p->writer.unpack == j);
-    p->writer.unpack = NULL;
-    if (a) {
-        a->unpack = NULL;
-        a->counted = !j->error;
-        a->counted_max_timestamp = j->batch.max_timestamp;
+    assert(p->unpack.job == j && p->unpack.state == UNPACK_RUNNING);
+    p->store->unpack.jobs--;
+    p->unpack.state = UNPACK_DONE;
+    count_unpacked(p->store, &j->r);
+    if (p->unpack.refused) {
+        struct append *a = p->unpack.append;
+        enum kerr refused = p->unpack.refused;
+        free_unpack_job(p);
+        writer_append_finish(p, a, refused);
     }
-    if (a && j->error) {
-        a->fault = j->fault;
-        list_remove(&a->link);
-        writer_append_finish(p, a, j->error);
-    }
-    heap_free(shard_of(p)->heap, j);
+    call_waiting_unpack(p->store);
     writer_retry(p);
     partition_stop_step(p);
 }
 
-bool unpack_is_needed(struct partition *p, struct append *a, struct batch *b, enum kerr *out_error)
+static enum kerr start_unpack_job(struct partition *p, struct append *a, const struct repack *r)
 {
-    assert(list_first(&p->writer.parked) == &a->link);
-    *out_error = KERR_NONE;
-    if (!batch_needs_unpacking(b))
-        return false;
-    if (a->counted) {
-        b->max_timestamp = a->counted_max_timestamp;
-        return false;
-    }
-    if (p->writer.unpack) /* of this append, or of one that was refused meanwhile */
-        return true;
-    struct unpack_job *j = NULL;
-    if (batch_crc(a->records, b->bytes) != b->crc)
-        *out_error = KERR_CORRUPT_MESSAGE;
-    else if (!(j = heap_alloc(shard_of(p)->heap, sizeof *j + b->bytes)))
-        *out_error = KERR_KAFKA_STORAGE_ERROR;
+    struct log_store *ls = p->store;
+    assert(ls->unpack.jobs < UNPACK_JOBS_MAX);
+    struct unpack_job *j = heap_alloc(shard_of(p)->heap, sizeof *j + r->room_bytes);
     if (!j)
-        return true;
-    *j = (struct unpack_job){.partition = p, .limits = a->fault.limits, .batch = *b};
-    memcpy(j->bytes, a->records, b->bytes);
-    a->unpack = p->writer.unpack = j;
+        return KERR_KAFKA_STORAGE_ERROR;
+    j->partition = p;
+    j->r = *r;
+    j->r.room = j->room;
+    bool waited = p->unpack.state == UNPACK_WAITING;
+    set_unpack(p, UNPACK_RUNNING, a, j);
+    ls->unpack.jobs++;
+    ls->unpack.room_bytes += r->room_bytes;
     io_job(shard_of(p)->io, &j->op, IO_URGENT, run_unpack_job, j, unpack_job_done);
-    return true;
+    if (waited)
+        call_waiting_unpack(ls);
+    return KERR_NONE;
+}
+
+/* --- for the writer --- */
+
+static struct repack describe_unpack(const struct partition *p, const struct append *a, const struct batch *b,
+                                     const struct batch_limits *limits)
+{
+    const struct topic_config *c = config_of(p);
+    struct repack r = {.at = a->records, .batch = *b, .limits = *limits, .codec = c->codec, .level = c->codec_level};
+    r.unpacked_max = u64_min(u64_min(UNPACKED_BYTES_MAX, c->unpacked_bytes_max), bufpool_max_bytes(shard_of(p)->bufs));
+    r.room_bytes = repack_room_bytes(&r);
+    return r;
+}
+
+enum unpack_state unpack_records(struct partition *p, struct append *a, const struct batch *b,
+                                 const struct batch_limits *limits, enum kerr *out_error)
+{
+    struct log_store *ls = p->store;
+    *out_error = KERR_NONE;
+    if (p->unpack.state == UNPACK_RUNNING || p->unpack.state == UNPACK_DONE) {
+        assert(p->unpack.append == a || p->unpack.refused);
+        return p->unpack.state;
+    }
+    assert(!p->unpack.append || p->unpack.append == a);
+    struct repack r = describe_unpack(p, a, b, limits);
+    struct list *first = list_first(&ls->unpack.waiting);
+    if ((!first || first == &p->unpack.link) && unpack_has_room(ls, r.room_bytes)) {
+        *out_error = start_unpack_job(p, a, &r);
+        return p->unpack.state;
+    }
+    if (p->unpack.state == UNPACK_NONE) {
+        set_unpack(p, UNPACK_WAITING, a, NULL);
+        list_push(&ls->unpack.waiting, &p->unpack.link);
+    }
+    return UNPACK_WAITING;
+}
+
+const struct repack *unpack_result(const struct partition *p)
+{
+    assert(p->unpack.state == UNPACK_DONE);
+    return &p->unpack.job->r;
+}
+
+/* The list lies where the new batch would be: the job goes, and the list has to stay until the answer is made. */
+static void keep_fault_list(struct partition *p, struct append *a, const struct repack *r)
+{
+    assert(!a->fault.listed);
+    if (!r->fault.listed)
+        return;
+    size_t bytes = r->fault.listed_count * sizeof *r->fault.listed;
+    struct fault_list *list = heap_alloc(shard_of(p)->heap, sizeof *list + bytes);
+    if (!list) {
+        a->fault.record = -1; /* the message says it too */
+        return;
+    }
+    memcpy(list->v, r->fault.listed, bytes);
+    a->fault.listed = list->v;
+    a->fault.listed_count = r->fault.listed_count;
+}
+
+enum kerr unpack_refused(struct partition *p, struct append *a)
+{
+    const struct repack *r = unpack_result(p);
+    enum kerr error = r->error;
+    assert(error);
+    a->fault = r->fault;
+    a->fault.listed = NULL;
+    keep_fault_list(p, a, r);
+    return error;
+}
+
+void unpack_over(struct partition *p, const struct append *a)
+{
+    if (p->unpack.append != a)
+        return;
+    assert(p->unpack.state != UNPACK_RUNNING);
+    if (p->unpack.job) {
+        free_unpack_job(p);
+        return;
+    }
+    set_unpack(p, UNPACK_NONE, NULL, NULL);
+    call_waiting_unpack(p->store);
+}
+
+bool unpack_holds(struct partition *p, struct append *a, enum kerr error)
+{
+    assert(error && !list_linked(&a->link));
+    if (p->unpack.append != a)
+        return false;
+    if (p->unpack.state == UNPACK_RUNNING) {
+        p->unpack.refused = error;
+        return true;
+    }
+    unpack_over(p, a);
+    return false;
+}
+
+void unpack_check(const struct partition *p)
+{
+    const struct partition_unpack *u = &p->unpack;
+    assert((u->state == UNPACK_NONE) == !u->append);
+    assert((u->state == UNPACK_RUNNING || u->state == UNPACK_DONE) == (u->job != NULL));
+    assert((u->state == UNPACK_WAITING) == list_linked(&u->link));
+    assert(!u->refused || u->state == UNPACK_RUNNING);
+    assert(!u->codecs == !u->append);
+    assert(!u->append || u->refused || list_first(&p->writer.parked) == &u->append->link);
+}
+
+/* --- the answer's list --- */
+
+static void free_fault_list(struct shard *at, struct shard_msg *msg)
+{
+    heap_free(at->heap, container_of(msg, struct fault_list, msg));
+}
+
+void append_forget_faults(struct append *a, struct shard *at, struct shard *owner)
+{
+    if (!a->fault.listed)
+        return;
+    struct fault_list *list = container_of(a->fault.listed, struct fault_list, v);
+    a->fault.listed = NULL;
+    if (at == owner) {
+        heap_free(at->heap, list);
+        return;
+    }
+    shard_msg_init(&list->msg, free_fault_list);
+    shard_send(at, owner->id, &list->msg);
 }

@@ -36,8 +36,18 @@ void writer_fail_all(struct partition *p, enum kerr error)
     struct list *l;
     while ((l = list_pop(&p->writer.pending)))
         writer_append_finish(p, container_of(l, struct append, link), error);
-    while ((l = list_pop(&p->writer.parked)))
-        writer_append_finish(p, container_of(l, struct append, link), error);
+    writer_fail_parked(p, error);
+}
+
+void writer_fail_parked(struct partition *p, enum kerr error)
+{
+    assert(error);
+    struct list *l;
+    while ((l = list_pop(&p->writer.parked))) {
+        struct append *a = container_of(l, struct append, link);
+        if (!unpack_holds(p, a, error))
+            writer_append_finish(p, a, error);
+    }
 }
 
 static void move_promised(struct partition *p, const struct mark *to)
@@ -73,7 +83,8 @@ static bool segment_time_is_over(const struct partition *p, const struct batch *
 {
     assert(p->active);
     const struct topic_config *c = config_of(p);
-    int64_t first = p->active->first_timestamp, time = c->log_append_time ? clock_wall_ms() : b->max_timestamp;
+    int64_t first = p->active->first_timestamp,
+            time = c->log_append_time || b->append_time ? clock_wall_ms() : b->max_timestamp;
     return first >= 0 && time > first && time - first > c->segment_ms;
 }
 
@@ -216,7 +227,8 @@ static void restamp_crc(struct partition *p, const struct batch *b)
     tail_poke(&p->tail, segment, p->end.position + 17, field, 4);
 }
 
-static void stamp_batch(struct partition *p, struct append *a, const struct batch *b)
+/* `from`: where the batch was copied from. */
+static void stamp_batch(struct partition *p, struct append *a, const struct batch *b, const uint8_t *from)
 {
     assert(p->active);
     uint64_t segment = p->active->number;
@@ -226,13 +238,13 @@ static void stamp_batch(struct partition *p, struct append *a, const struct batc
     tail_poke(&p->tail, segment, at, field, 8);
     be32_put(field, (uint32_t)p->store->root->leader_epoch);
     tail_poke(&p->tail, segment, at + 12, field, 4);
-    if (config_of(p)->log_append_time) {
+    if (config_of(p)->log_append_time | b->append_time) {
         a->append_time_ms = clock_wall_ms();
         be16_put(field, (uint16_t)(b->attributes | BATCH_LOG_APPEND_TIME));
         tail_poke(&p->tail, segment, at + 21, field, 2);
         stamp_max_timestamp(p, a->append_time_ms);
         restamp_crc(p, b);
-    } else if (b->attributes & BATCH_LOG_APPEND_TIME || batch_header_max_timestamp(a->records) != b->max_timestamp) {
+    } else if (b->attributes & BATCH_LOG_APPEND_TIME || batch_header_max_timestamp(from) != b->max_timestamp) {
         be16_put(field, (uint16_t)(b->attributes & ~BATCH_LOG_APPEND_TIME));
         tail_poke(&p->tail, segment, at + 21, field, 2);
         stamp_max_timestamp(p, b->max_timestamp); /* the header lied about its records; Kafka mends it too */
@@ -272,12 +284,16 @@ static enum err record_batch(struct partition *p, const struct batch *b)
 }
 
 /* Already in the log: answered as before, once the original is covered by the promise. */
-static void answer_duplicate(struct partition *p, struct append *a, const struct producer_duplicate *d)
+static void answer_duplicate(struct partition *p, struct append *a, const struct batch *b,
+                             const struct producer_duplicate *d)
 {
+    const struct topic_config *c = config_of(p);
     assert(d->base_offset >= 0);
     assert(d->last_offset < p->end.offset);
     a->base_offset = d->base_offset;
-    a->append_time_ms = config_of(p)->log_append_time ? d->timestamp : -1;
+    /* Where batches may become LogAppendTime one by one: the original's time is its own, or else the broker's. */
+    a->append_time_ms =
+        c->log_append_time || (c->append_time_outside && d->timestamp != b->max_timestamp) ? d->timestamp : -1;
     a->end_offset = d->last_offset + 1;
     if (PLANTED(duplicate_before_durable) || a->end_offset <= p->promised.offset)
         writer_append_finish(p, a, KERR_NONE);
@@ -294,17 +310,19 @@ static bool take_duplicate(struct partition *p, struct append *a, const struct b
         batch_crc(a->records, b->bytes) != b->crc)
         return false;
     list_remove(&a->link);
-    answer_duplicate(p, a, &d);
+    unpack_over(p, a);
+    answer_duplicate(p, a, b, &d);
     return true;
 }
 
-static void append_batch(struct partition *p, struct append *a, struct batch *b)
+/* `from`: the batch, as sent or packed anew. */
+static void append_batch(struct partition *p, struct append *a, struct batch *b, const uint8_t *from)
 {
     assert(space_is_ready(p));
-    assert(b->bytes <= a->bytes);
+    assert(from != a->records || b->bytes <= a->bytes);
     assert(align_up(p->end.position + b->bytes, PAGE_BYTES) <= p->active->allocated);
     struct producer_duplicate d = {.base_offset = -1};
-    uint32_t crc = tail_copy_in(&p->tail, p->active->number, p->end.position, a->records, b->bytes, BATCH_CRC_FROM);
+    uint32_t crc = tail_copy_in(&p->tail, p->active->number, p->end.position, from, b->bytes, BATCH_CRC_FROM);
     a->copied = true;
     enum kerr error = crc == b->crc ? KERR_NONE : KERR_CORRUPT_MESSAGE;
     if (!error && b->producer_id >= 0)
@@ -314,11 +332,13 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
         return;
     }
     assert(d.base_offset < 0); /* take_repeated took it */
-    stamp_batch(p, a, b);
+    stamp_batch(p, a, b, from);
     a->base_offset = b->base_offset = p->end.offset;
     b->leader_epoch = p->store->root->leader_epoch;
     if (a->append_time_ms >= 0)
         b->max_timestamp = a->append_time_ms;
+    if (unlikely(b->append_time))
+        stat_add(p->store->unpack.append_time, 1);
     if (record_batch(p, b)) { /* retriable: the copy behind the log's end means nothing */
         writer_append_finish(p, a, KERR_KAFKA_STORAGE_ERROR);
         return;
@@ -330,6 +350,41 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b)
         space_ahead(p, 0);
     if (p->space.ahead == AHEAD_NONE && p->end.position > config_of(p)->segment_bytes / 4 * 3)
         space_make_ahead(p);
+}
+
+static bool refuse_append(struct partition *p, struct append *a, enum kerr error)
+{
+    assert(error);
+    list_remove(&a->link);
+    if (!unpack_holds(p, a, error))
+        writer_append_finish(p, a, error);
+    return true;
+}
+
+/* A batch whose records must be seen. Settings that were altered since its unpacking began count for the next one, but for its size:
+ * recovery relies on that bound. */
+static bool take_unpacked_append(struct partition *p, struct append *a, const struct batch *sent,
+                                 const struct batch_limits *limits)
+{
+    assert(list_first(&p->writer.parked) == &a->link);
+    enum kerr error;
+    enum unpack_state state = unpack_records(p, a, sent, limits, &error);
+    if (error)
+        return refuse_append(p, a, error);
+    if (state != UNPACK_DONE)
+        return false;
+    const struct repack *r = unpack_result(p);
+    if (r->error)
+        return refuse_append(p, a, unpack_refused(p, a));
+    struct batch b = r->batch;
+    if (b.bytes > limits->max_message_bytes)
+        return refuse_append(p, a, KERR_MESSAGE_TOO_LARGE);
+    if (!prepare_append(p, &b))
+        return false;
+    list_remove(&a->link);
+    append_batch(p, a, &b, r->packed ? r->room : a->records);
+    unpack_over(p, a);
+    return true;
 }
 
 /* False: it must wait, or what it waits for failed and it was refused with all that are parked. */
@@ -345,28 +400,22 @@ static bool take_append(struct partition *p, struct append *a)
         .timestamp_after_max_ms = c->timestamp_after_max_ms,
         .log_append_time = c->log_append_time,
         .compacted = c->compacted,
+        .append_time_outside = c->append_time_outside,
         .produce_version = a->produce_version,
+        .unpack_codecs = c->unpack_codecs | p->unpack.codecs,
     };
     struct batch b;
     enum kerr error = batch_check(a->records, a->bytes, &limits, &b, &a->fault);
-    if (error) {
-        list_remove(&a->link);
-        writer_append_finish(p, a, error);
-        return true;
-    }
+    if (error)
+        return refuse_append(p, a, error);
     if (take_duplicate(p, a, &b))
         return true;
-    if (unpack_is_needed(p, a, &b, &error)) {
-        if (!error)
-            return false;
-        list_remove(&a->link);
-        writer_append_finish(p, a, error);
-        return true;
-    }
+    if (unlikely(batch_needs_records(&b, limits.unpack_codecs)))
+        return take_unpacked_append(p, a, &b, &limits);
     if (!prepare_append(p, &b))
         return false;
     list_remove(&a->link);
-    append_batch(p, a, &b);
+    append_batch(p, a, &b, a->records);
     return true;
 }
 
@@ -382,8 +431,7 @@ void partition_append(struct partition *p, struct append *a)
     assert(a->records || !a->bytes);
     assert(a->done);
     list_init(&a->link);
-    a->copied = a->counted = false;
-    a->unpack = NULL;
+    a->copied = false;
     a->error = KERR_NONE;
     a->fault = (struct batch_fault){.record = -1};
     a->base_offset = a->append_time_ms = a->log_start_offset = -1;

@@ -11,7 +11,8 @@ STORAGE_CATALOG := storage/catalog/catalog.o storage/catalog/catalog_file.o stor
                    core/map.o core/crc.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_catalog := $(STORAGE_CATALOG)
 LINK_test_tail := storage/log/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
-LINK_test_codec := storage/log/codec.o storage/log/batch.o storage/log/batch_check.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
+LINK_test_repack := storage/log/repack.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
+LINK_test_codec := storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_batch := storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o
 CORE_HEAP   := core/mem_libc.o core/mem.o core/mem_os.o
 CORE_LOG    := core/log.o core/log_os.o core/clock_os.o core/err.o

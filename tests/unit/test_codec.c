@@ -86,6 +86,60 @@ static void every_codec_round_trips(void **state)
     heap_close(h);
 }
 
+static void every_level_of_every_codec_packs(void **state)
+{
+    (void)state;
+    static const struct {
+        enum batch_codec codec;
+        int32_t levels[8];
+    } kinds[] = {{CODEC_NONE, {0}},
+                 {CODEC_GZIP, {-1, 1, 2, 3, 4, 6, 7, 9}},
+                 {CODEC_SNAPPY, {0}},
+                 {CODEC_LZ4, {1, 2, 3, 8, 9, 10, 12, 17}},
+                 {CODEC_ZSTD, {-131072, -5, 0, 1, 3, 9, 19, 22}}};
+    struct heap *h = heap_open();
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        for (size_t k = 0; k < 8; k++)
+            for (size_t bytes = 0; bytes <= PLAIN; bytes = bytes ? bytes * 7 : 1) {
+                size_t n = 0, out_bytes = 0, room = sizeof packed;
+                uint8_t *out = NULL;
+                assert_int_equal(codec_compress(kinds[i].codec, kinds[i].levels[k], plain, bytes, h, packed, room, &n),
+                                 ERR_NONE);
+                if (kinds[i].codec != CODEC_NONE)
+                    assert_int_equal(codec_decompress(kinds[i].codec, packed, n, CODEC_OUTPUT_MAX, h, &out, &out_bytes),
+                                     ERR_NONE);
+                assert_int_equal(kinds[i].codec == CODEC_NONE ? n : out_bytes, bytes);
+                if (bytes)
+                    assert_memory_equal(kinds[i].codec == CODEC_NONE ? packed : out, plain, bytes);
+                heap_free(h, out);
+                if (n > 0)
+                    assert_int_equal(
+                        codec_compress(kinds[i].codec, kinds[i].levels[k], plain, bytes, h, packed, n - 1, &n),
+                        ERR_NO_SPACE);
+            }
+    heap_close(h);
+}
+
+/* As Java's streams: gzip members and zstd frames follow each other. */
+static void several_streams_are_one(void **state)
+{
+    (void)state;
+    struct heap *h = heap_open();
+    for (enum batch_codec codec = CODEC_GZIP; codec <= CODEC_ZSTD; codec += CODEC_ZSTD - CODEC_GZIP) {
+        size_t first = 0, second = 0, bytes = 0;
+        uint8_t *out = NULL;
+        assert_int_equal(codec_compress(codec, 1, plain, 100000, h, packed, sizeof packed, &first), ERR_NONE);
+        assert_int_equal(
+            codec_compress(codec, 1, plain + 100000, PLAIN - 100000, h, packed + first, sizeof packed - first, &second),
+            ERR_NONE);
+        assert_int_equal(codec_decompress(codec, packed, first + second, CODEC_OUTPUT_MAX, h, &out, &bytes), ERR_NONE);
+        assert_int_equal(bytes, PLAIN);
+        assert_memory_equal(out, plain, PLAIN);
+        heap_free(h, out);
+    }
+    heap_close(h);
+}
+
 static void a_cut_stream_is_corrupt(void **state)
 {
     (void)state;
@@ -156,10 +210,9 @@ int main(void)
     for (int i = 0; i < PLAIN; i++)
         plain[i] = (uint8_t)((i * 7 + i / 100) % 61 + (i % 1000 < 500 ? 0 : i));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_codec_round_trips),
-        cmocka_unit_test(a_cut_stream_is_corrupt),
-        cmocka_unit_test(random_bytes_never_crash),
-        cmocka_unit_test(a_bomb_stops_at_the_bound),
+        cmocka_unit_test(every_codec_round_trips),  cmocka_unit_test(every_level_of_every_codec_packs),
+        cmocka_unit_test(several_streams_are_one),  cmocka_unit_test(a_cut_stream_is_corrupt),
+        cmocka_unit_test(random_bytes_never_crash), cmocka_unit_test(a_bomb_stops_at_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
