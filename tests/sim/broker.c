@@ -60,13 +60,45 @@ uint64_t broker_ends(void)
 static void tell_synced(uint64_t until_ns)
 {
     for (uint16_t i = 0; broker.state != BROKER_DOWN && i < sim.knobs.shards; i++) {
-        const struct log_store *ls = &store_of(shard_at(broker.group, i))->log;
+        const struct log_store *ls = log_store_at(i);
         for (uint32_t k = 0; shard_at(broker.group, i)->store && k < ls->count; k++) {
             const struct partition *p = ls->all[k];
             if (p->recovery.done && p->condition != PARTITION_OFFLINE)
                 oracle_synced(p->topic->name, p->index, until_ns);
         }
     }
+}
+
+static const struct log_store *log_store_at(uint16_t shard)
+{
+    return &store_of(shard_at(broker.group, shard))->log;
+}
+
+static bool is_recovered(const struct partition *p)
+{
+    return p->recovery.done && p->condition == PARTITION_OPEN;
+}
+
+bool broker_has_recovered(const char *topic, int32_t index)
+{
+    for (uint16_t i = 0; broker.state == BROKER_UP && i < sim.knobs.shards; i++) {
+        const struct log_store *ls = log_store_at(i);
+        for (uint32_t k = 0; k < ls->count; k++)
+            if (ls->all[k]->index == index && strcmp(ls->all[k]->topic->name, topic) == 0)
+                return is_recovered(ls->all[k]);
+    }
+    return false;
+}
+
+bool broker_has_recovered_all(void)
+{
+    for (uint16_t i = 0; broker.state == BROKER_UP && i < sim.knobs.shards; i++) {
+        const struct log_store *ls = log_store_at(i);
+        for (uint32_t k = 0; k < ls->count; k++)
+            if (!is_recovered(ls->all[k]))
+                return false;
+    }
+    return broker.state == BROKER_UP;
 }
 
 /* The present broker's, or when it is down the last one's. */
@@ -140,6 +172,12 @@ static enum err configure(void)
         err = set("group.min.session.timeout.ms", "10");
     if (!err) /* clocks step by more than the hour that is the default */
         err = set("log.message.timestamp.after.max.ms", "9223372036854775807");
+    if (!err)
+        err = set("log.initial.task.delay.ms", "10");
+    if (!err)
+        err = set("log.retention.check.interval.ms", "40");
+    if (!err)
+        err = set("log.cleaner.backoff.ms", "20");
     if (!err)
         err = set("disk.io", sim.knobs.direct ? "direct" : "buffered");
     return err ? err : broker_config_finish(broker.config, broker.why);
@@ -241,7 +279,10 @@ static uint64_t next_of(uint16_t id)
     const struct shard *s = shard_at(broker.group, id);
     if (broker.ended[id])
         return UINT64_MAX;
-    uint64_t next = more_to_do(s) ? 0 : u64_min(door_next_ns(s->io), timers_next(&s->timers));
+    uint64_t timer = timers_next(&s->timers); /* on a clock that stands while the machine sleeps */
+    if (timer != TIMER_NEVER)
+        timer += sim.asleep_ns;
+    uint64_t next = more_to_do(s) ? 0 : u64_min(door_next_ns(s->io), timer);
     return u64_max(next, broker.busy_until_ns[id]);
 }
 
@@ -278,7 +319,7 @@ static bool all_ended(void)
 
 static void close_all(void)
 {
-    bool good = sim.knobs.eio_rate == 0 && sim.knobs.full_periods == 0;
+    bool good = !world_disk_fails() && !world_disk_fills();
     if (good)
         tell_synced(sim.now_ns);
     for (uint16_t i = 0; i < sim.knobs.shards; i++)

@@ -10,6 +10,9 @@ enum broker_state broker_state(void);
 /* How many power cuts there were before the present moment: what a client learnt earlier may be gone (write.caching). */
 uint32_t broker_power_cuts(void);
 uint64_t broker_ends(void); /* of any kind, also while starting */
+/* It is up, and has recovered this partition; all of them. (Inside knowledge, as of what a recovery has synced.) */
+bool broker_has_recovered(const char *topic, int32_t index);
+bool broker_has_recovered_all(void);
 /* False: it could not (the disk failed, or it crashed meanwhile); it is down then. */
 bool broker_start(void);
 /* Ends at once, between two turns. */

@@ -239,7 +239,7 @@ void disk_sync_failed(struct disk_node *n)
 
 bool disk_refuses(const struct disk_node *n, uint64_t end)
 {
-    return sim.full && end > n->size && dice(8) != 0;
+    return end > n->size && (world_fault(FAULT_ROOM) || (sim.full && dice(8) != 0));
 }
 
 /* --- the power goes --- */

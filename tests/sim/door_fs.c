@@ -16,14 +16,6 @@ static void pass(void)
         sim.now_ns += dice_between(1000, 30000);
 }
 
-static bool breaks(void)
-{
-    if (!trouble() || !chance(sim.knobs.eio_rate))
-        return false;
-    sim.totals.eio++;
-    return true;
-}
-
 static bool no_room(const struct disk_node *n, uint64_t end)
 {
     if (!disk_refuses(n, end))
@@ -44,13 +36,13 @@ enum err fs_open(const char *path, unsigned flags, int *out_fd)
         return ERR_EXISTS;
     if (!name && (!(flags & FS_CREATE) || !names_folder_exists(parent)))
         return ERR_NOT_FOUND;
-    if (breaks())
+    if (world_breaks())
         return ERR_IO;
     if (world_refuses_file()) {
         world_note("no descriptor for %s", path);
         return ERR_TOO_MANY_FILES;
     }
-    if (!name && sim.full && dice(2))
+    if (!name && (world_fault(FAULT_ROOM) || (sim.full && dice(2))))
         return ERR_NO_SPACE;
     if (!name)
         names_link(path, disk_node_new());
@@ -83,7 +75,7 @@ enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes
 {
     pass();
     check_aligned(fd, at, bytes, off);
-    if (breaks())
+    if (world_breaks())
         return ERR_IO;
     *out_bytes = disk_read(disk_node_of(fd), at, bytes, off);
     return ERR_NONE;
@@ -98,7 +90,7 @@ enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
     size_t first = align_down(dice(bytes + 1), DISK_SECTOR);
     disk_write(n, at, no_room(n, off + first) ? 0 : first, off);
     world_door();
-    if (breaks())
+    if (world_breaks())
         return ERR_IO;
     if (no_room(n, off + bytes))
         return ERR_NO_SPACE;
@@ -111,7 +103,7 @@ enum err fs_sync(int fd)
     pass();
     struct disk_node *n = disk_node_of(fd);
     world_mix(disk_id(n) * 4 + 2, 0);
-    if (breaks()) {
+    if (world_breaks()) {
         disk_sync_failed(n);
         return ERR_IO;
     }
@@ -126,7 +118,7 @@ enum err fs_sync_dir(const char *path)
         path = "";
     if (!names_folder_exists(path))
         return ERR_NOT_FOUND;
-    if (breaks())
+    if (world_breaks())
         return ERR_IO;
     names_sync(path);
     world_note("folder \"%s\" is stable", path);
@@ -137,7 +129,7 @@ enum err fs_truncate(int fd, uint64_t bytes)
 {
     pass();
     struct disk_node *n = disk_node_of(fd);
-    if (breaks())
+    if (world_breaks())
         return ERR_IO;
     if (no_room(n, bytes))
         return ERR_NO_SPACE;
@@ -152,7 +144,7 @@ enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
     struct disk_node *n = disk_node_of(fd);
     if (!sim.knobs.allocates)
         return ERR_UNSUPPORTED;
-    if (breaks())
+    if (world_breaks())
         return ERR_IO;
     if (no_room(n, off + bytes))
         return ERR_NO_SPACE;
@@ -164,6 +156,8 @@ enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
 enum err fs_size(int fd, uint64_t *out_bytes)
 {
     pass();
+    if (world_breaks())
+        return ERR_IO;
     *out_bytes = disk_size(disk_node_of(fd));
     return ERR_NONE;
 }
@@ -189,7 +183,7 @@ enum err fs_rename(const char *from, const char *to)
     pass();
     if (!names_find(from))
         return ERR_NOT_FOUND;
-    if (breaks())
+    if (world_breaks())
         return ERR_IO;
     names_rename(from, to);
     if (trouble() && sim.crashable && chance(sim.knobs.crash_at_rename_rate)) /* before the folder is synced */
@@ -203,7 +197,7 @@ enum err fs_unlink(const char *path)
     const struct disk_name *n = names_find(path);
     if (!n)
         return ERR_NOT_FOUND;
-    if (!n->node || breaks())
+    if (!n->node || world_breaks())
         return ERR_IO;
     names_unlink(path);
     return ERR_NONE;
@@ -219,7 +213,9 @@ enum err fs_mkdir(const char *path)
         return ERR_EXISTS;
     if (!names_folder_exists(parent))
         return ERR_NOT_FOUND;
-    if (sim.full && dice(2))
+    if (world_breaks())
+        return ERR_IO;
+    if (world_fault(FAULT_ROOM) || (sim.full && dice(2)))
         return ERR_NO_SPACE;
     names_link(path, NULL);
     world_note("folder \"%s\" is made", path);
@@ -232,7 +228,7 @@ enum err fs_rmdir(const char *path)
     const struct disk_name *n = names_find(path);
     if (!n)
         return ERR_NOT_FOUND;
-    if (n->node || names_in(path, NULL))
+    if (n->node || names_in(path, NULL) || world_breaks())
         return ERR_IO;
     names_unlink(path);
     return ERR_NONE;
@@ -247,6 +243,10 @@ enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry
     pass();
     if (!names_folder_exists(path))
         return ERR_NOT_FOUND;
+    if (world_breaks())
+        return ERR_IO;
+    if (world_refuses_file())
+        return ERR_TOO_MANY_FILES;
     for (struct disk_name *n = names_in(path, NULL); n; n = names_in(path, n)) {
         if (count == cap)
             entries = world_grow(entries, (cap = cap ? cap * 2 : 16) * sizeof *entries);
@@ -266,8 +266,10 @@ enum err fs_open_folder(const char *path, int *out_fd)
     pass();
     if (!names_folder_exists(path))
         return ERR_NOT_FOUND;
-    if (breaks())
+    if (world_breaks())
         return ERR_IO;
+    if (world_refuses_file())
+        return ERR_TOO_MANY_FILES;
     snprintf(beside, sizeof beside, "the folder %s", path);
     assert(!strchr(beside, '/'));
     if (!names_find(beside))

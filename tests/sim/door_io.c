@@ -72,6 +72,17 @@ void door_heal(void)
     }
 }
 
+void door_suspend(uint64_t ns)
+{
+    for (uint32_t i = 0; i < engine_count; i++) {
+        struct io *io = &engines[i];
+        for (uint32_t k = 0; k < io->count; k++)
+            io->v[k].due_ns += ns;
+        for (uint32_t k = 0; k < COUNT_OF(io->job_ns); k++)
+            io->job_ns[k] = u64_max(io->job_ns[k], sim.now_ns) + ns;
+    }
+}
+
 enum err io_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)
 {
     world_door();
@@ -82,7 +93,11 @@ enum err io_open(struct io_options options, struct heap *heap, struct io **out_i
         .heap = heap, .recv_bytes = options.recv_bytes, .index = (uint16_t)engine_count++, .now_ns = options.now_ns};
     io->recv_count = io->recv_free_count = options.recv_count;
     io->recv_region = region_open((size_t)options.recv_bytes * options.recv_count);
-    io->recv_free = heap_alloc(heap, options.recv_count * sizeof *io->recv_free);
+    io->recv_free = io->recv_region ? heap_alloc(heap, options.recv_count * sizeof *io->recv_free) : NULL;
+    if (!io->recv_free) { /* the region goes with the broker, which does not start without it */
+        engine_count--;
+        return ERR_NO_MEMORY;
+    }
     for (uint32_t i = 0; i < options.recv_count; i++)
         io->recv_free[i] = (uint16_t)i;
     *out_io = io;
@@ -409,7 +424,6 @@ static int32_t finish_allocate(struct io_op *op, struct disk_node *n)
 /* The device fails: some of a write may be there all the same. */
 static int32_t finish_broken(struct io_op *op, struct disk_node *n, struct pending *p)
 {
-    sim.totals.eio++;
     world_note("EIO: kind %u", op->kind);
     if (op->kind == IO_WRITE) {
         op->dsync = false;
@@ -424,7 +438,7 @@ static int32_t finish_disk(struct pending *p)
 {
     struct io_op *op = p->op;
     struct disk_node *n = disk_node_of(op->file->fd);
-    if (trouble() && chance(sim.knobs.eio_rate))
+    if (world_breaks())
         return finish_broken(op, n, p);
     switch ((enum io_kind)op->kind) {
     case IO_WRITE: return finish_write(op, n, p);
@@ -486,7 +500,7 @@ uint32_t io_run(struct io *io, uint64_t wait_ns)
     uint32_t ran = 0, most = (uint32_t)dice_between(1, TURN_MAX);
     struct pending p;
     if (io->now_ns)
-        *io->now_ns = sim.now_ns;
+        *io->now_ns = clock_now_ns();
     for (; ran < most && take_due(io, &p); ran++)
         finish(io, p);
     uint64_t quiet = sim.now_ns > UINT64_MAX - wait_ns ? UINT64_MAX : sim.now_ns + wait_ns;

@@ -6,6 +6,8 @@
 void door_begin(void);
 /* The disk answers again: what is under way ends soon. */
 void door_heal(void);
+/* The machine sleeps for so long: so does what is under way. */
+void door_suspend(uint64_t ns);
 bool door_in_job(void);
 /* When this shard's engine wants its next turn; UINT64_MAX: when something happens. */
 uint64_t door_next_ns(const struct io *io);

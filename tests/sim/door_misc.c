@@ -14,7 +14,7 @@
 
 uint64_t clock_now_ns(void)
 {
-    return sim.now_ns;
+    return sim.now_ns - sim.asleep_ns;
 }
 
 int64_t clock_wall_ms(void)
@@ -44,7 +44,7 @@ uint64_t rng_seed_os(void)
 static void gone_offline(const char *line, size_t bytes)
 {
     sim.totals.offline++;
-    if (!sim.knobs.eio_rate && !sim.offline[0])
+    if (!world_disk_fails() && !sim.offline[0])
         snprintf(sim.offline, sizeof sim.offline, "%.*s", (int)bytes, line);
 }
 
@@ -64,6 +64,14 @@ static struct heap *heaps[HEAPS_MAX];
 static uint32_t heap_count;
 static struct heap *world_heap;
 
+static bool refused(const struct heap *h, size_t bytes)
+{
+    if (h == world_heap || !world_refuses_memory())
+        return false;
+    world_note("no memory for %zu bytes", bytes);
+    return true;
+}
+
 struct heap *__real_heap_open(void);
 void __real_heap_close(struct heap *h);
 struct heap *__wrap_heap_open(void);
@@ -71,6 +79,8 @@ void __wrap_heap_close(struct heap *h);
 
 struct heap *__wrap_heap_open(void)
 {
+    if (refused(NULL, 0))
+        return NULL;
     assert(heap_count < HEAPS_MAX);
     return heaps[heap_count++] = __real_heap_open();
 }
@@ -86,14 +96,6 @@ void __wrap_heap_close(struct heap *h)
 }
 
 /* --- memory that is refused: the broker's, never the world's --- */
-
-static bool refused(const struct heap *h, size_t bytes)
-{
-    if (h == world_heap || !world_refuses_memory())
-        return false;
-    world_note("no memory for %zu bytes", bytes);
-    return true;
-}
 
 void *__real_heap_alloc(struct heap *h, size_t bytes);
 void *__wrap_heap_alloc(struct heap *h, size_t bytes);
@@ -157,6 +159,8 @@ static struct region *region_new(size_t bytes)
 void *region_open(size_t bytes)
 {
     bytes = align_up(bytes, PAGE_BYTES);
+    if (refused(NULL, bytes))
+        return NULL;
     struct region *r = regions;
     while (r && (r->taken || r->bytes != bytes))
         r = r->next;

@@ -10,8 +10,7 @@ static struct keeper keeper;
 
 bool keeper_passes(int16_t error)
 {
-    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER ||
-           error == KERR_OFFSET_NOT_AVAILABLE || topics_may_lag(error);
+    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER || topics_may_lag(error);
 }
 
 void keeper_may_crash(void)

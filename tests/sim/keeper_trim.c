@@ -10,6 +10,7 @@ struct trim {
     struct oracle_part *part;
     int64_t before, least; /* least: where the start is then */
     bool beyond;           /* the end of the log: to be refused */
+    bool recovered;        /* the partition was, when this was sent */
 };
 
 static struct oracle_part *choose_part(void)
@@ -42,7 +43,9 @@ static void answered(const struct trim *t, const struct delete_records_partition
 {
     world_note("keeper: records of %s-%d below %" PRId64 ": error %d, start %" PRId64, t->part->topic, t->part->index,
                t->before, m->error_code, m->low_watermark);
-    if (keeper_passes(m->error_code))
+    if (m->error_code == KERR_KAFKA_STORAGE_ERROR || topics_may_lag(m->error_code) ||
+        (m->error_code != KERR_OFFSET_NOT_AVAILABLE &&
+         topics_may_wait(&t->keeper->peer.client, t->recovered, m->error_code)))
         return;
     if (t->beyond) {
         world_check(m->error_code == KERR_OFFSET_OUT_OF_RANGE,
@@ -79,6 +82,7 @@ void keeper_trim(struct keeper *k)
     struct trim *t = world_alloc(sizeof *t);
     *t = (struct trim){.keeper = k, .part = choose_part()};
     choose_offset(t);
+    t->recovered = topics_recovered(&k->peer.client, t->part);
     if (!t->beyond)
         oracle_start_asked(t->part, t->before);
     delete_records_partition_init(&part);
@@ -107,7 +111,9 @@ static void listed(const struct reply *r)
         client_decode(r, list_offsets_response, &m);
         world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "ListOffsets does not answer what was asked");
         const struct list_offsets_partition_response *p = &m.topics.v[0].partitions.v[0];
-        world_check(!p->error_code || keeper_passes(p->error_code), "ListOffsets got error %d", p->error_code);
+        world_check(!p->error_code || p->error_code == KERR_KAFKA_STORAGE_ERROR || topics_may_lag(p->error_code) ||
+                        topics_may_wait(r->client, t->recovered, p->error_code),
+                    "ListOffsets got error %d", p->error_code);
         if (!p->error_code)
             oracle_start_seen(t->part, t->least, p->offset);
         keeper_next(t->keeper);
@@ -123,6 +129,7 @@ void keeper_list_start(struct keeper *k)
     struct trim *t = world_alloc(sizeof *t);
     *t = (struct trim){.keeper = k, .part = choose_part()};
     t->least = t->part->log_start;
+    t->recovered = topics_recovered(&k->peer.client, t->part);
     list_offsets_partition_init(&part);
     list_offsets_topic_init(&topic);
     list_offsets_request_init(&m);

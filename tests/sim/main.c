@@ -1,14 +1,19 @@
 /* The simulator: runs seeds.
  *
  *   sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going] [--scarce]
+ *   sim SEED | FROM-TO --fail-io | --fail-room | --fail-open | --fail-alloc [--every N] [--at N [--for-good]]
  *
  * A seed: trouble (faults, crashes, restarts) -> healed (everything must make progress) -> a restart -> everything is read
  * back and judged. --verify runs each seed twice and compares the hashes of all that happened; without it every 50th seed is.
+ * --fail-...: a short course without other trouble (start, topics, produce, groups, administration, clean stop, kill -9, power
+ * cut, recoveries); of all its operations on the disk, growths of a file, opens, or requests for memory each one fails (each Nth),
+ * once, and in another run it and all that follow until the trouble ends. The rest is as for every seed.
  * Ends with 1 when a seed failed, and when nothing was acknowledged or compared. */
 #include "tests/sim/broker.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/door_io.h"
 #include "tests/sim/keeper.h"
+#include "tests/sim/keyed.h"
 #include "tests/sim/members.h"
 #include "tests/sim/net_sim.h"
 #include "tests/sim/oracle.h"
@@ -39,9 +44,22 @@ static const char *plant(void)
                     PLANT_NAME(alter_before_recovery) PLANT_NAME(roll_before_old_durable) "";
 }
 
+static const char *const fault_options[] = {
+    [FAULT_IO] = "--fail-io",
+    [FAULT_ROOM] = "--fail-room",
+    [FAULT_OPEN] = "--fail-open",
+    [FAULT_MEMORY] = "--fail-alloc",
+};
+
 static void print_replay(void)
 {
-    printf("replay: make sim SEED=%" PRIu64 "%s\n", sim.seed, plant());
+    printf("replay: make sim SEED=%" PRIu64 "%s", sim.seed, plant());
+    if (sim.fault.kind)
+        printf(" ARGS=\"%s --at %" PRIu64 "%s\"", fault_options[sim.fault.kind], sim.fault.at,
+               sim.fault.for_good ? " --for-good" : "");
+    else if (sim.scarce)
+        printf(" ARGS=--scarce");
+    putchar('\n');
     fflush(stdout);
 }
 
@@ -137,19 +155,71 @@ static void step_clock(void *arg)
     world_note("the wall clock steps");
 }
 
+/* The machine sleeps: its monotonic clock stands, its wall clock has jumped when it wakes. */
+static void suspend(uint64_t ns)
+{
+    world_note("the machine is suspended for %llu ms", (unsigned long long)(ns / NS_PER_MS));
+    door_suspend(ns);
+    sim.asleep_ns += ns;
+    sim.awake_at_ns = sim.now_ns + ns;
+    sim.wall_ms += (int64_t)dice(10 * 3600 * 1000);
+}
+
+/* The trouble's end wakes it. */
+static void wake_up(void)
+{
+    if (sim.awake_at_ns > sim.now_ns)
+        sim.asleep_ns -= sim.awake_at_ns - sim.now_ns;
+}
+
 static void pause_all(void *arg)
 {
     (void)arg;
-    if (!trouble() || broker_state() == BROKER_DOWN)
+    if (!trouble() || broker_state() == BROKER_DOWN || sim.now_ns < sim.awake_at_ns)
         return;
     uint64_t ns = dice_between(1, dice(3) ? 300 : 20000) * NS_PER_MS;
-    world_note("the broker stands still for %llu ms", (unsigned long long)(ns / NS_PER_MS));
+    if (dice(2))
+        suspend(ns);
+    else
+        world_note("the broker stands still for %llu ms", (unsigned long long)(ns / NS_PER_MS));
     broker_pause(sim.now_ns + ns);
+}
+
+/* --- the course of faults in turn --- */
+
+static void stop_in_course(void *arg)
+{
+    (void)arg;
+    if (broker_state() == BROKER_UP)
+        broker_stop();
+}
+
+static void kill_in_course(void *arg)
+{
+    (void)arg;
+    if (broker_state() != BROKER_DOWN)
+        broker_kill(CRASH_KILL);
+}
+
+static void cut_in_course(void *arg)
+{
+    (void)arg;
+    if (broker_state() != BROKER_DOWN)
+        broker_kill(CRASH_POWER);
+}
+
+static void plan_course(void)
+{
+    event_in(100 * NS_PER_MS, stop_in_course, NULL);
+    event_in(200 * NS_PER_MS, kill_in_course, NULL);
+    event_in(300 * NS_PER_MS, cut_in_course, NULL);
 }
 
 static void plan_trouble(void)
 {
     const struct knobs *k = &sim.knobs;
+    if (sim.fault.kind)
+        plan_course();
     for (uint32_t i = 0; i < k->crashes; i++)
         event_in(dice(k->trouble_ns), plan_crash, NULL);
     for (uint32_t i = 0; i < k->full_periods; i++)
@@ -169,9 +239,9 @@ static void keep_up(bool *starting)
         *starting = false;
     } else if (!*starting) {
         *starting = true;
-        if (trouble() && sim.knobs.power_cuts && dice(4) == 0)
+        if (trouble() && !sim.fault.kind && sim.knobs.power_cuts && dice(4) == 0)
             broker_power_cut_while_down();
-        event_in(trouble() ? dice(200 * NS_PER_MS) : NS_PER_MS, start_again, NULL);
+        event_in(trouble() && !sim.fault.kind ? dice(200 * NS_PER_MS) : NS_PER_MS, start_again, NULL);
     }
 }
 
@@ -191,12 +261,15 @@ static void run_until(uint64_t end_ns, bool (*done)(void), const char *what)
         snprintf(who, sizeof who, " the turnover of topics did not go round");
     members_tell(who, sizeof who);
     keeper_tell(who, sizeof who);
+    keyed_tell(who, sizeof who);
+    if (broker_state() == BROKER_UP && !broker_has_recovered_all())
+        snprintf(who + strlen(who), sizeof who - strlen(who), " a partition is not recovered");
     world_fail("stuck: %s within %llu s:%s", what, LIVENESS_NS / NS_PER_S, who);
 }
 
 static bool all_judged(void)
 {
-    return judge_done() && members_judged() && keeper_judged();
+    return judge_done() && members_judged() && keeper_judged() && keyed_judged();
 }
 
 static bool is_down(void)
@@ -207,23 +280,25 @@ static bool is_down(void)
 static bool quiet_but_keeper(void)
 {
     return broker_state() == BROKER_UP && admin_done() && producers_sim_done() && turnover_done() &&
-           readers_caught_up() && members_done();
+           readers_caught_up() && members_done() && keyed_done();
 }
 
 /* What the disk took away comes back with a restart only. What was scarce comes back by itself: half of the other worlds must
- * go on with the broker that lived through it. It ends all the same, as the keeper may wait for that. */
+ * go on with the broker that lived through it, unless that is being stopped. It ends all the same, as the keeper may wait for that. */
 static void heal(void)
 {
     world_note("healed");
     sim.phase = PHASE_HEALED;
     sim.full = sim.poor = false;
     sim.crash_in = 0;
+    wake_up();
     door_heal();
     broker_pause(sim.now_ns);
-    bool by_itself = !sim.knobs.eio_rate && dice(2);
+    bool by_itself = !world_disk_fails() && dice(2) && broker_state() == BROKER_UP;
     producers_sim_finish();
     turnover_finish();
     members_finish();
+    keyed_finish();
     if (by_itself)
         run_until(sim.now_ns + LIVENESS_NS, quiet_but_keeper,
                   "not everything was produced and read, without a restart,");
@@ -234,7 +309,7 @@ static void heal(void)
 
 static bool all_quiet(void)
 {
-    return quiet_but_keeper() && keeper_done();
+    return quiet_but_keeper() && keeper_done() && broker_has_recovered_all();
 }
 
 static void end_broker(void)
@@ -264,6 +339,7 @@ static void live(void)
     turnover_begin();
     members_begin();
     keeper_begin();
+    keyed_begin();
     run_until(sim.now_ns + sim.knobs.trouble_ns, NULL, "");
     heal();
     run_until(sim.now_ns + LIVENESS_NS, all_quiet, "not everything was produced and read");
@@ -272,15 +348,18 @@ static void live(void)
     turnover_quit();
     members_quit();
     keeper_quit();
+    keyed_quit();
     end_broker();
     sim.phase = PHASE_JUDGE;
     judge_begin();
     members_judge_begin();
     keeper_judge_begin();
+    keyed_judge_begin();
     run_until(sim.now_ns + LIVENESS_NS, all_judged, "not everything was read back");
     judge_quit();
     members_judge_quit();
     keeper_judge_quit();
+    keyed_quit();
     world_check(!sim.offline[0], "a partition went offline although the disk had no error: %s", sim.offline);
 }
 
@@ -313,11 +392,29 @@ static void caught(int signal_number)
 struct options {
     uint64_t from, to;
     bool verify, quiet, keep_going;
+    enum fault_kind fault;
+    uint64_t at, every;
+    bool for_good;
 };
+
+static enum fault_kind fault_of(const char *option)
+{
+    for (size_t i = FAULT_IO; i < COUNT_OF(fault_options); i++)
+        if (strcmp(option, fault_options[i]) == 0)
+            return (enum fault_kind)i;
+    return FAULT_NONE;
+}
+
+static bool parse_number(const char *text, uint64_t *out)
+{
+    char *end = NULL;
+    *out = text ? strtoull(text, &end, 10) : 0;
+    return text && end != text && !*end && *out > 0;
+}
 
 static bool parse(int argc, char **argv, struct options *o)
 {
-    *o = (struct options){0};
+    *o = (struct options){.every = 1};
     for (int i = 1; i < argc; i++) {
         char *end;
         if (strcmp(argv[i], "--verify") == 0) {
@@ -330,6 +427,14 @@ static bool parse(int argc, char **argv, struct options *o)
             o->quiet = true;
         } else if (strcmp(argv[i], "--keep-going") == 0) {
             o->keep_going = true;
+        } else if (fault_of(argv[i])) {
+            o->fault = fault_of(argv[i]);
+        } else if (strcmp(argv[i], "--for-good") == 0) {
+            o->for_good = true;
+        } else if (strcmp(argv[i], "--at") == 0 || strcmp(argv[i], "--every") == 0) {
+            if (!parse_number(argv[i + 1], strcmp(argv[i], "--at") == 0 ? &o->at : &o->every))
+                return false;
+            i++;
         } else {
             o->from = o->to = strtoull(argv[i], &end, 10);
             if (*end == '-')
@@ -364,6 +469,43 @@ static bool try_seed(uint64_t seed, bool twice)
     return good;
 }
 
+/* --- faults in turn --- */
+
+static bool try_fault(uint64_t seed, const struct options *o, uint64_t at, bool for_good)
+{
+    uint64_t hash;
+    sim.fault = (struct fault){.kind = o->fault, .at = at, .for_good = for_good};
+    alarm(SEED_SECONDS_MAX);
+    if (run_seed(seed, &hash))
+        return true;
+    printf("seed %" PRIu64 " failed after %.6f s: %s\n", seed, (double)sim.now_ns / 1e9, sim.why);
+    print_replay();
+    return false;
+}
+
+static bool fail_in_turn(uint64_t seed, const struct options *o)
+{
+    uint64_t failed = 0, tried = 0;
+    if (!try_fault(seed, o, o->at, o->for_good))
+        return false;
+    if (o->at)
+        return true;
+    uint64_t places = sim.fault.seen;
+    for (uint64_t at = 1 + seed % o->every; at <= places && (!failed || o->keep_going); at += o->every, tried++)
+        failed += !try_fault(seed, o, at, false) + !try_fault(seed, o, at, true);
+    printf("seed %" PRIu64 " %s: %" PRIu64 " places, %" PRIu64 " of them failed once and from there on\n", seed,
+           fault_options[o->fault], places, tried);
+    return !failed && tried;
+}
+
+static bool all_in_turn(const struct options *o)
+{
+    bool good = true;
+    for (uint64_t seed = o->from; seed <= o->to && (good || o->keep_going); seed++)
+        good = fail_in_turn(seed, o) && good;
+    return good && sim.totals.acked_batches && sim.totals.compared_records;
+}
+
 static void print_totals(double ms)
 {
     const struct totals *t = &sim.totals;
@@ -384,18 +526,23 @@ static void print_totals(double ms)
     printf("%" PRIu64 " log starts moved, %" PRIu64 " fetches out of range, %" PRIu64 " settings altered, %" PRIu64
            " compared\n",
            t->trims, t->out_of_range, t->alterations, t->shown_settings);
+    printf("%" PRIu64 " records dropped by retention, %" PRIu64 " seen to be compacted\n", t->dropped, t->compacted);
 }
 
 int main(int argc, char **argv)
 {
     struct options o;
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going] [--scarce]\n");
+        fprintf(stderr, "usage: sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going] [--scarce]\n"
+                        "       sim SEED | FROM-TO --fail-io|--fail-room|--fail-open|--fail-alloc [--every N] [--at N "
+                        "[--for-good]]\n");
         return 2;
     }
     signal(SIGABRT, caught);
     signal(SIGSEGV, caught);
     signal(SIGALRM, caught);
+    if (o.fault)
+        return all_in_turn(&o) ? 0 : 1;
     clock_t start = clock();
     uint64_t failed = 0;
     for (uint64_t seed = o.from; seed <= o.to && (!failed || o.keep_going); seed++)

@@ -1,6 +1,7 @@
 #include "tests/sim/make_batch.h"
 #include "storage/log/batch.h"
 #include "tests/sim/world.h"
+#include <stdio.h>
 
 static uint8_t *put_varint(uint8_t *at, int64_t v)
 {
@@ -36,16 +37,16 @@ static uint8_t *put_record(uint8_t *at, int32_t delta, uint32_t value_bytes)
     return at;
 }
 
-static void fill_header(uint8_t *at, uint32_t bytes, int32_t count, int64_t id, int32_t sequence)
+static void fill_header(uint8_t *at, uint32_t bytes, int32_t count, int64_t id, int32_t sequence, int64_t first_ms,
+                        int64_t most_ms)
 {
-    uint64_t now_ms = (uint64_t)clock_wall_ms();
     memset(at, 0, BATCH_HEADER_BYTES);
     be32_put(at + 8, bytes - BATCH_PREFIX_BYTES);
     be32_put(at + 12, UINT32_MAX);
     at[16] = 2;
     be32_put(at + 23, (uint32_t)count - 1);
-    be64_put(at + 27, now_ms);
-    be64_put(at + 35, now_ms);
+    be64_put(at + 27, (uint64_t)first_ms);
+    be64_put(at + 35, (uint64_t)most_ms);
     be64_put(at + 43, (uint64_t)id);
     be16_put(at + 51, id >= 0 ? 0 : UINT16_MAX);
     be32_put(at + 53, id >= 0 ? (uint32_t)sequence : UINT32_MAX);
@@ -59,6 +60,47 @@ uint32_t make_batch_bytes(uint8_t *at, const uint32_t *value_bytes, int32_t coun
     for (int32_t i = 0; i < count; i++)
         end = put_record(end, i, value_bytes[i]);
     uint32_t bytes = (uint32_t)(end - at);
-    fill_header(at, bytes, count, id, sequence);
+    int64_t now_ms = clock_wall_ms();
+    fill_header(at, bytes, count, id, sequence, now_ms, now_ms);
+    return bytes;
+}
+
+/* --- with keys --- */
+
+enum { KEY_BYTES = 4, HEADERS_BYTES = 8 };
+
+static uint8_t *put_keyed_record(uint8_t *at, int32_t delta, int64_t time_delta, const struct keyed_value *v)
+{
+    char key[KEY_BYTES + 1];
+    uint32_t value_bytes = v->value_bytes < 0 ? 0 : (uint32_t)v->value_bytes;
+    snprintf(key, sizeof key, "%04u", v->key % 10000);
+    at = put_varint(at, 1 + varint_bytes(time_delta) + varint_bytes(delta) + varint_bytes(KEY_BYTES) + KEY_BYTES +
+                            varint_bytes(v->value_bytes) + value_bytes + HEADERS_BYTES);
+    *at++ = 0;
+    at = put_varint(at, time_delta);
+    at = put_varint(at, delta);
+    at = put_varint(at, KEY_BYTES);
+    memcpy(at, key, KEY_BYTES);
+    at = put_varint(at + KEY_BYTES, v->value_bytes);
+    for (uint32_t i = 0; i < value_bytes; i++)
+        at[i] = keyed_value_byte(v->number, i);
+    at = put_varint(at + value_bytes, 1);
+    at = put_varint(at, 1);
+    *at++ = 'n';
+    at = put_varint(at, 4);
+    be32_put(at, v->number);
+    return at + 4;
+}
+
+uint32_t make_keyed_batch_bytes(uint8_t *at, const struct keyed_value *v, uint32_t count)
+{
+    uint8_t *end = at + BATCH_HEADER_BYTES;
+    int64_t most = v[0].timestamp;
+    for (uint32_t i = 0; i < count; i++) {
+        end = put_keyed_record(end, (int32_t)i, v[i].timestamp - v[0].timestamp, &v[i]);
+        most = v[i].timestamp > most ? v[i].timestamp : most;
+    }
+    uint32_t bytes = (uint32_t)(end - at);
+    fill_header(at, bytes, (int32_t)count, -1, -1, v[0].timestamp, most);
     return bytes;
 }

@@ -54,7 +54,7 @@ void members_finish(void)
     for (uint32_t i = 0; i < member_count; i++)
         members[i].back_ns = 0;
     /* A coordinator that found no memory just before the trouble's end reads its log again after a while. */
-    uint64_t reopen_ns = sim.scarce ? COORD_REOPEN_MS * NS_PER_MS : 0;
+    uint64_t reopen_ns = world_runs_short() ? COORD_REOPEN_MS * NS_PER_MS : 0;
     stable_by_ns = sim.now_ns + 2 * longest_ms * NS_PER_MS + 3 * NS_PER_S + reopen_ns;
 }
 

@@ -318,6 +318,11 @@ static void arrives(void *arg)
     }
     struct waiting_accept w = l->ops[0];
     memmove(l->ops, l->ops + 1, --l->op_count * sizeof l->ops[0]);
+    if (world_refuses_file()) {
+        door_finish(w.io, w.op, -EMFILE, sim.now_ns + dice(10000));
+        event_in(travel_ns(), arrives, c);
+        return;
+    }
     c->accepted = c->open = true;
     c->io = w.io;
     door_finish(w.io, w.op, c->fd, sim.now_ns + dice(10000));

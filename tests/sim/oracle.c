@@ -210,8 +210,8 @@ void oracle_synced(const char *topic, int32_t index, uint64_t until_ns)
 void oracle_power_cut(uint64_t up_since_ns, uint64_t until_ns)
 {
     const struct knobs *k = &sim.knobs;
-    bool prompt = k->stall_rate == 0 && k->disk_ns_max <= PROMPT_DISK_NS && !k->pauses && !k->poor_periods;
-    if (k->eio_rate || k->full_periods)
+    bool prompt = k->stall_rate == 0 && k->disk_ns_max <= PROMPT_DISK_NS && !k->pauses && !world_runs_short();
+    if (world_disk_fails() || world_disk_fills())
         return; /* flushes and recoveries may have failed */
     for (struct oracle_part *p = parts; p; p = p->next)
         for (uint32_t i = 0; i < p->entry_count; i++) {
@@ -325,7 +325,7 @@ void oracle_caches(const char *topic, uint32_t flush_ms)
 /* Turning caching off flushes what was written before. Whether a partition that the disk failed could is another matter. */
 static void becomes_firm(struct oracle_part *p, uint32_t power_cuts)
 {
-    if (sim.knobs.eio_rate)
+    if (world_disk_fails())
         return;
     for (uint32_t i = 0; i < p->entry_count; i++)
         if (p->entries[i].power_cuts >= power_cuts)

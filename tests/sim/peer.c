@@ -30,7 +30,19 @@ void topics_begin(void)
 
 bool topics_may_lag(int16_t error)
 {
-    return sim.knobs.poor_periods && (error == KERR_UNKNOWN_TOPIC_OR_PARTITION || error == KERR_UNKNOWN_TOPIC_ID);
+    return world_runs_short() && (error == KERR_UNKNOWN_TOPIC_OR_PARTITION || error == KERR_UNKNOWN_TOPIC_ID);
+}
+
+bool topics_recovered(const struct client *c, const struct oracle_part *part)
+{
+    return !world_disk_fails() && !world_disk_fills() && !world_runs_short() && c->broker_ends == broker_ends() &&
+           broker_has_recovered(part->topic, part->index);
+}
+
+bool topics_may_wait(const struct client *c, bool recovered, int16_t error)
+{
+    bool waits = error == KERR_NOT_LEADER_OR_FOLLOWER || error == KERR_OFFSET_NOT_AVAILABLE;
+    return waits && (!recovered || c->broker_ends != broker_ends() || broker_state() != BROKER_UP);
 }
 
 uint32_t topics_count(void)
@@ -90,7 +102,7 @@ static bool learn_topic(struct peer *p, const struct metadata_response_topic *m)
     world_check(m->partitions.n == t->partitions, "%s has %d partitions instead of %d", t->name, m->partitions.n,
                 t->partitions);
     memcpy(t->id, m->topic_id.b, 16);
-    t->known |= !sim.knobs.poor_periods; /* there this may be the first shard that has it */
+    t->known |= !world_runs_short(); /* there this may be the first shard that has it */
     for (int32_t i = 0; i < m->partitions.n; i++)
         oracle_epoch_seen(p->epoch_at_least, m->partitions.v[i].leader_epoch);
     return true;
@@ -211,7 +223,7 @@ static void created(const struct reply *r)
         world_check(error != KERR_INVALID_CONFIG && error != KERR_INVALID_PARTITIONS, "CreateTopics: error %d", error);
         world_note("create %s: error %d", t->name, error);
         bool exists = error == KERR_TOPIC_ALREADY_EXISTS;
-        t->known |= error == 0 || (exists && !sim.knobs.poor_periods);
+        t->known |= error == 0 || (exists && !world_runs_short());
         all = all && (error == 0 || exists);
     }
     admin.done = all;

@@ -18,6 +18,10 @@ struct peer {
 
 /* A topic that one shard shows and another does not know yet: it waits for the memory. Only in poor worlds does that take long. */
 bool topics_may_lag(int16_t error);
+/* Was this partition recovered when a request about it was sent, by a broker that lacks nothing? Then nobody is told to wait for that,
+ * unless the broker is being ended. */
+bool topics_recovered(const struct client *c, const struct oracle_part *part);
+bool topics_may_wait(const struct client *c, bool recovered, int16_t error);
 void topics_begin(void); /* draws them */
 uint32_t topics_count(void);
 struct oracle_topic *topics_at(uint32_t i);

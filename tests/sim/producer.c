@@ -25,7 +25,7 @@ struct out_batch {
     uint8_t *bytes;
     uint32_t length, number; /* number: of its lane's */
     int32_t count;
-    bool flying;
+    bool flying, recovered; /* recovered: its partition was when it was sent */
 };
 /* What one producer sends to one partition. */
 struct lane {
@@ -154,6 +154,7 @@ static void take_off(struct flight *f, struct out_batch *b)
     world_note("%s sends %u records with crc %08x to %s-%d", b->lane->producer->peer.client.name, b->count,
                be32_get(b->bytes + 17), b->lane->part->topic, b->lane->part->index);
     b->flying = true;
+    b->recovered = topics_recovered(&b->lane->producer->peer.client, b->lane->part);
     b->lane->flying++;
     f->v[f->count++] = b;
 }
@@ -249,10 +250,11 @@ static bool lost_its_state(int16_t error)
            error == KERR_DUPLICATE_SEQUENCE_NUMBER;
 }
 
-static bool passes(int16_t error)
+static bool passes(const struct out_batch *b, int16_t error)
 {
-    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER ||
-           error == KERR_REQUEST_TIMED_OUT || topics_may_lag(error);
+    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_REQUEST_TIMED_OUT || topics_may_lag(error) ||
+           (error != KERR_OFFSET_NOT_AVAILABLE &&
+            topics_may_wait(&b->lane->producer->peer.client, b->recovered, error));
 }
 
 /* Returns true when the producer began again: all batches are gone. */
@@ -268,7 +270,7 @@ static bool refused(struct out_batch *b, int16_t error)
         renew(l->producer);
         return true;
     }
-    world_check(passes(error) || (l->producer->idempotent && lost_its_state(error)),
+    world_check(passes(b, error) || (l->producer->idempotent && lost_its_state(error)),
                 "%s-%d: a produce was refused: error %d", l->part->topic, l->part->index, error);
     if (!l->producer->idempotent && l->producer->gives_up && dice(2))
         drop_batch(l, b);

@@ -34,6 +34,7 @@ struct asked {
     struct {
         struct place *place;
         int64_t offset, at_least, start_at_least;
+        bool recovered;
     } v[PARTS_MAX];
 };
 
@@ -81,6 +82,7 @@ static struct asked *choose(struct reader_sim *rd)
         q->v[q->count].place = pl;
         q->v[q->count].offset = pl->offset;
         q->v[q->count].start_at_least = pl->part->log_start;
+        q->v[q->count].recovered = topics_recovered(&rd->peer.client, pl->part);
         q->v[q->count++].at_least = oracle_watermark(pl->part);
     }
     return q;
@@ -168,10 +170,11 @@ static void out_of_range(struct place *pl, uint32_t power_cuts)
     pl->lost = true;
 }
 
-static bool passes(int16_t error)
+/* Only ListOffsets says OFFSET_NOT_AVAILABLE. */
+static bool passes(const struct reader_sim *rd, bool recovered, int16_t error)
 {
-    return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER ||
-           error == KERR_OFFSET_NOT_AVAILABLE || topics_may_lag(error);
+    return error == KERR_KAFKA_STORAGE_ERROR || topics_may_wait(&rd->peer.client, recovered, error) ||
+           topics_may_lag(error);
 }
 
 /* A fetch that was answered was not of what is deleted. */
@@ -184,7 +187,7 @@ static void check_start(struct place *pl, int64_t at_least, const struct fetch_p
         oracle_start_seen(pl->part, at_least, m->log_start_offset);
 }
 
-static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, int64_t start_at_least,
+static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, int64_t start_at_least, bool recovered,
                  const struct fetch_partition_data *m)
 {
     uint32_t power_cuts = rd->peer.client.power_cuts;
@@ -194,7 +197,8 @@ static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, int6
         return;
     }
     if (m->error_code) {
-        world_check(passes(m->error_code), "%s-%d: a fetch got error %d", pl->part->topic, pl->part->index,
+        world_check(m->error_code != KERR_OFFSET_NOT_AVAILABLE && passes(rd, recovered, m->error_code),
+                    "%s-%d: a fetch got error %d", pl->part->topic, pl->part->index,
                     m->error_code);
         pl->log_start = -1;
         return;
@@ -232,7 +236,7 @@ static void take_one(struct asked *q, const struct reply *r, const struct fetcha
             continue;
         q->v[i].place = NULL;
         pl->offset = q->v[i].offset;
-        took(q->reader, pl, q->v[i].at_least, q->v[i].start_at_least, m);
+        took(q->reader, pl, q->v[i].at_least, q->v[i].start_at_least, q->v[i].recovered, m);
         return;
     }
     world_fail("a fetch reply for a partition that was not asked for");
@@ -329,7 +333,7 @@ static void listed(const struct reply *r)
         world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "ListOffsets does not answer what was asked");
         const struct list_offsets_partition_response *p = &m.topics.v[0].partitions.v[0];
         if (p->error_code)
-            world_check(passes(p->error_code), "ListOffsets got error %d", p->error_code);
+            world_check(passes(q->reader, q->v[0].recovered, p->error_code), "ListOffsets got error %d", p->error_code);
         else
             listed_one(q, p->offset, r->client->power_cuts);
         fetch_later(q->reader);
@@ -347,6 +351,7 @@ static void list_offsets(struct reader_sim *rd, struct place *pl, bool earliest)
     q->v[0].place = pl;
     q->v[0].at_least = oracle_watermark(pl->part);
     q->v[0].start_at_least = pl->part->log_start;
+    q->v[0].recovered = topics_recovered(&rd->peer.client, pl->part);
     list_offsets_partition_init(&part);
     list_offsets_topic_init(&topic);
     list_offsets_request_init(&m);

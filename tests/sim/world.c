@@ -8,6 +8,8 @@
 
 struct world sim;
 
+#define COURSE_NS (400 * NS_PER_MS)
+
 /* --- what kind of world --- */
 
 static uint32_t sometimes(uint32_t in_a_hundred, uint32_t value)
@@ -69,17 +71,54 @@ static void roll_starts(struct knobs *k)
     }
 }
 
-/* Rolled last, so that a seed without them is the world that it was. */
 static void roll_poverty(struct knobs *k)
 {
-    k->poor_periods = sim.scarce ? sometimes(30, 3) : 0;
+    k->poor_periods = sometimes(sim.scarce ? 30 : 5, 3);
     k->memory_rate = sometimes(70, (uint32_t)dice_between(1000, 200000));
     k->files_rate = sometimes(70, (uint32_t)dice_between(10000, 500000));
 }
 
+/* The course of faults in turn: everything happens, nothing fails by itself (main.c plans the ends of its brokers). */
+static void roll_course(struct knobs *k)
+{
+    k->stall_rate = k->short_rate = k->eio_rate = k->full_periods = k->poor_periods = 0;
+    k->cut_rate = k->crashes = k->crash_at_ack_rate = k->crash_in_start_rate = k->crash_at_rename_rate = 0;
+    k->end_early_rate = k->pauses = 0;
+    k->slow_start_ns = 0;
+    k->clock_steps = false;
+    k->power_cuts = k->trims = k->alters = true;
+    k->disk_ns_min = 5000;
+    k->disk_ns_max = 80000;
+    k->net_ns_max = 500000;
+    k->trouble_ns = COURSE_NS;
+    k->groups = 1;
+    k->members = 2;
+    k->topics = 2;
+    k->idempotent = k->plain = k->readers = 1;
+    k->batches = 20;
+    k->keeper_ns = 5 * NS_PER_MS;
+}
+
+bool world_fault(enum fault_kind kind)
+{
+    struct fault *f = &sim.fault;
+    if (f->kind != kind || !trouble())
+        return false;
+    f->seen++;
+    return f->at && (f->seen == f->at || (f->for_good && f->seen > f->at));
+}
+
+bool world_breaks(void)
+{
+    if (!world_fault(FAULT_IO) && !(trouble() && chance(sim.knobs.eio_rate)))
+        return false;
+    sim.totals.eio++;
+    return true;
+}
+
 bool world_refuses_memory(void)
 {
-    if (!sim.poor || !trouble() || !chance(sim.knobs.memory_rate))
+    if (!world_fault(FAULT_MEMORY) && !(sim.poor && trouble() && chance(sim.knobs.memory_rate)))
         return false;
     sim.totals.memory_refusals++;
     return true;
@@ -87,7 +126,7 @@ bool world_refuses_memory(void)
 
 bool world_refuses_file(void)
 {
-    if (!sim.poor || !trouble() || !chance(sim.knobs.files_rate))
+    if (!world_fault(FAULT_OPEN) && !(sim.poor && trouble() && chance(sim.knobs.files_rate)))
         return false;
     sim.totals.file_refusals++;
     return true;
@@ -103,12 +142,14 @@ void world_begin(uint64_t seed)
     sim.steps = 0;
     sim.phase = PHASE_TROUBLE;
     sim.full = sim.poor = sim.crashable = false;
-    sim.crash_in = sim.slow_until_ns = 0;
+    sim.crash_in = sim.slow_until_ns = sim.asleep_ns = sim.awake_at_ns = sim.fault.seen = 0;
     sim.why[0] = sim.offline[0] = 0;
     roll_disk(&sim.knobs);
     roll_world(&sim.knobs);
     roll_starts(&sim.knobs);
     roll_poverty(&sim.knobs);
+    if (sim.fault.kind)
+        roll_course(&sim.knobs);
     events_begin();
 }
 

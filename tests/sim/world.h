@@ -17,6 +17,21 @@ enum world_phase {
     PHASE_JUDGE,   /* everything is read back */
 };
 
+/* Faults in turn (--fail-io and the like): in a course without dice for trouble the places where something may fail are
+ * counted, and at one of them it does: once, or from there on until the trouble ends. */
+enum fault_kind {
+    FAULT_NONE,
+    FAULT_IO,     /* EIO */
+    FAULT_ROOM,   /* ENOSPC, where something grows */
+    FAULT_OPEN,   /* EMFILE */
+    FAULT_MEMORY, /* heaps, pools and regions */
+};
+struct fault {
+    enum fault_kind kind;
+    uint64_t at, seen; /* at: which place fails, 0: none */
+    bool for_good;
+};
+
 /* What kind of world this seed is. Rates are chances in a million. */
 struct knobs {
     uint16_t shards;
@@ -38,7 +53,7 @@ struct knobs {
     uint32_t crash_at_rename_rate;
     uint32_t end_early_rate; /* a crash or a clean stop while the broker has just started */
     uint64_t slow_start_ns;  /* jobs take longer for so long after a start: much is unrecovered while requests come */
-    uint32_t pauses;         /* the whole process stands still for a while, as under SIGSTOP */
+    uint32_t pauses;         /* the process stands still for a while, as under SIGSTOP, or the machine is suspended */
     bool reshards;           /* each start has another number of shards */
     uint64_t trouble_ns;
     uint32_t topics, idempotent, plain, readers, batches;
@@ -52,17 +67,19 @@ struct totals {
     uint64_t seeds, acked_batches, acked_duplicates, compared_records, reads, kills, power_cuts, start_crashes,
         clean_stops, conn_cuts, eio, full, short_ios, memory_refusals, file_refusals, resent_batches, offline,
         lost_allowed, assignments, commits, fetched_commits, refused_commits, expulsions, trims, out_of_range,
-        alterations, shown_settings;
+        alterations, shown_settings, dropped, compacted;
 };
 
 struct world {
     uint64_t seed, now_ns, hash, steps;
     int64_t wall_ms;
+    uint64_t asleep_ns, awake_at_ns; /* so long the machine was suspended: its monotonic clock stood; the last time until then */
+    struct fault fault;
     struct rng rng;
     struct knobs knobs;
     enum world_phase phase;
     bool tracing, full;     /* full: the disk has no room now */
-    bool scarce, poor;      /* scarce: worlds may be poor at all; poor: this one is now */
+    bool scarce, poor;      /* scarce: more worlds are poor; poor: this one is now */
     bool crashable;         /* a broker runs: sim.on_crash is set */
     uint64_t crash_in;      /* doors until the crash, 0: none set */
     uint64_t slow_until_ns; /* jobs are slow until then */
@@ -105,7 +122,23 @@ static inline bool trouble(void)
 {
     return sim.phase == PHASE_TROUBLE;
 }
-/* Is this request for memory refused, this one for a descriptor? */
+/* Is this one of the places of --fail-..., and does it fail? */
+bool world_fault(enum fault_kind kind);
+/* What may have happened to this world, drawn or in turn: the disk failed; it was full; memory or descriptors were refused. */
+static inline bool world_disk_fails(void)
+{
+    return sim.knobs.eio_rate || sim.fault.kind == FAULT_IO;
+}
+static inline bool world_disk_fills(void)
+{
+    return sim.knobs.full_periods || sim.fault.kind == FAULT_ROOM;
+}
+static inline bool world_runs_short(void)
+{
+    return sim.knobs.poor_periods || sim.fault.kind == FAULT_OPEN || sim.fault.kind == FAULT_MEMORY;
+}
+/* Does this operation on the disk fail? Is this request for memory refused, this one for a descriptor? */
+bool world_breaks(void);
 bool world_refuses_memory(void);
 bool world_refuses_file(void);
 
