@@ -20,7 +20,10 @@
 #include "core/poison.h"
 
 #define IDLE_NS (60 * NS_PER_S)
-enum { CLOSED_PER_TRIM = 4 /* unregistering costs some 20 us each */ };
+enum {
+    CLOSED_PER_TRIM = 4, /* unregistering costs some 20 us each */
+    SLABS_MIN = 4,       /* from here on each purpose has one of its own, and one goes to whoever comes first */
+};
 
 enum slab_state { SLAB_COLD, SLAB_WARM, SLAB_OF_CLASS, SLAB_IN_RUN };
 struct slab {
@@ -55,9 +58,11 @@ static const uint32_t class_bytes[BUF_CLASSES] = {4 * 1024, 16 * 1024, 64 * 1024
 static void init_shares(struct bufpool *pool)
 {
     static const uint8_t parts[BUF_PURPOSES] = {[BUF_RECEIVE] = 4, [BUF_TAILS] = 4, [BUF_COLD] = 8};
+    /* Rounded down to nothing, cold reads would get no slab for as long as a few tails are out in each of the others. */
+    size_t least = pool->max_bytes >= SLABS_MIN * (size_t)SLAB_BYTES ? SLAB_BYTES : 0;
     for (int p = 0; p < BUF_PURPOSES; p++) {
         if (parts[p])
-            pool->purses[p].share_bytes = align_down(pool->max_bytes / parts[p], SLAB_BYTES);
+            pool->purses[p].share_bytes = u64_max(align_down(pool->max_bytes / parts[p], SLAB_BYTES), least);
         for (int c = 0; c < BUF_CLASSES; c++)
             list_init(&pool->purses[p].room[c]);
     }

@@ -6,7 +6,8 @@
  *                                                large buf
  *
  * The budget is one for all, but each purpose has a share of it that the others cannot take: a quarter is receiving's, a
- * quarter the tails', an eighth that of cold reads, the rest whoever comes first. So none starves another. One slab is a
+ * quarter the tails', an eighth that of cold reads (one slab each at least, where there are four), the rest whoever comes first. So none
+ * starves another. One slab is a
  * reserve of 16 KiB bufs, for small requests that find nothing left of receiving's: whoever asks for it says so, and gives
  * back soon.
  *

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum { CPU_MAX = 4096, KEY_MAX = 256 };
-#define MEMORY_PER_CORE_MIN (2ull * SLAB_BYTES)
+#define MEMORY_PER_CORE_MIN (4ull * SLAB_BYTES) /* each purpose has a slab of its own (core/buf.h) */
 #define MEMORY_MIN (16ull << 20)
 #define MEMORY_DEFAULT_MAX (8ull << 30)
 

@@ -55,6 +55,11 @@ uint64_t broker_ends(void)
 
 /* --- the end --- */
 
+static const struct log_store *log_store_at(uint16_t shard)
+{
+    return &store_of(shard_at(broker.group, shard))->log;
+}
+
 /* What of its partitions this broker made stable: until when it was written. (All other things the oracle knows from clients; but
  * these do not see when a partition's turn to be recovered comes.) */
 static void tell_synced(uint64_t until_ns)
@@ -67,11 +72,6 @@ static void tell_synced(uint64_t until_ns)
                 oracle_synced(p->topic->name, p->index, until_ns);
         }
     }
-}
-
-static const struct log_store *log_store_at(uint16_t shard)
-{
-    return &store_of(shard_at(broker.group, shard))->log;
 }
 
 static bool is_recovered(const struct partition *p)
@@ -157,7 +157,7 @@ static enum err set(const char *name, const char *value)
 static enum err configure(void)
 {
     broker.heap = heap_open();
-    broker.config = heap_zalloc(broker.heap, sizeof *broker.config);
+    broker.config = broker.heap ? heap_zalloc(broker.heap, sizeof *broker.config) : NULL;
     if (!broker.config)
         return ERR_NO_MEMORY;
     broker_config_init(broker.config, broker.heap);

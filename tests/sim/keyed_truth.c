@@ -78,8 +78,9 @@ static void check_dropped(const struct keyed_log *l, int64_t start)
     bool old = l->retention_ms >= 0 && youngest <= now_ms - l->retention_ms;
     bool large = l->retention_bytes >= 0 && (bytes >= l->retention_bytes || l->compacts);
     if (clock_is_good() && !old && !large)
-        fail(l, "the log starts at %" PRId64 ": a record below is %" PRId64 " ms old (retention.ms %" PRId64
-                "), %" PRId64 " bytes are left (retention.bytes %" PRId64 ")",
+        fail(l,
+             "the log starts at %" PRId64 ": a record below is %" PRId64 " ms old (retention.ms %" PRId64 "), %" PRId64
+             " bytes are left (retention.bytes %" PRId64 ")",
              start, now_ms - youngest, l->retention_ms, bytes, l->retention_bytes);
 }
 
@@ -123,8 +124,8 @@ static void check_record(struct keyed_log *l, const struct batch *b, const struc
     memcpy(key, r->key, KEY_DIGITS);
     struct keyed_record *known = &l->v[number];
     if ((uint32_t)atoi(key) != known->key || (r->value_bytes < 0) != known->tombstone)
-        fail(l, "record %u at %" PRId64 " has key %s, a value of %d bytes; it was sent with key %u%s", number, offset, key,
-             r->value_bytes, known->key, known->tombstone ? " and none" : "");
+        fail(l, "record %u at %" PRId64 " has key %s, a value of %d bytes; it was sent with key %u%s", number, offset,
+             key, r->value_bytes, known->key, known->tombstone ? " and none" : "");
     for (int32_t i = 0; i < r->value_bytes; i++)
         if (r->value[i] != keyed_value_byte(number, (uint32_t)i))
             fail(l, "record %u at %" PRId64 " has another value than was sent", number, offset);
@@ -134,7 +135,8 @@ static void check_record(struct keyed_log *l, const struct batch *b, const struc
     if (offset < l->next && offset >= l->from)
         fail(l, "record %u at %" PRId64 " comes where %" PRId64 " is next", number, offset, l->next);
     if (!l->compacts && offset > l->next)
-        fail(l, "record %u at %" PRId64 " comes where %" PRId64 " is next, and nothing is compacted", number, offset, l->next);
+        fail(l, "record %u at %" PRId64 " comes where %" PRId64 " is next, and nothing is compacted", number, offset,
+             l->next);
     if (known->gone)
         fail(l, "record %u of key %u at %" PRId64 " is there again", number, known->key, offset);
     learn_place(l, number, offset);
@@ -178,8 +180,7 @@ int64_t keyed_read(struct keyed_log *l, int64_t offset, const uint8_t *at, uint3
 
 static bool may_expire(const struct keyed_log *l, const struct keyed_record *r)
 {
-    return r->tombstone &&
-           (!clock_is_good() || clock_wall_ms() - r->sent_wall_ms >= l->delete_retention_ms);
+    return r->tombstone && (!clock_is_good() || clock_wall_ms() - r->sent_wall_ms >= l->delete_retention_ms);
 }
 
 /* A later record of the key is there or was; one that may have been there unseen counts if it may have gone unseen too. */
@@ -187,7 +188,8 @@ static bool is_replaced(const struct keyed_log *l, const struct keyed_record *r)
 {
     for (uint32_t i = 0; i < l->count; i++) {
         const struct keyed_record *o = &l->v[i];
-        if (o->key == r->key && (o->offset > r->offset || (o->offset < 0 && o->sent_ns > r->sent_ns && may_expire(l, o))))
+        if (o->key == r->key &&
+            (o->offset > r->offset || (o->offset < 0 && o->sent_ns > r->sent_ns && may_expire(l, o))))
             return true;
     }
     return false;

@@ -15,7 +15,8 @@ struct keyed_record {
     int64_t offset, timestamp; /* offset: -1 until it was acknowledged or read */
     uint64_t sent_ns, known_ns;
     int64_t sent_wall_ms;
-    uint32_t key, bytes, seen_in; /* bytes: of its batch, with the first record of that; seen_in: the last reading that saw it */
+    uint32_t key, bytes,
+        seen_in; /* bytes: of its batch, with the first record of that; seen_in: the last reading that saw it */
     bool tombstone, gone;
 };
 struct keyed_log {
@@ -23,7 +24,7 @@ struct keyed_log {
     int32_t index;
     bool compacts, drops;
     int64_t retention_ms, retention_bytes, delete_retention_ms; /* -1: none */
-    struct keyed_record *v; /* by number */
+    struct keyed_record *v;                                     /* by number */
     uint32_t count, cap;
     uint32_t *at_offset; /* number of the record there and 1 more, 0: not known */
     uint32_t offsets_cap;

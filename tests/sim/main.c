@@ -492,7 +492,7 @@ static bool fail_in_turn(uint64_t seed, const struct options *o)
         return true;
     uint64_t places = sim.fault.seen;
     for (uint64_t at = 1 + seed % o->every; at <= places && (!failed || o->keep_going); at += o->every, tried++)
-        failed += !try_fault(seed, o, at, false) + !try_fault(seed, o, at, true);
+        failed += (uint64_t)!try_fault(seed, o, at, false) + (uint64_t)!try_fault(seed, o, at, true);
     printf("seed %" PRIu64 " %s: %" PRIu64 " places, %" PRIu64 " of them failed once and from there on\n", seed,
            fault_options[o->fault], places, tried);
     return !failed && tried;

@@ -198,8 +198,7 @@ static void took(struct reader_sim *rd, struct place *pl, int64_t at_least, int6
     }
     if (m->error_code) {
         world_check(m->error_code != KERR_OFFSET_NOT_AVAILABLE && passes(rd, recovered, m->error_code),
-                    "%s-%d: a fetch got error %d", pl->part->topic, pl->part->index,
-                    m->error_code);
+                    "%s-%d: a fetch got error %d", pl->part->topic, pl->part->index, m->error_code);
         pl->log_start = -1;
         return;
     }

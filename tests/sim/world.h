@@ -73,7 +73,8 @@ struct totals {
 struct world {
     uint64_t seed, now_ns, hash, steps;
     int64_t wall_ms;
-    uint64_t asleep_ns, awake_at_ns; /* so long the machine was suspended: its monotonic clock stood; the last time until then */
+    uint64_t asleep_ns,
+        awake_at_ns; /* so long the machine was suspended: its monotonic clock stood; the last time until then */
     struct fault fault;
     struct rng rng;
     struct knobs knobs;
