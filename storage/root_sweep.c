@@ -28,10 +28,10 @@ static bool is_partition_expected(const struct catalog_file *f, const char *name
     return t && partition < t->partitions;
 }
 
-static enum err sweep_deleted(const char *dir)
+static enum err sweep_deleted(const char *dir, const uint8_t topic_id[16])
 {
     assert(dir);
-    enum err err = partition_dir_delete(dir);
+    enum err err = partition_dir_delete(dir, topic_id);
     log_info("deleted topic removed", "folder=%s result=\"%s\"", dir, err_text(err));
     return err;
 }
@@ -51,7 +51,7 @@ static bool sweep_entry(void *arg, const struct fs_entry *entry)
     bool named = partition_dir_topic(dir, id), known = named && catalog_file_knew(catalog, id);
     enum err err = ERR_NONE;
     if (known && !catalog_file_lives(catalog, id)) {
-        err = sweep_deleted(dir);
+        err = sweep_deleted(dir, id);
     } else if (partition >= 0 && !known &&
                (named || !is_partition_expected(catalog, entry->name, topic_bytes, partition))) {
         s->strays++;

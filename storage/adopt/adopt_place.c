@@ -153,7 +153,7 @@ static bool sweep_staged(void *arg, const struct fs_entry *entry)
     assert(w->err == ERR_NONE);
     char path[FS_PATH_MAX];
     if (entry->folder)
-        w->err = adopt_path(path, w->dir, entry->name) ? partition_dir_delete(path) : ERR_INVALID;
+        w->err = adopt_path(path, w->dir, entry->name) ? partition_dir_delete(path, NULL) : ERR_INVALID;
     return w->err == ERR_NONE;
 }
 

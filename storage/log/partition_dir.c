@@ -1,5 +1,6 @@
 /* See partition_dir.h. partition.metadata is text: "version: 0" and "topic_id: <22 characters of base64>". */
 #include "storage/log/partition_dir.h"
+#include "core/log.h"
 #include "storage/log/folder.h"
 #include "storage/log/segment.h"
 #include "storage/uuid.h"
@@ -141,11 +142,18 @@ static bool remove_partition_file(void *arg, const struct fs_entry *entry)
     return true;
 }
 
-enum err partition_dir_delete(const char *dir)
+enum err partition_dir_delete(const char *dir, const uint8_t *topic_id)
 {
     assert(dir);
     struct removal r = {.dir = dir};
-    enum err err = fs_list(dir, remove_partition_file, &r);
+    bool foreign = false;
+    enum err err = topic_id ? is_folder_foreign(dir, topic_id, &foreign) : ERR_NONE;
+    if (err || foreign) {
+        if (foreign)
+            log_warn("folder left alone", "folder=%s why=\"it is not that of the topic that was deleted\"", dir);
+        return err;
+    }
+    err = fs_list(dir, remove_partition_file, &r);
     if (err == ERR_NOT_FOUND)
         return ERR_NONE;
     if (!err)

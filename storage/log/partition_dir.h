@@ -11,7 +11,8 @@
 enum err partition_dir_make(const char *dir, const uint8_t topic_id[16]) must_use;
 /* False: no partition.metadata, or no id in it. */
 bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16]) must_use;
-/* Removes all files, then the folder. Not being there is fine. */
-enum err partition_dir_delete(const char *dir) must_use;
+/* Removes all files, then the folder. Not being there is fine. One of another topic, or with segments of nobody, is left alone (ERR_NONE,
+ * and the log says so). NULL: whosoever it is. */
+enum err partition_dir_delete(const char *dir, const uint8_t *topic_id) must_use;
 /* Writes partition.metadata. */
 enum err partition_dir_name(const char *dir, const uint8_t topic_id[16]) must_use;

@@ -244,7 +244,7 @@ static int32_t run_space_job(void *arg)
     case JOB_CLOSE: j->err = run_close_job(j); break;
     case JOB_WAKE: j->err = run_wake_job(j); break;
     case JOB_STOP: j->err = run_stop_job(j); break;
-    case JOB_DELETE: j->err = partition_dir_delete(j->dir); break;
+    case JOB_DELETE: j->err = partition_dir_delete(j->dir, j->topic_id); break;
     }
     return 0;
 }

@@ -494,6 +494,28 @@ static void a_partitions_folder_never_takes_anothers_place(void **state)
     assert_true(there(DIR "/p-0.1-stray/00000000000000000000.log"));
 }
 
+static void a_deletion_takes_only_its_own_folder(void **state)
+{
+    (void)state;
+    const uint8_t mine[16] = {1}, other[16] = {2};
+    make_folder();
+    make_partition_folder("p-0", other);
+    assert_int_equal(partition_dir_delete(DIR "/p-0", mine), ERR_NONE);
+    assert_true(there(DIR "/p-0/00000000000000000000.log"));
+    unlink(DIR "/p-0/partition.metadata"); /* whose it is, is not known */
+    assert_int_equal(partition_dir_delete(DIR "/p-0", mine), ERR_NONE);
+    assert_true(there(DIR "/p-0/00000000000000000000.log"));
+    assert_int_equal(partition_dir_name(DIR "/p-0", mine), ERR_NONE);
+    assert_int_equal(partition_dir_delete(DIR "/p-0", mine), ERR_NONE);
+    assert_false(there(DIR "/p-0"));
+    assert_int_equal(partition_dir_delete(DIR "/p-0", mine), ERR_NONE);
+    make_partition_folder("p-0", mine);
+    unlink(DIR "/p-0/00000000000000000000.log");
+    unlink(DIR "/p-0/partition.metadata"); /* a deletion that was cut short at its end */
+    assert_int_equal(partition_dir_delete(DIR "/p-0", mine), ERR_NONE);
+    assert_false(there(DIR "/p-0"));
+}
+
 static void the_route_is_what_was_asked_for(void **state)
 {
     (void)state;
@@ -549,6 +571,7 @@ int main(void)
         CASE(folders_of_deleted_topics_go_and_no_others),
         CASE(strays_are_moved_aside_whole_and_never_over_each_other),
         CASE(a_partitions_folder_never_takes_anothers_place),
+        CASE(a_deletion_takes_only_its_own_folder),
         CASE(the_route_is_what_was_asked_for),
         CASE(ids_survive_their_text),
     };
