@@ -12,7 +12,7 @@ def link_tree(source, target):
 
 
 def hard_links(mode):
-    broker = Broker(f"{WORK}/backup-{mode}", {"disk.io": mode})
+    broker = Broker(f"{WORK}/backup-{mode}", {"disk.io": mode, **OLD_RECORDS})
     with broker:
         client("fill", broker.address)
         then = read_all(broker.address, f"{WORK}/backup.records")
@@ -25,7 +25,7 @@ def hard_links(mode):
             assert len(read_all(broker.address, f"{WORK}/backup.records")) > len(then)
             stop()
         assert digests(copy) == before, [n for n, d in digests(copy).items() if before.get(n) != d]
-    restored = Broker(f"{WORK}/restored-{mode}", {"log.dirs": os.path.abspath(copy)})
+    restored = Broker(f"{WORK}/restored-{mode}", {"log.dirs": os.path.abspath(copy), **OLD_RECORDS})
     with restored:
         same(then, read_all(restored.address, f"{WORK}/backup.records"))
         restored.stop()

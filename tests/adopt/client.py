@@ -4,6 +4,8 @@
     client.py abort ADDRESS         a topic with a transaction that is aborted, one with only committed ones
     client.py read ADDRESS FILE     every record of every topic, a line each, and the committed offsets
     client.py append ADDRESS        a few more records to each topic of `fill`
+    client.py caching ADDRESS       a topic with a setting that only Odradek knows
+    client.py configs ADDRESS FILE  the settings that topics have of their own
 """
 import hashlib
 import json
@@ -11,7 +13,8 @@ import sys
 import time
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.errors import RetriableError
 from kafka.structs import OffsetAndMetadata
 
 CODECS = (None, "gzip", "snappy", "lz4", "zstd")
@@ -97,19 +100,45 @@ def read_partition(consumer, tp, out):
                                    r.key if r.key is None else r.key.hex(), value, headers]))
 
 
+def committed(address):
+    """{partition: offset and metadata} of the group; a coordinator may still have to be made."""
+    for _ in range(20):
+        try:
+            offsets = KafkaAdminClient(bootstrap_servers=address).list_group_offsets(GROUP)
+        except RetriableError:
+            time.sleep(0.5)
+            continue
+        while isinstance(offsets, dict) and GROUP in offsets:
+            offsets = offsets[GROUP]
+        return offsets
+    raise AssertionError("no coordinator")
+
+
 def read(address, path):
     consumer = KafkaConsumer(bootstrap_servers=address, fetch_max_bytes=8 << 20, enable_auto_commit=False)
     out = []
     for topic in sorted(consumer.topics()):
         for partition in sorted(consumer.partitions_for_topic(topic)):
             read_partition(consumer, TopicPartition(topic, partition), out)
-    offsets = KafkaAdminClient(bootstrap_servers=address).list_group_offsets(GROUP)
-    while isinstance(offsets, dict) and GROUP in offsets:
-        offsets = offsets[GROUP]
+    offsets = committed(address)
     out += sorted(json.dumps(["offset", tp.topic, tp.partition, o.offset, o.metadata]) for tp, o in offsets.items())
     with open(path, "w", encoding="ascii") as file:
         file.writelines(line + "\n" for line in out)
 
 
+def configs(address, path):
+    """The settings of each topic that are its own."""
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    names = sorted(t for t in admin.list_topics() if not t.startswith("__") and "mm2" not in t)
+    found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names], config_filter="modified")
+    with open(path, "w", encoding="ascii") as file:
+        json.dump(found, file, default=str, sort_keys=True)
+
+
+def caching(address):
+    create(address, [("cached", 1, {"write.caching": "true", "retention.ms": "315360000000"})])
+    send(address, "cached", 50, partitions=1)
+
+
 if __name__ == "__main__":
-    {"fill": fill, "abort": abort, "read": read, "append": append}[sys.argv[1]](*sys.argv[2:])
+    {"fill": fill, "abort": abort, "read": read, "append": append, "configs": configs, "caching": caching}[sys.argv[1]](*sys.argv[2:])

@@ -24,7 +24,7 @@ def transactions(source):
     assert "refused: __transaction_state" in said, said
     said = adopt(source, f"{WORK}/aborted", "--read-uncommitted", code=1)
     assert "taken: aborted" in said, said
-    broker = Broker(f"{WORK}/aborted-broker", {"log.dirs": os.path.abspath(f"{WORK}/aborted")})
+    broker = Broker(f"{WORK}/aborted-broker", {"log.dirs": os.path.abspath(f"{WORK}/aborted"), **OLD_RECORDS})
     with broker:
         here = read_all(broker.address, f"{WORK}/aborted.records")
         count = {topic: sum(line.startswith(f'["{topic}", 0, ') and '"from"' not in line for line in here)

@@ -15,7 +15,7 @@ def linked_files(data):
 def everything(version):
     source, there = filled(version)
     before = digests(source)
-    broker = Broker(f"{WORK}/taken-{version}")
+    broker = Broker(f"{WORK}/taken-{version}", OLD_RECORDS)
     said = adopt(source, broker.data)
     assert "taken: compacted" in said and "refused" not in said.replace("; 0 refused", ""), said
     assert linked_files(broker.data), "no closed segment was linked"
@@ -34,7 +34,7 @@ def everything(version):
 def killed_in_between(version, rounds=6):
     """Run again, it goes on."""
     source, there = filled(version)
-    broker = Broker(f"{WORK}/killed-{version}")
+    broker = Broker(f"{WORK}/killed-{version}", OLD_RECORDS)
     rng = random.Random(1)
     for _ in range(rounds):
         process = subprocess.Popen([binary(), "adopt", "--from", source, "--data", broker.data],

@@ -61,20 +61,20 @@ def venv_python():
     return os.path.join(installed("python", REQUIREMENTS, make_venv), "bin/python")
 
 
-def copy_jars(folder, version=None):
+def copy_jars(folder, pom, version=None):
     need("java")
-    must([need("mvn"), "-q", "-B", "-f", POM, *([f"-Dkafka.version={version}"] if version else []),
+    must([need("mvn"), "-q", "-B", "-f", pom, *([f"-Dkafka.version={version}"] if version else []),
           "dependency:copy-dependencies", f"-DoutputDirectory={os.path.abspath(folder)}"], 600)
 
 
-def jars(version=None):
-    """The folder with Kafka's jars, of the version that pom.xml names if none is said, or NotRun."""
-    return installed(f"jars-{version}" if version else "jars", POM, lambda folder: copy_jars(folder, version))
+def jars(version=None, pom=POM, name="jars"):
+    """The folder with a pom's jars (Kafka's, unless said otherwise), of the version that it names if none is said, or NotRun."""
+    return installed(f"{name}-{version}" if version else name, pom, lambda folder: copy_jars(folder, pom, version))
 
 
-def java(main, *arguments, heap="256m", logging="WARN", version=None):
-    """The command line of a Java tool. The flags make a short run start fast on few cores."""
-    folder = jars(version)
+def java(main, *arguments, heap="256m", logging="WARN", version=None, folder=None):
+    """The command line of a Java tool. The flags make a short run start fast on few cores. `folder`: of its jars."""
+    folder = folder or jars(version)
     return [need("java"), f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
             f"-Dlog4j2.configurationFile={LOGGING}", f"-Dtests.log={logging}", "-cp", f"{folder}/*", main, *arguments]
 
