@@ -85,7 +85,7 @@ def moves_to_kafka():
             mirror.wait(seconds(60))
         here = read_all(kafka.address, f"{WORK}/left.records")
         with open(f"{WORK}/mm2.log", encoding="utf-8", errors="replace") as log:
-            wrong = [line for line in log if " ERROR " in line]
+            wrong = [line for line in log if " ERROR " in line and "on cluster kafka" not in line]  # that Kafka makes its groups' topic
         assert done, (len(there), len(here), {tp: len(r) for tp, r in records(here).items()}, wrong[:3])
         check_offsets(there, here)
         client("configs", broker.address, f"{WORK}/ours.json"), client("configs", kafka.address, f"{WORK}/theirs.json")
