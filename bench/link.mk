@@ -8,7 +8,7 @@ LINK_group_load := bench/group/talk.o bench/group/member.o bench/load/wire.o ben
 LINK_near_far  := bench/load/cpu.o
 LINK_ping      := bench/load/cpu.o bench/load/sock.o bench/load/wire.o bench/load/hist.o
 LINK_launch    := bench/load/cpu.o bench/load/sock.o bench/load/wire.o bench/load/kafka.o
-LINK_micro_bench := $(BENCH_LOAD) bench/micro/subject.o bench/micro/requests.o core/crc.o net/wire/kmsg.o net/wire/wire.o \
+LINK_micro_bench := $(BENCH_LOAD) bench/micro/subject.o bench/micro/requests.o core/crc.o net/wire/kmsg.o net/wire/wire.o core/mem.o core/mem_libc.o core/mem_os.o \
                   storage/log/batch.o storage/log/batch_check.o
 
 -include $(wildcard $(B)/bench/*/*.d)

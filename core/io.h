@@ -158,6 +158,10 @@ void io_start(struct io *io, struct io_op *op);
 /* Submits, waits at most wait_ns (0: not at all; UINT64_MAX: until something happens) for a completion or a wake, runs at
  * most a bounded number of done callbacks. Returns how many ran. */
 uint32_t io_run(struct io *io, uint64_t wait_ns);
+/* What a done does that takes as long as receiving so many bytes does: io_run comes to its end earlier. What is received counts by itself,
+ * and so does a slab that is registered. */
+void io_spend(struct io *io, size_t bytes);
+uint64_t io_spent(const struct io *io); /* so far */
 /* Makes another shard's io_run return. Called on `from`'s thread. */
 void io_wake(struct io *from, struct io *to);
 /* The same from a thread without an engine (signals, main). Async-signal-safe. */
@@ -177,5 +181,5 @@ enum err io_socket_names(int fd, struct io_names *out_names) must_use;
 /* All numeric addresses of a host name ("" and "::" = all interfaces: "0.0.0.0" and "::"); returns how many. */
 uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32_t max);
 void io_shutdown(struct io_file *f);
-/* Detaches and closes a socket or file without pending ops. */
+/* Detaches and closes a socket without pending ops. A file that may be the last of its name is closed by a job (fs_close). */
 void io_close(struct io *io, struct io_file *f);

@@ -27,6 +27,7 @@ struct io {
     struct heap *heap;
     struct io_helper *helpers[IO_CLASSES];
     struct io_pool pool;
+    uint64_t spent;       /* io_spend */
     struct list finished; /* ops with their res set, whose done is due */
     int wake_fd;          /* eventfd, blocking: written to wake the loop */
     uint64_t *now_ns;     /* io_options */

@@ -222,16 +222,16 @@ static uint32_t try_ready_ops(struct epoll *e, uint32_t max)
 {
     struct list now, *node;
     uint32_t ran = 0;
-    uint64_t received = 0;
+    uint64_t until = e->io.spent + IO_BYTES_PER_TURN / 2;
     list_init(&now);
     list_splice(&now, &e->tries);
-    while (ran < max && received < IO_BYTES_PER_TURN / 2 && (node = list_pop(&now))) {
+    while (ran < max && e->io.spent < until && (node = list_pop(&now))) {
         struct io_op *op = container_of(node, struct io_op, link);
         int32_t res = try_op(e, op);
         if (res == PENDING)
             continue;
         if (res > 0 && (op->kind == IO_RECV || op->kind == IO_RECV_POOLED))
-            received += (uint32_t)res;
+            e->io.spent += (uint32_t)res;
         op->done(op, res);
         ran++;
     }

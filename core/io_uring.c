@@ -72,17 +72,17 @@ static void watch_submission(struct uring *u)
 static uint32_t drain_completions(struct uring *u)
 {
     uint32_t ran = 0, seen = 0;
-    uint64_t received = 0;
+    uint64_t until = u->io.spent + IO_BYTES_PER_TURN;
     unsigned head;
     struct io_uring_cqe *cqe;
     io_uring_for_each_cqe(&u->ring, head, cqe)
     {
-        if (seen++ == IO_COMPLETIONS_PER_TURN || received >= IO_BYTES_PER_TURN)
+        if (seen++ == IO_COMPLETIONS_PER_TURN || u->io.spent >= until)
             break;
         uint64_t user_data = cqe->user_data;
         int32_t res = cqe->res;
         uint32_t flags = cqe->flags;
-        received += uring_received(user_data, res);
+        u->io.spent += uring_received(user_data, res);
         io_uring_cq_advance(&u->ring, 1);
         ran += uring_complete(u, user_data, res, flags);
     }

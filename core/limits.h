@@ -12,7 +12,8 @@ enum {
     IO_CQ_ENTRIES = 16384,         /* sixteen completions per submission before the kernel must keep a list */
     IO_COMPLETIONS_PER_TURN = 256, /* so that timers and other shards get their turn */
     IO_BYTES_PER_TURN =
-        2 * 1024 * 1024, /* received; copied and summed they take some 0.5 ms of the 2 that a turn may last */
+        2 * 1024 *
+        1024, /* received, or what takes as long (io_spend); copied and summed they take some 0.5 ms of the 2 that a turn may last */
     SHARDS_MAX = 64,
     HEAP_FREED_MAX = 256 * 1024 * 1024, /* by requests: then the heap is trimmed although the shard is busy */
     SLAB_BYTES = 2 * 1024 * 1024,       /* a huge page */

@@ -1,4 +1,4 @@
-/* Arenas: bump allocation out of blocks that a heap gives.
+/* Arenas: bump allocation out of what they were given, then out of blocks that a heap gives.
  *
  *   blocks -> | header | used ......... at | free ... end |   newest
  *             | header | used                             |   older
@@ -6,12 +6,14 @@
  * A piece larger than a quarter of a block gets a block of its own, behind the newest, so that the newest's rest stays
  * in use. */
 #include "core/mem.h"
+#include "core/limits.h"
 #include <string.h>
 
-enum { ALIGN_BYTES = 16, BLOCK_BYTES = 16 * 1024 };
+enum { ALIGN_BYTES = 16, TAKE_ALIGN_BYTES = 8, BLOCK_BYTES = 16 * 1024, FREED_AT_ONCE = 256 };
 
 struct arena_block {
     _Alignas(ALIGN_BYTES) struct arena_block *next;
+    size_t bytes; /* behind the header */
 };
 
 char *heap_strdup(struct heap *h, const char *s)
@@ -22,16 +24,43 @@ char *heap_strdup(struct heap *h, const char *s)
     return copy ? memcpy(copy, s, bytes) : NULL;
 }
 
+void heap_discard(void *block, size_t bytes)
+{
+    assert(block || bytes == 0);
+    uintptr_t from = align_up((uintptr_t)block, PAGE_BYTES), to = align_down((uintptr_t)block + bytes, PAGE_BYTES);
+    if (to > from)
+        region_discard((void *)from, to - from);
+}
+
 void arena_init(struct arena *a, struct heap *h, size_t max_bytes)
 {
     assert(a && h);
     *a = (struct arena){.heap = h, .max_bytes = max_bytes};
 }
 
+void arena_init_given(struct arena *a, struct heap *h, size_t max_bytes, void *at, size_t bytes)
+{
+    assert(at && bytes > 0);
+    arena_init(a, h, max_bytes);
+    a->at = at;
+    a->end = a->at + bytes;
+    a->given = true;
+}
+
+static void *refuse_piece(struct arena *a, size_t bytes)
+{
+    assert(bytes > 0);
+    a->refused_bytes = bytes;
+    return NULL;
+}
+
 static struct arena_block *new_arena_block(struct arena *a, size_t bytes)
 {
     assert(a->heap);
-    return heap_alloc(a->heap, sizeof(struct arena_block) + bytes);
+    struct arena_block *b = heap_alloc(a->heap, sizeof *b + bytes);
+    if (b)
+        b->bytes = bytes;
+    return b;
 }
 
 static void *alloc_own_block(struct arena *a, size_t bytes)
@@ -39,7 +68,7 @@ static void *alloc_own_block(struct arena *a, size_t bytes)
     assert(bytes > BLOCK_BYTES / 4);
     struct arena_block *b = new_arena_block(a, bytes);
     if (!b)
-        return NULL;
+        return refuse_piece(a, bytes);
     struct arena_block **at = a->blocks ? &a->blocks->next : &a->blocks;
     b->next = *at;
     *at = b;
@@ -57,24 +86,29 @@ static bool refill_arena(struct arena *a)
     a->blocks = b;
     a->at = (uint8_t *)(b + 1);
     a->end = (uint8_t *)b + BLOCK_BYTES;
+    a->given = false;
     return true;
 }
 
-void *arena_alloc(struct arena *a, size_t bytes)
+static void *take_piece(struct arena *a, size_t bytes, size_t align)
 {
-    assert(a->heap);
-    assert(a->used_bytes <= a->max_bytes);
-    if (bytes > a->max_bytes - a->used_bytes)
-        return NULL;
-    bytes = align_up(bytes ? bytes : 1, ALIGN_BYTES);
-    if (bytes > a->max_bytes - a->used_bytes)
-        return NULL;
     assert(a->at <= a->end);
-    if (bytes > (size_t)(a->end - a->at)) {
+    assert(bytes > 0);
+    size_t pad = -(uintptr_t)a->at & (align - 1), left = (size_t)(a->end - a->at);
+    if (a->given && pad <= left && bytes <= left - pad) {
+        uint8_t *piece = a->at + pad;
+        a->at = piece + bytes;
+        return piece;
+    }
+    assert(a->used_bytes <= a->max_bytes);
+    bytes = align_up(bytes, ALIGN_BYTES); /* so `at` is aligned for all, in blocks */
+    if (!a->heap || bytes > a->max_bytes - a->used_bytes)
+        return refuse_piece(a, bytes);
+    if (a->given || bytes > (size_t)(a->end - a->at)) {
         if (bytes > BLOCK_BYTES / 4)
             return alloc_own_block(a, bytes);
         if (!refill_arena(a))
-            return NULL;
+            return refuse_piece(a, bytes);
     }
     void *piece = a->at;
     a->at += bytes;
@@ -82,17 +116,60 @@ void *arena_alloc(struct arena *a, size_t bytes)
     return piece;
 }
 
-void arena_reset(struct arena *a)
+void *arena_alloc(struct arena *a, size_t bytes)
+{
+    assert(a);
+    return bytes > SIZE_MAX / 2 ? refuse_piece(a, bytes) : take_piece(a, bytes ? bytes : 1, ALIGN_BYTES);
+}
+
+void *arena_take(struct arena *a, size_t count, size_t size)
+{
+    assert(size > 0);
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2)
+        return refuse_piece(a, SIZE_MAX / 2);
+    return take_piece(a, bytes ? bytes : 1, TAKE_ALIGN_BYTES);
+}
+
+void arena_give_back(struct arena *a, void *piece)
+{
+    struct arena_block *b = (struct arena_block *)piece - 1, **at = &a->blocks;
+    assert(b->bytes > BLOCK_BYTES / 4); /* it has a block of its own */
+    while (*at != b)
+        at = &(*at)->next;
+    *at = b->next;
+    assert(a->used_bytes >= b->bytes);
+    a->used_bytes -= b->bytes;
+    heap_free(a->heap, b);
+}
+
+void arena_discard(struct arena *a)
+{
+    assert(a);
+    for (struct arena_block *b = a->blocks; b; b = b->next)
+        if (b->bytes >= ARENA_LARGE_BYTES)
+            heap_discard(b + 1, b->bytes);
+}
+
+bool arena_reset_some(struct arena *a)
 {
     assert(a);
     assert(a->heap || !a->blocks);
-    struct arena_block *b = a->blocks;
-    while (b) {
-        struct arena_block *next = b->next;
-        heap_free(a->heap, b);
-        b = next;
-    }
-    a->blocks = NULL;
     a->at = a->end = NULL;
-    a->used_bytes = 0;
+    a->given = false;
+    for (uint32_t i = 0; i < FREED_AT_ONCE && a->blocks; i++) {
+        struct arena_block *b = a->blocks;
+        a->blocks = b->next;
+        heap_free(a->heap, b);
+    }
+    if (!a->blocks)
+        a->used_bytes = a->refused_bytes = 0;
+    return a->blocks;
+}
+
+void arena_reset(struct arena *a)
+{
+    assert(a);
+    while (arena_reset_some(a))
+        ;
 }

@@ -2,7 +2,8 @@
  *   heap    one per shard: mimalloc (core/mem_mi.c) or libc with a list of blocks (core/mem_libc.c: sanitizers, simulator).
  *           Destroying a heap frees whatever is left in it, which is how the simulator kills a broker.
  *   region  address space from the kernel, faulted in on use: what a bufpool cuts its slabs from (core/buf.h).
- *   arena   a bump allocator for one request, refilled from a heap in blocks, reset when the reply is sent.
+ *   arena   a bump allocator for one request: what it was given first, then blocks of a heap; reset when the reply is sent. One
+ *           without a heap has what it was given and nothing more, so it may be filled on any thread.
  * A heap belongs to one thread. */
 #pragma once
 #include "core/base.h"
@@ -16,6 +17,8 @@ void *heap_zalloc(struct heap *h, size_t bytes) must_use;
 void *heap_realloc(struct heap *h, void *old, size_t bytes) must_use;
 void heap_free(struct heap *h, void *block); /* NULL is fine */
 void heap_trim(struct heap *h);              /* what is free may go back to the kernel; now and then, from its thread */
+/* Nothing of the block is needed any more: its pages go back to the kernel, so that heap_free has less to do. On any thread. */
+void heap_discard(void *block, size_t bytes);
 char *heap_strdup(struct heap *h, const char *s) must_use;
 
 /* Page-aligned address space without memory behind it; NULL when refused. */
@@ -26,13 +29,33 @@ void region_close(void *at, size_t bytes);
 
 struct arena_block;
 struct arena {
-    struct heap *heap;
-    uint8_t *at, *end;            /* what is left of the newest block */
+    struct heap *heap;            /* NULL: no more than it was given */
+    uint8_t *at, *end;            /* what is left of what it was given, or of the newest block */
+    bool given;                   /* at: still of the former, which counts as nothing used */
     struct arena_block *blocks;   /* newest first */
-    size_t used_bytes, max_bytes; /* arena_alloc answers NULL beyond max_bytes */
+    size_t used_bytes, max_bytes; /* of the heap; it answers NULL beyond max_bytes */
+    size_t
+        refused_bytes; /* the last piece that it did not have; 0: it has had all. More of it may be all that is missing */
 };
+enum { ARENA_LARGE_BYTES = 1024 * 1024 }; /* of one piece: freeing its pages takes 50 us and more */
+
 /* With a bound of 0 it has nothing to give: what is left for an answer may be that. */
 void arena_init(struct arena *a, struct heap *h, size_t max_bytes);
+/* The same, but `bytes` at `at` are used first. They stay the caller's, as long as the arena is used. */
+void arena_init_given(struct arena *a, struct heap *h, size_t max_bytes, void *at, size_t bytes);
+static inline struct arena arena_of(void *at, size_t bytes)
+{
+    return (struct arena){.at = at, .end = (uint8_t *)at + bytes, .given = true};
+}
 void *arena_alloc(struct arena *a, size_t bytes) must_use; /* 16-byte aligned, not zeroed */
+/* `count` objects of `size` bytes, aligned to 8, not zeroed. */
+void *arena_take(struct arena *a, size_t count, size_t size) must_use;
+/* A large piece (more than 4 KiB) goes before the others do. */
+void arena_give_back(struct arena *a, void *piece);
+/* The pages of its large pieces go back to the kernel, their addresses stay: arena_reset has less to do then. On any thread, while
+ * nobody uses it. */
+void arena_discard(struct arena *a);
 /* Frees all blocks. */
 void arena_reset(struct arena *a);
+/* Some of them, some 100 us long; true: there are more. For arenas of more than ARENA_LARGE_BYTES. */
+bool arena_reset_some(struct arena *a) must_use;

@@ -24,9 +24,13 @@ static void shutdown_part_over(struct shard *at, struct shard_msg *msg)
 {
     struct shutdown *sd = container_of(msg, struct shutdown_part, msg)->all;
     assert(at == sd->first);
-    assert(sd->waiting > 0);
-    if (--sd->waiting == 0)
-        begin_shutdown_step(sd, next_shutdown_step(sd->step));
+    countdown_done(&sd->out);
+}
+
+static void shutdown_step_over(struct countdown *c)
+{
+    struct shutdown *sd = container_of(c, struct shutdown, out);
+    begin_shutdown_step(sd, next_shutdown_step(sd->step));
 }
 
 /* --- on each shard --- */
@@ -66,11 +70,13 @@ static void run_shutdown_step(struct shard *at, struct shard_msg *msg)
 static void begin_shutdown_step(struct shutdown *sd, enum shutdown_step step)
 {
     sd->step = step;
-    sd->waiting = sd->first->count;
+    countdown_begin(&sd->out, shutdown_step_over);
     for (uint16_t i = 0; i < sd->first->count; i++) {
+        countdown_add(&sd->out);
         shard_msg_init(&sd->parts[i].msg, run_shutdown_step);
         shard_send(sd->first, i, &sd->parts[i].msg);
     }
+    countdown_done(&sd->out);
 }
 
 void shutdown_start(struct shutdown *sd, struct shard *first)

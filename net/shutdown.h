@@ -8,6 +8,7 @@
  * in steps that every shard finishes before the next begins, because requests and catalog changes cross shards. The data
  * folder's clean mark is the caller's, after the loops ended. */
 #pragma once
+#include "net/countdown.h"
 #include "net/server.h"
 
 struct shutdown;
@@ -20,7 +21,7 @@ enum shutdown_step { SHUTDOWN_NOT, SHUTDOWN_SERVERS, SHUTDOWN_GROUPS, SHUTDOWN_S
 struct shutdown {
     struct shard *first;
     enum shutdown_step step;
-    uint16_t waiting;
+    struct countdown out; /* shards that are at this step */
     struct shutdown_part parts[SHARDS_MAX];
 };
 

@@ -25,7 +25,7 @@ bool subject_crc_copy(uint8_t *to, const uint8_t *batch, uint32_t bytes)
     return crc32c_copy(0, to + BATCH_CRC_FROM, batch + BATCH_CRC_FROM, bytes - BATCH_CRC_FROM) == crc_of_header(batch);
 }
 
-static bool open_frame(const uint8_t *frame, size_t bytes, struct karena *arena, struct request_header *out_header,
+static bool open_frame(const uint8_t *frame, size_t bytes, struct arena *arena, struct request_header *out_header,
                        struct kview *out_body)
 {
     const struct kapi *api;
@@ -37,7 +37,7 @@ static bool open_frame(const uint8_t *frame, size_t bytes, struct karena *arena,
 bool subject_decode_produce(const uint8_t *frame, size_t bytes)
 {
     _Alignas(8) uint8_t room[ARENA_BYTES];
-    struct karena arena = {room, room + sizeof room, false};
+    struct arena arena = arena_of(room, sizeof room);
     struct request_header header;
     struct produce_request m;
     struct kview body;
@@ -50,7 +50,7 @@ bool subject_decode_produce(const uint8_t *frame, size_t bytes)
 bool subject_decode_fetch(const uint8_t *frame, size_t bytes)
 {
     _Alignas(8) uint8_t room[ARENA_BYTES];
-    struct karena arena = {room, room + sizeof room, false};
+    struct arena arena = arena_of(room, sizeof room);
     struct request_header header;
     struct fetch_request m;
     struct kview body;

@@ -9,6 +9,7 @@
 #include "net/api/api.h"
 #include "net/api/configs.h"
 #include "net/api/reply.h"
+#include "net/countdown.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -42,7 +43,7 @@ struct alter_run {
     const struct alter_kind *kind;
     struct alter_part *parts; /* one per resource, in the order of the request */
     int32_t count;
-    uint32_t waiting; /* changes without an answer, plus one while they start */
+    struct countdown changes; /* without an answer */
     bool validate_only;
     bool failed; /* no memory */
     enum alter_phase phase;
@@ -57,10 +58,9 @@ struct alter_run {
 
 static bool reply_alter_step(struct steps *s);
 
-static void alter_part_over(struct alter_run *run)
+static void all_altered(struct countdown *c)
 {
-    if (--run->waiting > 0)
-        return;
+    struct alter_run *run = container_of(c, struct alter_run, changes);
     run->at = 0;
     if (run->kind->begin_reply(run))
         steps_start(&run->req->server->steps, &run->steps, reply_alter_step);
@@ -116,7 +116,7 @@ static void config_change_done(struct catalog_change *c)
 {
     struct alter_part *p = container_of(c, struct alter_part, change);
     refuse_alter(p, error_by_name(c->error), c->error ? c->message : NULL);
-    alter_part_over(p->run);
+    countdown_done(&p->run->changes);
 }
 
 static void start_config_change(struct alter_part *p, enum catalog_change_kind kind)
@@ -127,7 +127,7 @@ static void start_config_change(struct alter_part *p, enum catalog_change_kind k
     p->change.replace_all = p->run->kind->replace_all;
     p->change.validate_only = p->run->validate_only;
     p->change.done = config_change_done;
-    p->run->waiting++;
+    countdown_add(&p->run->changes);
     catalog_change_start(p->run->req->server->shard, &p->change);
 }
 
@@ -299,7 +299,7 @@ static bool alter_step(struct steps *s)
         if (run->at < run->count) {
             steps_spend(s, alter_next(run));
         } else if (!next_alter_phase(run)) {
-            alter_part_over(run); /* it may be gone after this */
+            countdown_done(&run->changes); /* it may be gone after this */
             return false;
         }
     }
@@ -330,13 +330,9 @@ static void start_alter(struct request *req, const struct alter_kind *kind, cons
         request_fail(req, no_memory);
         return;
     }
-    *run = (struct alter_run){.req = req,
-                              .ask = ask,
-                              .kind = kind,
-                              .parts = parts,
-                              .count = count,
-                              .waiting = 1,
-                              .validate_only = validate_only};
+    *run = (struct alter_run){
+        .req = req, .ask = ask, .kind = kind, .parts = parts, .count = count, .validate_only = validate_only};
+    countdown_begin(&run->changes, all_altered);
     steps_start(&req->server->steps, &run->steps, alter_step);
 }
 

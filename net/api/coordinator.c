@@ -77,7 +77,7 @@ static void reply_find_coordinator(struct find_run *run)
     }
     for (int32_t i = 0; i < r.coordinators.n; i++)
         fill_coordinator(&r.coordinators.v[i], req, m->coordinator_keys.v[i], error, message);
-    REQUEST_REPLY(req, find_coordinator_response, &r);
+    REQUEST_REPLY_LARGE(req, find_coordinator_response, &r);
 }
 
 /* Whatever came of it, the reply looks into the catalog. */

@@ -71,7 +71,7 @@ static void run_handler(struct request *req)
 
 static void dispatch_request(struct request *req, struct kview frame)
 {
-    switch (kmsg_open(frame, &req->decode, &req->header, &req->api, &req->body)) {
+    switch (kmsg_open(frame, &req->arena, &req->header, &req->api, &req->body)) {
     case KOPEN_OK: run_handler(req); return;
     case KOPEN_BAD: request_fail(req, "it sent a malformed request header"); return;
     case KOPEN_KEY: request_refuse(req, "this API is unknown"); return;

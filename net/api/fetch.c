@@ -55,11 +55,9 @@ static void share_fetch_budget(struct fetch *all)
     }
 }
 
-static void fetch_step_over(struct fetch *all)
+static void all_shards_read(struct countdown *c)
 {
-    assert(all->waiting > 0);
-    if (--all->waiting == 0)
-        fetch_reply(all);
+    fetch_reply(container_of(c, struct fetch, out));
 }
 
 static void read_all_shards(struct fetch *all)
@@ -68,20 +66,20 @@ static void read_all_shards(struct fetch *all)
     all->state = FETCH_READING;
     timer_stop(&fetch_home(all)->timers, &all->timer);
     share_fetch_budget(all);
-    all->waiting = 1;
+    countdown_begin(&all->out, all_shards_read);
     for (uint16_t i = 0; i < all->group_count; i++) {
         struct fetch_shard *g = all->groups[i];
         if (!g->watching_asked && !g->budget && !g->first_whole)
             continue; /* nothing to take, nothing to end */
-        all->waiting++;
+        countdown_add(&all->out);
         fetch_shard_read(g);
     }
-    fetch_step_over(all);
+    countdown_done(&all->out);
 }
 
 void fetch_read(struct fetch_shard *g)
 {
-    fetch_step_over(g->all);
+    countdown_done(&g->all->out);
 }
 
 /* --- waiting --- */
@@ -113,8 +111,9 @@ static void park_fetch(struct fetch *all)
     timer_start(&fetch_home(all)->timers, &all->timer, all->deadline_ns);
 }
 
-static void read_or_park(struct fetch *all)
+static void read_or_park(struct countdown *c)
 {
+    struct fetch *all = container_of(c, struct fetch, out);
     if (fetch_has_enough(all) || all->deadline_ns <= fetch_home(all)->now_ns || all->req->server->stopping)
         read_all_shards(all);
     else
@@ -123,11 +122,8 @@ static void read_or_park(struct fetch *all)
 
 void fetch_looked(struct fetch_shard *g)
 {
-    struct fetch *all = g->all;
     g->known = g->told; /* a wake can only come after this */
-    assert(all->waiting > 0);
-    if (--all->waiting == 0)
-        read_or_park(all);
+    countdown_done(&g->all->out);
 }
 
 void fetch_woken(struct fetch_shard *g)
@@ -205,6 +201,7 @@ static struct fetch_part *add_fetch_part(struct fetch *all, struct kview name, c
         return NULL;
     memcpy(p->topic_id, id, sizeof p->topic_id);
     p->partition = partition;
+    all->topic_runs += all->part_count == 0 || !fetch_same_topic(all, p - 1, p);
     p->place = all->part_count++;
     return p;
 }
@@ -357,13 +354,13 @@ static void look_at_all(struct fetch *all, bool may_wait)
     bool alone =
         all->group_count == 1 && all->groups[0]->owner_id == fetch_home(all)->id && all->part_count < STEP_UNITS;
     all->state = FETCH_LOOKING;
-    all->waiting = 1u + all->group_count;
+    countdown_begin(&all->out, read_or_park);
     for (uint16_t i = 0; i < all->group_count; i++) {
         all->groups[i]->watching_asked = may_wait && !alone;
+        countdown_add(&all->out);
         fetch_shard_look(all->groups[i], all->groups[i]->watching_asked);
     }
-    if (--all->waiting == 0)
-        read_or_park(all);
+    countdown_done(&all->out);
 }
 
 static void begin_fetch(struct fetch *all)

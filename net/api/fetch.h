@@ -23,6 +23,7 @@
  *   state at home: LOOKING -> PARKED -> READING -> REPLIED        (LOOKING -> READING when there is nothing to wait for) */
 #pragma once
 #include "net/api/api.h"
+#include "net/countdown.h"
 
 struct fetch;
 struct fetch_shard;
@@ -44,7 +45,6 @@ struct fetch_part {
     int32_t diverging_epoch;
     struct watch watch;
     struct part_read read;
-    struct krecords records; /* the reply's, from read.slices */
 };
 
 /* What a group has to offer. */
@@ -84,7 +84,9 @@ struct fetch {
     uint64_t min_bytes, deadline_ns;
     uint32_t max_bytes;
     struct fetch_part *parts;
-    uint32_t part_count, part_room, waiting;
+    uint32_t part_count, part_room;
+    struct countdown out; /* groups that look, read or give back */
+    uint32_t topic_runs;  /* of parts of the same topic, at most */
     uint16_t group_count;
     struct fetch_shard *groups[SHARDS_MAX]; /* dense */
     struct timer timer;
@@ -119,4 +121,8 @@ void fetch_read(struct fetch_shard *g);
 void fetch_released(struct fetch_shard *g);
 
 /* --- the reply (fetch_reply.c) --- */
+static inline bool fetch_same_topic(const struct fetch *all, const struct fetch_part *a, const struct fetch_part *b)
+{
+    return all->by_id ? memcmp(a->topic_id, b->topic_id, sizeof a->topic_id) == 0 : kview_same(a->name, b->name);
+}
 void fetch_reply(struct fetch *all);

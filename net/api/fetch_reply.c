@@ -3,7 +3,7 @@
 #include "net/api/fetch.h"
 
 /* Remembers what the client is told; false: it knows that already. */
-static bool is_fetch_news(const struct fetch *all, const struct fetch_part *p)
+static bool is_fetch_news(const struct fetch *all, const struct fetch_part *p, int32_t record_bytes)
 {
     static const uint8_t no_id[16];
     struct session *s = all->session_id ? sessions_find(&all->req->server->sessions, all->session_id) : NULL;
@@ -13,11 +13,12 @@ static bool is_fetch_news(const struct fetch *all, const struct fetch_part *p)
     if (!sp)
         return true;
     bool news =
-        session_part_answer(s, sp, p->error, p->diverging, p->high_watermark, p->log_start_offset, p->records.n);
+        session_part_answer(s, sp, p->error, p->diverging, p->high_watermark, p->log_start_offset, record_bytes);
     return news || all->kind != SESSION_NEXT;
 }
 
-static void fill_fetched_partition(const struct fetch *all, struct fetch_part *p, struct fetch_partition_data *out)
+static void fill_fetched_partition(const struct fetch *all, struct fetch_part *p, struct krecords records,
+                                   struct fetch_partition_data *out)
 {
     fetch_partition_data_init(out);
     out->partition_index = p->partition;
@@ -33,14 +34,7 @@ static void fill_fetched_partition(const struct fetch *all, struct fetch_part *p
         out->diverging_epoch.epoch = p->diverging_epoch;
         out->diverging_epoch.end_offset = p->diverging_end;
     }
-    out->records = p->records;
-}
-
-static bool is_same_fetch_topic(const struct fetch *all, const struct fetch_part *a, const struct fetch_part *b)
-{
-    if (all->by_id)
-        return memcmp(a->topic_id, b->topic_id, sizeof a->topic_id) == 0;
-    return kview_same(a->name, b->name);
+    out->records = records;
 }
 
 static void add_fetched_topic(const struct fetch *all, struct fetch_response *r, const struct fetch_part *p)
@@ -52,15 +46,26 @@ static void add_fetched_topic(const struct fetch *all, struct fetch_response *r,
         memcpy(t->topic_id.b, p->topic_id, sizeof t->topic_id.b);
 }
 
+static struct krecords take_part_records(struct fetch *all, struct fetch_part *p)
+{
+    if (p->error || p->read.slices.count == 0)
+        return (struct krecords){.at = (const uint8_t *)""};
+    assert(p->read.slices.bytes <= INT32_MAX);
+    all->req->server->counters.fetched_bytes += p->read.slices.bytes;
+    all->with_records++;
+    return (struct krecords){.from = &p->read.slices, .n = (int32_t)p->read.slices.bytes};
+}
+
 /* One topic per run of partitions of the same one, as they were asked for. `data` has room for all parts. */
 static void fill_next_part(struct fetch *all, struct fetch_part *p)
 {
+    struct krecords records = take_part_records(all, p);
     struct fetch_response *r = &all->reply;
     struct fetch_partition_data *data = &all->data[p->place];
-    if (!is_fetch_news(all, p))
+    if (!is_fetch_news(all, p, records.n))
         return;
-    fill_fetched_partition(all, p, data);
-    if (!all->filled || !is_same_fetch_topic(all, all->filled, p))
+    fill_fetched_partition(all, p, records, data);
+    if (!all->filled || !fetch_same_topic(all, all->filled, p))
         add_fetched_topic(all, r, p);
     struct fetchable_topic_response *t = &r->responses.v[r->responses.n - 1];
     if (!t->partitions.v || t->partitions.n == 0)
@@ -71,30 +76,16 @@ static void fill_next_part(struct fetch *all, struct fetch_part *p)
     all->filled = p;
 }
 
-static void set_part_records(struct fetch *all, struct fetch_part *p)
-{
-    bool some = !p->error && p->read.slices.count > 0;
-    p->records = (struct krecords){.at = (const uint8_t *)""};
-    if (!some)
-        return;
-    assert(p->read.slices.bytes <= INT32_MAX);
-    p->records = (struct krecords){.from = &p->read.slices, .n = (int32_t)p->read.slices.bytes};
-    all->req->server->counters.fetched_bytes += p->read.slices.bytes;
-    all->with_records++;
-}
-
 /* --- giving back --- */
 
-static void fetch_shard_released(struct fetch *all)
+static void all_shards_released(struct countdown *c)
 {
-    assert(all->waiting > 0);
-    if (--all->waiting == 0)
-        request_free(all->req);
+    request_free(container_of(c, struct fetch, out)->req);
 }
 
 void fetch_released(struct fetch_shard *g)
 {
-    fetch_shard_released(g->all);
+    countdown_done(&g->all->out);
 }
 
 static bool holds_fetch_bufs(const struct fetch_shard *g)
@@ -108,14 +99,14 @@ static bool holds_fetch_bufs(const struct fetch_shard *g)
 static void fetch_sent(struct request *req)
 {
     struct fetch *all = req->context;
-    all->waiting = 1;
+    countdown_begin(&all->out, all_shards_released);
     for (uint16_t i = 0; i < all->group_count; i++) {
         if (!holds_fetch_bufs(all->groups[i]))
             continue;
-        all->waiting++;
+        countdown_add(&all->out);
         fetch_shard_release(all->groups[i]);
     }
-    fetch_shard_released(all);
+    countdown_done(&all->out);
 }
 
 static const char no_reply_memory[] = "there is no memory for its reply";
@@ -139,9 +130,7 @@ static bool fill_step(struct steps *s)
             send_fetch_reply(all);
             return false;
         }
-        struct fetch_part *p = &all->parts[all->fill_at++];
-        set_part_records(all, p);
-        fill_next_part(all, p);
+        fill_next_part(all, &all->parts[all->fill_at++]);
     }
     return true;
 }
@@ -153,7 +142,7 @@ void fetch_reply(struct fetch *all)
     all->state = FETCH_REPLIED;
     req->sent = fetch_sent;
     all->reply.session_id = all->session_id;
-    all->reply.responses.v = request_alloc(req, all->part_count * sizeof *all->reply.responses.v);
+    all->reply.responses.v = request_alloc(req, all->topic_runs * sizeof *all->reply.responses.v);
     all->data = request_alloc(req, all->part_count * sizeof *all->data);
     if (!all->reply.responses.v || !all->data)
         request_fail(req, no_reply_memory);

@@ -133,7 +133,7 @@ static bool reply_describe_step(struct steps *s)
             return true;
         complete_description(run, &run->r.groups.v[run->at]);
     }
-    REQUEST_REPLY(run->asking.req, describe_groups_response, &run->r);
+    REQUEST_REPLY_LARGE(run->asking.req, describe_groups_response, &run->r);
     return false;
 }
 
@@ -324,7 +324,7 @@ static bool copy_listed_step(struct steps *s)
         run->chunk = run->chunk->next;
         steps_spend(s, LIST_CHUNK * sizeof *r->groups.v / ANSWER_UNIT_BYTES);
     }
-    REQUEST_REPLY(run->asking.req, list_groups_response, r);
+    REQUEST_REPLY_LARGE(run->asking.req, list_groups_response, r);
     return false;
 }
 
@@ -429,7 +429,7 @@ static bool reply_delete_step(struct steps *s)
         else if (req->version >= 3 && out->error_code == KERR_NON_EMPTY_GROUP)
             out->error_message = view_of("The group is not empty.");
     }
-    REQUEST_REPLY(req, delete_groups_response, &run->r);
+    REQUEST_REPLY_LARGE(req, delete_groups_response, &run->r);
     return false;
 }
 

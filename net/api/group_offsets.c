@@ -302,7 +302,7 @@ static void reply_offset_delete(struct group_asking *asking)
     struct delete_run *run = container_of(asking, struct delete_run, asking);
     if (run->r.error_code)
         run->r.topics.n = 0;
-    REQUEST_REPLY(asking->req, offset_delete_response, &run->r);
+    REQUEST_REPLY_LARGE(asking->req, offset_delete_response, &run->r);
 }
 
 /* False: no memory. */

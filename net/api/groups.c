@@ -158,7 +158,7 @@ static void reply_join_group(struct group_asking *asking)
     struct join_group_response *r = &container_of(asking, struct join_run, asking)->r;
     if (r->error_code)
         r->protocol_name = view_of(asking->req->version < 7 ? "" : NULL);
-    REQUEST_REPLY(asking->req, join_group_response, r);
+    REQUEST_REPLY_LARGE(asking->req, join_group_response, r);
 }
 
 /* The client's (or the instance's) name, "-", a random UUID: Kafka's form. n == -1: no memory. */
@@ -316,7 +316,7 @@ static void ask_sync_group(struct coord_call *c)
 
 static void reply_sync_group(struct group_asking *asking)
 {
-    REQUEST_REPLY(asking->req, sync_group_response, &container_of(asking, struct sync_run, asking)->r);
+    REQUEST_REPLY_LARGE(asking->req, sync_group_response, &container_of(asking, struct sync_run, asking)->r);
 }
 
 static enum kerr check_sync_group(const struct request *req, const struct sync_group_request *m)

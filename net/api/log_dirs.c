@@ -8,6 +8,7 @@
 #include "core/fs.h"
 #include "net/api/api.h"
 #include "net/api/reply.h"
+#include "net/countdown.h"
 #include "storage/recovery/recoverer.h"
 
 enum { SIZES_PER_TURN = 1000 };
@@ -33,7 +34,7 @@ struct log_dirs_run {
     struct describe_log_dirs_response r;
     struct describe_log_dirs_result dir;
     struct size_list *lists; /* one per shard */
-    uint32_t waiting;        /* lists that are away, the job on the folder, plus one while they start */
+    struct countdown out;    /* lists that are away, and the job on the folder */
     struct io_op op;
     const char *folder; /* as configured */
     char path[4096];    /* from the root on; empty: not known. The job's, as what follows */
@@ -66,10 +67,9 @@ static void drop_missing_partitions(struct describe_log_dirs_result *dir)
     dir->topics.n = topics;
 }
 
-static void size_list_over(struct log_dirs_run *run)
+static void all_sizes_known(struct countdown *c)
 {
-    if (--run->waiting > 0)
-        return;
+    struct log_dirs_run *run = container_of(c, struct log_dirs_run, out);
     drop_missing_partitions(&run->dir);
     REQUEST_REPLY_LARGE(run->req, describe_log_dirs_response, &run->r);
 }
@@ -82,7 +82,7 @@ static void sizes_arrived(struct shard *at, struct shard_msg *msg)
 {
     struct size_list *list = container_of(msg, struct size_list, msg);
     if (!list->next) {
-        size_list_over(list->run);
+        countdown_done(&list->run->out);
         return;
     }
     shard_msg_init(&list->msg, size_on_owner);
@@ -136,7 +136,7 @@ static void start_size_lists(struct log_dirs_run *run)
         list->owner = i;
         if (!list->next)
             continue;
-        run->waiting++;
+        countdown_add(&run->out);
         shard_msg_init(&list->msg, size_on_owner);
         shard_send(home, i, &list->msg);
     }
@@ -247,13 +247,13 @@ static void log_dir_job_done(struct io_op *op, int32_t res)
         run->dir.total_bytes = (int64_t)run->total_bytes;
         run->dir.usable_bytes = (int64_t)run->usable_bytes;
     }
-    size_list_over(run);
+    countdown_done(&run->out);
 }
 
 static void start_log_dir_job(struct log_dirs_run *run)
 {
     struct shard *home = run->req->server->shard;
-    run->waiting++;
+    countdown_add(&run->out);
     io_job(home->io, &run->op, IO_BACKGROUND, run_log_dir_job, run, log_dir_job_done);
 }
 
@@ -279,7 +279,7 @@ void describe_log_dirs_run(struct request *req)
     if (good) {
         run->req = req;
         run->lists = lists;
-        run->waiting = 1;
+        countdown_begin(&run->out, all_sizes_known);
         init_log_dirs_reply(run);
         run->dir.topics.v = topics;
         run->dir.topics.n = 0;
@@ -290,5 +290,5 @@ void describe_log_dirs_run(struct request *req)
     }
     start_log_dir_job(run);
     start_size_lists(run);
-    size_list_over(run);
+    countdown_done(&run->out);
 }

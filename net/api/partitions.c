@@ -5,6 +5,7 @@
  * where, and more of them would hide what was committed before. */
 #include "net/api/api.h"
 #include "net/api/reply.h"
+#include "net/countdown.h"
 #include <stdio.h>
 
 enum { MESSAGE_BYTES = 400 };
@@ -16,7 +17,7 @@ struct more_run {
     struct steps steps;
     int32_t at; /* of the topics that it names, the next */
     const uint8_t *duplicates;
-    uint32_t waiting; /* changes without an answer, plus one while they start */
+    struct countdown changes; /* without an answer */
 };
 struct more_part {
     struct catalog_change change;
@@ -24,10 +25,10 @@ struct more_part {
     struct create_partitions_topic_result *out;
 };
 
-static void more_part_over(struct more_run *run)
+static void all_partitions_added(struct countdown *c)
 {
-    if (--run->waiting == 0)
-        REQUEST_REPLY_LARGE(run->req, create_partitions_response, &run->r);
+    struct more_run *run = container_of(c, struct more_run, changes);
+    REQUEST_REPLY_LARGE(run->req, create_partitions_response, &run->r);
 }
 
 /* --- what can be refused without the catalog's writer --- */
@@ -118,7 +119,7 @@ static void partitions_added(struct catalog_change *c)
 {
     struct more_part *p = container_of(c, struct more_part, change);
     refuse_more(p->out, error_by_name(c->error), c->message);
-    more_part_over(p->run);
+    countdown_done(&p->run->changes);
 }
 
 static void add_partitions(struct more_run *run, const struct create_partitions_topic *ask,
@@ -143,7 +144,7 @@ static void add_partitions(struct more_run *run, const struct create_partitions_
                                         .validate_only = run->ask->validate_only,
                                         .done = partitions_added};
     memcpy(p->change.topic_id, t->id, sizeof p->change.topic_id);
-    run->waiting++;
+    countdown_add(&run->changes);
     catalog_change_start(run->req->server->shard, &p->change);
 }
 
@@ -181,7 +182,7 @@ static bool create_partitions_step(struct steps *s)
     }
     bool more = run->at < run->ask->topics.n;
     if (!more)
-        more_part_over(run);
+        countdown_done(&run->changes);
     return more;
 }
 
@@ -197,7 +198,8 @@ void create_partitions_run(struct request *req)
         request_fail(req, "too many topics for one request");
         return;
     }
-    *run = (struct more_run){.req = req, .ask = m, .duplicates = duplicates, .waiting = 1};
+    *run = (struct more_run){.req = req, .ask = m, .duplicates = duplicates};
+    countdown_begin(&run->changes, all_partitions_added);
     create_partitions_response_init(&run->r);
     run->r.results.v = out;
     steps_start(&req->server->steps, &run->steps, create_partitions_step);

@@ -10,6 +10,11 @@
  *   they get INVALID_TXN_STATE, as no transaction can have begun (InitProducerId with a transactional id is refused). */
 #include "net/api/api.h"
 #include "net/api/reply.h"
+#include "net/countdown.h"
+
+enum {
+    PRODUCE_UNIT_BYTES = 512
+}; /* of records: one unit of a step (steps.h), as copying, summing and fresh memory cost */
 
 struct produce_part {
     struct part_call call;
@@ -23,34 +28,32 @@ struct produce_part {
 struct produce {
     struct request *req;
     int16_t acks;
-    uint32_t waiting; /* parts that are out, and one while they are started */
-    bool failed;      /* some partition has an error: acks=0 closes the connection */
-    bool no_memory;   /* the request could not be taken apart as a whole */
-    uint32_t lent;    /* parts that may still read the frame, and one while they are started */
+    struct countdown parts; /* that are out */
+    bool failed;            /* some partition has an error: acks=0 closes the connection */
+    bool no_memory;         /* the request could not be taken apart as a whole */
+    struct countdown lent;  /* parts that may still read the frame */
     bool lacks_transactional_id;
     struct produce_response response;
+    /* taking the request apart */
+    struct steps steps;
+    const struct produce_request *ask;
+    int32_t at_topic, at_partition;
 };
 
 /* --- the reply --- */
 
-static void finish_produce(struct produce *all)
+static void finish_produce(struct countdown *c)
 {
+    struct produce *all = container_of(c, struct produce, parts);
     struct request *req = all->req;
     if (all->no_memory)
         request_fail(req, no_memory);
     else if (all->acks != 0)
-        REQUEST_REPLY(req, produce_response, &all->response);
+        REQUEST_REPLY_LARGE(req, produce_response, &all->response);
     else if (all->failed)
         request_fail(req, "its Produce with acks=0 failed, which only a closed connection can tell");
     else
         request_no_reply(req);
-}
-
-static void produce_part_over(struct produce *all)
-{
-    assert(all->waiting > 0);
-    if (--all->waiting == 0)
-        finish_produce(all);
 }
 
 static void refuse_produce(struct produce *all, struct partition_produce_response *out, enum kerr error)
@@ -95,11 +98,9 @@ static void explain_fault(struct produce_part *part)
 }
 
 /* The receive buffer is free when the partitions have their copies, before the disk is. */
-static void frame_copied(struct produce *all)
+static void frame_copied(struct countdown *c)
 {
-    assert(all->lent > 0);
-    if (--all->lent == 0)
-        request_release(all->req);
+    request_release(container_of(c, struct produce, lent)->req);
 }
 
 static void part_copied(struct produce_part *part)
@@ -107,7 +108,7 @@ static void part_copied(struct produce_part *part)
     if (!part->lent)
         return;
     part->lent = false;
-    frame_copied(part->all);
+    countdown_done(&part->all->lent);
 }
 
 static void produce_answered(struct part_call *c)
@@ -128,7 +129,7 @@ static void produce_answered(struct part_call *c)
         part->out->log_append_time_ms = a->append_time_ms;
         part->out->log_start_offset = a->log_start_offset;
     }
-    produce_part_over(all);
+    countdown_done(&all->parts);
 }
 
 /* --- on the owner --- */
@@ -255,8 +256,8 @@ static void start_produce_part(struct produce *all, const struct topic *t, const
     part->append.produce_version = all->req->version;
     part->append.done = part_appended;
     list_init(&part->append.link);
-    all->waiting++;
-    all->lent++;
+    countdown_add(&all->parts);
+    countdown_add(&all->lent);
     part->lent = true;
     if (part_call_start(all->req->server->shard, &part->call) && (part->append.copied || part->copy))
         part_copied(part);
@@ -280,30 +281,54 @@ static void start_produce_partition(struct produce *all, const struct topic *t, 
         start_produce_part(all, t, in, out);
 }
 
-static void start_produce_topic(struct produce *all, const struct topic_produce_data *in,
+static void begin_produce_topic(struct produce *all, const struct topic_produce_data *in,
                                 struct topic_produce_response *out)
 {
     struct request *req = all->req;
-    const struct topic *t = find_produce_topic(req, in);
-    enum kerr topic_error = check_produce_topic(all, t);
     topic_produce_response_init(out);
     out->name = request_copy(req, in->name);
     out->topic_id = in->topic_id;
     out->partition_responses.v = request_alloc(req, (size_t)in->partition_data.n * sizeof *out->partition_responses.v);
-    all->no_memory = all->no_memory || !out->partition_responses.v || out->name.n != in->name.n;
-    for (int32_t i = 0; i < in->partition_data.n && !all->no_memory; i++)
-        start_produce_partition(all, t, topic_error, &in->partition_data.v[i], &out->partition_responses.v[i]);
     out->partition_responses.n = in->partition_data.n;
+    all->no_memory = !out->partition_responses.v || out->name.n != in->name.n;
 }
 
-static void start_produce_topics(struct produce *all, const struct produce_request *m)
+/* As many of the next topic's partitions as this step may. */
+static void start_produce_topic(struct produce *all, struct steps *s)
 {
-    struct produce_response *r = &all->response;
-    r->responses.v = request_alloc(all->req, (size_t)m->topic_data.n * sizeof *r->responses.v);
-    all->no_memory = !r->responses.v;
-    for (int32_t i = 0; i < m->topic_data.n && !all->no_memory; i++)
-        start_produce_topic(all, &m->topic_data.v[i], &r->responses.v[i]);
-    r->responses.n = m->topic_data.n;
+    const struct topic_produce_data *in = &all->ask->topic_data.v[all->at_topic];
+    struct topic_produce_response *out = &all->response.responses.v[all->at_topic];
+    const struct topic *t = find_produce_topic(all->req, in);
+    enum kerr topic_error = check_produce_topic(all, t);
+    if (all->at_partition == 0)
+        begin_produce_topic(all, in, out);
+    steps_spend(s, 1);
+    for (; all->at_partition < in->partition_data.n && !all->no_memory && steps_go_on(s); all->at_partition++) {
+        const struct partition_produce_data *part = &in->partition_data.v[all->at_partition];
+        start_produce_partition(all, t, topic_error, part, &out->partition_responses.v[all->at_partition]);
+        steps_spend(s, 1 + (uint32_t)(part->records.n > 0 ? part->records.n : 0) / PRODUCE_UNIT_BYTES);
+    }
+    if (all->at_partition < in->partition_data.n)
+        return;
+    all->at_topic++;
+    all->at_partition = 0;
+}
+
+/* What comes behind it on its connection waits until all its parts are on their way. */
+static bool produce_step(struct steps *s)
+{
+    struct produce *all = container_of(s, struct produce, steps);
+    while (all->at_topic < all->ask->topic_data.n && !all->no_memory) {
+        if (!steps_go_on(s)) {
+            request_hold(all->req);
+            return true;
+        }
+        start_produce_topic(all, s);
+    }
+    request_let_go(all->req);
+    countdown_done(&all->lent);
+    countdown_done(&all->parts);
+    return false;
 }
 
 void produce_run(struct request *req)
@@ -316,10 +341,14 @@ void produce_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    *all = (struct produce){.req = req, .acks = m->acks, .waiting = 1, .lent = 1};
-    produce_response_init(&all->response);
+    *all = (struct produce){.req = req, .acks = m->acks, .ask = m};
+    countdown_begin(&all->parts, finish_produce);
+    countdown_begin(&all->lent, frame_copied);
+    struct produce_response *r = &all->response;
+    produce_response_init(r);
     all->lacks_transactional_id = lacks_transactional_id(m);
-    start_produce_topics(all, m);
-    frame_copied(all);
-    produce_part_over(all);
+    r->responses.v = request_alloc(req, (size_t)m->topic_data.n * sizeof *r->responses.v);
+    r->responses.n = m->topic_data.n;
+    all->no_memory = !r->responses.v;
+    steps_start(&req->server->steps, &all->steps, produce_step);
 }

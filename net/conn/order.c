@@ -3,6 +3,8 @@
 
 static bool in_flight_agrees(const struct in_flight *now)
 {
+    if (now->held && now->count == 0)
+        return false;
     return now->exclusive ? now->count == 1 : now->count > 0 || now->bytes == 0;
 }
 
@@ -11,7 +13,8 @@ bool order_may_start(const struct in_flight *now, bool overlaps)
     assert(in_flight_agrees(now));
     if (now->count == 0)
         return true;
-    return overlaps && !now->exclusive && now->count < CONN_REQUESTS_MAX && now->bytes < CONN_REQUEST_BYTES;
+    return overlaps && !now->exclusive && !now->held && now->count < CONN_REQUESTS_MAX &&
+           now->bytes < CONN_REQUEST_BYTES;
 }
 
 void order_started(struct in_flight *now, bool overlaps, uint32_t bytes)
@@ -20,6 +23,12 @@ void order_started(struct in_flight *now, bool overlaps, uint32_t bytes)
     now->count++;
     now->bytes += bytes;
     now->exclusive = !overlaps;
+}
+
+void order_hold(struct in_flight *now, bool held)
+{
+    assert(now->count > 0);
+    now->held = held;
 }
 
 void order_ended(struct in_flight *now, uint32_t bytes)

@@ -3,7 +3,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 
-enum { DECODE_FIRST_BYTES = 16 * 1024, DECODE_GROWTH = 4, ALIGN_BYTES = 16 };
+enum { DECODE_JOB_BYTES = 256 * 1024, DECODE_GROWTH = 4 };
 
 /* --- memory --- */
 
@@ -47,31 +47,29 @@ static void reset_request(struct request *req, struct requests *all)
     memset(req, 0, offsetof(struct request, out_room));
     req->all = all;
     req->server = all->server;
-    arena_init(&req->arena, all->shard->heap, REQUEST_ARENA_MAX);
-    req->decode = (struct karena){.at = req->room, .end = req->room + sizeof req->room};
-    req->in_room = true;
+    arena_init_given(&req->arena, all->shard->heap, REQUEST_ARENA_MAX, req->room, sizeof req->room);
 }
 
-static void *take_from_arena(struct request *req, size_t bytes)
+/* What it may take at most of the heap, now that the others have taken what they have. */
+static size_t request_bytes_left(const struct request *req)
 {
-    struct requests *all = req->all;
-    if (all->bytes + bytes > all->bytes_max)
-        return NULL;
-    size_t before = req->arena.used_bytes;
-    void *p = arena_alloc(&req->arena, bytes);
-    all->bytes += req->arena.used_bytes - before;
-    return p;
+    size_t own = REQUEST_ARENA_MAX - req->arena.used_bytes, all = req->all->bytes_max - req->all->bytes;
+    return own < all ? own : all;
+}
+
+static void count_request_bytes(struct request *req, size_t before)
+{
+    req->all->bytes += req->arena.used_bytes - before;
+    assert(req->all->bytes <= req->all->bytes_max);
 }
 
 void *request_alloc(struct request *req, size_t bytes)
 {
-    uint8_t *at = req->decode.at;
-    size_t pad = -(uintptr_t)at & (ALIGN_BYTES - 1);
-    size_t left = (size_t)(req->decode.end - at);
-    if (!req->in_room || left < pad || bytes > left - pad)
-        return take_from_arena(req, bytes);
-    req->decode.at = at + pad + bytes;
-    return at + pad;
+    size_t before = req->arena.used_bytes;
+    req->arena.max_bytes = before + request_bytes_left(req);
+    void *p = arena_alloc(&req->arena, bytes);
+    count_request_bytes(req, before);
+    return p;
 }
 
 void *request_zalloc(struct request *req, size_t bytes)
@@ -90,38 +88,6 @@ struct kview request_copy(struct request *req, struct kview v)
     return (struct kview){.at = memcpy(p, v.at, (size_t)v.n), .n = v.n};
 }
 
-/* Of the next try. */
-static size_t choose_decode_bytes(const struct request *req)
-{
-    assert(req->decode_tries > 0);
-    size_t bytes = DECODE_FIRST_BYTES;
-    for (uint32_t i = 1; i < req->decode_tries; i++)
-        bytes *= DECODE_GROWTH;
-    return bytes;
-}
-
-/* False: no memory, or more than one request may have. */
-static bool grant_decode_room(struct request *req)
-{
-    size_t bytes = choose_decode_bytes(req);
-    void *p = bytes > REQUEST_ARENA_MAX ? NULL : take_from_arena(req, bytes);
-    if (!p)
-        return false;
-    req->decode_tries++;
-    req->in_room = false;
-    req->decode = (struct karena){.at = p, .end = (uint8_t *)p + bytes};
-    return true;
-}
-
-bool request_decode_room(struct request *req)
-{
-    if (req->decode_tries == 0) {
-        req->decode_tries++;
-        return true;
-    }
-    return req->decode.full && choose_decode_bytes(req) <= DECODE_NOW_BYTES && grant_decode_room(req);
-}
-
 void request_release(struct request *req)
 {
     if (req->block)
@@ -129,20 +95,54 @@ void request_release(struct request *req)
     req->block = NULL;
 }
 
-void request_free(struct request *req)
+static void end_request(struct request *req)
 {
     struct requests *all = req->all;
-    assert(!request_conn(req));
+    assert(all->bytes >= req->freed_bytes);
+    all->bytes -= req->freed_bytes;
+    all->shard->freed_bytes += req->freed_bytes;
     assert(all->count > 0);
-    request_release(req);
-    assert(all->bytes >= req->arena.used_bytes);
-    all->bytes -= req->arena.used_bytes;
-    all->shard->freed_bytes += req->arena.used_bytes;
-    arena_reset(&req->arena);
     all->count--;
     keep_request(all, req);
     if (all->stopping)
         shard_defer(all->shard, all->quiet);
+}
+
+static void free_some_memory(struct shard *s, struct shard_msg *msg)
+{
+    struct request *req = container_of(msg, struct request, emptied);
+    if (arena_reset_some(&req->arena))
+        shard_send(s, s->id, msg);
+    else
+        end_request(req);
+}
+
+static int32_t run_empty_job(void *arg)
+{
+    struct request *req = arg;
+    arena_discard(&req->arena);
+    return 0;
+}
+
+static void empty_job_done(struct io_op *op, int32_t res)
+{
+    struct request *req = container_of(op, struct request, empty);
+    (void)res;
+    shard_msg_init(&req->emptied, free_some_memory);
+    free_some_memory(req->all->shard, &req->emptied);
+}
+
+void request_free(struct request *req)
+{
+    assert(!request_conn(req));
+    request_release(req);
+    req->freed_bytes = req->arena.used_bytes;
+    if (req->freed_bytes >= ARENA_LARGE_BYTES) {
+        io_job(req->all->shard->io, &req->empty, IO_URGENT, run_empty_job, req, empty_job_done);
+        return;
+    }
+    arena_reset(&req->arena);
+    end_request(req);
 }
 
 static struct request *request_of(struct exchange *e)
@@ -170,6 +170,22 @@ void request_cancel(struct exchange *e)
         cancel(req);
 }
 
+void request_hold(struct request *req)
+{
+    assert(req->exchange.state == EXCHANGE_RUNNING);
+    order_hold(&request_conn(req)->in_flight, true);
+}
+
+void request_let_go(struct request *req)
+{
+    struct conn *c = request_conn(req);
+    assert(req->exchange.state == EXCHANGE_RUNNING);
+    if (!c->in_flight.held)
+        return;
+    order_hold(&c->in_flight, false);
+    conn_kick(c);
+}
+
 /* --- the end --- */
 
 static void mark_ready(struct request *req)
@@ -194,7 +210,8 @@ void request_no_reply(struct request *req)
     mark_ready(req);
 }
 
-/* --- large bodies: the job decodes, with more room each time that it was not enough --- */
+/* --- decoding: what takes longer than a turn may, a job does, in memory that it is given for it; it begins anew with more when that
+ * was not enough --- */
 
 struct decode_job {
     struct io_op op;
@@ -202,6 +219,9 @@ struct decode_job {
     void *message;
     bool (*read)(void *message, struct kreader *r);
     const char *malformed;
+    struct arena arena; /* `bytes` of the request's at `memory` */
+    void *memory;
+    size_t bytes;
     bool good;
 };
 
@@ -209,8 +229,10 @@ static int32_t run_decode_job(void *arg)
 {
     struct decode_job *job = arg;
     struct request *req = job->req;
-    struct kreader r = kreader_of(req->body, req->version, &req->decode);
+    struct kreader r = kreader_of(req->body, req->version, &job->arena);
     job->good = job->read(job->message, &r);
+    if (!job->good)
+        heap_discard(job->memory, job->bytes);
     return 0;
 }
 
@@ -219,7 +241,41 @@ static void note_cancel(struct request *req)
     req->cancelled = true;
 }
 
-static void start_decode_job(struct decode_job *job);
+static void give_decode_memory_back(struct decode_job *job)
+{
+    struct request *req = job->req;
+    if (job->memory) {
+        size_t before = req->arena.used_bytes;
+        arena_give_back(&req->arena, job->memory);
+        req->all->bytes -= before - req->arena.used_bytes;
+    }
+    job->memory = NULL;
+}
+
+/* False: no memory, or more than one request may have. `refused`: the piece that it lacked. */
+static bool grant_decode_memory(struct decode_job *job, size_t refused)
+{
+    size_t before = job->bytes, wanted = u64_max(before * DECODE_GROWTH, (before + refused) / 4 * 5);
+    give_decode_memory_back(job);
+    job->bytes = u64_min(u64_max(wanted, DECODE_JOB_BYTES), align_down(request_bytes_left(job->req), PAGE_BYTES));
+    job->memory = job->bytes > before && job->bytes >= DECODE_NOW_BYTES ? request_alloc(job->req, job->bytes) : NULL;
+    job->arena = arena_of(job->memory, job->bytes);
+    return job->memory;
+}
+
+static void decode_job_done(struct io_op *op, int32_t res);
+
+static void start_decode_job(struct decode_job *job, size_t refused)
+{
+    struct request *req = job->req;
+    if (!refused || !grant_decode_memory(job, refused)) {
+        request_fail(req, refused ? "there is no memory for what it sent" : job->malformed);
+        return;
+    }
+    req->cancel = note_cancel;
+    request_hold(req);
+    io_job(req->all->shard->io, &job->op, IO_URGENT, run_decode_job, job, decode_job_done);
+}
 
 static void decode_job_done(struct io_op *op, int32_t res)
 {
@@ -227,40 +283,45 @@ static void decode_job_done(struct io_op *op, int32_t res)
     struct request *req = job->req;
     (void)res; /* whether it was good is in the job */
     req->cancel = NULL;
+    request_let_go(req);
     if (req->cancelled) {
         request_no_reply(req);
     } else if (job->good) {
         req->decoded = job->message;
         req->all->dispatcher->decoded(req);
     } else {
-        start_decode_job(job);
+        start_decode_job(job, job->arena.refused_bytes);
     }
 }
 
-static void start_decode_job(struct decode_job *job)
+struct kreader request_decode_begin(struct request *req)
 {
-    struct request *req = job->req;
-    if (!req->decode.full || !grant_decode_room(req)) {
-        request_fail(req, job->malformed);
-        return;
-    }
-    req->cancel = note_cancel;
-    io_job(req->all->shard->io, &job->op, IO_URGENT, run_decode_job, job, decode_job_done);
+    req->decode_from = req->arena.used_bytes;
+    req->arena.refused_bytes = 0;
+    req->arena.max_bytes = req->decode_from + u64_min(DECODE_NOW_BYTES, request_bytes_left(req));
+    struct kreader r = kreader_of(req->body, req->version, &req->arena);
+    r.tags_left = DECODE_NOW_TAGS;
+    return r;
 }
 
-void request_decode_later(struct request *req, void *message, bool (*read)(void *message, struct kreader *r),
-                          const char *malformed)
+bool request_decode_end(struct request *req, bool good, void *message, bool (*read)(void *message, struct kreader *r),
+                        const char *malformed)
 {
-    struct decode_job *job = message && req->decode.full ? request_zalloc(req, sizeof *job) : NULL;
+    size_t refused = req->arena.refused_bytes;
+    count_request_bytes(req, req->decode_from);
+    if (good)
+        return true;
+    struct decode_job *job = message && refused ? request_zalloc(req, sizeof *job) : NULL;
     if (!job) {
         request_fail(req, malformed);
-        return;
+        return false;
     }
     job->req = req;
     job->message = message;
     job->read = read;
     job->malformed = malformed;
-    start_decode_job(job);
+    start_decode_job(job, refused);
+    return false;
 }
 
 /* --- the reply --- */

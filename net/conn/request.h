@@ -79,12 +79,14 @@ struct request {
     struct kview body;   /* in `block` */
     struct block *block; /* holds the frame; NULL after request_release */
     uint64_t arrived_ns;
-    struct karena decode; /* what REQUEST_DECODE fills: `room`, until that is too small */
-    uint8_t decode_tries;
+    struct arena arena; /* `room` first, then the heap's */
+    size_t decode_from; /* what it had used before the body was decoded */
     void *decoded;      /* the message, when a job has decoded it */
     bool cancelled;     /* while the job was at it */
-    bool in_room;       /* `decode` is still in `room`, and request_alloc takes from it too */
-    struct arena arena; /* what does not fit into `room` */
+    /* giving large memory back: a job, then messages to oneself, one a turn */
+    struct io_op empty;
+    struct shard_msg emptied;
+    size_t freed_bytes;
     /* Called once when nobody waits for the reply any more or the broker stops. May end the request inside. */
     void (*cancel)(struct request *req);
     /* Called once after the reply was sent or dropped, when something must be given back first (bufs of a fetch). Ends with
@@ -114,6 +116,11 @@ struct kview request_copy(struct request *req, struct kview v) must_use;
 /* The received frame is no longer needed. */
 void request_release(struct request *req);
 
+/* While a request is held, the next one of its connection does not start, although it may overlap: until it has asked the partitions
+ * for all that it wants. It is then to be let go, before its end. */
+void request_hold(struct request *req);
+void request_let_go(struct request *req);
+
 /* The peer sent nonsense: a log line, and the connection is closed. Ends the request. */
 void request_fail(struct request *req, const char *why);
 /* Produce with acks=0. Ends the request. */
@@ -123,19 +130,17 @@ void request_free(struct request *req);
 
 /* The decoded body as `struct X *`, or NULL: the request was ended. Bytes behind the message are ignored, as Kafka does:
  * librdkafka 2.x leaves three of them behind a Metadata request for all topics. */
-#define REQUEST_DECODE(req, X)                                                           \
-    ({                                                                                   \
-        struct X *m_ = (req)->decoded;                                                   \
-        bool good_ = m_ != NULL;                                                         \
-        if (!m_)                                                                         \
-            m_ = request_alloc((req), sizeof *m_);                                       \
-        while (m_ && !good_ && request_decode_room(req)) {                               \
-            struct kreader r_ = kreader_of((req)->body, (req)->version, &(req)->decode); \
-            good_ = X##_read(m_, &r_);                                                   \
-        }                                                                                \
-        if (!good_)                                                                      \
-            request_decode_later((req), m_, X##_read_any, "it sent a malformed " #X);    \
-        good_ ? m_ : NULL;                                                               \
+#define REQUEST_DECODE(req, X)                                                                  \
+    ({                                                                                          \
+        struct X *m_ = (req)->decoded;                                                          \
+        if (!m_) {                                                                              \
+            m_ = request_alloc((req), sizeof *m_);                                              \
+            struct kreader r_ = request_decode_begin(req);                                      \
+            bool good_ = m_ && X##_read(m_, &r_);                                               \
+            if (!request_decode_end((req), good_, m_, X##_read_any, "it sent a malformed " #X)) \
+                m_ = NULL;                                                                      \
+        }                                                                                       \
+        m_;                                                                                     \
     })
 /* Encodes the reply and ends the request. */
 #define REQUEST_REPLY(req, X, message)                            \
@@ -165,10 +170,12 @@ void request_free(struct request *req);
     } while (0)
 
 /* --- what the macros call --- */
-bool request_decode_room(struct request *req) must_use; /* more each time it is needed; false: enough was granted */
-/* The body was not decoded. If all it needs is more room, a job goes on and the handler runs again; otherwise ends the request. */
-void request_decode_later(struct request *req, void *message, bool (*read)(void *message, struct kreader *r),
-                          const char *malformed);
+/* A reader of what may be decoded in this turn. */
+struct kreader request_decode_begin(struct request *req);
+/* False: the body was not decoded. If all it needs is more room, or more time than a turn has, a job does it and the handler runs
+ * again; otherwise the request was ended. */
+bool request_decode_end(struct request *req, bool good, void *message, bool (*read)(void *message, struct kreader *r),
+                        const char *malformed) must_use;
 void request_reply_later(struct request *req, const void *message, size_t bytes,
                          bool (*encode)(const void *message, struct kwriter *w, int16_t version));
 void request_reply_begin(struct request *req);

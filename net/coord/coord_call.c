@@ -69,15 +69,21 @@ void coord_call_done(struct coord_call *c)
 {
     assert(!c->done);
     c->done = true;
-    if (c->owner_id == c->home->id) {
-        coord_call_message_home(c);
+    if (c->asking) /* coord_call_start goes on with it */
         return;
-    }
     shard_msg_init(&c->msg, coord_call_home);
     shard_send(shard_at(c->home->group, c->owner_id), c->home->id, &c->msg);
 }
 
 /* --- at home --- */
+
+static void ask_coord_call_at_home(struct shard *home, struct coord_call *c)
+{
+    ask_coord_call(home, c);
+    c->asking = false;
+    if (c->done)
+        coord_call_message_home(c);
+}
 
 static void start_coord_call(struct shard *home, struct coord_call *c, uint16_t owner_id, int32_t partition)
 {
@@ -89,8 +95,9 @@ static void start_coord_call(struct shard *home, struct coord_call *c, uint16_t 
     c->error = KERR_NONE;
     c->done = c->starved = false;
     c->away = 1;
-    if (owner_id == home->id) {
-        ask_coord_call(home, c);
+    c->asking = owner_id == home->id;
+    if (c->asking) {
+        ask_coord_call_at_home(home, c);
         return;
     }
     shard_msg_init(&c->msg, ask_coord_call_there);
@@ -162,8 +169,12 @@ static void coord_call_memory_home(struct shard *at, struct shard_msg *msg)
 static void free_coord_call_memory(struct shard *at, struct shard_msg *msg)
 {
     struct coord_call *c = container_of(msg, struct coord_call, msg);
-    at->freed_bytes += c->memory.used_bytes;
-    arena_reset(&c->memory);
+    size_t bytes = c->memory.used_bytes;
+    if (arena_reset_some(&c->memory)) { /* a little each turn */
+        shard_send(at, at->id, msg);
+        return;
+    }
+    at->freed_bytes += bytes;
     shard_msg_init(msg, coord_call_memory_home);
     shard_send(at, c->home->id, msg);
 }
@@ -172,7 +183,7 @@ void coord_call_give_back(struct coord_call *c, void (*back)(struct coord_call *
 {
     assert(coord_call_holds(c));
     c->back = back;
-    if (c->owner_id == c->home->id) {
+    if (c->owner_id == c->home->id && c->memory.used_bytes < ARENA_LARGE_BYTES) {
         c->home->freed_bytes += c->memory.used_bytes;
         arena_reset(&c->memory);
         back(c);

@@ -14,8 +14,9 @@
  * nobody may free it, and the owner may not allocate from it. What the owner has to add (texts of an entry change when the
  * question is over) is copied into `memory`, which is of the owner's heap: home reads it until it gives it back.
  *
- * When home is the owner there is no message: `ask` runs inside coord_call_start, `answered` inside coord_call_done. Whoever
- * starts several calls therefore counts them, plus one for itself while it starts them. */
+ * When home is the owner, `ask` runs inside coord_call_start, and so does `answered` if `ask` ends with coord_call_done. (Whoever starts
+ * several calls therefore counts them, plus one for itself while it starts them.) A later answer is a message in any case: when ten
+ * thousand members are answered at once, a turn replies to as many as it takes messages. */
 #pragma once
 #include "net/coord/coord_shard.h"
 
@@ -33,8 +34,8 @@ struct coord_call {
     struct coord_log *log; /* inside `ask` only; NULL with an error, or when a shard was asked */
     enum kerr error;       /* with it `ask` has nothing to look at and tells it to the client */
     struct arena memory;
-    bool starved; /* `memory` is at its end, or the heap is: what was copied is not whole */
-    bool done;
+    bool starved;      /* `memory` is at its end, or the heap is: what was copied is not whole */
+    bool done, asking; /* asking: inside `ask`, on home */
     /* home's */
     struct shard *home;
     uint16_t owner_id;

@@ -139,7 +139,7 @@ void group_close(struct group *g);
 /* The record of __consumer_offsets, both ways. `out` gets views into the group and arrays from the arena. A group whose
  * assignment is not known (PREPARING, COMPLETING before the leader's) is written without members: after a restart they
  * join again. False: the arena is full. */
-bool group_to_value(const struct group *g, struct karena *arena, struct group_metadata_value *out) must_use;
+bool group_to_value(const struct group *g, struct arena *arena, struct group_metadata_value *out) must_use;
 /* A group as it was written: Stable or Empty; each member has a whole session time-out from now on. `protocol_name` of the
  * value is every member's only protocol, with `subscription` as its metadata. `g` is fresh from group_open; after an error
  * (NO_MEMORY, CORRUPT) it can only be closed. */

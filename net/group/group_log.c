@@ -211,7 +211,7 @@ static enum err restore_group(struct group_entry *e)
     struct group_metadata_value v;
     size_t bytes = record_group_arena_bytes(group_view(e->record));
     uint8_t *arrays = heap_alloc(heap, bytes);
-    struct karena arena = {arrays, arrays + bytes, false};
+    struct arena arena = arena_of(arrays, bytes);
     if (!arrays)
         return ERR_NO_MEMORY;
     bool good = record_group_value(group_view(e->record), &arena, &v);

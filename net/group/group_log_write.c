@@ -302,7 +302,7 @@ static enum err encode_group_record(const struct group_entry *e, struct group_te
     uint8_t *arrays = heap_alloc(heap, bytes);
     if (!arrays)
         return ERR_NO_MEMORY;
-    struct karena arena = {arrays, arrays + bytes, false};
+    struct arena arena = arena_of(arrays, bytes);
     bool good = group_to_value(e->group, &arena, &v);
     assert(good); /* the arena is as large as it takes */
     uint32_t n = record_group_bytes(&v);

@@ -23,7 +23,7 @@ static struct member_metadata member_record_value(const struct group *g, const s
     return v;
 }
 
-bool group_to_value(const struct group *g, struct karena *arena, struct group_metadata_value *out)
+bool group_to_value(const struct group *g, struct arena *arena, struct group_metadata_value *out)
 {
     struct group_metadata_value v;
     group_metadata_value_init(&v);
@@ -34,7 +34,7 @@ bool group_to_value(const struct group *g, struct karena *arena, struct group_me
     if (has_assignments(g)) {
         v.protocol = group_view(g->protocol);
         v.leader = group_view(g->leader);
-        v.members.v = karena_take(arena, (size_t)g->member_count, sizeof *v.members.v);
+        v.members.v = arena_take(arena, (size_t)g->member_count, sizeof *v.members.v);
         if (!v.members.v)
             return false;
         GROUP_EACH(m, g)

@@ -20,7 +20,7 @@ static struct kview skip_record_version(struct kview v)
 
 static const char *decode_offset_value(struct kview value, struct committed *out)
 {
-    struct karena none = {0};
+    struct arena none = {0};
     struct offset_commit_value v;
     if (value.n < VERSION_BYTES)
         return "an offset without a version";
@@ -39,7 +39,7 @@ static const char *decode_offset_value(struct kview value, struct committed *out
 
 static const char *decode_offset_record(struct kview key, struct kview value, struct record *out)
 {
-    struct karena none = {0};
+    struct arena none = {0};
     struct offset_commit_key k;
     if (!offset_commit_key_decode(&k, key, 0, &none))
         return "an offset's key that cannot be decoded";
@@ -53,7 +53,7 @@ static const char *decode_offset_record(struct kview key, struct kview value, st
 
 static const char *decode_group_record(struct kview key, struct kview value, struct record *out)
 {
-    struct karena none = {0};
+    struct arena none = {0};
     struct group_metadata_key k;
     if (!group_metadata_key_decode(&k, key, 0, &none))
         return "a group's key that cannot be decoded";
@@ -88,7 +88,7 @@ size_t record_group_arena_bytes(struct kview value)
     return ((size_t)value.n / MEMBER_LEAST + 2) * sizeof(struct member_metadata);
 }
 
-bool record_group_value(struct kview value, struct karena *arena, struct group_metadata_value *out)
+bool record_group_value(struct kview value, struct arena *arena, struct group_metadata_value *out)
 {
     if (value.n < VERSION_BYTES)
         return false;

@@ -20,7 +20,7 @@ struct record {
 /* NULL, or what is wrong with it. A key that is not there or of a version unknown here is RECORD_UNKNOWN. */
 const char *record_read(struct kview key, struct kview value, struct record *out);
 /* A group's value, both ways. False: damaged, or no room in the arena. */
-bool record_group_value(struct kview value, struct karena *arena, struct group_metadata_value *out) must_use;
+bool record_group_value(struct kview value, struct arena *arena, struct group_metadata_value *out) must_use;
 /* Bytes for the arena above, enough for any value of this size. */
 size_t record_group_arena_bytes(struct kview value);
 uint32_t record_group_bytes(const struct group_metadata_value *v);

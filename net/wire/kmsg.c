@@ -134,12 +134,12 @@ static inline bool uuid_is_zero(const struct kuuid *u)
         break;                  \
     }
 
-#define STRUCT(s)                                                          \
-    static void read_##s(struct kreader *r, struct s *m)                   \
-    {                                                                      \
-        const int v = r->version;                                          \
-        static_assert(_Alignof(struct s) <= 8, "karena_take aligns to 8"); \
-        (void)v;                                                           \
+#define STRUCT(s)                                                         \
+    static void read_##s(struct kreader *r, struct s *m)                  \
+    {                                                                     \
+        const int v = r->version;                                         \
+        static_assert(_Alignof(struct s) <= 8, "arena_take aligns to 8"); \
+        (void)v;                                                          \
         init_##s(m);
 #define FIELD(t, name, since, until, fit, dflt) \
     if (IN(v, since, until))                    \
@@ -319,7 +319,7 @@ static inline bool uuid_is_zero(const struct kuuid *u)
         read_##s(r, m);                                                                                      \
         return !r->bad;                                                                                      \
     }                                                                                                        \
-    bool s##_decode(struct s *m, struct kview frame, int16_t version, struct karena *arena)                  \
+    bool s##_decode(struct s *m, struct kview frame, int16_t version, struct arena *arena)                   \
     {                                                                                                        \
         struct kreader r = kreader_of(frame, version, arena);                                                \
         return s##_read(m, &r) && kread_left(&r) == 0;                                                       \
@@ -400,7 +400,7 @@ int16_t kapi_response_header(const struct kapi *api, int16_t version)
 
 /* Key, version, correlation id and client id stand at the same place in both request headers, so
  * they are known, and can be logged, for keys and versions that we do not have. */
-enum kopen kmsg_open(struct kview frame, struct karena *arena, struct request_header *out_header,
+enum kopen kmsg_open(struct kview frame, struct arena *arena, struct request_header *out_header,
                      const struct kapi **out_api, struct kview *out_body)
 {
     struct kreader r = kreader_of(frame, 1, arena);

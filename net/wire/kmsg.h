@@ -71,12 +71,12 @@ struct ksize {
 
 /* 2. The functions. */
 #define STRUCT(s) void s##_init(struct s *m);
-#define MESSAGE(s, api)                                                                      \
-    bool s##_read(struct s *m, struct kreader *r);                                           \
-    bool s##_decode(struct s *m, struct kview frame, int16_t version, struct karena *arena); \
-    bool s##_encode(const struct s *m, struct kwriter *w, int16_t version);                  \
-    bool s##_read_any(void *m, struct kreader *r);                                           \
-    bool s##_encode_any(const void *m, struct kwriter *w, int16_t version);                  \
+#define MESSAGE(s, api)                                                                     \
+    bool s##_read(struct s *m, struct kreader *r);                                          \
+    bool s##_decode(struct s *m, struct kview frame, int16_t version, struct arena *arena); \
+    bool s##_encode(const struct s *m, struct kwriter *w, int16_t version);                 \
+    bool s##_read_any(void *m, struct kreader *r);                                          \
+    bool s##_encode_any(const void *m, struct kwriter *w, int16_t version);                 \
     struct ksize s##_size(const struct s *m, int16_t version);
 #include "net/wire/schema/all.def"
 
@@ -120,5 +120,5 @@ enum kopen {
 
 /* Reads the header of a request frame (without its size). *out_api is set for OK and VERSION,
  * *out_body is what follows the header (for OK only), *out_header is filled unless BAD. */
-enum kopen kmsg_open(struct kview frame, struct karena *arena, struct request_header *out_header,
+enum kopen kmsg_open(struct kview frame, struct arena *arena, struct request_header *out_header,
                      const struct kapi **out_api, struct kview *out_body);

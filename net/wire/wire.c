@@ -3,20 +3,6 @@
 
 #include <assert.h>
 
-void *karena_take(struct karena *a, size_t count, size_t size)
-{
-    assert(size > 0);
-    size_t pad = -(uintptr_t)a->at & 7;
-    size_t left = (size_t)(a->end - a->at);
-    if (left < pad || count > (left - pad) / size) {
-        a->full = true;
-        return NULL;
-    }
-    uint8_t *p = a->at + pad;
-    a->at = p + count * size;
-    return p;
-}
-
 /* ---- reading ---- */
 
 void kread_fail(struct kreader *r)
@@ -51,7 +37,7 @@ void *kread_room(struct kreader *r, int32_t n, size_t size)
 {
     if (n <= 0)
         return NULL;
-    void *p = karena_take(r->arena, (size_t)n, size);
+    void *p = arena_take(r->arena, (size_t)n, size);
     if (!p)
         kread_fail(r);
     return p;
@@ -64,6 +50,12 @@ struct ktags kread_tags_some(struct kreader *r, uint32_t count)
         kread_fail(r);
         count = 0;
     }
+    if (count > r->tags_left) {
+        r->arena->refused_bytes = count;
+        kread_fail(r);
+        count = 0;
+    }
+    r->tags_left -= count;
     return (struct ktags){.tag = -1, .left = count};
 }
 

@@ -3,7 +3,8 @@
  *
  * Reading. The first bad read marks the cursor bad and moves it to its end: every later read then
  * yields zero or empty, so a decoder reads everything and asks once, at the end. Texts and records
- * are views into the frame, valid as long as the frame. Arrays come from the caller's arena.
+ * are views into the frame, valid as long as the frame. Arrays come from the caller's arena (core/mem.h): after a
+ * decode that failed, its refused_bytes tell that a larger one may be all that was missing.
  * Nothing is sized by a number from the wire before that number was checked against the bytes left
  * (each element costs its least encoded size) and against the room left in the arena.
  *
@@ -15,10 +16,7 @@
  * "Flexible" encodings (KIP-482) use varint lengths, where 0 is null, and end each struct with
  * tagged fields: a count, then per field its tag, its size, its bytes, tags strictly ascending. */
 #pragma once
-#include <assert.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "core/mem.h"
 #include <string.h>
 
 /* A text or bytes. n == -1 is null; `at` is owned by whoever owns the frame it points into. */
@@ -46,22 +44,12 @@ struct kuuid {
     uint8_t b[16];
 };
 
-/* Bump memory of one request. The caller owns the bytes and resets it by setting `at` back. After a
- * decode that failed, `full` tells that a larger arena may be all that it needs: the caller may try
- * again with more, up to what it grants to one request. */
-struct karena {
-    uint8_t *at, *end;
-    bool full; /* something was refused for want of room */
-};
-
-/* `count` objects of `size` bytes, aligned to 8, not cleared; NULL when the arena has no room. */
-void *karena_take(struct karena *a, size_t count, size_t size);
-
 /* ---------------------------------------------------------------- reading */
 
 struct kreader {
     const uint8_t *at, *end;
-    struct karena *arena; /* lent; arrays of the decoded message are taken from it */
+    struct arena *arena; /* lent; arrays of the decoded message are taken from it */
+    uint32_t tags_left;  /* more tagged fields are too many for now: it goes bad, as if the arena had no room */
     int16_t version;
     bool flexible; /* set by the message's decoder from the version */
     bool bad;
@@ -88,10 +76,13 @@ bool kread_tag_next(struct kreader *r, struct ktags *t);
 /* Widens the cursor again; a known field that did not use all its bytes makes it bad. */
 void kread_tag_done(struct kreader *r, const struct ktags *t);
 
-static inline struct kreader kreader_of(struct kview frame, int16_t version, struct karena *arena)
+static inline struct kreader kreader_of(struct kview frame, int16_t version, struct arena *arena)
 {
-    return (struct kreader){
-        .at = frame.at, .end = frame.n > 0 ? frame.at + frame.n : frame.at, .arena = arena, .version = version};
+    return (struct kreader){.at = frame.at,
+                            .end = frame.n > 0 ? frame.at + frame.n : frame.at,
+                            .arena = arena,
+                            .tags_left = UINT32_MAX,
+                            .version = version};
 }
 
 static inline size_t kread_left(const struct kreader *r)
@@ -247,6 +238,7 @@ struct kwriter {
     uint32_t splice_count, splice_max;
     uint64_t spliced_bytes; /* of all records noted as splices */
     const char *lost;       /* a field set, not ignorable, that the version cannot carry; or NULL */
+    uint32_t tags_left;     /* more tagged fields are too many for now: it goes bad, as if the arena had no room */
     int16_t version;
     bool flexible;
     bool measure; /* no buffer: count bytes and splices only */

@@ -11,43 +11,50 @@ static bool segment_file_is_busy(const struct segment *s)
     return p->active == s && (!writer_idle(p) || !list_empty(&p->writer.pending));
 }
 
-struct close_job {
-    struct io_op op;
-    struct partition *partition;
-    int fd;
-};
-
-static int32_t run_close_fd_job(void *arg)
+static struct file_close *get_file_close(struct log_store *st)
 {
-    fs_close(((struct close_job *)arg)->fd);
+    struct file_close *c = heap_zalloc(st->shard->heap, sizeof *c);
+    struct list *kept = c ? NULL : list_pop(&st->closes_free);
+    return kept ? container_of(kept, struct file_close, link) : c;
+}
+
+static void put_file_close(struct log_store *st, struct file_close *c)
+{
+    if (c->reserved)
+        list_push(&st->closes_free, &c->link);
+    else
+        heap_free(st->shard->heap, c);
+}
+
+static int32_t run_file_close(void *arg)
+{
+    fs_close(((struct file_close *)arg)->fd);
     return 0;
 }
 
-static void close_fd_done(struct io_op *op, int32_t res)
+static void file_close_done(struct io_op *op, int32_t res)
 {
     (void)res;
-    struct close_job *j = container_of(op, struct close_job, op);
-    struct partition *p = j->partition;
+    struct file_close *c = container_of(op, struct file_close, op);
+    struct partition *p = c->partition;
     assert(p->closes > 0);
     p->closes--;
-    heap_free(shard_of(p)->heap, j);
+    put_file_close(p->store, c);
     partition_stop_step(p);
 }
 
 void files_close_fd(struct partition *p, int fd)
 {
     assert(fd >= 0);
-    struct shard *shard = shard_of(p);
-    struct close_job *j = p->gone ? NULL : heap_alloc(shard->heap, sizeof *j);
-    if (!j) { /* the loop is over, or there is not even so much memory */
-        struct io_file f;
-        io_file_init(&f, fd);
-        io_close(shard->io, &f);
+    struct file_close *c = p->gone ? NULL : get_file_close(p->store);
+    if (!c) { /* the loop is over; or there is no memory, and the reserve is out */
+        fs_close(fd);
         return;
     }
-    *j = (struct close_job){.partition = p, .fd = fd};
+    c->partition = p;
+    c->fd = fd;
     p->closes++;
-    io_job(shard->io, &j->op, IO_BACKGROUND, run_close_fd_job, j, close_fd_done);
+    io_job(shard_of(p)->io, &c->op, IO_BACKGROUND, run_file_close, c, file_close_done);
 }
 
 void files_close(struct log_store *st, struct segment *s)

@@ -174,6 +174,12 @@ void log_store_init(struct log_store *ls, struct shard *s, struct root *root)
     list_init(&ls->cold_waiting);
     list_init(&ls->lookup_waiting);
     list_init(&ls->open_files);
+    list_init(&ls->closes_free);
+    for (uint32_t i = 0; i < CLOSES_RESERVED; i++) {
+        ls->close_reserve[i].reserved = true;
+        list_init(&ls->close_reserve[i].link);
+        list_push(&ls->closes_free, &ls->close_reserve[i].link);
+    }
     list_init(&ls->indexes);
     list_init(&ls->retry);
     list_init(&ls->unpack.waiting);

@@ -7,6 +7,16 @@
 #include "storage/log/partition.h"
 #include "storage/root.h"
 
+/* A job that closes a file. A few are kept for when there is no memory for one. */
+enum { CLOSES_RESERVED = 32 };
+struct file_close {
+    struct io_op op;
+    struct partition *partition;
+    int fd;
+    bool reserved;
+    struct list link;
+};
+
 struct checkpointer;
 struct recoverer;
 struct log_store {
@@ -43,7 +53,9 @@ struct log_store {
     struct list lookup_waiting; /* look-ups by time beyond their bound */
     struct list open_files;     /* struct segment, least recently used first (files.c) */
     uint32_t open_count, open_max;
-    struct list indexes; /* struct segment, closed and with a loaded index, least recently used first */
+    struct file_close close_reserve[CLOSES_RESERVED];
+    struct list closes_free; /* of the reserve */
+    struct list indexes;     /* struct segment, closed and with a loaded index, least recently used first */
     uint32_t index_count;
     uint64_t free_bytes;      /* of the disk, as the checkpointer's job last saw it */
     uint64_t free_bytes_seen; /* the job's */

@@ -12,7 +12,8 @@
 static void drop_all_segments(struct partition *p)
 {
     assert((p->segments.count == 0) == !p->active);
-    space_forget_ahead(p);
+    space_close_ahead(p);
+    p->space.ahead = AHEAD_NONE; /* what is left of it is no segment, and goes with the next recovery */
     struct list *l;
     for (uint32_t i = 0; i < p->segments.count; i++)
         list_push(&p->trimmer.dropped, &segments_at(&p->segments, i)->link);
@@ -467,6 +468,7 @@ void partition_stop_step(struct partition *p)
     if (p->stop.deleting || (!offline && p->active && !p->space.saved)) {
         if (p->stop.deleting)
             drop_all_segments(p);
+        space_close_ahead(p);
         if (!p->closes) /* else its end comes back here */
             space_stop(p);
         return;

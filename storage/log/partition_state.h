@@ -128,8 +128,14 @@ struct partition_space {
     uint64_t step_at_ns;
     uint64_t retry_at_ns; /* a full disk is not asked before this */
     bool saved;           /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
-    enum { AHEAD_NONE, AHEAD_MAKING, AHEAD_MADE, AHEAD_FAILED } ahead; /* the next segment's file */
-    int ahead_fd;                                                      /* MADE */
+    enum {
+        AHEAD_NONE,
+        AHEAD_MAKING,
+        AHEAD_MADE,
+        AHEAD_FAILED,
+        AHEAD_LEFT
+    } ahead;      /* the next segment's file; LEFT: closed, the stop removes it */
+    int ahead_fd; /* MADE */
     uint64_t ahead_allocated;
     uint32_t closing;     /* jobs that save closed segments */
     int32_t epochs_saved; /* the latest epoch that leader-epoch-checkpoint knows for sure; -1: none */
@@ -327,10 +333,10 @@ static inline bool space_is_shortage(enum err err)
 {
     return err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_TOO_MANY_FILES;
 }
-void space_make_ahead(struct partition *p);   /* the next segment's file */
-void space_forget_ahead(struct partition *p); /* closes it, if it was made */
-void space_roll(struct partition *p);         /* the first segment, or the next; all that was given is durable */
-void space_wake(struct partition *p);         /* opens the active file, reads its tail block */
+void space_make_ahead(struct partition *p);  /* the next segment's file */
+void space_close_ahead(struct partition *p); /* if it was made: its file stays */
+void space_roll(struct partition *p);        /* the first segment, or the next; all that was given is durable */
+void space_wake(struct partition *p);        /* opens the active file, reads its tail block */
 void space_ahead(struct partition *p, uint64_t need_position); /* at least up to there; 0: a step */
 void space_full(struct partition *p, enum err err);            /* parked appends are refused, retriably */
 void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */
@@ -411,4 +417,4 @@ enum err files_load_index(const struct index_ask *a, struct heap *heap, struct s
 void files_index_used(struct log_store *st, struct segment *s);
 void files_index_drop(struct log_store *st, struct segment *s);
 void files_close(struct log_store *st, struct segment *s);
-void files_close_fd(struct partition *p, int fd); /* by a job */
+void files_close_fd(struct partition *p, int fd); /* by a job; when the loop is over, at once */

@@ -413,12 +413,13 @@ void space_make_ahead(struct partition *p)
     io_job(shard_of(p)->io, &j->op, IO_URGENT, run_space_job, j, ahead_done);
 }
 
-void space_forget_ahead(struct partition *p)
+void space_close_ahead(struct partition *p)
 {
     assert(p->space.ahead != AHEAD_MAKING);
-    if (p->space.ahead == AHEAD_MADE)
-        files_close_fd(p, p->space.ahead_fd);
-    p->space.ahead = AHEAD_NONE;
+    if (p->space.ahead != AHEAD_MADE)
+        return;
+    files_close_fd(p, p->space.ahead_fd);
+    p->space.ahead = AHEAD_LEFT;
 }
 
 /* --- rolls --- */
@@ -708,12 +709,13 @@ static void stop_done(struct io_op *op, int32_t res)
 void space_stop(struct partition *p)
 {
     assert(!p->gone && !p->closes);
+    assert(p->space.ahead != AHEAD_MAKING && p->space.ahead != AHEAD_MADE);
     assert(p->stop.done);
     p->gone = true;
     struct space_job *j = new_space_job(p, p->stop.deleting ? JOB_DELETE : JOB_STOP);
     if (j)
-        j->made_ahead = p->space.ahead == AHEAD_MADE;
-    space_forget_ahead(p);
+        j->made_ahead = p->space.ahead == AHEAD_LEFT;
+    p->space.ahead = AHEAD_NONE;
     if (j && (p->stop.deleting || (lend_old_segment(j, p->active) && lend_epochs(j)))) {
         start_space_job(j, stop_done);
         return;

@@ -323,6 +323,7 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b,
     assert(align_up(p->end.position + b->bytes, PAGE_BYTES) <= p->active->allocated);
     struct producer_duplicate d = {.base_offset = -1};
     uint32_t crc = tail_copy_in(&p->tail, p->active->number, p->end.position, from, b->bytes, BATCH_CRC_FROM);
+    io_spend(p->store->shard->io, b->bytes);
     a->copied = true;
     enum kerr error = crc == b->crc ? KERR_NONE : KERR_CORRUPT_MESSAGE;
     if (!error && b->producer_id >= 0)

@@ -57,9 +57,9 @@ static void print_errors(void)
 static uint8_t frame[FRAME_MAX], out[FRAME_MAX], memory[ARENA_BYTES];
 static struct ksplice splices[SPLICE_MAX];
 
-static struct karena fresh_arena(void)
+static struct arena fresh_arena(void)
 {
-    return (struct karena){memory, memory + sizeof memory, false};
+    return arena_of(memory, sizeof memory);
 }
 
 /* Puts the spliced records back where they belong and compares with the vector. */
@@ -88,7 +88,7 @@ static bool joined_equals(const struct kwriter *w, size_t n)
         if (k == n)                                                                            \
             continue;                                                                          \
         uint8_t *alone = malloc(k > 0 ? k : 1);                                                \
-        struct karena b = fresh_arena();                                                       \
+        struct arena b = fresh_arena();                                                        \
         if (!alone)                                                                            \
             abort();                                                                           \
         memcpy(alone, frame, k);                                                               \
@@ -103,7 +103,7 @@ static bool joined_equals(const struct kwriter *w, size_t n)
     static const char *check_##s(int version, size_t n)                               \
     {                                                                                 \
         struct s m;                                                                   \
-        struct karena a = fresh_arena();                                              \
+        struct arena a = fresh_arena();                                               \
         if (version < KFIRST_##api || version > KLAST_##api)                          \
             return "the schema does not have this version";                           \
         if (!s##_decode(&m, (struct kview){frame, (int32_t)n}, (int16_t)version, &a)) \

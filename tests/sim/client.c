@@ -21,10 +21,10 @@ struct alarm {
 static uint8_t out[OUT_BYTES];
 static uint8_t arena_bytes[ARENA_BYTES] __attribute__((aligned(16)));
 
-struct karena *client_arena(void)
+struct arena *client_arena(void)
 {
-    static struct karena arena;
-    arena = (struct karena){.at = arena_bytes, .end = arena_bytes + sizeof arena_bytes};
+    static struct arena arena;
+    arena = arena_of(arena_bytes, sizeof arena_bytes);
     return &arena;
 }
 

@@ -50,7 +50,7 @@ struct kwriter client_begin(struct client *c, int16_t key, int16_t version);
 void client_end(struct client *c, struct kwriter *w, bool good, int16_t key, int16_t version, client_done_fn *done,
                 void *context);
 /* Memory for decoding one reply; the last one's is gone. */
-struct karena *client_arena(void);
+struct arena *client_arena(void);
 #define client_decode(r, X, out)                                                                             \
     world_check(X##_decode((out), (r)->body, (r)->version, client_arena()), "%s got a reply that is no " #X, \
                 (r)->client->name)

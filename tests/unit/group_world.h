@@ -106,7 +106,7 @@ static void say_sync(struct group_world *w, char client, const struct group_acti
 static void say_record(struct group_world *w, const struct group *g)
 {
     static uint64_t room[4096];
-    struct karena arena = {(uint8_t *)room, (uint8_t *)(room + COUNT_OF(room)), false};
+    struct arena arena = arena_of(room, sizeof room);
     struct group_metadata_value v;
     assert_true(group_to_value(g, &arena, &v));
     assert_int_equal(v.generation, g->generation);
@@ -357,8 +357,8 @@ static void step_restart(struct group_world *w)
 {
     static uint64_t room[2][2048];
     static uint8_t record[8192];
-    struct karena out = {(uint8_t *)room[0], (uint8_t *)(room[0] + COUNT_OF(room[0])), false};
-    struct karena in = {(uint8_t *)room[1], (uint8_t *)(room[1] + COUNT_OF(room[1])), false};
+    struct arena out = arena_of(room[0], sizeof room[0]);
+    struct arena in = arena_of(room[1], sizeof room[1]);
     struct kwriter writer = kwriter_of(record, sizeof record);
     struct group_metadata_value v;
     struct group_emit emit = world_emit(w);

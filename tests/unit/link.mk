@@ -1,7 +1,7 @@
 # The objects that each unit test links besides its own, one line per test: LINK_test_X := core/a.o core/b.o
 # A long line is a module with too many friends.
-LINK_test_wire := net/wire/wire.o
-LINK_test_kmsg := net/wire/kmsg.o net/wire/wire.o
+LINK_test_wire := net/wire/wire.o core/mem.o core/mem_libc.o core/mem_os.o
+LINK_test_kmsg := net/wire/kmsg.o net/wire/wire.o core/mem.o core/mem_libc.o core/mem_os.o
 CORE_CONFIG := core/mem.o core/mem_os.o core/mem_libc.o core/err.o core/config.o core/fs_os.o core/log.o core/log_os.o core/clock_os.o
 STORAGE_CONFIG := storage/config/config_value.o storage/config/topic_keys.o storage/config/topic_config.o storage/config/topic_value.o \
                   storage/config/listener.o storage/config/broker_keys.o storage/config/broker_config.o storage/config/broker_dynamic.o

@@ -251,7 +251,7 @@ static bool overlaps(int16_t key)
 
 static void dispatch(struct request *req, struct kview frame)
 {
-    enum kopen opened = kmsg_open(frame, &req->decode, &req->header, &req->api, &req->body);
+    enum kopen opened = kmsg_open(frame, &req->arena, &req->header, &req->api, &req->body);
     req->version = req->header.request_api_version;
     if (opened == KOPEN_OK && (req->api->key == KAPI_produce || req->api->key == KAPI_metadata))
         begin(req);
@@ -739,7 +739,7 @@ static void check_many_topics(void)
 {
     struct metadata_response r;
     static uint8_t memory[1 << 20];
-    struct karena arena = {memory, memory + sizeof memory, false};
+    struct arena arena = arena_of(memory, sizeof memory);
     assert_true(metadata_response_decode(&r, (struct kview){w.out + 8, (int32_t)w.out_bytes - 8}, 3, &arena));
     assert_int_equal(r.topics.n, MANY_TOPICS);
     for (int32_t i = 0; i < MANY_TOPICS; i++)

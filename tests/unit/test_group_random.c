@@ -140,7 +140,7 @@ static void a_record_is_read_whole_or_not_at_all(void **state)
 {
     (void)state;
     static uint64_t room[2048];
-    struct karena arena = {(uint8_t *)room, (uint8_t *)(room + COUNT_OF(room)), false};
+    struct arena arena = arena_of(room, sizeof room);
     struct group_metadata_value v;
     struct group_world w;
     int failures = 0;
@@ -164,7 +164,7 @@ static void a_record_is_read_whole_or_not_at_all(void **state)
         assert_int_equal(fault.blocks, blocks);
     }
     assert_true(failures > 20);
-    struct karena small = {(uint8_t *)room, (uint8_t *)room + 64, false};
+    struct arena small = arena_of(room, 64);
     assert_false(group_to_value(w.g, &small, &v));
     group_world_close(&w);
 }

@@ -21,9 +21,9 @@ static void same(struct kview a, struct kview b)
     if (a.n > 0)
         assert_memory_equal(a.at, b.at, (size_t)a.n);
 }
-static struct karena fresh_arena(void)
+static struct arena fresh_arena(void)
 {
-    return (struct karena){arena_bytes, arena_bytes + sizeof arena_bytes, false};
+    return arena_of(arena_bytes, sizeof arena_bytes);
 }
 
 static const struct committed full = {.topic = {(const uint8_t *)"orders", 6},
@@ -203,7 +203,7 @@ static void groups_of_every_version_are_read(void **state)
     struct group_metadata_value value = stable(members, 3), got;
     for (int16_t version = KFIRST_group_metadata_value; version <= KLAST_group_metadata_value; version++) {
         struct kwriter w = kwriter_of(bytes, sizeof bytes);
-        struct karena arena = fresh_arena();
+        struct arena arena = fresh_arena();
         kwrite_int16(&w, version);
         assert_true(group_metadata_value_encode(&value, &w, version));
         struct kview encoded = {bytes, (int32_t)kwriter_bytes(&w)};
@@ -214,12 +214,12 @@ static void groups_of_every_version_are_read(void **state)
         assert_int_equal(got.current_state_timestamp, version >= 2 ? 99 : -1);
         same(got.members.v[2].assignment, view_of("assignment"));
         for (int32_t n = 0; n < encoded.n; n++) {
-            struct karena again = fresh_arena();
+            struct arena again = fresh_arena();
             assert_false(record_group_value((struct kview){bytes, n}, &again, &got));
         }
     }
     uint8_t newer[] = {0, KLAST_group_metadata_value + 1, 0, 0};
-    struct karena arena = fresh_arena();
+    struct arena arena = fresh_arena();
     assert_false(record_group_value((struct kview){newer, sizeof newer}, &arena, &got));
 }
 
@@ -229,7 +229,7 @@ static void a_group_is_written_in_version_3(void **state)
     struct member_metadata members[2];
     struct group_metadata_value value = stable(members, 2), got;
     uint32_t n = record_group_bytes(&value);
-    struct karena arena = fresh_arena();
+    struct arena arena = fresh_arena();
     record_group_encode(&value, bytes, n);
     assert_int_equal(be16_get(bytes), 3);
     assert_true(record_group_value((struct kview){bytes, (int32_t)n}, &arena, &got));

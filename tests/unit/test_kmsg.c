@@ -15,9 +15,9 @@
 static _Alignas(16) uint8_t filled[1 << 20], arena_bytes[1 << 20];
 static uint8_t first[1 << 16], second[1 << 16];
 
-static struct karena fresh_arena(void)
+static struct arena fresh_arena(void)
 {
-    return (struct karena){arena_bytes, arena_bytes + sizeof arena_bytes, false};
+    return arena_of(arena_bytes, sizeof arena_bytes);
 }
 
 static struct kview view_of(const char *text)
@@ -51,22 +51,22 @@ static uint32_t random_number(void)
 #define VALUE_bytes(d) view_of("bytes")
 #define VALUE_records(d) ((struct krecords){.at = (const uint8_t *)"records", .n = 7})
 
-#define FILL_ARRAY(e, name)                          \
-    m->name.n = 2;                                   \
-    m->name.v = karena_take(a, 2, sizeof(struct e)); \
-    assert_non_null(m->name.v);                      \
-    fill_##e(&m->name.v[0], a);                      \
+#define FILL_ARRAY(e, name)                         \
+    m->name.n = 2;                                  \
+    m->name.v = arena_take(a, 2, sizeof(struct e)); \
+    assert_non_null(m->name.v);                     \
+    fill_##e(&m->name.v[0], a);                     \
     fill_##e(&m->name.v[1], a);
-#define STRUCT(s)                                       \
-    static void fill_##s(struct s *m, struct karena *a) \
-    {                                                   \
-        s##_init(m);                                    \
+#define STRUCT(s)                                      \
+    static void fill_##s(struct s *m, struct arena *a) \
+    {                                                  \
+        s##_init(m);                                   \
         (void)a;
 #define FIELD(t, name, since, until, fit, dflt) m->name = (KTYPE_##t)VALUE_##t(dflt);
 #define TEXT(t, name, since, until, null_since, fit, dflt) m->name = VALUE_##t(dflt);
 #define LIST(t, name, since, until, null_since, fit, dflt) \
     {                                                      \
-        KTYPE_##t *list = karena_take(a, 2, sizeof *list); \
+        KTYPE_##t *list = arena_take(a, 2, sizeof *list);  \
         assert_non_null(list);                             \
         list[0] = list[1] = VALUE_##t(0);                  \
         m->name.v = list;                                  \
@@ -74,7 +74,7 @@ static uint32_t random_number(void)
     }
 #define ARRAY(e, name, since, until, null_since, fit, dflt) FILL_ARRAY(e, name)
 #define NULLABLE(e, name, since, until, null_since, fit) \
-    m->name = karena_take(a, 1, sizeof *m->name);        \
+    m->name = arena_take(a, 1, sizeof *m->name);         \
     assert_non_null(m->name);                            \
     fill_##e(m->name, a);
 #define TAG_FIELD(tag, t, name, since, until, fit, dflt) m->name = (KTYPE_##t)VALUE_##t(dflt);
@@ -90,7 +90,7 @@ static uint32_t random_number(void)
     static size_t round_##s(const struct s *given, int16_t version)                                                 \
     {                                                                                                               \
         struct s m;                                                                                                 \
-        struct karena a = fresh_arena();                                                                            \
+        struct arena a = fresh_arena();                                                                             \
         struct kwriter w = kwriter_of(first, sizeof first);                                                         \
         assert_true(s##_encode(given, &w, version));                                                                \
         size_t n = kwriter_bytes(&w);                                                                               \
@@ -119,7 +119,7 @@ static uint32_t random_number(void)
         assert_non_null(alone);                                                                                     \
         for (int round = 0; round < 300; round++) {                                                                 \
             struct s m;                                                                                             \
-            struct karena a = fresh_arena();                                                                        \
+            struct arena a = fresh_arena();                                                                         \
             memcpy(alone + 1, first, n);                                                                            \
             for (int i = 0; n > 0 && i <= round % 3; i++)                                                           \
                 alone[1 + random_number() % n] = damage[random_number() % COUNT_OF(damage)];                        \
@@ -136,7 +136,7 @@ static uint32_t random_number(void)
     {                                                                                                               \
         (void)state;                                                                                                \
         for (int16_t version = KFIRST_##api; version <= KLAST_##api; version++) {                                   \
-            struct karena a = {filled, filled + sizeof filled, false};                                              \
+            struct arena a = arena_of(filled, sizeof filled);                                                       \
             struct s m;                                                                                             \
             s##_init(&m);                                                                                           \
             damage_##s(round_##s(&m, version), version);                                                            \
@@ -155,7 +155,7 @@ static void a_produce_request_is_read_in_place(void **state)
                                2, 3, 'a', 'b',               /* one topic "ab" */
                                2, 0, 0, 0, 7,                /* one partition, 7 */
                                4, 'x', 'y', 'z', 0, 0, 0);   /* records, three times no tags */
-    struct karena a = fresh_arena();
+    struct arena a = fresh_arena();
     struct produce_request m;
     assert_true(produce_request_decode(&m, frame, 9, &a));
     assert_int_equal(m.transactional_id.n, -1);
@@ -171,7 +171,7 @@ static void a_produce_request_is_read_in_place(void **state)
 static void metadata_tells_null_topics_from_none(void **state)
 {
     (void)state;
-    struct karena a = fresh_arena();
+    struct arena a = fresh_arena();
     struct metadata_request m;
     assert_true(metadata_request_decode(&m, FRAME(0xff, 0xff, 0xff, 0xff), 1, &a));
     assert_int_equal(m.topics.n, -1);
@@ -259,14 +259,14 @@ static void defaults_are_kafkas(void **state)
 static void counts_beyond_the_frame_are_refused(void **state)
 {
     (void)state;
-    struct karena a = fresh_arena();
+    struct arena a = fresh_arena();
     struct fetch_request m;
     struct kview frame = FRAME(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, /* header fields */
                                0x7f, 0xff, 0xff, 0xff, 0, 0);                                 /* 2^31-1 topics */
     uint8_t *before = a.at;
     assert_false(fetch_request_decode(&m, frame, 4, &a));
     assert_ptr_equal(a.at, before); /* and nothing was taken for them */
-    assert_false(a.full);
+    assert_false(a.refused_bytes);
 }
 
 static void a_message_larger_than_its_arena_is_refused(void **state)
@@ -275,14 +275,14 @@ static void a_message_larger_than_its_arena_is_refused(void **state)
     struct metadata_request m;
     static uint8_t frame[4 + 2 * 1000] = {0, 0, 0x03, 0xe8}; /* 1000 topics with empty names */
     struct kview all = {frame, sizeof frame};
-    struct karena a = fresh_arena();
+    struct arena a = fresh_arena();
     assert_true(metadata_request_decode(&m, all, 0, &a));
     size_t used = (size_t)(a.at - arena_bytes);
     assert_int_equal(used, 1000 * sizeof(struct metadata_request_topic));
-    a = (struct karena){arena_bytes, arena_bytes + used - 1, false};
+    a = arena_of(arena_bytes, used - 1);
     assert_false(metadata_request_decode(&m, all, 0, &a));
-    assert_true(a.full);
-    a = (struct karena){arena_bytes, arena_bytes + used, false};
+    assert_true(a.refused_bytes);
+    a = arena_of(arena_bytes, used);
     assert_true(metadata_request_decode(&m, all, 0, &a));
 }
 
@@ -306,7 +306,7 @@ static void twenty_million_tags_are_refused_unread(void **state)
     kwrite_uvarint(&w, TAGS);
     memset(w.at, 0, (size_t)(w.end - w.at)); /* tag 0 of no bytes, again and again */
 
-    struct karena a = fresh_arena();
+    struct arena a = fresh_arena();
     const struct kapi *api;
     struct kview body;
     assert_int_equal(kmsg_open((struct kview){frame, FRAME_BYTES}, &a, &header, &api, &body), KOPEN_BAD);
@@ -317,7 +317,7 @@ static void twenty_million_tags_are_refused_unread(void **state)
 static void unknown_tags_are_skipped_in_every_struct(void **state)
 {
     (void)state;
-    struct karena a = fresh_arena();
+    struct arena a = fresh_arena();
     struct api_versions_request m;
     assert_true(api_versions_request_decode(&m, FRAME(2, 'n', 2, 'v', 2, 9, 2, 0xaa, 0xbb, 11, 0), 3, &a));
     assert_int_equal(m.client_software_name.n, 1);
@@ -361,7 +361,7 @@ static void a_frame_is_opened_or_says_why_not(void **state)
         {{(const uint8_t *)"", 0}, KOPEN_BAD, 0},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct karena a = fresh_arena();
+        struct arena a = fresh_arena();
         struct request_header header;
         const struct kapi *api = NULL;
         struct kview body = {NULL, -7};

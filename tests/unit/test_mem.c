@@ -102,6 +102,57 @@ static void an_arena_gives_aligned_pieces_up_to_its_bound(void **state)
     heap_close(h);
 }
 
+static void an_arena_uses_first_what_it_was_given(void **state)
+{
+    (void)state;
+    struct heap *h = heap_open();
+    static _Alignas(16) uint8_t room[100];
+    struct arena a, alone = arena_of(room + 1, 41);
+    assert_ptr_equal(arena_take(&alone, 4, 8), room + 8);
+    assert_int_equal(alone.refused_bytes, 0);
+    assert_null(arena_alloc(&alone, 3)); /* 16-aligned there are two bytes behind it */
+    assert_true(alone.refused_bytes >= 3);
+    arena_init_given(&a, h, 10000, room, sizeof room);
+    assert_ptr_equal(arena_alloc(&a, 90), room);
+    assert_int_equal(a.used_bytes, 0);
+    uint8_t *next = arena_alloc(&a, 40); /* no room there: of the heap */
+    assert_true(next < room || next >= room + sizeof room);
+    assert_int_equal(a.used_bytes, 48);
+    assert_null(arena_take(&a, SIZE_MAX / 2, 16)); /* the product does not fit a size_t */
+    assert_null(arena_take(&a, 1000, 10));
+    assert_int_equal(a.refused_bytes, 10000);
+    arena_reset(&a);
+    heap_close(h);
+}
+
+static void a_large_piece_goes_back_alone_and_many_in_steps(void **state)
+{
+    (void)state;
+    enum { LARGE = 3 * ARENA_LARGE_BYTES, PIECES = 2000 };
+    struct heap *h = heap_open();
+    struct arena a;
+    arena_init(&a, h, 64u << 20);
+    uint8_t *small = arena_alloc(&a, 100), *large = arena_alloc(&a, LARGE), *kept = arena_alloc(&a, LARGE);
+    memset(small, 1, 100);
+    memset(large, 2, LARGE);
+    memset(kept, 3, LARGE);
+    arena_give_back(&a, large);
+    assert_int_equal(a.used_bytes, LARGE + 112);
+    for (size_t i = 0; i < LARGE; i++)
+        assert_int_equal(kept[i], 3);
+    arena_discard(&a); /* the addresses stay, and so does what is small */
+    assert_int_equal(kept[LARGE / 2], 0);
+    assert_int_equal(small[99], 1);
+    for (int i = 0; i < PIECES; i++)
+        assert_non_null(arena_alloc(&a, 5000));
+    int steps = 1;
+    for (; arena_reset_some(&a); steps++)
+        assert_true(a.used_bytes > 0);
+    assert_true(steps > 4 && steps < 50);
+    assert_int_equal(a.used_bytes, 0);
+    heap_close(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +160,8 @@ int main(void)
         cmocka_unit_test(zalloc_realloc_and_strdup),
         cmocka_unit_test(regions_are_page_aligned_zero_and_discardable),
         cmocka_unit_test(an_arena_gives_aligned_pieces_up_to_its_bound),
+        cmocka_unit_test(an_arena_uses_first_what_it_was_given),
+        cmocka_unit_test(a_large_piece_goes_back_alone_and_many_in_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -458,7 +458,7 @@ static void join_and_sync(void)
         assert_true(wait_for_end(WAIT_S * 1000));
         assert_false(w.closed);
         struct kreader r = answer_body(member_cases[0].last);
-        struct karena arena = {room, room + sizeof room, false};
+        struct arena arena = arena_of(room, sizeof room);
         r.arena = &arena;
         assert_true(join_group_response_read(&joined, &r));
         error = joined.error_code;

@@ -11,9 +11,9 @@
 
 static _Alignas(16) uint8_t arena_bytes[256];
 
-static struct karena arena_of(size_t n)
+static struct arena small_arena(size_t n)
 {
-    return (struct karena){arena_bytes, arena_bytes + n, false};
+    return arena_of(arena_bytes, n);
 }
 
 static struct kreader reader_of(const uint8_t *bytes, size_t n, bool flexible)
@@ -230,25 +230,25 @@ static void counts_are_held_against_the_bytes_left(void **state)
 static void the_arena_gives_what_it_has_and_no_more(void **state)
 {
     (void)state;
-    struct karena a = {arena_bytes + 1, arena_bytes + 40, false};
-    void *first = karena_take(&a, 3, 8);
+    struct arena a = arena_of(arena_bytes + 1, 39);
+    void *first = arena_take(&a, 3, 8);
     assert_non_null(first);
     assert_int_equal((uintptr_t)first % 8, 0);
-    assert_false(a.full);
+    assert_false(a.refused_bytes);
     uint8_t *before = a.at;
-    assert_null(karena_take(&a, 2, 8));
-    assert_true(a.full);
+    assert_null(arena_take(&a, 2, 8));
+    assert_true(a.refused_bytes);
     assert_ptr_equal(a.at, before);
-    assert_non_null(karena_take(&a, 1, 8));
-    assert_null(karena_take(&a, SIZE_MAX / 2, 16)); /* the product does not fit a size_t */
-    assert_null(karena_take(&a, 1, 1));
+    assert_non_null(arena_take(&a, 1, 8));
+    assert_null(arena_take(&a, SIZE_MAX / 2, 16)); /* the product does not fit a size_t */
+    assert_null(arena_take(&a, 1, 1));
 }
 
 static void an_array_beyond_the_arena_is_a_bad_read(void **state)
 {
     (void)state;
     static const uint8_t bytes[4];
-    struct karena a = arena_of(64);
+    struct arena a = small_arena(64);
     struct kreader r = kreader_of((struct kview){bytes, 4}, 0, &a);
     assert_null(kread_room(&r, 0, 8));
     assert_null(kread_room(&r, -1, 8));
@@ -256,7 +256,7 @@ static void an_array_beyond_the_arena_is_a_bad_read(void **state)
     assert_false(r.bad);
     assert_null(kread_room(&r, 1, 8));
     assert_true(r.bad);
-    assert_true(a.full);
+    assert_true(a.refused_bytes);
 }
 
 /* Reads a struct's tags, knowing only tag 1, an int16; returns it, or -1. */
