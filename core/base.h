@@ -81,3 +81,12 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_alter_before_recovery /* simulator: a change that promises more does not wait for recoveries */
 #define PLANT_alter_before_recovery 0
 #endif
+#ifndef PLANT_tombstone_dropped_early /* simulator: a cleaning drops tombstones that have no delete horizon yet */
+#define PLANT_tombstone_dropped_early 0
+#endif
+#ifndef PLANT_swap_before_sync /* power cut: a cleaned segment takes its place before it is on stable media */
+#define PLANT_swap_before_sync 0
+#endif
+#ifndef PLANT_key_lost_between_passes /* simulator: a full map counts as one that covers everything */
+#define PLANT_key_lost_between_passes 0
+#endif

@@ -2,6 +2,7 @@
 #include "storage/store.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "storage/clean/cleaner.h"
 #include "storage/log/partition_state.h"
 #include "storage/recovery/recoverer.h"
 #include <errno.h>
@@ -26,6 +27,7 @@ void store_check(const struct store *st)
     log_store_check(&st->log);
     catalog_check(&st->catalog);
     recoverer_check(st->log.recoverer);
+    cleaner_check(st->log.cleaner);
 }
 
 /* --- partitions --- */
@@ -287,6 +289,7 @@ static void apply_broker_config(struct store *st, struct catalog_change *c)
     for (uint32_t i = 0; i < c->version_count; i++)
         replace_topic_version(st, c->versions[c->version_count + i], c->versions[i]);
     st->config = c->broker;
+    cleaner_configure(st->log.cleaner, c->broker);
 }
 
 /* A preparation that waits for flushes of this shard's partitions. */
@@ -448,7 +451,9 @@ enum err store_open(struct shard *s, struct root *root)
     s->store = st;
     st->log.checkpointer = checkpointer_open(&st->log);
     st->log.recoverer = recoverer_open(&st->log);
-    enum err err = st->log.checkpointer && st->log.recoverer ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
+    st->log.cleaner = cleaner_open(&st->log, st->config);
+    enum err err = st->log.checkpointer && st->log.recoverer && st->log.cleaner ? catalog_init(&st->catalog, s->heap)
+                                                                                : ERR_NO_MEMORY;
     for (uint32_t i = 0; !err && i < catalog_file_topics(root->catalog); i++) {
         struct topic *t = catalog_file_topic(root->catalog, i);
         err = catalog_add(&st->catalog, t);
@@ -571,6 +576,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
     assert(!st->stopped);
     st->stopped = done;
     st->stopping = 2; /* until all stops are begun, and the recoverer */
+    cleaner_stop(st->log.cleaner);
     recoverer_stop(st->log.recoverer, recoveries_stopped);
     st->offline_before = count_offline_partitions(st);
     timer_stop(&st->shard->timers, &st->change_timer);
@@ -600,6 +606,8 @@ void store_close(struct store *st)
     map_deinit(&st->partitions);
     while (st->log.count > 0)
         partition_close(st->log.all[st->log.count - 1]);
+    if (st->log.cleaner)
+        cleaner_close(st->log.cleaner);
     if (st->log.recoverer)
         recoverer_close(st->log.recoverer);
     if (st->log.checkpointer)

@@ -13,7 +13,7 @@
 enum { FILE_BYTES_MAX = 1024 * 1024, LISTED_BYTES = 1900, BROKER_KEYS_MAX = 1024, MS_PER_MINUTE = 60000 };
 
 /* Keys whose value goes into a field as it is. */
-enum field_kind { FIELD_BOOL, FIELD_I32, FIELD_U32, FIELD_I64 };
+enum field_kind { FIELD_BOOL, FIELD_I32, FIELD_U32, FIELD_I64, FIELD_F64 };
 static const struct field {
     const char *name;
     enum field_kind kind;
@@ -27,6 +27,12 @@ static const struct field {
     {"group.max.session.timeout.ms", FIELD_I32, offsetof(struct broker_config, group_max_session_timeout_ms)},
     {"group.max.size", FIELD_I32, offsetof(struct broker_config, group_max_size)},
     {"group.min.session.timeout.ms", FIELD_I32, offsetof(struct broker_config, group_min_session_timeout_ms)},
+    {"log.cleaner.backoff.ms", FIELD_I64, offsetof(struct broker_config, cleaner_backoff_ms)},
+    {"log.cleaner.dedupe.buffer.size", FIELD_I64, offsetof(struct broker_config, cleaner_dedupe_bytes)},
+    {"log.cleaner.enable", FIELD_BOOL, offsetof(struct broker_config, cleaner_enable)},
+    {"log.cleaner.io.buffer.load.factor", FIELD_F64, offsetof(struct broker_config, cleaner_dedupe_load)},
+    {"log.cleaner.io.max.bytes.per.second", FIELD_F64, offsetof(struct broker_config, cleaner_bytes_per_second)},
+    {"log.cleaner.threads", FIELD_I32, offsetof(struct broker_config, cleaner_threads)},
     {"max.connections", FIELD_U32, offsetof(struct broker_config, max_connections)},
     {"max.connections.per.ip", FIELD_U32, offsetof(struct broker_config, max_connections_per_ip)},
     {"max.incremental.fetch.session.cache.slots", FIELD_U32, offsetof(struct broker_config, fetch_session_slots)},
@@ -156,13 +162,17 @@ static void write_field(struct broker_config *c, const struct field *f, const ch
     assert(value);
     char *at = (char *)c + f->at;
     int64_t number = 0;
-    bool good = f->kind == FIELD_BOOL ? config_to_bool(value, (bool *)(void *)at) : config_to_i64(value, &number);
+    double real = 0;
+    bool good = f->kind == FIELD_BOOL  ? config_to_bool(value, (bool *)(void *)at)
+                : f->kind == FIELD_F64 ? config_to_f64(value, &real)
+                                       : config_to_i64(value, &number);
     assert(good);
     switch (f->kind) {
     case FIELD_BOOL: break;
     case FIELD_I32: memcpy(at, &(int32_t){(int32_t)number}, sizeof(int32_t)); break;
     case FIELD_U32: memcpy(at, &(uint32_t){(uint32_t)number}, sizeof(uint32_t)); break;
     case FIELD_I64: memcpy(at, &number, sizeof number); break;
+    case FIELD_F64: memcpy(at, &real, sizeof real); break;
     }
 }
 

@@ -29,6 +29,10 @@ struct broker_config {
     int32_t offsets_topic_partitions, offsets_topic_segment_bytes; /* of __consumer_offsets, when it is made */
     int64_t offsets_retention_ms, offsets_retention_check_ms;      /* offsets.retention.minutes, in ms */
     int32_t offset_metadata_max_bytes;
+    bool cleaner_enable;     /* log.cleaner.*: all of them together, each shard has its share */
+    int32_t cleaner_threads; /* 0: none; there is one per shard otherwise */
+    int64_t cleaner_dedupe_bytes, cleaner_backoff_ms;
+    double cleaner_dedupe_load, cleaner_bytes_per_second;
     int64_t group_initial_rebalance_delay_ms;
     int32_t group_min_session_timeout_ms, group_max_session_timeout_ms, group_max_size;
     struct topic_config topic_defaults; /* the log.* keys, message.max.bytes, write.caching */

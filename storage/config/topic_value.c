@@ -167,6 +167,16 @@ static int64_t read_number_value(const char *name, const struct given *given)
     return value;
 }
 
+static double read_ratio_value(const char *name, const struct given *given)
+{
+    struct topic_value v;
+    double value = 0;
+    topic_value_get(topic_key_find(name), given->overrides, given->count, given->broker, &v);
+    bool good = config_to_f64(v.value, &value);
+    assert(good);
+    return value;
+}
+
 static uint32_t clamp_segment_bytes(const struct given *given)
 {
     bool internal = topic_override_find(given->overrides, given->count, "internal.segment.bytes");
@@ -226,6 +236,10 @@ void topic_config_resolve(struct topic_config *out, const struct topic_override 
         .flush_ms = read_number_value("flush.ms", &given),
         .timestamp_before_max_ms = read_number_value("message.timestamp.before.max.ms", &given),
         .timestamp_after_max_ms = read_number_value("message.timestamp.after.max.ms", &given),
+        .min_compaction_lag_ms = read_number_value("min.compaction.lag.ms", &given),
+        .max_compaction_lag_ms = read_number_value("max.compaction.lag.ms", &given),
+        .delete_retention_ms = read_number_value("delete.retention.ms", &given),
+        .min_cleanable_ratio = read_ratio_value("min.cleanable.dirty.ratio", &given),
         .log_append_time = list_has_word("message.timestamp.type", "LogAppendTime", &given),
         .write_caching = read_boolean_value("write.caching", &given),
         .compacted = list_has_word("cleanup.policy", "compact", &given),
@@ -234,4 +248,6 @@ void topic_config_resolve(struct topic_config *out, const struct topic_override 
     };
     resolve_codec(&given, out);
     out->unpack_codecs = find_unpack_codecs(&given, out);
+    if (out->compacted && out->max_compaction_lag_ms < out->segment_ms) /* an active segment is never cleaned */
+        out->segment_ms = out->max_compaction_lag_ms;
 }

@@ -1,6 +1,7 @@
 /* Entries are kept in their file form; look-ups are binary searches over them. */
 #include "storage/log/index.h"
 #include "core/bytes.h"
+#include <string.h>
 
 void index_init(struct index *ix, struct heap *heap, int64_t base_offset, uint32_t segment_index_bytes)
 {
@@ -135,6 +136,28 @@ enum err index_finish(struct index *ix)
     if (!err)
         put_time_entry(ix);
     return err;
+}
+
+enum err index_make_room(struct index *ix, const struct index *like)
+{
+    assert(ix->base_offset == like->base_offset);
+    enum err err = reserve_entries(ix->heap, &ix->offsets, &ix->offset_cap, like->offset_count, INDEX_OFFSET_BYTES);
+    return err ? err : reserve_entries(ix->heap, &ix->times, &ix->time_cap, like->time_count, INDEX_TIME_BYTES);
+}
+
+void index_copy(struct index *ix, const struct index *from)
+{
+    assert(ix->offset_cap >= from->offset_count);
+    assert(ix->time_cap >= from->time_count);
+    if (from->offset_count)
+        memcpy(ix->offsets, from->offsets, (size_t)from->offset_count * INDEX_OFFSET_BYTES);
+    if (from->time_count)
+        memcpy(ix->times, from->times, (size_t)from->time_count * INDEX_TIME_BYTES);
+    ix->offset_count = from->offset_count;
+    ix->time_count = from->time_count;
+    ix->bytes_since_entry = from->bytes_since_entry;
+    ix->max_timestamp = from->max_timestamp;
+    ix->max_timestamp_offset = from->max_timestamp_offset;
 }
 
 /* --- look-ups --- */

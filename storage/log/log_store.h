@@ -19,6 +19,7 @@ struct file_close {
 
 struct checkpointer;
 struct recoverer;
+struct cleaner;
 struct log_store {
     struct shard *shard;
     struct root *root;
@@ -26,6 +27,9 @@ struct log_store {
     struct recoverer *recoverer;
     /* Opening its log again is wanted (the disk was full): the recoverer's, set when it is opened. */
     void (*reopen)(struct log_store *ls, struct partition *p);
+    struct cleaner *cleaner;
+    /* A partition that is being cleaned stops, or a read of it ended: the cleaner's. */
+    void (*cleaning_step)(struct log_store *ls, struct partition *p);
     /* The data folder was deleted or replaced under the running broker: the store's. */
     void (*folder_lost)(struct log_store *ls);
     /* Every partition. Whoever goes through it in steps goes from the end to the start: the last one takes the place of one that

@@ -32,6 +32,7 @@ struct lookup {
     struct partition *partition;
     struct time_lookup *ask;
     bool max;
+    uint64_t swaps;                      /* of the partition, when the places were noted */
     int64_t timestamp, log_start_offset; /* max: `timestamp` is the largest one, to be found exactly */
     bool
         unsure; /* max: the largest one of the segments may be of a record below the log start; the job finds out first */
@@ -303,9 +304,12 @@ static void answer_lookup(struct lookup *l, enum kerr error)
     partition_stop_step(p);
 }
 
-/* The log start moved past what the job looked at: files may be gone, or what it found is below the start. */
+/* The log start moved past what the job looked at: files may be gone, or what it found is below the start. Or a cleaned segment took the
+ * place of some: names may have meant other files. */
 static bool lookup_is_outdated(const struct lookup *l)
 {
+    if (l->partition->cleaning.swapping || l->partition->cleaning.swaps != l->swaps)
+        return true;
     assert(l->partition->log_start_offset >= l->log_start_offset);
     int64_t start = l->partition->log_start_offset;
     return start != l->log_start_offset && (l->err || l->found_offset < start);
@@ -348,7 +352,6 @@ static void lookup_job_done(struct io_op *op, int32_t res)
     assert(p->store->lookups > 0);
     p->store->lookups--;
     log_store_turn(p->store); /* the next ones begin */
-    keep_learnt_times(l);
     if (partition_dead(p)) {
         answer_lookup(l, partition_refusal(p));
         return;
@@ -357,6 +360,7 @@ static void lookup_job_done(struct io_op *op, int32_t res)
         queue_lookup(l);
         return;
     }
+    keep_learnt_times(l);
     if (l->err)
         log_error("look-up failed", "partition=%s-%d timestamp=%lld why=\"%s\"", p->topic->name, p->index,
                   (long long)l->timestamp, err_text(l->err));
@@ -412,6 +416,7 @@ static void begin_lookup(struct lookup *l)
     l->max = l->ask->max;
     l->timestamp = l->ask->timestamp;
     l->log_start_offset = p->log_start_offset;
+    l->swaps = p->cleaning.swaps;
     l->found_offset = l->found_timestamp = -1;
     l->found_epoch = -1;
     for (uint32_t i = 0; i < p->segments.count && l->count < most; i++)

@@ -81,6 +81,8 @@ static enum err install_recovered(struct partition *p, struct recovered *r, bool
     epochs_init(&r->epochs, shard_of(p)->heap);
     p->log_start_offset = r->log_start_offset;
     p->flusher.wanted_offset = 0;
+    p->cleaning =
+        (struct partition_cleaning){.swaps = p->cleaning.swaps}; /* a log that was thrown back is another one */
     p->end = p->promised = p->durable = mark_of_active(p, r->end_offset);
     p->space.state = SPACE_CLOSED;
     p->space.saved = clean;
@@ -443,6 +445,8 @@ void partition_stop(struct partition *p, bool deleting, void (*stopped)(struct p
     trim_fail_waiting(p);
     partition_tell_waiting(p);
     partition_moved(p);
+    if (p->cleaning.busy)
+        p->store->cleaning_step(p->store, p);
     partition_stop_step(p);
 }
 

@@ -201,6 +201,16 @@ struct partition_recovery {
     struct list waiting; /* struct recovery_wait */
 };
 
+/* What the cleaner knows of it (storage/clean/cleaner.h); nothing of a log that is not open. */
+struct partition_cleaning {
+    bool busy;           /* a cleaning or a job of it is under way: it ends soon when the partition does */
+    bool known;          /* first_dirty was loaded */
+    bool refused;        /* it has what cannot be cleaned: not before a restart */
+    bool swapping;       /* the list has a segment whose file still has another name (swap.c) */
+    int64_t first_dirty; /* below it a cleaning was */
+    uint64_t swaps;      /* rises when names of segments mean other files: who works by names looks before and after */
+};
+
 /* A change of its settings is being prepared: it keeps to the stricter rule already (catalog.h). */
 struct partition_stricter {
     bool durable;
@@ -248,6 +258,7 @@ struct partition {
     struct partition_trimmer trimmer;
     struct partition_recovery recovery;
     struct partition_checkpoint checkpoint;
+    struct partition_cleaning cleaning;
     struct partition_stricter stricter;
     struct partition_ending stop;
 };
@@ -302,8 +313,8 @@ static inline bool writer_idle(const struct partition *p)
 static inline bool partition_busy(const struct partition *p)
 {
     return p->recovery.state == RECOVERY_RUNNING || partition_writes(p) || p->space.ahead == AHEAD_MAKING ||
-           p->space.closing || p->closes || p->unpack.state == UNPACK_RUNNING || p->trimmer.state != TRIMMER_IDLE ||
-           !list_empty(&p->readers) || !list_empty(&p->lookups);
+           p->space.closing || p->closes || p->cleaning.busy || p->unpack.state == UNPACK_RUNNING ||
+           p->trimmer.state != TRIMMER_IDLE || !list_empty(&p->readers) || !list_empty(&p->lookups);
 }
 /* What a request gets from a partition that takes none. */
 static inline enum kerr partition_refusal(const struct partition *p)
@@ -396,6 +407,17 @@ struct log_store *checkpointer_store(const struct checkpointer *c);
 /* A partition that was opened: what the last run wrote of it still holds. */
 enum err checkpointer_add(struct checkpointer *c, struct partition *p) must_use;
 void checkpoint_forget(struct partition *p); /* it is being closed */
+/* swap.c */
+/* Are these (by number) neighbours in the list, none of them the active one? */
+bool swap_find(const struct partition *p, const uint64_t *numbers, uint32_t count, int64_t base_offset,
+               uint32_t *out_rank) must_use;
+/* One that may take their place, with room for such an index. NULL: no memory. */
+struct segment *swap_new_segment(struct partition *p, const struct index *like) must_use;
+void swap_free_segment(struct partition *p, struct segment *s);
+/* In one turn: `made` is in the list, the old ones are in `out_old` and have no new readers. `made` has a user until its file has its name. */
+void swap_take(struct partition *p, uint32_t rank, uint32_t count, struct segment *made, int fd, struct list *out_old);
+bool swap_is_drained(const struct list *old); /* the last reader comes back through log_store's cleaning_step */
+void swap_release(struct partition *p, struct list *old); /* their files have other names */
 /* reader.c */
 void lookup_begin_waiting(struct log_store *ls); /* the same of look-ups by time */
 void reader_begin_waiting(struct log_store *st); /* from the store's end of turn: disk reads that may start */

@@ -272,6 +272,18 @@ enum err producers_update(struct producers *ps, const struct batch *b, int64_t n
     return ERR_NONE;
 }
 
+uint32_t producers_last_offsets(const struct producers *ps, struct producer_last *out)
+{
+    assert(out || !ps->count);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ps->count; i++) {
+        const struct producer *p = &ps->v[i];
+        if (p->count > 0)
+            out[n++] = (struct producer_last){p->id, p->v[p->count - 1].last_offset};
+    }
+    return n;
+}
+
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms)
 {
     assert(ps->count <= ps->cap);

@@ -29,6 +29,11 @@ enum kerr producers_check(const struct producers *ps, const struct batch *b,
                           struct producer_duplicate *out_duplicate) must_use;
 /* Records an appended batch (its base_offset is the log's). ERR_NO_MEMORY: the heap's. `now_ms` is wall time. */
 enum err producers_update(struct producers *ps, const struct batch *b, int64_t now_ms) must_use;
+/* The last offset of each that has batches, in no order; `out` has room for producers_count. Returns how many. */
+struct producer_last {
+    int64_t id, last_offset;
+};
+uint32_t producers_last_offsets(const struct producers *ps, struct producer_last *out);
 /* Drops those whose last batch is older than expiration (producer.id.expiration.ms). Returns how many. */
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms);
 

@@ -177,6 +177,8 @@ static void finish_cold_read(struct cold *c, enum kerr error)
     r->done(r);
     if (!list_empty(&p->trimmer.dropped))
         trim_step(p);
+    if (p->cleaning.swapping)
+        st->cleaning_step(st, p);
     partition_stop_step(p);
     if (!list_empty(&st->cold_waiting))
         log_store_turn(st);

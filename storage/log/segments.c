@@ -62,6 +62,17 @@ void segments_drop(struct segments *ss, uint32_t count)
         memmove(ss->v, ss->v + count, ss->count * sizeof *ss->v);
 }
 
+void segments_replace(struct segments *ss, uint32_t from, uint32_t count, struct segment *made)
+{
+    assert(count > 0 && from + count < ss->count); /* the active one stays the last */
+    assert(made->base_offset == ss->v[from]->base_offset);
+    assert(made->next_offset <= ss->v[from + count]->base_offset);
+    made->number = ss->next_number++;
+    ss->v[from] = made;
+    memmove(ss->v + from + 1, ss->v + from + count, (ss->count - from - count) * sizeof(struct segment *));
+    ss->count -= count - 1;
+}
+
 uint32_t segments_rank(const struct segments *ss, int64_t offset)
 {
     assert(ss->count > 0);

@@ -21,6 +21,9 @@ enum err segments_reserve(struct segments *ss, uint32_t more) must_use;
 void segments_push(struct segments *ss, struct segment *s);
 /* Takes the oldest `count` out of the list. */
 void segments_drop(struct segments *ss, uint32_t count);
+/* `made` takes the place of `count` neighbours from rank `from` on, with a number of its own: a young one, so numbers rise with the
+ * log's offsets only among segments that no cleaning made. */
+void segments_replace(struct segments *ss, uint32_t from, uint32_t count, struct segment *made);
 /* Where the segment stands that holds `offset` or, where that is in a gap, the next offset there is. Below all: 0. */
 uint32_t segments_rank(const struct segments *ss, int64_t offset);
 static inline struct segment *segments_at(const struct segments *ss, uint32_t i)

@@ -146,7 +146,9 @@ static void drop_segments_below_start(struct partition *p)
         p->closed_bytes -= s->bytes;
     }
     segments_drop(&p->segments, gone);
-    while (tail_evict(&p->tail, segments_at(&p->segments, 0)->number, 0))
+    /* A cleaned one is numbered when it is made, maybe behind the active one, whose bytes stay. */
+    uint64_t number = u64_min(segments_at(&p->segments, 0)->number, p->active->number);
+    while (tail_evict(&p->tail, number, 0))
         ;
 }
 
