@@ -98,5 +98,5 @@ struct config_wait {
     void (*over)(struct config_wait *w);
 };
 void config_wait_over(struct config_wait *w);
-/* One of them waits for room: what it promised is not durable, the change must not be. */
+/* One of them waits for room, or the disk failed it: what it promised is not durable, the change must not be. */
 void config_wait_fail(struct config_wait *w);

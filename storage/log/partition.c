@@ -360,12 +360,20 @@ static bool flushes_nothing_more(const struct partition *p)
     return partition_is_offline(p) || p->stop.deleting;
 }
 
+/* What it promised may be gone after a power cut, and nothing flushes it: a rule by which it would have to be there must not be. */
+static bool lacks_durability(const struct partition *p)
+{
+    assert(p->durable.offset <= p->promised.offset);
+    return p->condition == PARTITION_NO_ROOM ||
+           (p->condition == PARTITION_OFFLINE && p->durable.offset < p->promised.offset);
+}
+
 void partition_tell_waiting(struct partition *p)
 {
     struct config_wait *wait = p->stricter.wait;
     if (wait && (flushes_nothing_more(p) || p->durable.offset >= p->stricter.flush_to)) {
         p->stricter.wait = NULL;
-        if (p->condition == PARTITION_NO_ROOM)
+        if (lacks_durability(p))
             config_wait_fail(wait);
         config_wait_over(wait);
     }
@@ -378,7 +386,7 @@ bool partition_keep_stricter(struct partition *p, const struct topic_config *nex
     assert(wait);
     p->stricter.durable |= topic_config_acks_durable(next);
     p->stricter.message_bytes = (uint32_t)u64_min(p->stricter.message_bytes, next->max_message_bytes);
-    if (p->condition == PARTITION_NO_ROOM)
+    if (lacks_durability(p))
         config_wait_fail(wait);
     if (flushes_nothing_more(p) || p->durable.offset >= p->end.offset || PLANTED(caching_off_unflushed))
         return false;

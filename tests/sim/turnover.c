@@ -102,6 +102,11 @@ static void created(const struct reply *r)
     world_check(m.topics.n == 1, "CreateTopics answers for %d topics", m.topics.n);
     int16_t error = m.topics.v[0].error_code;
     world_note("turnover: create: error %d", error);
+    if (error == KERR_KAFKA_STORAGE_ERROR) { /* it may be there or not until that broker is gone */
+        hold();
+        later();
+        return;
+    }
     if (!error)
         is_there(m.topics.v[0].topic_id.b);
     else
@@ -136,6 +141,11 @@ static void deleted(const struct reply *r)
     world_check(m.responses.n == 1, "DeleteTopics answers for %d topics", m.responses.n);
     int16_t error = m.responses.v[0].error_code;
     world_note("turnover: delete: error %d", error);
+    if (error == KERR_KAFKA_STORAGE_ERROR) {
+        hold();
+        later();
+        return;
+    }
     world_check(error != KERR_UNKNOWN_TOPIC_ID && error != KERR_UNKNOWN_TOPIC_OR_PARTITION,
                 "a topic that metadata just showed is unknown to DeleteTopics");
     if (!error) {

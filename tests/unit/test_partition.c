@@ -187,6 +187,22 @@ static void flush_messages_counts_records(void **state)
     }
 }
 
+/* What the disk failed to flush may be gone after a power cut: no rule may say that it is there (sim 1 --fail-io --at 259). */
+static void what_was_not_flushed_before_a_fault_stays_unpromised(void **state)
+{
+    (void)state;
+    struct config_wait wait = {.left = 1};
+    make_topic(lazy, 3);
+    append(5, 10);
+    all_are_acked();
+    assert_int_equal(w.p->durable.offset, 0);
+    struct topic_config next = w.p->topic->config;
+    next.write_caching = false;
+    partition_offline(w.p, "the test says so");
+    assert_false(partition_keep_stricter(w.p, &next, &wait));
+    assert_true(wait.failed);
+}
+
 /* --- memory --- */
 
 static void a_partition_of_one_record_keeps_a_page(void **state)
@@ -450,6 +466,7 @@ int main(void)
         CASE(a_clean_stop_trims_and_is_found_again),
         CASE(a_clock_ahead_makes_no_segments_with_append_time),
         CASE(flush_messages_counts_records),
+        CASE(what_was_not_flushed_before_a_fault_stays_unpromised),
         CASE(a_partition_of_one_record_keeps_a_page),
         CASE(without_memory_appends_wait_and_are_refused_in_the_end),
         CASE(an_append_takes_small_pieces_where_no_large_one_is_left),
