@@ -25,6 +25,9 @@ enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes
 enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off) must_use; /* all of it */
 enum err fs_sync(int fd) must_use;                                              /* fdatasync */
 enum err fs_sync_dir(const char *path) must_use;
+/* All that was written to the file system of that folder, files and names, is durable then. It fails if anything could not be written since the
+ * folder was opened (once for each time it was opened). Only where the traits say so: elsewhere failures are not told. */
+enum err fs_sync_all(int folder_fd) must_use;
 enum err fs_truncate(int fd, uint64_t bytes) must_use;
 enum err fs_allocate(int fd, uint64_t off, uint64_t bytes) must_use; /* i_size grows */
 enum err fs_size(int fd, uint64_t *out_bytes) must_use;
@@ -63,6 +66,7 @@ enum err fs_absolute(const char *path, char *out_path, size_t bytes) must_use;
 struct fs_traits {
     bool direct;
     bool allocates; /* fallocate works */
+    bool syncs_all; /* fs_sync_all does what it says: ext4 and XFS, since Linux 5.8 */
     char type[16];  /* "ext4", "xfs", "tmpfs", "overlay", ... or "0x..." */
 };
 enum err fs_probe(const char *folder, struct fs_traits *out_traits) must_use;

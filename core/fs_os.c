@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #ifndef STATX_DIOALIGN /* Linux 6.1; older headers lack it */
@@ -201,6 +202,13 @@ enum err fs_sync_dir(const char *path)
     enum err err = check_fs_call(fsync(fd));
     fs_close(fd);
     return err;
+}
+
+enum err fs_sync_all(int folder_fd)
+{
+    assert(folder_fd >= 0);
+    fs_guard_check();
+    return syncfs(folder_fd) ? last_fs_error() : ERR_NONE;
 }
 
 enum err fs_truncate(int fd, uint64_t bytes)
@@ -461,6 +469,15 @@ static bool aligns_to_pages(int fd)
     return memory > 0 && memory <= PAGE_BYTES && offset > 0 && offset <= PAGE_BYTES;
 }
 
+/* syncfs(2): "since Linux 5.8 it reports errors". */
+static bool kernel_tells_of_failures(void)
+{
+    struct utsname name;
+    unsigned major = 0, minor = 0;
+    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 5 || (major == 5 && minor >= 8));
+}
+
 static enum err probe_fs_file(int fd, struct fs_traits *traits)
 {
     assert(fd >= 0);
@@ -476,6 +493,8 @@ static enum err probe_fs_file(int fd, struct fs_traits *traits)
         snprintf(traits->type, sizeof traits->type, "0x%x", (unsigned)magic);
     traits->direct = !(kind && kind->never_direct) && aligns_to_pages(fd);
     traits->allocates = fallocate(fd, 0, 0, PAGE_BYTES) == 0;
+    bool flushes = strcmp(traits->type, "ext4") == 0 || strcmp(traits->type, "xfs") == 0;
+    traits->syncs_all = flushes && kernel_tells_of_failures();
     return ERR_NONE;
 }
 

@@ -28,6 +28,8 @@ enum {
     UNPACKED_BYTES_MAX =
         64 * 1024 * 1024, /* of a batch's records, where they must be seen: a bomb costs no more memory, nor
                                              * more than some 0.1 s; 64 times the default of max.message.bytes */
+    SYNC_ALL_FROM =
+        64, /* partitions: the stop of so many syncs the whole file system once, not each file; others' bytes too */
     OPEN_FILES_SHARE = 2, /* half of the descriptors are for segments, half for sockets */
 };
 static_assert(ALLOCATE_STEP_MIN % PAGE_BYTES == 0, "space ahead is whole pages");

@@ -435,6 +435,7 @@ static void init_store(struct store *st, struct shard *s, struct root *root)
     st->root = root;
     log_store_init(&st->log, s, root);
     st->log.folder_lost = stop_taking;
+    st->sync_fd = -1;
     timer_init(&st->change_timer, change_timer_due);
     st->config = catalog_file_config(root->catalog);
     map_init(&st->partitions, s->heap);
@@ -460,6 +461,8 @@ enum err store_open(struct shard *s, struct root *root)
         if (!err)
             err = open_found_partitions(st, t);
     }
+    if (!err && root->traits.syncs_all)
+        err = fs_open_folder(root->config->data_dir, &st->sync_fd);
     if (!err)
         err = io_lock_attach(s->io, 0, root->lock_fd);
     if (!err)
@@ -492,11 +495,41 @@ static void checkpoints_stopped(struct checkpointer *c, enum err err)
     st->stopped(st);
 }
 
+static int32_t run_sync_all(void *arg)
+{
+    struct store *st = arg;
+    assert(st->sync_fd >= 0);
+    st->sync_err = fs_sync_all(st->sync_fd);
+    return 0;
+}
+
+static void sync_all_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct store *st = container_of(op, struct store, sync_op);
+    assert(st->log.stop_syncs_all);
+    for (uint32_t i = 0; i < st->log.count && st->sync_err; i++) {
+        struct partition *p = st->log.all[i];
+        if (p->stop.saved)
+            p->stop.clean = p->stop.saved = false;
+    }
+    if (st->sync_err)
+        log_error("stop failed",
+                  "what=\"the file system could not be flushed: %s\" effect=\"recovery at the next start\"",
+                  err_text(st->sync_err));
+    st->log.stop_failed |= st->sync_err != ERR_NONE;
+    checkpointer_stop(st->log.checkpointer, checkpoints_stopped);
+}
+
 static void stop_part_over(struct store *st)
 {
     assert(st->stopping > 0);
     assert(st->stopped);
-    if (--st->stopping == 0)
+    if (--st->stopping > 0)
+        return;
+    if (st->log.stop_syncs_all)
+        io_job(st->shard->io, &st->sync_op, IO_URGENT, run_sync_all, st, sync_all_done);
+    else
         checkpointer_stop(st->log.checkpointer, checkpoints_stopped);
 }
 
@@ -577,6 +610,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
     st->stopped = done;
     st->stopping = 2; /* until all stops are begun, and the recoverer */
     cleaner_stop(st->log.cleaner);
+    st->log.stop_syncs_all = st->sync_fd >= 0 && st->log.count >= SYNC_ALL_FROM;
     recoverer_stop(st->log.recoverer, recoveries_stopped);
     st->offline_before = count_offline_partitions(st);
     timer_stop(&st->shard->timers, &st->change_timer);
@@ -608,6 +642,8 @@ void store_close(struct store *st)
         partition_close(st->log.all[st->log.count - 1]);
     if (st->log.cleaner)
         cleaner_close(st->log.cleaner);
+    if (st->sync_fd >= 0)
+        fs_close(st->sync_fd);
     if (st->log.recoverer)
         recoverer_close(st->log.recoverer);
     if (st->log.checkpointer)

@@ -24,6 +24,9 @@ struct store {
     uint32_t stopping;       /* partitions and deletions whose stop is not over */
     bool folder_lost;        /* and it was logged */
     uint32_t offline_before; /* partitions that were offline when the stop began */
+    int sync_fd; /* the data folder, opened before anything was written: for fs_sync_all; -1: files are synced one by one */
+    struct io_op sync_op;
+    enum err sync_err;
     void (*stopped)(struct store *st);
 };
 

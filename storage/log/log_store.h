@@ -25,6 +25,7 @@ struct log_store {
     struct root *root;
     struct checkpointer *checkpointer;
     struct recoverer *recoverer;
+    bool stop_syncs_all; /* the store is stopped: what partitions save then is synced when all have */
     /* Opening its log again is wanted (the disk was full): the recoverer's, set when it is opened. */
     void (*reopen)(struct log_store *ls, struct partition *p);
     struct cleaner *cleaner;

@@ -31,7 +31,7 @@ bool segment_parse_name(const char *name, const char *suffix, int64_t *out_base_
     return true;
 }
 
-static enum err write_synced_file(const char *path, const void *at, size_t bytes)
+static enum err write_new_file(const char *path, const void *at, size_t bytes, bool sync)
 {
     int fd;
     enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
@@ -39,13 +39,13 @@ static enum err write_synced_file(const char *path, const void *at, size_t bytes
         return err;
     if (bytes > 0) /* the name of an empty file is all there is to it: that is the folder's */
         err = fs_write(fd, at, bytes, 0);
-    if (!err && bytes > 0)
+    if (!err && bytes > 0 && sync)
         err = fs_sync(fd);
     fs_close(fd);
     return err;
 }
 
-enum err segment_write_file(const char *path, const void *at, size_t bytes)
+enum err segment_put_file(const char *path, const void *at, size_t bytes, bool sync)
 {
     assert(path);
     assert(at || !bytes);
@@ -53,8 +53,12 @@ enum err segment_write_file(const char *path, const void *at, size_t bytes)
     int n = snprintf(temporary, sizeof temporary, "%s.tmp", path);
     if (n < 0 || n >= FS_PATH_MAX)
         return ERR_INVALID;
-    enum err err = write_synced_file(temporary, at, bytes);
+    enum err err = write_new_file(temporary, at, bytes, sync);
     return err ? err : fs_rename(temporary, path);
+}
+enum err segment_write_file(const char *path, const void *at, size_t bytes)
+{
+    return segment_put_file(path, at, bytes, true);
 }
 
 static enum err read_whole_file(struct heap *heap, int fd, size_t max, uint8_t **out_at, size_t *out_bytes)
@@ -88,19 +92,23 @@ enum err segment_read_file(struct heap *heap, const char *path, size_t max, uint
     return err;
 }
 
-enum err segment_save_index(const char *dir, const struct segment *s)
+enum err segment_put_index(const char *dir, const struct segment *s, bool sync)
 {
     assert(s->index.base_offset == s->base_offset);
     char path[FS_PATH_MAX];
     const struct index *ix = &s->index;
     if (!segment_path(path, dir, s->base_offset, ".index"))
         return ERR_INVALID;
-    enum err err = segment_write_file(path, ix->offsets, (size_t)ix->offset_count * INDEX_OFFSET_BYTES);
+    enum err err = segment_put_file(path, ix->offsets, (size_t)ix->offset_count * INDEX_OFFSET_BYTES, sync);
     if (err)
         return err;
     if (!segment_path(path, dir, s->base_offset, ".timeindex"))
         return ERR_INVALID;
-    return segment_write_file(path, ix->times, (size_t)ix->time_count * INDEX_TIME_BYTES);
+    return segment_put_file(path, ix->times, (size_t)ix->time_count * INDEX_TIME_BYTES, sync);
+}
+enum err segment_save_index(const char *dir, const struct segment *s)
+{
+    return segment_put_index(dir, s, true);
 }
 
 enum err segment_read_index(struct heap *heap, const char *dir, int64_t base_offset, struct segment_index_files *out)

@@ -41,11 +41,14 @@ bool segment_parse_name(const char *name, const char *suffix, int64_t *out_base_
 /* Writes a small file so that it is whole or absent after a crash: temporary name, sync (an empty one has nothing to sync), rename (the
  * folder is not synced). */
 enum err segment_write_file(const char *path, const void *at, size_t bytes) must_use;
+/* Not synced if `sync` is false: after a power cut it is what it was, or new, or of any contents. */
+enum err segment_put_file(const char *path, const void *at, size_t bytes, bool sync) must_use;
 /* Whole file into heap memory; ERR_NOT_FOUND; ERR_NO_MEMORY beyond `max`. */
 enum err segment_read_file(struct heap *heap, const char *path, size_t max, uint8_t **out_at,
                            size_t *out_bytes) must_use;
 /* Saves .index and .timeindex (whole). */
 enum err segment_save_index(const char *dir, const struct segment *s) must_use;
+enum err segment_put_index(const char *dir, const struct segment *s, bool sync) must_use;
 /* Also sets max_timestamp. ERR_CORRUPT: missing or nonsense, rebuild it (scan_rebuild_index). */
 enum err segment_load_index(const char *dir, struct segment *s) must_use;
 /* A closed segment's times, from its first batch's header and the last entry of its time index. ERR_CORRUPT, ERR_NOT_FOUND: the index

@@ -47,6 +47,7 @@ struct space_job {
     uint64_t step;
     struct timer retry;   /* CLOSE */
     struct segment *next; /* ROLL */
+    bool sync_later;      /* STOP: the store syncs the whole file system when all are stopped */
     bool made_ahead;      /* ROLL: `fd` has the file, it only needs its name; STOP: it is there, and goes */
     /* out */
     enum err err;
@@ -80,13 +81,13 @@ static enum err save_epochs(const struct space_job *j)
 static enum err save_old_segment(struct space_job *j)
 {
     assert(j->old_fd >= 0);
-    assert(j->snapshot);
+    assert(j->snapshot || j->kind == JOB_STOP);
     char path[FS_PATH_MAX];
-    enum err err = segment_save_index(j->dir, j->old);
+    enum err err = segment_put_index(j->dir, j->old, !j->sync_later);
     if (!err && !segment_path(path, j->dir, j->next_offset, ".snapshot"))
         err = ERR_INVALID;
-    if (!err)
-        err = segment_write_file(path, j->snapshot, j->snapshot_bytes);
+    if (!err && j->snapshot)
+        err = segment_put_file(path, j->snapshot, j->snapshot_bytes, !j->sync_later);
     return err ? err : fs_truncate(j->old_fd, j->old_bytes);
 }
 
@@ -224,14 +225,14 @@ static enum err run_stop_job(struct space_job *j)
         err = save_old_segment(j);
     if (!err)
         err = save_epochs(j);
-    if (!err) /* a flush that failed is never tried again, not even for lack of room */
+    if (!err && !j->sync_later) /* a flush that failed is never tried again, not even for lack of room */
         err = fs_sync(j->old_fd) ? ERR_IO : ERR_NONE;
     if (j->fd >= 0)
         fs_close(j->fd);
     char path[FS_PATH_MAX];
     if (!err && j->made_ahead)
         err = ahead_path(j, path) ? fs_unlink(path) : ERR_INVALID;
-    return err ? err : fs_sync_dir(j->dir);
+    return err || j->sync_later ? err : fs_sync_dir(j->dir);
 }
 
 static int32_t run_space_job(void *arg)
@@ -278,12 +279,15 @@ static bool lend_old_segment(struct space_job *j, struct segment *old)
     j->old = old;
     j->old_fd = old->file.fd;
     j->old_bytes = old->bytes;
+    if (index_finish(&old->index))
+        return false;
+    if (j->kind == JOB_STOP && producers_count(p->producers) == 0)
+        return true;
     j->snapshot_bytes = producers_snapshot_bytes(p->producers);
     j->snapshot = heap_alloc(shard_of(p)->heap, j->snapshot_bytes);
-    if (!j->snapshot || index_finish(&old->index))
-        return false;
-    producers_snapshot(p->producers, j->snapshot);
-    return true;
+    if (j->snapshot)
+        producers_snapshot(p->producers, j->snapshot);
+    return j->snapshot != NULL;
 }
 
 static struct space_job *new_space_job(struct partition *p, enum job_kind kind)
@@ -509,7 +513,7 @@ static void begin_next_segment(struct partition *p, struct segment *s, const str
     old->max_timestamp_offset = old->index.max_timestamp_offset;
     old->times_known = true;
     p->closed_bytes += old->bytes;
-    if (!saved)
+    if (!saved || producers_count(p->producers) == 0) /* a stop left the snapshot out then */
         close_old_segment(p, old);
     files_index_used(p->store, old);
 }
@@ -706,6 +710,16 @@ static void stop_done(struct io_op *op, int32_t res)
     p->stop.done(p);
 }
 
+/* An epoch that begins in the active segment is found there. (The file is synced even if the rest is later: a power cut must not take what it
+ * had.) */
+static bool stop_saves_epochs(const struct partition *p)
+{
+    assert(p->active);
+    const struct epochs *es = &p->epochs;
+    return p->space.epochs_saved != epochs_latest(es) &&
+           (es->count > 1 || (es->count == 1 && es->v[0].start_offset < p->active->base_offset));
+}
+
 void space_stop(struct partition *p)
 {
     assert(!p->gone && !p->closes);
@@ -716,7 +730,9 @@ void space_stop(struct partition *p)
     if (j)
         j->made_ahead = p->space.ahead == AHEAD_LEFT;
     p->space.ahead = AHEAD_NONE;
-    if (j && (p->stop.deleting || (lend_old_segment(j, p->active) && lend_epochs(j)))) {
+    if (j)
+        j->sync_later = !p->stop.deleting && p->store->stop_syncs_all;
+    if (j && (p->stop.deleting || (lend_old_segment(j, p->active) && (!stop_saves_epochs(p) || lend_epochs(j))))) {
         start_space_job(j, stop_done);
         return;
     }

@@ -187,6 +187,15 @@ void names_sync(const char *folder)
     settle(folder, UINT64_MAX);
 }
 
+void names_sync_all(void)
+{
+    while (changes)
+        names_sync(changes->folder);
+    for (struct disk_name *n = shown; n; n = n->next)
+        if (n->node)
+            disk_sync(n->node, disk_mark());
+}
+
 static uint64_t count_changes(const char *folder)
 {
     uint64_t count = 0;

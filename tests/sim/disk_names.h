@@ -25,5 +25,6 @@ void names_link(const char *path, struct disk_node *node);
 void names_unlink(const char *path);
 void names_rename(const char *from, const char *to);
 void names_sync(const char *folder);
+void names_sync_all(void); /* and what the files hold */
 /* The first name in this folder after `after` in the list (NULL: from the start). */
 struct disk_name *names_in(const char *folder, struct disk_name *after);

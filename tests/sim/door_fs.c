@@ -125,6 +125,17 @@ enum err fs_sync_dir(const char *path)
     return ERR_NONE;
 }
 
+enum err fs_sync_all(int folder_fd)
+{
+    pass();
+    (void)folder_fd;
+    if (world_breaks())
+        return ERR_IO;
+    names_sync_all();
+    world_note("everything is stable");
+    return ERR_NONE;
+}
+
 enum err fs_truncate(int fd, uint64_t bytes)
 {
     pass();
@@ -337,7 +348,8 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
     fs_guard_check();
     if (!names_folder_exists(folder))
         return ERR_NOT_FOUND;
-    *out_traits = (struct fs_traits){.direct = sim.knobs.direct, .allocates = sim.knobs.allocates, .type = "sim"};
+    *out_traits = (struct fs_traits){
+        .direct = sim.knobs.direct, .allocates = sim.knobs.allocates, .syncs_all = sim.seed % 2, .type = "sim"};
     return ERR_NONE;
 }
 

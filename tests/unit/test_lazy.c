@@ -266,14 +266,53 @@ static void append_to_all(void)
     forget_sent();
 }
 
-static void a_checkpoint_that_is_mostly_stale_is_compacted(void **state)
+static void make_topic_of_many(void)
 {
-    (void)state;
     struct catalog_change c = {.kind = CATALOG_CREATE, .name = "t", .partitions = MANY, .done = change_done};
     change_is_over = false;
     catalog_change_start(w.shard, &c);
     until(&change_is_over);
     find_partition("t");
+}
+
+/* Where the file system can flush all at once, and says so if it could not: then no partition is clean, and none has lost anything. */
+static void the_stop_of_many_flushes_once(void **state)
+{
+    (void)state;
+    make_topic_of_many();
+    struct store *st = store_of(w.shard);
+    if (st->sync_fd < 0) {
+        printf("not run: the file system is none that flushes all\n");
+        return;
+    }
+    for (int failing = 0; failing < 2; failing++) {
+        append_to_all();
+        st = store_of(w.shard);
+        int fd = st->sync_fd;
+        st->sync_fd = failing ? 1 << 20 : fd; /* no such descriptor */
+        stop_begin();
+        assert_true(st->log.stop_syncs_all);
+        until(&store_is_stopped);
+        assert_int_equal(st->log.stop_failed, failing);
+        st->sync_fd = fd;
+        stop_end();
+        leave_unrecovered = true;
+        start();
+        leave_unrecovered = false;
+        find_partition("t");
+        for (int32_t i = 0; i < MANY; i++)
+            assert_int_equal(root_was_clean(w.root, w.p->topic->id, i), !failing);
+        recover_all();
+        const struct log_store *ls = w.p->store;
+        for (uint32_t i = 0; i < ls->count; i++)
+            assert_int_equal(partition_facts(ls->all[i]).end_offset, failing + 1);
+    }
+}
+
+static void a_checkpoint_that_is_mostly_stale_is_compacted(void **state)
+{
+    (void)state;
+    make_topic_of_many();
     uint64_t most = 0;
     for (int round = 1; round <= ROUNDS; round++) {
         append_to_all();
@@ -407,6 +446,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_known_of_it_is_carried_over, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_that_promises_more_recovers_it_first, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_that_promises_less_does_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_stop_of_many_flushes_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_checkpoint_that_is_mostly_stale_is_compacted, setup, teardown),
         cmocka_unit_test_setup_teardown(timestamps_of_closed_segments_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_topic_is_made_and_deleted_in_steps, setup, teardown),
