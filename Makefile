@@ -1,6 +1,6 @@
 # Odradek's build. `make help` lists the targets.
 #
-# Each MODE (release debug asan tsan) has its own folder below build/, and so has each planted bug (PLANT=name), so that
+# Each MODE (release debug asan tsan coverage) has its own folder below build/, and so has each planted bug (PLANT=name), so that
 # switching costs nothing. The program is every .c of the three layers; the simulator is the same without the files that
 # open a door to the kernel (KERNEL_FILES), whose place its own files in tests/sim/ take.
 MODE   ?= release
@@ -13,7 +13,7 @@ SEED   ?= 1
 Q      := $(if $(V),,@)
 SAY    := @$(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),:,echo)
 
-MODES := release debug asan tsan
+MODES := release debug asan tsan coverage
 ifeq ($(filter $(MODE),$(MODES)),)
 $(error MODE=$(MODE) is none of: $(MODES))
 endif
@@ -45,6 +45,7 @@ WARN := -Wall -Wextra $(WERROR) -Wshadow -Wconversion -Wstrict-prototypes -Wmiss
 FLAGS_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 FLAGS_debug   := -Og -g -U_FORTIFY_SOURCE -DDEBUG_CHECKS=1
 FLAGS_asan    := -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_coverage := -O0 -g -U_FORTIFY_SOURCE --coverage -fprofile-update=atomic
 FLAGS_tsan    := -O1 -g -U_FORTIFY_SOURCE -fno-omit-frame-pointer -fsanitize=thread
 
 # -fno-strict-aliasing: received bytes are read in place through structs and integers. _GNU_SOURCE is defined as empty,
@@ -80,7 +81,7 @@ BENCH_BIN := $(BENCH_C:%.c=$(B)/%) $(BENCH_CXX:%.cc=$(B)/%)
 
 # --- targets -------------------------------------------------------------------------------------------------------
 
-.PHONY: all run unit unit-bin test compat compare-answers check format sim sim-bin bench bench-bin clean help
+.PHONY: all run unit unit-bin test compat compare-answers check format sim sim-bin bench bench-bin coverage clean help
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 MAKEFLAGS += --no-builtin-rules
@@ -120,6 +121,10 @@ sim: $(B)/sim
 
 sim-bin: $(B)/sim
 
+# Line coverage, against its goals: on demand (tests/fuzz/README.md has the last result).
+coverage: $(BUILD)/.deps-test
+	@$(FRESH) scripts/coverage $(ARGS)
+
 bench: all $(BUILD)/.deps-bench
 	@$(MAKE) --no-print-directory bench-bin
 	@bench/run $(ARGS)
@@ -140,6 +145,8 @@ help:
 	@echo 'make check          format, layers, circles, doors, headers, sizes, names, assertions'
 	@echo 'make format         put the sources into shape   FILES="..." only these'
 	@echo 'make sim            the simulator   SEED=n or SEEDS=from-to'
+	@echo 'make fuzz           the fuzzers   FUZZERS="folder wire" FUZZ_SECONDS=3600'
+	@echo 'make coverage       line coverage of the three layers, against its goals   ARGS="--quick"'
 	@echo 'make bench          the benches'
 	@echo 'make clean          remove build/ except build/data'
 	@echo 'V=1                 show the commands'
@@ -150,7 +157,7 @@ help:
 # --- what the distribution has to bring ------------------------------------------------------------------------------
 
 # scripts/deps looks for what is missing and installs it; the stamp keeps later builds from looking again.
-STAMPS := $(addprefix $(BUILD)/.deps-,build check test compat bench)
+STAMPS := $(addprefix $(BUILD)/.deps-,build check test compat fuzz bench)
 $(STAMPS): $(BUILD)/.deps-%: scripts/deps
 	@mkdir -p $(@D)
 	@scripts/deps $*

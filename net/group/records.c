@@ -8,7 +8,7 @@ enum {
     VALUE_OFFSET_EXPIRES = 1,
     VALUE_GROUP = 3,
     VERSION_BYTES = 2,
-    MEMBER_LEAST = 16, /* bytes of the shortest member in a value */
+    MEMBER_LEAST = 15, /* bytes of the shortest member in a value: four texts, two bytes, two times, tags (version 4) */
 };
 
 /* --- reading --- */

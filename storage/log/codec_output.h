@@ -17,11 +17,11 @@ static inline enum err output_grow(struct output *o, size_t want)
 {
     assert(o->bytes <= o->cap);
     assert(o->over);
-    if (o->bytes + want <= o->cap)
+    if (o->at && o->bytes + want <= o->cap)
         return ERR_NONE;
     if (want > o->max || o->bytes > o->max - want)
         return o->over;
-    size_t cap = u64_min(u64_max(o->cap * 2, o->bytes + want), o->max);
+    size_t cap = u64_min(u64_max(u64_max(o->cap * 2, o->bytes + want), 1), o->max); /* of nothing too: never NULL */
     uint8_t *at = heap_realloc(o->heap, o->at, cap);
     if (!at)
         return ERR_NO_MEMORY;

@@ -284,13 +284,23 @@ uint32_t producers_last_offsets(const struct producers *ps, struct producer_last
     return n;
 }
 
+/* Times come from files, and before that from clients: any 64 bits. */
+static bool is_producer_expired(int64_t written_ms, int64_t now_ms, int64_t expiration_ms)
+{
+    assert(expiration_ms > 0);
+    int64_t age_ms;
+    if (__builtin_sub_overflow(now_ms, written_ms, &age_ms))
+        return written_ms < 0; /* older than any age, or younger */
+    return age_ms >= expiration_ms;
+}
+
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms)
 {
     assert(ps->count <= ps->cap);
     assert(expiration_ms > 0);
     uint32_t kept = 0, before = ps->count;
     for (uint32_t i = 0; i < before; i++) {
-        if (now_ms - ps->v[i].written_ms < expiration_ms)
+        if (!is_producer_expired(ps->v[i].written_ms, now_ms, expiration_ms))
             ps->v[kept++] = ps->v[i];
     }
     ps->count = kept;

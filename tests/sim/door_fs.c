@@ -282,7 +282,8 @@ enum err fs_open_folder(const char *path, int *out_fd)
     if (world_refuses_file())
         return ERR_TOO_MANY_FILES;
     snprintf(beside, sizeof beside, "the folder %s", path);
-    assert(!strchr(beside, '/'));
+    for (char *slash = strchr(beside, '/'); slash; slash = strchr(slash, '/'))
+        *slash = ':';
     if (!names_find(beside))
         names_link(beside, disk_node_new());
     *out_fd = disk_fd_open(names_find(beside)->node, false);
