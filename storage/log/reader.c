@@ -193,19 +193,29 @@ static void fail_cold_corrupt(struct cold *c)
     finish_cold_read(c, KERR_KAFKA_STORAGE_ERROR);
 }
 
-/* Whole batches with good CRCs from c->at on; returns where they end. */
+/* No CRC covers the base offset: a batch must lie behind the one before, and below the promised end. */
+static bool is_cold_batch_placed(const struct cold *c, const struct batch *b, int64_t behind)
+{
+    assert(behind >= 0);
+    return b->base_offset >= behind && b->base_offset >= c->segment->base_offset && b->last_offset_delta >= 0 &&
+           b->base_offset < c->partition->promised.offset - b->last_offset_delta;
+}
+
+/* Whole batches with good CRCs, in order, from c->at on; returns where they end. */
 static uint64_t check_cold_batches(const struct cold *c, uint64_t to)
 {
     assert(c->at >= c->from);
     assert(to >= c->at);
     uint64_t at = c->at;
+    int64_t next = c->passed_offset;
     struct batch b;
     while (at < to) {
         const uint8_t *bytes = c->buf->at + (at - c->from);
-        if (!batch_parse(bytes, to - at, &b) || b.bytes > to - at)
+        if (!batch_parse(bytes, to - at, &b) || b.bytes > to - at || !is_cold_batch_placed(c, &b, next))
             break;
         if (batch_crc(bytes, b.bytes) != b.crc)
             break;
+        next = batch_last_offset(&b) + 1;
         at += b.bytes;
     }
     return at;
@@ -296,7 +306,8 @@ static void walk_cold_batches(struct cold *c, uint64_t have)
             return;
         }
         struct batch b;
-        if (!batch_parse(c->buf->at + (c->at - c->from), have - c->at, &b) || b.bytes > end - c->at) {
+        if (!batch_parse(c->buf->at + (c->at - c->from), have - c->at, &b) || b.bytes > end - c->at ||
+            !is_cold_batch_placed(c, &b, c->passed_offset)) {
             fail_cold_corrupt(c);
             return;
         }

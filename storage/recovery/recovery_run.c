@@ -356,13 +356,14 @@ static enum err find_if_closed(struct recovery *r, uint32_t file, bool *out_clos
     return err;
 }
 
-/* Does the log go on in the next segment? Offsets may be missing between two, if nothing is missing at the end of the first. */
+/* Does the log go on in the next segment? Offsets may be missing between two, if nothing is missing at the end of the first: a cleaned
+ * one keeps its last batch, so none is without any. */
 static bool log_goes_on(const struct recovery *r, uint32_t next)
 {
     assert(next > r->first && next < r->count);
     const struct segment *last = r->files[next - 1].segment;
     int64_t base_offset = r->files[next].segment->base_offset;
-    bool gap = base_offset > r->next_offset && last->bytes == last->allocated;
+    bool gap = base_offset > r->next_offset && last->bytes == last->allocated && last->bytes > 0;
     return base_offset == r->next_offset ||
            (gap && (r->in->known_end_offset < 0 || base_offset <= r->in->known_end_offset));
 }

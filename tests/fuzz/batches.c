@@ -5,6 +5,7 @@
 #include "net/group/records.h"
 #include "storage/log/batch.h"
 #include "storage/log/codec.h"
+#include "storage/log/repack.h"
 #include "tests/fuzz/fuzz.h"
 #include <isa-l/igzip_lib.h>
 #include <lz4frame.h>
@@ -65,6 +66,34 @@ static void check_faults(const struct batch_fault *fault, const uint8_t *at, uin
     FUZZ_CHECK(fault->record < 0 || named > 0, "record %d is not named", fault->record);
 }
 
+/* Unpacked, judged, and packed with another codec: what goes into the log is a batch of the same records. */
+static void check_repack(struct heap *heap, const uint8_t *at, const struct batch *b, const struct batch_limits *limits,
+                         uint32_t how)
+{
+    struct repack r = {.at = at,
+                       .batch = *b,
+                       .limits = *limits,
+                       .codec = (int8_t)(how % 6 - 1),
+                       .level = 1,
+                       .unpacked_max = UNPACKED_MAX};
+    r.room_bytes = repack_room_bytes(&r);
+    r.room = heap_alloc(heap, r.room_bytes + 1);
+    repack_run(&r, heap);
+    FUZZ_CHECK(r.error == KERR_NONE || r.fault.message, "refused with %d without a word", r.error);
+    if (r.error)
+        return;
+    const uint8_t *out = r.packed ? r.room : at;
+    struct batch made;
+    struct batch_cursor records;
+    uint8_t *unpacked;
+    FUZZ_CHECK(batch_parse(out, r.batch.bytes, &made) && made.bytes == r.batch.bytes, "%u", r.batch.bytes);
+    FUZZ_CHECK(made.count == b->count && made.last_offset_delta == b->last_offset_delta, "%d", made.count);
+    FUZZ_CHECK(!r.packed || made.crc == batch_crc(out, made.bytes), "a bad CRC");
+    FUZZ_CHECK(codec_records(&made, out, UNPACKED_MAX, heap, &unpacked, &records) == ERR_NONE, "what we packed");
+    made.max_timestamp = r.batch.max_timestamp; /* the caller mends it */
+    check_walk(&made, records, limits);
+}
+
 static void check_batch(struct feed *f, bool mended)
 {
     const struct batch_limits limits = draw_limits(f);
@@ -84,13 +113,7 @@ static void check_batch(struct feed *f, bool mended)
             check_walk(&b, (struct batch_cursor){at + BATCH_HEADER_BYTES, at + b.bytes}, &limits);
         } else {
             struct heap *heap = heap_open();
-            uint8_t *unpacked = NULL;
-            struct batch_cursor records;
-            struct batch deep = b;
-            bool good = batch_check_unpacked(at, &limits, heap, &deep, &fault) == KERR_NONE;
-            if (good && codec_records(&b, at, BATCH_UNPACKED_MAX, heap, &unpacked, &records) == ERR_NONE)
-                check_walk(&deep, records, &limits);
-            FUZZ_CHECK(good || fault.message, "refused without a word");
+            check_repack(heap, at, &b, &limits, feed_byte(f));
             heap_close(heap);
         }
     } else {
@@ -150,6 +173,18 @@ static size_t pack(enum batch_codec codec, const uint8_t *at, size_t n, uint8_t 
     return 0;
 }
 
+static void check_our_packing(struct heap *heap, enum batch_codec codec, int32_t level, const uint8_t *at, size_t n)
+{
+    size_t room = n + n / 8 + 16 * 1024, bytes;
+    uint8_t *packed = heap_alloc(heap, room), *out;
+    FUZZ_CHECK(codec_compress(codec, level, at, n, heap, packed, room, &bytes) == ERR_NONE, "codec %d", codec);
+    FUZZ_CHECK(bytes <= room, "codec %d", codec);
+    FUZZ_CHECK(codec_decompress(codec, packed, bytes, UNPACKED_MAX, heap, &out, &bytes) == ERR_NONE, "codec %d", codec);
+    FUZZ_CHECK(bytes == n && (n == 0 || memcmp(out, at, n) == 0), "codec %d: %zu of %zu", codec, bytes, n);
+    if (n > 100)
+        (void)!codec_compress(codec, level, at, n, heap, packed, n / 2, &bytes); /* whatever it says, it stays inside */
+}
+
 /* What a library packed is unpacked to the same bytes; cut anywhere, it is never taken for something longer. */
 static void check_round(enum batch_codec codec, struct feed *f)
 {
@@ -165,6 +200,7 @@ static void check_round(enum batch_codec codec, struct feed *f)
     cut = packed_bytes ? cut % packed_bytes : 0;
     if (cut && codec_decompress(codec, packed, cut, UNPACKED_MAX, heap, &out, &bytes) == ERR_NONE)
         FUZZ_CHECK(bytes <= n && (bytes == 0 || memcmp(out, at, bytes) == 0), "codec %d cut at %zu", codec, cut);
+    check_our_packing(heap, codec, (int32_t)cut % 9 + 1, at, n);
     heap_close(heap);
 }
 

@@ -437,9 +437,31 @@ static void same_again(const struct stored *first, const struct stored *second)
     }
 }
 
+static void list_all(const char *when)
+{
+    if (!getenv("FUZZ_LIST"))
+        return;
+    struct world_files files = world_take_files();
+    for (uint32_t i = 0; i < files.count; i++) {
+        printf("%s: %s %zu", when, files.v[i].path, files.v[i].bytes);
+        if (strstr(files.v[i].path, ".log")) {
+            struct batch b;
+            for (size_t at = 0; at < files.v[i].bytes && batch_parse(files.v[i].at + at, files.v[i].bytes - at, &b);
+                 at += b.bytes)
+                printf(" @%zu[%lld,%lld]e%d n%d%s", at, (long long)b.base_offset, (long long)batch_last_offset(&b),
+                       b.leader_epoch, b.count,
+                       b.bytes <= files.v[i].bytes - at && b.crc == batch_crc(files.v[i].at + at, b.bytes) ? ""
+                                                                                                           : "BAD");
+        }
+        printf("\n");
+    }
+    world_free_files(&files);
+}
+
 static void live_twice(const struct harm *h, bool must_start, bool clean)
 {
     struct stored first = {0}, second = {0};
+    list_all("first");
     if (!world_start()) {
         FUZZ_CHECK(!must_start, "check found no fault, but the broker does not start");
         return;
@@ -450,6 +472,7 @@ static void live_twice(const struct harm *h, bool must_start, bool clean)
         world_stop();
     else
         world_kill();
+    list_all("second");
     FUZZ_CHECK(world_start(), "it does not start again");
     FUZZ_CHECK(stored_read(&second), "it does not answer after a restart");
     same_again(&first, &second);
