@@ -135,8 +135,13 @@ static enum err remove_leftovers(struct recovery *r)
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < r->folder.leftover_count && !err; i++)
         err = folder_remove(r->in->dir, r->folder.leftovers[i]);
-    for (uint32_t i = 0; i < r->folder.deleted.count && !err; i++)
-        err = deleted_unlink(r->in->dir, r->folder.deleted.v[i]);
+    for (uint32_t i = 0; i < r->folder.deleted.count && !err; i++) {
+        /* Kafka renames the log first: an index left alone would tell the next start of a segment that is lost. */
+        if (!folder_offsets_have(&r->folder.segments, r->folder.deleted.v[i]))
+            err = deleted_rename(r->in->dir, r->folder.deleted.v[i], false);
+        if (!err)
+            err = deleted_unlink(r->in->dir, r->folder.deleted.v[i]);
+    }
     r->changed |= r->folder.leftover_count > 0;
     for (uint32_t i = r->folder.snapshots.count; i-- > 0 && r->folder.snapshots.v[i] > r->next_offset && !err;) {
         char path[FS_PATH_MAX];

@@ -211,7 +211,7 @@ static void check_group_value(struct kview value)
     struct heap *heap = heap_open();
     size_t room = record_group_arena_bytes(value);
     uint8_t *memory = heap_alloc(heap, room);
-    struct karena arena = {.at = memory, .end = memory + room};
+    struct arena arena = arena_of(memory, room);
     struct group_metadata_value v, again;
     if (record_group_value(value, &arena, &v)) {
         uint32_t bytes = record_group_bytes(&v);
@@ -220,11 +220,11 @@ static void check_group_value(struct kview value)
         struct kview written = {out, (int32_t)bytes};
         size_t more = record_group_arena_bytes(written);
         uint8_t *second = heap_alloc(heap, more);
-        struct karena next = {.at = second, .end = second + more};
+        struct arena next = arena_of(second, more);
         FUZZ_CHECK(record_group_value(written, &next, &again), "what we wrote");
         FUZZ_CHECK(again.generation == v.generation && again.members.n == v.members.n, "what we wrote");
     } else {
-        FUZZ_CHECK(!arena.full, "a value of %d bytes needs more than %zu", value.n, room);
+        FUZZ_CHECK(!arena.refused_bytes, "a value of %d bytes needs more than %zu", value.n, room);
     }
     heap_close(heap);
 }

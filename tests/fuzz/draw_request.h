@@ -14,7 +14,7 @@ struct learnt {
 };
 struct drawing {
     struct feed *in;
-    struct karena arena;
+    struct arena arena;
     struct krecords (*records)(struct feed *in);
     struct learnt learnt[LEARNT_MAX]; /* a ring */
     uint32_t learnt_count;
@@ -244,14 +244,14 @@ static inline int32_t draw_count(bool null_ok)
     return n == 7 && null_ok ? -1 : n < 4 ? 1 : n < 5 ? 0 : (int32_t)(n - 3);
 }
 
-#define DRAW_ARRAY(e, name, null_ok)                                                   \
-    m->name.n = draw_count(null_ok);                                                   \
-    if (m->name.n > 0) {                                                               \
-        m->name.v = karena_take(&drawing.arena, (size_t)m->name.n, sizeof *m->name.v); \
-        if (!m->name.v)                                                                \
-            m->name.n = 0;                                                             \
-        for (int32_t i = 0; i < m->name.n; i++)                                        \
-            draw_##e(&m->name.v[i], version);                                          \
+#define DRAW_ARRAY(e, name, null_ok)                                                  \
+    m->name.n = draw_count(null_ok);                                                  \
+    if (m->name.n > 0) {                                                              \
+        m->name.v = arena_take(&drawing.arena, (size_t)m->name.n, sizeof *m->name.v); \
+        if (!m->name.v)                                                               \
+            m->name.n = 0;                                                            \
+        for (int32_t i = 0; i < m->name.n; i++)                                       \
+            draw_##e(&m->name.v[i], version);                                         \
     }
 #define DRAW_LIST_int32(within, name, v) draw_int32(within, name, v, false)
 #define DRAW_LIST_string(within, name, v) draw_string(within, name, v, false)
@@ -269,17 +269,17 @@ static inline int32_t draw_count(bool null_ok)
 #define TEXT(t, name, since, until, null_since, fit, dflt) \
     if (HAS(since, until))                                 \
         draw_##t(within, #name, &m->name, version >= (null_since));
-#define LIST(t, name, since, until, null_since, fit, dflt)                       \
-    if (HAS(since, until)) {                                                     \
-        m->name.n = draw_count(version >= (null_since));                         \
-        KTYPE_##t *list = NULL;                                                  \
-        if (m->name.n > 0)                                                       \
-            list = karena_take(&drawing.arena, (size_t)m->name.n, sizeof *list); \
-        if (!list && m->name.n > 0)                                              \
-            m->name.n = 0;                                                       \
-        for (int32_t i = 0; i < m->name.n; i++)                                  \
-            DRAW_LIST_##t(within, #name, &list[i]);                              \
-        m->name.v = list;                                                        \
+#define LIST(t, name, since, until, null_since, fit, dflt)                      \
+    if (HAS(since, until)) {                                                    \
+        m->name.n = draw_count(version >= (null_since));                        \
+        KTYPE_##t *list = NULL;                                                 \
+        if (m->name.n > 0)                                                      \
+            list = arena_take(&drawing.arena, (size_t)m->name.n, sizeof *list); \
+        if (!list && m->name.n > 0)                                             \
+            m->name.n = 0;                                                      \
+        for (int32_t i = 0; i < m->name.n; i++)                                 \
+            DRAW_LIST_##t(within, #name, &list[i]);                             \
+        m->name.v = list;                                                       \
     }
 #define ARRAY(e, name, since, until, null_since, fit, dflt) \
     if (HAS(since, until)) {                                \
@@ -287,7 +287,7 @@ static inline int32_t draw_count(bool null_ok)
     }
 #define NULLABLE(e, name, since, until, null_since, fit)                               \
     if (HAS(since, until) && (version < (null_since) || feed_chance(drawing.in, 2))) { \
-        m->name = karena_take(&drawing.arena, 1, sizeof *m->name);                     \
+        m->name = arena_take(&drawing.arena, 1, sizeof *m->name);                      \
         if (m->name)                                                                   \
             draw_##e(m->name, version);                                                \
     }

@@ -71,7 +71,7 @@ static struct krecords draw_batch(struct feed *in)
     }
     if (how & 32) /* cut */
         n = feed_below(in, n + 1);
-    uint8_t *at = karena_take(&drawing.arena, n, 1);
+    uint8_t *at = arena_take(&drawing.arena, n, 1);
     if (!at)
         return (struct krecords){.n = -1};
     memcpy(at, bytes, n);
@@ -131,7 +131,7 @@ static void send_request(struct line *l, struct feed *in)
     uint32_t how = feed_byte(in);
     bool silent;
     drawing.in = in;
-    drawing.arena = (struct karena){.at = room, .end = room + sizeof room};
+    drawing.arena = arena_of(room, sizeof room);
     drawing.records = draw_batch;
     struct kwriter w = talk_begin(frame, sizeof frame, row->key, version, ++correlation);
     if (!row->encode(&w, version, &silent))

@@ -11,9 +11,9 @@ static uint8_t memory[2][ARENA_BYTES] __attribute__((aligned(16)));
 static uint8_t out[2][OUT_BYTES];
 static struct ksplice splices[SPLICES_MAX];
 
-static struct karena fresh_arena(int which)
+static struct arena fresh_arena(int which)
 {
-    return (struct karena){.at = memory[which], .end = memory[which] + ARENA_BYTES};
+    return arena_of(memory[which], ARENA_BYTES);
 }
 
 struct message {
@@ -26,7 +26,7 @@ struct message {
     static void check_##s(struct kview body, int16_t version)                                                    \
     {                                                                                                            \
         struct s m, again;                                                                                       \
-        struct karena a = fresh_arena(0), b = fresh_arena(1);                                                    \
+        struct arena a = fresh_arena(0), b = fresh_arena(1);                                                     \
         struct kreader r = kreader_of(body, version, &a);                                                        \
         if (!s##_read(&m, &r))                                                                                   \
             return;                                                                                              \
@@ -59,7 +59,7 @@ static const struct message messages[] = {
 
 static void check_request(struct kview frame)
 {
-    struct karena a = fresh_arena(0);
+    struct arena a = fresh_arena(0);
     struct request_header header;
     const struct kapi *api = NULL;
     struct kview body = {NULL, 0};

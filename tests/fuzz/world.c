@@ -221,11 +221,11 @@ void talk_close(struct talk *t)
     *t = (struct talk){.reply = t->reply};
 }
 
-struct karena *talk_arena(void)
+struct arena *talk_arena(void)
 {
     static uint8_t memory[ARENA_BYTES] __attribute__((aligned(16)));
-    static struct karena arena;
-    arena = (struct karena){.at = memory, .end = memory + sizeof memory};
+    static struct arena arena;
+    arena = arena_of(memory, sizeof memory);
     return &arena;
 }
 

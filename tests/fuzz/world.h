@@ -57,7 +57,7 @@ bool talk_ask(struct talk *t, const uint8_t *frame, size_t bytes, int16_t key, i
             api##_response_decode((out_response), body_, (version), talk_arena());           \
     })
 extern uint8_t talk_out[1 << 20];
-struct karena *talk_arena(void);
+struct arena *talk_arena(void);
 
 /* --- what is stored --- */
 struct stored_batch {
