@@ -205,7 +205,7 @@ void world_free_all(void)
     world_heap = NULL;
 }
 
-static struct heap *own(void)
+struct heap *world_own_heap(void)
 {
     if (!world_heap)
         world_heap = __real_heap_open();
@@ -214,19 +214,19 @@ static struct heap *own(void)
 
 void *world_alloc(size_t bytes)
 {
-    void *at = heap_zalloc(own(), bytes);
+    void *at = heap_zalloc(world_own_heap(), bytes);
     assert(at);
     return at;
 }
 
 void *world_grow(void *old, size_t bytes)
 {
-    void *at = heap_realloc(own(), old, bytes);
+    void *at = heap_realloc(world_own_heap(), old, bytes);
     assert(at);
     return at;
 }
 
 void world_free(void *at)
 {
-    heap_free(own(), at);
+    heap_free(world_own_heap(), at);
 }

@@ -56,6 +56,7 @@ struct oracle_topic {
     int32_t partitions;
     bool caching, known; /* as it was created; known: that was acknowledged */
     char segment_bytes[16], interval_bytes[16], flush_ms[16];
+    const char *codec; /* compression.type */
 };
 
 void oracle_begin(void);

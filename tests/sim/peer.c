@@ -14,6 +14,8 @@ void topics_begin(void)
 {
     static const char *const segment_bytes[] = {"16384", "40000", "131072", "1048576"};
     static const char *const intervals[] = {"4096", "1000", "16384"};
+    static const char *const codecs[] = {"producer", "lz4",    "producer", "zstd",     "uncompressed",
+                                         "producer", "snappy", "gzip",     "producer", "producer"};
     const uint32_t flush_ms = sim.seed % 2 ? 50 : 1000;
     topic_count = sim.knobs.topics;
     for (uint32_t i = 0; i < topic_count; i++) {
@@ -23,6 +25,7 @@ void topics_begin(void)
         snprintf(t->segment_bytes, sizeof t->segment_bytes, "%s", segment_bytes[dice(COUNT_OF(segment_bytes))]);
         snprintf(t->interval_bytes, sizeof t->interval_bytes, "%s", intervals[(sim.seed + i) % COUNT_OF(intervals)]);
         snprintf(t->flush_ms, sizeof t->flush_ms, "%u", flush_ms);
+        t->codec = codecs[(sim.seed / COUNT_OF(intervals) + i) % COUNT_OF(codecs)];
         for (int32_t k = 0; k < t->partitions; k++)
             oracle_part_new(t->name, k, t->caching, flush_ms);
     }
@@ -242,7 +245,7 @@ static void set_config(struct creatable_topic_config *config, const char *name, 
 
 static void create(struct client *c)
 {
-    enum { CONFIGS = 4 };
+    enum { CONFIGS = 5 };
     struct creatable_topic asked[TOPICS_MAX];
     struct creatable_topic_config configs[TOPICS_MAX][CONFIGS];
     struct create_topics_request m;
@@ -258,6 +261,7 @@ static void create(struct client *c)
         set_config(&configs[i][1], "internal.segment.bytes", topics[i].segment_bytes);
         set_config(&configs[i][2], "index.interval.bytes", topics[i].interval_bytes);
         set_config(&configs[i][3], "flush.ms", topics[i].flush_ms);
+        set_config(&configs[i][4], "compression.type", topics[i].codec);
         asked[i].configs.v = configs[i];
         asked[i].configs.n = CONFIGS;
     }

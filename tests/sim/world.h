@@ -164,5 +164,6 @@ void *world_alloc(size_t bytes); /* zeroed, never NULL */
 void *world_grow(void *old, size_t bytes);
 void world_free(void *at);
 /* Everything of the broker: heaps and regions that are still open. */
+struct heap *world_own_heap(void); /* which is never short */
 void world_free_broker(void);
 void world_free_all(void);
