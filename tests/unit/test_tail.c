@@ -128,6 +128,21 @@ static void a_used_up_pool_is_said_and_eviction_helps(void **state)
     assert_int_equal(tail_reserve(&w->tail, w->pool, 0, at, 256 * 1024, 256 * 1024), ERR_NONE);
 }
 
+/* Every slab has bufs of another size, one of which is free: seed 63 of the simulator waited for a slab of its own. */
+static void a_small_one_takes_what_larger_ones_leave(void **state)
+{
+    struct world *w = *state;
+    struct tail small;
+    uint64_t at = 0;
+    while (!tail_reserve(&w->tail, w->pool, 0, at, 256 * 1024, 256 * 1024))
+        at += 256 * 1024;
+    tail_init(&small, w->heap);
+    assert_int_equal(tail_reserve(&small, w->pool, 0, 0, PAGE_BYTES, PAGE_BYTES), ERR_NO_MEMORY);
+    assert_true(tail_evict(&w->tail, 0, at));
+    assert_int_equal(tail_reserve(&small, w->pool, 0, 0, PAGE_BYTES, PAGE_BYTES), ERR_NONE);
+    tail_deinit(&small);
+}
+
 static void what_was_reserved_in_vain_goes_back(void **state)
 {
     struct world *w = *state;
@@ -149,7 +164,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(what_is_copied_in_is_peeked_across_borders), CASE(every_part_starts_on_a_page),
         CASE(eviction_stops_at_the_position_given),       CASE(segments_do_not_mix),
-        CASE(a_used_up_pool_is_said_and_eviction_helps),  CASE(what_was_reserved_in_vain_goes_back),
+        CASE(a_small_one_takes_what_larger_ones_leave),   CASE(a_used_up_pool_is_said_and_eviction_helps),
+        CASE(what_was_reserved_in_vain_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
