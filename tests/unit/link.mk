@@ -11,7 +11,7 @@ STORAGE_CATALOG := storage/catalog/catalog.o storage/catalog/catalog_file.o stor
                    core/map.o core/crc.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_catalog := $(STORAGE_CATALOG)
 LINK_test_tail := storage/log/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
-LINK_test_repack := storage/log/repack.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
+LINK_test_repack := storage/log/repack.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o core/mem.o core/mem_os.o
 LINK_test_codec := storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_dedupe := storage/clean/dedupe.o storage/clean/key_hash.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_filter := storage/clean/filter.o storage/clean/dedupe.o storage/clean/key_hash.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
@@ -69,7 +69,7 @@ LINK_test_conn := $(NET_CONN) net/server.o net/steps.o net/api/fetch_session.o n
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))
 LINK_test_trim := $(LINK_test_partition)
 LINK_test_gaps := $(LINK_test_partition)
-LINK_test_unpack := $(LINK_test_partition)
+LINK_test_unpack := $(filter-out core/mem_libc.o,$(LINK_test_partition))
 LINK_test_partition_faults := $(filter-out core/mem_libc.o,$(LINK_test_partition))
 LINK_test_alter := $(LINK_test_partition)
 LINK_test_lazy := $(LINK_test_partition)

@@ -1,4 +1,5 @@
 /* Batches that are unpacked, judged and packed again: every pair of codecs, what is kept of the header, what is refused. */
+#include "tests/unit/faulty_heap.h"
 #include "storage/log/codec.h"
 #include "storage/log/repack.h"
 #include "tests/unit/make_batch.h"
@@ -233,9 +234,9 @@ static void times_out_of_bounds_are_refused_or_become_the_brokers(void **state)
         uint32_t plain_bytes = make_batch(plain, m), bytes = pack_plain(plain_bytes, from);
         struct batch_limits limits = usual;
         struct batch b;
-        struct batch_fault fault;
+        struct batch_fault found;
         limits.unpack_codecs = 0x1e;
-        enum kerr refused = batch_check(sent, bytes, &limits, &b, &fault);
+        enum kerr refused = batch_check(sent, bytes, &limits, &b, &found);
         if (from != CODEC_NONE) {
             assert_int_equal(refused, KERR_NONE); /* by its header: the records are to be seen */
             struct repack r = repack(bytes, -1, &limits);
@@ -245,18 +246,39 @@ static void times_out_of_bounds_are_refused_or_become_the_brokers(void **state)
             assert_int_equal(refused, KERR_INVALID_TIMESTAMP);
         }
         limits.append_time_outside = true;
-        assert_int_equal(batch_check(sent, bytes, &limits, &b, &fault), KERR_NONE);
+        assert_int_equal(batch_check(sent, bytes, &limits, &b, &found), KERR_NONE);
         assert_int_equal(b.append_time, from == CODEC_NONE);
         if (from != CODEC_NONE)
             assert_true(repack(bytes, -1, &limits).batch.append_time);
         m.timestamp = NOW - 3600000; /* the edge */
         plain_bytes = make_batch(plain, m);
         bytes = pack_plain(plain_bytes, from);
-        assert_int_equal(batch_check(sent, bytes, &limits, &b, &fault), KERR_NONE);
+        assert_int_equal(batch_check(sent, bytes, &limits, &b, &found), KERR_NONE);
         assert_false(b.append_time);
         if (from != CODEC_NONE)
             assert_false(repack(bytes, CODEC_NONE, &limits).batch.append_time);
     }
+}
+
+static void each_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (enum batch_codec from = CODEC_NONE; from <= CODEC_ZSTD; from++)
+        for (int8_t to = -1; to <= CODEC_ZSTD; to++) {
+            uint32_t plain_bytes = make_batch(plain, good);
+            plain[BATCH_HEADER_BYTES + 3] = 7 * 2; /* a first record that is not the base: written anew */
+            uint32_t bytes = pack_plain(plain_bytes, from);
+            bool failed = true;
+            for (int n = 1; failed; n++) {
+                int blocks = fault.blocks;
+                fault_begin(n, false);
+                struct repack r = repack(bytes, to, &usual);
+                failed = fault_end();
+                assert_int_equal(r.error, failed ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
+                assert_int_equal(fault.blocks, blocks);
+                assert_true(n < 20);
+            }
+        }
 }
 
 static int open_heap(void **state)
@@ -282,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_bomb_is_refused),
         cmocka_unit_test(what_does_not_match_its_header_is_refused),
         cmocka_unit_test(every_record_without_a_key_is_named),
+        cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(times_out_of_bounds_are_refused_or_become_the_brokers),
     };
     return cmocka_run_group_tests(tests, open_heap, close_heap);

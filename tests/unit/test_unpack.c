@@ -1,4 +1,5 @@
 /* Compressed batches on the data path: what announces more records than its bytes are likely to hold is counted by a job. */
+#include "tests/unit/faulty_heap.h"
 #include "tests/unit/partition_world.h"
 #include "storage/log/codec.h"
 
@@ -402,6 +403,68 @@ static void a_deletion_refuses_what_waits_for_its_turn(void **state)
     w.p = NULL;
 }
 
+/* --- without memory --- */
+
+static void each_allocation_may_fail(void **state)
+{
+    (void)state;
+    const struct topic_override codec = {"compression.type", "zstd"};
+    make_topic(&codec, 1);
+    fault.poor = w.shard->heap;
+    for (int n = 1; n < 40; n++) {
+        fall_idle();
+        fault_begin(n, false);
+        struct make_batch m = {
+            .producer_id = -1, .timestamp = 1000, .count = 20, .value_bytes = 300, .attributes = CODEC_LZ4};
+        struct sent *first = append_in_codec(m, 20), *second = append_in_codec(m, 20), *plain_one = append(1, 10);
+        until(&first->over);
+        until(&second->over);
+        until(&plain_one->over);
+        (void)fault_end();
+        for (uint32_t i = 0; i < w.sent_count; i++)
+            assert_true(w.sent[i].append.error == KERR_NONE || w.sent[i].append.error == KERR_KAFKA_STORAGE_ERROR);
+        assert_int_equal(w.p->condition, PARTITION_OPEN);
+        assert_int_equal(w.p->store->unpack.jobs, 0);
+        struct sent *again = append_in_codec(m, 20);
+        until(&again->over);
+        assert_int_equal(again->append.error, KERR_NONE);
+        assert_int_equal(w.p->store->unpack.room_bytes, 0);
+        forget_sent();
+    }
+    fault.poor = NULL;
+}
+
+static void without_memory_for_the_list_the_batch_is_refused_all_the_same(void **state)
+{
+    (void)state;
+    const struct topic_override compact = {"cleanup.policy", "compact"};
+    make_topic(&compact, 1);
+    append(1, 1);
+    all_are_acked();
+    fault.poor = w.shard->heap;
+    bool listed = false;
+    for (int n = 1; n < 20 && !listed; n++) {
+        struct make_batch m = {.producer_id = -1,
+                               .timestamp = 1000,
+                               .count = 50,
+                               .value_bytes = 20,
+                               .attributes = CODEC_GZIP,
+                               .no_key = true};
+        int blocks = fault.blocks;
+        fault_begin(n, false);
+        struct sent *s = append_in_codec(m, 50);
+        until(&s->over);
+        bool failed = fault_end();
+        listed = !failed && s->append.fault.listed;
+        assert_true(s->append.error == KERR_INVALID_RECORD || (failed && s->append.error == KERR_KAFKA_STORAGE_ERROR));
+        append_forget_faults(&s->append, w.shard, w.shard);
+        assert_int_equal(fault.blocks, blocks);
+        forget_sent();
+    }
+    assert_true(listed);
+    fault.poor = NULL;
+}
+
 #define CASE(f)                                                                    \
     {                                                                              \
         .name = #f, .test_func = f, .setup_func = setup, .teardown_func = teardown \
@@ -428,6 +491,8 @@ int main(void)
         CASE(a_full_disk_answers_when_the_job_ends),
         CASE(partitions_wait_their_turn),
         CASE(a_deletion_refuses_what_waits_for_its_turn),
+        CASE(each_allocation_may_fail),
+        CASE(without_memory_for_the_list_the_batch_is_refused_all_the_same),
     };
     return run_in_modes(tests, COUNT_OF(tests), COUNT_OF(modes));
 }
