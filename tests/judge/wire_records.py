@@ -1,0 +1,122 @@
+"""Record batches in every codec, made and taken apart by Python libraries (tests/clients/requirements.txt)."""
+import collections
+import gzip
+import struct
+
+import crc32c
+import lz4.frame
+import snappy
+import zstandard
+
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+XERIAL = b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1)
+HEADER = struct.Struct(">qiibIhiqqqhii")
+CONTROL, LOG_APPEND_TIME = 32, 8
+
+Record = collections.namedtuple("Record", "offset key value timestamp headers")
+
+
+def uvarint(n):
+    out = bytearray()
+    while n >= 0x80:
+        out.append(n & 0x7F | 0x80)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
+
+
+def varint(n):
+    return uvarint((n << 1) ^ (n >> 63))
+
+
+def sized(raw):
+    return varint(-1) if raw is None else varint(len(raw)) + raw
+
+
+def pack(codec, raw):
+    if codec == "gzip":
+        return gzip.compress(raw, 6, mtime=0)
+    if codec == "snappy":
+        chunks = [bytes(snappy.compress(raw[at:at + 32768])) for at in range(0, len(raw), 32768)]
+        return XERIAL + b"".join(struct.pack(">i", len(c)) + c for c in chunks)
+    if codec == "lz4":
+        return lz4.frame.compress(raw, block_size=lz4.frame.BLOCKSIZE_MAX64KB, block_linked=False)
+    return zstandard.ZstdCompressor(3).compress(raw) if codec == "zstd" else raw
+
+
+def unpack(codec, raw):
+    if codec == "gzip":
+        return gzip.decompress(raw)
+    if codec == "snappy":
+        out, at = [], len(XERIAL)
+        while at < len(raw):
+            size = struct.unpack_from(">i", raw, at)[0]
+            out.append(bytes(snappy.decompress(raw[at + 4:at + 4 + size])))
+            at += 4 + size
+        return b"".join(out)
+    if codec == "lz4":
+        return lz4.frame.decompress(raw)
+    return zstandard.ZstdDecompressor().decompressobj().decompress(raw) if codec == "zstd" else raw
+
+
+def make(records, codec):
+    """A batch of (key, value, timestamp, headers)."""
+    base = records[0][2]
+    bodies = []
+    for i, (key, value, timestamp, headers) in enumerate(records):
+        body = b"\0" + varint(timestamp - base) + varint(i) + sized(key) + sized(value) + varint(len(headers))
+        body += b"".join(sized(k.encode()) + sized(v) for k, v in headers)
+        bodies.append(varint(len(body)) + body)
+    packed = pack(codec, b"".join(bodies))
+    tail = struct.pack(">hiqqqhii", CODECS.index(codec), len(records) - 1, base, max(r[2] for r in records), -1, -1, -1, len(records)) + packed
+    rest = struct.pack(">ibI", -1, 2, crc32c.crc32c(tail)) + tail
+    return struct.pack(">qi", 0, len(rest)) + rest
+
+
+class Cursor:
+    def __init__(self, raw):
+        self.raw, self.at = raw, 0
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            byte = self.raw[self.at]
+            self.at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return (value >> 1) ^ -(value & 1)
+
+    def sized(self):
+        size = self.varint()
+        if size < 0:
+            return None
+        self.at += size
+        return self.raw[self.at - size:self.at]
+
+
+def records_of(raw, batch):
+    offset, _, _, _, _, attributes, _, base, largest, _, _, _, count = batch
+    c = Cursor(unpack(CODECS[attributes & 7], raw))
+    for _ in range(count):
+        c.varint()
+        c.at += 1
+        timestamp, delta = c.varint(), c.varint()
+        key, value = c.sized(), c.sized()
+        headers = tuple((c.sized().decode(), c.sized()) for _ in range(c.varint()))
+        yield Record(offset + delta, key, value, largest if attributes & LOG_APPEND_TIME else base + timestamp, headers)
+
+
+def take(raw):
+    """(records, the offset behind the last whole batch or None)."""
+    at, found, following = 0, [], None
+    while at + HEADER.size <= len(raw):
+        batch = HEADER.unpack_from(raw, at)
+        end = at + 12 + batch[1]
+        if end > len(raw):
+            break
+        assert crc32c.crc32c(raw[at + 21:end]) == batch[4], f"the batch at {batch[0]} has a bad CRC"
+        if not batch[5] & CONTROL:
+            found.extend(records_of(raw[at + HEADER.size:end], batch))
+        following, at = batch[0] + batch[6] + 1, end
+    return found, following
