@@ -9,7 +9,7 @@
 #include "core/limits.h"
 #include <string.h>
 
-enum { ALIGN_BYTES = 16, TAKE_ALIGN_BYTES = 8, BLOCK_BYTES = 16 * 1024, FREED_AT_ONCE = 256 };
+enum { ALIGN_BYTES = 16, TAKE_ALIGN_BYTES = 8, BLOCK_BYTES = 16 * 1024, FREED_AT_ONCE = 64 };
 
 struct arena_block {
     _Alignas(ALIGN_BYTES) struct arena_block *next;
@@ -143,12 +143,18 @@ void arena_give_back(struct arena *a, void *piece)
     heap_free(a->heap, b);
 }
 
-void arena_discard(struct arena *a)
+size_t arena_discard(struct arena *a)
 {
     assert(a);
-    for (struct arena_block *b = a->blocks; b; b = b->next)
-        if (b->bytes >= ARENA_LARGE_BYTES)
-            heap_discard(b + 1, b->bytes);
+    size_t bytes = 0;
+    for (struct arena_block *b = a->blocks; b; b = b->next) {
+        if (b->bytes < ARENA_LARGE_BYTES)
+            continue;
+        heap_discard(b + 1, b->bytes);
+        bytes += b->bytes;
+    }
+    assert(bytes <= a->used_bytes);
+    return bytes;
 }
 
 bool arena_reset_some(struct arena *a)

@@ -53,9 +53,9 @@ void *arena_take(struct arena *a, size_t count, size_t size) must_use;
 /* A large piece (more than 4 KiB) goes before the others do. */
 void arena_give_back(struct arena *a, void *piece);
 /* The pages of its large pieces go back to the kernel, their addresses stay: arena_reset has less to do then. On any thread, while
- * nobody uses it. */
-void arena_discard(struct arena *a);
+ * nobody uses it. Returns how much that is. */
+size_t arena_discard(struct arena *a);
 /* Frees all blocks. */
 void arena_reset(struct arena *a);
-/* Some of them, some 100 us long; true: there are more. For arenas of more than ARENA_LARGE_BYTES. */
+/* Some of them, some 300 us long; true: there are more. For arenas of more than ARENA_LARGE_BYTES. */
 bool arena_reset_some(struct arena *a) must_use;

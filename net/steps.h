@@ -23,7 +23,7 @@
 #include "core/shard.h"
 
 enum {
-    STEP_UNITS = 1000
+    STEP_UNITS = 500
 }; /* a unit is what about a microsecond does: a partition asked, a few dozen fields filled in */
 
 struct steps_line {

@@ -69,6 +69,7 @@ struct fetch_shard {
     /* read */
     bool first_whole;
     uint32_t budget, reading;
+    bool holds_bufs; /* the owner's, until "read" came back: some part's slices are to be given back */
 };
 
 enum fetch_state { FETCH_LOOKING, FETCH_PARKED, FETCH_READING, FETCH_REPLIED };

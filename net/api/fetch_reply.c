@@ -88,20 +88,12 @@ void fetch_released(struct fetch_shard *g)
     countdown_done(&g->all->out);
 }
 
-static bool holds_fetch_bufs(const struct fetch_shard *g)
-{
-    for (const struct fetch_part *p = g->first; p; p = p->next)
-        if (p->read.slices.count > 0)
-            return true;
-    return false;
-}
-
 static void fetch_sent(struct request *req)
 {
     struct fetch *all = req->context;
     countdown_begin(&all->out, all_shards_released);
     for (uint16_t i = 0; i < all->group_count; i++) {
-        if (!holds_fetch_bufs(all->groups[i]))
+        if (!all->groups[i]->holds_bufs)
             continue;
         countdown_add(&all->out);
         fetch_shard_release(all->groups[i]);

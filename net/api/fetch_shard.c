@@ -281,6 +281,7 @@ static void fetch_part_read(struct fetch_shard *g)
 static void take_read_result(struct fetch_part *p)
 {
     p->error = p->read.error;
+    p->group->holds_bufs |= p->read.slices.count > 0;
     p->high_watermark = p->read.high_watermark;
     p->last_stable_offset = p->read.last_stable_offset;
     p->log_start_offset = p->read.log_start_offset;

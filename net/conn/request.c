@@ -100,7 +100,7 @@ static void end_request(struct request *req)
     struct requests *all = req->all;
     assert(all->bytes >= req->freed_bytes);
     all->bytes -= req->freed_bytes;
-    all->shard->freed_bytes += req->freed_bytes;
+    all->shard->freed_bytes += req->freed_bytes - req->discarded_bytes; /* the rest is the kernel's again */
     assert(all->count > 0);
     all->count--;
     keep_request(all, req);
@@ -120,7 +120,7 @@ static void free_some_memory(struct shard *s, struct shard_msg *msg)
 static int32_t run_empty_job(void *arg)
 {
     struct request *req = arg;
-    arena_discard(&req->arena);
+    req->discarded_bytes = arena_discard(&req->arena);
     return 0;
 }
 
