@@ -139,6 +139,7 @@ static void part_appended(struct append *a)
     struct produce_part *part = container_of(a, struct produce_part, append);
     struct shard *owner = part->call.owner;
     if (part->copy) {
+        append_list_faults(a, owner);
         heap_free(owner->heap, part->copy);
         recoverer_give_bytes(&store_of(owner)->log, a->bytes);
         part->copy = NULL;

@@ -161,21 +161,23 @@ const struct repack *unpack_result(const struct partition *p)
     return &p->unpack.job->r;
 }
 
+/* Without memory none is named: the message says it too. */
+static struct batch_record_fault *give_fault_list(struct append *a, struct shard *owner, uint32_t count)
+{
+    assert(!a->fault.listed && count <= BATCH_FAULTS_MAX);
+    struct fault_list *list = heap_alloc(owner->heap, sizeof *list + count * sizeof *list->v);
+    a->fault.listed = list ? list->v : NULL;
+    a->fault.listed_count = count;
+    a->fault.record = list ? a->fault.record : -1;
+    return list ? list->v : NULL;
+}
+
 /* The list lies where the new batch would be: the job goes, and the list has to stay until the answer is made. */
 static void keep_fault_list(struct partition *p, struct append *a, const struct repack *r)
 {
-    assert(!a->fault.listed);
-    if (!r->fault.listed)
-        return;
-    size_t bytes = r->fault.listed_count * sizeof *r->fault.listed;
-    struct fault_list *list = heap_alloc(shard_of(p)->heap, sizeof *list + bytes);
-    if (!list) {
-        a->fault.record = -1; /* the message says it too */
-        return;
-    }
-    memcpy(list->v, r->fault.listed, bytes);
-    a->fault.listed = list->v;
-    a->fault.listed_count = r->fault.listed_count;
+    struct batch_record_fault *v = r->fault.listed ? give_fault_list(a, shard_of(p), r->fault.listed_count) : NULL;
+    if (v)
+        memcpy(v, r->fault.listed, r->fault.listed_count * sizeof *v);
 }
 
 enum kerr unpack_refused(struct partition *p, struct append *a)
@@ -231,6 +233,24 @@ void unpack_check(const struct partition *p)
 static void free_fault_list(struct shard *at, struct shard_msg *msg)
 {
     heap_free(at->heap, container_of(msg, struct fault_list, msg));
+}
+
+void append_list_faults(struct append *a, struct shard *owner)
+{
+    struct batch_faults walk;
+    struct batch_record_fault one;
+    uint32_t count = 0;
+    if (!a->error || a->fault.record < 0 || a->fault.listed)
+        return;
+    const struct batch_fault found = a->fault;
+    batch_faults_init(&walk, &found, a->records, a->bytes);
+    while (batch_faults_next(&walk, &one.record, &one.message))
+        count++;
+    struct batch_record_fault *v = give_fault_list(a, owner, count);
+    batch_faults_init(&walk, &found, a->records, a->bytes);
+    for (uint32_t i = 0; v && i < count; i++)
+        if (!batch_faults_next(&walk, &v[i].record, &v[i].message))
+            a->fault.listed_count = count = i;
 }
 
 void append_forget_faults(struct append *a, struct shard *at, struct shard *owner)

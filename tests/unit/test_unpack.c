@@ -267,6 +267,28 @@ static void records_without_a_key_are_named_and_none_is_taken(void **state)
     }
 }
 
+/* As a batch that waited for a recovery: only its copy was there. */
+static void records_at_fault_are_named_when_their_bytes_are_gone(void **state)
+{
+    (void)state;
+    const struct topic_override compact = {"cleanup.policy", "compact"};
+    make_topic(&compact, 1);
+    struct sent *s =
+        append_made((struct make_batch){.producer_id = -1, .timestamp = 1000, .count = 50, .no_key = true});
+    until(&s->over);
+    assert_int_equal(s->append.error, KERR_INVALID_RECORD);
+    append_list_faults(&s->append, w.shard);
+    memset(s->bytes, 0xdd, s->append.bytes);
+    struct batch_faults walk;
+    int32_t record, named = 0;
+    const char *message;
+    batch_faults_init(&walk, &s->append.fault, s->append.records, s->append.bytes);
+    while (batch_faults_next(&walk, &record, &message))
+        assert_int_equal(record, named++);
+    assert_int_equal(named, 50);
+    append_forget_faults(&s->append, w.shard, w.shard);
+}
+
 static void what_does_not_match_its_header_is_refused_where_that_is_asked_for(void **state)
 {
     (void)state;
@@ -485,6 +507,7 @@ int main(void)
         CASE(batches_become_zstd),
         CASE(a_duplicate_is_answered_whatever_its_codec),
         CASE(records_without_a_key_are_named_and_none_is_taken),
+        CASE(records_at_fault_are_named_when_their_bytes_are_gone),
         CASE(what_does_not_match_its_header_is_refused_where_that_is_asked_for),
         CASE(times_out_of_bounds_become_the_brokers),
         CASE(compressed_batches_of_topics_with_append_time_keep_their_bytes),
