@@ -316,6 +316,11 @@ static inline bool partition_busy(const struct partition *p)
            p->space.closing || p->closes || p->cleaning.busy || p->unpack.state == UNPACK_RUNNING ||
            p->trimmer.state != TRIMMER_IDLE || !list_empty(&p->readers) || !list_empty(&p->lookups);
 }
+/* A job has the batch of the first parked append: until it ends there is nothing to see, and a look walks all of its records. */
+static inline bool unpack_blocks(const struct partition *p)
+{
+    return p->unpack.state == UNPACK_RUNNING && !p->unpack.refused;
+}
 /* What a request gets from a partition that takes none. */
 static inline enum kerr partition_refusal(const struct partition *p)
 {

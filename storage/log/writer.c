@@ -456,7 +456,7 @@ void writer_take_parked(struct partition *p)
 
 void writer_retry(struct partition *p)
 {
-    if (!list_empty(&p->writer.parked))
+    if (!list_empty(&p->writer.parked) && !unpack_blocks(p))
         log_store_queue(p->store, &p->store->parked, &p->writer.parked_link);
 }
 
