@@ -281,6 +281,27 @@ static void each_allocation_may_fail(void **state)
         }
 }
 
+/* Behind a good CRC, as whoever means harm sends them. */
+static void flipped_bits_never_crash(void **state)
+{
+    (void)state;
+    unsigned seed = 42;
+    struct batch_limits limits = usual;
+    limits.compacted = true;
+    for (int round = 0; round < 200; round++)
+        for (enum batch_codec from = CODEC_GZIP; from <= CODEC_ZSTD; from++) {
+            uint32_t plain_bytes = make_batch(plain, good), bytes = pack_plain(plain_bytes, from);
+            for (int flips = round % 7; flips >= 0; flips--) {
+                seed = seed * 1103515245u + 12345u;
+                sent[BATCH_HEADER_BYTES + (seed >> 8) % (bytes - BATCH_HEADER_BYTES)] ^=
+                    (uint8_t)(1 << (seed >> 28) % 8);
+            }
+            make_seal(sent, bytes);
+            struct repack r = repack(bytes, (int8_t)(round % 6 - 1), &limits);
+            assert_true(!r.error || r.error == KERR_INVALID_RECORD || r.error == KERR_INVALID_TIMESTAMP);
+        }
+}
+
 static int open_heap(void **state)
 {
     (void)state;
@@ -305,6 +326,7 @@ int main(void)
         cmocka_unit_test(what_does_not_match_its_header_is_refused),
         cmocka_unit_test(every_record_without_a_key_is_named),
         cmocka_unit_test(each_allocation_may_fail),
+        cmocka_unit_test(flipped_bits_never_crash),
         cmocka_unit_test(times_out_of_bounds_are_refused_or_become_the_brokers),
     };
     return cmocka_run_group_tests(tests, open_heap, close_heap);
