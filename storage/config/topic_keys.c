@@ -56,7 +56,7 @@ static const struct topic_key keys[] = {
      "The largest size that a batch may unpack to where the broker unpacks it.",
      CONFIG_INT, CONFIG_BETWEEN(1, 2147483639), false},
     {"max.message.bytes", "message.max.bytes", "1048588",
-     "The largest batch that is taken, in bytes as sent.", CONFIG_INT, CONFIG_AT_LEAST(0), false},
+     "The largest batch that is taken, in bytes as sent and as stored.", CONFIG_INT, CONFIG_AT_LEAST(0), false},
     {"message.downconversion.enable", "log.message.downconversion.enable", "true",
      "Conversion for clients of before Kafka 0.11, which no broker serves any more; kept without effect.",
      CONFIG_BOOLEAN, CONFIG_ANY, false},
