@@ -103,8 +103,6 @@ struct io_options {
 enum err io_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why) must_use;
 void io_close_engine(struct io *io);
 const char *io_engine_name(const struct io *io); /* "io_uring" or "epoll" */
-/* Comma-separated names of the features in use; static per engine. */
-const char *io_features_text(const struct io *io);
 /* "defer,pbuf" -> bits; ERR_INVALID for an unknown name. "none" and "all" too. */
 enum err io_features_parse(const char *text, uint32_t *out_features) must_use;
 

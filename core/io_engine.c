@@ -43,11 +43,6 @@ const char *io_engine_name(const struct io *io)
     return io->ops->name;
 }
 
-const char *io_features_text(const struct io *io)
-{
-    return io->ops->features_text(io);
-}
-
 static const struct {
     const char *name;
     uint32_t bits;

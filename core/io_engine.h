@@ -10,7 +10,6 @@ enum { IO_WHY_BYTES = 256, IO_IOV_MAX = 1024 /* the kernel's bound on pieces */ 
 struct io_ops {
     const char *name;
     void (*close)(struct io *io);
-    const char *(*features_text)(const struct io *io);
     void (*attach)(struct io *io, struct io_file *f);
     void (*detach)(struct io *io, struct io_file *f); /* also before every close */
     enum err (*lock_attach)(struct io *io, uint32_t lock, int fd);

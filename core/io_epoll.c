@@ -343,12 +343,6 @@ static void wake_by_eventfd(struct io *from, struct io *to)
 
 /* --- the engine --- */
 
-static const char *epoll_features_text(const struct io *io)
-{
-    (void)io;
-    return "none";
-}
-
 static void close_epoll(struct io *io)
 {
     struct epoll *e = epoll_of(io);
@@ -362,7 +356,6 @@ static void close_epoll(struct io *io)
 static const struct io_ops epoll_ops = {
     .name = "epoll",
     .close = close_epoll,
-    .features_text = epoll_features_text,
     .attach = attach_nothing,
     .detach = detach_socket,
     .lock_attach = attach_lock_nothing,

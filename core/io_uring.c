@@ -127,11 +127,6 @@ static void wake_by_msg_ring(struct io *from, struct io *to)
     uring_tag(sqe, to, TAG_WAKE_FAILED);
 }
 
-static const char *uring_features_text(const struct io *io)
-{
-    return uring_of(io)->features_text;
-}
-
 /* What is still in flight names memory of our callers: it is cancelled and waited for, up to two seconds (a write to a disk
  * cannot be cancelled). No done runs any more. */
 static void cancel_in_flight(struct uring *u)
@@ -172,7 +167,6 @@ static void close_uring(struct io *io)
 static const struct io_ops uring_ops = {
     .name = "io_uring",
     .close = close_uring,
-    .features_text = uring_features_text,
     .attach = uring_attach,
     .detach = uring_detach,
     .lock_attach = uring_lock_attach,

@@ -22,7 +22,6 @@ struct uring {
     struct io io;
     struct io_uring ring;
     uint32_t features; /* of enum io_feature, what is in use */
-    char features_text[64];
 
     /* Submissions. A msghdr must live until it is submitted: there is one per SQE. */
     struct msghdr *messages;

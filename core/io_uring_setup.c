@@ -146,23 +146,6 @@ static void setup_uring_features(struct uring *u)
         u->features &= ~(uint32_t)IO_FEATURE_FILES;
 }
 
-static void write_uring_features(struct uring *u)
-{
-    assert((u->features & ~(uint32_t)IO_FEATURE_ALL) == 0);
-    static const char *const names[] = {"defer", "pbuf", "fixed", "files", "msg_ring"};
-    size_t used = 0;
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        if (u->features >> i & 1) {
-            int n =
-                snprintf(u->features_text + used, sizeof u->features_text - used, "%s%s", used ? "," : "", names[i]);
-            assert(n > 0 && (size_t)n < sizeof u->features_text - used);
-            used += (size_t)n;
-        }
-    }
-    if (used == 0)
-        snprintf(u->features_text, sizeof u->features_text, "none");
-}
-
 enum err uring_setup(struct uring *u, uint32_t features, char *out_why)
 {
     assert(out_why);
@@ -180,7 +163,6 @@ enum err uring_setup(struct uring *u, uint32_t features, char *out_why)
     unsigned workers[2] = {BOUNDED_WORKERS, UNBOUNDED_WORKERS};
     (void)io_uring_register_iowq_max_workers(&u->ring, workers);
     setup_uring_features(u);
-    write_uring_features(u);
     return ERR_NONE;
 }
 

@@ -122,12 +122,6 @@ const char *io_engine_name(const struct io *io)
     return "sim";
 }
 
-const char *io_features_text(const struct io *io)
-{
-    (void)io;
-    return "";
-}
-
 enum err io_features_parse(const char *text, uint32_t *out_features)
 {
     (void)text;
