@@ -68,6 +68,7 @@ LINK_test_conn := $(NET_CONN) net/server.o net/steps.o net/api/fetch_session.o n
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))
 LINK_test_trim := $(LINK_test_partition)
+LINK_test_cleaner := $(LINK_test_partition)
 LINK_test_gaps := $(LINK_test_partition)
 LINK_test_unpack := $(filter-out core/mem_libc.o,$(LINK_test_partition))
 LINK_test_partition_faults := $(filter-out core/mem_libc.o,$(LINK_test_partition))

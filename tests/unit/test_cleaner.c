@@ -1,0 +1,370 @@
+/* The cleaner on a running shard: what readers see while segments are swapped, and everything that may happen in the midst of a cleaning,
+ * after each number of turns. */
+#include "storage/clean/cleaner_state.h"
+#define DIR "build/tests/unit/cleaner"
+#include "tests/unit/partition_world.h"
+
+enum { VALUE = 900, RECORDS = 100, TURNS_MAX = 400, READERS = 6, TRIM_TO = 30 };
+static const struct topic_override compacted[] = {
+    {"cleanup.policy", "compact"}, {"internal.segment.bytes", "20000"}, {"min.cleanable.dirty.ratio", "0"}};
+static struct broker_config quick;
+static int64_t active_base;
+
+/* --- the world: every record has the same key, so of all closed segments the last record stays --- */
+
+static void fill(void)
+{
+    make_topic(compacted, COUNT_OF(compacted));
+    for (int i = 0; i < RECORDS; i++) {
+        append(1, VALUE);
+        if (i % 20 == 19)
+            all_are_acked();
+    }
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (w.p->space.closing) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+    active_base = w.p->active->base_offset;
+    assert_true(w.p->segments.count >= 4);
+}
+
+static void begin_cleaning(void)
+{
+    struct store *st = store_of(w.shard);
+    quick = *st->config;
+    quick.cleaner_backoff_ms = 1;
+    cleaner_configure(st->log.cleaner, &quick);
+}
+
+static bool is_clean(void)
+{
+    return !w.p->cleaning.busy && w.p->cleaning.first_dirty >= active_base;
+}
+
+static void await_clean(void)
+{
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (!is_clean()) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+}
+
+static void start_again(void)
+{
+    forget_sent();
+    start();
+    find_partition("t");
+}
+
+/* --- what is there --- */
+
+static bool there[RECORDS];
+
+/* One read; answers the offset behind what it gave. Below `offset` only a batch that reaches it. */
+static int64_t take_read(const struct part_read *r)
+{
+    int64_t next = r->offset;
+    static uint8_t bytes[1 << 20];
+    uint32_t have = 0;
+    for (uint32_t i = 0; i < r->slices.count; i++) {
+        memcpy(bytes + have, r->slices.v[i].at, r->slices.v[i].bytes);
+        have += r->slices.v[i].bytes;
+    }
+    struct batch b;
+    for (uint32_t at = 0; batch_parse(bytes + at, have - at, &b) && b.bytes <= have - at; at += b.bytes) {
+        assert_int_equal(batch_crc(bytes + at, b.bytes), b.crc);
+        assert_true(batch_last_offset(&b) >= next);
+        assert_true(b.count == 0 || b.count == 1);
+        if (b.count)
+            there[b.base_offset] = true;
+        next = batch_last_offset(&b) + 1;
+    }
+    assert_true(next > r->offset);
+    return next;
+}
+
+static void read_all(void)
+{
+    memset(there, 0, sizeof there);
+    struct partition_facts f = partition_facts(w.p);
+    assert_int_equal(f.high_watermark, RECORDS);
+    for (int64_t at = f.log_start_offset; at < RECORDS;) {
+        struct part_read r = {.offset = at, .max_bytes = 5000, .first_whole = true, .done = read_done};
+        read_is_over = partition_read(w.p, &r);
+        until(&read_is_over);
+        assert_int_equal(r.error, KERR_NONE);
+        at = take_read(&r);
+        slices_deinit(&r.slices);
+    }
+}
+
+static uint32_t count_there(int64_t end)
+{
+    uint32_t n = 0;
+    for (int64_t i = 0; i < end; i++)
+        n += there[i];
+    return n;
+}
+
+/* Nothing that lives is lost: the last record below the active segment, and all of that. */
+static void the_log_is_right(void)
+{
+    read_all();
+    for (int64_t i = active_base - 1; i < RECORDS; i++)
+        assert_true(there[i]);
+}
+
+static void only_the_latest_is_there(void)
+{
+    the_log_is_right();
+    assert_int_equal(count_there(active_base), 1);
+}
+
+/* --- statements --- */
+
+static void a_compacted_log_keeps_the_latest_and_opens_again(void **state)
+{
+    (void)state;
+    fill();
+    uint64_t bytes = partition_facts(w.p).bytes;
+    begin_cleaning();
+    await_clean();
+    only_the_latest_is_there();
+    assert_true(partition_facts(w.p).bytes < bytes / 2);
+    kill_broker();
+    start_again();
+    only_the_latest_is_there();
+    stop();
+    start_again();
+    only_the_latest_is_there();
+    begin_cleaning(); /* where it stood is known: there is nothing to do */
+    for (int i = 0; i < 50; i++)
+        turn();
+    assert_int_equal(w.p->cleaning.first_dirty, active_base);
+    append(1, VALUE);
+    all_are_acked();
+}
+
+static struct reader {
+    struct part_read read;
+    bool busy;
+    uint32_t ended;
+} readers[READERS];
+static uint32_t reads;
+
+static void reader_done(struct part_read *r)
+{
+    struct reader *me = container_of(r, struct reader, read);
+    assert_true(me->busy);
+    me->busy = false;
+    reads++;
+    assert_int_equal(r->error, KERR_NONE);
+    (void)take_read(r);
+    slices_deinit(&r->slices);
+}
+
+static uint32_t lookups;
+static bool looking;
+static void looked_up(struct time_lookup *l)
+{
+    looking = false;
+    lookups++;
+    assert_int_equal(l->error, KERR_NONE);
+    assert_true(l->found_offset >= 0);
+    assert_true(l->max || l->found_timestamp >= l->timestamp);
+}
+
+static void step_readers(struct rng *rng)
+{
+    static struct time_lookup l;
+    for (uint32_t i = 0; i < READERS; i++) {
+        struct reader *me = &readers[i];
+        if (me->busy || (i > 0 && rng_below(rng, 3)))
+            continue;
+        me->read = (struct part_read){
+            .offset = (int64_t)rng_below(rng, RECORDS), .max_bytes = 3000, .first_whole = true, .done = reader_done};
+        me->busy = true;
+        if (partition_read(w.p, &me->read))
+            reader_done(&me->read);
+    }
+    if (!looking) {
+        l = (struct time_lookup){.timestamp = 1000, .max = rng_below(rng, 2), .done = looked_up};
+        looking = true;
+        if (partition_lookup(w.p, &l))
+            looked_up(&l);
+    }
+}
+
+static void readers_and_lookups_go_on_while_segments_are_swapped(void **state)
+{
+    (void)state;
+    struct rng rng = {.state = 7};
+    fill();
+    fall_idle(); /* or all of it is read from memory */
+    begin_cleaning();
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (!is_clean()) {
+        assert_true(clock_now_ns() < end);
+        step_readers(&rng);
+        turn();
+    }
+    for (uint32_t i = 0; i < READERS || looking; i++) {
+        while (i < READERS && readers[i].busy)
+            turn();
+        if (looking)
+            turn();
+    }
+    assert_true(reads > 10 && lookups > 1);
+    only_the_latest_is_there();
+}
+
+/* --- what happens in the midst of it: after so many turns; false: it was over before --- */
+
+static bool turn_into_cleaning(uint32_t turns)
+{
+    begin_cleaning();
+    bool over = false, begun = false;
+    uint32_t steps = 0;
+    for (uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S; steps < turns && !over; steps += begun) {
+        assert_true(clock_now_ns() < end);
+        turn();
+        begun |= w.p->cleaning.busy;
+        over = is_clean();
+    }
+    return !over;
+}
+
+static bool trims_over;
+static void trim_done(struct log_trim *t)
+{
+    assert_int_equal(t->error, KERR_NONE);
+    trims_over = true;
+}
+
+static void move_the_start(void)
+{
+    static struct log_trim t;
+    t = (struct log_trim){.before = TRIM_TO, .done = trim_done};
+    trims_over = false;
+    partition_trim(w.p, &t);
+    until(&trims_over);
+    await_clean(); /* by this cleaning or the next */
+    assert_int_equal(partition_facts(w.p).log_start_offset, TRIM_TO);
+    only_the_latest_is_there();
+    kill_broker();
+    start_again();
+    assert_int_equal(partition_facts(w.p).log_start_offset, TRIM_TO);
+    only_the_latest_is_there();
+}
+
+static void kill_it(void)
+{
+    kill_broker();
+    start_again();
+    the_log_is_right();
+    begin_cleaning();
+    await_clean();
+    only_the_latest_is_there();
+}
+
+static void stop_it(void)
+{
+    stop();
+    start_again();
+    the_log_is_right();
+}
+
+static void delete_it(void)
+{
+    struct catalog_change c;
+    delete_begin(&c);
+    until(&change_is_over);
+    assert_int_equal(c.error, KERR_NONE);
+    w.p = NULL;
+    assert_int_equal(access(DIR "/data/t-0", F_OK), -1);
+}
+
+static void take_it_offline(void)
+{
+    partition_offline(w.p, "a test");
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (w.p->cleaning.busy) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+    kill_broker();
+    start_again();
+    the_log_is_right();
+}
+
+static void change_the_policy(void)
+{
+    quick.cleaner_enable = false;
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (w.p->cleaning.busy) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+    the_log_is_right();
+}
+
+static void at_each_turn(void **state, void (*what)(void))
+{
+    bool in_the_midst = true;
+    uint32_t step = w.mode == &modes[0] ? 2 : 7; /* the other mode is the same to the cleaner */
+    for (uint32_t n = 1; in_the_midst; n += step) {
+        assert_true(n < TURNS_MAX);
+        if (n > 1)
+            assert_int_equal(setup(state), 0);
+        fill();
+        in_the_midst = turn_into_cleaning(n);
+        what();
+        if (in_the_midst)
+            assert_int_equal(teardown(state), 0);
+        assert_true(in_the_midst || n > 5);
+    }
+}
+
+static void the_log_start_may_move(void **state)
+{
+    at_each_turn(state, move_the_start);
+}
+static void the_broker_may_be_killed(void **state)
+{
+    at_each_turn(state, kill_it);
+}
+static void the_broker_may_stop(void **state)
+{
+    at_each_turn(state, stop_it);
+}
+static void the_topic_may_be_deleted(void **state)
+{
+    at_each_turn(state, delete_it);
+}
+static void the_partition_may_go_offline(void **state)
+{
+    at_each_turn(state, take_it_offline);
+}
+static void the_cleaner_may_be_turned_off(void **state)
+{
+    at_each_turn(state, change_the_policy);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    struct CMUnitTest tests[] = {
+        CASE(a_compacted_log_keeps_the_latest_and_opens_again),
+        CASE(readers_and_lookups_go_on_while_segments_are_swapped),
+        CASE(the_log_start_may_move),
+        CASE(the_broker_may_be_killed),
+        CASE(the_broker_may_stop),
+        CASE(the_topic_may_be_deleted),
+        CASE(the_partition_may_go_offline),
+        CASE(the_cleaner_may_be_turned_off),
+    };
+    return run_in_modes(tests, COUNT_OF(tests), 2);
+}
