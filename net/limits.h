@@ -46,11 +46,7 @@ enum {
     GROUP_MEMBER_BYTES_MAX = 1024 * 1024, /* of one member: 10,000 topics are half of it */
     GROUP_METADATA_BYTES_MAX = 64 * 1024 * 1024,   /* of all members: a record of the group could not hold more */
     GROUP_ASSIGNMENT_BYTES_MAX = 64 * 1024 * 1024, /* of all members, likewise */
-    GROUPS_MAX = 100 * 1000, /* group ids in one partition of __consumer_offsets: beyond, new ones are refused */
-    COORD_SLACK_BYTES =
-        4 * 1024 *
-        1024, /* a coordinator's log shorter than this, or than a segment, is not rewritten: it loads in some ten ms */
-    COORD_SLACK_TIMES = 3,         /* a longer one is when it is so many times what lives in it */
+    GROUPS_MAX = 100 * 1000,       /* group ids in one partition of __consumer_offsets: beyond, new ones are refused */
     COORD_READ_BYTES = 256 * 1024, /* one read while loading */
     COORD_READ_TRIES = 50,         /* a read that finds no memory is tried again so often ... */
     COORD_READ_MS = 100,           /* ... after this; then the log is FAILED */

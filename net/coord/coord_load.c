@@ -36,7 +36,7 @@ struct coord_load {
     struct coord_cursor entries;                     /* those that come to life; its log is NULL: still reading */
     uint32_t tries;
     struct timer retry;
-    uint64_t started_ns;
+    uint64_t started_ns, bytes;
 };
 
 static void free_unpacked_records(struct coord_load *ld)
@@ -229,7 +229,7 @@ static bool next_coord_batch(struct coord_log *l)
         skip_record(ld, COORD_MALFORMED, ld->batch.base_offset, "a batch that cannot be unpacked");
         ld->batch.count = 0;
     }
-    l->log_bytes += ld->batch.bytes;
+    ld->bytes += ld->batch.bytes;
     skip_slices(ld, ld->batch.bytes);
     ld->next_offset = batch_last_offset(&ld->batch) + 1;
     return true;
@@ -308,7 +308,7 @@ static void coord_load_over(struct coord_log *l)
     log_skipped(l, COORD_TRANSACTIONAL, "transactional", "what transactions wrote is not supported");
     log_skipped(l, COORD_MALFORMED, "malformed", "what they said is lost; everything else is there");
     log_debug("coordinator's log loaded", "partition=%s-%d entries=%u bytes=%llu ms=%llu", l->kind->topic, l->index,
-              l->by_id.count, (unsigned long long)l->log_bytes,
+              l->by_id.count, (unsigned long long)l->load->bytes,
               (unsigned long long)((l->shard->now_ns - l->load->started_ns) / NS_PER_MS));
     free_coord_load(l);
     l->state = COORD_LOG_READY;

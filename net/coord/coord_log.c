@@ -34,13 +34,6 @@ enum err coord_entry_add(struct coord_log *l, struct coord_entry *e)
     return ERR_NONE;
 }
 
-void coord_entry_weighs(struct coord_entry *e, uint64_t plus, uint64_t minus)
-{
-    struct coord_log *l = e->log;
-    assert(l->live_bytes + plus >= minus);
-    l->live_bytes = l->live_bytes + plus - minus;
-}
-
 void coord_entry_free(struct coord_entry *e)
 {
     struct coord_log *l = e->log;
@@ -137,7 +130,6 @@ static void free_coord_log(struct coord_log *l)
         coord_cursor_end(container_of(i, struct coord_cursor, link));
     while ((i = list_first(&l->entries)))
         coord_entry_free(container_of(i, struct coord_entry, link));
-    assert(l->live_bytes == 0);
     map_deinit(&l->by_id);
     pace_remove(&l->job);
     list_remove(&l->defer.link);
@@ -150,7 +142,7 @@ static void close_coord_log_step(struct coord_log *l)
 {
     if (!l->unloaded)
         unload_coord_entries(l);
-    if (l->writes == 0 && list_empty(&l->over) && !l->rewrite.trimming && coord_load_close(l))
+    if (l->writes == 0 && list_empty(&l->over) && coord_load_close(l))
         free_coord_log(l);
 }
 

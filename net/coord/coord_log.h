@@ -14,9 +14,8 @@
  * is alone: it waits until what is under way has ended, and whatever is asked after it waits until it has ended. So it sees what
  * stands, and nothing older lands behind something newer.
  *
- * The log is bounded: when what was appended since the log start is more than slack_bytes and more than thrice the live bytes,
- * every live entry is appended again, then the log start moves (partition_trim, durably) to where that began. A kill in
- * between leaves the old records in front of the new: nothing is lost. Tombstones go that way, too.
+ * The log is bounded by compaction (storage/clean/), which keeps the latest record of each key: so a record must say all about its key that
+ * counts, and none may need an older one of its key.
  *
  * Callbacks run from the shard's loop, never inside the call that asked. */
 #pragma once
@@ -139,14 +138,12 @@ struct coord_kind {
     void (*unload)(struct coord_entry *e);
     /* Frees it; it is in no list any more. */
     void (*free_entry)(struct coord_entry *e);
-    /* All that lives in the entry, for a rewrite. */
-    uint32_t (*gather_live)(struct coord_write *w, struct record_batch *b);
     /* READY or FAILED. Also when it fails later, for want of memory: then close it, and open it again if you like. */
     void (*ready)(struct coord_log *l);
     /* Closed, and nothing of it is used any more: frees it. */
     void (*free_log)(struct coord_log *l);
-    /* Asserts what must hold in an entry; answers its live bytes. For tests and the simulator. */
-    uint64_t (*check)(const struct coord_entry *e);
+    /* Asserts what must hold in an entry. For tests and the simulator. */
+    void (*check)(const struct coord_entry *e);
 };
 
 /* Embedded in the kind's own; zeroed before coord_log_open. */
@@ -155,8 +152,7 @@ struct coord_log {
     struct heap *heap; /* the shard's */
     struct partition *partition;
     const struct coord_kind *kind;
-    struct pace *pace;    /* one for all logs of a shard */
-    uint64_t slack_bytes; /* a log that is shorter is not rewritten */
+    struct pace *pace; /* one for all logs of a shard */
     int32_t index;
     enum coord_log_state state;
     bool closing, unloaded, ready_due;
@@ -172,25 +168,14 @@ struct coord_log {
     struct pace_job job;
     struct coord_load *load;   /* while LOADING */
     uint32_t batch_bytes;      /* COORD_BATCH_BYTES, or less where the topic takes less */
-    uint64_t log_bytes;        /* since the log start */
-    uint64_t live_bytes;       /* what a rewrite would write, at most: the kind's */
-    uint64_t rewrite_at;       /* after one that failed: not before log_bytes is there */
     struct list sweeps;        /* waiting */
     struct coord_sweep *sweep; /* under way; NULL: none */
     struct coord_cursor sweep_at;
     uint64_t sweep_born_max; /* younger ones have nothing that is looked for */
     uint32_t sweep_running;  /* writes */
     enum kerr sweep_error;   /* the first that a write met */
-    struct coord_rewrite {
-        struct coord_sweep sweep;
-        struct coord_write_ops ops;
-        int64_t from; /* the log's end when it began */
-        uint64_t bytes_before;
-        struct log_trim trim;
-        bool trimming;
-    } rewrite;
 };
-/* shard, heap, partition, kind, pace, slack_bytes and index are set. Starts loading; `ready` is called later even when the log is empty.
+/* shard, heap, partition, kind, pace and index are set. Starts loading; `ready` is called later even when the log is empty.
  * NO_MEMORY: nothing has begun. */
 enum err coord_log_open(struct coord_log *l) must_use;
 /* Unloads every entry and answers every write with NOT_COORDINATOR (what is durable meanwhile: as it fared), then frees all when its
@@ -207,8 +192,6 @@ struct coord_entry *coord_log_next(const struct coord_log *l, uint32_t *cursor);
 enum err coord_entry_add(struct coord_log *l, struct coord_entry *e) must_use;
 /* Frees an entry without writes that its kind calls empty. */
 void coord_entry_drop_if_empty(struct coord_entry *e);
-/* What a rewrite would write for the entry is more by `plus` and less by `minus`. */
-void coord_entry_weighs(struct coord_entry *e, uint64_t plus, uint64_t minus);
 
 /* Asserts what must hold between its parts; slow: for tests and the simulator. */
 void coord_log_check(const struct coord_log *l);

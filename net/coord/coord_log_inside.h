@@ -1,7 +1,7 @@
 /* The inside of a coordinator's log, for the files that make it up; nobody else includes this.
  *
  *   coord_log.c        life, entries                coord_write.c   writes: turns, batches, what became of them
- *   coord_load.c       reading the log              coord_sweep.c   sweeps, rewriting
+ *   coord_load.c       reading the log              coord_sweep.c   sweeps
  *
  * Of everything that is asked for later there is one list, and close() waits until all are empty:
  *

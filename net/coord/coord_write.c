@@ -204,7 +204,6 @@ static bool halve_batch_bytes(struct coord_log *l, struct coord_write *w)
 
 static void coord_batch_durable(struct coord_log *l, struct coord_write *w)
 {
-    l->log_bytes += w->append.bytes;
     if (w->ops->apply && w->ops->apply(w)) {
         l->may_pass = true;
         coord_log_fail(l, "no memory for what was written");

@@ -1,4 +1,4 @@
-/* Work in the background of one shard (loading, rewriting and sweeping of coordinators' logs), one job a turn, so that the shard goes
+/* Work in the background of one shard (loading and sweeping of coordinators' logs), one job a turn, so that the shard goes
  * on serving: each job does what PACE_UNITS allows, and stands in line again if it has more. */
 #pragma once
 #include "core/shard.h"

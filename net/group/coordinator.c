@@ -202,7 +202,6 @@ enum err coordinator_start(struct server *sv)
                                         .changed = watch_group_deadline,
                                         .ready = group_log_ready,
                                         .arg = c};
-    c->hooks.slack_bytes = u64_min(COORD_SLACK_BYTES, (uint64_t)st->config->offsets_topic_segment_bytes);
     timer_init(&c->retention, offsets_retention_due);
     sv->coordinator = c;
     st->topic_made = offsets_topic_made;

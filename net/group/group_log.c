@@ -6,42 +6,10 @@
 
 /* --- what an entry holds --- */
 
-/* A rewrite would give each its own batch at worst. */
-static uint64_t group_offset_weight(const struct group_entry *e, const struct committed *c)
-{
-    return record_offset_bytes(e->coord.id, c) + BATCH_HEADER_BYTES;
-}
-
-static uint64_t group_record_weight(const struct group_entry *e)
-{
-    return e->record.n < 0 ? 0 : record_group_record_bytes(e->coord.id, group_view(e->record)) + BATCH_HEADER_BYTES;
-}
-
-enum err group_entry_put(struct group_entry *e, const struct committed *c)
-{
-    const struct committed *old = offsets_get(&e->offsets, c->topic, c->partition);
-    uint64_t before = old ? group_offset_weight(e, old) : 0;
-    enum err err = offsets_put(&e->offsets, c);
-    if (!err)
-        coord_entry_weighs(&e->coord, group_offset_weight(e, c), before);
-    return err;
-}
-
-void group_entry_remove(struct group_entry *e, struct kview topic, int32_t partition)
-{
-    const struct committed *c = offsets_get(&e->offsets, topic, partition);
-    if (!c)
-        return;
-    coord_entry_weighs(&e->coord, 0, group_offset_weight(e, c));
-    offsets_remove(&e->offsets, topic, partition);
-}
-
 void group_entry_set_record(struct group_entry *e, struct group_text record)
 {
-    uint64_t before = group_record_weight(e);
     heap_free(e->coord.log->heap, e->record.at);
     e->record = record;
-    coord_entry_weighs(&e->coord, group_record_weight(e), before);
 }
 
 /* --- entries --- */
@@ -93,11 +61,7 @@ static void free_group_entry(struct coord_entry *ce)
 {
     struct group_entry *e = group_entry_of(ce);
     struct heap *heap = ce->log->heap;
-    uint32_t cursor = 0;
-    const struct committed *c;
     group_entry_set_record(e, (struct group_text){NULL, -1});
-    while ((c = offsets_next(&e->offsets, &cursor)))
-        coord_entry_weighs(ce, 0, group_offset_weight(e, c));
     list_remove(&e->lost_link);
     make_group_unknown(e);
     offsets_deinit(&e->offsets);
@@ -161,11 +125,11 @@ static enum coord_replay replay_offset(struct group_log *l, const struct record 
     if (r->tombstone) {
         struct coord_entry *e = coord_log_get(&l->coord, r->group);
         if (e)
-            group_entry_remove(group_entry_of(e), r->committed.topic, r->committed.partition);
+            offsets_remove(&group_entry_of(e)->offsets, r->committed.topic, r->committed.partition);
         return COORD_REPLAYED;
     }
     struct group_entry *e = entry_to_load(l, r->group);
-    return e && !group_entry_put(e, &r->committed) ? COORD_REPLAYED : COORD_NO_MEMORY;
+    return e && !offsets_put(&e->offsets, &r->committed) ? COORD_REPLAYED : COORD_NO_MEMORY;
 }
 
 static enum coord_replay replay_group(struct group_log *l, const struct record *r)
@@ -251,21 +215,18 @@ static enum coord_replay group_entry_loaded(struct coord_entry *ce, uint32_t *ou
 
 /* --- the log --- */
 
-static uint64_t check_group_entry(const struct coord_entry *ce)
+static void check_group_entry(const struct coord_entry *ce)
 {
     const struct group_entry *e = group_entry_of(ce);
-    uint64_t weight = group_record_weight(e);
     uint32_t cursor = 0, count = 0;
     const struct committed *c;
     assert(kview_same(group_view(e->group->id), ce->id));
     assert(!group_check(e->group));
     while ((c = offsets_next(&e->offsets, &cursor))) {
         assert(offsets_get(&e->offsets, c->topic, c->partition) == c);
-        weight += group_offset_weight(e, c);
         count++;
     }
     assert(count == offsets_count(&e->offsets));
-    return weight;
 }
 
 static void group_log_is_ready(struct coord_log *l)
@@ -288,7 +249,6 @@ static const struct coord_kind group_kind = {
     .empty = group_entry_empty,
     .unload = unload_group_entry,
     .free_entry = free_group_entry,
-    .gather_live = group_gather_live,
     .ready = group_log_is_ready,
     .free_log = free_group_log,
     .check = check_group_entry,
@@ -322,13 +282,8 @@ struct group_log *group_log_open(struct shard *s, struct partition *p, int32_t i
     l->hooks = hooks;
     list_init(&l->lost);
     shard_defer_init(&l->tell_lost, tell_lost_records);
-    l->coord = (struct coord_log){.shard = s,
-                                  .heap = s->heap,
-                                  .partition = p,
-                                  .index = index,
-                                  .kind = &group_kind,
-                                  .pace = hooks->pace,
-                                  .slack_bytes = hooks->slack_bytes};
+    l->coord = (struct coord_log){
+        .shard = s, .heap = s->heap, .partition = p, .index = index, .kind = &group_kind, .pace = hooks->pace};
     if (coord_log_open(&l->coord)) {
         heap_free(s->heap, l);
         return NULL;

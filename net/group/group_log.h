@@ -1,11 +1,11 @@
 /* One partition of __consumer_offsets on the shard that owns it: the groups whose id hashes there, and their committed offsets, in
- * Kafka's record formats (records.h), on a coordinator's log (net/coord/coord_log.h), which loads, writes and rewrites them.
+ * Kafka's record formats (records.h), on a coordinator's log (net/coord/coord_log.h), which loads and writes them.
  *
  * What is committed becomes visible (offsets_get) when its record is durable, in the order of the log. A group's record is
  * written with the group as it is when it is asked (GROUP_PERSIST).
  *
  * Deletion, expiry and a topic that is gone are writes that are alone in their group. Tombstones: a deleted group's record and each of
- * its offsets get one; when the log is rewritten they go.
+ * its offsets get one; compaction drops them a day later.
  *
  * Callbacks run from the shard's loop, never inside the call that asked (`made` excepted). */
 #pragma once
@@ -32,7 +32,6 @@ struct group_entry {
 struct group_log;
 struct group_log_hooks {
     struct pace *pace;      /* one for all logs of a shard */
-    uint64_t slack_bytes;   /* a log that is shorter is not rewritten */
     struct group_emit emit; /* for group_persisted and group_unload */
     /* A group was made or loaded: the coordinator sets up its timer. It is going (deleted, expired, closed): stops it. */
     void (*made)(struct group_entry *e);
@@ -119,8 +118,4 @@ static inline struct group_entry *group_entry_of(const struct coord_entry *e)
 {
     return container_of(e, struct group_entry, coord);
 }
-/* What is put and taken is counted. */
-enum err group_entry_put(struct group_entry *e, const struct committed *c) must_use;
-void group_entry_remove(struct group_entry *e, struct kview topic, int32_t partition);
 void group_entry_set_record(struct group_entry *e, struct group_text record); /* takes it; null: none */
-uint32_t group_gather_live(struct coord_write *w, struct record_batch *b);    /* coord_kind's */

@@ -58,10 +58,10 @@ static enum err apply_commits(struct coord_write *cw)
         struct committed c = *commit_at(w, at);
         c.position = cw->append.base_offset + (at - cw->batch_at);
         if (at >= (uint32_t)w->commit_count) {
-            group_entry_remove(w->entry, c.topic, c.partition);
+            offsets_remove(&w->entry->offsets, c.topic, c.partition);
             continue;
         }
-        enum err err = group_entry_put(w->entry, &c);
+        enum err err = offsets_put(&w->entry->offsets, &c);
         if (err)
             return err;
     }
@@ -203,32 +203,10 @@ static enum err apply_tombstones(struct coord_write *cw)
 {
     struct group_write *w = group_write_of(cw);
     for (uint32_t i = 0; i < w->gone_count; i++)
-        group_entry_remove(w->entry, w->gone[i]->topic, w->gone[i]->partition);
+        offsets_remove(&w->entry->offsets, w->gone[i]->topic, w->gone[i]->partition);
     if (w->batch_record)
         group_entry_set_record(w->entry, (struct group_text){NULL, -1});
     return ERR_NONE;
-}
-
-/* --- all that lives: at 0 the group's record is next, at n + 1 the offset behind cursor n --- */
-
-uint32_t group_gather_live(struct coord_write *w, struct record_batch *b)
-{
-    const struct group_entry *e = group_entry_of(w->entry);
-    struct kview id = w->entry->id, record = group_view(e->record);
-    if (w->at == 0 && record.n >= 0) {
-        if (!coord_write_takes(w, b, record_group_record_bytes(id, record)) || !record_put_group(b, id, record))
-            return 0;
-    }
-    if (w->at == 0)
-        w->at = 1;
-    for (;;) {
-        uint32_t cursor = w->at - 1;
-        const struct committed *c = offsets_next(&e->offsets, &cursor);
-        w->last = !c;
-        if (!c || !coord_write_takes(w, b, record_offset_bytes(id, c)) || !record_put_offset(b, id, c))
-            return 0;
-        w->at = cursor + 1;
-    }
 }
 
 /* --- the end of a write --- */

@@ -32,7 +32,6 @@ static struct group_world {
     struct key keys[GROUPS][KEYS];
     int32_t acked_generation[GROUPS], generation[GROUPS];
     int64_t next;
-    uint64_t slack;
     uint32_t batch_bytes;
 } g;
 
@@ -116,8 +115,7 @@ static inline void init_log(void)
                                        .made = hook_made,
                                        .going = hook_going,
                                        .changed = hook_changed,
-                                       .ready = hook_ready,
-                                       .slack_bytes = g.slack ? g.slack : COORD_SLACK_BYTES};
+                                       .ready = hook_ready};
     g.made = g.gone = g.readies = g.closes = g.persisted = 0;
     g.log = group_log_open(w.shard, w.p, 0, &g.rules, &g.hooks);
     if (g.log && g.batch_bytes)
@@ -149,7 +147,11 @@ static inline void restart(void)
     find_partition("t");
 }
 
-static const struct topic_override offsets_topic[] = {{"cleanup.policy", "compact"}, {"segment.bytes", "1048576"}};
+#ifndef OFFSETS_SEGMENT
+#define OFFSETS_SEGMENT "1048576"
+#endif
+static const struct topic_override offsets_topic[] = {
+    {"cleanup.policy", "compact"}, {"internal.segment.bytes", OFFSETS_SEGMENT}, {"min.cleanable.dirty.ratio", "0.1"}};
 static inline int group_setup(void **state)
 {
     int result = setup(state);

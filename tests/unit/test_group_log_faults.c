@@ -75,7 +75,6 @@ static void sweeps(void)
 {
     group_log_forget_topic(g.log, view_of("other"));
     group_log_expire(g.log, clock_wall_ms(), 1000000);
-    g.log->coord.slack_bytes = 1;
     for (int i = 0; i < 50 && !g.log->coord.sweep && g.log->coord.state == COORD_LOG_READY; i++)
         group_turn();
     UNTIL(!g.log->coord.sweep);
@@ -132,7 +131,6 @@ static bool fail_at(int n, bool forever)
     fault.blocks = 0;
     start_anew();
     fault_begin(n, forever);
-    g.slack = 1 << 20;
     use();
     bool reached = fault.fired;
     end_log();

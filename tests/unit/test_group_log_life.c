@@ -1,8 +1,10 @@
-/* The life of a group log: it is rewritten, closed and loaded, whatever happens meanwhile. */
+/* The life of a group log: it is compacted, closed and loaded, whatever happens meanwhile. */
 #define DIR "build/tests/unit/group_log_life"
+#define OFFSETS_SEGMENT "8192"
 #include "tests/unit/group_log_world.h"
+#include "storage/clean/cleaner.h"
 
-/* --- rewriting --- */
+/* --- cleaning --- */
 
 static struct asked rounds[GROUPS];
 static void commit_round(void)
@@ -15,44 +17,63 @@ static void commit_round(void)
     }
 }
 
+static struct broker_config quick;
+static void begin_cleaning(void)
+{
+    struct store *st = store_of(w.shard);
+    quick = *st->config;
+    quick.cleaner_backoff_ms = 1;
+    cleaner_configure(st->log.cleaner, &quick);
+}
+
+static bool is_clean(void)
+{
+    return !w.p->cleaning.busy && (w.p->segments.count < 2 || w.p->cleaning.first_dirty == w.p->active->base_offset);
+}
+
 static void a_log_stays_bounded(void **state)
 {
     (void)state;
-    g.slack = 8192;
     open_ready();
+    begin_cleaning();
     persist_and_wait(3, 9);
-    uint64_t most = 0;
+    uint64_t all = 0;
     for (int i = 0; i < 60; i++) {
+        uint64_t before = partition_facts(w.p).bytes;
         commit_round();
-        most = u64_max(most, g.log->coord.log_bytes);
-        UNTIL(!g.log->coord.sweep); /* what comes meanwhile is as much as the disk is slow */
+        uint64_t after = partition_facts(w.p).bytes;
+        all += after > before ? after - before : 0;
     }
-    struct partition_facts facts = partition_facts(w.p);
-    assert_true(facts.log_start_offset > 0);
-    assert_true(most < 10 * g.log->coord.live_bytes);
+    UNTIL(is_clean());
+    uint64_t bytes = partition_facts(w.p).bytes;
+    assert_true(bytes < all / 3);
     assert_int_equal(all_stands(), GROUPS * KEYS);
     kill_broker();
     restart();
     open_ready();
-    assert_true(partition_facts(w.p).log_start_offset >= facts.log_start_offset);
-    assert_true(g.log->coord.log_bytes < 10 * g.log->coord.live_bytes);
+    assert_int_equal(partition_facts(w.p).bytes, bytes);
     assert_int_equal(all_stands(), GROUPS * KEYS);
 }
 
-/* Commits, removals and a group's record come in while it is rewritten, and the broker is killed after `turns` turns. True: it
+/* Commits, removals and a group's record come in while it is cleaned, and the broker is killed after `turns` turns. True: it
  * was over by then. */
-static bool rewrite_and_kill(int turns)
+static bool clean_and_kill(int turns)
 {
-    static struct asked asked[300];
+    static struct asked asked[1000];
     int count = 0;
-    while (g.log->coord.sweep != &g.log->coord.rewrite.sweep)
+    begin_cleaning();
+    UNTIL(is_clean());
+    quick.cleaner_enable = false;
+    int64_t dirty = w.p->cleaning.first_dirty;
+    for (uint32_t segments = w.p->segments.count; w.p->segments.count < segments + 3;)
         commit_round();
     persist(turns % GROUPS, g.generation[turns % GROUPS] + 1);
-    for (int i = 0; i < turns && g.log->coord.sweep == &g.log->coord.rewrite.sweep; i++) {
+    quick.cleaner_enable = true;
+    for (int i = 0; i < turns && w.p->cleaning.first_dirty == dirty; i++) {
         count += ask(&asked[count], (i + turns) % GROUPS, 1u << i % KEYS, (i + turns) % 5 == 0);
         group_turn();
     }
-    bool over = !g.log->coord.sweep;
+    bool over = w.p->cleaning.first_dirty != dirty;
     kill_broker();
     restart();
     open_ready();
@@ -61,39 +82,17 @@ static bool rewrite_and_kill(int turns)
     return over;
 }
 
-static void a_kill_at_any_time_of_a_rewrite_loses_nothing(void **state)
+static void a_kill_at_any_time_of_a_cleaning_loses_nothing(void **state)
 {
     (void)state;
-    int completed = 0, killed = 0;
-    g.slack = 8192;
+    int killed = 0;
     g.batch_bytes = 300; /* several batches of each group */
     open_ready();
-    for (int turns = 0; turns < 1000 && completed < 3; turns += 1 + turns / 8) {
-        bool over = rewrite_and_kill(turns);
-        completed += over;
-        killed += !over;
-    }
-    assert_int_equal(completed, 3);
+    for (int turns = 0; turns < 60; turns += 1 + turns / 2)
+        killed += !clean_and_kill(turns);
     assert_true(killed > 3);
-    assert_true(partition_facts(w.p).log_start_offset > 0);
-}
-
-static void a_rewrite_that_fails_leaves_everything_as_it_was(void **state)
-{
-    (void)state;
-    g.slack = 8192;
-    open_ready();
-    while (g.log->coord.sweep != &g.log->coord.rewrite.sweep)
-        commit_round();
-    partition_offline(w.p, "the test says so");
-    UNTIL(!g.log->coord.sweep);
-    assert_int_equal(partition_facts(w.p).log_start_offset, 0);
-    assert_true(g.log->coord.rewrite_at > g.log->coord.log_bytes);
-    all_stands();
-    kill_broker();
-    restart();
-    g.slack = 0;
-    open_ready();
+    begin_cleaning();
+    UNTIL(is_clean());
     all_stands();
 }
 
@@ -103,7 +102,6 @@ static void everything_is_answered_when_the_log_is_closed(void **state)
 {
     (void)state;
     static struct asked asked[200];
-    g.slack = 8192;
     for (int turns = 0; turns < 40; turns++) {
         int count = 0;
         open_log();
@@ -205,8 +203,7 @@ int main(void)
 {
     struct CMUnitTest tests[] = {
         CASE(a_log_stays_bounded),
-        CASE(a_kill_at_any_time_of_a_rewrite_loses_nothing),
-        CASE(a_rewrite_that_fails_leaves_everything_as_it_was),
+        CASE(a_kill_at_any_time_of_a_cleaning_loses_nothing),
         CASE(everything_is_answered_when_the_log_is_closed),
         CASE(an_offline_partition_is_not_coordinated),
         CASE(a_large_log_is_loaded_in_small_steps),
