@@ -121,8 +121,9 @@ static enum err remove_segments_below(struct recovery *r)
 static int64_t recovered_log_start(const struct recovery *r)
 {
     assert(r->files[r->passed].segment);
+    assert(r->below < r->folder.segments.count);
     const struct checkpoint_entry *c = r->in->checkpoint;
-    int64_t start = r->files[r->passed].segment->base_offset;
+    int64_t start = r->folder.segments.v[r->below];
     if (c && c->log_start_offset > start)
         start = c->log_start_offset;
     return r->start > start ? r->start : start;

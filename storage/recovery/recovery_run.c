@@ -71,6 +71,53 @@ static enum err load_saved_start(struct recovery *r)
     return err == ERR_NOT_FOUND ? ERR_NONE : err;
 }
 
+static bool is_known_to_hold(const struct recovery *r, int64_t base_offset)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    bool known = c && c->segment_base_offset == base_offset && c->position > 0;
+    for (uint32_t i = 0; i < r->in->segment_count && !known; i++)
+        known = r->in->segments[i].base_offset == base_offset && r->in->segments[i].bytes > 0;
+    return known;
+}
+
+/* Kafka's cleaner leaves a file of no bytes where nothing of a segment is left; it stays there, and the log may start with it. Ours does
+ * not: one that is known to have held something, or has entries in its index, was cut. */
+static enum err pass_empty_file(struct recovery *r, int64_t base_offset)
+{
+    char path[FS_PATH_MAX];
+    int fd;
+    uint64_t index_bytes = 0;
+    if (!segment_path(path, r->in->dir, base_offset, ".index"))
+        return ERR_INVALID;
+    enum err err = fs_open(path, FS_READ, &fd);
+    if (!err) {
+        err = fs_size(fd, &index_bytes);
+        fs_close(fd);
+    }
+    if (err && err != ERR_NOT_FOUND)
+        return err;
+    if (index_bytes > 0 || is_known_to_hold(r, base_offset))
+        return recovery_corrupt(r, base_offset, 0);
+    return ERR_NONE;
+}
+
+static enum err find_segment(struct recovery *r, int64_t base_offset, bool last)
+{
+    assert(r->files);
+    uint64_t bytes;
+    enum err err = measure_segment(r, base_offset, &bytes);
+    if (err)
+        return err;
+    if (bytes == 0 && !last)
+        return pass_empty_file(r, base_offset);
+    struct segment *s = add_found_segment(r, base_offset);
+    if (!s)
+        return ERR_NO_MEMORY;
+    s->allocated = bytes;
+    r->files[r->count++].segment = s;
+    return ERR_NONE;
+}
+
 /* What a deletion of old segments left is not looked at, unless the snapshot behind it is missing: the roll was cut short before it, and
  * only these batches say which producers there are. Nothing promises that they are whole: they are passed then. */
 static enum err find_segments(struct recovery *r)
@@ -81,20 +128,13 @@ static enum err find_segments(struct recovery *r)
     while (r->below + 1 < all->count && all->v[r->below + 1] <= r->start &&
            folder_offsets_have(&r->folder.snapshots, all->v[r->below + 1]))
         r->below++;
-    r->count = all->count - r->below;
-    r->files = heap_zalloc(r->in->heap, (r->count + 1) * sizeof *r->files);
+    r->files = heap_zalloc(r->in->heap, (all->count - r->below + 1) * sizeof *r->files);
     if (!r->files)
         return ERR_NO_MEMORY;
-    for (uint32_t i = 0; i < r->count; i++) {
-        struct segment *s = add_found_segment(r, all->v[r->below + i]);
-        if (!s)
-            return ERR_NO_MEMORY;
-        r->files[i].segment = s;
-        enum err err = measure_segment(r, s->base_offset, &s->allocated);
-        if (err)
-            return err;
-    }
-    return ERR_NONE;
+    enum err err = ERR_NONE;
+    for (uint32_t i = r->below; i < all->count && !err && !r->out->corrupt; i++)
+        err = find_segment(r, all->v[i], i + 1 == all->count);
+    return err;
 }
 
 /* --- what is trusted --- */
@@ -471,7 +511,7 @@ static enum err recover_folder(struct recovery *r)
     if (err || r->out->corrupt)
         return err;
     err = find_segments(r);
-    if (!err)
+    if (!err && !r->out->corrupt)
         err = r->count ? recover_segments(r) : recover_empty_folder(r);
     return err;
 }
