@@ -11,7 +11,7 @@ from contents import T0, batches_of, producer_of, records_of
 from harness import Broker, run
 from apache import ApacheKafka
 from repair import ours
-from segments import batches, logs
+from segments import batches, batches_of_file, logs
 from wire import *
 from world import WORK, settings
 
@@ -220,23 +220,24 @@ def a_log_cleaned_by_kafka_reads_the_same():
 def cut_short(told):
     """Kafka's names: its cleaner ended in the midst of replacing segments."""
     source = f"{WORK}/cleaned-kafka"
-    first = os.path.basename(logs(f"{source}/after")[0])[:-4]
-    end = batches(f"{source}/after")
-    end = [b for b in end if os.path.basename(b.file) == f"{first}.log"][-1].last_offset + 1
-    replaced = [p for p in logs(f"{source}/before") if int(os.path.basename(p)[:-4]) < end]
-    assert len(replaced) > 1, "the cleaner joined no segments"
+    originals = [os.path.basename(p)[:-4] for p in logs(f"{source}/before")]
+    group = originals[:len(originals) // 2]
+    first, joined = group[0], b"".join(open(f"{source}/after/{name}.log", "rb").read() for name in group)
+    end = max(b.last_offset for name in group for b in batches_of_file(f"{source}/after/{name}.log")) + 1
+    replaced = [name for name in group if int(name) < end]
+    behind = int(originals[len(replaced)])  # the first that stays: cleaning took what lies between
+    assert len(replaced) > 2 and joined, "too little was left to join"
 
     def cleaned_beside(to, suffix):
         copy_log(f"{source}/before", to)
-        for kind in ("log", "index", "timeindex"):
-            shutil.copy(f"{source}/after/{first}.{kind}", f"{to}/{first}.{kind}.{suffix}")
+        with open(f"{to}/{first}.log.{suffix}", "wb") as file:
+            file.write(joined)
 
     def half_deleted(to):
         cleaned_beside(to, "swap")
-        for path in replaced[len(replaced) // 2:]:
+        for name in replaced[len(replaced) // 2:]:
             for kind in ("log", "index", "timeindex"):
-                name = f"{to}/{os.path.basename(path)[:-4]}.{kind}"
-                os.rename(name, f"{name}.deleted")
+                os.rename(f"{to}/{name}.{kind}", f"{to}/{name}.{kind}.deleted")
 
     def first_of(cleaned):
         """The first segment's records as they are after the cleaning, or before."""
@@ -246,7 +247,7 @@ def cut_short(told):
             with Connection(broker.port) as c:
                 await_recovered(c, TOPIC, 1)
                 all_, _ = read_from(c, 0)
-        return [r for r in told["records"] if r[0] < end] + [r for r in all_ if r[0] >= end] if cleaned else all_
+        return [r for r in told["records"] if r[0] < end] + [r for r in all_ if r[0] >= behind] if cleaned else all_
 
     for what, make, cleaned in (("cleaned files", lambda to: cleaned_beside(to, "cleaned"), False),
                                 ("a swap", lambda to: cleaned_beside(to, "swap"), True), ("a swap, half done", half_deleted, True)):

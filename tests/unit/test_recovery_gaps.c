@@ -79,6 +79,30 @@ static void damage_in_a_segment_with_gaps_is_corruption(void **state)
     must_be_corrupt(0, w.batches[5].at);
 }
 
+/* Kafka's cleaner leaves it where nothing of a segment is left, also of the first: the log starts there. */
+static void a_file_of_no_bytes_is_a_gap_unless_it_held_something(void **state)
+{
+    (void)state;
+    build_cleaned_segments();
+    int64_t middle = w.batches[12].segment;
+    struct recovered r;
+    for (int i = 0; i < 2; i++) {
+        int64_t base = i ? 0 : middle;
+        static const char *const suffixes[] = {".index", ".timeindex", ".log"};
+        for (size_t k = 0; k < COUNT_OF(suffixes); k++)
+            fs_close(open_file(base, suffixes[k], FS_WRITE | FS_TRUNCATE));
+        run(&r);
+        assert_false(r.corrupt);
+        assert_int_equal(r.log_start_offset, 0);
+        assert_int_equal(r.end_offset, w.next);
+        const struct segment *s = container_of(r.segments.next, struct segment, link);
+        assert_int_equal(s->base_offset, i ? w.batches[25].segment : 0);
+        recovered_deinit(&r);
+    }
+    fs_close(open_file(w.batches[25].segment, ".log", FS_WRITE | FS_TRUNCATE)); /* its index knows of what it had */
+    must_be_corrupt(w.batches[25].segment, 0);
+}
+
 static void a_lost_segment_is_found_by_its_index(void **state)
 {
     (void)state;
@@ -465,6 +489,7 @@ int main(void)
         TEST(in_the_active_segment_a_gap_ends_the_log),
         TEST(behind_a_segment_that_does_not_end_with_its_file_a_gap_is_a_loss),
         TEST(damage_in_a_segment_with_gaps_is_corruption),
+        TEST(a_file_of_no_bytes_is_a_gap_unless_it_held_something),
         TEST(a_lost_segment_is_found_by_its_index),
         TEST(what_is_damaged_below_the_log_start_is_passed),
         TEST(a_cleaning_may_be_cut_short_between_any_two_steps),
