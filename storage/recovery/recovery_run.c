@@ -101,7 +101,7 @@ static enum err pass_empty_file(struct recovery *r, int64_t base_offset)
     return ERR_NONE;
 }
 
-static enum err find_segment(struct recovery *r, int64_t base_offset, bool last)
+static enum err note_segment_file(struct recovery *r, int64_t base_offset, bool last)
 {
     assert(r->files);
     uint64_t bytes;
@@ -133,7 +133,7 @@ static enum err find_segments(struct recovery *r)
         return ERR_NO_MEMORY;
     enum err err = ERR_NONE;
     for (uint32_t i = r->below; i < all->count && !err && !r->out->corrupt; i++)
-        err = find_segment(r, all->v[i], i + 1 == all->count);
+        err = note_segment_file(r, all->v[i], i + 1 == all->count);
     return err;
 }
 
