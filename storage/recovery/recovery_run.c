@@ -385,17 +385,6 @@ static enum err take_snapshot(struct recovery *r, struct recovery_file *f)
     return ERR_NONE;
 }
 
-/* One behind it was written to: then all of it is durable, and it may have been cleaned since. */
-static enum err find_if_closed(struct recovery *r, uint32_t file, bool *out_closed)
-{
-    assert(file < r->count);
-    enum err err = ERR_NONE;
-    *out_closed = false;
-    for (uint32_t i = file + 1; i < r->count && !err && !*out_closed; i++)
-        err = recovery_was_begun(r, r->files[i].segment, out_closed);
-    return err;
-}
-
 /* Does the log go on in the next segment? Offsets may be missing between two, if nothing is missing at the end of the first: a cleaned
  * one keeps its last batch, so none is without any. */
 static bool log_goes_on(const struct recovery *r, uint32_t next)
@@ -428,10 +417,10 @@ static enum err walk_log(struct recovery *r)
         }
         if (i > r->first)
             err = enter_segment(r, i);
-        if (!err)
-            err = find_if_closed(r, i, &r->gaps);
         if (err)
             break;
+        r->gaps =
+            i + 1 < r->count; /* closed, though nothing may have been written behind it yet: it may have been cleaned */
         r->last = i;
         err = walk_segment(r, &r->files[i], i == r->first ? r->first_position : 0);
     }

@@ -7,11 +7,13 @@
 #include "net/group/coordinator.h"
 #include "net/server.h"
 #include "net/shutdown.h"
+#include "storage/clean/dedupe.h"
 #include "storage/log/partition_state.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/net_sim.h"
 #include "tests/sim/oracle.h"
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { PORT = 9092, MEMORY_MIN_MIB = 8, SHARDS_TRIED = 3 };
@@ -178,6 +180,11 @@ static enum err configure(void)
         err = set("log.retention.check.interval.ms", "40");
     if (!err)
         err = set("log.cleaner.backoff.ms", "20");
+    if (!err && dice(2)) { /* a map that takes more than one pass */
+        char bytes[24];
+        snprintf(bytes, sizeof bytes, "%u", (unsigned)(sim.knobs.shards * DEDUPE_SLOT_BYTES * dice_between(4, 12)));
+        err = set("log.cleaner.dedupe.buffer.size", bytes);
+    }
     if (!err)
         err = set("disk.io", sim.knobs.direct ? "direct" : "buffered");
     return err ? err : broker_config_finish(broker.config, broker.why);

@@ -41,7 +41,9 @@ static const char *plant(void)
         PLANT_NAME(cut_below_durable_end) PLANT_NAME(ack_before_flush) PLANT_NAME(sync_wrong_file)
             PLANT_NAME(generation_unchecked) PLANT_NAME(foreign_heartbeat) PLANT_NAME(trim_before_durable)
                 PLANT_NAME(caching_off_unflushed) PLANT_NAME(serve_unrecovered) PLANT_NAME(clean_mark_unrecovered)
-                    PLANT_NAME(alter_before_recovery) PLANT_NAME(roll_before_old_durable) "";
+                    PLANT_NAME(alter_before_recovery) PLANT_NAME(roll_before_old_durable)
+                        PLANT_NAME(tombstone_dropped_early) PLANT_NAME(swap_before_sync)
+                            PLANT_NAME(key_lost_between_passes) "";
 }
 
 static const char *const fault_options[] = {

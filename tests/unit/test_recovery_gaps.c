@@ -49,6 +49,18 @@ static void offsets_may_be_missing_in_closed_segments(void **state)
     must_end_behind(count + 6);
 }
 
+/* A roll, a cleaning, and a kill before the next append: once that was "corrupt" (the simulator's seed 2432). */
+static void so_they_may_in_one_behind_which_nothing_was_written_yet(void **state)
+{
+    (void)state;
+    w.gaps = true;
+    append_cleaned(12);
+    trim_and_save();
+    close_segment();
+    open_segment(w.next);
+    must_end_behind(w.count);
+}
+
 static void in_the_active_segment_a_gap_ends_the_log(void **state)
 {
     (void)state;
@@ -486,6 +498,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(offsets_may_be_missing_in_closed_segments),
+        TEST(so_they_may_in_one_behind_which_nothing_was_written_yet),
         TEST(in_the_active_segment_a_gap_ends_the_log),
         TEST(behind_a_segment_that_does_not_end_with_its_file_a_gap_is_a_loss),
         TEST(damage_in_a_segment_with_gaps_is_corruption),
