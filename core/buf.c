@@ -379,9 +379,11 @@ struct buf *bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t b
     struct list *room = &pool->purses[purpose].room[class];
     if (!list_empty(room) || (make_budget(pool, purpose, SLAB_BYTES) && open_slab(pool, purpose, class)))
         return take_buf(pool, room);
-    /* In a small pool the classes of small bufs do not each get a slab. */
-    struct list *larger = &pool->purses[purpose].room[BUF_16K];
-    return class == BUF_4K && !list_empty(larger) ? take_buf(pool, larger) : NULL;
+    /* In a small pool the classes do not each get a slab. */
+    for (uint32_t larger = class + 1u; larger < BUF_CLASSES; larger++)
+        if (!list_empty(&pool->purses[purpose].room[larger]))
+            return take_buf(pool, &pool->purses[purpose].room[larger]);
+    return NULL;
 }
 
 size_t bufpool_used_bytes(const struct bufpool *pool, enum buf_purpose purpose)

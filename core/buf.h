@@ -46,8 +46,9 @@ struct buf {
 struct bufpool *bufpool_open(struct heap *heap, struct io *io, size_t max_bytes) must_use;
 /* After the engine was closed: what is still in flight may name its memory. Bufs that are out become invalid. */
 void bufpool_close(struct bufpool *pool);
-/* The smallest class that holds `bytes`, 16 KiB at least; for tails 4 KiB (16 KiB where no slab can be had for
- * those): there may be one for each of 10,000 partitions. One reference. NULL: budget used up. */
+/* The smallest class that holds `bytes`, 16 KiB at least; for tails 4 KiB: there may be one for each of
+ * 10,000 partitions. A larger one where no slab can be had for those, and one of a larger class has room. One reference. NULL: budget
+ * used up. */
 struct buf *bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes) must_use;
 size_t bufpool_used_bytes(const struct bufpool *pool, enum buf_purpose purpose); /* in bufs that are out */
 size_t bufpool_max_bytes(const struct bufpool *pool);                            /* of all purposes */

@@ -67,23 +67,13 @@ static enum err grow_tail(struct tail *t)
     return ERR_NONE;
 }
 
-/* Where no slab is left for bufs of the size, a larger one of a slab that tails have already: its memory is there all the same. */
-static struct buf *get_tail_buf(struct bufpool *pool, uint32_t size)
-{
-    assert(size >= PAGE_BYTES);
-    struct buf *b = bufpool_get(pool, BUF_TAILS, size);
-    for (uint32_t more = size * 4; !b && more <= SLAB_BYTES; more *= 4)
-        b = bufpool_get(pool, BUF_TAILS, more);
-    return b;
-}
-
 static enum err push_tail_part(struct tail *t, struct bufpool *pool, uint64_t segment, uint64_t from, uint32_t size)
 {
     assert(from % PAGE_BYTES == 0);
     enum err err = grow_tail(t);
     if (err)
         return err;
-    struct buf *b = get_tail_buf(pool, size);
+    struct buf *b = bufpool_get(pool, BUF_TAILS, size);
     if (!b)
         return ERR_NO_MEMORY;
     t->count++;

@@ -205,6 +205,31 @@ static enum err checkpoint_holds(struct recovery *r, uint32_t file, bool *out_ho
     return err;
 }
 
+/* Zeros there may also be the end of a larger batch: what stands before it must end at its place. Walks from the last index entry. */
+static enum err checkpoint_is_reached(struct recovery *r, struct segment *s, bool *out_reached)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    assert(c && c->segment_base_offset == s->base_offset);
+    uint64_t from = c->index_count ? index_position(&s->index, c->offset) : 0;
+    int64_t next = c->position ? -1 : c->offset;
+    struct recovery_scan rs;
+    struct batch b;
+    bool valid = true;
+    enum err err = recovery_scan_open(r, s, from, FS_READ, &rs);
+    if (err)
+        return err;
+    while (!err && valid && rs.scan.at < c->position) {
+        err = scan_peek(&rs.scan, &b, &valid);
+        if (err || !valid)
+            break;
+        next = batch_last_offset(&b) + 1;
+        scan_skip(&rs.scan, &b);
+    }
+    *out_reached = !err && rs.scan.at == c->position && next <= c->offset;
+    recovery_scan_close(r, &rs);
+    return err;
+}
+
 static void walk_whole_segment(struct recovery *r, struct segment *s)
 {
     assert(r->first_position == 0);
@@ -228,6 +253,8 @@ static enum err trust_checkpoint(struct recovery *r, uint32_t file)
     enum err err = closed ? checkpoint_holds(r, file, &holds) : ERR_NONE;
     if (!err && holds)
         err = restore_checkpoint_index(r, s);
+    if (!err && holds && closed)
+        err = checkpoint_is_reached(r, s, &holds);
     if (err && err != ERR_CORRUPT && err != ERR_NOT_FOUND)
         return err;
     if (err || !holds) { /* the walk builds it anew, from the segment's start */

@@ -144,7 +144,8 @@ enum err fs_truncate(int fd, uint64_t bytes)
         return ERR_IO;
     if (no_room(n, bytes))
         return ERR_NO_SPACE;
-    world_mix(disk_id(n) * 4 + 3, bytes);
+    world_note("file %u of %llu bytes has %llu now", disk_id(n), (unsigned long long)disk_size(n),
+               (unsigned long long)bytes);
     disk_set_size(n, bytes);
     return ERR_NONE;
 }

@@ -61,6 +61,33 @@ static void so_they_may_in_one_behind_which_nothing_was_written_yet(void **state
     must_end_behind(w.count);
 }
 
+/* The checkpoint's place lies in a batch that a cleaning made longer, and zeros follow: once the file was cut there (sim 1 --fail-room). */
+static void zeros_in_a_cleaned_batch_are_not_the_end_of_its_segment(void **state)
+{
+    (void)state;
+    static uint8_t one[MAKE_BATCH_MAX];
+    append(1, 97);
+    checkpoint();
+    roll();
+    append_many(3);
+    uint32_t bytes = make_batch(
+        one, (struct make_batch){
+                 .timestamp = 1000, .producer_id = ID, .leader_epoch = w.epoch, .count = 1, .value_bytes = 100});
+    assert_int_equal(bytes, w.checkpoint.position + 3);
+    memset(one + bytes - 3, 0, 3);
+    make_seal(one, bytes);
+    int fd = open_file(0, ".log", FS_WRITE | FS_CREATE | FS_TRUNCATE);
+    assert_int_equal(fs_write(fd, one, bytes, 0), ERR_NONE);
+    fs_close(fd);
+    w.batches[0].bytes = bytes;
+    must_end_behind(w.count);
+    uint64_t size;
+    fd = open_file(0, ".log", FS_READ);
+    assert_int_equal(fs_size(fd, &size), ERR_NONE);
+    assert_int_equal(size, bytes);
+    fs_close(fd);
+}
+
 static void in_the_active_segment_a_gap_ends_the_log(void **state)
 {
     (void)state;
@@ -499,6 +526,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(offsets_may_be_missing_in_closed_segments),
         TEST(so_they_may_in_one_behind_which_nothing_was_written_yet),
+        TEST(zeros_in_a_cleaned_batch_are_not_the_end_of_its_segment),
         TEST(in_the_active_segment_a_gap_ends_the_log),
         TEST(behind_a_segment_that_does_not_end_with_its_file_a_gap_is_a_loss),
         TEST(damage_in_a_segment_with_gaps_is_corruption),
