@@ -8,7 +8,8 @@
  *
  *   cold: no memory behind it --> class slab, or part of a run (a large buf) --> warm: memory that nobody uses
  *     ^                                     ^------------------------------------------'  |
- *     '------------------------------------ trimmed, one at a time -----------------------'
+ *     |--- a job faults it in (READYING), so that some are ready while load grows ---------|
+ *     '------------------------------------ trimmed, one at a time ------------------------'
  *
  * Warm slabs are used first. They count in no purpose; when memory that is used and memory that is warm would be more than the
  * budget, warm slabs go cold. The region has twice the budget in addresses, so that there is a run for a large buf although
@@ -21,11 +22,12 @@
 
 #define IDLE_NS (60 * NS_PER_S)
 enum {
+    READY_MAX = 8,       /* warm ones ahead: 16 MiB */
     CLOSED_PER_TRIM = 4, /* unregistering costs some 20 us each */
     SLABS_MIN = 4,       /* from here on each purpose has one of its own, and one goes to whoever comes first */
 };
 
-enum slab_state { SLAB_COLD, SLAB_WARM, SLAB_OF_CLASS, SLAB_IN_RUN };
+enum slab_state { SLAB_COLD, SLAB_WARM, SLAB_OF_CLASS, SLAB_IN_RUN, SLAB_READYING };
 struct slab {
     struct buf *bufs; /* of a class slab */
     struct list room; /* of a class slab: in its room list while a buf is free; cold and warm ones: in the pool's */
@@ -48,6 +50,9 @@ struct bufpool {
     uint32_t slab_count, warm_count;
     size_t max_bytes;
     struct list cold, warm; /* warm: the last used in front */
+    uint32_t ready_wanted;  /* so many warm ones; twice as many whenever there was none, no more when some were idle */
+    struct slab *readying;  /* the job's; NULL: there is no job */
+    struct io_op ready_op;
     struct purse purses[BUF_PURPOSES];
 };
 
@@ -185,6 +190,64 @@ static void close_slab(struct bufpool *pool, struct slab *s)
     warm_slab(pool, s);
 }
 
+/* --- warm ones ahead --- */
+
+static void ready_slabs(struct bufpool *pool);
+
+static int32_t run_ready_job(void *arg)
+{
+    volatile uint8_t *at = arg;
+    for (size_t i = 0; i < SLAB_BYTES; i += PAGE_BYTES)
+        at[i] = 0;
+    return 0;
+}
+
+static bool fits_warm_slab(const struct bufpool *pool)
+{
+    return held_bytes(pool) + (pool->warm_count + 1) * (size_t)SLAB_BYTES <= pool->max_bytes;
+}
+
+static void ready_job_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct bufpool *pool = container_of(op, struct bufpool, ready_op);
+    struct slab *s = pool->readying;
+    assert(s->state == SLAB_READYING);
+    assert(!list_linked(&s->room));
+    bool fits = fits_warm_slab(pool); /* or else others took the room meanwhile */
+    pool->readying = NULL;
+    s->state = SLAB_WARM;
+    pool->warm_count++;
+    list_push_front(&pool->warm, &s->room);
+    if (!fits)
+        cool_slab(pool, s);
+    ready_slabs(pool);
+}
+
+/* One more, if there are too few and the budget has room for it. */
+static void ready_slabs(struct bufpool *pool)
+{
+    assert(pool->ready_wanted <= READY_MAX);
+    if (!pool->io || pool->readying || pool->warm_count >= pool->ready_wanted || !fits_warm_slab(pool))
+        return;
+    struct list *node = list_pop(&pool->cold);
+    if (!node)
+        return;
+    struct slab *s = container_of(node, struct slab, room);
+    s->state = SLAB_READYING;
+    s->idle_since_ns = 0;
+    pool->readying = s;
+    memory_unpoison(slab_at(pool, s), SLAB_BYTES);
+    io_job(pool->io, &pool->ready_op, IO_URGENT, run_ready_job, slab_at(pool, s), ready_job_done);
+}
+
+static void want_ready_slabs(struct bufpool *pool, bool was_warm)
+{
+    if (!was_warm)
+        pool->ready_wanted = (uint32_t)u64_min(pool->ready_wanted ? 2 * pool->ready_wanted : 1, READY_MAX);
+    ready_slabs(pool);
+}
+
 /* The last in a room list is an idle slab, if there is one. */
 static struct slab *idle_slab_of(struct purse *purse)
 {
@@ -248,6 +311,7 @@ static bool open_slab(struct bufpool *pool, enum buf_purpose purpose, enum buf_c
         return false;
     }
     uint8_t *at = slab_at(pool, s);
+    bool was_warm = s->state == SLAB_WARM;
     *s = (struct slab){
         .bufs = bufs, .count = count, .state = SLAB_OF_CLASS, .purpose = (uint8_t)purpose, .class = class};
     list_init(&s->room);
@@ -261,6 +325,7 @@ static bool open_slab(struct bufpool *pool, enum buf_purpose purpose, enum buf_c
     list_push_front(&pool->purses[purpose].room[class], &s->room);
     if (pool->io)
         io_slab_register(pool->io, slab_index(pool, s), at, SLAB_BYTES);
+    want_ready_slabs(pool, was_warm);
     return true;
 }
 
@@ -461,8 +526,10 @@ static bool trim_warm(struct bufpool *pool, uint64_t now_ns)
         if (idle_long(s, now_ns) && (!oldest || s->idle_since_ns < oldest->idle_since_ns))
             oldest = s;
     }
-    if (oldest)
+    if (oldest) {
         cool_slab(pool, oldest);
+        pool->ready_wanted = 0;
+    }
     return oldest;
 }
 
@@ -473,6 +540,12 @@ bool bufpool_trim(struct bufpool *pool, uint64_t now_ns)
         for (int c = 0; c < BUF_CLASSES; c++)
             trim_buf_class(pool, &pool->purses[p].room[c], now_ns, &left);
     return trim_warm(pool, now_ns) || left == 0;
+}
+
+bool bufpool_busy(const struct bufpool *pool)
+{
+    assert(pool);
+    return pool->readying;
 }
 
 /* --- what must be true --- */
@@ -499,6 +572,7 @@ void bufpool_check(const struct bufpool *pool)
     for (uint32_t i = 0; i < pool->slab_count; i++) {
         const struct slab *s = &pool->slabs[i];
         warm += s->state == SLAB_WARM;
+        assert((s->state == SLAB_READYING) == (s == pool->readying));
         in_runs += s->state == SLAB_IN_RUN ? SLAB_BYTES : 0;
         if (s->state == SLAB_OF_CLASS) {
             held[s->purpose] += SLAB_BYTES;

@@ -208,7 +208,7 @@ bool shard_turn(struct shard *s, uint64_t wait_ns_max)
     (void)fs_guard_turn(false);
     if (unlikely(s->watch))
         watch_turn(s->watch);
-    return !s->stop;
+    return !s->stop || bufpool_busy(s->bufs); /* a job of its that is under way comes back */
 }
 
 void shard_check(const struct shard *s)

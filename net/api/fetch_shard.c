@@ -104,26 +104,19 @@ static enum kerr check_fetch_serving(const struct fetch_part *p, struct partitio
 
 static enum kerr judge_fetch_part(struct fetch_part *p, struct partition *at)
 {
-    p->recovering = false;
-    if (!at) /* it was there a moment ago */
-        return KERR_UNKNOWN_TOPIC_OR_PARTITION;
-    struct partition_facts f = partition_facts(at);
+    struct partition_facts f;
+    enum kerr error = partition_check_asked(at, p->current_leader_epoch, KERR_NOT_LEADER_OR_FOLLOWER, &f);
+    p->has_data = p->diverging = false;
+    p->recovering = error == KERR_NOT_LEADER_OR_FOLLOWER;
+    p->high_watermark = p->last_stable_offset = p->log_start_offset = -1;
+    if (p->recovering) /* told as it is if there is no time to wait for it; the watch tells when it is recovered */
+        recoverer_ask(at);
+    if (error)
+        return error;
     p->high_watermark = f.high_watermark;
     p->last_stable_offset = f.last_stable_offset;
     p->log_start_offset = f.log_start_offset;
-    p->has_data = false;
-    p->diverging = false;
-    p->recovering = f.recovering;
-    if (f.recovering) { /* told as it is if there is no time to wait for it; the watch tells when it is recovered */
-        p->high_watermark = p->last_stable_offset = p->log_start_offset = -1;
-        recoverer_ask(at);
-        return KERR_NOT_LEADER_OR_FOLLOWER;
-    }
-    if (f.offline)
-        return KERR_KAFKA_STORAGE_ERROR;
-    enum kerr error = leader_epoch_check(p->current_leader_epoch, f.leader_epoch);
-    if (!error)
-        error = check_fetch_divergence(p, at, &f);
+    error = check_fetch_divergence(p, at, &f);
     if (!error && !p->diverging && (p->offset < f.log_start_offset || p->offset > f.end_offset))
         error = KERR_OFFSET_OUT_OF_RANGE;
     if (error || p->diverging)

@@ -11,7 +11,7 @@
 #include "net/countdown.h"
 #include "storage/recovery/recoverer.h"
 
-enum { SIZES_PER_TURN = 1000 };
+enum { SIZES_PER_TURN = 500, DROPS_PER_UNIT = 100 };
 
 struct size_ask {
     const uint8_t *topic_id;
@@ -35,6 +35,15 @@ struct log_dirs_run {
     struct describe_log_dirs_result dir;
     struct size_list *lists; /* one per shard */
     struct countdown out;    /* lists that are away, and the job on the folder */
+    /* taking the request apart, then leaving out what went away: in steps */
+    struct steps steps;
+    const struct describe_log_dirs_request *ask;
+    int32_t topics_room;     /* of dir.topics.v */
+    int32_t asked_at;        /* of the topics that the request names, or of the reply's: the next */
+    int32_t index_at;        /* of the topic's partitions, or of those that are named: the next */
+    struct log_topic *topic; /* whose partitions are being asked for; NULL: the next topic's */
+    struct kview last;       /* of all topics the one before; null: none */
+    struct map named;        /* topic id -> struct log_topic: a topic may stand in the request more than once */
     struct io_op op;
     const char *folder; /* as configured */
     char path[4096];    /* from the root on; empty: not known. The job's, as what follows */
@@ -45,33 +54,46 @@ struct log_dirs_run {
 struct log_topic {
     const uint8_t *id;
     struct describe_log_dirs_topic *out;
+    int32_t partitions;
     bool *asked; /* per partition */
 };
 
 /* --- the reply --- */
 
-/* Partitions that went away while they were asked for are not there, nor are topics without partitions. */
-static void drop_missing_partitions(struct describe_log_dirs_result *dir)
+/* Partitions that went away while they were asked for are not there. */
+static void drop_missing_partitions(struct describe_log_dirs_topic *t)
 {
-    int32_t topics = 0;
-    for (int32_t i = 0; i < dir->topics.n; i++) {
-        struct describe_log_dirs_topic *t = &dir->topics.v[i];
-        int32_t kept = 0;
-        for (int32_t k = 0; k < t->partitions.n; k++)
-            if (t->partitions.v[k].partition_size >= 0)
-                t->partitions.v[kept++] = t->partitions.v[k];
-        t->partitions.n = kept;
-        if (kept > 0)
-            dir->topics.v[topics++] = *t;
+    int32_t kept = 0;
+    for (int32_t k = 0; k < t->partitions.n; k++)
+        if (t->partitions.v[k].partition_size >= 0)
+            t->partitions.v[kept++] = t->partitions.v[k];
+    t->partitions.n = kept;
+}
+
+/* Nor are topics without partitions. */
+static bool drop_step(struct steps *s)
+{
+    struct log_dirs_run *run = container_of(s, struct log_dirs_run, steps);
+    struct describe_log_dirs_result *dir = &run->dir;
+    for (; run->asked_at < dir->topics.n; run->asked_at++) {
+        struct describe_log_dirs_topic *t = &dir->topics.v[run->asked_at];
+        if (!steps_go_on(s))
+            return true;
+        steps_spend(s, 1 + (uint32_t)t->partitions.n / DROPS_PER_UNIT);
+        drop_missing_partitions(t);
+        if (t->partitions.n > 0)
+            dir->topics.v[run->topics_room++] = *t;
     }
-    dir->topics.n = topics;
+    dir->topics.n = run->topics_room;
+    REQUEST_REPLY_LARGE(run->req, describe_log_dirs_response, &run->r);
+    return false;
 }
 
 static void all_sizes_known(struct countdown *c)
 {
     struct log_dirs_run *run = container_of(c, struct log_dirs_run, out);
-    drop_missing_partitions(&run->dir);
-    REQUEST_REPLY_LARGE(run->req, describe_log_dirs_response, &run->r);
+    run->asked_at = run->topics_room = 0; /* from now on: how many topics stay */
+    steps_start(&run->req->server->steps, &run->steps, drop_step);
 }
 
 /* --- to the owners and back --- */
@@ -163,6 +185,7 @@ static bool ask_partition_size(struct log_dirs_run *run, struct log_topic *t, in
 /* Copies what outlives the turn: the topic may be deleted meanwhile. */
 static struct log_topic *add_sized_topic(struct log_dirs_run *run, const struct topic *t)
 {
+    assert(run->dir.topics.n < run->topics_room);
     struct request *req = run->req;
     struct log_topic *lt = request_zalloc(req, sizeof *lt);
     struct kview id = request_copy(req, (struct kview){t->id, sizeof t->id});
@@ -173,6 +196,7 @@ static struct log_topic *add_sized_topic(struct log_dirs_run *run, const struct 
         return NULL;
     lt->id = id.at;
     lt->asked = asked;
+    lt->partitions = t->partitions;
     lt->out = &run->dir.topics.v[run->dir.topics.n++];
     describe_log_dirs_topic_init(lt->out);
     lt->out->name = name;
@@ -181,50 +205,80 @@ static struct log_topic *add_sized_topic(struct log_dirs_run *run, const struct 
     return lt;
 }
 
-static bool ask_all_sizes(struct log_dirs_run *run, const struct catalog *c)
+/* Of all topics, in the order of names. False: there are no more. */
+static bool begin_next_topic(struct log_dirs_run *run, bool *out_failed)
 {
-    for (uint32_t i = 0; i < c->count; i++) {
-        struct log_topic *lt = add_sized_topic(run, c->sorted[i]);
-        for (int32_t k = 0; lt && k < c->sorted[i]->partitions; k++)
-            if (!ask_partition_size(run, lt, k))
-                return false;
-        if (!lt)
-            return false;
-    }
+    const struct catalog *c = server_catalog(run->req->server);
+    uint32_t at = run->last.n < 0 ? 0 : catalog_lower_bound(c, run->last.at, (size_t)run->last.n);
+    if (at < c->count && run->last.n >= 0 && view_is(run->last, c->sorted[at]->name))
+        at++;
+    if (at == c->count || run->dir.topics.n == run->topics_room)
+        return false;
+    run->topic = add_sized_topic(run, c->sorted[at]);
+    *out_failed = !run->topic;
+    if (run->topic)
+        run->last = run->topic->out->name;
     return true;
 }
 
-/* The partitions that there are; a topic may stand in the request more than once. */
-static bool ask_named_sizes(struct log_dirs_run *run, const struct topic *t,
-                            const struct describable_log_dir_topic *named, struct map *topics)
+/* The next one that the request names, if it is there. False: there are no more. */
+static bool begin_named_topic(struct log_dirs_run *run, bool *out_failed)
 {
-    struct log_topic *lt = map_get(topics, t->id, sizeof t->id);
-    if (!lt) {
-        lt = add_sized_topic(run, t);
-        if (!lt || map_put(topics, lt->id, sizeof t->id, lt))
-            return false;
+    if (run->asked_at == run->ask->topics.n)
+        return false;
+    struct kview name = run->ask->topics.v[run->asked_at].topic;
+    const struct topic *t = catalog_by_name(server_catalog(run->req->server), name.at, (size_t)name.n);
+    run->topic = t ? map_get(&run->named, t->id, sizeof t->id) : NULL;
+    if (t && !run->topic) {
+        run->topic = add_sized_topic(run, t);
+        *out_failed = !run->topic || map_put(&run->named, run->topic->id, sizeof t->id, run->topic);
     }
-    for (int32_t i = 0; i < named->partitions.n; i++) {
-        int32_t index = named->partitions.v[i];
-        bool there = index >= 0 && index < t->partitions && !lt->asked[index];
-        if (there && !ask_partition_size(run, lt, index))
-            return false;
-    }
+    run->asked_at += !t;
     return true;
 }
 
-static bool ask_some_sizes(struct log_dirs_run *run, const struct catalog *c, const struct describe_log_dirs_request *m)
+/* The topic's next partition. False: no memory. */
+static bool ask_next_size(struct log_dirs_run *run)
 {
-    struct map topics;
-    bool good = true;
-    map_init(&topics, run->req->server->shard->heap);
-    for (int32_t i = 0; good && i < m->topics.n; i++) {
-        struct kview name = m->topics.v[i].topic;
-        const struct topic *t = catalog_by_name(c, name.at, (size_t)name.n);
-        good = !t || ask_named_sizes(run, t, &m->topics.v[i], &topics);
+    struct log_topic *t = run->topic;
+    const struct describable_log_dir_topic *named = run->ask->topics.n < 0 ? NULL : &run->ask->topics.v[run->asked_at];
+    if (run->index_at >= (named ? named->partitions.n : t->partitions)) {
+        run->topic = NULL;
+        run->index_at = 0;
+        run->asked_at += named != NULL;
+        return true;
     }
-    map_deinit(&topics);
-    return good;
+    int32_t index = named ? named->partitions.v[run->index_at] : run->index_at;
+    run->index_at++;
+    bool there = index >= 0 && index < t->partitions && !t->asked[index];
+    return !there || ask_partition_size(run, t, index);
+}
+
+static void start_log_dir_job(struct log_dirs_run *run);
+
+static bool ask_sizes_step(struct steps *s)
+{
+    struct log_dirs_run *run = container_of(s, struct log_dirs_run, steps);
+    bool failed = false, more = true;
+    for (; steps_go_on(s) && more && !failed; steps_spend(s, 1)) {
+        if (run->topic)
+            failed = !ask_next_size(run);
+        else if (run->ask->topics.n < 0)
+            more = begin_next_topic(run, &failed);
+        else
+            more = begin_named_topic(run, &failed);
+    }
+    if (more && !failed)
+        return true;
+    map_deinit(&run->named);
+    if (failed) {
+        request_fail(run->req, "too many partitions for one reply");
+        return false;
+    }
+    start_log_dir_job(run);
+    start_size_lists(run);
+    countdown_done(&run->out);
+    return false;
 }
 
 /* --- the folder and its disk --- */
@@ -271,24 +325,23 @@ void describe_log_dirs_run(struct request *req)
     struct describe_log_dirs_request *m = REQUEST_DECODE(req, describe_log_dirs_request);
     if (!m)
         return;
-    const struct catalog *c = server_catalog(req->server);
     struct log_dirs_run *run = request_zalloc(req, sizeof *run);
     struct size_list *lists = request_zalloc(req, req->server->shard->count * sizeof *lists);
-    struct describe_log_dirs_topic *topics = request_alloc(req, c->count * sizeof *topics + 1);
-    bool good = run && lists && topics;
-    if (good) {
-        run->req = req;
-        run->lists = lists;
-        countdown_begin(&run->out, all_sizes_known);
-        init_log_dirs_reply(run);
-        run->dir.topics.v = topics;
-        run->dir.topics.n = 0;
-    }
-    if (!good || !(m->topics.n < 0 ? ask_all_sizes(run, c) : ask_some_sizes(run, c, m))) {
-        request_fail(req, "too many partitions for one reply");
+    int32_t room = m->topics.n < 0 ? (int32_t)server_catalog(req->server)->count : m->topics.n;
+    struct describe_log_dirs_topic *topics = request_alloc(req, (size_t)room * sizeof *topics + 1);
+    if (!run || !lists || !topics) {
+        request_fail(req, no_memory);
         return;
     }
-    start_log_dir_job(run);
-    start_size_lists(run);
-    countdown_done(&run->out);
+    run->req = req;
+    run->ask = m;
+    run->lists = lists;
+    run->topics_room = room;
+    run->last.n = -1;
+    map_init(&run->named, req->server->shard->heap);
+    countdown_begin(&run->out, all_sizes_known);
+    init_log_dirs_reply(run);
+    run->dir.topics.v = topics;
+    run->dir.topics.n = 0;
+    steps_start(&req->server->steps, &run->steps, ask_sizes_step);
 }

@@ -33,7 +33,7 @@ enum kerr error_by_name(enum kerr error)
     return error == KERR_UNKNOWN_TOPIC_ID ? KERR_UNKNOWN_TOPIC_OR_PARTITION : error;
 }
 
-enum kerr leader_epoch_check(int32_t asked, int32_t current)
+static enum kerr check_leader_epoch(int32_t asked, int32_t current)
 {
     if (asked < 0 || asked == current)
         return KERR_NONE;
@@ -48,7 +48,7 @@ enum kerr partition_check_asked(const struct partition *p, int32_t leader_epoch,
     *out_facts = partition_facts(p);
     if (out_facts->offline)
         return KERR_KAFKA_STORAGE_ERROR;
-    enum kerr error = leader_epoch_check(leader_epoch, out_facts->leader_epoch);
+    enum kerr error = check_leader_epoch(leader_epoch, out_facts->leader_epoch);
     return !error && out_facts->recovering ? not_recovered : error;
 }
 

@@ -39,9 +39,7 @@ bool is_reserved_topic(struct kview name);
 enum kerr error_by_name(enum kerr error);
 /* NULL: there is none. Valid in this turn. */
 const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id);
-/* Errors for a request's epoch of the leader (KIP-320): -1 asks nothing. */
-enum kerr leader_epoch_check(int32_t asked, int32_t current);
-/* What stands before any question to a partition (NULL: it is gone): is it there, does it work, is the client's epoch ours, and is it
+/* What stands before any question to a partition (NULL: it is gone): is it there, does it work, is the client's epoch of the leader ours (KIP-320; -1 asks nothing), and is it
  * recovered (or else `not_recovered`, in time to wait for: part_call.h)? `out_facts` are filled in when there is no error. */
 enum kerr partition_check_asked(const struct partition *p, int32_t leader_epoch, enum kerr not_recovered,
                                 struct partition_facts *out_facts);

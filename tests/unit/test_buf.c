@@ -35,6 +35,32 @@ void io_slab_unregister(struct io *at_io, uint32_t slab)
     registered_count--;
 }
 
+/* The job that waits: it runs when a test says so. */
+static struct io_op *job;
+void io_job(struct io *at_io, struct io_op *op, enum io_class class, int32_t (*run)(void *arg), void *arg,
+            io_done_fn *done)
+{
+    assert_ptr_equal(at_io, io);
+    assert_int_equal(class, IO_URGENT);
+    assert_null(job);
+    op->job.run = run;
+    op->job.arg = arg;
+    op->done = done;
+    job = op;
+}
+
+/* How many there were. */
+static uint32_t run_jobs(void)
+{
+    uint32_t count = 0;
+    for (; job; count++) {
+        struct io_op *op = job;
+        job = NULL;
+        op->done(op, op->job.run(op->job.arg));
+    }
+    return count;
+}
+
 static struct heap *heap;
 static struct bufpool *pool;
 
@@ -52,6 +78,7 @@ static int close_pool(void **state)
     bufpool_check(pool);
     bufpool_close(pool);
     heap_close(heap);
+    job = NULL;
     memset(registered, 0, sizeof registered);
     registered_count = 0;
     return 0;
@@ -339,6 +366,35 @@ static void a_free_buf_is_poisoned(void **state)
 }
 #endif
 
+static void slabs_are_made_ready_while_load_grows(void **state)
+{
+    (void)state;
+    struct buf *b[SLABS];
+    b[0] = bufpool_get(pool, BUF_RECEIVE, SLAB_BYTES);
+    assert_true(bufpool_busy(pool));
+    bufpool_check(pool);
+    assert_int_equal(run_jobs(), 1); /* one ahead */
+    assert_false(bufpool_busy(pool));
+    b[1] = bufpool_get(pool, BUF_RECEIVE, SLAB_BYTES); /* that one; the next is begun */
+    assert_true(bufpool_busy(pool));
+    b[2] = bufpool_get(pool, BUF_RECEIVE,
+                       SLAB_BYTES); /* none was ready: two are wanted from now on, and there is room for one */
+    bufpool_check(pool);
+    (void)run_jobs();
+    bufpool_check(pool);
+    for (int i = 0; i < 3; i++) {
+        assert_non_null(b[i]);
+        memset(b[i]->at, 7, SLAB_BYTES);
+        buf_put(b[i]);
+    }
+    uint64_t now = 1;
+    for (int i = 0; i < 100; i++, now += 61 * NS_PER_S) {
+        (void)bufpool_trim(pool, now);
+        bufpool_check(pool);
+    }
+    assert_false(bufpool_busy(pool)); /* nothing is made ready for nobody */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +409,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(small_requests_have_a_reserve, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(large_memory_is_given_back_in_steps, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(slabs_go_after_a_minute_of_idleness_only, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(slabs_are_made_ready_while_load_grows, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(bufs_never_overlap, open_pool, close_pool),
 #ifdef __SANITIZE_ADDRESS__
         cmocka_unit_test_setup_teardown(a_free_buf_is_poisoned, open_pool, close_pool),

@@ -15,6 +15,12 @@ void io_slab_register(struct io *io, uint32_t slab, void *at, size_t bytes)
     (void)slab, (void)at, (void)bytes;
     assert_null(io);
 }
+void io_job(struct io *io, struct io_op *op, enum io_class class, int32_t (*run)(void *arg), void *arg,
+            io_done_fn *done)
+{
+    (void)op, (void)class, (void)run, (void)arg, (void)done;
+    assert_null(io);
+}
 void io_slab_unregister(struct io *io, uint32_t slab)
 {
     (void)slab;
