@@ -48,7 +48,7 @@ struct alter_run {
     bool failed; /* no memory */
     enum alter_phase phase;
     int32_t at;
-    const uint8_t *duplicates; /* per resource, once all are taken */
+    struct duplicates duplicates; /* per resource, once all are taken */
     struct steps steps;
     union {
         struct alter_configs_response all;
@@ -218,7 +218,7 @@ static bool add_config_op(struct alter_part *p, struct kview name, int8_t kind, 
 }
 
 /* Which resources are named more than once: type and name make the one text that is compared. */
-static const uint8_t *find_duplicate_resources(struct alter_run *run)
+static const struct kview *list_resource_keys(struct alter_run *run)
 {
     struct kview *keys = request_alloc(run->req, (size_t)run->count * sizeof *keys + 1);
     for (int32_t i = 0; keys && i < run->count; i++) {
@@ -230,7 +230,7 @@ static const uint8_t *find_duplicate_resources(struct alter_run *run)
         memcpy(key + 1, p->name.at, (size_t)p->name.n);
         keys[i] = (struct kview){key, p->name.n + 1};
     }
-    return keys ? find_duplicates(run->req, keys, run->count) : NULL;
+    return keys;
 }
 
 /* Goes on with taking; what it cost, in units. */
@@ -257,25 +257,33 @@ static uint32_t start_alter_part(struct alter_run *run)
 {
     enum { START_UNITS = 20 };
     struct alter_part *p = &run->parts[run->at];
-    if (run->duplicates[run->at++])
+    if (run->duplicates.of[run->at++])
         refuse_alter(p, KERR_INVALID_REQUEST, "Each resource must appear at most once.");
     else if (!p->error)
         alter_resource(p);
     return p->error ? 1 : START_UNITS;
 }
 
-/* All resources went through this phase. False: it was the last one. */
+static bool alter_step(struct steps *s);
+
+static void begin_alter_checks(struct duplicates *d)
+{
+    struct alter_run *run = container_of(d, struct alter_run, duplicates);
+    run->failed = !d->of;
+    run->phase = ALTER_CHECKING;
+    steps_start(&d->req->server->steps, &run->steps, alter_step);
+}
+
+/* All resources went through this phase. False: it was the last one, or the next begins by itself; `run` may be gone. */
 static bool next_alter_phase(struct alter_run *run)
 {
     run->at = 0;
     switch (run->phase) {
     case ALTER_TAKING:
-        run->phase = ALTER_CHECKING;
-        run->duplicates = find_duplicate_resources(run);
-        run->failed = !run->duplicates;
-        return true;
+        duplicates_find(&run->duplicates, run->req, list_resource_keys(run), run->count, begin_alter_checks);
+        return false;
     case ALTER_CHECKING: run->phase = ALTER_STARTING; return true;
-    case ALTER_STARTING: return false;
+    case ALTER_STARTING: countdown_done(&run->changes); return false;
     }
     assert(!"a phase");
     return false;
@@ -299,7 +307,6 @@ static bool alter_step(struct steps *s)
         if (run->at < run->count) {
             steps_spend(s, alter_next(run));
         } else if (!next_alter_phase(run)) {
-            countdown_done(&run->changes); /* it may be gone after this */
             return false;
         }
     }

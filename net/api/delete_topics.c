@@ -12,10 +12,10 @@ struct delete_run {
     struct delete_topics_response r;
     struct steps steps;
     struct countdown changes;
-    int32_t count;             /* how many are asked for */
-    int32_t at;                /* the next one */
-    struct kview *meant;       /* the ids of topics that there are, or what was said of others */
-    const uint8_t *duplicates; /* among those */
+    int32_t count;                /* how many are asked for */
+    int32_t at;                   /* the next one */
+    struct kview *meant;          /* the ids of topics that there are, or what was said of others */
+    struct duplicates duplicates; /* among those */
 };
 /* One topic of the request, in all versions. */
 struct delete_asked {
@@ -103,7 +103,7 @@ static void start_topic_delete(struct delete_run *run, const struct topic *t, bo
 
 static void delete_next_topic(struct delete_run *run)
 {
-    uint8_t duplicate = run->duplicates[run->at];
+    uint8_t duplicate = run->duplicates.of[run->at];
     const struct delete_asked a = topic_to_delete(run, run->at++);
     if (duplicate == DUPLICATE_LATER)
         return;
@@ -144,11 +144,11 @@ static bool delete_step(struct steps *s)
     return more;
 }
 
-static void begin_deletes(struct delete_run *run)
+static void begin_deletes(struct duplicates *d)
 {
+    struct delete_run *run = container_of(d, struct delete_run, duplicates);
     run->at = 0;
-    run->duplicates = find_duplicates(run->req, run->meant, run->count);
-    if (run->duplicates)
+    if (d->of)
         steps_start(&run->req->server->steps, &run->steps, delete_step);
     else
         request_fail(run->req, no_memory);
@@ -164,7 +164,7 @@ static bool compare_step(struct steps *s)
     }
     bool more = run->at < run->count;
     if (!more)
-        begin_deletes(run);
+        duplicates_find(&run->duplicates, run->req, run->meant, run->count, begin_deletes);
     return more;
 }
 

@@ -385,7 +385,7 @@ struct delete_run {
     const struct kview *names;
     int32_t count, at; /* prepared, then completed up to there */
     struct delete_part *parts;
-    const uint8_t *duplicates;
+    struct duplicates duplicates;
     struct steps steps;
 };
 
@@ -448,7 +448,7 @@ static bool prepare_delete_step(struct steps *s)
         struct delete_part *part = &run->parts[run->at];
         if (!steps_go_on(s))
             return true;
-        if (run->duplicates[run->at] == DUPLICATE_LATER)
+        if (run->duplicates.of[run->at] == DUPLICATE_LATER)
             continue;
         part->out = &run->r.results.v[run->r.results.n++];
         deletable_group_result_init(part->out);
@@ -460,6 +460,15 @@ static bool prepare_delete_step(struct steps *s)
     return false;
 }
 
+static void prepare_deletes(struct duplicates *d)
+{
+    struct delete_run *run = container_of(d, struct delete_run, duplicates);
+    if (d->of)
+        steps_start(&d->req->server->steps, &run->steps, prepare_delete_step);
+    else
+        request_fail(d->req, no_memory);
+}
+
 void delete_groups_run(struct request *req)
 {
     const struct delete_groups_request *m = REQUEST_DECODE(req, delete_groups_request);
@@ -468,8 +477,7 @@ void delete_groups_run(struct request *req)
     struct delete_run *run = request_zalloc(req, sizeof *run);
     struct delete_part *parts = request_zalloc(req, (size_t)m->groups_names.n * sizeof *parts + 1);
     struct deletable_group_result *out = request_alloc(req, (size_t)m->groups_names.n * sizeof *out + 1);
-    const uint8_t *duplicates = find_duplicates(req, m->groups_names.v, m->groups_names.n);
-    if (!run || !parts || !out || !duplicates) {
+    if (!run || !parts || !out) {
         request_fail(req, no_memory);
         return;
     }
@@ -480,6 +488,5 @@ void delete_groups_run(struct request *req)
     run->names = m->groups_names.v;
     run->count = m->groups_names.n;
     run->parts = parts;
-    run->duplicates = duplicates;
-    steps_start(&req->server->steps, &run->steps, prepare_delete_step);
+    duplicates_find(&run->duplicates, req, run->names, run->count, prepare_deletes);
 }

@@ -16,7 +16,7 @@ struct more_run {
     struct create_partitions_response r;
     struct steps steps;
     int32_t at; /* of the topics that it names, the next */
-    const uint8_t *duplicates;
+    struct duplicates duplicates;
     struct countdown changes; /* without an answer */
 };
 struct more_part {
@@ -148,18 +148,18 @@ static void add_partitions(struct more_run *run, const struct create_partitions_
     catalog_change_start(run->req->server->shard, &p->change);
 }
 
-static const uint8_t *find_duplicate_additions(struct request *req, const struct create_partitions_request *m)
+static const struct kview *list_names_to_grow(struct request *req, const struct create_partitions_request *m)
 {
     struct kview *names = request_alloc(req, (size_t)m->topics.n * sizeof *names + 1);
     for (int32_t i = 0; names && i < m->topics.n; i++)
         names[i] = m->topics.v[i].name;
-    return names ? find_duplicates(req, names, m->topics.n) : NULL;
+    return names;
 }
 
 static void add_to_next_topic(struct more_run *run)
 {
     const struct create_partitions_topic *ask = &run->ask->topics.v[run->at];
-    uint8_t duplicate = run->duplicates[run->at++];
+    uint8_t duplicate = run->duplicates.of[run->at++];
     if (duplicate == DUPLICATE_LATER) /* answered once, as in Kafka */
         return;
     struct create_partitions_topic_result *out = &run->r.results.v[run->r.results.n++];
@@ -186,6 +186,17 @@ static bool create_partitions_step(struct steps *s)
     return more;
 }
 
+static const char no_memory_for_topics[] = "too many topics for one request";
+
+static void begin_additions(struct duplicates *d)
+{
+    struct more_run *run = container_of(d, struct more_run, duplicates);
+    if (d->of)
+        steps_start(&d->req->server->steps, &run->steps, create_partitions_step);
+    else
+        request_fail(d->req, no_memory_for_topics);
+}
+
 void create_partitions_run(struct request *req)
 {
     struct create_partitions_request *m = REQUEST_DECODE(req, create_partitions_request);
@@ -193,14 +204,13 @@ void create_partitions_run(struct request *req)
         return;
     struct more_run *run = request_zalloc(req, sizeof *run);
     struct create_partitions_topic_result *out = request_alloc(req, (size_t)m->topics.n * sizeof *out + 1);
-    const uint8_t *duplicates = find_duplicate_additions(req, m);
-    if (!run || !out || !duplicates) {
-        request_fail(req, "too many topics for one request");
+    if (!run || !out) {
+        request_fail(req, no_memory_for_topics);
         return;
     }
-    *run = (struct more_run){.req = req, .ask = m, .duplicates = duplicates};
+    *run = (struct more_run){.req = req, .ask = m};
     countdown_begin(&run->changes, all_partitions_added);
     create_partitions_response_init(&run->r);
     run->r.results.v = out;
-    steps_start(&req->server->steps, &run->steps, create_partitions_step);
+    duplicates_find(&run->duplicates, req, list_names_to_grow(req, m), m->topics.n, begin_additions);
 }

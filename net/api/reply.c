@@ -57,22 +57,58 @@ const char no_memory[] = "there is no memory for its request";
 const char topic_name_rule[] =
     "A topic name has 1 to 249 characters of [a-zA-Z0-9._-] and is neither \".\" nor \"..\".";
 
+/* Without memory `of` stays NULL. */
+static void begin_duplicates(struct duplicates *d, struct request *req, const struct kview *names, int32_t count)
+{
+    *d = (struct duplicates){.req = req, .names = names, .count = count};
+    map_init(&d->seen, req->server->shard->heap);
+    d->marks = names ? request_zalloc(req, (size_t)count * sizeof *d->marks + 1) : NULL;
+}
+
+/* False: no memory. */
+static bool mark_next_name(struct duplicates *d)
+{
+    const struct kview *name = &d->names[d->at];
+    uint8_t *mark = &d->marks[d->at++], *first = map_get(&d->seen, name->at, (size_t)name->n);
+    if (!first)
+        return !map_put(&d->seen, name->at, (size_t)name->n, mark);
+    *first = DUPLICATE_FIRST;
+    *mark = DUPLICATE_LATER;
+    return true;
+}
+
 const uint8_t *find_duplicates(struct request *req, const struct kview *names, int32_t count)
 {
-    struct map seen;
-    map_init(&seen, req->server->shard->heap);
-    uint8_t *duplicates = request_zalloc(req, (size_t)count * sizeof *duplicates + 1);
-    for (int32_t i = 0; duplicates && i < count; i++) {
-        uint8_t *first = map_get(&seen, names[i].at, (size_t)names[i].n);
-        if (first) {
-            *first = DUPLICATE_FIRST;
-            duplicates[i] = DUPLICATE_LATER;
-        } else if (map_put(&seen, names[i].at, (size_t)names[i].n, &duplicates[i])) {
-            duplicates = NULL;
-        }
+    struct duplicates d;
+    begin_duplicates(&d, req, names, count);
+    bool good = d.marks;
+    while (good && d.at < count)
+        good = mark_next_name(&d);
+    map_deinit(&d.seen);
+    return good ? d.marks : NULL;
+}
+
+static bool duplicates_step(struct steps *s)
+{
+    struct duplicates *d = container_of(s, struct duplicates, steps);
+    bool good = d->marks;
+    for (; good && d->at < d->count; steps_spend(s, 1)) {
+        if (!steps_go_on(s))
+            return true;
+        good = mark_next_name(d);
     }
-    map_deinit(&seen);
-    return duplicates;
+    map_deinit(&d->seen);
+    d->of = good ? d->marks : NULL;
+    d->found(d);
+    return false;
+}
+
+void duplicates_find(struct duplicates *d, struct request *req, const struct kview *names, int32_t count,
+                     void (*found)(struct duplicates *d))
+{
+    begin_duplicates(d, req, names, count);
+    d->found = found;
+    steps_start(&req->server->steps, &d->steps, duplicates_step);
 }
 
 const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id)

@@ -8,9 +8,23 @@ struct kview view_of(const char *text);
 /* A zero-terminated copy in the request's memory; NULL: over its limit. A null view gives NULL too. */
 char *request_text(struct request *req, struct kview v) must_use;
 bool view_is(struct kview v, const char *text);
-/* Which of `count` names stand there more than once; NULL: no memory. */
+/* Which of `count` names stand there more than once; NULL: no memory. At once: for few. */
 enum duplicate { DUPLICATE_NONE, DUPLICATE_FIRST, DUPLICATE_LATER };
 const uint8_t *find_duplicates(struct request *req, const struct kview *names, int32_t count) must_use;
+/* The same in steps, for what a request may name a hundred thousand times. `found` is called at the end, perhaps inside; the names
+ * stay until then. In the request's memory. */
+struct duplicates {
+    const uint8_t *of; /* per name; NULL: no memory */
+    void (*found)(struct duplicates *d);
+    struct request *req;
+    const struct kview *names;
+    int32_t count, at;
+    uint8_t *marks;
+    struct map seen;
+    struct steps steps;
+};
+void duplicates_find(struct duplicates *d, struct request *req, const struct kview *names, int32_t count,
+                     void (*found)(struct duplicates *d));
 /* For request_fail. */
 extern const char no_memory[];
 /* What a legal topic name is, as a sentence. */

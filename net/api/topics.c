@@ -19,8 +19,8 @@ struct create_run {
     struct create_topics_response r;
     struct steps steps;
     struct countdown changes;
-    const uint8_t *duplicates; /* which topics are named twice */
-    int32_t at;                /* the next one */
+    struct duplicates duplicates; /* which topics are named twice */
+    int32_t at;                   /* the next one */
 };
 struct create_part {
     struct catalog_change change;
@@ -220,18 +220,18 @@ static void create_topic(struct create_run *run, const struct creatable_topic *t
         create_checked_topic(run, t, partitions, overrides, count, out);
 }
 
-static const uint8_t *find_duplicate_creations(struct request *req, const struct create_topics_request *m)
+static const struct kview *list_names_to_create(struct request *req, const struct create_topics_request *m)
 {
     struct kview *names = request_alloc(req, (size_t)m->topics.n * sizeof *names + 1);
     for (int32_t i = 0; names && i < m->topics.n; i++)
         names[i] = m->topics.v[i].name;
-    return names ? find_duplicates(req, names, m->topics.n) : NULL;
+    return names;
 }
 
 static void create_next_topic(struct create_run *run)
 {
     const struct creatable_topic *t = &run->ask->topics.v[run->at];
-    uint8_t duplicate = run->duplicates[run->at++];
+    uint8_t duplicate = run->duplicates.of[run->at++];
     if (duplicate == DUPLICATE_LATER) /* answered once, as in Kafka */
         return;
     struct creatable_topic_result *out = &run->r.topics.v[run->r.topics.n++];
@@ -263,6 +263,15 @@ static void reply_create_topics(struct countdown *c)
     REQUEST_REPLY_LARGE(run->req, create_topics_response, &run->r);
 }
 
+static void begin_creations(struct duplicates *d)
+{
+    struct create_run *run = container_of(d, struct create_run, duplicates);
+    if (d->of)
+        steps_start(&d->req->server->steps, &run->steps, create_topics_step);
+    else
+        request_fail(d->req, no_memory);
+}
+
 void create_topics_run(struct request *req)
 {
     struct create_topics_request *m = REQUEST_DECODE(req, create_topics_request);
@@ -270,14 +279,13 @@ void create_topics_run(struct request *req)
         return;
     struct create_run *run = request_zalloc(req, sizeof *run);
     struct creatable_topic_result *out = request_alloc(req, (size_t)m->topics.n * sizeof *out + 1);
-    const uint8_t *duplicates = find_duplicate_creations(req, m);
-    if (!run || !out || !duplicates) {
+    if (!run || !out) {
         request_fail(req, no_memory);
         return;
     }
-    *run = (struct create_run){.req = req, .ask = m, .duplicates = duplicates};
+    *run = (struct create_run){.req = req, .ask = m};
     create_topics_response_init(&run->r);
     run->r.topics.v = out;
     countdown_begin(&run->changes, reply_create_topics);
-    steps_start(&req->server->steps, &run->steps, create_topics_step);
+    duplicates_find(&run->duplicates, req, list_names_to_create(req, m), m->topics.n, begin_creations);
 }
