@@ -137,6 +137,7 @@ struct cold {
     struct partition *partition;
     struct segment *segment; /* NULL: not begun */
     struct part_read *read;
+    int64_t offset; /* what is looked for: the read's, or behind batches without records */
     struct buf *buf;
     uint64_t at;           /* position where walking goes on */
     int64_t passed_offset; /* behind the last batch that was passed */
@@ -267,7 +268,7 @@ static void read_cold_again(struct cold *c, uint64_t want)
 /* The offset is missing at the segment's end, `end_offset`: begins again with another one, at the end of the turn. */
 static void leave_cold_segment(struct cold *c, int64_t end_offset)
 {
-    assert(end_offset > c->segment->base_offset && end_offset <= c->read->offset);
+    assert(end_offset > c->segment->base_offset && end_offset <= c->offset);
     struct partition *p = c->partition;
     struct log_store *st = p->store;
     c->segment->next_offset = end_offset; /* so it is not found again; recovery does not read where it trusts */
@@ -281,6 +282,14 @@ static void leave_cold_segment(struct cold *c, int64_t end_offset)
     log_store_turn(st);
     if (!list_empty(&p->trimmer.dropped))
         trim_step(p);
+}
+
+/* What a cleaning left without records, and something stands behind it. A fetch does not begin with it: librdkafka takes an answer without
+ * a record for one that was too small for the next one, and asks for the same again. */
+static bool is_cold_batch_empty(const struct cold *c, const struct batch *b)
+{
+    assert(batch_last_offset(b) >= c->offset);
+    return b->count == 0 && batch_last_offset(b) + 1 < c->partition->promised.offset;
 }
 
 static void walk_cold_batches(struct cold *c, uint64_t have)
@@ -311,7 +320,9 @@ static void walk_cold_batches(struct cold *c, uint64_t have)
             fail_cold_corrupt(c);
             return;
         }
-        if (batch_last_offset(&b) >= c->read->offset) {
+        if (batch_last_offset(&b) >= c->offset && is_cold_batch_empty(c, &b))
+            c->offset = batch_last_offset(&b) + 1;
+        if (batch_last_offset(&b) >= c->offset) {
             if (b.bytes <= have - c->at)
                 answer_cold_read(c, &b, have);
             else if (end_of_read(c->read, c->at, b.bytes, end) == 0)
@@ -393,7 +404,7 @@ static int32_t run_cold_job(void *arg)
     struct segment copy;
     c->err = heap ? files_load_index(&c->ask, heap, &copy) : ERR_NO_MEMORY;
     if (!c->err)
-        c->at = index_position(&copy.index, c->read->offset);
+        c->at = index_position(&copy.index, c->offset);
     if (heap)
         heap_close(heap);
     return 0;
@@ -456,10 +467,10 @@ static void begin_cold_read(struct cold *c)
         finish_cold_read(c, partition_dead(p) ? partition_refusal(p) : KERR_OFFSET_OUT_OF_RANGE);
         return;
     }
-    struct segment *s = c->segment = segments_of_offset(&p->segments, c->read->offset);
+    struct segment *s = c->segment = segments_of_offset(&p->segments, c->offset);
     s->users++;
     c->passed_offset = 0;
-    c->find = !find_cold_position(s, c->read->offset, &c->at);
+    c->find = !find_cold_position(s, c->offset, &c->at);
     c->open = s->file.fd < 0;
     c->fd = -1;
     if (!c->find && !c->open) {
@@ -490,7 +501,7 @@ static void queue_cold_read(struct partition *p, struct part_read *r)
     assert(r->done);
     assert(!list_linked(&r->link));
     struct cold *c = r->state;
-    *c = (struct cold){.partition = p, .read = r};
+    *c = (struct cold){.partition = p, .read = r, .offset = r->offset};
     list_init(&c->link);
     list_push(&p->readers, &r->link);
     list_push(&p->store->cold_waiting, &c->link);

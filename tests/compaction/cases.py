@@ -57,12 +57,20 @@ def codecs(report, random):
         for log in made:
             report.case(f"{log.codec}: a consumer reads exactly the latest record of each key, and the active segment", exact, b, log)
             report.case(f"{log.codec}: batches keep their codec, small segments became few", same_codec, b, log)
+        report.case("the files of replaced segments go", deleted_go, b, made)
         b.stop()
         report.case("DumpLogSegments reads every cleaned segment and index", dumps_well, b, made)
         b.start()
         for log in made:
             report.case(f"{log.codec}: after a restart the same records", same_after_restart, b, log)
         report.case("odradek check finds nothing wrong", checks_well, b)
+
+
+def deleted_go(b, made):
+    left = lambda: [f for log in made for f in glob.glob(folder_of(b, log) + "/*.deleted")]
+    assert wait_until(lambda: not left(), 10), f"{left()[:3]}"
+    strange = [f for log in made for e in ("cleaned", "swap") for f in glob.glob(folder_of(b, log) + "/*." + e)]
+    assert not strange, f"{strange[:3]}"
 
 
 def same_codec(b, log):
@@ -201,7 +209,7 @@ def kills(report, random):
     with broker("kills", log__cleaner__backoff__ms=10, log__segment__delete__delay__ms=300) as b:
         logs_ = []
         for codec in ("none", "zstd"):
-            topic(b, f"k-{codec}", delete__retention__ms=200)
+            topic(b, f"k-{codec}", delete__retention__ms=200, internal__segment__bytes=8192)
             logs_.append(Log(b, f"k-{codec}", codec))
         for n in range(1, rounds + 1):
             report.case(f"round {n} of kill -9 while segments are cleaned: no live key lost, none back from the dead",

@@ -14,9 +14,10 @@ CLEANED = re.compile(r" cleaned: partition=(\S+) dirty_from=(\d+) clean_to=(\d+)
 
 
 def topic(broker, name, **configs):
-    settings = {"cleanup.policy": "compact", "internal.segment.bytes": 65536, "min.cleanable.dirty.ratio": 0.01, **configs}
+    settings = {"cleanup.policy": "compact", "internal.segment.bytes": 65536, "min.cleanable.dirty.ratio": 0.01}
+    settings.update({k.replace("__", "."): v for k, v in configs.items()})
     with Connection(broker.port) as connection:
-        error = create_topic(connection, name, 1, [(k.replace("__", "."), str(v)) for k, v in settings.items()])
+        error = create_topic(connection, name, 1, [(k, str(v)) for k, v in settings.items()])
     assert error == 0, f"CreateTopics answered {error}"
 
 

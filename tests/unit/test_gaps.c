@@ -122,6 +122,8 @@ static int64_t read_at(int64_t offset, uint32_t max_bytes)
     until(&read_is_over);
     assert_int_equal(r.error, KERR_NONE);
     const struct live *want = first_at(offset);
+    while (want && want->count == 0 && want + 1 < live + live_count)
+        want++; /* an answer does not begin with a batch without records, if another is behind it */
     int64_t next = offset;
     if (!want)
         assert_int_equal(r.slices.count, 0);
@@ -279,7 +281,10 @@ static void the_start_moves_into_a_gap(void **state)
         before = live[i].last + 1 + gap / 2;
         must_trim(before);
         int64_t next = read_at(before, 1);
-        assert_int_equal(next, live[i + 1].last + 1);
+        int first = i + 1;
+        while (live[first].count == 0 && first + 1 < live_count)
+            first++;
+        assert_int_equal(next, live[first].last + 1);
         if (moves++ % 4 == 0)
             look_up_all(before);
     }
