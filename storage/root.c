@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/catalog/meta.h"
+#include "storage/expiry_clock.h"
 #include "storage/root_lock.h"
 #include "storage/root_owner.h"
 #include "storage/uuid.h"
@@ -100,7 +101,7 @@ static enum err make_meta(struct root *r, bool found, struct meta *m, char *why)
         struct rng rng = {.state = rng_seed_os()};
         uint8_t id[UUID_BYTES];
         uuid_random(&rng, id);
-        *m = (struct meta){.version = 1};
+        *m = (struct meta){.version = 1, .retention = META_RETENTION};
         uuid_text(id, m->cluster_id);
     }
     m->node_id = r->config->node_id;
@@ -134,6 +135,7 @@ static enum err open_meta_and_catalog(struct root *r, char *why)
     bool right = found == ERR_NONE && m.node_id == r->config->node_id && m.format == META_FORMAT;
     err = right ? ERR_NONE : make_meta(r, found == ERR_NONE, &m, why);
     memcpy(r->cluster_id, m.cluster_id, sizeof r->cluster_id);
+    r->retention_marked = m.retention >= META_RETENTION;
     return err == ERR_NONE ? catalog_file_prepare(r->catalog, why) : err; /* older releases stay out from here on */
 }
 
@@ -183,6 +185,8 @@ static enum err begin_after_last_stop(struct root *r, char *why)
 {
     assert(r->catalog && r->checkpoints);
     enum err err = ERR_NONE;
+    r->last_seen_ms = expiry_clock_load(r->config->data_dir);
+    expiry_clock_say_gap(r->last_seen_ms, clock_wall_ms());
     r->leader_epoch = catalog_file_epoch(r->catalog);
     bool unclean = !r->fresh && !(r->clean && r->found.all);
     if (unclean)
@@ -241,6 +245,7 @@ enum err root_mark_write(struct root *r)
     if (catalog_file_empty(r->catalog))
         return ERR_NONE;
     r->next.all = r->next.count == catalog_file_partitions(r->catalog);
+    err_ignore(expiry_clock_save(r->config->data_dir, clock_wall_ms())); /* it was noted minutes ago */
     enum err err = catalog_file_note_end(r->catalog);
     return err == ERR_NONE ? clean_mark_save(&r->next, r->config->data_dir) : err; /* which syncs the folder */
 }

@@ -26,6 +26,8 @@ struct root {
     char cluster_id[23];    /* 22 characters of base64 */
     int32_t leader_epoch;   /* of every partition, while this broker runs */
     bool fresh, clean;      /* no data yet; the last stop left a mark */
+    bool retention_marked;  /* meta.properties has its mark: nothing waits for an hour */
+    int64_t last_seen_ms;   /* wall time that a broker of this folder saw last (expiry_clock.h); -1: unknown */
     bool direct;            /* disk.io resolved for this folder */
     struct fs_traits traits;
     struct catalog_file *catalog; /* loaded; written by shard 0 */

@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/clean/cleaner.h"
+#include "storage/log/deleter.h"
 #include "storage/log/partition_state.h"
 #include "storage/recovery/recoverer.h"
 #include <errno.h>
@@ -27,6 +28,8 @@ void store_check(const struct store *st)
     log_store_check(&st->log);
     catalog_check(&st->catalog);
     recoverer_check(st->log.recoverer);
+    deleter_check(st->log.deleter);
+    retention_check(st->log.retention);
     cleaner_check(st->log.cleaner);
 }
 
@@ -288,7 +291,7 @@ static void apply_broker_config(struct store *st, struct catalog_change *c)
     assert(c->versions || !c->version_count);
     for (uint32_t i = 0; i < c->version_count; i++)
         replace_topic_version(st, c->versions[c->version_count + i], c->versions[i]);
-    st->config = c->broker;
+    st->config = st->log.config = c->broker;
     cleaner_configure(st->log.cleaner, c->broker);
 }
 
@@ -437,7 +440,7 @@ static void init_store(struct store *st, struct shard *s, struct root *root)
     st->log.folder_lost = stop_taking;
     st->sync_fd = -1;
     timer_init(&st->change_timer, change_timer_due);
-    st->config = catalog_file_config(root->catalog);
+    st->config = st->log.config = catalog_file_config(root->catalog);
     map_init(&st->partitions, s->heap);
     list_init(&st->changes);
 }
@@ -453,8 +456,10 @@ enum err store_open(struct shard *s, struct root *root)
     st->log.checkpointer = checkpointer_open(&st->log);
     st->log.recoverer = recoverer_open(&st->log);
     st->log.cleaner = cleaner_open(&st->log, st->config);
-    enum err err = st->log.checkpointer && st->log.recoverer && st->log.cleaner ? catalog_init(&st->catalog, s->heap)
-                                                                                : ERR_NO_MEMORY;
+    st->log.deleter = deleter_open(&st->log);
+    st->log.retention = retention_open(&st->log);
+    bool opened = st->log.checkpointer && st->log.recoverer && st->log.cleaner && st->log.deleter && st->log.retention;
+    enum err err = opened ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
     for (uint32_t i = 0; !err && i < catalog_file_topics(root->catalog); i++) {
         struct topic *t = catalog_file_topic(root->catalog, i);
         err = catalog_add(&st->catalog, t);
@@ -611,6 +616,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
     st->stopping = 2; /* until all stops are begun, and the recoverer */
     cleaner_stop(st->log.cleaner);
     st->log.stop_syncs_all = st->sync_fd >= 0 && st->log.count >= SYNC_ALL_FROM;
+    retention_stop(st->log.retention);
     recoverer_stop(st->log.recoverer, recoveries_stopped);
     st->offline_before = count_offline_partitions(st);
     timer_stop(&st->shard->timers, &st->change_timer);
@@ -646,6 +652,10 @@ void store_close(struct store *st)
         fs_close(st->sync_fd);
     if (st->log.recoverer)
         recoverer_close(st->log.recoverer);
+    if (st->log.deleter)
+        deleter_close(st->log.deleter);
+    if (st->log.retention)
+        retention_close(st->log.retention);
     if (st->log.checkpointer)
         checkpointer_close(st->log.checkpointer);
     log_store_deinit(&st->log);

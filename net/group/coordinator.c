@@ -128,7 +128,10 @@ static void group_entry_going(struct group_entry *e)
 
 static void expire_group_log(struct coordinator_shard *c, struct group_log *l)
 {
-    group_log_expire(l, clock_wall_ms(), store_of(c->logs.shard)->config->offsets_retention_ms);
+    struct store *st = store_of(c->logs.shard);
+    int64_t now_ms;
+    if (log_store_expiry_ms(&st->log, &now_ms)) /* else the clock jumped: not now */
+        group_log_expire(l, now_ms, st->config->offsets_retention_ms);
 }
 
 static void group_log_ready(struct group_log *l)

@@ -34,13 +34,15 @@ static bool take_meta_pair(void *arg, const char *key, const char *value, uint32
         r->bad |= !config_to_i64(value, &m->version);
     else if (strcmp(key, "odradek.format") == 0)
         r->bad |= !config_to_i64(value, &m->format);
+    else if (strcmp(key, "odradek.retention") == 0)
+        r->bad |= !config_to_i64(value, &m->retention);
     return true;
 }
 
 static enum err parse_meta(char *text, size_t bytes, struct meta *out)
 {
     assert(text && out);
-    struct meta m = {.node_id = -1, .version = -1, .format = -1};
+    struct meta m = {.node_id = -1, .version = -1, .format = -1, .retention = -1};
     struct reading r = {.meta = &m};
     uint32_t line;
     enum err err = config_parse(text, bytes, take_meta_pair, &r, &line);
@@ -91,6 +93,9 @@ enum err meta_save(const char *data_dir, const struct meta *m, bool sync)
     int n = snprintf(text, sizeof text, "version=%lld\ncluster.id=%s\nnode.id=%lld\nodradek.format=%lld\n",
                      (long long)m->version, m->cluster_id, (long long)m->node_id, (long long)m->format);
     assert(n > 0 && (size_t)n < sizeof text);
+    if (m->retention > 0)
+        n += snprintf(text + n, sizeof text - (size_t)n, "odradek.retention=%lld\n", (long long)m->retention);
+    assert((size_t)n < sizeof text);
     enum err err = write_meta_file(temporary, text, (size_t)n, sync);
     if (err == ERR_NONE)
         err = fs_rename(temporary, path);

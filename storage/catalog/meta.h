@@ -4,17 +4,19 @@
  *   cluster.id=4L6g3nShT-eMCtK--X86sw
  *   node.id=1
  *   odradek.format=2     1: one copy of the catalog
+ *   odradek.retention=1  retention has its way here; without it a broker keeps everything for an hour first (storage/log/retention.h)
  */
 #pragma once
 #include "core/fs.h"
 #include "core/mem.h"
 
-enum { META_FORMAT = 2, META_CLUSTER_BYTES = 23 };
+enum { META_FORMAT = 2, META_RETENTION = 1, META_CLUSTER_BYTES = 23 };
 
 struct meta {
     char cluster_id[META_CLUSTER_BYTES]; /* "": none */
     int64_t node_id;                     /* -1: none */
     int64_t version, format;             /* -1: none, as in a folder that Kafka made */
+    int64_t retention;                   /* below 1: from before there was retention */
 };
 /* ERR_NOT_FOUND; ERR_CORRUPT: not such a file (a power cut in a new folder may leave one). */
 enum err meta_load(struct heap *heap, const char *data_dir, struct meta *out) must_use;

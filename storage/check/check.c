@@ -249,7 +249,7 @@ struct check_listing {
 static bool is_known_name(const char *name)
 {
     static const char *const names[] = {".lock",        ".clean",      "meta.properties", "catalog",
-                                        "catalog.copy", "catalog.end", "lost+found"};
+                                        "catalog.copy", "catalog.end", "last-seen",       "lost+found"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;

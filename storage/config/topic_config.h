@@ -12,11 +12,14 @@ struct broker_config;
 /* The obeyed values, resolved: the topic's own, else the broker's, else the default. */
 struct topic_config {
     uint32_t segment_bytes, segment_index_bytes, index_interval_bytes, max_message_bytes;
-    int64_t segment_ms, flush_messages, flush_ms;
+    int64_t segment_ms, segment_jitter_ms, flush_messages, flush_ms;
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
+    int64_t retention_ms, retention_bytes; /* negative: all is kept */
+    int64_t file_delete_delay_ms;
     int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
     double min_cleanable_ratio;
     bool log_append_time, write_caching, compacted;
+    bool deletes;             /* cleanup.policy has delete: the two retentions count */
     bool append_time_outside; /* message.timestamp.out.of.range=append-time */
     /* Whose records must be seen before they are taken, bit n: codec n of enum batch_codec (storage/log/batch.h). */
     uint8_t unpack_codecs;

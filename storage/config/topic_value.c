@@ -232,6 +232,10 @@ void topic_config_resolve(struct topic_config *out, const struct topic_override 
         .index_interval_bytes = (uint32_t)read_number_value("index.interval.bytes", &given),
         .max_message_bytes = (uint32_t)read_number_value("max.message.bytes", &given),
         .segment_ms = read_number_value("segment.ms", &given),
+        .segment_jitter_ms = read_number_value("segment.jitter.ms", &given),
+        .retention_ms = read_number_value("retention.ms", &given),
+        .retention_bytes = read_number_value("retention.bytes", &given),
+        .file_delete_delay_ms = read_number_value("file.delete.delay.ms", &given),
         .flush_messages = read_number_value("flush.messages", &given),
         .flush_ms = read_number_value("flush.ms", &given),
         .timestamp_before_max_ms = read_number_value("message.timestamp.before.max.ms", &given),
@@ -243,6 +247,7 @@ void topic_config_resolve(struct topic_config *out, const struct topic_override 
         .log_append_time = list_has_word("message.timestamp.type", "LogAppendTime", &given),
         .write_caching = read_boolean_value("write.caching", &given),
         .compacted = list_has_word("cleanup.policy", "compact", &given),
+        .deletes = list_has_word("cleanup.policy", "delete", &given),
         .append_time_outside = list_has_word("message.timestamp.out.of.range", "append-time", &given),
         .unpacked_bytes_max = (uint32_t)read_number_value("max.decompressed.message.bytes", &given),
     };

@@ -15,15 +15,35 @@ static bool log_start_path(char out[FS_PATH_MAX], const char *dir)
     return n > 0 && n < FS_PATH_MAX;
 }
 
+/* False: there is no such file yet, or it is of another length. */
+static bool overwrite_log_start(const char *path, const char *text, size_t bytes, enum err *out_err)
+{
+    assert(bytes <= LINE_BYTES_MAX);
+    int fd;
+    uint64_t size = 0;
+    if (fs_open(path, FS_WRITE | FS_OWN, &fd) != ERR_NONE)
+        return false;
+    bool same = fs_size(fd, &size) == ERR_NONE && size == bytes;
+    if (same)
+        *out_err = fs_write(fd, text, bytes, 0);
+    if (same && *out_err == ERR_NONE)
+        *out_err = fs_sync(fd);
+    fs_close(fd);
+    return same;
+}
+
 enum err log_start_save(const char *dir, const char *topic, int32_t partition, int64_t offset)
 {
     assert(offset >= 0);
     char path[FS_PATH_MAX], text[LINE_BYTES_MAX];
-    int n = snprintf(text, sizeof text, HEAD "%s %" PRId32 " %" PRId64 "\n", topic, partition, offset);
+    int n = snprintf(text, sizeof text, HEAD "%s %" PRId32 " %020" PRId64 "\n", topic, partition, offset);
     assert(n > 0 && (size_t)n < sizeof text);
     if (!log_start_path(path, dir))
         return ERR_INVALID;
-    enum err err = segment_write_file(path, text, (size_t)n);
+    enum err err;
+    if (overwrite_log_start(path, text, (size_t)n, &err))
+        return err;
+    err = segment_write_file(path, text, (size_t)n);
     return err ? err : fs_sync_dir(dir);
 }
 

@@ -1,6 +1,7 @@
 /* Where a partition's log starts, when not at its first segment: the file log-start-offset-checkpoint in its folder, in the
- * format of Kafka's file of that name ("0", a count, "topic partition offset" lines; always one line here). Replaced whole and
- * durably before anybody is told that the start moved. Synchronous: at open, or a job. */
+ * format of Kafka's file of that name ("0", a count, "topic partition offset" lines; always one line here, its offset with 20 digits).
+ * It is durable before anybody is told that the start moved. It lies within one sector and never changes its length, so it is written
+ * over where it lies: not torn, and without needing any room. Synchronous: at open, or a job. */
 #pragma once
 #include "core/fs.h"
 #include "core/mem.h"

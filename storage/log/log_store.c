@@ -163,9 +163,15 @@ void log_store_remove(struct log_store *ls, struct partition *p)
     p->place = UINT32_MAX;
 }
 
+bool log_store_expiry_ms(struct log_store *ls, int64_t *out_ms)
+{
+    return expiry_clock_ask(&ls->expiry, clock_now_ns(), clock_wall_ms(), out_ms);
+}
+
 void log_store_init(struct log_store *ls, struct shard *s, struct root *root)
 {
     *ls = (struct log_store){.shard = s, .root = root};
+    expiry_clock_init(&ls->expiry, clock_now_ns(), clock_wall_ms(), s->id == 0);
     list_init(&ls->finished);
     list_init(&ls->trimmed);
     list_init(&ls->parked);

@@ -4,6 +4,7 @@
  * At the end of a turn, in this order: appends that waited are looked at again, waves start, watchers are told, appends and
  * trims are answered, disk reads begin. One deferred call runs all of it. */
 #pragma once
+#include "storage/expiry_clock.h"
 #include "storage/log/partition.h"
 #include "storage/root.h"
 
@@ -18,7 +19,9 @@ struct file_close {
 };
 
 struct checkpointer;
+struct deleter;
 struct recoverer;
+struct retention;
 struct cleaner;
 struct log_store {
     struct shard *shard;
@@ -26,6 +29,10 @@ struct log_store {
     struct checkpointer *checkpointer;
     struct recoverer *recoverer;
     bool stop_syncs_all; /* the store is stopped: what partitions save then is synced when all have */
+    struct deleter *deleter;
+    struct retention *retention;
+    const struct broker_config *config; /* the store's: as it is altered */
+    struct expiry_clock expiry;
     /* Opening its log again is wanted (the disk was full): the recoverer's, set when it is opened. */
     void (*reopen)(struct log_store *ls, struct partition *p);
     struct cleaner *cleaner;
@@ -75,6 +82,8 @@ struct log_store {
 };
 
 void log_store_init(struct log_store *ls, struct shard *s, struct root *root);
+/* The time by which things expire (expiry_clock.h); false: held, nothing may. */
+bool log_store_expiry_ms(struct log_store *ls, int64_t *out_ms) must_use;
 /* After the last partition is gone. */
 void log_store_deinit(struct log_store *ls);
 /* Asserts that its fields agree; slow. */

@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/bytes.h"
+#include "storage/log/deleter.h"
 #include "storage/log/partition_dir.h"
 #include "storage/log/partition_state.h"
 #include <stdio.h>
@@ -75,6 +76,8 @@ static enum err install_recovered(struct partition *p, struct recovered *r, bool
         }
         p->active = s;
     }
+    if (p->active)
+        p->active->jitter_ms = space_draw_jitter(p);
     p->producers = r->producers;
     p->epochs = r->epochs;
     r->producers = NULL;
@@ -198,6 +201,8 @@ static void init_partition_lists(struct partition *p)
     list_init(&p->trimmer.waiting);
     list_init(&p->trimmer.saving);
     list_init(&p->trimmer.dropped);
+    list_init(&p->retention.trim.link);
+    list_init(&p->retention.link);
     list_init(&p->writer.wave_link);
     list_init(&p->writer.parked_link);
     list_init(&p->watch_link);
@@ -259,6 +264,8 @@ void partition_close(struct partition *p)
     list_remove(&p->recovery.link);
     log_store_remove(p->store, p);
     checkpoint_forget(p);
+    deleter_forget(p->store->deleter, p);
+    retention_forget(p);
     partition_drop_log(p);
     tail_deinit(&p->tail);
     segments_deinit(&p->segments);

@@ -87,7 +87,8 @@ void partition_unwatch(struct watch *w);
  * segments that lie wholly below it go. OFFSET_OUT_OF_RANGE: beyond the high watermark, or below -1. At or below the present
  * start nothing changes, and that is no error. Several at a time become one. */
 struct log_trim {
-    int64_t before; /* the first offset that stays; -1: the high watermark */
+    int64_t before;  /* the first offset that stays; -1: the high watermark */
+    bool background; /* nobody waits for it */
     /* out */
     enum kerr error;
     int64_t low_watermark; /* the log start, when it was done */

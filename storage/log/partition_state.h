@@ -4,6 +4,7 @@
  *   space.c        rolls, waking, space ahead (jobs)    reader.c   fetches from memory and disk
  *   lookup.c       offsets by time                      checkpointer.c  durable ends, lazily
  *   trim.c         the log's start              log_store.c  the end of a turn
+ *   retention.c    what is too old or too much
  *
  * Where the log stands, each mark behind or equal to the next one's left:
  *
@@ -17,6 +18,7 @@
 #include "storage/recovery/recovery.h"
 #include "storage/log/log_store.h"
 #include "storage/log/repack.h"
+#include "storage/log/retention.h"
 #include "storage/log/segments.h"
 #include "storage/log/tail.h"
 
@@ -139,6 +141,7 @@ struct partition_space {
     uint64_t ahead_allocated;
     uint32_t closing;     /* jobs that save closed segments */
     int32_t epochs_saved; /* the latest epoch that leader-epoch-checkpoint knows for sure; -1: none */
+    uint64_t roll_wanted; /* the number of the active segment: somebody wants it closed (writer_roll) */
 };
 
 /* Flushes what write.caching left behind. */
@@ -165,6 +168,22 @@ struct partition_trimmer {
     struct trim_job *job;
     struct list waiting, saving; /* struct log_trim */
     struct list dropped;         /* struct segment, below the start: their files go when nobody reads them */
+    uint32_t unlinks;            /* segments whose files were renamed and wait in the deleter */
+};
+
+/* Drops what is too old or too much (retention.c). */
+enum retention_state {
+    RETENTION_IDLE,
+    RETENTION_LEARNING, /* a job reads a closed segment's times */
+    RETENTION_ROLLING,  /* the active segment is to go too */
+    RETENTION_TRIMMING, /* the log start moves: `trim` */
+};
+struct partition_retention {
+    enum retention_state state;
+    uint64_t rolling; /* the segment's number */
+    struct retention_verdict verdict;
+    struct log_trim trim;
+    struct list link; /* the sweep's, while not IDLE */
 };
 
 /* Its place in the checkpoint (checkpointer.c). */
@@ -247,7 +266,7 @@ struct partition {
     uint32_t place;         /* in store->all; UINT32_MAX: not there yet */
     struct list retry_link; /* store: it looks again for what was short */
     struct list watch_link; /* store: watchers are to be told at the end of this turn */
-    uint32_t closes;        /* jobs that close a file */
+    uint32_t closes;        /* jobs that close a file, or unlink files that were dropped */
     bool gone;              /* its stop is at its last step, or over: no more jobs of its own */
     struct list readers;    /* part_reads on disk */
     struct list lookups;    /* time_lookups in a job */
@@ -256,6 +275,7 @@ struct partition {
     struct partition_space space;
     struct partition_flusher flusher;
     struct partition_trimmer trimmer;
+    struct partition_retention retention;
     struct partition_recovery recovery;
     struct partition_checkpoint checkpoint;
     struct partition_cleaning cleaning;
@@ -297,6 +317,11 @@ static inline bool space_is_ready(const struct partition *p)
 {
     return p->space.state == SPACE_READY || p->space.state == SPACE_ALLOCATING;
 }
+/* The active segment holds something, and is to be closed although no append asks for the next one. */
+static inline bool space_roll_is_wanted(const struct partition *p)
+{
+    return p->active && p->space.roll_wanted == p->active->number && p->end.position > 0;
+}
 /* Something is writing to or syncing the active file, or about to change which one that is. */
 static inline bool partition_writes(const struct partition *p)
 {
@@ -314,7 +339,8 @@ static inline bool partition_busy(const struct partition *p)
 {
     return p->recovery.state == RECOVERY_RUNNING || partition_writes(p) || p->space.ahead == AHEAD_MAKING ||
            p->space.closing || p->closes || p->cleaning.busy || p->unpack.state == UNPACK_RUNNING ||
-           p->trimmer.state != TRIMMER_IDLE || !list_empty(&p->readers) || !list_empty(&p->lookups);
+           p->trimmer.state != TRIMMER_IDLE || p->retention.state == RETENTION_LEARNING || !list_empty(&p->readers) ||
+           !list_empty(&p->lookups);
 }
 /* A job has the batch of the first parked append: until it ends there is nothing to see, and a look walks all of its records. */
 static inline bool unpack_blocks(const struct partition *p)
@@ -337,6 +363,9 @@ void writer_kick(struct partition *p);        /* a wave may start at the end of 
 void writer_retry(struct partition *p);       /* parked appends are looked at again at the end of the turn */
 void writer_start_wave(struct partition *p);  /* from the store's end of turn */
 void writer_take_parked(struct partition *p); /* from the store's end of turn */
+/* Closes the active segment as soon as all of it is durable: retention wants to drop it, or compaction to clean it. An empty one stays. It
+ * may fail (space_full); who wants it looks again. */
+void writer_roll(struct partition *p);
 void writer_fail_all(struct partition *p, enum kerr error); /* pending and parked */
 void writer_fail_parked(struct partition *p, enum kerr error);
 void writer_flush(struct partition *p);       /* starts one if something written is not durable */
@@ -349,10 +378,11 @@ static inline bool space_is_shortage(enum err err)
 {
     return err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_TOO_MANY_FILES;
 }
-void space_make_ahead(struct partition *p);  /* the next segment's file */
-void space_close_ahead(struct partition *p); /* if it was made: its file stays */
-void space_roll(struct partition *p);        /* the first segment, or the next; all that was given is durable */
-void space_wake(struct partition *p);        /* opens the active file, reads its tail block */
+void space_make_ahead(struct partition *p);     /* the next segment's file */
+void space_close_ahead(struct partition *p);    /* if it was made: its file stays */
+void space_roll(struct partition *p);           /* the first segment, or the next; all that was given is durable */
+int64_t space_draw_jitter(struct partition *p); /* of a segment that becomes active */
+void space_wake(struct partition *p);           /* opens the active file, reads its tail block */
 void space_ahead(struct partition *p, uint64_t need_position); /* at least up to there; 0: a step */
 void space_full(struct partition *p, enum err err);            /* parked appends are refused, retriably */
 void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */

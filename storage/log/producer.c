@@ -17,7 +17,6 @@ enum {
     SNAPSHOT_CRC_FROM = 6,
     SNAPSHOT_ENTRY_BYTES = 46,
 };
-static const int64_t expiration_default_ms = 24 * 3600 * 1000; /* producer.id.expiration.ms */
 
 struct remembered {
     int64_t base_offset, last_offset, timestamp;
@@ -238,12 +237,12 @@ static enum err evict_oldest_producer(struct producers *ps)
     return ERR_NONE;
 }
 
-static enum err find_or_add_producer(struct producers *ps, int64_t id, int64_t now_ms, struct producer **out)
+static enum err find_or_add_producer(struct producers *ps, int64_t id, struct producer **out)
 {
     *out = find_producer(ps, id);
     if (*out)
         return ERR_NONE;
-    if (ps->count == PRODUCERS_MAX && !producers_expire(ps, now_ms, expiration_default_ms)) {
+    if (ps->count == PRODUCERS_MAX) {
         enum err err = evict_oldest_producer(ps);
         if (err)
             return err;
@@ -259,7 +258,7 @@ enum err producers_update(struct producers *ps, const struct batch *b, int64_t n
     assert(b->last_offset_delta >= 0);
     assert(b->producer_id >= 0);
     struct producer *p;
-    enum err err = find_or_add_producer(ps, b->producer_id, now_ms, &p);
+    enum err err = find_or_add_producer(ps, b->producer_id, &p);
     if (err)
         return err;
     if (p->epoch != b->producer_epoch)

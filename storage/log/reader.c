@@ -259,6 +259,11 @@ static void read_cold_again(struct cold *c, uint64_t want)
 {
     assert(c->buf);
     assert(want > 0);
+    if (c->read->offset <
+        c->partition->log_start_offset) { /* the segment goes: its file is not held for more than a read */
+        finish_cold_read(c, KERR_OFFSET_OUT_OF_RANGE);
+        return;
+    }
     buf_put(c->buf);
     c->buf = NULL;
     c->want = (uint32_t)want;

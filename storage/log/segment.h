@@ -25,6 +25,8 @@ struct segment {
     struct partition *partition; /* set by it; recovery leaves NULL */
     uint32_t users;              /* reads in flight: not to be closed */
     int64_t first_timestamp;     /* of its first batch, -1: none; segment.ms counts from here */
+    int64_t jitter_ms;           /* by so much it is over before segment.ms is */
+    int64_t written_ms; /* by the broker's clock, its last batch, or the file's last change; 0: not asked yet */
     int64_t max_timestamp, max_timestamp_offset;
     bool times_known;        /* of a closed one: the three above are right, also without its index */
     bool times_saved;        /* and the checkpoint has them */

@@ -366,7 +366,15 @@ static void end_space_job(struct partition *p)
     writer_kick(p);
     writer_flush_later(p); /* a flush that fell due during the job did not start */
     writer_retry(p);
+    retention_step(p);
     partition_stop_step(p);
+}
+
+int64_t space_draw_jitter(struct partition *p)
+{
+    const struct topic_config *c = config_of(p);
+    int64_t most = c->segment_jitter_ms < c->segment_ms ? c->segment_jitter_ms : c->segment_ms;
+    return most > 0 ? (int64_t)rng_below(&shard_of(p)->rng, (uint64_t)most) : 0;
 }
 
 static struct segment *new_active_segment(struct partition *p, int64_t base_offset)
@@ -382,6 +390,7 @@ static struct segment *new_active_segment(struct partition *p, int64_t base_offs
     s->partition = p;
     s->base_offset = s->next_offset = base_offset;
     s->first_timestamp = s->max_timestamp = -1;
+    s->jitter_ms = space_draw_jitter(p);
     s->index_loaded = true;
     io_file_init(&s->file, -1);
     index_init(&s->index, h, base_offset, config_of(p)->segment_index_bytes);
@@ -524,6 +533,7 @@ static void roll_done(struct io_op *op, int32_t res)
     struct space_job *j = container_of(op, struct space_job, op);
     struct partition *p = j->partition;
     space_job_ended(p, j->err ? j->state_before : SPACE_READY);
+    p->space.roll_wanted = 0;
     if (j->err) {
         p->space.ahead = AHEAD_NONE; /* the job has closed and removed it */
         heap_free(shard_of(p)->heap, j->next);
@@ -551,6 +561,7 @@ void space_roll(struct partition *p)
             heap_free(shard_of(p)->heap, j->next);
             free_space_job(j);
         }
+        p->space.roll_wanted = 0;
         space_full(p, ERR_NO_MEMORY);
         return;
     }

@@ -3,10 +3,15 @@
  *   asked --the durable end is there--> job: log-start-offset-checkpoint --> the start moves, answers
  *                                                                              |
  *   segments wholly below leave the log  <-------------------------------------'
- *       --no reader is left--> job: their files go. What a crash leaves of them goes when the log is opened.
+ *       --no read is under way--> job: their files are renamed to .deleted; the deleter unlinks them after file.delete.delay.ms
+ *
+ * A read that is under way ends with what it has in memory. What a crash leaves of the files goes when the log is opened. Where a rename
+ * finds no room on a full disk, the file is unlinked at once.
  *
  * The active segment stays, as in Kafka. The start never lies beyond the durable end: what recovery finds reaches it. */
 #include "core/log.h"
+#include "storage/log/deleted.h"
+#include "storage/log/deleter.h"
 #include "storage/log/folder.h"
 #include "storage/log/log_start.h"
 #include "storage/log/partition_state.h"
@@ -21,7 +26,10 @@ struct trim_job {
     char topic[TOPIC_NAME_MAX + 1];
     int32_t index;
     int64_t start; /* -1: files go */
-    int64_t gone[FILES_PER_JOB];
+    struct {
+        int64_t base_offset;
+        bool unlink; /* at once, without another name first */
+    } gone[FILES_PER_JOB];
     uint32_t gone_count;
     enum err err;
 };
@@ -53,13 +61,19 @@ void trim_fail_waiting(struct partition *p)
 
 /* --- jobs --- */
 
+static enum err take_files_away(const char *dir, int64_t base_offset, bool unlink)
+{
+    enum err err = unlink ? ERR_NO_SPACE : deleted_rename(dir, base_offset, true);
+    return err == ERR_NO_SPACE ? folder_remove_segment(dir, base_offset) : err;
+}
+
 static int32_t run_trim_job(void *arg)
 {
     struct trim_job *j = arg;
     assert(j->gone_count <= FILES_PER_JOB);
     j->err = j->start < 0 ? ERR_NONE : log_start_save(j->dir, j->topic, j->index, j->start);
     for (uint32_t i = 0; i < j->gone_count && !j->err; i++)
-        j->err = folder_remove_segment(j->dir, j->gone[i]);
+        j->err = take_files_away(j->dir, j->gone[i].base_offset, j->gone[i].unlink);
     return 0;
 }
 
@@ -76,6 +90,16 @@ static struct trim_job *new_trim_job(struct partition *p)
     return j;
 }
 
+/* Files, and starts that only retention moves, keep nobody waiting. */
+static enum io_class trim_job_class(const struct partition *p, const struct trim_job *j)
+{
+    bool asked = false;
+    for (const struct list *l = p->trimmer.saving.next; l != &p->trimmer.saving; l = l->next)
+        asked |= !container_of(l, struct log_trim, link)->background;
+    assert(j->start >= 0 || !asked);
+    return asked ? IO_URGENT : IO_BACKGROUND;
+}
+
 static void start_trim_job(struct partition *p, struct trim_job *j, io_done_fn *done)
 {
     assert(!p->trimmer.job);
@@ -83,7 +107,7 @@ static void start_trim_job(struct partition *p, struct trim_job *j, io_done_fn *
     assert(p->trimmer.state == TRIMMER_IDLE);
     p->trimmer.job = j;
     p->trimmer.state = j->start < 0 ? TRIMMER_REMOVING : TRIMMER_SAVING;
-    io_job(shard_of(p)->io, &j->op, j->start < 0 ? IO_BACKGROUND : IO_URGENT, run_trim_job, j, done);
+    io_job(shard_of(p)->io, &j->op, trim_job_class(p, j), run_trim_job, j, done);
 }
 
 static void end_trim_job(struct partition *p)
@@ -110,6 +134,13 @@ static void remove_files_done(struct io_op *op, int32_t res)
     end_trim_job(p);
 }
 
+/* There is no delay to wait for. */
+static bool unlinks_at_once(const struct partition *p)
+{
+    assert(config_of(p)->file_delete_delay_ms >= 0);
+    return config_of(p)->file_delete_delay_ms == 0;
+}
+
 static void remove_dropped_files(struct partition *p)
 {
     assert(p->trimmer.state == TRIMMER_IDLE);
@@ -120,7 +151,9 @@ static void remove_dropped_files(struct partition *p)
         l = l->next;
         if (s->users > 0)
             continue; /* the end of the last read comes back here */
-        j->gone[j->gone_count++] = s->base_offset;
+        j->gone[j->gone_count].base_offset = s->base_offset;
+        j->gone[j->gone_count++].unlink =
+            unlinks_at_once(p) || !deleter_add(p->store->deleter, p, s->base_offset, s->bytes);
         list_remove(&s->link);
         files_close(p->store, s);
         files_index_drop(p->store, s);

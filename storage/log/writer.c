@@ -85,7 +85,7 @@ static bool segment_time_is_over(const struct partition *p, const struct batch *
     const struct topic_config *c = config_of(p);
     int64_t first = p->active->first_timestamp,
             time = c->log_append_time || b->append_time ? clock_wall_ms() : b->max_timestamp;
-    return first >= 0 && time > first && time - first > c->segment_ms;
+    return first >= 0 && time > first && time - first > c->segment_ms - p->active->jitter_ms;
 }
 
 static bool segment_is_over(const struct partition *p, const struct batch *b)
@@ -97,8 +97,9 @@ static bool segment_is_over(const struct partition *p, const struct batch *b)
     if (p->end.position == 0)
         return false;
     const struct topic_config *c = config_of(p);
-    return p->end.position + b->bytes > c->segment_bytes || index_full(&s->index) ||
-           p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX || segment_time_is_over(p, b);
+    return p->space.roll_wanted == s->number || p->end.position + b->bytes > c->segment_bytes ||
+           index_full(&s->index) || p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX ||
+           segment_time_is_over(p, b);
 }
 
 /* New bufs grow with the waves: an idle partition holds little (one of few records a page), a busy one writes large pieces. */
@@ -256,13 +257,14 @@ static void stamp_batch(struct partition *p, struct append *a, const struct batc
 static enum err record_batch(struct partition *p, const struct batch *b)
 {
     struct segment *s = p->active;
+    int64_t now_ms = clock_wall_ms();
     assert(b->base_offset == p->end.offset);
     assert(p->end.position + b->bytes <= s->allocated);
     enum err err = index_reserve(&s->index);
     if (!err)
         err = epochs_reserve(&p->epochs);
     if (!err && b->producer_id >= 0)
-        err = producers_update(p->producers, b, clock_wall_ms());
+        err = producers_update(p->producers, b, now_ms);
     if (err)
         return err;
     err = epochs_add(&p->epochs, b->leader_epoch, b->base_offset);
@@ -279,6 +281,7 @@ static enum err record_batch(struct partition *p, const struct batch *b)
     p->writer.used_at_ns = shard_of(p)->now_ns;
     s->bytes = p->end.position;
     s->next_offset = p->end.offset;
+    s->written_ms = now_ms;
     p->space.saved = false;
     return ERR_NONE;
 }
@@ -449,15 +452,25 @@ void partition_append(struct partition *p, struct append *a)
 void writer_take_parked(struct partition *p)
 {
     struct list *l;
-    while (!partition_dead(p) && (l = list_first(&p->writer.parked)))
+    while (!partition_dead(p) && !unpack_blocks(p) && (l = list_first(&p->writer.parked)))
         if (!take_append(p, container_of(l, struct append, link)))
             return;
+    if (!partition_dead(p) && space_roll_is_wanted(p) && !space_in_job(p))
+        roll_when_durable(p);
 }
 
 void writer_retry(struct partition *p)
 {
-    if (!list_empty(&p->writer.parked) && !unpack_blocks(p))
+    if ((!list_empty(&p->writer.parked) && !unpack_blocks(p)) || space_roll_is_wanted(p))
         log_store_queue(p->store, &p->store->parked, &p->writer.parked_link);
+}
+
+void writer_roll(struct partition *p)
+{
+    if (partition_dead(p) || !p->active || p->end.position == 0)
+        return;
+    p->space.roll_wanted = p->active->number;
+    writer_retry(p);
 }
 
 /* --- waves --- */

@@ -1,0 +1,17 @@
+/* Unlinks the files of dropped segments of one shard's partitions when file.delete.delay.ms is over: one segment after the other, by
+ * jobs of the background. What is left at a stop goes at the next start. */
+#pragma once
+#include "storage/log/log_store.h"
+
+struct deleter;
+struct deleter *deleter_open(struct log_store *ls) must_use;
+/* After the last partition is gone. */
+void deleter_close(struct deleter *d);
+void deleter_check(const struct deleter *d);
+/* A dropped segment's files that are to be renamed: remembered before they are, so that they cannot be forgotten. False: no memory. */
+bool deleter_add(struct deleter *d, struct partition *p, int64_t base_offset, uint64_t bytes) must_use;
+/* The disk is full: those of this partition go at once. */
+void deleter_hurry(struct deleter *d, const struct partition *p);
+uint64_t deleter_bytes(const struct deleter *d); /* of all that wait */
+/* The partition is being closed. */
+void deleter_forget(struct deleter *d, const struct partition *p);

@@ -1,0 +1,380 @@
+/* Retention of real partitions: what goes by time and size, when its files go, and what holds it. The clocks are the test's. */
+#include "core/rng.h"
+#include "storage/catalog/meta.h"
+#include "storage/log/deleter.h"
+#include "storage/log/folder.h"
+#define DIR "build/tests/unit/retention"
+#include "tests/unit/partition_world.h"
+#include <time.h>
+
+enum { VALUE = 60000, A_SEGMENT = 17 }; /* 17 batches of one record make a segment of 1 MiB */
+#define DAY_MS (24 * 3600 * 1000ll)
+#define LOG DIR "/data/t-0"
+
+/* --- clocks --- */
+
+static uint64_t ahead_ns;
+static int64_t wall_ahead_ms;
+
+uint64_t clock_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec + ahead_ns;
+}
+int64_t clock_wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000 + (int64_t)(ahead_ns / NS_PER_MS) + wall_ahead_ms;
+}
+uint64_t clock_thread_cpu_ns(void)
+{
+    return clock_now_ns();
+}
+void clock_sleep_ms(uint32_t ms)
+{
+    usleep(ms * 1000);
+}
+uint64_t rng_seed_os(void)
+{
+    return 42;
+}
+static void pass(int64_t ms)
+{
+    ahead_ns += (uint64_t)ms * NS_PER_MS;
+}
+
+/* --- the world --- */
+
+static int setup_retention(void **state)
+{
+    ahead_ns = 0;
+    wall_ahead_ms = 0;
+    if (system("rm -rf " DIR " && mkdir -p " DIR) != 0)
+        return -1;
+    w = (struct world){.mode = *state, .heap = heap_open()};
+    w.expected = malloc(64 << 20);
+    broker_config_init(&w.config, w.heap);
+    set("log.dirs", DIR "/data");
+    set("disk.io", w.mode->disk);
+    set("log.initial.task.delay.ms", "0");
+    set("log.retention.check.interval.ms", "10");
+    set("log.segment.bytes", "1048576");
+    set("log.message.timestamp.after.max.ms", "9223372036854775807");
+    start();
+    return 0;
+}
+
+static void fill(int batches, int64_t age_ms)
+{
+    int64_t timestamp = clock_wall_ms() - age_ms;
+    for (int i = 0; i < batches; i++) {
+        (void)append_made((struct make_batch){.producer_id = -1,
+                                              .producer_epoch = -1,
+                                              .sequence = -1,
+                                              .timestamp = age_ms < 0 ? -1 : timestamp,
+                                              .count = 1,
+                                              .value_bytes = VALUE});
+        if (i % 16 == 15)
+            all_are_acked();
+    }
+    all_are_acked();
+}
+static void topic(const struct topic_override *overrides, uint32_t count)
+{
+    make_topic(overrides, count);
+}
+static void alter(const char *name, const char *value)
+{
+    struct config_op op = {name, CONFIG_OP_SET, value};
+    struct catalog_change c = {.kind = CATALOG_CONFIG, .ops = &op, .op_count = 1, .done = change_done};
+    memcpy(c.topic_id, w.p->topic->id, 16);
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+    until(&change_is_over);
+    assert_int_equal(c.error, KERR_NONE);
+}
+static void starts_at(int64_t offset)
+{
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (partition_facts(w.p).log_start_offset != offset) {
+        if (clock_now_ns() > end)
+            fail_msg("the log starts at %lld instead of %lld", (long long)partition_facts(w.p).log_start_offset,
+                     (long long)offset);
+        turn();
+    }
+}
+/* Some sweeps pass. */
+static void stays_at(int64_t offset)
+{
+    uint64_t end = clock_now_ns() + 150 * NS_PER_MS;
+    while (clock_now_ns() < end)
+        turn();
+    assert_int_equal(partition_facts(w.p).log_start_offset, offset);
+}
+static uint32_t count_named(const char *suffix)
+{
+    char command[256], text[16] = "";
+    snprintf(command, sizeof command, "ls %s | grep -c '%s$'", LOG, suffix);
+    FILE *f = popen(command, "r");
+    assert_non_null(fgets(text, sizeof text, f));
+    pclose(f);
+    return (uint32_t)atoi(text);
+}
+static void files_named(const char *suffix, uint32_t count)
+{
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (count_named(suffix) != count) {
+        if (clock_now_ns() > end)
+            fail_msg("%u files *%s instead of %u", count_named(suffix), suffix, count);
+        turn();
+    }
+}
+static int64_t base_of(uint32_t i)
+{
+    return segments_at(&w.p->segments, i)->base_offset;
+}
+
+/* --- statements --- */
+
+static void what_is_too_old_goes_up_to_the_first_that_is_not(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.ms", "-1"}};
+    topic(o, 1);
+    fill(2 * A_SEGMENT, 8 * DAY_MS);
+    fill(A_SEGMENT, DAY_MS);
+    fill(A_SEGMENT, 9 * DAY_MS); /* behind a younger one: it stays */
+    fill(3, DAY_MS);
+    assert_int_equal(w.p->segments.count, 5);
+    int64_t second = base_of(1), third = base_of(2);
+    stays_at(0);
+    alter("retention.ms", "604800000");
+    starts_at(third);
+    assert_true(third > second);
+    assert_int_equal(w.p->segments.count, 3);
+    files_named(".log.deleted", 2);
+    files_named(".log", 3);
+    stays_at(third);
+}
+
+static void what_is_too_much_goes_while_the_rest_is_enough(void **state)
+{
+    (void)state;
+    topic(NULL, 0);
+    fill(4 * A_SEGMENT + 3, 0);
+    assert_int_equal(w.p->segments.count, 5);
+    uint64_t total = partition_facts(w.p).bytes, first = segments_at(&w.p->segments, 0)->bytes;
+    int64_t second = base_of(1), third = base_of(2);
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)(total - first + 1));
+    alter("retention.bytes", text); /* without the first a byte would be missing */
+    stays_at(0);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)(total - first));
+    alter("retention.bytes", text);
+    starts_at(second);
+    stays_at(second);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)(total - 2 * first));
+    alter("retention.bytes", text);
+    starts_at(third);
+    alter("retention.bytes", "0"); /* the active one too */
+    starts_at(partition_facts(w.p).end_offset);
+    assert_int_equal(w.p->segments.count, 1);
+    assert_int_equal(w.p->end.position, 0);
+}
+
+static void an_idle_partition_expires_whole_and_goes_on(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.ms", "3600000"}, {"file.delete.delay.ms", "0"}};
+    topic(o, 2);
+    fill(5, 0);
+    stays_at(0);
+    fall_idle();
+    pass(3600000 + 1000);
+    starts_at(5);
+    assert_int_equal(w.p->segments.count, 1);
+    files_named(".log", 1);
+    files_named(".deleted", 0);
+    uint64_t active = w.p->active->number;
+    stays_at(5);
+    assert_int_equal(w.p->active->number, active); /* an empty one is not rolled again */
+    fill(2, 0);
+    assert_int_equal(partition_facts(w.p).end_offset, 7);
+    stop();
+    start();
+    find_partition("t");
+    assert_int_equal(partition_facts(w.p).log_start_offset, 5);
+    assert_int_equal(partition_facts(w.p).end_offset, 7);
+}
+
+static void files_go_when_their_delay_is_over(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.bytes", "1"}};
+    topic(o, 1);
+    fill(2 * A_SEGMENT, 0);
+    files_named(".log.deleted", 1);
+    assert_true(deleter_bytes(w.p->store->deleter) > 0);
+    stays_at(base_of(0));
+    files_named(".log.deleted", 1);
+    files_named("[0-9].index.deleted", 1);
+    pass(61000);
+    files_named(".deleted", 0);
+    assert_int_equal(deleter_bytes(w.p->store->deleter), 0);
+}
+
+static const struct policy {
+    const char *text;
+    bool drops;
+} policies[] = {{"delete", true}, {"compact,delete", true}, {"compact", false}, {"", false}};
+
+static void the_policy_decides(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"cleanup.policy", "compact"}};
+    topic(o, 1);
+    fill(2 * A_SEGMENT, 30 * DAY_MS);
+    for (size_t i = COUNT_OF(policies); i-- > 0;) {
+        alter("cleanup.policy", policies[i].text);
+        if (!policies[i].drops)
+            stays_at(0);
+        else
+            starts_at(2 * A_SEGMENT);
+    }
+}
+
+static void records_without_a_time_expire_by_when_they_were_written(void **state)
+{
+    (void)state;
+    topic(NULL, 0);
+    fill(2 * A_SEGMENT, -1);
+    stays_at(0);
+    pass(8 * DAY_MS);
+    starts_at(2 * A_SEGMENT);
+}
+
+static void after_a_restart_times_are_learnt(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.ms", "-1"}};
+    topic(o, 1);
+    fill(2 * A_SEGMENT, 8 * DAY_MS);
+    fill(3, 0);
+    int64_t third = base_of(2);
+    stop();
+    assert_int_equal(system("rm " LOG "/00000000000000000000.timeindex"), 0);
+    start();
+    find_partition("t");
+    struct segment *s = segments_at(&w.p->segments, 0); /* as if no checkpoint knew */
+    s->times_known = false;
+    s->max_timestamp = -1;
+    alter("retention.ms", "604800000");
+    starts_at(third);
+}
+
+static void while_the_clock_is_not_believed_nothing_expires_by_time(void **state)
+{
+    (void)state;
+    topic(NULL, 0);
+    fill(2 * A_SEGMENT, DAY_MS);
+    stays_at(0);
+    wall_ahead_ms = 30 * DAY_MS;
+    stays_at(0);
+    alter("retention.bytes", "1000000"); /* size is no matter of clocks */
+    starts_at(A_SEGMENT);
+    pass(DAY_MS + 1000);
+    starts_at(2 * A_SEGMENT);
+}
+
+static void a_folder_from_before_keeps_all_for_an_hour(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.ms", "-1"}};
+    topic(o, 1);
+    fill(2 * A_SEGMENT, 8 * DAY_MS);
+    alter("retention.ms", "3600000000");
+    stop();
+    assert_int_equal(system("sed -i /odradek.retention/d " DIR "/data/meta.properties"), 0);
+    start();
+    find_partition("t");
+    alter("retention.ms", "604800000");
+    stays_at(0);
+    pass(3600000 - 60000);
+    stays_at(0);
+    stop();
+    start(); /* that hour was not over: another one */
+    find_partition("t");
+    pass(3600000 - 60000);
+    stays_at(0);
+    pass(61000);
+    starts_at(2 * A_SEGMENT);
+    struct meta m = {0};
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (m.retention != META_RETENTION) { /* the next start does not wait */
+        assert_true(clock_now_ns() < end);
+        turn();
+        assert_int_equal(meta_load(w.heap, DIR "/data", &m), ERR_NONE);
+    }
+    assert_true(m.format == META_FORMAT && m.cluster_id[0]);
+    fill(2 * A_SEGMENT, 8 * DAY_MS);
+    starts_at(4 * A_SEGMENT);
+    stop();
+    start();
+    find_partition("t");
+    assert_true(w.root->retention_marked);
+}
+
+static void an_aborted_start_of_the_log_is_found_again(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.bytes", "2000000"}};
+    topic(o, 1);
+    for (int i = 0; i < 5; i++) {
+        fill(A_SEGMENT, 0);
+        int64_t begins = partition_facts(w.p).log_start_offset, ends = partition_facts(w.p).end_offset;
+        kill_broker();
+        forget_sent();
+        start();
+        find_partition("t");
+        assert_true(partition_facts(w.p).log_start_offset >= begins);
+        assert_int_equal(partition_facts(w.p).end_offset, ends);
+        assert_int_equal(w.p->log_start_offset, base_of(0));
+    }
+    assert_true(partition_facts(w.p).log_start_offset > 0);
+}
+
+static void segments_roll_sooner_by_their_jitter(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"segment.jitter.ms", "3000000"}, {"segment.ms", "3600000"}};
+    topic(o, 2);
+    fill(1, 3600000);
+    uint64_t first = w.p->active->number;
+    int64_t over_in_ms = 3600000 - w.p->active->jitter_ms;
+    assert_true(w.p->active->jitter_ms >= 0 && w.p->active->jitter_ms < 3000000);
+    fill(1, 3600000 - over_in_ms + 60000);
+    assert_int_equal(w.p->active->number, first);
+    fill(1, 3600000 - over_in_ms - 60000);
+    assert_int_not_equal(w.p->active->number, first);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup_retention, teardown)
+    struct CMUnitTest tests[] = {
+        CASE(what_is_too_old_goes_up_to_the_first_that_is_not),
+        CASE(what_is_too_much_goes_while_the_rest_is_enough),
+        CASE(an_idle_partition_expires_whole_and_goes_on),
+        CASE(files_go_when_their_delay_is_over),
+        CASE(the_policy_decides),
+        CASE(records_without_a_time_expire_by_when_they_were_written),
+        CASE(after_a_restart_times_are_learnt),
+        CASE(while_the_clock_is_not_believed_nothing_expires_by_time),
+        CASE(a_folder_from_before_keeps_all_for_an_hour),
+        CASE(an_aborted_start_of_the_log_is_found_again),
+        CASE(segments_roll_sooner_by_their_jitter),
+    };
+    return run_in_modes(tests, COUNT_OF(tests), 2);
+}
