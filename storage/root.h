@@ -14,12 +14,20 @@
  * of the catalog does that. */
 #pragma once
 #include "core/fs.h"
+#include "core/limits.h"
 #include "storage/config/broker_config.h"
 #include "storage/catalog/catalog.h"
 #include "storage/recovery/checkpoint.h"
 #include "storage/recovery/clean_mark.h"
 
+/* What the shards tell each other about a full disk (storage/log/full_disk.h): of each word one shard is the writer. */
+struct full_disk_board {
+    _Atomic int64_t oldest_ms[SHARDS_MAX]; /* when its oldest segment that may go was written; 0: not noted yet */
+    _Atomic bool short_of[SHARDS_MAX];     /* its ballast is short */
+};
+
 struct root {
+    struct full_disk_board board;
     struct broker_config *config;
     struct heap *heap;
     int folder_fd, lock_fd; /* both locked */

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "storage/clean/cleaner.h"
 #include "storage/log/deleter.h"
+#include "storage/log/full_disk.h"
 #include "storage/log/partition_state.h"
 #include "storage/recovery/recoverer.h"
 #include <errno.h>
@@ -458,7 +459,9 @@ enum err store_open(struct shard *s, struct root *root)
     st->log.cleaner = cleaner_open(&st->log, st->config);
     st->log.deleter = deleter_open(&st->log);
     st->log.retention = retention_open(&st->log);
-    bool opened = st->log.checkpointer && st->log.recoverer && st->log.cleaner && st->log.deleter && st->log.retention;
+    st->log.full_disk = full_disk_open(&st->log);
+    bool opened = st->log.checkpointer && st->log.recoverer && st->log.cleaner && st->log.deleter && st->log.retention &&
+                  st->log.full_disk;
     enum err err = opened ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
     for (uint32_t i = 0; !err && i < catalog_file_topics(root->catalog); i++) {
         struct topic *t = catalog_file_topic(root->catalog, i);
@@ -617,6 +620,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
     cleaner_stop(st->log.cleaner);
     st->log.stop_syncs_all = st->sync_fd >= 0 && st->log.count >= SYNC_ALL_FROM;
     retention_stop(st->log.retention);
+    full_disk_stop(st->log.full_disk);
     recoverer_stop(st->log.recoverer, recoveries_stopped);
     st->offline_before = count_offline_partitions(st);
     timer_stop(&st->shard->timers, &st->change_timer);
@@ -656,6 +660,8 @@ void store_close(struct store *st)
         deleter_close(st->log.deleter);
     if (st->log.retention)
         retention_close(st->log.retention);
+    if (st->log.full_disk)
+        full_disk_close(st->log.full_disk);
     if (st->log.checkpointer)
         checkpointer_close(st->log.checkpointer);
     log_store_deinit(&st->log);

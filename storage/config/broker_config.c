@@ -36,6 +36,7 @@ static const struct field {
     {"max.connections", FIELD_U32, offsetof(struct broker_config, max_connections)},
     {"max.connections.per.ip", FIELD_U32, offsetof(struct broker_config, max_connections_per_ip)},
     {"max.incremental.fetch.session.cache.slots", FIELD_U32, offsetof(struct broker_config, fetch_session_slots)},
+    {"disk.reserve.bytes", FIELD_I64, offsetof(struct broker_config, disk_reserve_bytes)},
     {"log.initial.task.delay.ms", FIELD_I64, offsetof(struct broker_config, log_initial_task_delay_ms)},
     {"log.retention.check.interval.ms", FIELD_I64, offsetof(struct broker_config, log_retention_check_ms)},
     {"node.id", FIELD_I32, offsetof(struct broker_config, node_id)},

@@ -26,6 +26,7 @@ struct broker_config {
     int64_t connections_max_idle_ms;
     uint32_t fetch_session_slots; /* max.incremental.fetch.session.cache.slots */
     int64_t producer_id_expiration_ms;
+    int64_t disk_reserve_bytes; /* -1: by the size of the disk */
     int64_t log_retention_check_ms,
         log_initial_task_delay_ms; /* log.retention.check.interval.ms; before the first one */
     int32_t offsets_topic_partitions, offsets_topic_segment_bytes; /* of __consumer_offsets, when it is made */

@@ -70,6 +70,22 @@ bool topic_config_tightens(const struct topic_config *from, const struct topic_c
            to->max_message_bytes < from->max_message_bytes;
 }
 
+/* A ring drops what is old: nothing that is to stay may be in it. */
+static bool is_ring_possible(const struct topic_override *overrides, uint32_t count, char *why)
+{
+    const char *full = topic_override_find(overrides, count, "disk.full.policy");
+    const char *policy = topic_override_find(overrides, count, "cleanup.policy");
+    policy = policy ? policy : topic_key_find("cleanup.policy")->fallback;
+    bool only_deletes = config_list_has(policy, "delete") && !config_list_has(policy, "compact");
+    if (!full || !strstr(full, "delete-oldest") || only_deletes)
+        return true;
+    snprintf(why, WHY_BYTES,
+             "disk.full.policy=delete-oldest drops the oldest records when the disk is full: cleanup.policy must be exactly delete, "
+             "and is \"%.60s\"",
+             policy);
+    return false;
+}
+
 enum kerr topic_overrides_check(const struct topic_override *overrides, uint32_t count, char *why)
 {
     assert(why);
@@ -79,6 +95,8 @@ enum kerr topic_overrides_check(const struct topic_override *overrides, uint32_t
             return KERR_INVALID_CONFIG;
         }
     }
+    if (!is_ring_possible(overrides, count, why))
+        return KERR_INVALID_CONFIG;
     int64_t least = override_number(overrides, count, "min.compaction.lag.ms");
     int64_t most = override_number(overrides, count, "max.compaction.lag.ms");
     if (least <= most)

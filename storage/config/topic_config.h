@@ -19,6 +19,7 @@ struct topic_config {
     int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
     double min_cleanable_ratio;
     bool log_append_time, write_caching, compacted;
+    bool ring; /* disk.full.policy=delete-oldest, and cleanup.policy is exactly delete */
     bool deletes;             /* cleanup.policy has delete: the two retentions count */
     bool append_time_outside; /* message.timestamp.out.of.range=append-time */
     /* Whose records must be seen before they are taken, bit n: codec n of enum batch_codec (storage/log/batch.h). */

@@ -248,6 +248,8 @@ void topic_config_resolve(struct topic_config *out, const struct topic_override 
         .write_caching = read_boolean_value("write.caching", &given),
         .compacted = list_has_word("cleanup.policy", "compact", &given),
         .deletes = list_has_word("cleanup.policy", "delete", &given),
+        .ring = list_has_word("disk.full.policy", "delete-oldest", &given) &&
+                list_has_word("cleanup.policy", "delete", &given) && !list_has_word("cleanup.policy", "compact", &given),
         .append_time_outside = list_has_word("message.timestamp.out.of.range", "append-time", &given),
         .unpacked_bytes_max = (uint32_t)read_number_value("max.decompressed.message.bytes", &given),
     };

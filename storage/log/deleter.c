@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/log/deleted.h"
+#include "storage/log/full_disk.h"
 #include "storage/log/partition_state.h"
 #include <stdio.h>
 
@@ -93,6 +94,7 @@ static void unlink_done(struct io_op *op, int32_t res)
                  p->topic->name, p->index, (long long)d->base_offset, err_text(d->err));
     d->busy = NULL;
     p->closes--;
+    full_disk_freed(d->store);
     await_next_file(d);
     partition_stop_step(p); /* p may be gone after this */
 }

@@ -5,6 +5,7 @@
  * trims are answered, disk reads begin. One deferred call runs all of it. */
 #pragma once
 #include "storage/expiry_clock.h"
+#include "storage/log/ballast.h"
 #include "storage/log/partition.h"
 #include "storage/root.h"
 
@@ -20,6 +21,7 @@ struct file_close {
 
 struct checkpointer;
 struct deleter;
+struct full_disk;
 struct recoverer;
 struct retention;
 struct cleaner;
@@ -31,6 +33,9 @@ struct log_store {
     bool stop_syncs_all; /* the store is stopped: what partitions save then is synced when all have */
     struct deleter *deleter;
     struct retention *retention;
+    struct full_disk *full_disk;
+    struct ballast ballast;
+    uint32_t ring_segment_bytes; /* segments of rings are no larger, as the disk gets full (full_disk.c) */
     const struct broker_config *config; /* the store's: as it is altered */
     struct expiry_clock expiry;
     /* Opening its log again is wanted (the disk was full): the recoverer's, set when it is opened. */

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/bytes.h"
 #include "storage/log/deleter.h"
+#include "storage/log/full_disk.h"
 #include "storage/log/partition_dir.h"
 #include "storage/log/partition_state.h"
 #include <stdio.h>
@@ -203,6 +204,7 @@ static void init_partition_lists(struct partition *p)
     list_init(&p->trimmer.dropped);
     list_init(&p->retention.trim.link);
     list_init(&p->retention.link);
+    list_init(&p->ring_link);
     list_init(&p->writer.wave_link);
     list_init(&p->writer.parked_link);
     list_init(&p->watch_link);
@@ -244,6 +246,7 @@ struct partition *partition_open(struct log_store *ls, const struct topic *topic
     p->recovery.acks_durable = durable_acks(p);
     p->recovery.wave_bytes = wave_bytes_max(config_of(p)->max_message_bytes);
     p->dir = partition_dir_path(ls, topic, index);
+    full_disk_note(p);
     if (p->dir && (!fresh || !begin_empty_log(p)))
         return p;
     partition_close(p);
@@ -266,6 +269,7 @@ void partition_close(struct partition *p)
     checkpoint_forget(p);
     deleter_forget(p->store->deleter, p);
     retention_forget(p);
+    full_disk_forget(p);
     partition_drop_log(p);
     tail_deinit(&p->tail);
     segments_deinit(&p->segments);
@@ -410,6 +414,8 @@ void partition_set_topic(struct partition *p, const struct topic *version)
     p->topic = version;
     p->stricter.durable = false;
     p->stricter.message_bytes = UINT32_MAX;
+    if (p->dir) /* else it is being opened */
+        full_disk_note(p);
 }
 
 void partition_moved(struct partition *p)

@@ -4,7 +4,7 @@
  *   space.c        rolls, waking, space ahead (jobs)    reader.c   fetches from memory and disk
  *   lookup.c       offsets by time                      checkpointer.c  durable ends, lazily
  *   trim.c         the log's start              log_store.c  the end of a turn
- *   retention.c    what is too old or too much
+ *   retention.c    what is too old or too much  full_disk.c  what goes when the disk is full
  *
  * Where the log stands, each mark behind or equal to the next one's left:
  *
@@ -129,6 +129,7 @@ struct partition_space {
     uint32_t step; /* the last space ahead */
     uint64_t step_at_ns;
     uint64_t retry_at_ns; /* a full disk is not asked before this */
+    uint64_t short_since_ns; /* it waits for room that is being made; 0: it does not */
     bool saved;           /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
     enum {
         AHEAD_NONE,
@@ -268,6 +269,7 @@ struct partition {
     struct list watch_link; /* store: watchers are to be told at the end of this turn */
     uint32_t closes;        /* jobs that close a file, or unlink files that were dropped */
     bool gone;              /* its stop is at its last step, or over: no more jobs of its own */
+    struct list ring_link;  /* full_disk.c: it is one of a ring */
     struct list readers;    /* part_reads on disk */
     struct list lookups;    /* time_lookups in a job */
     struct partition_writer writer;

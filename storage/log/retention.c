@@ -25,7 +25,7 @@ struct retention_job {
     struct partition *partition;
     struct index_ask ask;
     uint64_t number;
-    int64_t first_timestamp, max_timestamp, max_timestamp_offset, written_ms;
+    int64_t first_timestamp, max_timestamp, max_timestamp_offset;
     enum err err;
 };
 
@@ -100,17 +100,6 @@ static void end_retention_act(struct partition *p)
 
 static void act_on_partition(struct partition *p);
 
-static void read_written_time(struct retention_job *j)
-{
-    char path[FS_PATH_MAX];
-    int fd;
-    if (!segment_path(path, j->ask.dir, j->ask.base_offset, ".log") || fs_open(path, FS_READ, &fd))
-        return;
-    if (fs_mtime(fd, &j->written_ms))
-        j->written_ms = 0;
-    fs_close(fd);
-}
-
 static int32_t run_retention_job(void *arg)
 {
     struct retention_job *j = arg;
@@ -128,7 +117,6 @@ static int32_t run_retention_job(void *arg)
         if (heap)
             heap_close(heap);
     }
-    read_written_time(j);
     return 0;
 }
 
@@ -143,7 +131,6 @@ static void keep_segment_times(const struct retention_job *j)
     s->first_timestamp = j->first_timestamp;
     s->max_timestamp = j->max_timestamp;
     s->max_timestamp_offset = j->max_timestamp_offset;
-    s->written_ms = j->written_ms ? j->written_ms : s->written_ms;
     s->times_known = true;
 }
 
@@ -154,7 +141,7 @@ static void learn_times_done(struct io_op *op, int32_t res)
     struct partition *p = j->partition;
     assert(p->retention.state == RETENTION_LEARNING);
     keep_segment_times(j);
-    bool failed = j->err || (j->max_timestamp < 0 && !j->written_ms);
+    bool failed = j->err;
     if (failed && !partition_dead(p) && j->ask.base_offset >= p->log_start_offset)
         log_warn("retention stopped", "partition=%s-%d segment=%020lld why=\"its times cannot be read: %s\"",
                  p->topic->name, p->index, (long long)j->ask.base_offset, err_text(j->err));
@@ -210,6 +197,14 @@ static void retention_trimmed(struct log_trim *t)
     end_retention_act(p);
 }
 
+static void roll_for_retention(struct partition *p)
+{
+    assert(p->active);
+    p->retention.state = RETENTION_ROLLING;
+    p->retention.rolling = p->active->number;
+    writer_roll(p);
+}
+
 static void trim_to_verdict(struct partition *p, const struct retention_verdict *v)
 {
     assert(v->count > 0 && v->count < p->segments.count);
@@ -256,12 +251,30 @@ static void act_on_partition(struct partition *p)
         note_what_will_go(r, p, &v);
         end_retention_act(p);
     } else if (v.count == p->segments.count) {
-        p->retention.state = RETENTION_ROLLING;
-        p->retention.rolling = p->active->number;
-        writer_roll(p);
+        roll_for_retention(p);
     } else {
         trim_to_verdict(p, &v);
     }
+}
+
+void retention_drop_oldest(struct partition *p, uint64_t bytes, int64_t limit_ms)
+{
+    assert(p->retention.state == RETENTION_IDLE);
+    assert(p->segments.count > 0);
+    struct retention_verdict v = {0};
+    while (v.count + 1 < p->segments.count && (v.count == 0 || v.by[RETENTION_DISK].bytes < bytes)) {
+        const struct segment *s = segments_at(&p->segments, v.count);
+        if (v.count > 0 && s->written_ms > limit_ms)
+            break;
+        v.count++;
+        v.by[RETENTION_DISK].segments++;
+        v.by[RETENTION_DISK].bytes += s->bytes;
+    }
+    begin_retention_act(retention_of(p), p);
+    if (v.count == 0)
+        roll_for_retention(p);
+    else
+        trim_to_verdict(p, &v);
 }
 
 void retention_step(struct partition *p)
@@ -447,6 +460,8 @@ static void name_retention_numbers(struct retention *r)
     r->dropped[RETENTION_SIZE].bytes = stats_counter(s, "dropped_by_size_bytes");
     r->dropped[RETENTION_TIME].segments = stats_counter(s, "dropped_by_time_segments");
     r->dropped[RETENTION_TIME].bytes = stats_counter(s, "dropped_by_time_bytes");
+    r->dropped[RETENTION_DISK].segments = stats_counter(s, "dropped_by_disk_segments");
+    r->dropped[RETENTION_DISK].bytes = stats_counter(s, "dropped_by_disk_bytes");
 }
 
 struct retention *retention_open(struct log_store *ls)
@@ -496,7 +511,7 @@ void retention_check(const struct retention *r)
     for (const struct list *l = r->acting.next; l != &r->acting; l = l->next, acts++)
         assert(container_of(l, struct partition, retention.link)->retention.state != RETENTION_IDLE);
     assert(acts == r->acts);
-    assert(r->acts <= SWEEP_ACTS_MAX);
+    assert(r->acts <= SWEEP_ACTS_MAX + 1); /* and one for a full disk */
     assert(r->sweeping || r->next == 0);
     assert(r->stopped || timer_started(&r->timer));
 }

@@ -24,9 +24,12 @@ void retention_check(const struct retention *r);
 /* Something of the partition ended that its retention may have waited for. */
 void retention_step(struct partition *p);
 void retention_forget(struct partition *p); /* it is being closed */
+/* The disk is full (full_disk.h): its oldest segments go, `bytes` of them if they were written no later than `limit_ms`, one at the
+ * least; an active one is rolled, and the next call drops it. It is IDLE. */
+void retention_drop_oldest(struct partition *p, uint64_t bytes, int64_t limit_ms);
 
 /* --- the rules, pure (retention_rules.c) --- */
-enum retention_rule { RETENTION_SIZE, RETENTION_TIME, RETENTION_RULES };
+enum retention_rule { RETENTION_SIZE, RETENTION_TIME, RETENTION_DISK, RETENTION_RULES };
 extern const char *const retention_rule_names[RETENTION_RULES];
 struct retention_verdict {
     uint32_t count; /* of the oldest segments; all of them: the active one is rolled first */

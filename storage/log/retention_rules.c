@@ -2,7 +2,7 @@
 #include "storage/log/partition_state.h"
 #include "storage/log/retention.h"
 
-const char *const retention_rule_names[RETENTION_RULES] = {[RETENTION_SIZE] = "size", [RETENTION_TIME] = "time"};
+const char *const retention_rule_names[RETENTION_RULES] = {[RETENTION_SIZE] = "size", [RETENTION_TIME] = "time", [RETENTION_DISK] = "disk"};
 
 /* All of it lies below the high watermark, and it is not what stays of an empty log. */
 static bool segment_may_go(const struct partition *p, uint32_t i)
@@ -13,7 +13,7 @@ static bool segment_may_go(const struct partition *p, uint32_t i)
     return p->promised.offset >= end && !(last && p->end.position == 0);
 }
 
-/* By its records' timestamps; where they have none, by when it was written. False: neither is known. */
+/* By its records' timestamps; where they have none, by when it was written. False: not known yet. */
 static bool find_largest_time(const struct partition *p, const struct segment *s, int64_t *out_ms)
 {
     assert(s->partition == p);
@@ -22,7 +22,7 @@ static bool find_largest_time(const struct partition *p, const struct segment *s
         return false;
     int64_t records_ms = active ? p->end.max_timestamp : s->max_timestamp;
     *out_ms = records_ms >= 0 ? records_ms : s->written_ms;
-    return *out_ms != 0 || records_ms == 0;
+    return true;
 }
 
 static void add_to_verdict(struct retention_verdict *v, enum retention_rule rule, const struct segment *s)

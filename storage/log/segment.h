@@ -26,8 +26,9 @@ struct segment {
     uint32_t users;              /* reads in flight: not to be closed */
     int64_t first_timestamp;     /* of its first batch, -1: none; segment.ms counts from here */
     int64_t jitter_ms;           /* by so much it is over before segment.ms is */
-    int64_t written_ms; /* by the broker's clock, its last batch, or the file's last change; 0: not asked yet */
+    int64_t written_ms; /* by the broker's clock, its last batch; of one that was recovered, its file's last change */
     int64_t max_timestamp, max_timestamp_offset;
+    bool closing;            /* a job saves its indexes, and the snapshot behind it */
     bool times_known;        /* of a closed one: the three above are right, also without its index */
     bool times_saved;        /* and the checkpoint has them */
     int64_t read_end_offset; /* where the last disk read ended: this offset ... */

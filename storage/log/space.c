@@ -13,6 +13,7 @@
  * end too early: recovery makes them anew. */
 #include "core/clock.h"
 #include "core/log.h"
+#include "storage/log/full_disk.h"
 #include "storage/log/partition_dir.h"
 #include "storage/log/partition_state.h"
 #include <stdio.h>
@@ -20,7 +21,7 @@
 
 enum job_kind { JOB_AHEAD, JOB_ROLL, JOB_CLOSE, JOB_WAKE, JOB_STOP, JOB_DELETE };
 
-enum { CLOSE_RETRY_MS = 500 };
+enum { CLOSE_RETRY_MS = 500, BALLAST_GIVEN_BYTES = 64 * 1024 };
 /* Recovery removes it, as all that ends like this. */
 static const char ahead_name[] = "next-segment.tmp";
 
@@ -48,6 +49,7 @@ struct space_job {
     struct timer retry;   /* CLOSE */
     struct segment *next; /* ROLL */
     bool sync_later;      /* STOP: the store syncs the whole file system when all are stopped */
+    struct ballast *ballast; /* what it gets where it finds no room; NULL: nothing */
     bool made_ahead;      /* ROLL: `fd` has the file, it only needs its name; STOP: it is there, and goes */
     /* out */
     enum err err;
@@ -235,14 +237,32 @@ static enum err run_stop_job(struct space_job *j)
     return err || j->sync_later ? err : fs_sync_dir(j->dir);
 }
 
+/* What makes room, or must go on without any, may need some itself. */
+static bool gets_ballast(const struct space_job *j)
+{
+    assert(j->partition);
+    return j->err == ERR_NO_SPACE && j->ballast && ballast_give(j->ballast, BALLAST_GIVEN_BYTES);
+}
+
 static int32_t run_space_job(void *arg)
 {
     struct space_job *j = arg;
     assert(j->partition);
     switch (j->kind) {
     case JOB_AHEAD: j->err = run_ahead_job(j); break;
-    case JOB_ROLL: j->err = run_roll_job(j); break;
-    case JOB_CLOSE: j->err = run_close_job(j); break;
+    case JOB_ROLL:
+        j->err = run_roll_job(j);
+        if (gets_ballast(j) && !j->made_ahead)
+            j->err = run_roll_job(j);
+        break;
+    case JOB_CLOSE:
+        j->err = run_close_job(j);
+        if (gets_ballast(j)) {
+            j->old_fd = j->fd >= 0 ? -1 : j->old_fd; /* it was opened there, and closed */
+            j->fd = -1;
+            j->err = run_close_job(j);
+        }
+        break;
     case JOB_WAKE: j->err = run_wake_job(j); break;
     case JOB_STOP: j->err = run_stop_job(j); break;
     case JOB_DELETE: j->err = partition_dir_delete(j->dir, j->topic_id); break;
@@ -303,6 +323,7 @@ static struct space_job *new_space_job(struct partition *p, enum job_kind kind)
     j->data_dir = p->store->root->config->data_dir;
     j->direct = p->store->root->direct;
     j->next_offset = p->end.offset;
+    j->ballast = full_disk_comes_first(p) ? &p->store->ballast : NULL;
     memcpy(j->topic_id, p->topic->id, sizeof j->topic_id);
     return j;
 }
@@ -346,6 +367,8 @@ static void fail_space_job(struct partition *p, enum err err, const char *what)
         partition_offline(p, why);
         return;
     }
+    if (err == ERR_NO_SPACE && full_disk_helps(p))
+        return;
     space_full(p, err);
 }
 
@@ -463,6 +486,7 @@ static void close_done(struct io_op *op, int32_t res)
     }
     p->space.closing--;
     j->old->users--;
+    j->old->closing = false;
     if (j->err && !space_is_shortage(j->err)) {
         char why[128];
         snprintf(why, sizeof why, "saving a closed segment failed: %s", err_text(j->err));
@@ -493,6 +517,7 @@ static void close_old_segment(struct partition *p, struct segment *old)
     j->next_offset = old->next_offset;
     timer_init(&j->retry, close_again);
     old->users++;
+    old->closing = true;
     p->space.closing++;
     io_job(shard_of(p)->io, &j->op, IO_BACKGROUND, run_space_job, j, close_done);
 }
@@ -640,7 +665,7 @@ static void allocate_done(struct io_op *op, int32_t res)
     enum err err = res < 0 ? err_from_errno(-res) : ERR_NONE;
     if (!err) {
         p->active->allocated += p->space.allocating_bytes;
-        p->space.retry_at_ns = 0;
+        p->space.retry_at_ns = p->space.short_since_ns = 0;
     } else if (err == ERR_UNSUPPORTED) {
         p->active->allocated = UINT64_MAX;
     } else if (err == ERR_NO_SPACE && p->space.wanted_position &&
@@ -650,7 +675,7 @@ static void allocate_done(struct io_op *op, int32_t res)
         return;
     } else if (err == ERR_NO_SPACE) {
         p->space.step = ALLOCATE_STEP_MIN;
-        if (p->space.wanted_position)
+        if (p->space.wanted_position && !full_disk_helps(p))
             space_full(p, err);
     } else {
         partition_fault(p, res, "making room");
@@ -700,7 +725,10 @@ void space_ahead(struct partition *p, uint64_t need_position)
     if (to <= s->allocated)
         return;
     p->space.wanted_position = need_position;
-    allocate_ahead(p, to - s->allocated);
+    if (!full_disk_is_reserved(p))
+        allocate_ahead(p, to - s->allocated);
+    else if (need_position && !full_disk_helps(p))
+        space_full(p, ERR_NO_SPACE);
 }
 
 /* --- stop and delete --- */

@@ -13,11 +13,12 @@
 #include "storage/log/deleted.h"
 #include "storage/log/deleter.h"
 #include "storage/log/folder.h"
+#include "storage/log/full_disk.h"
 #include "storage/log/log_start.h"
 #include "storage/log/partition_state.h"
 #include <stdio.h>
 
-enum { FILES_PER_JOB = 64 };
+enum { FILES_PER_JOB = 64, START_ROOM_BYTES = 64 * 1024 };
 
 struct trim_job {
     struct io_op op;
@@ -31,6 +32,8 @@ struct trim_job {
         bool unlink; /* at once, without another name first */
     } gone[FILES_PER_JOB];
     uint32_t gone_count;
+    struct ballast *ballast; /* a start that finds no room gets some of it: it is what makes room */
+    bool pressed;            /* the disk is full */
     enum err err;
 };
 
@@ -72,6 +75,8 @@ static int32_t run_trim_job(void *arg)
     struct trim_job *j = arg;
     assert(j->gone_count <= FILES_PER_JOB);
     j->err = j->start < 0 ? ERR_NONE : log_start_save(j->dir, j->topic, j->index, j->start);
+    if (j->err == ERR_NO_SPACE && ballast_give(j->ballast, START_ROOM_BYTES))
+        j->err = log_start_save(j->dir, j->topic, j->index, j->start);
     for (uint32_t i = 0; i < j->gone_count && !j->err; i++)
         j->err = take_files_away(j->dir, j->gone[i].base_offset, j->gone[i].unlink);
     return 0;
@@ -85,6 +90,8 @@ static struct trim_job *new_trim_job(struct partition *p)
     j->partition = p;
     j->index = p->index;
     j->start = -1;
+    j->ballast = &p->store->ballast;
+    j->pressed = full_disk_is_pressed(p);
     snprintf(j->dir, sizeof j->dir, "%s", p->dir);
     snprintf(j->topic, sizeof j->topic, "%s", p->topic->name);
     return j;
@@ -97,7 +104,7 @@ static enum io_class trim_job_class(const struct partition *p, const struct trim
     for (const struct list *l = p->trimmer.saving.next; l != &p->trimmer.saving; l = l->next)
         asked |= !container_of(l, struct log_trim, link)->background;
     assert(j->start >= 0 || !asked);
-    return asked ? IO_URGENT : IO_BACKGROUND;
+    return asked || j->pressed ? IO_URGENT : IO_BACKGROUND;
 }
 
 static void start_trim_job(struct partition *p, struct trim_job *j, io_done_fn *done)
@@ -131,6 +138,7 @@ static void remove_files_done(struct io_op *op, int32_t res)
     if (j->err)
         log_warn("segments not removed", "partition=%s-%d why=\"%s\" effect=\"they go at the next start\"",
                  p->topic->name, p->index, err_text(j->err));
+    full_disk_freed(p->store);
     end_trim_job(p);
 }
 
@@ -138,7 +146,7 @@ static void remove_files_done(struct io_op *op, int32_t res)
 static bool unlinks_at_once(const struct partition *p)
 {
     assert(config_of(p)->file_delete_delay_ms >= 0);
-    return config_of(p)->file_delete_delay_ms == 0;
+    return config_of(p)->file_delete_delay_ms == 0 || full_disk_is_pressed(p);
 }
 
 static void remove_dropped_files(struct partition *p)
@@ -237,12 +245,21 @@ static int64_t wanted_log_start(struct partition *p)
     return most;
 }
 
+/* Of what goes, the producers are known from the snapshot behind it alone: that comes first, and then here. */
+static bool waits_for_closing(const struct partition *p, int64_t start)
+{
+    assert(start >= p->log_start_offset);
+    bool waits = false;
+    for (uint32_t i = 0; p->space.closing && i < p->segments.count && segments_at(&p->segments, i)->base_offset < start; i++)
+        waits |= segments_at(&p->segments, i)->closing;
+    return waits;
+}
+
 static void save_log_start(struct partition *p, int64_t start)
 {
     assert(start > p->log_start_offset);
     assert(start <= p->promised.offset);
-    if (p->space
-            .closing) /* of what goes, the producers are known from the snapshot behind it alone: that comes first, and then here */
+    if (waits_for_closing(p, start))
         return;
     if (p->durable.offset < start) {
         p->flusher.wanted_offset = start;

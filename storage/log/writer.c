@@ -88,6 +88,14 @@ static bool segment_time_is_over(const struct partition *p, const struct batch *
     return first >= 0 && time > first && time - first > c->segment_ms - p->active->jitter_ms;
 }
 
+/* Those of rings get smaller as the disk gets full. */
+static uint32_t segment_bytes_now(const struct partition *p)
+{
+    const struct topic_config *c = config_of(p);
+    assert(p->store->ring_segment_bytes > 0);
+    return c->ring && !p->topic->internal ? (uint32_t)u64_min(c->segment_bytes, p->store->ring_segment_bytes) : c->segment_bytes;
+}
+
 static bool segment_is_over(const struct partition *p, const struct batch *b)
 {
     assert(b->bytes >= BATCH_HEADER_BYTES);
@@ -96,8 +104,7 @@ static bool segment_is_over(const struct partition *p, const struct batch *b)
         return true;
     if (p->end.position == 0)
         return false;
-    const struct topic_config *c = config_of(p);
-    return p->space.roll_wanted == s->number || p->end.position + b->bytes > c->segment_bytes ||
+    return p->space.roll_wanted == s->number || p->end.position + b->bytes > segment_bytes_now(p) ||
            index_full(&s->index) || p->end.offset + b->last_offset_delta - s->base_offset > INT32_MAX ||
            segment_time_is_over(p, b);
 }

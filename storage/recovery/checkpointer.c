@@ -29,6 +29,7 @@ enum {
     LOOKS_PER_TURN = 256,          /* touched partitions, each with a copy of its producers */
     LOOK_STEP_MS = 1,              /* between such turns */
     COMPACT_PIECE_BYTES = 1 << 18, /* of live entries in one job */
+    CHECKPOINT_ROOM_BYTES = 512 * 1024, /* of the ballast, where the disk is full */
     SEGMENTS_PER_ITEM = 64,        /* closed segments that are noted with one entry */
 };
 
@@ -448,21 +449,29 @@ static enum err write_index_delta(const struct delta *d, const char *suffix, con
     return err;
 }
 
+static enum err write_checkpoint(struct checkpointer *c)
+{
+    assert(c->item_count <= ITEMS_PER_JOB);
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; i < c->item_count && !err; i++) {
+        const struct delta *d = &c->items[i].delta;
+        err = write_index_delta(d, ".index", d->bytes, d->offsets_bytes, d->offsets_at);
+        if (!err)
+            err = write_index_delta(d, ".timeindex", d->bytes + d->offsets_bytes, d->times_bytes, d->times_at);
+    }
+    return err ? err : checkpoint_file_write(&c->file, &c->news, &c->piece, c->finish, c->sync);
+}
+
 static int32_t run_checkpoint_job(void *arg)
 {
     struct checkpointer *c = arg;
     assert(c->busy);
-    assert(c->item_count <= ITEMS_PER_JOB);
     c->err = root_place_check(c->store->root);
     c->folder_lost = c->err != ERR_NONE;
-    for (uint32_t i = 0; i < c->item_count && !c->err; i++) {
-        const struct delta *d = &c->items[i].delta;
-        c->err = write_index_delta(d, ".index", d->bytes, d->offsets_bytes, d->offsets_at);
-        if (!c->err)
-            c->err = write_index_delta(d, ".timeindex", d->bytes + d->offsets_bytes, d->times_bytes, d->times_at);
-    }
     if (!c->err)
-        c->err = checkpoint_file_write(&c->file, &c->news, &c->piece, c->finish, c->sync);
+        c->err = write_checkpoint(c);
+    if (c->err == ERR_NO_SPACE && ballast_give(&c->store->ballast, CHECKPOINT_ROOM_BYTES))
+        c->err = write_checkpoint(c); /* what is there twice then is no harm */
     uint64_t free_bytes;
     if (!fs_free_bytes(c->store->root->config->data_dir, &free_bytes))
         c->store->free_bytes_seen = free_bytes; /* taken over when the job is done */

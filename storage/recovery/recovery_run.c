@@ -32,7 +32,8 @@ void recovery_scan_close(struct recovery *r, struct recovery_scan *rs)
 
 /* --- the segments --- */
 
-static enum err measure_segment(const struct recovery *r, int64_t base_offset, uint64_t *out_bytes)
+/* How long its file is, and when it was changed last. */
+static enum err measure_segment(const struct recovery *r, int64_t base_offset, uint64_t *out_bytes, int64_t *out_written_ms)
 {
     assert(base_offset >= 0);
     char path[FS_PATH_MAX];
@@ -43,6 +44,8 @@ static enum err measure_segment(const struct recovery *r, int64_t base_offset, u
     if (err)
         return err;
     err = fs_size(fd, out_bytes);
+    if (!err)
+        err = fs_mtime(fd, out_written_ms);
     fs_close(fd);
     return err;
 }
@@ -105,7 +108,8 @@ static enum err note_segment_file(struct recovery *r, int64_t base_offset, bool 
 {
     assert(r->files);
     uint64_t bytes;
-    enum err err = measure_segment(r, base_offset, &bytes);
+    int64_t written_ms;
+    enum err err = measure_segment(r, base_offset, &bytes, &written_ms);
     if (err)
         return err;
     if (bytes == 0 && !last)
@@ -114,6 +118,7 @@ static enum err note_segment_file(struct recovery *r, int64_t base_offset, bool 
     if (!s)
         return ERR_NO_MEMORY;
     s->allocated = bytes;
+    s->written_ms = written_ms;
     r->files[r->count++].segment = s;
     return ERR_NONE;
 }

@@ -1,0 +1,25 @@
+/* Blocks of the disk that are allocated beforehand, one file per shard (<data>/reserve-<shard>): what must go on while the disk is full
+ * gets them: log starts, checkpoints, and the space of internal topics. A sum over free bytes would be no promise: whoever else writes
+ * there takes what was counted on.
+ *
+ *   EMPTY --ballast_fill--> FULL --ballast_give: the file is made shorter, somebody allocates what became free--> SHORT --ballast_fill--> FULL
+ *
+ * While a shard's is short, topics of users get no space (full_disk.h). Synchronous: in jobs, of either class. */
+#pragma once
+#include "core/fs.h"
+#include <stdatomic.h>
+
+struct ballast {
+    char path[FS_PATH_MAX];
+    _Atomic uint64_t wanted, bytes; /* wanted 0: there is none, or the file system cannot allocate */
+};
+/* False: the path is too long. */
+bool ballast_init(struct ballast *b, const char *data_dir, uint16_t shard) must_use;
+/* Up to `wanted`, if there is room. ERR_NO_SPACE: it stays short. */
+enum err ballast_fill(struct ballast *b, uint64_t wanted) must_use;
+/* False: there is nothing left to give. */
+bool ballast_give(struct ballast *b, uint64_t bytes) must_use;
+static inline bool ballast_is_short(const struct ballast *b)
+{
+    return atomic_load_explicit(&b->bytes, memory_order_relaxed) < atomic_load_explicit(&b->wanted, memory_order_relaxed);
+}

@@ -1,0 +1,344 @@
+/* As the disk fills up (full_disk.h). */
+#include "storage/log/full_disk.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "storage/log/deleter.h"
+#include "storage/log/partition_state.h"
+#include <string.h>
+
+enum {
+    MEASURE_MS = 500,
+    MEASURE_NEAR_MS = 20,                /* 1 GB/s fills 20 MB meanwhile */
+    NEAR_RESERVES = 4,                   /* near: less than so many reserves are free, or a quarter of the disk */
+    RESERVE_PART = 20,                   /* of the disk, unless disk.reserve.bytes says how much ... */
+    RESERVE_MAX = 1 << 30,               /* ... and no more than this */
+    RING_SEGMENTS = 8,                   /* active segments of rings hold so much less than the disk, all together */
+    RING_SEGMENT_BYTES_MIN = 256 * 1024,
+    BALLAST_BYTES = 4 * 1024 * 1024,
+    BALLAST_PART = 64,                   /* of a small disk */
+    DROPPING_S = 1,                      /* a partition that takes longer stands aside for others */
+    SAID_S = 60,                         /* the log says so often that the disk is full */
+    BALLAST_STEP = 64 * 1024,            /* more than any of those who get it needs at a time */
+    GIVEN_S = 2,                         /* who got something of it has so long to take it */
+    SLOWED_S = 30,                       /* an append to a ring waits so long at most */
+};
+static const int64_t nothing_ms = INT64_MAX;
+
+struct full_disk {
+    struct log_store *store;
+    struct list rings; /* partitions */
+    uint32_t ring_count;
+    bool internal;    /* an internal topic has partitions here */
+    bool pressed;     /* less than the reserve is free */
+    bool starved;     /* somebody found no room, whatever the measure says */
+    bool busy, stopped;
+    uint64_t deficit, given_at_ns, dropping_at_ns, said_at_ns;
+    struct partition *dropping; /* of this one segments go; NULL: none */
+    struct timer timer;
+    struct io_op op;
+    /* the job's */
+    uint64_t total_bytes, free_bytes, ballast_bytes;
+    uint64_t give_bytes;
+    bool fills, gave;
+    enum err err;
+};
+
+static struct full_disk *full_disk_of(const struct partition *p)
+{
+    assert(p->store->full_disk);
+    return p->store->full_disk;
+}
+
+static uint64_t reserve_bytes(const struct full_disk *d)
+{
+    int64_t set = d->store->root->config->disk_reserve_bytes;
+    return set >= 0 ? (uint64_t)set : u64_min(d->total_bytes / RESERVE_PART, RESERVE_MAX);
+}
+
+/* --- which is the oldest --- */
+
+/* Its oldest segment, if it may go: an active one when all of it is promised, and it is rolled first. */
+static struct segment *oldest_of_ring(const struct partition *p)
+{
+    if (p->condition != PARTITION_OPEN || p->segments.count == 0 || p->retention.state != RETENTION_IDLE)
+        return NULL;
+    struct segment *s = segments_at(&p->segments, 0);
+    bool empty = s->bytes == 0, open = s == p->active && p->promised.offset < p->end.offset;
+    return empty || open ? NULL : s;
+}
+
+/* The partition with the oldest segment, and up to when its segments may go before another's turn comes. */
+static struct partition *find_oldest_ring(const struct full_disk *d, int64_t *out_ms, int64_t *out_limit_ms)
+{
+    struct partition *oldest = NULL;
+    *out_ms = *out_limit_ms = nothing_ms;
+    for (struct list *l = d->rings.next; l != &d->rings; l = l->next) {
+        struct partition *p = container_of(l, struct partition, ring_link);
+        const struct segment *s = oldest_of_ring(p);
+        if (!s)
+            continue;
+        if (s->written_ms < *out_ms) {
+            *out_limit_ms = *out_ms;
+            *out_ms = s->written_ms;
+            oldest = p;
+        } else if (s->written_ms < *out_limit_ms) {
+            *out_limit_ms = s->written_ms;
+        }
+    }
+    return oldest;
+}
+
+static int64_t oldest_of_others(const struct full_disk *d)
+{
+    const struct full_disk_board *b = &d->store->root->board;
+    int64_t oldest_ms = nothing_ms;
+    for (uint32_t i = 0; i < d->store->shard->count; i++) {
+        int64_t ms = atomic_load_explicit(&b->oldest_ms[i], memory_order_relaxed);
+        if (i != d->store->shard->id && ms != 0 && ms < oldest_ms)
+            oldest_ms = ms;
+    }
+    return oldest_ms;
+}
+
+/* --- dropping --- */
+
+static void measure_in(struct full_disk *d, uint64_t ns)
+{
+    if (!d->stopped && !d->busy)
+        timer_start(&d->store->shard->timers, &d->timer, d->store->shard->now_ns + ns);
+}
+
+static bool hurry_waiting_files(struct full_disk *d)
+{
+    bool hurried = false;
+    for (struct list *l = d->rings.next; l != &d->rings; l = l->next) {
+        struct partition *p = container_of(l, struct partition, ring_link);
+        if (p->trimmer.unlinks == 0)
+            continue;
+        deleter_hurry(d->store->deleter, p);
+        hurried = true;
+    }
+    return hurried;
+}
+
+static bool is_still_dropping(struct full_disk *d)
+{
+    const struct partition *p = d->dropping;
+    bool over = !p || (p->retention.state == RETENTION_IDLE && p->trimmer.state == TRIMMER_IDLE &&
+                       list_empty(&p->trimmer.dropped) && p->trimmer.unlinks == 0) ||
+                d->store->shard->now_ns - d->dropping_at_ns > DROPPING_S * NS_PER_S;
+    if (over)
+        d->dropping = NULL;
+    return !over;
+}
+
+static void drop_oldest_segments(struct full_disk *d)
+{
+    int64_t ms, limit_ms, others_ms = oldest_of_others(d);
+    if (is_still_dropping(d) || hurry_waiting_files(d))
+        return;
+    struct partition *p = find_oldest_ring(d, &ms, &limit_ms);
+    if (!p || ms > others_ms)
+        return;
+    limit_ms = limit_ms < others_ms ? limit_ms : others_ms;
+    uint64_t now_ns = d->store->shard->now_ns;
+    if (!d->said_at_ns || now_ns - d->said_at_ns > SAID_S * NS_PER_S) {
+        log_warn("disk full", "free=%llu reserve=%llu effect=\"the oldest segments of topics with disk.full.policy=delete-oldest go\"",
+                 (unsigned long long)d->free_bytes, (unsigned long long)reserve_bytes(d));
+        d->said_at_ns = now_ns;
+    }
+    d->dropping = p;
+    d->dropping_at_ns = now_ns;
+    retention_drop_oldest(p, d->deficit, limit_ms);
+}
+
+/* --- measuring --- */
+
+static int32_t run_measure_job(void *arg)
+{
+    struct full_disk *d = arg;
+    struct log_store *ls = d->store;
+    if (d->give_bytes > 0)
+        d->gave = ballast_give(&ls->ballast, d->give_bytes);
+    d->err = fs_space(ls->root->config->data_dir, &d->total_bytes, &d->free_bytes);
+    if (d->err != ERR_NONE || !d->fills)
+        return 0;
+    uint64_t wanted = u64_min(BALLAST_BYTES, align_up(d->total_bytes / BALLAST_PART, PAGE_BYTES));
+    if (wanted > 0)
+        err_ignore(ballast_fill(&ls->ballast, wanted)); /* it stays short, and shows it */
+    return 0;
+}
+
+/* All active segments of rings together. */
+static void size_ring_segments(struct full_disk *d, bool near)
+{
+    uint64_t each = d->ring_count ? d->total_bytes / RING_SEGMENTS / d->ring_count / d->store->shard->count : 0;
+    each = near ? u64_max(each, RING_SEGMENT_BYTES_MIN) : UINT32_MAX;
+    d->store->ring_segment_bytes = (uint32_t)u64_min(each, UINT32_MAX);
+}
+
+static void measured(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct full_disk *d = container_of(op, struct full_disk, op);
+    struct log_store *ls = d->store;
+    assert(d->busy);
+    d->busy = false;
+    d->give_bytes = 0;
+    if (d->stopped || d->err != ERR_NONE) {
+        measure_in(d, MEASURE_MS * NS_PER_MS);
+        return;
+    }
+    ls->free_bytes = d->free_bytes;
+    uint64_t reserve = reserve_bytes(d);
+    bool near = d->free_bytes < u64_max(reserve * NEAR_RESERVES, d->total_bytes / 4);
+    d->pressed = d->ring_count > 0 && (d->free_bytes < reserve || d->starved);
+    d->deficit = u64_max(reserve > d->free_bytes ? reserve - d->free_bytes : 0, 1);
+    d->starved = false;
+    size_ring_segments(d, near);
+    int64_t ms, limit_ms;
+    (void)find_oldest_ring(d, &ms, &limit_ms);
+    struct full_disk_board *b = &ls->root->board;
+    atomic_store_explicit(&b->oldest_ms[ls->shard->id], ms, memory_order_relaxed);
+    atomic_store_explicit(&b->short_of[ls->shard->id], ballast_is_short(&ls->ballast), memory_order_relaxed);
+    if (d->pressed)
+        drop_oldest_segments(d);
+    measure_in(d, (near || d->pressed ? MEASURE_NEAR_MS : MEASURE_MS) * NS_PER_MS);
+}
+
+static void measure_disk(struct timer *t)
+{
+    struct full_disk *d = container_of(t, struct full_disk, timer);
+    if (d->stopped || d->busy)
+        return;
+    if (d->ring_count == 0 && !d->internal) {
+        measure_in(d, MEASURE_MS * NS_PER_MS);
+        return;
+    }
+    d->busy = true;
+    uint64_t now_ns = d->store->shard->now_ns;
+    if (d->give_bytes > 0)
+        d->given_at_ns = now_ns;
+    d->fills = d->give_bytes == 0 && now_ns - d->given_at_ns > GIVEN_S * NS_PER_S; /* else it would take back what it gave */
+    io_job(d->store->shard->io, &d->op, IO_URGENT, run_measure_job, d, measured);
+}
+
+void full_disk_freed(struct log_store *ls)
+{
+    struct full_disk *d = ls->full_disk;
+    if (d->pressed)
+        measure_in(d, 1);
+}
+
+/* --- who finds no room --- */
+
+static bool is_ring(const struct partition *p)
+{
+    assert(p->topic);
+    return config_of(p)->ring && !p->topic->internal;
+}
+
+static bool has_something_to_drop(const struct full_disk *d)
+{
+    int64_t ms, limit_ms;
+    return d->dropping || find_oldest_ring(d, &ms, &limit_ms) || oldest_of_others(d) != nothing_ms;
+}
+
+bool full_disk_helps(struct partition *p)
+{
+    struct full_disk *d = full_disk_of(p);
+    uint64_t now_ns = p->store->shard->now_ns;
+    bool given = p->topic->internal && atomic_load(&p->store->ballast.bytes) > 0;
+    if (!given && !(is_ring(p) && has_something_to_drop(d)))
+        return false;
+    if (!p->space.short_since_ns)
+        p->space.short_since_ns = now_ns;
+    if (now_ns - p->space.short_since_ns > SLOWED_S * NS_PER_S) {
+        p->space.short_since_ns = 0;
+        return false;
+    }
+    if (given && !d->busy)
+        d->give_bytes = BALLAST_STEP;
+    d->starved |= !given;
+    measure_in(d, 1);
+    log_store_retry_later(p->store, p);
+    return true;
+}
+
+bool full_disk_comes_first(const struct partition *p)
+{
+    return p->topic->internal || is_ring(p);
+}
+
+bool full_disk_is_reserved(const struct partition *p)
+{
+    const struct full_disk_board *b = &p->store->root->board;
+    bool is_short = false;
+    for (uint32_t i = 0; i < p->store->shard->count; i++)
+        is_short |= atomic_load_explicit(&b->short_of[i], memory_order_relaxed);
+    return is_short && !p->topic->internal;
+}
+
+bool full_disk_is_pressed(const struct partition *p)
+{
+    return full_disk_of(p)->pressed && is_ring(p);
+}
+
+/* --- life --- */
+
+void full_disk_note(struct partition *p)
+{
+    struct full_disk *d = full_disk_of(p);
+    d->internal |= p->topic->internal;
+    if (is_ring(p) == list_linked(&p->ring_link))
+        return;
+    if (is_ring(p)) {
+        list_push(&d->rings, &p->ring_link);
+        d->ring_count++;
+        return;
+    }
+    list_remove(&p->ring_link);
+    d->ring_count--;
+}
+
+void full_disk_forget(struct partition *p)
+{
+    struct full_disk *d = full_disk_of(p);
+    if (d->dropping == p)
+        d->dropping = NULL;
+    if (!list_linked(&p->ring_link))
+        return;
+    assert(d->ring_count > 0);
+    list_remove(&p->ring_link);
+    d->ring_count--;
+}
+
+struct full_disk *full_disk_open(struct log_store *ls)
+{
+    assert(!ls->full_disk);
+    struct full_disk *d = heap_zalloc(ls->shard->heap, sizeof *d);
+    if (!d)
+        return NULL;
+    d->store = ls;
+    list_init(&d->rings);
+    timer_init(&d->timer, measure_disk);
+    ls->ring_segment_bytes = UINT32_MAX;
+    if (!ballast_init(&ls->ballast, ls->root->config->data_dir, ls->shard->id))
+        log_warn("no reserve", "why=\"the path of the data folder is too long\"");
+    timer_start(&ls->shard->timers, &d->timer, clock_now_ns() + MEASURE_MS * NS_PER_MS);
+    return d;
+}
+
+void full_disk_stop(struct full_disk *d)
+{
+    d->stopped = true;
+    timer_stop(&d->store->shard->timers, &d->timer);
+}
+
+void full_disk_close(struct full_disk *d)
+{
+    assert(list_empty(&d->rings));
+    timer_stop(&d->store->shard->timers, &d->timer);
+    d->store->full_disk = NULL;
+    heap_free(d->store->shard->heap, d);
+}

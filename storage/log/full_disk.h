@@ -1,0 +1,37 @@
+/* What happens as a disk fills up (disk.full.policy, disk.reserve.bytes), one per shard.
+ *
+ *   refuse          produce is refused, retriably, until there is room
+ *   delete-oldest   a ring: while less than the reserve is free, the oldest segments among such topics go, whatever their retention says
+ *
+ * A ring are partitions of topics whose cleanup.policy is exactly delete, and that are not internal. Oldest is by when the broker wrote a
+ * segment's last batch, never by the records' times, over all shards: each notes its oldest on the board (root.h), and drops it if no other
+ * has an older one. Segments go by the log start, as always (durable first, below the high watermark), but their files at once, without
+ * file.delete.delay.ms; so do those that still wait for that. As the disk gets fuller, segments of rings become smaller, so that there
+ * always is something to drop: all active ones together hold an eighth of it at most.
+ *
+ *   measure (a job) --less than the reserve is free--> hurry files that wait --> drop the oldest --> files gone --> measure
+ *                   '--often while little is free, else twice a second; not at all without rings and internal topics
+ *
+ * An append to a ring that finds no room waits while something can be dropped: it is slowed, not refused. Internal topics, log starts and
+ * checkpoints get the ballast (ballast.h) before they fail. */
+#pragma once
+#include "storage/log/log_store.h"
+
+struct full_disk;
+struct full_disk *full_disk_open(struct log_store *ls) must_use;
+/* After the last partition is gone. */
+void full_disk_close(struct full_disk *d);
+void full_disk_stop(struct full_disk *d);
+/* Its topic has another version, or it is new. */
+void full_disk_note(struct partition *p);
+void full_disk_forget(struct partition *p);
+/* An allocation or a roll of this partition found no room. True: something is being done, it asks again. */
+bool full_disk_helps(struct partition *p) must_use;
+/* Do its jobs get ballast where they find no room? Internal topics, and rings: what is closed can be dropped. */
+bool full_disk_comes_first(const struct partition *p);
+/* Must this partition leave what is free to those that come first? */
+bool full_disk_is_reserved(const struct partition *p);
+/* Files of this partition do not wait for their end. */
+bool full_disk_is_pressed(const struct partition *p);
+/* Files are gone: it is measured again. */
+void full_disk_freed(struct log_store *ls);

@@ -1,0 +1,33 @@
+"""A small file system of its own: `with Mount("ext4", folder, bytes) as path`. Needs root; gone afterwards."""
+import os
+import subprocess
+
+from broker import fresh_dir
+from process import need, run_ok
+from report import NotRun
+
+
+class Mount:
+    def __init__(self, kind, folder, size):
+        if os.geteuid() != 0:
+            raise NotRun("mounting needs root")
+        self.folder = fresh_dir(folder)
+        self.image = os.path.abspath(f"{folder}.img")
+        if kind == "tmpfs":
+            run_ok(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.folder])
+            return
+        need("mkfs.ext4")
+        with open(self.image, "wb") as image:
+            image.truncate(size)
+        run_ok(["mkfs.ext4", "-q", "-F", "-m", "0", self.image])
+        if not os.path.exists("/dev/loop-control"):
+            raise NotRun("no loop device")
+        run_ok(["mount", "-o", "loop", self.image, self.folder])
+
+    def __enter__(self):
+        return self.folder
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "-l", self.folder], check=False, stderr=subprocess.DEVNULL)
+        if os.path.exists(self.image):
+            os.unlink(self.image)

@@ -1,0 +1,89 @@
+"""What this group's brokers are started with, and what they are asked."""
+import glob
+import os
+import time
+
+from harness import wait_until
+from messages import call
+from wire import *
+
+WORK = "build/tests/retention"
+OUT_OF_RANGE, INVALID_CONFIG, TOPIC = 1, 40, 2
+DAY_MS = 24 * 3600 * 1000
+VALUE = b"v" * 60000
+A_SEGMENT = 17  # batches with one such record make a segment of 1 MiB
+
+
+def settings(**more):
+    return {"log.initial.task.delay.ms": 0, "log.retention.check.interval.ms": 50, "log.segment.bytes": 1 << 20,
+            "auto.create.topics.enable": "false", **more}
+
+
+def aged(age_ms, value=VALUE):
+    """A batch with one record of that age."""
+    return batch([value], timestamp=int(time.time() * 1000) - age_ms)
+
+
+def fill(c, topic, batches, age_ms):
+    """Produces so many batches; answers the end of the log."""
+    one, end = aged(age_ms), 0
+    for _ in range(batches):
+        error, offset = produced(c, topic, 0, one)
+        assert error == 0, f"produce got error {error}"
+        end = offset + 1
+    return end
+
+
+def alter(c, topic, **values):
+    configs = [{"name": k.replace("_", "."), "config_operation": 0, "value": str(v)} for k, v in values.items()]
+    r = call(c, "incremental_alter_configs", 1,
+             resources=[{"resource_type": TOPIC, "resource_name": topic, "configs": configs}]).responses[0]
+    return r.error_code, r.error_message
+
+
+def must_alter(c, topic, **values):
+    assert alter(c, topic, **values) == (0, None), f"altering {values} got {alter(c, topic, **values)}"
+
+
+def start_of(c, topic):
+    error, offset = list_offset(c, topic, 0, EARLIEST)
+    assert error == 0, f"ListOffsets got error {error}"
+    return offset
+
+
+def end_of(c, topic):
+    error, offset = list_offset(c, topic, 0, LATEST)
+    assert error == 0, f"ListOffsets got error {error}"
+    return offset
+
+
+def starts_at(c, topic, offset, timeout=20):
+    wait_until(lambda: start_of(c, topic) == offset, timeout, step=0.05)
+    assert start_of(c, topic) == offset, f"{topic} starts at {start_of(c, topic)} instead of {offset}"
+
+
+def stays_at(c, topic, offset, seconds=0.5):
+    time.sleep(seconds)
+    assert start_of(c, topic) == offset, f"{topic} starts at {start_of(c, topic)} instead of {offset}"
+
+
+def files(broker, topic, suffix):
+    return sorted(os.path.basename(f) for f in glob.glob(os.path.join(broker.data, f"{topic}-0", "*" + suffix)))
+
+
+def read_from(c, topic, offset, end):
+    """Every record's offset from there to the end, batches of one record each."""
+    found = []
+    while offset < end:
+        error, _, records = fetched(c, topic, 0, offset)
+        assert error == 0, f"fetch of {topic} at {offset} got error {error}"
+        at = 0
+        while at + 61 <= len(records):
+            length = struct.unpack(">i", records[at + 8:at + 12])[0] + 12
+            if at + length > len(records):
+                break
+            found.append(struct.unpack(">q", records[at:at + 8])[0])
+            offset = found[-1] + 1
+            at += length
+        assert at, f"nothing came at offset {offset} of {topic}"
+    return found
