@@ -44,6 +44,11 @@ static inline void stat_add(struct stat_counter *c, uint64_t n)
     uint64_t had = atomic_load_explicit(&c->value, memory_order_relaxed);
     atomic_store_explicit(&c->value, had + n, memory_order_relaxed);
 }
+/* Of what goes up and down: how much there is now. */
+static inline void stat_set(struct stat_counter *c, uint64_t value)
+{
+    atomic_store_explicit(&c->value, value, memory_order_relaxed);
+}
 static inline uint64_t stat_value(const struct stat_counter *c)
 {
     return atomic_load_explicit(&c->value, memory_order_relaxed);

@@ -460,8 +460,8 @@ enum err store_open(struct shard *s, struct root *root)
     st->log.deleter = deleter_open(&st->log);
     st->log.retention = retention_open(&st->log);
     st->log.full_disk = full_disk_open(&st->log);
-    bool opened = st->log.checkpointer && st->log.recoverer && st->log.cleaner && st->log.deleter && st->log.retention &&
-                  st->log.full_disk;
+    bool opened = st->log.checkpointer && st->log.recoverer && st->log.cleaner && st->log.deleter &&
+                  st->log.retention && st->log.full_disk;
     enum err err = opened ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
     for (uint32_t i = 0; !err && i < catalog_file_topics(root->catalog); i++) {
         struct topic *t = catalog_file_topic(root->catalog, i);

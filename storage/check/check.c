@@ -253,7 +253,8 @@ static bool is_known_name(const char *name)
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return (strncmp(name, "recovery-point-", 15) == 0 && strstr(name, ".checkpoint")) || strncmp(name, "reserve-", 8) == 0;
+    return (strncmp(name, "recovery-point-", 15) == 0 && strstr(name, ".checkpoint")) ||
+           strncmp(name, "reserve-", 8) == 0;
 }
 
 static enum err check_partition_folder(struct check *c, const char *name, int32_t partition, size_t topic_bytes)

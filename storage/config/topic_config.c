@@ -57,6 +57,32 @@ static int64_t override_number(const struct topic_override *overrides, uint32_t 
     return number;
 }
 
+bool topic_config_doubt(const struct topic_config *c, const struct topic_override *overrides, uint32_t count,
+                        uint32_t i, char *why)
+{
+    assert(c && why);
+    bool retention = topic_override_find(overrides, count, "retention.ms") ||
+                     topic_override_find(overrides, count, "retention.bytes");
+    const struct {
+        bool holds;
+        const char *sentence;
+    } doubts[] = {
+        {c->ring_in_vain, "disk.full.policy=delete-oldest has no effect: cleanup.policy is not exactly delete"},
+        {retention && !c->deletes, "retention.ms and retention.bytes have no effect: cleanup.policy has no delete"},
+        {c->deletes && c->retention_bytes >= 0 && (uint64_t)c->retention_bytes < c->segment_bytes,
+         "retention.bytes is less than segment.bytes: whole segments go, so up to a segment more is kept"},
+        {c->max_message_bytes > c->segment_bytes && topic_override_find(overrides, count, "max.message.bytes"),
+         "max.message.bytes is more than segment.bytes: a batch that fits no segment is refused"},
+    };
+    for (uint32_t k = 0; k < COUNT_OF(doubts); k++) {
+        if (!doubts[k].holds || i-- > 0)
+            continue;
+        snprintf(why, WHY_BYTES, "%s", doubts[k].sentence);
+        return true;
+    }
+    return false;
+}
+
 bool topic_config_acks_durable(const struct topic_config *c)
 {
     assert(c);
@@ -80,7 +106,8 @@ static bool is_ring_possible(const struct topic_override *overrides, uint32_t co
     if (!full || !strstr(full, "delete-oldest") || only_deletes)
         return true;
     snprintf(why, WHY_BYTES,
-             "disk.full.policy=delete-oldest drops the oldest records when the disk is full: cleanup.policy must be exactly delete, "
+             "disk.full.policy=delete-oldest drops the oldest records when the disk is full: cleanup.policy must be "
+             "exactly delete, "
              "and is \"%.60s\"",
              policy);
     return false;

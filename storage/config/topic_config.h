@@ -19,7 +19,8 @@ struct topic_config {
     int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
     double min_cleanable_ratio;
     bool log_append_time, write_caching, compacted;
-    bool ring; /* disk.full.policy=delete-oldest, and cleanup.policy is exactly delete */
+    bool ring_in_vain;        /* disk.full.policy=delete-oldest, and it is not */
+    bool ring;                /* disk.full.policy=delete-oldest, and cleanup.policy is exactly delete */
     bool deletes;             /* cleanup.policy has delete: the two retentions count */
     bool append_time_outside; /* message.timestamp.out.of.range=append-time */
     /* Whose records must be seen before they are taken, bit n: codec n of enum batch_codec (storage/log/batch.h). */
@@ -60,6 +61,11 @@ const char *topic_override_find(const struct topic_override *overrides, uint32_t
 /* Resolves the overrides (checked before) over the broker's defaults. */
 void topic_config_resolve(struct topic_config *out, const struct topic_override *overrides, uint32_t count,
                           const struct broker_config *broker);
+
+/* Settings that are possible, and do not do together what somebody may expect. Sentence number i into why[256]; false: there are not so
+ * many. `overrides` are the topic's own. */
+bool topic_config_doubt(const struct topic_config *c, const struct topic_override *overrides, uint32_t count,
+                        uint32_t i, char *why) must_use;
 
 /* Does `to` promise more than `from`, or take less: acks that wait for the disk, or smaller batches? */
 bool topic_config_acks_durable(const struct topic_config *c);

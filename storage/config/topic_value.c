@@ -249,10 +249,12 @@ void topic_config_resolve(struct topic_config *out, const struct topic_override 
         .compacted = list_has_word("cleanup.policy", "compact", &given),
         .deletes = list_has_word("cleanup.policy", "delete", &given),
         .ring = list_has_word("disk.full.policy", "delete-oldest", &given) &&
-                list_has_word("cleanup.policy", "delete", &given) && !list_has_word("cleanup.policy", "compact", &given),
+                list_has_word("cleanup.policy", "delete", &given) &&
+                !list_has_word("cleanup.policy", "compact", &given),
         .append_time_outside = list_has_word("message.timestamp.out.of.range", "append-time", &given),
         .unpacked_bytes_max = (uint32_t)read_number_value("max.decompressed.message.bytes", &given),
     };
+    out->ring_in_vain = !out->ring && list_has_word("disk.full.policy", "delete-oldest", &given);
     resolve_codec(&given, out);
     out->unpack_codecs = find_unpack_codecs(&given, out);
     if (out->compacted && out->max_compaction_lag_ms < out->segment_ms) /* an active segment is never cleaned */

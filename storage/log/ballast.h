@@ -21,5 +21,6 @@ enum err ballast_fill(struct ballast *b, uint64_t wanted) must_use;
 bool ballast_give(struct ballast *b, uint64_t bytes) must_use;
 static inline bool ballast_is_short(const struct ballast *b)
 {
-    return atomic_load_explicit(&b->bytes, memory_order_relaxed) < atomic_load_explicit(&b->wanted, memory_order_relaxed);
+    return atomic_load_explicit(&b->bytes, memory_order_relaxed) <
+           atomic_load_explicit(&b->wanted, memory_order_relaxed);
 }

@@ -8,19 +8,19 @@
 
 enum {
     MEASURE_MS = 500,
-    MEASURE_NEAR_MS = 20,                /* 1 GB/s fills 20 MB meanwhile */
-    NEAR_RESERVES = 4,                   /* near: less than so many reserves are free, or a quarter of the disk */
-    RESERVE_PART = 20,                   /* of the disk, unless disk.reserve.bytes says how much ... */
-    RESERVE_MAX = 1 << 30,               /* ... and no more than this */
-    RING_SEGMENTS = 8,                   /* active segments of rings hold so much less than the disk, all together */
+    MEASURE_NEAR_MS = 20,  /* 1 GB/s fills 20 MB meanwhile */
+    NEAR_RESERVES = 4,     /* near: less than so many reserves are free, or a quarter of the disk */
+    RESERVE_PART = 20,     /* of the disk, unless disk.reserve.bytes says how much ... */
+    RESERVE_MAX = 1 << 30, /* ... and no more than this */
+    RING_SEGMENTS = 8,     /* active segments of rings hold so much less than the disk, all together */
     RING_SEGMENT_BYTES_MIN = 256 * 1024,
     BALLAST_BYTES = 4 * 1024 * 1024,
-    BALLAST_PART = 64,                   /* of a small disk */
-    DROPPING_S = 1,                      /* a partition that takes longer stands aside for others */
-    SAID_S = 60,                         /* the log says so often that the disk is full */
-    BALLAST_STEP = 64 * 1024,            /* more than any of those who get it needs at a time */
-    GIVEN_S = 2,                         /* who got something of it has so long to take it */
-    SLOWED_S = 30,                       /* an append to a ring waits so long at most */
+    BALLAST_PART = 64,        /* of a small disk */
+    DROPPING_S = 1,           /* a partition that takes longer stands aside for others */
+    SAID_S = 60,              /* the log says so often that the disk is full */
+    BALLAST_STEP = 64 * 1024, /* more than any of those who get it needs at a time */
+    GIVEN_S = 2,              /* who got something of it has so long to take it */
+    SLOWED_S = 30,            /* an append to a ring waits so long at most */
 };
 static const int64_t nothing_ms = INT64_MAX;
 
@@ -28,9 +28,9 @@ struct full_disk {
     struct log_store *store;
     struct list rings; /* partitions */
     uint32_t ring_count;
-    bool internal;    /* an internal topic has partitions here */
-    bool pressed;     /* less than the reserve is free */
-    bool starved;     /* somebody found no room, whatever the measure says */
+    bool internal; /* an internal topic has partitions here */
+    bool pressed;  /* less than the reserve is free */
+    bool starved;  /* somebody found no room, whatever the measure says */
     bool busy, stopped;
     uint64_t deficit, given_at_ns, dropping_at_ns, said_at_ns;
     struct partition *dropping; /* of this one segments go; NULL: none */
@@ -124,8 +124,9 @@ static bool hurry_waiting_files(struct full_disk *d)
 static bool is_still_dropping(struct full_disk *d)
 {
     const struct partition *p = d->dropping;
-    bool over = !p || (p->retention.state == RETENTION_IDLE && p->trimmer.state == TRIMMER_IDLE &&
-                       list_empty(&p->trimmer.dropped) && p->trimmer.unlinks == 0) ||
+    bool over = !p ||
+                (p->retention.state == RETENTION_IDLE && p->trimmer.state == TRIMMER_IDLE &&
+                 list_empty(&p->trimmer.dropped) && p->trimmer.unlinks == 0) ||
                 d->store->shard->now_ns - d->dropping_at_ns > DROPPING_S * NS_PER_S;
     if (over)
         d->dropping = NULL;
@@ -143,8 +144,10 @@ static void drop_oldest_segments(struct full_disk *d)
     limit_ms = limit_ms < others_ms ? limit_ms : others_ms;
     uint64_t now_ns = d->store->shard->now_ns;
     if (!d->said_at_ns || now_ns - d->said_at_ns > SAID_S * NS_PER_S) {
-        log_warn("disk full", "free=%llu reserve=%llu effect=\"the oldest segments of topics with disk.full.policy=delete-oldest go\"",
-                 (unsigned long long)d->free_bytes, (unsigned long long)reserve_bytes(d));
+        log_warn(
+            "disk full",
+            "free=%llu reserve=%llu effect=\"the oldest segments of topics with disk.full.policy=delete-oldest go\"",
+            (unsigned long long)d->free_bytes, (unsigned long long)reserve_bytes(d));
         d->said_at_ns = now_ns;
     }
     d->dropping = p;
@@ -219,7 +222,8 @@ static void measure_disk(struct timer *t)
     uint64_t now_ns = d->store->shard->now_ns;
     if (d->give_bytes > 0)
         d->given_at_ns = now_ns;
-    d->fills = d->give_bytes == 0 && now_ns - d->given_at_ns > GIVEN_S * NS_PER_S; /* else it would take back what it gave */
+    d->fills =
+        d->give_bytes == 0 && now_ns - d->given_at_ns > GIVEN_S * NS_PER_S; /* else it would take back what it gave */
     io_job(d->store->shard->io, &d->op, IO_URGENT, run_measure_job, d, measured);
 }
 

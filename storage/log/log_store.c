@@ -1,6 +1,7 @@
 /* The end of a turn, what is asked for again, and memory that is given back (log_store.h). */
 #include "storage/log/log_store.h"
 #include "core/clock.h"
+#include "storage/log/deleter.h"
 #include "storage/log/partition_state.h"
 
 enum {
@@ -106,13 +107,42 @@ void log_store_retry_later(struct log_store *ls, struct partition *p)
 
 /* --- memory that idle partitions hold --- */
 
+static void count_partition(struct log_numbers *n, const struct partition *p)
+{
+    assert(p->durable.position <= p->promised.position || partition_dead(p));
+    n->segments += p->segments.count;
+    n->bytes += p->closed_bytes + p->end.position;
+    if (partition_dead(p) || p->durable.position == p->promised.position)
+        return;
+    uint64_t since_ns = p->flusher.risk_since_ns;
+    n->risk_bytes += p->promised.position - p->durable.position;
+    n->risk_since_ns = n->risk_since_ns ? u64_min(n->risk_since_ns, since_ns) : since_ns;
+}
+
+static void show_numbers(struct log_store *ls)
+{
+    const struct log_numbers *n = &ls->seen;
+    uint64_t age_ns = n->risk_since_ns ? ls->shard->now_ns - n->risk_since_ns : 0;
+    assert(n->risk_bytes > 0 || age_ns == 0);
+    stat_set(ls->counters.bytes, n->bytes);
+    stat_set(ls->counters.segments, n->segments);
+    stat_set(ls->counters.risk_bytes, n->risk_bytes);
+    stat_set(ls->counters.risk_ms, age_ns / NS_PER_MS);
+    stat_set(ls->counters.deleted_bytes, ls->deleter ? deleter_bytes(ls->deleter) : 0);
+    ls->seen = (struct log_numbers){0};
+}
+
 /* In steps: 10,000 partitions are not looked at in one turn. */
 static void look_at_idle(struct timer *t)
 {
     struct log_store *ls = container_of(t, struct log_store, idle_timer);
     ls->idle_next = ls->idle_next ? (uint32_t)u64_min(ls->idle_next, ls->count) : ls->count;
-    for (uint32_t i = 0; i < IDLE_LOOKS_PER_TURN && ls->idle_next > 0; i++)
-        writer_free_idle(ls->all[--ls->idle_next]);
+    for (uint32_t i = 0; i < IDLE_LOOKS_PER_TURN && ls->idle_next > 0; i++) {
+        count_partition(&ls->seen, ls->all[--ls->idle_next]);
+        writer_free_idle(ls->all[ls->idle_next]);
+    }
+    if (ls->idle_next == 0)
+        show_numbers(ls);
     uint64_t wait_ns = ls->idle_next ? IDLE_STEP_MS * NS_PER_MS : IDLE_LOOK_S * NS_PER_S;
     timer_start(&ls->shard->timers, t, ls->shard->now_ns + wait_ns);
 }
@@ -194,6 +224,11 @@ void log_store_init(struct log_store *ls, struct shard *s, struct root *root)
     ls->unpack.repacked_bytes = stats_counter(s->stats, "recompressed_bytes");
     ls->unpack.append_time = stats_counter(s->stats, "batches_append_time");
     shard_defer_init(&ls->turn_end, run_turn_end);
+    ls->counters = (struct log_counters){.bytes = stats_counter(s->stats, "log_bytes"),
+                                         .segments = stats_counter(s->stats, "log_segments"),
+                                         .risk_bytes = stats_counter(s->stats, "at_risk_bytes"),
+                                         .risk_ms = stats_counter(s->stats, "at_risk_ms"),
+                                         .deleted_bytes = stats_counter(s->stats, "deleted_waiting_bytes")};
     timer_init(&ls->retry_timer, retry_waiting);
     timer_init(&ls->idle_timer, look_at_idle);
     timer_start(&s->timers, &ls->idle_timer, s->now_ns + IDLE_LOOK_S * NS_PER_S);

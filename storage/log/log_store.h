@@ -25,6 +25,15 @@ struct full_disk;
 struct recoverer;
 struct retention;
 struct cleaner;
+/* Sums over a shard's partitions, made anew with each look at the idle ones (IDLE_LOOK_S). */
+struct log_numbers {
+    uint64_t bytes, segments;
+    uint64_t risk_bytes, risk_since_ns; /* promised and not yet durable (write.caching); the oldest of it, 0: none */
+};
+struct log_counters {
+    struct stat_counter *bytes, *segments, *risk_bytes, *risk_ms, *deleted_bytes;
+};
+
 struct log_store {
     struct shard *shard;
     struct root *root;
@@ -35,7 +44,7 @@ struct log_store {
     struct retention *retention;
     struct full_disk *full_disk;
     struct ballast ballast;
-    uint32_t ring_segment_bytes; /* segments of rings are no larger, as the disk gets full (full_disk.c) */
+    uint32_t ring_segment_bytes;        /* segments of rings are no larger, as the disk gets full (full_disk.c) */
     const struct broker_config *config; /* the store's: as it is altered */
     struct expiry_clock expiry;
     /* Opening its log again is wanted (the disk was full): the recoverer's, set when it is opened. */
@@ -79,8 +88,10 @@ struct log_store {
     bool slow_flush_logged;
     bool stop_failed; /* something of a clean stop failed, and was logged: the next start recovers it */
 
-    uint32_t evict_next;      /* place in `all` */
-    struct timer idle_timer;  /* partitions without work give their memory back */
+    uint32_t evict_next;     /* place in `all` */
+    struct timer idle_timer; /* partitions without work give their memory back */
+    struct log_numbers seen; /* by that look so far */
+    struct log_counters counters;
     uint32_t idle_next;       /* how many of `all` are still to be looked at; 0: the next look is far */
     struct timer retry_timer; /* what was short is asked for again */
     struct list retry;        /* partitions that asked for that */

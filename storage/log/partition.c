@@ -216,6 +216,19 @@ static void init_partition_lists(struct partition *p)
     timer_init(&p->flusher.timer, writer_flush_due);
 }
 
+/* Once for a topic: by its first partition, when it is opened or its settings are altered. What was so before is not said again. */
+static void say_doubts(const struct partition *p, const struct topic *before)
+{
+    const struct topic *t = p->topic;
+    char why[256], was[256];
+    if (p->index != 0 || t->internal)
+        return;
+    for (uint32_t i = 0; topic_config_doubt(&t->config, t->overrides, t->override_count, i, why); i++)
+        if (!before || !topic_config_doubt(&before->config, before->overrides, before->override_count, i, was) ||
+            strcmp(why, was) != 0)
+            log_warn("settings contradict", "topic=%s why=\"%s\"", t->name, why);
+}
+
 static char *partition_dir_path(struct log_store *st, const struct topic *topic, int32_t index)
 {
     assert(index >= 0);
@@ -247,6 +260,7 @@ struct partition *partition_open(struct log_store *ls, const struct topic *topic
     p->recovery.wave_bytes = wave_bytes_max(config_of(p)->max_message_bytes);
     p->dir = partition_dir_path(ls, topic, index);
     full_disk_note(p);
+    say_doubts(p, NULL);
     if (p->dir && (!fresh || !begin_empty_log(p)))
         return p;
     partition_close(p);
@@ -411,11 +425,14 @@ void partition_set_topic(struct partition *p, const struct topic *version)
 {
     assert(version);
     assert(!p->topic || memcmp(p->topic->id, version->id, sizeof version->id) == 0);
+    const struct topic *before = p->topic;
     p->topic = version;
     p->stricter.durable = false;
     p->stricter.message_bytes = UINT32_MAX;
-    if (p->dir) /* else it is being opened */
-        full_disk_note(p);
+    if (!p->dir) /* it is being opened */
+        return;
+    full_disk_note(p);
+    say_doubts(p, before);
 }
 
 void partition_moved(struct partition *p)

@@ -128,9 +128,9 @@ struct partition_space {
     uint64_t allocating_bytes, wanted_position;
     uint32_t step; /* the last space ahead */
     uint64_t step_at_ns;
-    uint64_t retry_at_ns; /* a full disk is not asked before this */
+    uint64_t retry_at_ns;    /* a full disk is not asked before this */
     uint64_t short_since_ns; /* it waits for room that is being made; 0: it does not */
-    bool saved;           /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
+    bool saved;              /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
     enum {
         AHEAD_NONE,
         AHEAD_MAKING,
@@ -155,7 +155,8 @@ struct partition_flusher {
     struct io_op op;
     struct mark end;
     struct timer timer;
-    int64_t wanted_offset; /* somebody waits for the durable end to reach this: a flush waits for nothing */
+    uint64_t risk_since_ns; /* promised and not durable since then, 0: nothing is */
+    int64_t wanted_offset;  /* somebody waits for the durable end to reach this: a flush waits for nothing */
 };
 
 /* Moves the log's start (trim.c). */

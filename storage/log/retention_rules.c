@@ -2,7 +2,8 @@
 #include "storage/log/partition_state.h"
 #include "storage/log/retention.h"
 
-const char *const retention_rule_names[RETENTION_RULES] = {[RETENTION_SIZE] = "size", [RETENTION_TIME] = "time", [RETENTION_DISK] = "disk"};
+const char *const retention_rule_names[RETENTION_RULES] = {
+    [RETENTION_SIZE] = "size", [RETENTION_TIME] = "time", [RETENTION_DISK] = "disk"};
 
 /* All of it lies below the high watermark, and it is not what stays of an empty log. */
 static bool segment_may_go(const struct partition *p, uint32_t i)

@@ -46,11 +46,11 @@ struct space_job {
     uint8_t *block; /* WAKE: where the tail block goes; NULL: none */
     uint64_t block_position;
     uint64_t step;
-    struct timer retry;   /* CLOSE */
-    struct segment *next; /* ROLL */
-    bool sync_later;      /* STOP: the store syncs the whole file system when all are stopped */
+    struct timer retry;      /* CLOSE */
+    struct segment *next;    /* ROLL */
+    bool sync_later;         /* STOP: the store syncs the whole file system when all are stopped */
     struct ballast *ballast; /* what it gets where it finds no room; NULL: nothing */
-    bool made_ahead;      /* ROLL: `fd` has the file, it only needs its name; STOP: it is there, and goes */
+    bool made_ahead;         /* ROLL: `fd` has the file, it only needs its name; STOP: it is there, and goes */
     /* out */
     enum err err;
     int fd;

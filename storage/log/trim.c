@@ -250,7 +250,8 @@ static bool waits_for_closing(const struct partition *p, int64_t start)
 {
     assert(start >= p->log_start_offset);
     bool waits = false;
-    for (uint32_t i = 0; p->space.closing && i < p->segments.count && segments_at(&p->segments, i)->base_offset < start; i++)
+    for (uint32_t i = 0; p->space.closing && i < p->segments.count && segments_at(&p->segments, i)->base_offset < start;
+         i++)
         waits |= segments_at(&p->segments, i)->closing;
     return waits;
 }

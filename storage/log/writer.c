@@ -93,7 +93,8 @@ static uint32_t segment_bytes_now(const struct partition *p)
 {
     const struct topic_config *c = config_of(p);
     assert(p->store->ring_segment_bytes > 0);
-    return c->ring && !p->topic->internal ? (uint32_t)u64_min(c->segment_bytes, p->store->ring_segment_bytes) : c->segment_bytes;
+    return c->ring && !p->topic->internal ? (uint32_t)u64_min(c->segment_bytes, p->store->ring_segment_bytes)
+                                          : c->segment_bytes;
 }
 
 static bool segment_is_over(const struct partition *p, const struct batch *b)
@@ -562,6 +563,10 @@ static void end_wave(struct wave *w)
     }
     if (!PLANTED(ack_before_write))
         move_promised(p, &end);
+    if (dsync)
+        p->flusher.risk_since_ns = 0;
+    else if (!p->flusher.risk_since_ns)
+        p->flusher.risk_since_ns = shard_of(p)->now_ns;
     writer_flush_later(p);
     partition_durable(p);
     if (p->end.position != p->promised.position)
@@ -738,6 +743,7 @@ static void flush_done(struct io_op *op, int32_t res)
         partition_broken(p, res, "flush");
     } else {
         p->durable = p->flusher.end;
+        p->flusher.risk_since_ns = p->durable.position < p->promised.position ? shard_of(p)->now_ns : 0;
         partition_durable(p);
         writer_flush_later(p);
         if (p->end.position != p->promised.position)

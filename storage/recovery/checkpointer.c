@@ -25,12 +25,12 @@
 #include <string.h>
 
 enum {
-    ITEMS_PER_JOB = 256,           /* 1 MB of memory at most, but for producers and indexes */
-    LOOKS_PER_TURN = 256,          /* touched partitions, each with a copy of its producers */
-    LOOK_STEP_MS = 1,              /* between such turns */
-    COMPACT_PIECE_BYTES = 1 << 18, /* of live entries in one job */
+    ITEMS_PER_JOB = 256,                /* 1 MB of memory at most, but for producers and indexes */
+    LOOKS_PER_TURN = 256,               /* touched partitions, each with a copy of its producers */
+    LOOK_STEP_MS = 1,                   /* between such turns */
+    COMPACT_PIECE_BYTES = 1 << 18,      /* of live entries in one job */
     CHECKPOINT_ROOM_BYTES = 512 * 1024, /* of the ballast, where the disk is full */
-    SEGMENTS_PER_ITEM = 64,        /* closed segments that are noted with one entry */
+    SEGMENTS_PER_ITEM = 64,             /* closed segments that are noted with one entry */
 };
 
 /* New index entries of one partition. */

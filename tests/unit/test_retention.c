@@ -360,6 +360,44 @@ static void segments_roll_sooner_by_their_jitter(void **state)
     assert_int_not_equal(w.p->active->number, first);
 }
 
+static uint64_t number(const char *name)
+{
+    uint8_t *block = (uint8_t *)w.shard->stats;
+    for (uint32_t i = 0; i < 256; i++) { /* core/stat.h has the format */
+        uint32_t at;
+        const uint8_t *entry = block + 24 + i * 40;
+        memcpy(&at, entry + 36, sizeof at);
+        if (strncmp((const char *)entry, name, 32) == 0)
+            return stat_value((const struct stat_counter *)(const void *)(block + at));
+    }
+    fail_msg("no number is called %s", name);
+    return 0;
+}
+
+static void numbers_follow(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"flush.ms", "100000000"}, {"write.caching", "true"}};
+    topic(o, 2);
+    fill(2 * A_SEGMENT + 3, 0);
+    pass(11000);
+    stays_at(0);
+    assert_int_equal(number("log_bytes"), partition_facts(w.p).bytes);
+    assert_int_equal(number("log_segments"), 3);
+    assert_int_equal(number("at_risk_bytes"), w.p->end.position);
+    assert_true(number("at_risk_ms") >= 10000 && number("at_risk_ms") < 60000);
+    alter("retention.bytes", "1100000");
+    starts_at(A_SEGMENT);
+    files_named(".log.deleted", 1);
+    pass(11000);
+    stays_at(A_SEGMENT);
+    assert_int_equal(number("log_segments"), 2);
+    assert_int_equal(number("dropped_by_size_segments"), 1);
+    assert_true(number("dropped_by_size_bytes") > 1000000);
+    assert_int_equal(number("deleted_waiting_bytes"), number("dropped_by_size_bytes"));
+    assert_int_equal(number("dropped_by_time_segments"), 0);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_retention, teardown)
@@ -375,6 +413,7 @@ int main(void)
         CASE(a_folder_from_before_keeps_all_for_an_hour),
         CASE(an_aborted_start_of_the_log_is_found_again),
         CASE(segments_roll_sooner_by_their_jitter),
+        CASE(numbers_follow),
     };
     return run_in_modes(tests, COUNT_OF(tests), 2);
 }

@@ -319,9 +319,56 @@ static void synonyms_are_listed_layer_by_layer(void **state)
     heap_close(heap);
 }
 
+static const struct {
+    struct topic_override v[2];
+    const char *sentence; /* its first words; NULL: none */
+} doubtful[] = {
+    {{{"segment.bytes", "1048576"}, {"retention.bytes", "1048576"}}, NULL},
+    {{{"segment.bytes", "1048576"}, {"retention.bytes", "1048575"}}, "retention.bytes is less than segment.bytes"},
+    {{{"cleanup.policy", "compact"}, {"retention.ms", "1000"}}, "retention.ms and retention.bytes have no effect"},
+    {{{"cleanup.policy", "compact,delete"}, {"retention.ms", "1000"}}, NULL},
+    {{{"segment.bytes", "1048576"}, {"max.message.bytes", "1048577"}}, "max.message.bytes is more than segment.bytes"},
+    {{{"disk.full.policy", "delete-oldest"}, {"cleanup.policy", "delete"}}, NULL},
+    {{{"disk.full.policy", "delete-oldest"}, {"cleanup.policy", "compact"}},
+     "disk.full.policy=delete-oldest has no effect"},
+};
+static void settings_that_do_not_go_together_are_told(void **state)
+{
+    (void)state;
+    char why[WHY_BYTES] = "";
+    struct topic_config c;
+    for (size_t i = 0; i < COUNT_OF(doubtful); i++) {
+        topic_config_resolve(&c, doubtful[i].v, 2, NULL);
+        bool told = topic_config_doubt(&c, doubtful[i].v, 2, 0, why);
+        assert_int_equal(told, doubtful[i].sentence != NULL);
+        if (told)
+            assert_memory_equal(why, doubtful[i].sentence, strlen(doubtful[i].sentence));
+        assert_false(topic_config_doubt(&c, doubtful[i].v, 2, told, why));
+    }
+}
+
+static void a_ring_has_no_policy_but_delete(void **state)
+{
+    (void)state;
+    static const char *const policies[] = {"delete", "delete,delete", "compact", "compact,delete", ""};
+    char why[WHY_BYTES] = "";
+    struct topic_config c;
+    for (size_t i = 0; i < COUNT_OF(policies); i++) {
+        const struct topic_override v[] = {{"cleanup.policy", policies[i]}, {"disk.full.policy", "delete-oldest"}};
+        enum kerr error = topic_overrides_check(v, 2, why);
+        assert_int_equal(error, i < 2 ? KERR_NONE : KERR_INVALID_CONFIG);
+        assert_true(i < 2 || strstr(why, "cleanup.policy must be exactly delete"));
+        topic_config_resolve(&c, v, 2, NULL);
+        assert_int_equal(c.ring, i < 2);
+        assert_int_equal(c.ring_in_vain, i >= 2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(settings_that_do_not_go_together_are_told),
+        cmocka_unit_test(a_ring_has_no_policy_but_delete),
         cmocka_unit_test(every_wanted_key_is_known_and_the_table_is_sorted),
         cmocka_unit_test(every_default_passes_its_own_check_and_every_synonym_is_a_broker_key),
         cmocka_unit_test(values_are_checked_by_type_and_bounds),
