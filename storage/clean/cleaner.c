@@ -90,7 +90,8 @@ static double ratio_of(const struct clean_range *r)
 int64_t cleaner_expiry_ms(const struct cleaner *c)
 {
     assert(c->store);
-    return clock_wall_ms();
+    int64_t now_ms;
+    return log_store_expiry_ms(c->store, &now_ms) ? now_ms : -1;
 }
 
 /* --- learning --- */

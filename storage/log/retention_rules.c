@@ -22,7 +22,8 @@ static bool find_largest_time(const struct partition *p, const struct segment *s
     if (!active && !s->times_known)
         return false;
     int64_t records_ms = active ? p->end.max_timestamp : s->max_timestamp;
-    *out_ms = records_ms >= 0 ? records_ms : s->written_ms;
+    int64_t written_ms = s->written_ms > 0 ? s->written_ms : INT64_MAX; /* not known: it stays */
+    *out_ms = records_ms >= 0 ? records_ms : written_ms;
     return true;
 }
 
