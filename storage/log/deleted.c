@@ -8,6 +8,7 @@ static const char *const suffixes[] = {".snapshot", ".timeindex", ".index", ".tx
 
 static enum err rename_deleted_file(const char *dir, int64_t base_offset, const char *suffix)
 {
+    assert(suffix[0] == '.');
     char from[FS_PATH_MAX], to[FS_PATH_MAX];
     int n = snprintf(from, sizeof from, "%s/%020" PRId64 "%s", dir, base_offset, suffix);
     int m = snprintf(to, sizeof to, "%s/%020" PRId64 "%s.deleted", dir, base_offset, suffix);

@@ -30,6 +30,7 @@ struct deleter {
 
 static void await_next_file(struct deleter *d)
 {
+    assert(d->bytes == 0 || !list_empty(&d->files));
     struct list *l = list_first(&d->files);
     if (!l || d->busy)
         return;

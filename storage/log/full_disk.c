@@ -90,6 +90,7 @@ static struct partition *find_oldest_ring(const struct full_disk *d, int64_t *ou
 
 static int64_t oldest_of_others(const struct full_disk *d)
 {
+    assert(d->store->shard->id < d->store->shard->count);
     const struct full_disk_board *b = &d->store->root->board;
     int64_t oldest_ms = nothing_ms;
     for (uint32_t i = 0; i < d->store->shard->count; i++) {
@@ -123,6 +124,7 @@ static bool hurry_waiting_files(struct full_disk *d)
 
 static bool is_still_dropping(struct full_disk *d)
 {
+    assert(d->pressed);
     const struct partition *p = d->dropping;
     bool over = !p ||
                 (p->retention.state == RETENTION_IDLE && p->trimmer.state == TRIMMER_IDLE &&
@@ -135,6 +137,7 @@ static bool is_still_dropping(struct full_disk *d)
 
 static void drop_oldest_segments(struct full_disk *d)
 {
+    assert(d->deficit > 0);
     int64_t ms, limit_ms, others_ms = oldest_of_others(d);
     if (is_still_dropping(d) || hurry_waiting_files(d))
         return;
@@ -175,6 +178,7 @@ static int32_t run_measure_job(void *arg)
 /* All active segments of rings together. */
 static void size_ring_segments(struct full_disk *d, bool near)
 {
+    assert(d->ring_count > 0 || list_empty(&d->rings));
     uint64_t each = d->ring_count ? d->total_bytes / RING_SEGMENTS / d->ring_count / d->store->shard->count : 0;
     each = near ? u64_max(each, RING_SEGMENT_BYTES_MIN) : UINT32_MAX;
     d->store->ring_segment_bytes = (uint32_t)u64_min(each, UINT32_MAX);

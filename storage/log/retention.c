@@ -174,6 +174,7 @@ static void learn_segment_times(struct partition *p, const struct segment *s)
 
 static void count_dropped(struct partition *p)
 {
+    assert(p->retention.verdict.count > 0);
     struct retention *r = retention_of(p);
     for (uint32_t i = 0; i < RETENTION_RULES; i++) {
         uint32_t segments = p->retention.verdict.by[i].segments;
@@ -218,6 +219,7 @@ static void trim_to_verdict(struct partition *p, const struct retention_verdict 
 /* Nothing goes yet: it is noted for the log. */
 static void note_what_will_go(struct retention *r, const struct partition *p, const struct retention_verdict *v)
 {
+    assert(v->count <= p->segments.count);
     if (v->count == 0 || r->told)
         return;
     struct will_go *w = map_get(&r->will, p->topic->id, sizeof p->topic->id);
@@ -302,6 +304,7 @@ void retention_forget(struct partition *p)
 
 static void sweep_after(struct retention *r, uint64_t ns)
 {
+    assert(r->store->retention == r);
     if (!r->stopped)
         timer_start(&r->store->shard->timers, &r->timer, r->store->shard->now_ns + ns);
 }
@@ -361,6 +364,8 @@ static void end_sweep(struct retention *r)
 /* Returns how many looks it was. */
 static uint32_t look_at_partition(struct retention *r, struct partition *p)
 {
+    assert(p->store == r->store);
+    assert(r->sweeping);
     r->unrecovered += p->condition == PARTITION_UNRECOVERED;
     if (p->condition != PARTITION_OPEN || p->retention.state != RETENTION_IDLE)
         return 1;

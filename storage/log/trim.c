@@ -66,6 +66,7 @@ void trim_fail_waiting(struct partition *p)
 
 static enum err take_files_away(const char *dir, int64_t base_offset, bool unlink)
 {
+    assert(base_offset >= 0);
     enum err err = unlink ? ERR_NO_SPACE : deleted_rename(dir, base_offset, true);
     return err == ERR_NO_SPACE ? folder_remove_segment(dir, base_offset) : err;
 }

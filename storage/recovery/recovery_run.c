@@ -33,7 +33,8 @@ void recovery_scan_close(struct recovery *r, struct recovery_scan *rs)
 /* --- the segments --- */
 
 /* How long its file is, and when it was changed last. */
-static enum err measure_segment(const struct recovery *r, int64_t base_offset, uint64_t *out_bytes, int64_t *out_written_ms)
+static enum err measure_segment(const struct recovery *r, int64_t base_offset, uint64_t *out_bytes,
+                                int64_t *out_written_ms)
 {
     assert(base_offset >= 0);
     char path[FS_PATH_MAX];
