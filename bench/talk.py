@@ -9,13 +9,13 @@ import harness as h
 
 sys.path.insert(0, os.path.join(h.ROOT, "tests/lib"))
 
-from messages import call, send, take  # noqa: E402
+from messages import call, frame, send, take  # noqa: E402
 from wire import Connection, batch, request  # noqa: E402
 
 # Answers for a partition that is being opened, recovered or has no room just now: ask again.
 RETRIABLE = {3, 5, 6, 7, 13, 14, 15, 16, 56, 78, 80}
 PER_REQUEST = 1000
-__all__ = ["Connection", "batch", "call", "connect", "create", "delete", "ends", "fetch_one", "fetch_slice", "produce_slice", "produce_to",
+__all__ = ["Connection", "batch", "call", "connect", "create", "delete", "ends", "fetch_one", "fetch_slice", "frame", "produce_slice", "produce_to",
            "request", "send", "take"]
 
 

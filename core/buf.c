@@ -25,6 +25,9 @@ enum {
     READY_MAX = 8,       /* warm ones ahead: 16 MiB */
     CLOSED_PER_TRIM = 4, /* unregistering costs some 20 us each */
     SLABS_MIN = 4,       /* from here on each purpose has one of its own, and one goes to whoever comes first */
+    LARGE_POOL_SLABS = 8, /* a smaller one has nothing to spare */
+    KEPT_PART = 16,
+    KEPT_BESIDE_PART = 4,
 };
 
 enum slab_state { SLAB_COLD, SLAB_WARM, SLAB_OF_CLASS, SLAB_IN_RUN, SLAB_READYING };
@@ -54,6 +57,9 @@ struct bufpool {
     struct slab *readying;  /* the job's; NULL: there is no job */
     struct io_op ready_op;
     struct purse purses[BUF_PURPOSES];
+    size_t kept_bytes;
+    size_t kept_beside_bytes; /* so much of it does not count */
+    size_t kept_share_bytes, kept_max_bytes;
 };
 
 static const uint32_t class_bytes[BUF_CLASSES] = {4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024, SLAB_BYTES};
@@ -72,7 +78,13 @@ static void init_shares(struct bufpool *pool)
             list_init(&pool->purses[p].room[c]);
     }
     /* Where there is so little, a slab for small requests alone would be missed. */
-    pool->purses[BUF_RESERVE].share_bytes = pool->max_bytes >= 8 * (size_t)SLAB_BYTES ? SLAB_BYTES : 0;
+    bool large = pool->max_bytes >= LARGE_POOL_SLABS * (size_t)SLAB_BYTES;
+    pool->purses[BUF_RESERVE].share_bytes = large ? SLAB_BYTES : 0;
+    pool->kept_share_bytes = large ? pool->max_bytes / KEPT_PART : 0;
+    pool->kept_beside_bytes = large ? 0 : pool->max_bytes / KEPT_BESIDE_PART;
+    pool->kept_max_bytes = pool->max_bytes;
+    for (int p = 0; p < BUF_PURPOSES; p++)
+        pool->kept_max_bytes -= pool->purses[p].share_bytes;
 }
 
 static void init_slabs(struct bufpool *pool)
@@ -142,17 +154,43 @@ static size_t held_bytes(const struct bufpool *pool)
     return held;
 }
 
+/* Of what is kept, that which counts. */
+static size_t kept_counted(const struct bufpool *pool)
+{
+    return pool->kept_bytes > pool->kept_beside_bytes ? pool->kept_bytes - pool->kept_beside_bytes : 0;
+}
+
+/* What bufs cannot have of it, however much too much is kept. */
+static size_t kept_taken(const struct bufpool *pool)
+{
+    assert(pool->kept_max_bytes <= pool->max_bytes);
+    return u64_min(u64_max(kept_counted(pool), pool->kept_share_bytes), pool->kept_max_bytes);
+}
+
 /* Others keep what they hold, and what is theirs. */
 static bool fits_budget(const struct bufpool *pool, enum buf_purpose purpose, size_t bytes)
 {
     const struct purse *own = &pool->purses[purpose];
     if (purpose == BUF_RESERVE && own->held_bytes + bytes > own->share_bytes)
         return false;
-    size_t taken = own->held_bytes;
+    if (own->held_bytes + bytes <= own->share_bytes)
+        return true; /* also where too much is kept */
+    size_t taken = own->held_bytes + kept_taken(pool);
     for (int p = 0; p < BUF_PURPOSES; p++)
         if (p != (int)purpose)
             taken += u64_max(pool->purses[p].held_bytes, pool->purses[p].share_bytes);
     return taken <= pool->max_bytes && bytes <= pool->max_bytes - taken;
+}
+
+/* The same for what is to be kept. */
+static bool fits_kept(const struct bufpool *pool, size_t bytes)
+{
+    assert(pool->kept_share_bytes <= pool->kept_max_bytes);
+    size_t taken = kept_counted(pool);
+    for (int p = 0; p < BUF_PURPOSES; p++)
+        taken += u64_max(pool->purses[p].held_bytes, pool->purses[p].share_bytes);
+    size_t beside = pool->kept_beside_bytes - u64_min(pool->kept_bytes, pool->kept_beside_bytes);
+    return bytes <= beside || (taken <= pool->max_bytes && bytes - beside <= pool->max_bytes - taken);
 }
 
 static void cool_slab(struct bufpool *pool, struct slab *s)
@@ -269,6 +307,14 @@ static struct slab *find_idle_slab(struct bufpool *pool, enum buf_purpose purpos
             return s;
     }
     return NULL;
+}
+
+/* Memory that nobody uses goes back to the kernel while all together would be more than the budget. */
+static void cool_surplus(struct bufpool *pool)
+{
+    while (pool->warm_count > 0 &&
+           held_bytes(pool) + kept_counted(pool) + (size_t)pool->warm_count * SLAB_BYTES > pool->max_bytes)
+        cool_slab(pool, container_of(pool->warm.prev, struct slab, room));
 }
 
 static bool make_budget(struct bufpool *pool, enum buf_purpose purpose, size_t bytes)
@@ -398,8 +444,7 @@ static struct buf *get_large_buf(struct bufpool *pool, enum buf_purpose purpose,
         list_remove(&run[i].room);
     }
     pool->purses[purpose].held_bytes += (size_t)count * SLAB_BYTES;
-    while (pool->warm_count > 0 && held_bytes(pool) + (size_t)pool->warm_count * SLAB_BYTES > pool->max_bytes)
-        cool_slab(pool, container_of(pool->warm.prev, struct slab, room));
+    cool_surplus(pool);
     init_buf(pool, b, slab_at(pool, run), (uint32_t)align_up(bytes, PAGE_BYTES), BUF_LARGE, purpose);
     b->refs = 1;
     memory_unpoison(b->at, (size_t)count * SLAB_BYTES);
@@ -489,6 +534,96 @@ void buf_put(struct buf *b)
         put_large_buf(pool, b);
     else
         put_slab_buf(pool, b);
+}
+
+/* --- what is kept on the heap --- */
+
+struct part {
+    struct heap_meter meter; /* at its start */
+    struct bufpool *pool;
+    bool yields;
+};
+
+/* An idle slab beyond its purpose's share; NULL: there is none. */
+static struct slab *find_surplus_slab(struct bufpool *pool)
+{
+    for (int p = 0; p < BUF_PURPOSES; p++) {
+        struct purse *purse = &pool->purses[p];
+        struct slab *s = purse->held_bytes > purse->share_bytes ? idle_slab_of(purse) : NULL;
+        if (s)
+            return s;
+    }
+    return NULL;
+}
+
+static bool make_kept_budget(struct bufpool *pool, size_t bytes)
+{
+    while (!fits_kept(pool, bytes)) {
+        struct slab *s = bytes <= pool->max_bytes ? find_surplus_slab(pool) : NULL;
+        if (!s)
+            return false;
+        close_slab(pool, s);
+    }
+    return true;
+}
+
+void bufpool_keep(struct bufpool *pool, size_t bytes)
+{
+    assert(pool);
+    (void)make_kept_budget(pool, bytes); /* as far as it goes */
+    pool->kept_bytes += bytes;
+    cool_surplus(pool);
+}
+
+void bufpool_unkeep(struct bufpool *pool, size_t bytes)
+{
+    assert(pool->kept_bytes >= bytes);
+    pool->kept_bytes -= bytes;
+}
+
+size_t bufpool_kept_bytes(const struct bufpool *pool)
+{
+    assert(pool);
+    return pool->kept_bytes;
+}
+
+static bool grow_part(struct heap_meter *m, size_t bytes, bool anyway)
+{
+    struct part *part = container_of(m, struct part, meter);
+    assert(part->pool->kept_bytes >= m->granted_bytes);
+    if (part->yields && !anyway && !make_kept_budget(part->pool, bytes))
+        return false;
+    bufpool_keep(part->pool, bytes);
+    return true;
+}
+
+static void shrink_part(struct heap_meter *m, size_t bytes)
+{
+    bufpool_unkeep(container_of(m, struct part, meter)->pool, bytes);
+}
+
+struct heap *bufpool_part(struct bufpool *pool, size_t max_bytes, bool yields, struct heap_meter **out_meter)
+{
+    assert(pool);
+    struct part *part = heap_zalloc(pool->heap, sizeof *part);
+    if (!part)
+        return NULL;
+    *part = (struct part){
+        .meter = {.max_bytes = max_bytes, .more = grow_part, .less = shrink_part}, .pool = pool, .yields = yields};
+    struct heap *h = heap_open_part(pool->heap, &part->meter);
+    if (h)
+        *out_meter = &part->meter;
+    else
+        heap_free(pool->heap, part);
+    return h;
+}
+
+void bufpool_part_close(struct bufpool *pool, struct heap *h, struct heap_meter *meter)
+{
+    assert(h && meter);
+    heap_close_part(pool->heap, h);
+    bufpool_unkeep(pool, meter->granted_bytes);
+    heap_free(pool->heap, container_of(meter, struct part, meter));
 }
 
 /* --- giving back --- */

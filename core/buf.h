@@ -11,6 +11,10 @@
  * reserve of 16 KiB bufs, for small requests that find nothing left of receiving's: whoever asks for it says so, and gives
  * back soon.
  *
+ * The budget is also that of what is kept on the heap: parts of it (bufpool_part) for what peers can make grow, and what says how
+ * much it holds (bufpool_keep). That has a sixteenth for itself, and may have what is no purpose's share; where a pool has less than 16
+ * MiB, a quarter beside it.
+ *
  * Slabs are faulted in and registered with the ring (io_slab_register) on first use: while load grows, by jobs that keep a few ready, so
  * that a turn seldom touches fresh memory (2 MiB take 0.2 ms, in a young virtual machine 5). What was idle for 60 s is given back to
  * the kernel by bufpool_trim, a little at a time: no call maps, unmaps or gives back more than one slab, unless a large buf needs
@@ -55,6 +59,14 @@ size_t bufpool_used_bytes(const struct bufpool *pool, enum buf_purpose purpose);
 size_t bufpool_max_bytes(const struct bufpool *pool);                            /* of all purposes */
 /* What nobody else can take of it. */
 size_t bufpool_share_bytes(const struct bufpool *pool, enum buf_purpose purpose);
+/* Memory on the heap that counts in the budget too, whatever is left of it: what is short then is what comes next. */
+void bufpool_keep(struct bufpool *pool, size_t bytes);
+void bufpool_unkeep(struct bufpool *pool, size_t bytes);
+size_t bufpool_kept_bytes(const struct bufpool *pool);
+/* A part of the pool's heap: what it holds is kept. It refuses (NULL) beyond `max_bytes`, and where `yields` also what the budget has no
+ * room for. NULL: no memory. */
+struct heap *bufpool_part(struct bufpool *pool, size_t max_bytes, bool yields, struct heap_meter **out_meter) must_use;
+void bufpool_part_close(struct bufpool *pool, struct heap *part, struct heap_meter *meter);
 /* One step of giving back what was idle for 60 s. True: the next step may follow soon. */
 bool bufpool_trim(struct bufpool *pool, uint64_t now_ns);
 /* A job of its is under way: the shard's loop goes on until that is over. */

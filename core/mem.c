@@ -32,6 +32,58 @@ void heap_discard(void *block, size_t bytes)
         region_discard((void *)from, to - from);
 }
 
+/* --- parts of heaps --- */
+
+/* Both ends of what is granted but not used: a budget is asked once for many small blocks. */
+enum { GRANT_STEP_BYTES = 32 * 1024 };
+
+static bool grant_meter(struct heap_meter *m, size_t bytes, bool anyway)
+{
+    assert(bytes > 0);
+    if (m->more && !m->more(m, bytes, anyway) && !anyway)
+        return false;
+    m->granted_bytes += bytes;
+    return true;
+}
+
+bool heap_meter_take(struct heap_meter *m, size_t bytes)
+{
+    assert(m->used_bytes <= m->granted_bytes);
+    if (!m->forced && (m->used_bytes > m->max_bytes || bytes > m->max_bytes - m->used_bytes))
+        return false;
+    size_t left = m->granted_bytes - m->used_bytes;
+    if (bytes > left && !grant_meter(m, bytes - left + GRANT_STEP_BYTES, false) &&
+        !grant_meter(m, bytes - left, m->forced))
+        return false;
+    m->used_bytes += bytes;
+    return true;
+}
+
+void heap_meter_give(struct heap_meter *m, size_t bytes)
+{
+    assert(bytes <= m->used_bytes);
+    m->used_bytes -= bytes;
+    size_t left = m->granted_bytes - m->used_bytes;
+    if (left <= 2 * GRANT_STEP_BYTES)
+        return;
+    m->granted_bytes -= left - GRANT_STEP_BYTES;
+    assert(m->granted_bytes >= m->used_bytes);
+    if (m->less)
+        m->less(m, left - GRANT_STEP_BYTES);
+}
+
+void heap_meter_settle(struct heap_meter *m, size_t asked, size_t bytes)
+{
+    assert(m->used_bytes >= asked);
+    assert(bytes >= asked);
+    size_t left = m->granted_bytes - (m->used_bytes - asked);
+    if (bytes > left)
+        (void)grant_meter(m, bytes - left, true); /* it is there already */
+    m->used_bytes += bytes - asked;
+}
+
+/* --- arenas --- */
+
 void arena_init(struct arena *a, struct heap *h, size_t max_bytes)
 {
     assert(a && h);

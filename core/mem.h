@@ -1,6 +1,7 @@
 /* Memory. Three kinds:
  *   heap    one per shard: mimalloc (core/mem_mi.c) or libc with a list of blocks (core/mem_libc.c: sanitizers, simulator).
  *           Destroying a heap frees whatever is left in it, which is how the simulator kills a broker.
+ *           A part of a heap counts what its blocks take, in a budget that may refuse: what peers can make grow stands in one.
  *   region  address space from the kernel, faulted in on use: what a bufpool cuts its slabs from (core/buf.h).
  *   arena   a bump allocator for one request: what it was given first, then blocks of a heap; reset when the reply is sent. One
  *           without a heap has what it was given and nothing more, so it may be filled on any thread.
@@ -20,6 +21,26 @@ void heap_trim(struct heap *h);              /* what is free may go back to the 
 /* Nothing of the block is needed any more: its pages go back to the kernel, so that heap_free has less to do. On any thread. */
 void heap_discard(void *block, size_t bytes);
 char *heap_strdup(struct heap *h, const char *s) must_use;
+
+/* What the blocks of a part take, and who has a say in it. The owner's memory, as long as the part is used. */
+struct heap_meter {
+    size_t max_bytes;
+    size_t used_bytes;    /* with what the allocator rounds up */
+    size_t granted_bytes; /* asked of the budget, in steps: at least what is used */
+    bool forced;          /* refuses nothing for now, and counts it: what was promised already is loaded */
+    /* So many bytes more are wanted; false: no. `anyway`: they are taken whatever it says. NULL: only max_bytes counts. */
+    bool (*more)(struct heap_meter *m, size_t bytes, bool anyway);
+    void (*less)(struct heap_meter *m, size_t bytes);
+};
+/* A part of a heap: its blocks are freed through it; with the heap all that is left goes. NULL: no memory. */
+struct heap *heap_open_part(struct heap *whole, struct heap_meter *meter) must_use;
+/* What is left of it goes with the heap. */
+void heap_close_part(struct heap *whole, struct heap *part);
+/* For those that implement heaps: may a block of so many bytes be? It counts from then on. */
+bool heap_meter_take(struct heap_meter *m, size_t bytes) must_use;
+void heap_meter_give(struct heap_meter *m, size_t bytes);
+/* The block has turned out to be larger. */
+void heap_meter_settle(struct heap_meter *m, size_t asked, size_t bytes);
 
 /* Page-aligned address space without memory behind it; NULL when refused. */
 void *region_open(size_t bytes) must_use;

@@ -33,6 +33,9 @@ enum {
     BLOCKS_FREE_MAX = 256,
     SOFTWARE_NAME_MAX = 64,               /* of a client's name and version, for log lines: longer ones are cut */
     SESSION_PARTS_MAX = 200 * 1000,       /* partitions in all fetch sessions of a shard: 40 MB */
+    SESSIONS_SHARE = 8,                   /* and this part of --memory at most */
+    CONNS_SHARE = 8,                      /* all connections, without what they send */
+    GROUPS_SHARE = 4,                     /* all groups; beyond half of that no new ones, and no new members */
     SESSION_EVICT_S = 120,                /* a session idle for longer may be evicted, as in Kafka */
     NOTICES_BURST = 200,                  /* log lines that peers can provoke at once ... */
     NOTICES_PER_S = 1,                    /* ... and then; the rest is counted */

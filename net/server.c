@@ -38,16 +38,23 @@ enum err server_start(struct shard *s, struct root *root, const struct dispatche
                                         .over = request_over,
                                         .first = conns_of_first_shard};
     shard_defer_init(&sv->stop_check, check_stopped);
-    conns_init(&sv->conns, s, &sv->handler, &sv->stop_check);
+    sv->session_heap = bufpool_part(s->bufs, bufpool_max_bytes(s->bufs) / SESSIONS_SHARE, true, &sv->session_meter);
+    if (!sv->session_heap || conns_init(&sv->conns, s, &sv->handler, &sv->stop_check))
+        goto no_memory;
     requests_init(&sv->requests, s, sv, dispatcher, u64_max(bufpool_max_bytes(s->bufs) / 4, REQUESTS_MEMORY_MIN),
                   &sv->stop_check);
     list_init(&sv->producer_ids.waiting);
     timer_init(&sv->stop_timer, stop_deadline_due);
     steps_line_init(&sv->steps, s);
-    sessions_init(&sv->sessions, s->heap, server_catalog(sv), session_slots_of_shard(s, server_config(sv)),
+    sessions_init(&sv->sessions, sv->session_heap, server_catalog(sv), session_slots_of_shard(s, server_config(sv)),
                   rng_next(&s->rng));
     s->net = sv;
     return ERR_NONE;
+no_memory:
+    if (sv->session_heap)
+        bufpool_part_close(s->bufs, sv->session_heap, sv->session_meter);
+    heap_free(s->heap, sv);
+    return ERR_NO_MEMORY;
 }
 
 enum err server_listen(struct server *sv, int fd, const struct listener *listener)
@@ -61,6 +68,7 @@ void server_close(struct server *sv)
     timer_stop(&s->timers, &sv->stop_timer);
     list_remove(&sv->stop_check.link);
     sessions_deinit(&sv->sessions);
+    bufpool_part_close(s->bufs, sv->session_heap, sv->session_meter);
     requests_deinit(&sv->requests);
     conns_deinit(&sv->conns);
     s->net = NULL;

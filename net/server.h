@@ -38,6 +38,8 @@ struct server {
     struct timer stop_timer;
     struct steps_line steps; /* long requests, by turns */
     struct sessions sessions;
+    struct heap *session_heap; /* a part of the shard's: refuses, and then there is no session */
+    struct heap_meter *session_meter;
     struct producer_ids producer_ids;
     struct coordinator_shard *coordinator; /* net/group/coordinator.h */
     struct server_counters counters;

@@ -432,18 +432,19 @@ static void stop_taking(struct log_store *ls)
         partition_fault(ls->all[i], -ENOENT, "the data folder");
 }
 
-static void init_store(struct store *st, struct shard *s, struct root *root)
+static enum err init_store(struct store *st, struct shard *s, struct root *root)
 {
     assert(root->catalog);
     st->shard = s;
     st->root = root;
-    log_store_init(&st->log, s, root);
+    enum err err = log_store_init(&st->log, s, root);
     st->log.folder_lost = stop_taking;
     st->sync_fd = -1;
     timer_init(&st->change_timer, change_timer_due);
     st->config = st->log.config = catalog_file_config(root->catalog);
     map_init(&st->partitions, s->heap);
     list_init(&st->changes);
+    return err;
 }
 
 enum err store_open(struct shard *s, struct root *root)
@@ -452,8 +453,10 @@ enum err store_open(struct shard *s, struct root *root)
     struct store *st = heap_zalloc(s->heap, sizeof *st);
     if (!st)
         return ERR_NO_MEMORY;
-    init_store(st, s, root);
+    enum err err = init_store(st, s, root);
     s->store = st;
+    if (err)
+        return err;
     st->log.checkpointer = checkpointer_open(&st->log);
     st->log.recoverer = recoverer_open(&st->log);
     st->log.cleaner = cleaner_open(&st->log, st->config);
@@ -462,7 +465,7 @@ enum err store_open(struct shard *s, struct root *root)
     st->log.full_disk = full_disk_open(&st->log);
     bool opened = st->log.checkpointer && st->log.recoverer && st->log.cleaner && st->log.deleter &&
                   st->log.retention && st->log.full_disk;
-    enum err err = opened ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
+    err = opened ? catalog_init(&st->catalog, s->heap) : ERR_NO_MEMORY;
     for (uint32_t i = 0; !err && i < catalog_file_topics(root->catalog); i++) {
         struct topic *t = catalog_file_topic(root->catalog, i);
         err = catalog_add(&st->catalog, t);

@@ -31,8 +31,3 @@ void asking_begin(struct asking *run, struct request *req, bool (*next)(struct a
 /* From `next`, once at most. `ask` runs on the owner and ends with part_call_done(&a->call). */
 void asking_ask(struct asking *run, struct asked_partition *a, const struct topic *t, int32_t partition,
                 void (*ask)(struct part_call *c, struct partition *p));
-
-/* Where a request of topics with partitions each stands. */
-struct asking_place {
-    int32_t topic, partition;
-};

@@ -1,19 +1,22 @@
 /* OffsetForLeaderEpoch: where an epoch of the leader ends, a question to each partition. */
-#include "net/api/asking.h"
+#include "net/api/asking_topics.h"
 #include "net/api/reply.h"
 
 struct epoch_run {
-    struct asking asking;
+    struct asking_topics walk;
     const struct offset_for_leader_epoch_request *ask;
     struct offset_for_leader_epoch_response r;
-    struct asking_place at;
-    bool failed; /* no memory */
 };
 struct epoch_part {
     struct asked_partition asked;
     struct offset_for_leader_epoch_end_offset *out;
     int32_t leader_epoch, current_leader_epoch;
 };
+
+static struct epoch_run *epoch_run_of(const struct asking_topics *walk)
+{
+    return container_of(walk, struct epoch_run, walk);
+}
 
 static void ask_epoch_part(struct part_call *c, struct partition *p)
 {
@@ -26,71 +29,51 @@ static void ask_epoch_part(struct part_call *c, struct partition *p)
     part_call_done(c);
 }
 
-static void start_epoch_part(struct epoch_run *run, const struct topic *t, const struct offset_for_leader_partition *in,
-                             struct offset_for_leader_epoch_end_offset *out)
+static struct asked_topic epoch_topic(const struct asking_topics *walk)
 {
+    const struct offset_for_leader_topic *ask = &epoch_run_of(walk)->ask->topics.v[walk->topic];
+    return (struct asked_topic){ask->topic, ask->partitions.n};
+}
+
+static void begin_epoch_topic(struct asking_topics *walk, const struct topic *t)
+{
+    (void)t;
+    struct epoch_run *run = epoch_run_of(walk);
+    const struct offset_for_leader_topic *ask = &run->ask->topics.v[walk->topic];
+    struct offset_for_leader_topic_result *out = &run->r.topics.v[walk->topic];
+    offset_for_leader_topic_result_init(out);
+    out->topic = ask->topic;
+    out->partitions.v = asking_array(walk, ask->partitions.n, sizeof *out->partitions.v);
+    out->partitions.n = ask->partitions.n;
+}
+
+static void start_epoch_part(struct asking_topics *walk, const struct topic *t)
+{
+    struct epoch_run *run = epoch_run_of(walk);
+    const struct offset_for_leader_partition *in = &run->ask->topics.v[walk->topic].partitions.v[walk->partition];
+    struct offset_for_leader_epoch_end_offset *out = &run->r.topics.v[walk->topic].partitions.v[walk->partition];
     offset_for_leader_epoch_end_offset_init(out);
     out->partition = in->partition;
-    if (!t || in->partition < 0 || in->partition >= t->partitions) {
+    if (!topic_has_partition(t, in->partition)) {
         out->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         return;
     }
-    struct epoch_part *part = request_zalloc(run->asking.req, sizeof *part);
-    if (!part) {
-        out->error_code = KERR_KAFKA_STORAGE_ERROR; /* the client is told to ask again */
+    struct epoch_part *part = asking_part(walk, sizeof *part, &out->error_code);
+    if (!part)
         return;
-    }
     part->out = out;
     part->leader_epoch = in->leader_epoch;
     part->current_leader_epoch = in->current_leader_epoch;
-    asking_ask(&run->asking, &part->asked, t, in->partition, ask_epoch_part);
+    asking_ask(&walk->asking, &part->asked, t, in->partition, ask_epoch_part);
 }
 
-static struct offset_for_leader_topic_result *epoch_topic_result(struct epoch_run *run,
-                                                                 const struct offset_for_leader_topic *ask)
+static void reply_epoch_ends(struct asking_topics *walk)
 {
-    struct offset_for_leader_topic_result *out = &run->r.topics.v[run->at.topic];
-    if (run->at.partition > 0)
-        return out;
-    offset_for_leader_topic_result_init(out);
-    out->topic = ask->topic;
-    out->partitions.v = request_alloc(run->asking.req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
-    run->failed = !out->partitions.v;
-    out->partitions.n = ask->partitions.n;
-    run->r.topics.n = run->at.topic + 1;
-    return out;
+    REQUEST_REPLY_LARGE(walk->asking.req, offset_for_leader_epoch_response, &epoch_run_of(walk)->r);
 }
 
-/* One partition, or the end of a topic. */
-static bool epoch_next(struct asking *asking)
-{
-    struct epoch_run *run = container_of(asking, struct epoch_run, asking);
-    if (run->at.topic == run->ask->topics.n)
-        return false;
-    const struct offset_for_leader_topic *ask = &run->ask->topics.v[run->at.topic];
-    struct offset_for_leader_topic_result *out = epoch_topic_result(run, ask);
-    if (run->failed)
-        return false;
-    int32_t i = run->at.partition;
-    if (i == ask->partitions.n) {
-        run->at = (struct asking_place){.topic = run->at.topic + 1};
-        return true;
-    }
-    const struct catalog *c = server_catalog(asking->req->server);
-    const struct topic *t = catalog_by_name(c, ask->topic.at, (size_t)ask->topic.n);
-    start_epoch_part(run, t, &ask->partitions.v[i], &out->partitions.v[i]);
-    run->at.partition++;
-    return true;
-}
-
-static void epoch_over(struct asking *asking)
-{
-    struct epoch_run *run = container_of(asking, struct epoch_run, asking);
-    if (run->failed)
-        request_fail(asking->req, no_memory);
-    else
-        REQUEST_REPLY_LARGE(asking->req, offset_for_leader_epoch_response, &run->r);
-}
+static const struct asking_kind epoch_kind = {
+    .topic = epoch_topic, .begin = begin_epoch_topic, .ask = start_epoch_part, .reply = reply_epoch_ends};
 
 void offset_for_leader_epoch_run(struct request *req)
 {
@@ -106,5 +89,6 @@ void offset_for_leader_epoch_run(struct request *req)
     run->ask = m;
     offset_for_leader_epoch_response_init(&run->r);
     run->r.topics.v = topics;
-    asking_begin(&run->asking, req, epoch_next, epoch_over);
+    run->r.topics.n = m->topics.n;
+    asking_topics_begin(&run->walk, req, &epoch_kind, m->topics.n);
 }

@@ -1,6 +1,6 @@
 /* ListOffsets: a question to each partition, answered on its owner. A partition that is named more than once is refused, as in Kafka: so
  * all are counted before the first one is asked. */
-#include "net/api/asking.h"
+#include "net/api/asking_topics.h"
 #include "net/api/reply.h"
 
 /* ListOffsets' special times. */
@@ -14,13 +14,10 @@ enum {
 };
 
 struct list_run {
-    struct asking asking;
+    struct asking_topics walk;
     const struct list_offsets_request *ask;
     struct list_offsets_response r;
     struct map times; /* topic id -> struct times_asked */
-    struct asking_place at;
-    bool counted; /* how often each partition is asked for */
-    bool failed;  /* no memory */
 };
 /* How often each partition of a topic is asked for, at most twice. */
 struct times_asked {
@@ -108,9 +105,9 @@ static bool is_time_known(int64_t timestamp, int16_t version)
     }
 }
 
-static const struct topic *find_listed_topic(const struct list_run *run, const struct list_offsets_topic *ask)
+static struct list_run *list_run_of(const struct asking_topics *walk)
 {
-    return catalog_by_name(server_catalog(run->asking.req->server), ask->name.at, (size_t)ask->name.n);
+    return container_of(walk, struct list_run, walk);
 }
 
 /* NULL: no memory. */
@@ -119,7 +116,7 @@ static struct times_asked *times_asked_of(struct list_run *run, const struct top
     struct times_asked *times = map_get(&run->times, t->id, sizeof t->id);
     if (times)
         return times;
-    times = request_zalloc(run->asking.req, sizeof *times + (size_t)t->partitions);
+    times = request_zalloc(run->walk.asking.req, sizeof *times + (size_t)t->partitions);
     if (!times)
         return NULL;
     memcpy(times->topic_id, t->id, sizeof times->topic_id);
@@ -127,13 +124,14 @@ static struct times_asked *times_asked_of(struct list_run *run, const struct top
     return map_put(&run->times, times->topic_id, sizeof times->topic_id, times) == ERR_NONE ? times : NULL;
 }
 
-static void count_listed(struct list_run *run, const struct list_offsets_topic *ask, int32_t index)
+static void count_listed(struct asking_topics *walk, const struct topic *t)
 {
-    const struct topic *t = find_listed_topic(run, ask);
+    struct list_run *run = list_run_of(walk);
+    int32_t index = run->ask->topics.v[walk->topic].partitions.v[walk->partition].partition_index;
     if (!t)
         return;
     struct times_asked *times = times_asked_of(run, t);
-    run->failed = !times;
+    walk->failed |= !times;
     if (times && index >= 0 && index < times->partitions && times->of[index] < 2)
         times->of[index]++;
 }
@@ -145,82 +143,64 @@ static enum kerr judge_list_part(const struct list_run *run, const struct topic 
     bool there = times && in->partition_index >= 0 && in->partition_index < times->partitions;
     if (there && times->of[in->partition_index] > 1)
         return KERR_INVALID_REQUEST;
-    if (!is_time_known(in->timestamp, run->asking.req->version))
+    if (!is_time_known(in->timestamp, run->walk.asking.req->version))
         return KERR_UNSUPPORTED_VERSION;
     return there ? KERR_NONE : KERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
-static void start_list_part(struct list_run *run, const struct list_offsets_topic *ask,
-                            const struct list_offsets_partition *in, struct list_offsets_partition_response *out)
+static void start_list_part(struct asking_topics *walk, const struct topic *t)
 {
-    const struct topic *t = find_listed_topic(run, ask);
+    struct list_run *run = list_run_of(walk);
+    const struct list_offsets_partition *in = &run->ask->topics.v[walk->topic].partitions.v[walk->partition];
+    struct list_offsets_partition_response *out = &run->r.topics.v[walk->topic].partitions.v[walk->partition];
     list_offsets_partition_response_init(out);
     out->partition_index = in->partition_index;
     out->error_code = (int16_t)judge_list_part(run, t, in);
     if (out->error_code)
         return;
-    struct list_part *part = request_zalloc(run->asking.req, sizeof *part);
-    if (!part) {
-        out->error_code = KERR_KAFKA_STORAGE_ERROR; /* the client is told to ask again */
+    struct list_part *part = asking_part(walk, sizeof *part, &out->error_code);
+    if (!part)
         return;
-    }
     part->out = out;
     part->timestamp = in->timestamp;
     part->current_leader_epoch = in->current_leader_epoch;
-    asking_ask(&run->asking, &part->asked, t, in->partition_index, ask_list_part);
+    asking_ask(&walk->asking, &part->asked, t, in->partition_index, ask_list_part);
 }
 
-static struct list_offsets_topic_response *list_topic_response(struct list_run *run,
-                                                               const struct list_offsets_topic *ask)
+static struct asked_topic listed_topic(const struct asking_topics *walk)
 {
-    struct list_offsets_topic_response *out = &run->r.topics.v[run->at.topic];
-    if (run->at.partition > 0)
-        return out;
+    const struct list_offsets_topic *ask = &list_run_of(walk)->ask->topics.v[walk->topic];
+    return (struct asked_topic){ask->name, ask->partitions.n};
+}
+
+static void begin_listed_topic(struct asking_topics *walk, const struct topic *t)
+{
+    (void)t;
+    struct list_run *run = list_run_of(walk);
+    const struct list_offsets_topic *ask = &run->ask->topics.v[walk->topic];
+    struct list_offsets_topic_response *out = &run->r.topics.v[walk->topic];
     list_offsets_topic_response_init(out);
     out->name = ask->name;
-    out->partitions.v = request_alloc(run->asking.req, (size_t)ask->partitions.n * sizeof *out->partitions.v + 1);
-    run->failed = !out->partitions.v;
+    out->partitions.v = asking_array(walk, ask->partitions.n, sizeof *out->partitions.v);
     out->partitions.n = ask->partitions.n;
-    run->r.topics.n = run->at.topic + 1;
-    return out;
 }
 
-/* One partition, or the end of a topic; first all are counted, then all are asked. */
-static bool list_next(struct asking *asking)
+static void list_over(struct asking_topics *walk)
 {
-    struct list_run *run = container_of(asking, struct list_run, asking);
-    if (run->at.topic == run->ask->topics.n) {
-        run->at = (struct asking_place){0};
-        bool more = !run->counted && !run->failed;
-        run->counted = true;
-        return more;
-    }
-    const struct list_offsets_topic *ask = &run->ask->topics.v[run->at.topic];
-    struct list_offsets_topic_response *out = run->counted ? list_topic_response(run, ask) : NULL;
-    if (run->failed)
-        return false;
-    int32_t i = run->at.partition;
-    if (i == ask->partitions.n) {
-        run->at = (struct asking_place){.topic = run->at.topic + 1};
-        return true;
-    }
-    if (run->counted)
-        start_list_part(run, ask, &ask->partitions.v[i], &out->partitions.v[i]);
-    else
-        count_listed(run, ask, ask->partitions.v[i].partition_index);
-    run->at.partition++;
-    return !run->failed;
+    map_deinit(&list_run_of(walk)->times);
 }
 
-static void list_over(struct asking *asking)
+static void reply_listed(struct asking_topics *walk)
 {
-    struct list_run *run = container_of(asking, struct list_run, asking);
-    map_deinit(&run->times);
-    if (run->failed)
-        request_fail(asking->req, no_memory);
-    else
-        REQUEST_REPLY_LARGE(asking->req, list_offsets_response, &run->r);
+    REQUEST_REPLY_LARGE(walk->asking.req, list_offsets_response, &list_run_of(walk)->r);
 }
+
+static const struct asking_kind list_kind = {.topic = listed_topic,
+                                             .count = count_listed,
+                                             .begin = begin_listed_topic,
+                                             .ask = start_list_part,
+                                             .reply = reply_listed,
+                                             .over = list_over};
 
 void list_offsets_run(struct request *req)
 {
@@ -237,5 +217,6 @@ void list_offsets_run(struct request *req)
     map_init(&run->times, req->server->shard->heap);
     list_offsets_response_init(&run->r);
     run->r.topics.v = topics;
-    asking_begin(&run->asking, req, list_next, list_over);
+    run->r.topics.n = m->topics.n;
+    asking_topics_begin(&run->walk, req, &list_kind, m->topics.n);
 }

@@ -11,18 +11,22 @@ struct peer {
 
 static void resume_starved(struct timer *t);
 
-void conns_init(struct conns *cs, struct shard *s, const struct conn_handler *handler, struct shard_defer *quiet)
+enum err conns_init(struct conns *cs, struct shard *s, const struct conn_handler *handler, struct shard_defer *quiet)
 {
     cs->shard = s;
+    cs->heap = bufpool_part(s->bufs, bufpool_max_bytes(s->bufs) / CONNS_SHARE, false, &cs->meter);
+    if (!cs->heap)
+        return ERR_NO_MEMORY;
     cs->handler = handler;
     cs->quiet = quiet;
     list_init(&cs->acceptors);
     list_init(&cs->all);
     list_init(&cs->starved);
     list_init(&cs->unfinished);
-    map_init(&cs->peers, s->heap);
+    map_init(&cs->peers, cs->heap);
     blocks_init(&cs->blocks, s, bufpool_max_bytes(s->bufs) / 2);
     timer_init(&cs->starved_timer, resume_starved);
+    return ERR_NONE;
 }
 
 void conns_deinit(struct conns *cs)
@@ -30,6 +34,7 @@ void conns_deinit(struct conns *cs)
     timer_stop(&cs->shard->timers, &cs->starved_timer);
     blocks_deinit(&cs->blocks);
     map_deinit(&cs->peers);
+    bufpool_part_close(cs->shard->bufs, cs->heap, cs->meter);
 }
 
 /* --- limits --- */
@@ -45,13 +50,13 @@ static struct peer *get_peer(struct conns *cs, const char *address)
     struct peer *p = map_get(&cs->peers, address, bytes);
     if (p)
         return p;
-    p = heap_zalloc(cs->shard->heap, sizeof *p);
+    p = heap_zalloc(cs->heap, sizeof *p);
     if (!p)
         return NULL;
     memcpy(p->address, address, bytes);
     if (map_put(&cs->peers, p->address, bytes, p) == ERR_NONE)
         return p;
-    heap_free(cs->shard->heap, p);
+    heap_free(cs->heap, p);
     return NULL;
 }
 
@@ -60,7 +65,7 @@ static void drop_unused_peer(struct conns *cs, struct peer *p)
     if (p->count > 0)
         return;
     (void)map_remove(&cs->peers, p->address, strlen(p->address)); /* it is p */
-    heap_free(cs->shard->heap, p);
+    heap_free(cs->heap, p);
 }
 
 static const char *count_peer_in(struct conns *cs, struct peer *p)

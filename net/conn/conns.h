@@ -50,6 +50,8 @@ struct acceptor {
 
 struct conns {
     struct shard *shard;
+    struct heap *heap; /* a part of the shard's, for connections and peers: what bufs hold cannot refuse it */
+    struct heap_meter *meter;
     const struct conn_handler *handler;
     struct list acceptors, all;
     uint32_t count;
@@ -67,7 +69,8 @@ struct conns {
 };
 
 /* `quiet` is deferred while stopping, whenever a connection or a listening socket has gone. */
-void conns_init(struct conns *cs, struct shard *s, const struct conn_handler *handler, struct shard_defer *quiet);
+enum err conns_init(struct conns *cs, struct shard *s, const struct conn_handler *handler,
+                    struct shard_defer *quiet) must_use;
 void conns_deinit(struct conns *cs);
 /* Takes over a listening socket (io_listen) and begins to accept. `listener` lives as long as the configuration. */
 enum err conns_listen(struct conns *cs, int fd, const struct listener *listener) must_use;

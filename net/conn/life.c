@@ -57,7 +57,7 @@ static void finish_conn_closing(struct conn *c)
     list_remove(&c->link);
     stream_close(&c->stream);
     conns_count_out(c->conns, c->names.peer);
-    heap_free(conn_shard(c)->heap, c);
+    heap_free(c->conns->heap, c);
 }
 
 /* --- deadlines --- */
@@ -141,7 +141,7 @@ static void refuse_conn(struct conns *cs, const struct conn *c, const char *why)
 /* False: there is no memory. */
 static struct conn *make_conn(struct conns *cs, int fd, const struct listener *listener)
 {
-    struct conn *c = heap_zalloc(cs->shard->heap, sizeof *c);
+    struct conn *c = heap_zalloc(cs->heap, sizeof *c);
     if (!c)
         return NULL;
     c->conns = cs;
@@ -172,7 +172,7 @@ void conn_open(struct conns *cs, int fd, const struct listener *listener)
     if (why) {
         refuse_conn(cs, c, why);
         stream_close(&c->stream);
-        heap_free(cs->shard->heap, c);
+        heap_free(cs->heap, c);
         return;
     }
     cs->counters.accepted++;

@@ -1,5 +1,6 @@
 /* Requests: their memory, their start, their reply. */
 #include "net/conn/request.h"
+#include "core/buf.h"
 #include "core/bytes.h"
 #include "core/log.h"
 
@@ -59,7 +60,10 @@ static size_t request_bytes_left(const struct request *req)
 
 static void count_request_bytes(struct request *req, size_t before)
 {
+    if (req->arena.used_bytes == before)
+        return;
     req->all->bytes += req->arena.used_bytes - before;
+    bufpool_keep(req->all->shard->bufs, req->arena.used_bytes - before);
     assert(req->all->bytes <= req->all->bytes_max);
 }
 
@@ -100,6 +104,7 @@ static void end_request(struct request *req)
     struct requests *all = req->all;
     assert(all->bytes >= req->freed_bytes);
     all->bytes -= req->freed_bytes;
+    bufpool_unkeep(all->shard->bufs, req->freed_bytes);
     all->shard->freed_bytes += req->freed_bytes - req->discarded_bytes; /* the rest is the kernel's again */
     assert(all->count > 0);
     all->count--;

@@ -1,5 +1,6 @@
 /* The group coordinator of one shard: the timers of its groups, their answers. */
 #include "net/group/coordinator.h"
+#include "core/buf.h"
 #include "core/clock.h"
 #include "net/limits.h"
 #include "net/server.h"
@@ -8,6 +9,7 @@ struct coordinator_shard {
     struct coord_shard logs;
     struct server *server;
     struct group_rules rules;
+    struct heap_meter *memory; /* of all groups' memory */
     struct group_log_hooks hooks;
     uint32_t members; /* and pending ids, of all groups */
     struct timer retention;
@@ -198,7 +200,16 @@ enum err coordinator_start(struct server *sv)
         return ERR_NO_MEMORY;
     c->server = sv;
     c->rules = group_rules_of(st->config);
+    struct bufpool *bufs = sv->shard->bufs;
+    struct heap *heap = bufpool_part(bufs, bufpool_max_bytes(bufs) / GROUPS_SHARE, true, &c->memory);
+    if (!heap) {
+        heap_free(sv->shard->heap, c);
+        return ERR_NO_MEMORY;
+    }
+    c->rules.memory = c->memory;
     c->hooks = (struct group_log_hooks){.pace = &c->logs.pace,
+                                        .heap = heap,
+                                        .memory = c->memory,
                                         .emit = {act_for_group, c},
                                         .made = group_entry_made,
                                         .going = group_entry_going,
@@ -238,6 +249,7 @@ void coordinator_close(struct server *sv)
     st->topic_made = NULL;
     st->topic_gone = NULL;
     coord_shard_close(&c->logs);
+    bufpool_part_close(sv->shard->bufs, c->hooks.heap, c->memory);
     heap_free(sv->shard->heap, c);
     sv->coordinator = NULL;
 }

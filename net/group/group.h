@@ -74,7 +74,13 @@ struct group_pending {
 struct group_rules { /* of the broker's configuration */
     int32_t session_ms_min, session_ms_max, size_max;
     int64_t initial_delay_ms;
+    const struct heap_meter
+        *memory; /* of all groups: while half of it is taken none is added, nor any member; NULL: no bound */
 };
+static inline bool group_memory_is_scarce(const struct group_rules *rules)
+{
+    return rules->memory && rules->memory->used_bytes > rules->memory->max_bytes / 2;
+}
 
 struct group {
     struct heap *heap;

@@ -8,7 +8,7 @@
 
 void group_entry_set_record(struct group_entry *e, struct group_text record)
 {
-    heap_free(e->coord.log->heap, e->record.at);
+    heap_free(group_entry_log(e)->heap, e->record.at);
     e->record = record;
 }
 
@@ -16,7 +16,7 @@ void group_entry_set_record(struct group_entry *e, struct group_text record)
 
 static struct group_entry *add_group_entry(struct group_log *l, struct kview id)
 {
-    struct heap *heap = l->coord.heap;
+    struct heap *heap = l->heap;
     struct group_entry *e = heap_zalloc(heap, sizeof *e + (size_t)id.n);
     if (!e)
         return NULL;
@@ -60,7 +60,7 @@ static void make_group_unknown(struct group_entry *e)
 static void free_group_entry(struct coord_entry *ce)
 {
     struct group_entry *e = group_entry_of(ce);
-    struct heap *heap = ce->log->heap;
+    struct heap *heap = group_entry_log(e)->heap;
     group_entry_set_record(e, (struct group_text){NULL, -1});
     list_remove(&e->lost_link);
     make_group_unknown(e);
@@ -87,7 +87,7 @@ struct group_entry *group_log_find(const struct group_log *l, struct kview id)
 
 struct group_entry *group_log_make(struct group_log *l, struct kview id)
 {
-    if (l->coord.state != COORD_LOG_READY || l->coord.by_id.count >= GROUPS_MAX)
+    if (l->coord.state != COORD_LOG_READY || l->coord.by_id.count >= GROUPS_MAX || group_memory_is_scarce(l->rules))
         return NULL;
     struct group_entry *e = add_group_entry(l, id);
     if (e)
@@ -142,10 +142,30 @@ static enum coord_replay replay_group(struct group_log *l, const struct record *
         return COORD_REPLAYED;
     }
     struct group_entry *e = entry_to_load(l, r->group);
-    if (!e || !group_copy(l->coord.heap, r->value, &record))
+    if (!e || !group_copy(l->heap, r->value, &record))
         return COORD_NO_MEMORY;
     group_entry_set_record(e, record);
     return COORD_REPLAYED;
+}
+
+/* What is durable is not refused: it counts in the memory that new groups find. */
+void group_log_force_memory(struct group_log *l, bool forced)
+{
+    if (l->hooks->memory)
+        l->hooks->memory->forced = forced;
+}
+
+static enum coord_replay replay_known_record(struct group_log *l, const struct record *r)
+{
+    enum coord_replay done = COORD_UNKNOWN;
+    group_log_force_memory(l, true);
+    switch (r->kind) {
+    case RECORD_UNKNOWN: break;
+    case RECORD_OFFSET: done = replay_offset(l, r); break;
+    case RECORD_GROUP: done = replay_group(l, r); break;
+    }
+    group_log_force_memory(l, false);
+    return done;
 }
 
 /* What belongs to a transaction counts only behind a marker that commits it. */
@@ -161,12 +181,7 @@ static enum coord_replay replay_group_record(struct coord_log *cl, struct coord_
     if (raw->why)
         return COORD_MALFORMED;
     r.committed.position = raw->offset;
-    switch (r.kind) {
-    case RECORD_UNKNOWN: return COORD_UNKNOWN;
-    case RECORD_OFFSET: return replay_offset(l, &r);
-    case RECORD_GROUP: return replay_group(l, &r);
-    }
-    return COORD_UNKNOWN;
+    return replay_known_record(l, &r);
 }
 
 static enum err restore_group(struct group_entry *e)
@@ -188,7 +203,7 @@ static enum err restore_group(struct group_entry *e)
 static enum err forget_group_record(struct group_entry *e)
 {
     struct group_log *l = group_entry_log(e);
-    struct group *fresh = group_open(l->coord.heap, l->rules, e->coord.id, clock_wall_ms());
+    struct group *fresh = group_open(l->heap, l->rules, e->coord.id, clock_wall_ms());
     if (!fresh)
         return ERR_NO_MEMORY;
     group_close(e->group);
@@ -201,10 +216,12 @@ static enum coord_replay group_entry_loaded(struct coord_entry *ce, uint32_t *ou
 {
     struct group_entry *e = group_entry_of(ce);
     *out_units += e->record.n > 0 ? (uint32_t)e->record.n / 16 : 0;
+    group_log_force_memory(group_entry_log(e), true);
     enum err err = e->record.n >= 0 ? restore_group(e) : ERR_NONE;
     bool malformed = err == ERR_CORRUPT;
     if (malformed)
         err = forget_group_record(e);
+    group_log_force_memory(group_entry_log(e), false);
     if (err)
         return COORD_NO_MEMORY;
     if (!group_entry_empty(ce))
@@ -280,6 +297,7 @@ struct group_log *group_log_open(struct shard *s, struct partition *p, int32_t i
         return NULL;
     l->rules = rules;
     l->hooks = hooks;
+    l->heap = hooks->heap ? hooks->heap : s->heap;
     list_init(&l->lost);
     shard_defer_init(&l->tell_lost, tell_lost_records);
     l->coord = (struct coord_log){

@@ -31,7 +31,10 @@ struct group_entry {
 
 struct group_log;
 struct group_log_hooks {
-    struct pace *pace;      /* one for all logs of a shard */
+    struct pace *pace; /* one for all logs of a shard */
+    /* For groups and offsets: a part of the shard's heap, which may refuse, and its meter. NULL: that heap itself. */
+    struct heap *heap;
+    struct heap_meter *memory;
     struct group_emit emit; /* for group_persisted and group_unload */
     /* A group was made or loaded: the coordinator sets up its timer. It is going (deleted, expired, closed): stops it. */
     void (*made)(struct group_entry *e);
@@ -44,7 +47,8 @@ struct group_log {
     struct coord_log coord;
     const struct group_rules *rules;
     const struct group_log_hooks *hooks;
-    struct list lost; /* of entries: group_persisted is due, with an error */
+    struct heap *heap; /* of entries, and all that belongs to them */
+    struct list lost;  /* of entries: group_persisted is due, with an error */
     struct shard_defer tell_lost;
     struct group_expiry {
         struct coord_sweep sweep;
@@ -67,8 +71,11 @@ struct group_log *group_log_open(struct shard *s, struct partition *p, int32_t i
 
 /* NULL: not known, or not READY. */
 struct group_entry *group_log_find(const struct group_log *l, struct kview id);
-/* Makes it, EMPTY and without a record; calls `made`. NULL: no memory, GROUPS_MAX, or not READY. */
+/* Makes it, EMPTY and without a record; calls `made`. NULL: no memory (or half of what groups may
+ * have is taken), GROUPS_MAX, or not READY. */
 struct group_entry *group_log_make(struct group_log *l, struct kview id) must_use;
+/* What is durable already is taken into memory whatever the meter says: on around that. */
+void group_log_force_memory(struct group_log *l, bool forced);
 /* Frees a group that has neither members, pending ids, offsets, a record nor writes (after a refused join, or when DEAD). */
 void group_log_drop_if_empty(struct group_entry *e);
 /* All groups: *cursor = 0 first; no group may be made meanwhile. */

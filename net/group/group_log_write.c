@@ -61,7 +61,9 @@ static enum err apply_commits(struct coord_write *cw)
             offsets_remove(&w->entry->offsets, c.topic, c.partition);
             continue;
         }
+        group_log_force_memory(group_entry_log(w->entry), true);
         enum err err = offsets_put(&w->entry->offsets, &c);
+        group_log_force_memory(group_entry_log(w->entry), false);
         if (err)
             return err;
     }
@@ -225,7 +227,7 @@ static void group_write_done(struct coord_write *cw, enum kerr error)
     struct group_write *w = group_write_of(cw);
     heap_free(cw->log->heap, w->gone);
     if (w->kind == GROUP_WRITE_RECORD)
-        heap_free(cw->log->heap, w->record.at);
+        heap_free(group_log_of(cw->log)->heap, w->record.at);
     if (!cw->entry)
         w->entry = NULL;
     else if (cw->takes_entry && error && w->entry->group->state == GROUP_DEAD)
@@ -245,13 +247,26 @@ static void init_group_write(struct group_write *w)
     w->coord.ops = w->kind == GROUP_WRITE_COMMITS ? &commits : shared ? &record : &removal;
 }
 
+/* A commit of what the group has not yet committed, while memory is short. */
+static bool commits_too_much(const struct group_log *l, const struct group_write *w)
+{
+    const struct heap_meter *m = l->rules->memory;
+    if (w->kind != GROUP_WRITE_COMMITS || !m || m->used_bytes <= m->max_bytes / 4 * 3)
+        return false;
+    for (int32_t i = 0; i < w->commit_count; i++)
+        if (!offsets_get(&w->entry->offsets, w->commits[i].topic, w->commits[i].partition))
+            return true;
+    return false;
+}
+
 /* Nothing is written to a group that is going but what sees to its going. */
 void group_log_write(struct group_log *l, struct group_write *w)
 {
     assert(w->kind != GROUP_WRITE_EXPIRE && w->kind != GROUP_WRITE_FORGET);
     assert(w->kind != GROUP_WRITE_DELETE || w->entry->group->state == GROUP_DEAD);
     init_group_write(w);
-    if (!w->coord.alone && w->entry->group->state == GROUP_DEAD && l->coord.state == COORD_LOG_READY)
+    bool going = !w->coord.alone && w->entry->group->state == GROUP_DEAD;
+    if (l->coord.state == COORD_LOG_READY && (going || commits_too_much(l, w)))
         coord_write_refuse(&l->coord, &w->coord, KERR_COORDINATOR_NOT_AVAILABLE);
     else
         coord_write_start(&l->coord, &w->coord);
@@ -284,7 +299,9 @@ static enum err encode_group_record(const struct group_entry *e, struct group_te
     bool good = group_to_value(e->group, &arena, &v);
     assert(good); /* the arena is as large as it takes */
     uint32_t n = record_group_bytes(&v);
-    uint8_t *at = heap_alloc(heap, n);
+    group_log_force_memory(group_entry_log(e), true); /* what the group has is there already */
+    uint8_t *at = heap_alloc(group_entry_log(e)->heap, n);
+    group_log_force_memory(group_entry_log(e), false);
     if (at)
         record_group_encode(&v, at, n);
     heap_free(heap, arrays);

@@ -50,7 +50,7 @@ static void add_joining_member(struct group *g, const struct group_join *e, stru
 {
     if (g->member_count >= GROUP_MEMBERS_MAX) {
         group_refuse_join(g, e->waiter, KERR_GROUP_MAX_SIZE_REACHED, no_id, emit);
-    } else if (group_add(g, e, id, now) != ERR_NONE) {
+    } else if (group_memory_is_scarce(g->rules) || group_add(g, e, id, now) != ERR_NONE) {
         group_refuse_join(g, e->waiter, KERR_COORDINATOR_NOT_AVAILABLE, e->member_id, emit);
     } else {
         g->new_since = g->state == GROUP_PREPARING && g->initial;

@@ -109,18 +109,24 @@ void files_index_drop(struct log_store *st, struct segment *s)
     s->index_loaded = false;
 }
 
+static bool too_many_indexes(const struct log_store *st)
+{
+    return st->index_count > INDEXES_MAX ||
+           (st->index_count > 1 && st->index_meter->used_bytes > st->index_meter->max_bytes);
+}
+
 static void drop_unused_indexes(struct log_store *st)
 {
     assert(st->index_count >= list_linked(&st->indexes));
     struct list *l = st->indexes.next;
-    while (st->index_count > INDEXES_MAX && l != &st->indexes) {
+    while (too_many_indexes(st) && l != &st->indexes) {
         struct segment *s = container_of(l, struct segment, index_link);
         l = l->next;
         if (s->users > 0)
             continue;
         uint32_t bytes_max = s->index.entries_max * INDEX_OFFSET_BYTES;
         files_index_drop(st, s);
-        index_init(&s->index, st->shard->heap, s->base_offset, bytes_max);
+        index_init(&s->index, st->index_heap, s->base_offset, bytes_max);
     }
 }
 

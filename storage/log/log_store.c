@@ -1,5 +1,6 @@
 /* The end of a turn, what is asked for again, and memory that is given back (log_store.h). */
 #include "storage/log/log_store.h"
+#include "core/buf.h"
 #include "core/clock.h"
 #include "storage/log/deleter.h"
 #include "storage/log/partition_state.h"
@@ -198,7 +199,19 @@ bool log_store_expiry_ms(struct log_store *ls, int64_t *out_ms)
     return expiry_clock_ask(&ls->expiry, clock_now_ns(), clock_wall_ms(), out_ms);
 }
 
-void log_store_init(struct log_store *ls, struct shard *s, struct root *root)
+static enum err open_log_heaps(struct log_store *ls)
+{
+    struct bufpool *bufs = ls->shard->bufs;
+    size_t share = bufpool_max_bytes(bufs) / KEPT_SHARE;
+    ls->index_heap = bufpool_part(bufs, share, false, &ls->index_meter);
+    ls->checkpoint_heap = bufpool_part(bufs, u64_max(share, CHECKPOINT_MEMORY_MIN), false, &ls->checkpoint_meter);
+    if (!ls->index_heap || !ls->checkpoint_heap)
+        return ERR_NO_MEMORY;
+    ls->index_meter->forced = ls->checkpoint_meter->forced = true;
+    return ERR_NONE;
+}
+
+enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root)
 {
     *ls = (struct log_store){.shard = s, .root = root};
     expiry_clock_init(&ls->expiry, clock_now_ns(), clock_wall_ms(), s->id == 0);
@@ -235,6 +248,7 @@ void log_store_init(struct log_store *ls, struct shard *s, struct root *root)
     ls->open_max = fs_files_max() / OPEN_FILES_SHARE / s->count;
     if (fs_free_bytes(root->config->data_dir, &ls->free_bytes))
         ls->free_bytes = FREE_BYTES_UNKNOWN;
+    return open_log_heaps(ls);
 }
 
 void log_store_deinit(struct log_store *ls)
@@ -246,6 +260,10 @@ void log_store_deinit(struct log_store *ls)
     list_remove(&ls->turn_end.link);
     heap_free(ls->shard->heap, ls->all);
     ls->all = NULL;
+    if (ls->index_heap)
+        bufpool_part_close(ls->shard->bufs, ls->index_heap, ls->index_meter);
+    if (ls->checkpoint_heap)
+        bufpool_part_close(ls->shard->bufs, ls->checkpoint_heap, ls->checkpoint_meter);
 }
 
 void log_store_check(const struct log_store *ls)

@@ -81,7 +81,11 @@ struct log_store {
     uint32_t open_count, open_max;
     struct file_close close_reserve[CLOSES_RESERVED];
     struct list closes_free; /* of the reserve */
-    struct list indexes;     /* struct segment, closed and with a loaded index, least recently used first */
+    /* Parts of the shard's heap: segments' indexes and what checkpoints hold count in --memory. Neither is refused: of the first
+     * loaded ones go instead, of the second only captured producers wait. */
+    struct heap *index_heap, *checkpoint_heap;
+    struct heap_meter *index_meter, *checkpoint_meter;
+    struct list indexes; /* struct segment, closed and with a loaded index, least recently used first */
     uint32_t index_count;
     uint64_t free_bytes;      /* of the disk, as the checkpointer's job last saw it */
     uint64_t free_bytes_seen; /* the job's */
@@ -97,7 +101,7 @@ struct log_store {
     struct list retry;        /* partitions that asked for that */
 };
 
-void log_store_init(struct log_store *ls, struct shard *s, struct root *root);
+enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root) must_use;
 /* The time by which things expire (expiry_clock.h); false: held, nothing may. */
 bool log_store_expiry_ms(struct log_store *ls, int64_t *out_ms) must_use;
 /* After the last partition is gone. */

@@ -416,7 +416,7 @@ static struct segment *new_active_segment(struct partition *p, int64_t base_offs
     s->jitter_ms = space_draw_jitter(p);
     s->index_loaded = true;
     io_file_init(&s->file, -1);
-    index_init(&s->index, h, base_offset, config_of(p)->segment_index_bytes);
+    index_init(&s->index, p->store->index_heap, base_offset, config_of(p)->segment_index_bytes);
     return s;
 }
 

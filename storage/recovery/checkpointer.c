@@ -86,7 +86,7 @@ static struct checkpointer *checkpointer_of(const struct partition *p)
 static void release_mark(struct partition *p)
 {
     assert((p->checkpoint.state == CHECKPOINT_HELD) == (p->checkpoint.producers != NULL));
-    heap_free(shard_of(p)->heap, p->checkpoint.producers);
+    heap_free(p->store->checkpoint_heap, p->checkpoint.producers);
     p->checkpoint.producers = NULL;
     p->checkpoint.state = CHECKPOINT_NONE;
 }
@@ -99,7 +99,9 @@ static void capture_mark(struct partition *p)
     release_mark(p);
     size_t bytes = producers_saved_bytes(p->producers);
     assert(bytes <= UINT32_MAX);
-    p->checkpoint.producers = heap_alloc(shard_of(p)->heap, bytes ? bytes : 1);
+    p->store->checkpoint_meter->forced = false; /* these alone can be refused: they are as large as clients make them */
+    p->checkpoint.producers = heap_alloc(p->store->checkpoint_heap, bytes ? bytes : 1);
+    p->store->checkpoint_meter->forced = true;
     if (!p->checkpoint.producers)
         return; /* wanted again at the next tick */
     producers_save(p->producers, p->checkpoint.producers);
@@ -222,8 +224,8 @@ static bool build_index_delta(struct item *it)
     d->times_at = (uint64_t)p->checkpoint.saved_times * INDEX_TIME_BYTES;
     d->offsets_bytes = (it->offsets - p->checkpoint.saved_offsets) * INDEX_OFFSET_BYTES;
     d->times_bytes = (it->times - p->checkpoint.saved_times) * INDEX_TIME_BYTES;
-    d->dir = heap_strdup(shard_of(p)->heap, p->dir);
-    d->bytes = heap_alloc(shard_of(p)->heap, (size_t)d->offsets_bytes + d->times_bytes + 1);
+    d->dir = heap_strdup(p->store->checkpoint_heap, p->dir);
+    d->bytes = heap_alloc(p->store->checkpoint_heap, (size_t)d->offsets_bytes + d->times_bytes + 1);
     if (!d->dir || !d->bytes)
         return false;
     if (d->offsets_bytes)
@@ -263,7 +265,7 @@ static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool
     };
     memcpy(e.topic_id, p->topic->id, 16);
     it->entry_bytes = (uint32_t)checkpoint_entry_bytes(&e);
-    it->entry = heap_alloc(shard_of(p)->heap, it->entry_bytes);
+    it->entry = heap_alloc(c->store->checkpoint_heap, it->entry_bytes);
     if (it->entry)
         checkpoint_entry_encode(&e, it->entry);
     return it->entry != NULL;
@@ -272,7 +274,7 @@ static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool
 static void free_item_memory(struct checkpointer *c, struct item *it)
 {
     assert(it >= c->items && it < c->items + ITEMS_PER_JOB);
-    struct heap *h = c->store->shard->heap;
+    struct heap *h = c->store->checkpoint_heap;
     heap_free(h, it->delta.dir);
     heap_free(h, it->delta.bytes);
     heap_free(h, it->entry);
@@ -286,7 +288,7 @@ static struct item *new_checkpoint_item(struct checkpointer *c, struct partition
     assert(c->item_count < ITEMS_PER_JOB);
     assert(!c->busy);
     if (!c->items)
-        c->items = heap_alloc(c->store->shard->heap, ITEMS_PER_JOB * sizeof *c->items);
+        c->items = heap_alloc(c->store->checkpoint_heap, ITEMS_PER_JOB * sizeof *c->items);
     if (!c->items)
         return NULL;
     struct item *it = &c->items[c->item_count++];
@@ -322,7 +324,7 @@ static bool build_segments(struct checkpointer *c, struct item *it)
         from--;
     if (from == end)
         return true;
-    it->segments = heap_alloc(c->store->shard->heap, (size_t)(end - from) * CHECKPOINT_SEGMENT_BYTES);
+    it->segments = heap_alloc(c->store->checkpoint_heap, (size_t)(end - from) * CHECKPOINT_SEGMENT_BYTES);
     if (!it->segments)
         return false;
     for (uint32_t i = from; i < end; i++) {
@@ -497,7 +499,7 @@ static void note_item_saved(struct checkpointer *c, struct item *it)
     assert(it->entry);
     assert(it->segments_bytes % CHECKPOINT_SEGMENT_BYTES == 0);
     struct partition *p = it->partition;
-    heap_free(c->store->shard->heap, p->checkpoint.entry);
+    heap_free(c->store->checkpoint_heap, p->checkpoint.entry);
     p->checkpoint.entry = it->entry;
     p->checkpoint.entry_bytes = it->entry_bytes;
     it->entry = NULL;
@@ -651,7 +653,7 @@ struct checkpointer *checkpointer_open(struct log_store *st)
         return NULL;
     c->store = st;
     checkpoint_file_init(&c->file, st->root->config->data_dir, s->id);
-    c->news.heap = c->piece.heap = s->heap;
+    c->news.heap = c->piece.heap = st->checkpoint_heap;
     c->serial = checkpoint_serial_max(st->root->checkpoints);
     list_init(&c->touched);
     list_init(&c->looking);
@@ -669,7 +671,7 @@ enum err checkpointer_add(struct checkpointer *c, struct partition *p)
     if (!e)
         return ERR_NONE;
     p->checkpoint.entry_bytes = (uint32_t)checkpoint_entry_bytes(e);
-    p->checkpoint.entry = heap_alloc(c->store->shard->heap, p->checkpoint.entry_bytes);
+    p->checkpoint.entry = heap_alloc(c->store->checkpoint_heap, p->checkpoint.entry_bytes);
     if (!p->checkpoint.entry)
         return ERR_NO_MEMORY;
     checkpoint_entry_encode(e, p->checkpoint.entry);
@@ -682,7 +684,7 @@ void checkpoint_forget(struct partition *p)
     struct checkpointer *c = checkpointer_of(p);
     list_remove(&p->checkpoint.link);
     release_mark(p);
-    heap_free(shard_of(p)->heap, p->checkpoint.entry);
+    heap_free(p->store->checkpoint_heap, p->checkpoint.entry);
     p->checkpoint.entry = NULL;
     for (uint32_t i = 0; c && i < c->item_count; i++)
         if (c->items[i].partition == p)
@@ -759,9 +761,9 @@ void checkpointer_close(struct checkpointer *c)
     timer_stop(&c->store->shard->timers, &c->timer);
     checkpoint_file_close(&c->file);
     free_checkpoint_items(c);
-    heap_free(h, c->items);
-    heap_free(h, c->news.at);
-    heap_free(h, c->piece.at);
+    heap_free(c->store->checkpoint_heap, c->items);
+    heap_free(c->store->checkpoint_heap, c->news.at);
+    heap_free(c->store->checkpoint_heap, c->piece.at);
     c->store->checkpointer = NULL;
     heap_free(h, c);
 }

@@ -31,7 +31,8 @@ static enum err copy_index(struct heap *heap, const struct index *from, struct i
     return err;
 }
 
-static enum err copy_segment(struct heap *heap, const struct segment *from, struct recovered *out)
+static enum err copy_segment(struct heap *heap, struct heap *index_heap, const struct segment *from,
+                             struct recovered *out)
 {
     struct segment *s = heap_alloc(heap, sizeof *s);
     if (!s)
@@ -42,7 +43,7 @@ static enum err copy_segment(struct heap *heap, const struct segment *from, stru
     list_init(&s->open_link);
     list_init(&s->index_link);
     list_push(&out->segments, &s->link);
-    return copy_index(heap, &from->index, &s->index);
+    return copy_index(index_heap, &from->index, &s->index);
 }
 
 static enum err copy_producers(struct heap *heap, const struct producers *from, struct producers *to)
@@ -57,7 +58,7 @@ static enum err copy_producers(struct heap *heap, const struct producers *from, 
     return err;
 }
 
-enum err recovered_copy(struct heap *heap, const struct recovered *from, struct recovered *out)
+enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct recovered *from, struct recovered *out)
 {
     assert(heap != from->epochs.heap);
     assert(from->producers);
@@ -69,7 +70,7 @@ enum err recovered_copy(struct heap *heap, const struct recovered *from, struct 
     for (uint32_t i = 0; !err && i < from->epochs.count; i++)
         err = epochs_add(&out->epochs, from->epochs.v[i].epoch, from->epochs.v[i].start_offset);
     for (const struct list *l = from->segments.next; !err && l != &from->segments; l = l->next)
-        err = copy_segment(heap, container_of(l, struct segment, link), out);
+        err = copy_segment(heap, index_heap, container_of(l, struct segment, link), out);
     if (err)
         recovered_deinit(out);
     return err;

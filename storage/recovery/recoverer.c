@@ -402,7 +402,7 @@ static void take_result(struct recoverer *rc, struct partition *p)
     assert(p->recovery.state == RECOVERY_NONE);
     struct recovery_job *j = &rc->job;
     struct recovered r;
-    enum err err = j->err ? j->err : recovered_copy(rc->store->shard->heap, &j->recovered, &r);
+    enum err err = j->err ? j->err : recovered_copy(rc->store->shard->heap, rc->store->index_heap, &j->recovered, &r);
     bool found = !err;
     partition_recovered(p, &j->in, found ? &r : NULL, err);
     if (found)

@@ -55,6 +55,7 @@ struct recovered {
  * folder, and nothing says that there was one. ERR_IO, ERR_NO_SPACE, ERR_NO_MEMORY: the machine failed. */
 enum err recovery_run(const struct recovery_input *in, struct recovered *out) must_use;
 /* The same in memory of another heap. ERR_NO_MEMORY: nothing is left behind. */
-enum err recovered_copy(struct heap *heap, const struct recovered *from, struct recovered *out) must_use;
+enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct recovered *from,
+                        struct recovered *out) must_use;
 /* Frees what was not taken out: segments by popping them, producers by setting NULL, epochs by epochs_init. */
 void recovered_deinit(struct recovered *r);

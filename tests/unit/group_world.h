@@ -393,7 +393,7 @@ static bool step_of_group(struct group_world *w, char **words)
     else if (strcmp(words[0], "generation") == 0)
         w->g->generation = atoi(words[1]);
     else if (strcmp(words[0], "rules") == 0)
-        w->rules = (struct group_rules){6000, 1800000, atoi(words[2]), atoi(words[1])};
+        w->rules = (struct group_rules){6000, 1800000, atoi(words[2]), atoi(words[1]), NULL};
     else
         return false;
     return true;

@@ -352,6 +352,47 @@ static void bufs_never_overlap(void **state)
     }
 }
 
+/* A pool of its own, large enough that something is everybody's: of 32 slabs 8 are receiving's, 8 the tails', 4 the cold reads', one
+ * the reserve, and the size of two is kept on the heap. */
+static void what_is_kept_on_the_heap_counts_in_the_budget(void **state)
+{
+    (void)state;
+    static struct buf *tails[64];
+    struct bufpool *large = bufpool_open(heap, NULL, 32 * (size_t)SLAB_BYTES);
+    int count = 0;
+    while ((tails[count] = bufpool_get(large, BUF_TAILS, SLAB_BYTES)))
+        count++;
+    assert_int_equal(count, 32 - 8 - 4 - 1 - 2);
+    struct heap_meter *meter, *stubborn_meter;
+    struct heap *part = bufpool_part(large, SIZE_MAX, true, &meter);
+    struct heap *stubborn = bufpool_part(large, 64 << 20, false, &stubborn_meter);
+    void *first = heap_alloc(part, 3 << 20);
+    assert_non_null(first);
+    assert_null(heap_alloc(part, 2 << 20)); /* its share is used up, and tails have the rest */
+    void *anyway = heap_alloc(stubborn, 2 << 20);
+    assert_non_null(anyway);
+    assert_true(bufpool_kept_bytes(large) >= 5 << 20);
+    bufpool_check(large);
+    buf_put(tails[--count]);
+    buf_put(tails[--count]);
+    assert_null(bufpool_get(large, BUF_TAILS, SLAB_BYTES + 1)); /* one of the two slabs is for what was taken anyway */
+    struct buf *received[9];
+    for (int i = 0; i < 8; i++)
+        assert_non_null((received[i] = bufpool_get(large, BUF_RECEIVE, SLAB_BYTES))); /* shares stay */
+    bufpool_keep(large, 60 << 20);
+    for (int i = 0; i < 4; i++)
+        assert_non_null((received[8] = bufpool_get(large, BUF_COLD, SLAB_BYTES)));
+    bufpool_unkeep(large, 60 << 20);
+    heap_free(part, first);
+    heap_free(stubborn, anyway);
+    assert_null(heap_alloc(stubborn, 65 << 20)); /* beyond its own bound */
+    bufpool_part_close(large, part, meter);
+    bufpool_part_close(large, stubborn, stubborn_meter);
+    assert_int_equal(bufpool_kept_bytes(large), 0);
+    bufpool_check(large);
+    bufpool_close(large);
+}
+
 #ifdef __SANITIZE_ADDRESS__
 static void a_free_buf_is_poisoned(void **state)
 {
@@ -411,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(slabs_go_after_a_minute_of_idleness_only, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(slabs_are_made_ready_while_load_grows, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(bufs_never_overlap, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(what_is_kept_on_the_heap_counts_in_the_budget, open_pool, close_pool),
 #ifdef __SANITIZE_ADDRESS__
         cmocka_unit_test_setup_teardown(a_free_buf_is_poisoned, open_pool, close_pool),
 #endif

@@ -47,6 +47,63 @@ static void zalloc_realloc_and_strdup(void **state)
     heap_close(h);
 }
 
+struct purse {
+    struct heap_meter meter; /* at its start */
+    size_t left, taken;
+};
+
+static bool take_from_purse(struct heap_meter *m, size_t bytes, bool anyway)
+{
+    struct purse *p = container_of(m, struct purse, meter);
+    if (bytes > p->left && !anyway)
+        return false;
+    p->left -= bytes < p->left ? bytes : p->left;
+    p->taken += bytes;
+    return true;
+}
+
+static void put_into_purse(struct heap_meter *m, size_t bytes)
+{
+    struct purse *p = container_of(m, struct purse, meter);
+    assert_true(bytes <= p->taken);
+    p->taken -= bytes;
+    p->left += bytes;
+}
+
+/* Within its bound and its budget, and beyond both when it is forced; all of it comes back. */
+static void a_part_of_a_heap_counts_and_refuses(void **state)
+{
+    (void)state;
+    struct heap *h = heap_open();
+    for (int round = 0; round < 2; round++) {
+        struct purse p = {
+            .meter = {.max_bytes = round ? 1 << 20 : 300000, .more = take_from_purse, .less = put_into_purse},
+            .left = round ? 300000 : 1 << 20};
+        struct heap *part = heap_open_part(h, &p.meter);
+        void *at[100];
+        int count = 0;
+        while (count < 100 && (at[count] = heap_alloc(part, 10000)))
+            count++;
+        assert_in_range(count, 20, 30);
+        assert_true(p.meter.used_bytes >= (size_t)count * 10000);
+        assert_true(p.meter.used_bytes <= 300000);
+        assert_true(p.taken == p.meter.granted_bytes);
+        assert_null(heap_zalloc(part, 10000));
+        assert_null(heap_realloc(part, at[0], 200000));
+        assert_non_null(heap_alloc(h, 10000)); /* the rest of the heap has no bound */
+        p.meter.forced = true;
+        at[0] = heap_realloc(part, at[0], 2 << 20);
+        assert_non_null(at[0]);
+        p.meter.forced = false;
+        for (int i = 0; i < count; i++)
+            heap_free(part, at[i]);
+        assert_int_equal(p.meter.used_bytes, 0);
+        assert_true(p.taken < 100000);
+        heap_close_part(h, part);
+    }
+    heap_close(h);
+}
+
 static void regions_are_page_aligned_zero_and_discardable(void **state)
 {
     (void)state;
@@ -158,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_aligned_keep_their_bytes_and_may_be_left_behind),
         cmocka_unit_test(zalloc_realloc_and_strdup),
+        cmocka_unit_test(a_part_of_a_heap_counts_and_refuses),
         cmocka_unit_test(regions_are_page_aligned_zero_and_discardable),
         cmocka_unit_test(an_arena_gives_aligned_pieces_up_to_its_bound),
         cmocka_unit_test(an_arena_uses_first_what_it_was_given),
