@@ -77,3 +77,4 @@ void fs_drop_cache(int fd);
 enum err fs_map(const char *path, size_t bytes, void **out_at) must_use;
 /* How many descriptors this process may have open (the soft limit, raised to the hard one). */
 uint32_t fs_files_max(void);
+uint64_t fs_file_bytes_max(void); /* of one file (RLIMIT_FSIZE); UINT64_MAX: no limit */

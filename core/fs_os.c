@@ -552,3 +552,11 @@ uint32_t fs_files_max(void)
     }
     return (uint32_t)(limit.rlim_cur < 1u << 20 ? limit.rlim_cur : 1u << 20);
 }
+
+uint64_t fs_file_bytes_max(void)
+{
+    fs_guard_check();
+    struct rlimit limit;
+    bool limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return limited ? limit.rlim_cur : UINT64_MAX;
+}

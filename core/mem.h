@@ -44,6 +44,8 @@ void heap_meter_settle(struct heap_meter *m, size_t asked, size_t bytes);
 
 /* Page-aligned address space without memory behind it; NULL when refused. */
 void *region_open(size_t bytes) must_use;
+/* All address space that the process may have (RLIMIT_AS); SIZE_MAX: no limit. */
+size_t region_bytes_max(void);
 /* Gives the pages back, keeps the addresses. */
 void region_discard(void *at, size_t bytes);
 void region_close(void *at, size_t bytes);

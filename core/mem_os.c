@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "core/limits.h"
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 static void *map_pages(size_t bytes)
 {
@@ -52,4 +53,11 @@ void region_close(void *at, size_t bytes)
 {
     assert(at && bytes > 0);
     unmap_pages(at, align_up(bytes, PAGE_BYTES));
+}
+
+size_t region_bytes_max(void)
+{
+    struct rlimit limit;
+    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return limited ? limit.rlim_cur : SIZE_MAX;
 }

@@ -12,6 +12,11 @@ enum { CPU_MAX = 4096, KEY_MAX = 256 };
 #define MEMORY_PER_CORE_MIN (4ull * SLAB_BYTES) /* each purpose has a slab of its own (core/buf.h) */
 #define MEMORY_MIN (16ull << 20)
 #define MEMORY_DEFAULT_MAX (8ull << 30)
+/* Of address space: twice --memory for buffers (core/buf.h), and of each core its stacks, rings and heap, with the program itself. */
+#define ADDRESSES_TIMES 2
+#define ADDRESSES_PER_CORE (96ull << 20)
+#define ADDRESSES_BESIDE (64ull << 20)
+#define FILE_BYTES_MIN ((2ull << 30) + (64ull << 20)) /* the largest segment.bytes, and the space ahead of it */
 
 enum option_code {
     OPTION_CONFIG = 1,
@@ -413,15 +418,50 @@ static uint64_t machine_memory_bytes(void)
     return u64_min(machine, container_memory_limit());
 }
 
+/* What --memory can be within the limit of address space; UINT64_MAX: there is none. */
+static uint64_t addressable_memory_bytes(const struct options *out)
+{
+    uint64_t limit = region_bytes_max(), beside = ADDRESSES_BESIDE + out->cores * ADDRESSES_PER_CORE;
+    if (limit == SIZE_MAX)
+        return UINT64_MAX;
+    return limit > beside ? (limit - beside) / ADDRESSES_TIMES : 0;
+}
+
+static bool settle_addresses(struct options *out, bool said, uint64_t least, char *why)
+{
+    uint64_t most = addressable_memory_bytes(out);
+    if (!said)
+        out->memory_bytes = u64_min(out->memory_bytes, u64_max(most, least));
+    if (out->memory_bytes <= most)
+        return true;
+    uint64_t wanted = ADDRESSES_TIMES * out->memory_bytes + ADDRESSES_BESIDE + out->cores * ADDRESSES_PER_CORE;
+    snprintf(
+        why, OPTIONS_WHY_BYTES,
+        "the limit of address space (ulimit -v) is %lluM: --memory %lluM with %u cores needs %lluM of it, and --memory "
+        "has to be %lluM at least",
+        (unsigned long long)region_bytes_max() >> 20, (unsigned long long)out->memory_bytes >> 20, out->cores,
+        (unsigned long long)wanted >> 20, (unsigned long long)least >> 20);
+    return false;
+}
+
+static bool check_file_limit(char *why)
+{
+    uint64_t most = fs_file_bytes_max();
+    if (most >= FILE_BYTES_MIN)
+        return true;
+    snprintf(why, OPTIONS_WHY_BYTES,
+             "the limit of file sizes (ulimit -f) is %lluK: segments and the space ahead of them need %lluK at least",
+             (unsigned long long)most >> 10, FILE_BYTES_MIN >> 10);
+    return false;
+}
+
 static bool settle_memory(struct options *out, bool said, char *why)
 {
     uint64_t least = u64_max(MEMORY_MIN, out->cores * MEMORY_PER_CORE_MIN), most = machine_memory_bytes();
-    if (!said) {
+    if (!said)
         out->memory_bytes = u64_max(u64_min(most / 4, MEMORY_DEFAULT_MAX), least);
-        return true;
-    }
-    if (out->memory_bytes >= least && out->memory_bytes <= most)
-        return true;
+    if (!said || (out->memory_bytes >= least && out->memory_bytes <= most))
+        return settle_addresses(out, said, least, why);
     snprintf(why, OPTIONS_WHY_BYTES, "--memory has to be from %lluM (of %u cores) to the %lluM that there are",
              (unsigned long long)(least >> 20), out->cores, (unsigned long long)(most >> 20));
     return false;
@@ -441,7 +481,7 @@ enum options_kind options_parse(int argc, char **argv, struct broker_config *con
         return refuse_command_line(
             why, said.kind == OPTIONS_ADOPT ? "adopt needs the folders of a Kafka:" : "this belongs to adopt:",
             "--from DIR");
-    if (!settle_cores(&said, out, why) || !settle_memory(out, said.memory, why))
+    if (!settle_cores(&said, out, why) || !settle_memory(out, said.memory, why) || !check_file_limit(why))
         return OPTIONS_USAGE;
     log_init(out->log); /* the configuration may have something to say */
     return set_argument_properties(argc, argv, &said, config, why);

@@ -28,7 +28,7 @@ static void fill_fetched_partition(const struct fetch *all, struct fetch_part *p
     out->last_stable_offset = known ? p->last_stable_offset : -1;
     out->log_start_offset = known ? p->log_start_offset : -1;
     bool missing = p->error && !p->group;
-    if (!missing && (p->error || !all->committed))
+    if (!missing && (p->error || !all->committed || p->diverging))
         out->aborted_transactions.n = -1; /* null; for read_committed empty: no transaction has ever been aborted */
     if (p->diverging) {
         out->diverging_epoch.epoch = p->diverging_epoch;

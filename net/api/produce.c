@@ -8,6 +8,7 @@
  *   says nothing about the others.)
  * - transactional_id is looked at only where there are transactional batches, as in Kafka: without an id the request is refused, and with one
  *   they get INVALID_TXN_STATE, as no transaction can have begun (InitProducerId with a transactional id is refused). */
+#include "core/bytes.h"
 #include "net/api/api.h"
 #include "net/api/reply.h"
 #include "net/countdown.h"
@@ -225,6 +226,19 @@ static enum kerr check_produce_topic(const struct produce *all, const struct top
     return KERR_NONE;
 }
 
+/* One whole batch of today's format and no other: what Kafka looks at before acks, where acks are possible the append does. */
+static bool is_one_batch(struct krecords records)
+{
+    enum { LENGTH_AT = 8, LENGTH_END = 12, MAGIC_AT = 16, MAGIC_END = 17 };
+    if (records.n < MAGIC_END || records.at[MAGIC_AT] != 2)
+        return false;
+    uint64_t left = (uint64_t)records.n, bytes = LENGTH_END + (uint64_t)be32_get(records.at + LENGTH_AT);
+    if (bytes > left)
+        return false;
+    left -= bytes;
+    return left < MAGIC_END || left < LENGTH_END + (uint64_t)be32_get(records.at + bytes + LENGTH_AT);
+}
+
 static enum kerr check_produce_partition(const struct produce *all, const struct topic *t, enum kerr topic_error,
                                          const struct partition_produce_data *in)
 {
@@ -234,7 +248,9 @@ static enum kerr check_produce_partition(const struct produce *all, const struct
         return KERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (in->records.n <= 0)
         return KERR_INVALID_RECORD; /* at least one batch */
-    return all->acks < -1 || all->acks > 1 ? KERR_INVALID_REQUIRED_ACKS : KERR_NONE;
+    if (all->acks >= -1 && all->acks <= 1)
+        return KERR_NONE;
+    return is_one_batch(in->records) ? KERR_INVALID_REQUIRED_ACKS : KERR_INVALID_RECORD;
 }
 
 static void start_produce_part(struct produce *all, const struct topic *t, const struct partition_produce_data *in,

@@ -9,6 +9,7 @@ PRESENT = {"error_message", "batch_index_error_message"}     # a text or none
 SIGN = {"session_id", "log_append_time_ms", "partition_size", "leader_epoch", "committed_leader_epoch", "epoch", "finalized_features_epoch"}
 PARTS = ("partitions", "partition_responses")
 MADE_UP = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{22}$")  # in member ids
+OWN_KINDS = {8: "loggers", 16: "client metrics", 32: "groups"}  # of resources; topics and brokers are what everything else is about
 ELSEWHERE = {"__transaction_state"}  # an internal topic that only Kafka has as yet
 
 
@@ -82,6 +83,8 @@ def differences(theirs, ours, path=""):
     if theirs == ours:
         return []
     if isinstance(theirs, dict) and isinstance(ours, dict):
+        if theirs.get("resource_type") in OWN_KINDS:
+            path += f"({OWN_KINDS[theirs['resource_type']]})"
         return [d for k in theirs for d in differences(theirs[k], ours.get(k), f"{path}.{k}" if path else k)]
     if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
         return [d for a, b in zip(theirs, ours) for d in differences(a, b, path)]

@@ -51,8 +51,10 @@ class World:
         return self.call("metadata", 12, topics=topics, allow_auto_topic_creation=False).topics
 
     def remember_ids(self):
-        self.ids = {t.topic_id: t.name for t in self.described(None)}
-        self.by_name = {name: topic_id for topic_id, name in self.ids.items()}
+        """Of topics that are there, and of those that were: an answer may name one that it has just deleted."""
+        there = {t.topic_id: t.name for t in self.described(None)}
+        self.ids = {**self.ids, **there}
+        self.by_name = {name: topic_id for topic_id, name in there.items()}
 
     def reset(self):
         """The scratch topics anew, with a record each, and the groups' offsets."""
