@@ -249,14 +249,16 @@ static bool asks_by_id(const struct metadata_request *m)
     return false;
 }
 
-/* Versions 10 and 11 had topic ids in the format before brokers could answer to them. */
+/* Versions 10 and 11 had topic ids in the format before brokers could answer to them. Where any topic has an id, those without one
+ * do not count, whatever they are called. */
 static bool is_metadata_invalid(const struct request *req, const struct metadata_request *m)
 {
+    bool by_id = asks_by_id(m);
     for (int32_t i = 0; i < m->topics.n; i++) {
         const struct metadata_request_topic *t = &m->topics.v[i];
         if (req->version < 12 && (t->name.n < 0 || !uuid_zero(t->topic_id)))
             return true;
-        if (t->name.n < 0 && uuid_zero(t->topic_id))
+        if (t->name.n < 0 && !by_id)
             return true;
     }
     return false;
