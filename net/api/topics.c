@@ -157,7 +157,7 @@ static enum kerr take_topic_overrides(struct request *req, const struct creatabl
         return KERR_UNKNOWN_SERVER_ERROR;
     *out_message = why;
     for (int32_t i = 0; i < t->configs.n && !error; i++)
-        if (superseded[t->configs.n - 1 - i] != DUPLICATE_LATER)
+        if (superseded[t->configs.n - 1 - i] != DUPLICATE_LATER || t->configs.v[i].value.n < 0) /* null never */
             error = take_topic_override(req, &t->configs.v[i], &v[count++], why);
     *out_overrides = v;
     *out_count = count;

@@ -9,7 +9,7 @@ PRESENT = {"error_message", "batch_index_error_message"}     # a text or none
 SIGN = {"session_id", "log_append_time_ms", "partition_size", "leader_epoch", "committed_leader_epoch", "epoch", "finalized_features_epoch"}
 PARTS = ("partitions", "partition_responses")
 MADE_UP = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{22}$")  # in member ids
-OWN_KINDS = {8: "loggers", 16: "client metrics", 32: "groups"}  # of resources; topics and brokers are what everything else is about
+OWN_KINDS = {4: "brokers", 8: "loggers", 16: "client metrics", 32: "groups"}  # of resources that are no topics
 ELSEWHERE = {"__transaction_state"}  # an internal topic that only Kafka has as yet
 
 
