@@ -366,3 +366,8 @@ uint32_t fs_files_max(void)
     fs_guard_check();
     return sim.knobs.files_max;
 }
+
+uint64_t fs_file_bytes_max(void)
+{
+    return UINT64_MAX;
+}
