@@ -278,7 +278,11 @@ class Maker:
         if name == "creatable_topic" and fields.get("assignments") and self.chance(0.7):
             fields["num_partitions"] = fields["replication_factor"] = -1
         if name == "describe_topic_partitions_request" and not fields["topics"]:  # small pages begin elsewhere where one topic more is
-            fields["response_partition_limit"], fields["cursor"] = self.pick(2000, INT_MAX, 0, -1), None
+            fields["response_partition_limit"], fields["cursor"] = self.pick(2000, INT_MAX), None
+        if name == "describe_topic_partitions_request" and any(t["name"] == "" for t in fields["topics"]):  # in Kafka it spoils all of them
+            fields["topics"], fields["cursor"] = [{"name": ""}], None
+        if name == "produce_request":
+            self.name_once(fields)
         if name == "fetch_request" and self.version >= 12:
             fields["cluster_id"] = None
         if name == "fetch_request" and self.version >= 15:
@@ -289,3 +293,11 @@ class Maker:
         if name == "join_group_request":
             fields["group_id"] = self.pick("", *(f"join{self.random.randrange(1 << 30)}" for _ in range(3)))
         return fields
+
+    @staticmethod
+    def name_once(fields):
+        """What Kafka appends of a partition that is named twice is the last of it, and all behind it would differ: net/README.md has that."""
+        seen = set()
+        for topic in fields["topic_data"]:
+            parts = topic["partition_data"]
+            topic["partition_data"] = [p for p in parts if (key := (topic.get("name"), topic.get("topic_id"), p["index"])) not in seen and not seen.add(key)]
