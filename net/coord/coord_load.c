@@ -240,7 +240,7 @@ static bool next_coord_batch(struct coord_log *l)
 static struct coord_record coord_record_of(const struct batch *b, const struct batch_record *raw)
 {
     return (struct coord_record){.offset = b->base_offset + raw->offset_delta,
-                                 .timestamp_ms = b->base_timestamp + raw->timestamp_delta,
+                                 .timestamp_ms = batch_record_timestamp(b, raw),
                                  .key = {raw->key, raw->key_bytes},
                                  .value = {raw->value, raw->value ? raw->value_bytes : -1},
                                  .producer_id = b->producer_id,
