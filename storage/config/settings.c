@@ -1,5 +1,6 @@
 /* Settings and what changes them (settings.h). */
 #include "storage/config/settings.h"
+#include "core/array.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -38,14 +39,10 @@ static struct topic_override *find_setting(struct settings *s, const char *name)
 static enum err grow_settings(struct settings *s)
 {
     assert(s->count <= s->cap);
-    if (s->count < s->cap)
-        return ERR_NONE;
-    uint32_t cap = s->cap ? s->cap * 2 : 8;
-    struct topic_override *v = heap_realloc(s->heap, s->v, cap * sizeof *v);
+    struct topic_override *v = array_grow(s->heap, s->v, &s->cap, s->count + 1, sizeof *v);
     if (!v)
         return ERR_NO_MEMORY;
     s->v = v;
-    s->cap = cap;
     return ERR_NONE;
 }
 

@@ -1,5 +1,6 @@
 /* An array that rises in both columns, as Kafka's cache keeps it. */
 #include "storage/log/epochs.h"
+#include "core/array.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,12 +21,10 @@ void epochs_deinit(struct epochs *es)
 static enum err grow_epochs(struct epochs *es)
 {
     assert(es->count == es->cap);
-    uint32_t cap = es->cap ? es->cap * 2 : 4;
-    struct epoch_start *v = heap_realloc(es->heap, es->v, cap * sizeof *v);
+    struct epoch_start *v = array_grow(es->heap, es->v, &es->cap, es->count + 1, sizeof *v);
     if (!v)
         return ERR_NO_MEMORY;
     es->v = v;
-    es->cap = cap;
     return ERR_NONE;
 }
 

@@ -2,6 +2,7 @@
  * newest of each partition stays. Behind a torn entry (a crash while appending) the next good one is looked for, byte by
  * byte: a later run may have appended behind it. */
 #include "storage/recovery/checkpoint.h"
+#include "core/array.h"
 #include "core/bytes.h"
 #include "core/crc.h"
 #include "storage/log/segment.h"
@@ -207,14 +208,11 @@ bool checkpoint_segment_decode(const uint8_t *at, size_t bytes, struct checkpoin
 static enum err keep_segment(struct checkpoint_set *set, const struct checkpoint_segment *s)
 {
     assert(set->segment_count <= set->segment_cap);
-    if (set->segment_count == set->segment_cap) {
-        uint32_t cap = set->segment_cap ? set->segment_cap * 2 : 64;
-        struct checkpoint_segment *v = heap_realloc(set->heap, set->segments, cap * sizeof *v);
-        if (!v)
-            return ERR_NO_MEMORY;
-        set->segments = v;
-        set->segment_cap = cap;
-    }
+    struct checkpoint_segment *v =
+        array_grow(set->heap, set->segments, &set->segment_cap, set->segment_count + 1, sizeof *v);
+    if (!v)
+        return ERR_NO_MEMORY;
+    set->segments = v;
     set->segments[set->segment_count++] = *s;
     set->serial_max = u64_max(set->serial_max, s->serial);
     return ERR_NONE;
@@ -223,14 +221,10 @@ static enum err keep_segment(struct checkpoint_set *set, const struct checkpoint
 static enum err keep_entry(struct checkpoint_set *set, const struct checkpoint_entry *e)
 {
     assert(set->count <= set->cap);
-    if (set->count == set->cap) {
-        uint32_t cap = set->cap ? set->cap * 2 : 64;
-        struct checkpoint_entry *v = heap_realloc(set->heap, set->v, cap * sizeof *v);
-        if (!v)
-            return ERR_NO_MEMORY;
-        set->v = v;
-        set->cap = cap;
-    }
+    struct checkpoint_entry *v = array_grow(set->heap, set->v, &set->cap, set->count + 1, sizeof *v);
+    if (!v)
+        return ERR_NO_MEMORY;
+    set->v = v;
     set->v[set->count++] = *e;
     set->serial_max = u64_max(set->serial_max, e->serial);
     return ERR_NONE;

@@ -1,6 +1,6 @@
 /* Opening a partition's folder after a stop of any kind; synchronous: a job (recoverer.c).
  *
- * First a cleaning that was cut short is finished or undone (recovery_swap.c).
+ * First a cleaning that was cut short is finished or undone (recovery_swap.c). A file of no bytes that is not the last is no segment.
  *
  * Below the checkpoint's durable end nothing is read but the indexes; a bad batch found there later is corruption. Behind it
  * every batch is read and must have a good CRC, the next base offset, and a leader epoch that does not fall; the first that

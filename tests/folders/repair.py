@@ -145,6 +145,23 @@ def the_catalog_is_put_together():
     assert code == 0, f"after the repair check says {said}"
 
 
+def numbers_at_their_end_are_no_reason():
+    """A client may send any producer id; one that no broker gave says nothing of those that were given."""
+    broker, was = prepared("largest")
+    broker.start()
+    with Connection(broker.port) as c:
+        assert produced(c, "plain", 0, batch_of(0, 2, producer=((1 << 63) - 1, 0, 0)))[0] == 0
+    broker.stop()
+    for f in ("catalog", "catalog.copy", "catalog.end"):
+        os.remove(f"{broker.data}/{f}")
+    repaired(broker, "a log with the largest producer id")
+    broker.start()
+    with Connection(broker.port) as c:
+        given = producer_of(c)[0]
+        assert was["producer"][0] < given < 1 << 40, f"producer ids go on from {given}"
+    broker.stop()
+
+
 def what_is_good_of_the_catalog_is_kept():
     """A record in the midst is bad in both copies: the others count, settings and deletions too."""
     broker, was = prepared("salvaged")
@@ -211,6 +228,7 @@ def every_mutation_is_mended():
 
 CASES = [("check names each thing that is wrong in a folder, and touches nothing", check_names_what_is_wrong),
          ("check and repair leave other people's and running brokers' folders alone", check_leaves_others_alone),
+         ("repair is not led astray by the largest producer id", numbers_at_their_end_are_no_reason),
          ("repair puts a lost catalog together from the folders", the_catalog_is_put_together),
          ("repair keeps what is good of a damaged catalog", what_is_good_of_the_catalog_is_kept),
          ("repair cuts a damaged log and keeps what it cuts", a_damaged_log_is_cut_and_kept),
