@@ -609,7 +609,7 @@ static void leave_changes(struct store *st)
     }
 }
 
-static void recoveries_stopped(struct log_store *ls)
+static void store_job_over(struct log_store *ls)
 {
     stop_part_over(container_of(ls, struct store, log));
 }
@@ -619,12 +619,13 @@ void store_stop(struct store *st, void (*done)(struct store *st))
     assert(done);
     assert(!st->stopped);
     st->stopped = done;
-    st->stopping = 2; /* until all stops are begun, and the recoverer */
+    st->stopping =
+        4; /* until all stops are begun, and what has jobs of no partition: recoverer, retention, the full disk */
     cleaner_stop(st->log.cleaner);
     st->log.stop_syncs_all = st->sync_fd >= 0 && st->log.count >= SYNC_ALL_FROM;
-    retention_stop(st->log.retention);
-    full_disk_stop(st->log.full_disk);
-    recoverer_stop(st->log.recoverer, recoveries_stopped);
+    retention_stop(st->log.retention, store_job_over);
+    full_disk_stop(st->log.full_disk, store_job_over);
+    recoverer_stop(st->log.recoverer, store_job_over);
     st->offline_before = count_offline_partitions(st);
     timer_stop(&st->shard->timers, &st->change_timer);
     leave_changes(st);

@@ -32,6 +32,7 @@ struct full_disk {
     bool pressed;  /* less than the reserve is free */
     bool starved;  /* somebody found no room, whatever the measure says */
     bool busy, stopped;
+    void (*over)(struct log_store *ls); /* of a stop that waits for the job */
     uint64_t deficit, given_at_ns, dropping_at_ns, said_at_ns;
     struct partition *dropping; /* of this one segments go; NULL: none */
     struct timer timer;
@@ -192,6 +193,8 @@ static void measured(struct io_op *op, int32_t res)
     assert(d->busy);
     d->busy = false;
     d->give_bytes = 0;
+    if (d->over)
+        d->over(ls);
     if (d->stopped || d->err != ERR_NONE) {
         measure_in(d, MEASURE_MS * NS_PER_MS);
         return;
@@ -337,10 +340,15 @@ struct full_disk *full_disk_open(struct log_store *ls)
     return d;
 }
 
-void full_disk_stop(struct full_disk *d)
+void full_disk_stop(struct full_disk *d, void (*over)(struct log_store *ls))
 {
+    assert(!d->stopped && over);
     d->stopped = true;
     timer_stop(&d->store->shard->timers, &d->timer);
+    if (d->busy)
+        d->over = over;
+    else
+        over(d->store);
 }
 
 void full_disk_close(struct full_disk *d)

@@ -21,7 +21,8 @@ struct full_disk;
 struct full_disk *full_disk_open(struct log_store *ls) must_use;
 /* After the last partition is gone. */
 void full_disk_close(struct full_disk *d);
-void full_disk_stop(struct full_disk *d);
+/* A clean stop. `over`, perhaps inside: no job of its own is under way. */
+void full_disk_stop(struct full_disk *d, void (*over)(struct log_store *ls));
 /* Its topic has another version, or it is new. */
 void full_disk_note(struct partition *p);
 void full_disk_forget(struct partition *p);

@@ -58,6 +58,7 @@ struct retention {
     struct timer seen_timer;
     struct io_op seen_op;
     bool seen_busy, mark_wanted;
+    void (*over)(struct log_store *ls); /* of a stop that waits for the job */
     int64_t seen_ms;
 };
 
@@ -436,6 +437,8 @@ static void seen_done(struct io_op *op, int32_t res)
     struct retention *r = container_of(op, struct retention, seen_op);
     assert(r->seen_busy);
     r->seen_busy = false;
+    if (r->over)
+        r->over(r->store);
     if (!r->stopped)
         timer_start(&r->store->shard->timers, &r->seen_timer, r->store->shard->now_ns + SEEN_S * NS_PER_S);
 }
@@ -490,10 +493,14 @@ struct retention *retention_open(struct log_store *ls)
     return r;
 }
 
-void retention_stop(struct retention *r)
+void retention_stop(struct retention *r, void (*over)(struct log_store *ls))
 {
-    assert(!r->stopped);
+    assert(!r->stopped && over);
     r->stopped = true;
+    if (r->seen_busy)
+        r->over = over;
+    else
+        over(r->store);
     timer_stop(&r->store->shard->timers, &r->timer);
     timer_stop(&r->store->shard->timers, &r->seen_timer);
 }

@@ -18,8 +18,8 @@
 struct retention;
 struct retention *retention_open(struct log_store *ls) must_use;
 void retention_close(struct retention *r);
-/* A clean stop: no sweep begins any more. */
-void retention_stop(struct retention *r);
+/* A clean stop: no sweep begins any more. `over`, perhaps inside: no job of its own is under way. */
+void retention_stop(struct retention *r, void (*over)(struct log_store *ls));
 void retention_check(const struct retention *r);
 /* Something of the partition ended that its retention may have waited for. */
 void retention_step(struct partition *p);
