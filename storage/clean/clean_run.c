@@ -2,6 +2,7 @@
 #include "storage/clean/cleaner_state.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "storage/log/deleter.h"
 
 static const double pace_max = 1e15; /* bytes a second: none */
 
@@ -271,10 +272,25 @@ static void take_made_segment(struct clean_run *r)
     rename_when_drained(r);
 }
 
+/* Their files are .deleted; without memory to remember them they go at the next start. */
+static void leave_to_deleter(const struct clean_run *r)
+{
+    const struct clean_work *w = &r->work;
+    struct partition *p = r->partition;
+    assert(w->group_from < w->group_to);
+    bool remembered = true;
+    for (uint32_t i = w->group_from; i < w->group_to; i++)
+        remembered &= deleter_add(p->store->deleter, p, w->segments[i].base_offset, w->segments[i].bytes);
+    if (!remembered)
+        log_warn("files not removed", "partition=%s-%d effect=\"they go at the next start\"", w->topic, w->partition);
+}
+
 /* The names are right; or nobody will need them in this run. */
 static void release_old_segments(struct clean_run *r)
 {
     assert(r->taken && r->taken->users > 0);
+    if (r->work.step == CLEAN_GROUP) /* else the files have their names still, and a start finds them */
+        leave_to_deleter(r);
     r->taken->users--;
     r->taken = NULL;
     swap_release(r->partition, &r->old);

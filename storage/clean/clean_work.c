@@ -294,9 +294,6 @@ static enum err step_group(struct clean_work *w)
     uint32_t end = w->group_to; /* segments that the map covers at least in part */
     while (end < w->count && w->segments[end].base_offset < w->map.end_offset)
         end++;
-    for (uint32_t i = w->group_from; i < w->group_to && w->renamed; i++)
-        err_ignore(deleted_unlink(w->dir, w->segments[i].base_offset)); /* a start finds them */
-    w->renamed = 0;
     w->group_from = w->group_to;
     if (w->index.heap) /* of the group before */
         index_deinit(&w->index);
