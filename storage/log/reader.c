@@ -274,6 +274,10 @@ static void read_cold_again(struct cold *c, uint64_t want)
 static void leave_cold_segment(struct cold *c, int64_t end_offset)
 {
     assert(end_offset > c->segment->base_offset && end_offset <= c->offset);
+    if (end_offset > c->segment->next_offset) { /* its batches are another segment's: a misplaced file */
+        fail_cold_corrupt(c);
+        return;
+    }
     struct partition *p = c->partition;
     struct log_store *st = p->store;
     c->segment->next_offset = end_offset; /* so it is not found again; recovery does not read where it trusts */
