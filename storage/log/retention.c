@@ -194,9 +194,14 @@ static void retention_trimmed(struct log_trim *t)
 {
     struct partition *p = container_of(t, struct partition, retention.trim);
     assert(p->retention.state == RETENTION_TRIMMING);
-    if (t->error == KERR_NONE)
+    bool went = t->error == KERR_NONE, by_rules = p->retention.verdict.by[RETENTION_DISK].segments == 0;
+    if (went)
         count_dropped(p);
-    end_retention_act(p);
+    p->retention.state = RETENTION_IDLE;
+    if (went && by_rules)
+        act_on_partition(p); /* the active one may be left */
+    else
+        end_retention_act(p);
 }
 
 static void roll_for_retention(struct partition *p)
@@ -241,6 +246,18 @@ static void note_what_will_go(struct retention *r, const struct partition *p, co
         w->bytes += v->by[i].bytes;
 }
 
+/* The closed ones go before the active one is rolled: on a full disk only what they leave makes room for that. */
+static void leave_active_segment(const struct partition *p, struct retention_verdict *v)
+{
+    if (v->count < p->segments.count)
+        return;
+    enum retention_rule rule = v->by[RETENTION_TIME].segments > 0 ? RETENTION_TIME : RETENTION_SIZE;
+    assert(v->by[rule].segments > 0 && v->by[rule].bytes >= p->active->bytes);
+    v->count--;
+    v->by[rule].segments--;
+    v->by[rule].bytes -= p->active->bytes;
+}
+
 static void act_on_partition(struct partition *p)
 {
     assert(p->retention.state == RETENTION_IDLE);
@@ -253,9 +270,10 @@ static void act_on_partition(struct partition *p)
     } else if (v.count == 0 || in_grace(r)) {
         note_what_will_go(r, p, &v);
         end_retention_act(p);
-    } else if (v.count == p->segments.count) {
+    } else if (v.count == p->segments.count && v.count == 1) {
         roll_for_retention(p);
     } else {
+        leave_active_segment(p, &v);
         trim_to_verdict(p, &v);
     }
 }

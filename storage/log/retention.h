@@ -4,8 +4,9 @@
  *   every log.retention.check.interval.ms a sweep goes over all partitions, some in each turn; SWEEP_ACTS_MAX at a time are acted upon:
  *
  *   IDLE --a segment's times are not known--> LEARNING --a job read them--> (judged again)
- *        --the active segment is to go too--> ROLLING  --the next one is there--> (judged again)
- *        --segments go--> TRIMMING: the log start moves durably, then the files go (trim.c) --> IDLE
+ *        --closed segments go--> TRIMMING: the log start moves durably, then the files go (trim.c) --> (judged again)
+ *        --the active segment is to go too, and is the last--> ROLLING  --the next one is there--> (judged again)
+ *        --nothing goes--> IDLE
  *
  * Only partitions that are open: one that is not recovered yet is left to that. The same sweep lets producers of the past go
  * (producer.id.expiration.ms). All of it by the expiry clock, which may hold.

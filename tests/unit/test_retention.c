@@ -5,6 +5,8 @@
 #include "storage/log/folder.h"
 #define DIR "build/tests/unit/retention"
 #include "tests/unit/partition_world.h"
+#include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { VALUE = 60000, A_SEGMENT = 17 }; /* 17 batches of one record make a segment of 1 MiB */
@@ -209,6 +211,29 @@ static void an_idle_partition_expires_whole_and_goes_on(void **state)
     assert_int_equal(partition_facts(w.p).end_offset, 7);
 }
 
+/* No file becomes longer than this: what a disk without room answers (EFBIG is taken like ENOSPC). */
+static void files_grow_to(rlim_t bytes)
+{
+    const struct rlimit limit = {bytes, RLIM_INFINITY};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+static void on_a_full_disk_closed_segments_go_although_the_active_one_cannot_be_rolled(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.ms", "3600000"}, {"file.delete.delay.ms", "0"}};
+    topic(o, 2);
+    fill(2 * A_SEGMENT + 3, 0);
+    fall_idle();
+    files_grow_to(4096);
+    pass(3600000 + 1000);
+    starts_at(base_of(2));
+    files_named(".log", 1);
+    stays_at(2 * A_SEGMENT);
+    files_grow_to(RLIM_INFINITY);
+    starts_at(2 * A_SEGMENT + 3);
+}
+
 static void files_go_when_their_delay_is_over(void **state)
 {
     (void)state;
@@ -405,6 +430,7 @@ int main(void)
         CASE(what_is_too_old_goes_up_to_the_first_that_is_not),
         CASE(what_is_too_much_goes_while_the_rest_is_enough),
         CASE(an_idle_partition_expires_whole_and_goes_on),
+        CASE(on_a_full_disk_closed_segments_go_although_the_active_one_cannot_be_rolled),
         CASE(files_go_when_their_delay_is_over),
         CASE(the_policy_decides),
         CASE(records_without_a_time_expire_by_when_they_were_written),
