@@ -24,6 +24,7 @@
 struct full_disk_board {
     _Atomic int64_t oldest_ms[SHARDS_MAX]; /* when its oldest segment that may go was written; 0: not noted yet */
     _Atomic bool short_of[SHARDS_MAX];     /* its ballast is short */
+    _Atomic bool starved[SHARDS_MAX];      /* a ring of it found no room */
 };
 
 struct root {

@@ -4,7 +4,7 @@
  *
  *   EMPTY --ballast_fill--> FULL --ballast_give: the file is made shorter, somebody allocates what became free--> SHORT --ballast_fill--> FULL
  *
- * While a shard's is short, topics of users get no space (full_disk.h). Synchronous: in jobs, of either class. */
+ * What a run that was killed left of it counts, also if there is no room for the rest. While a shard's is short, topics of users get no space (full_disk.h). Synchronous: in jobs, of either class. */
 #pragma once
 #include "core/fs.h"
 #include <stdatomic.h>
@@ -12,9 +12,12 @@
 struct ballast {
     char path[FS_PATH_MAX];
     _Atomic uint64_t wanted, bytes; /* wanted 0: there is none, or the file system cannot allocate */
+    _Atomic uint32_t giving;        /* whose file is not as short yet as `bytes` says */
 };
 /* False: the path is too long. */
 bool ballast_init(struct ballast *b, const char *data_dir, uint16_t shard) must_use;
+/* Those of shards that are no more: there were more cores once. At the start. */
+void ballast_remove_strays(const char *data_dir, uint16_t shards);
 /* Up to `wanted`, if there is room. ERR_NO_SPACE: it stays short. */
 enum err ballast_fill(struct ballast *b, uint64_t wanted) must_use;
 /* False: there is nothing left to give. */

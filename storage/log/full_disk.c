@@ -30,7 +30,7 @@ struct full_disk {
     uint32_t ring_count;
     bool internal; /* an internal topic has partitions here */
     bool pressed;  /* less than the reserve is free */
-    bool starved;  /* somebody found no room, whatever the measure says */
+    bool starved;  /* a ring found no room, whatever the measure says; the shard that has the oldest drops it */
     bool busy, stopped;
     void (*over)(struct log_store *ls); /* of a stop that waits for the job */
     uint64_t deficit, given_at_ns, dropping_at_ns, said_at_ns;
@@ -100,6 +100,27 @@ static int64_t oldest_of_others(const struct full_disk *d)
             oldest_ms = ms;
     }
     return oldest_ms;
+}
+
+static bool is_any_starved(const struct full_disk *d)
+{
+    assert(d->store->shard->count <= SHARDS_MAX);
+    const struct full_disk_board *b = &d->store->root->board;
+    bool starved = false;
+    for (uint32_t i = 0; i < d->store->shard->count; i++)
+        starved |= atomic_load_explicit(&b->starved[i], memory_order_relaxed);
+    return starved;
+}
+
+static void note_on_board(struct full_disk *d, int64_t oldest_ms, bool is_short)
+{
+    struct full_disk_board *b = &d->store->root->board;
+    uint16_t id = d->store->shard->id;
+    assert(id < SHARDS_MAX);
+    atomic_store_explicit(&b->oldest_ms[id], oldest_ms, memory_order_relaxed);
+    atomic_store_explicit(&b->short_of[id], is_short, memory_order_relaxed);
+    atomic_store_explicit(&b->starved[id], d->starved, memory_order_relaxed);
+    d->starved = false;
 }
 
 /* --- dropping --- */
@@ -202,15 +223,12 @@ static void measured(struct io_op *op, int32_t res)
     ls->free_bytes = d->free_bytes;
     uint64_t reserve = reserve_bytes(d);
     bool near = d->free_bytes < u64_max(reserve * NEAR_RESERVES, d->total_bytes / 4);
-    d->pressed = d->ring_count > 0 && (d->free_bytes < reserve || d->starved);
-    d->deficit = u64_max(reserve > d->free_bytes ? reserve - d->free_bytes : 0, 1);
-    d->starved = false;
-    size_ring_segments(d, near);
     int64_t ms, limit_ms;
     (void)find_oldest_ring(d, &ms, &limit_ms);
-    struct full_disk_board *b = &ls->root->board;
-    atomic_store_explicit(&b->oldest_ms[ls->shard->id], ms, memory_order_relaxed);
-    atomic_store_explicit(&b->short_of[ls->shard->id], ballast_is_short(&ls->ballast), memory_order_relaxed);
+    note_on_board(d, ms, ballast_is_short(&ls->ballast));
+    d->pressed = d->ring_count > 0 && (d->free_bytes < reserve || is_any_starved(d));
+    d->deficit = u64_max(reserve > d->free_bytes ? reserve - d->free_bytes : 0, 1);
+    size_ring_segments(d, near);
     if (d->pressed)
         drop_oldest_segments(d);
     measure_in(d, (near || d->pressed ? MEASURE_NEAR_MS : MEASURE_MS) * NS_PER_MS);
@@ -221,7 +239,9 @@ static void measure_disk(struct timer *t)
     struct full_disk *d = container_of(t, struct full_disk, timer);
     if (d->stopped || d->busy)
         return;
-    if (d->ring_count == 0 && !d->internal) {
+    if (d->ring_count == 0 && !d->internal) { /* no more: no other shard waits for what is not there */
+        d->pressed = d->starved = false;
+        note_on_board(d, nothing_ms, false);
         measure_in(d, MEASURE_MS * NS_PER_MS);
         return;
     }
@@ -262,12 +282,10 @@ bool full_disk_helps(struct partition *p)
     bool given = p->topic->internal && atomic_load(&p->store->ballast.bytes) > 0;
     if (!given && !(is_ring(p) && has_something_to_drop(d)))
         return false;
-    if (!p->space.short_since_ns)
+    if (!p->space.short_since_ns && !list_empty(&p->writer.parked))
         p->space.short_since_ns = now_ns;
-    if (now_ns - p->space.short_since_ns > SLOWED_S * NS_PER_S) {
-        p->space.short_since_ns = 0;
-        return false;
-    }
+    if (p->space.short_since_ns && now_ns - p->space.short_since_ns > SLOWED_S * NS_PER_S)
+        return false; /* space_full follows */
     if (given && !d->busy)
         d->give_bytes = BALLAST_STEP;
     d->starved |= !given;
@@ -278,7 +296,7 @@ bool full_disk_helps(struct partition *p)
 
 bool full_disk_comes_first(const struct partition *p)
 {
-    return p->topic->internal || is_ring(p);
+    return p->topic->internal || is_ring(p) || p->retention.state == RETENTION_ROLLING;
 }
 
 bool full_disk_is_reserved(const struct partition *p)
@@ -333,6 +351,8 @@ struct full_disk *full_disk_open(struct log_store *ls)
     d->store = ls;
     list_init(&d->rings);
     timer_init(&d->timer, measure_disk);
+    if (ls->shard->id == 0)
+        ballast_remove_strays(ls->root->config->data_dir, ls->shard->count);
     ls->ring_segment_bytes = UINT32_MAX;
     if (!ballast_init(&ls->ballast, ls->root->config->data_dir, ls->shard->id))
         log_warn("no reserve", "why=\"the path of the data folder is too long\"");

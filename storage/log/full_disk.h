@@ -28,7 +28,7 @@ void full_disk_note(struct partition *p);
 void full_disk_forget(struct partition *p);
 /* An allocation or a roll of this partition found no room. True: something is being done, it asks again. */
 bool full_disk_helps(struct partition *p) must_use;
-/* Do its jobs get ballast where they find no room? Internal topics, and rings: what is closed can be dropped. */
+/* Do its jobs get ballast where they find no room? Internal topics, rings, and what retention closes: what is closed can be dropped. */
 bool full_disk_comes_first(const struct partition *p);
 /* Must this partition leave what is free to those that come first? */
 bool full_disk_is_reserved(const struct partition *p);

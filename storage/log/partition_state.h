@@ -128,8 +128,9 @@ struct partition_space {
     uint64_t allocating_bytes, wanted_position;
     uint32_t step; /* the last space ahead */
     uint64_t step_at_ns;
-    uint64_t retry_at_ns;    /* a full disk is not asked before this */
-    uint64_t short_since_ns; /* it waits for room that is being made; 0: it does not */
+    uint64_t retry_at_ns;     /* the log does not say before this that it is full again */
+    uint64_t roll_said_at_ns; /* likewise, where no append waits for it */
+    uint64_t short_since_ns;  /* appends wait for room that is being made; 0: they do not */
     bool saved;              /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
     enum {
         AHEAD_NONE,

@@ -372,14 +372,25 @@ static void fail_space_job(struct partition *p, enum err err, const char *what)
     space_full(p, err);
 }
 
-void space_full(struct partition *p, enum err err)
+static void say_no_room(const struct partition *p, enum err err)
 {
-    assert(err);
-    if (shard_of(p)->now_ns >= p->space.retry_at_ns)
+    if (list_empty(&p->writer.parked)) /* retention or compaction asked for it: no append was refused */
+        log_warn("segment not closed", "partition=%s-%d why=\"%s\" effect=\"it is tried again\"", p->topic->name,
+                 p->index, err_text(err));
+    else
         log_error("no room",
                   "partition=%s-%d why=\"%s\" effect=\"produce is refused with KAFKA_STORAGE_ERROR, fetch goes on\"",
                   p->topic->name, p->index, err_text(err));
-    p->space.retry_at_ns = shard_of(p)->now_ns + 10 * NS_PER_S;
+}
+
+void space_full(struct partition *p, enum err err)
+{
+    assert(err);
+    uint64_t *said = list_empty(&p->writer.parked) ? &p->space.roll_said_at_ns : &p->space.retry_at_ns;
+    if (shard_of(p)->now_ns >= *said)
+        say_no_room(p, err);
+    *said = shard_of(p)->now_ns + 10 * NS_PER_S;
+    p->space.short_since_ns = 0;
     writer_fail_parked(p, KERR_KAFKA_STORAGE_ERROR);
 }
 
@@ -539,6 +550,7 @@ static void begin_next_segment(struct partition *p, struct segment *s, const str
     p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
         p->checkpoint.saved_times_crc = 0;
     p->space.ahead = AHEAD_NONE;
+    p->space.short_since_ns = 0;
     p->space.saved = false;
     p->space.epochs_saved = epochs_latest(&p->epochs);
     if (!old)

@@ -63,6 +63,7 @@ static int setup_retention(void **state)
     set("log.initial.task.delay.ms", "0");
     set("log.retention.check.interval.ms", "10");
     set("log.segment.bytes", "1048576");
+    set("disk.reserve.bytes", "0");
     set("log.message.timestamp.after.max.ms", "9223372036854775807");
     start();
     return 0;
@@ -232,6 +233,61 @@ static void on_a_full_disk_closed_segments_go_although_the_active_one_cannot_be_
     stays_at(2 * A_SEGMENT);
     files_grow_to(RLIM_INFINITY);
     starts_at(2 * A_SEGMENT + 3);
+}
+
+static void turn_for_ms(int64_t ms)
+{
+    uint64_t end = clock_now_ns() + (uint64_t)ms * NS_PER_MS;
+    while (clock_now_ns() < end)
+        turn();
+}
+/* What a shard without rings noted when it had one kept the others from dropping anything. */
+static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    fill(A_SEGMENT + 3, 0);
+    struct full_disk_board *b = &w.root->board;
+    turn_for_ms(600);
+    assert_true(atomic_load(&b->oldest_ms[0]) < INT64_MAX);
+    alter("disk.full.policy", "refuse");
+    atomic_store(&b->short_of[0], true);
+    turn_for_ms(600);
+    assert_true(atomic_load(&b->oldest_ms[0]) == INT64_MAX);
+    assert_false(atomic_load(&b->short_of[0]));
+}
+
+static void the_shard_with_the_oldest_segment_drops_it_where_another_starves(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    fill(A_SEGMENT + 3, 0);
+    turn_for_ms(600);
+    assert_int_equal(partition_facts(w.p).log_start_offset, 0);
+    w.shard->count = 2; /* as it looks to this one */
+    atomic_store(&w.root->board.oldest_ms[1], INT64_MAX);
+    atomic_store(&w.root->board.starved[1], true);
+    starts_at(A_SEGMENT);
+    atomic_store(&w.root->board.starved[1], false);
+    w.shard->count = 1;
+}
+
+/* It would be refused at once, half a minute later: it "waited" all the time. */
+static void a_roll_that_finds_no_room_is_no_append_that_waits(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    fill(3, 0);
+    files_grow_to(4096);
+    writer_roll(w.p);
+    turn_for_ms(100);
+    assert_int_equal(w.p->segments.count, 1);
+    assert_int_equal(w.p->space.short_since_ns, 0);
+    files_grow_to(RLIM_INFINITY);
+    fill(1, 0);
 }
 
 static void files_go_when_their_delay_is_over(void **state)
@@ -431,6 +487,9 @@ int main(void)
         CASE(what_is_too_much_goes_while_the_rest_is_enough),
         CASE(an_idle_partition_expires_whole_and_goes_on),
         CASE(on_a_full_disk_closed_segments_go_although_the_active_one_cannot_be_rolled),
+        CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
+        CASE(the_shard_with_the_oldest_segment_drops_it_where_another_starves),
+        CASE(a_roll_that_finds_no_room_is_no_append_that_waits),
         CASE(files_go_when_their_delay_is_over),
         CASE(the_policy_decides),
         CASE(records_without_a_time_expire_by_when_they_were_written),
