@@ -116,7 +116,7 @@ static enum kerr check_broker_ops(const struct catalog_change *c, const struct s
     for (uint32_t i = 0; i < c->op_count && !error; i++) {
         const char *name = c->ops[i].name, *value = topic_override_find(s->v, s->count, name);
         if (value)
-            error = broker_dynamic_check(name, value, layer_of_change(c), why);
+            error = broker_alteration_check(name, value, layer_of_change(c), why);
     }
     return error;
 }

@@ -347,11 +347,27 @@ static bool fill_advertised(struct broker_config *c, char *why)
     return true;
 }
 
+/* As Kafka: of all that say something about it, what counts is -1 or at least 1. */
+static bool is_retention_possible(const struct broker_config *c, char *why)
+{
+    assert(why);
+    static const char *const keys[] = {"log.retention.ms", "log.retention.minutes", "log.retention.hours"};
+    uint32_t i = 0;
+    while (i + 1 < COUNT_OF(keys) && !broker_config_get(c, keys[i]))
+        i++;
+    if (c->topic_defaults.retention_ms != 0)
+        return true;
+    snprintf(why, CONFIG_WHY_BYTES, "%s: %s=%s: nothing would be kept; give -1, which keeps all, or at least 1.",
+             say_where_set(c, keys[i]), keys[i], find_config_value(c, keys[i]));
+    return false;
+}
+
 static bool fill_broker_config(struct broker_config *c, char *why)
 {
     assert(c->heap);
     fill_fields(c);
-    return fill_node_id(c, why) && fill_data_dir(c, why) && fill_listeners(c, why) && fill_advertised(c, why);
+    return is_retention_possible(c, why) && fill_node_id(c, why) && fill_data_dir(c, why) && fill_listeners(c, why) &&
+           fill_advertised(c, why);
 }
 
 /* --- outside --- */

@@ -89,6 +89,8 @@ enum config_source broker_config_source(const struct broker_config *c, const cha
 /* KERR_NONE, or KERR_INVALID_REQUEST with a sentence in why[256] as Kafka refuses it. `layer`: CONFIG_SOURCE_DYNAMIC_BROKER or
  * _DYNAMIC_DEFAULT. */
 enum kerr broker_dynamic_check(const char *name, const char *value, enum config_source layer, char *why) must_use;
+/* The same of what is altered now: what Kafka refuses, and was once taken here, too. */
+enum kerr broker_alteration_check(const char *name, const char *value, enum config_source layer, char *why) must_use;
 /* `old` with one dynamic layer wholly replaced; values of keys that are broker_key_dynamic were checked. NULL: no memory. Freed
  * by broker_config_version_free. */
 struct broker_config *broker_config_version(const struct broker_config *old, struct heap *heap,

@@ -119,6 +119,17 @@ enum kerr broker_dynamic_check(const char *name, const char *value, enum config_
     return KERR_INVALID_REQUEST;
 }
 
+/* What earlier releases took stays readable. */
+enum kerr broker_alteration_check(const char *name, const char *value, enum config_source layer, char *why)
+{
+    enum kerr error = broker_dynamic_check(name, value, layer, why);
+    int64_t number = -1;
+    if (error || strcmp(name, "log.retention.ms") != 0 || !config_to_i64(value, &number) || number != 0)
+        return error;
+    snprintf(why, WHY_BYTES, "%s=0: nothing would be kept; give -1, which keeps all, or at least 1.", name);
+    return KERR_INVALID_REQUEST;
+}
+
 /* --- layers --- */
 
 static const char *find_layer_value(struct config_entry *list, const char *name)

@@ -339,6 +339,7 @@ static void what_cannot_change_while_it_runs_is_an_invalid_request(void **state)
         {"listener.name.a.ssl.keystore.location", "/k", true, KERR_INVALID_REQUEST},
         {"listener.name.a.ssl.keystore.location", "/k", false, KERR_NONE},
         {"log.retention.ms", "2", true, KERR_NONE},
+        {"log.retention.ms", "0", true, KERR_INVALID_REQUEST},
         {"log.cleaner.threads", "2", true, KERR_NONE},
         {"min.insync.replicas", "1", true, KERR_NONE},
         {"producer.id.expiration.ms", "2000", true, KERR_NONE},

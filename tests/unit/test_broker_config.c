@@ -194,6 +194,8 @@ static const struct {
     {"advertised.listeners", "PLAINTEXT://0.0.0.0:1", "num.partitions", "1", "nobody can connect"},
     {"advertised.listeners", "PLAINTEXT://h:0", "num.partitions", "1", "nobody can connect"},
     {"node.id", "1", "broker.id", "2", "set only one"},
+    {"log.retention.hours", "0", "num.partitions", "1", "at least 1"},
+    {"log.retention.hours", "5", "log.retention.ms", "0", "log.retention.ms=0"},
 };
 
 static void both_names_of_the_brokers_number_say_it(void **state)
@@ -223,6 +225,15 @@ static void pairs_that_do_not_fit_are_a_sentence(void **state)
         if (!strstr(why, together[i].words) || strncmp(why, "argument: ", 10) != 0)
             fail_msg("%s=%s: %s", together[i].name, together[i].value, why);
     }
+}
+
+static void a_retention_of_nothing_counts_only_if_nothing_else_is_said(void **state)
+{
+    (void)state;
+    set("log.retention.hours", "0");
+    set("log.retention.minutes", "-7");
+    finish();
+    assert_int_equal(config.topic_defaults.retention_ms, -1);
 }
 
 static void keys_without_effect_and_composed_ones_are_kept(void **state)
@@ -488,6 +499,7 @@ int main(void)
         CASE(a_wrong_pair_is_a_sentence),
         CASE(both_names_of_the_brokers_number_say_it),
         CASE(pairs_that_do_not_fit_are_a_sentence),
+        CASE(a_retention_of_nothing_counts_only_if_nothing_else_is_said),
         CASE(keys_without_effect_and_composed_ones_are_kept),
         CASE(a_file_is_read_and_its_faults_name_the_line),
         CASE(what_kafka_lets_one_alter_can_be_altered),
