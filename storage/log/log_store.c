@@ -194,6 +194,14 @@ void log_store_remove(struct log_store *ls, struct partition *p)
     p->place = UINT32_MAX;
 }
 
+int64_t log_store_written_ms(const struct log_store *ls)
+{
+    assert(ls->shard->now_ns >= ls->opened_ns);
+    int64_t wall_ms = clock_wall_ms(),
+            least_ms = ls->opened_ms + (int64_t)((ls->shard->now_ns - ls->opened_ns) / NS_PER_MS);
+    return wall_ms > least_ms ? wall_ms : least_ms;
+}
+
 bool log_store_expiry_ms(struct log_store *ls, int64_t *out_ms)
 {
     return expiry_clock_ask(&ls->expiry, clock_now_ns(), clock_wall_ms(), out_ms);
@@ -215,6 +223,8 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
 {
     *ls = (struct log_store){.shard = s, .root = root};
     expiry_clock_init(&ls->expiry, clock_now_ns(), clock_wall_ms(), s->id == 0);
+    ls->opened_ns = s->now_ns;
+    ls->opened_ms = root->last_seen_ms > clock_wall_ms() ? root->last_seen_ms : clock_wall_ms();
     list_init(&ls->finished);
     list_init(&ls->trimmed);
     list_init(&ls->parked);

@@ -47,6 +47,9 @@ struct log_store {
     uint32_t ring_segment_bytes;        /* segments of rings are no larger, as the disk gets full (full_disk.c) */
     const struct broker_config *config; /* the store's: as it is altered */
     struct expiry_clock expiry;
+    uint64_t
+        opened_ns; /* the later of the wall clock and the last time that a broker of this folder saw, when it was opened */
+    int64_t opened_ms;
     /* Opening its log again is wanted (the disk was full): the recoverer's, set when it is opened. */
     void (*reopen)(struct log_store *ls, struct partition *p);
     struct cleaner *cleaner;
@@ -104,6 +107,9 @@ struct log_store {
 enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root) must_use;
 /* The time by which things expire (expiry_clock.h); false: held, nothing may. */
 bool log_store_expiry_ms(struct log_store *ls, int64_t *out_ms) must_use;
+/* When something is written, for the order of what was: the wall clock, but it never goes back, neither while the broker runs nor (as far
+ * as it was noted) over a restart. Else what is written while it stands behind would be the oldest. */
+int64_t log_store_written_ms(const struct log_store *ls);
 /* After the last partition is gone. */
 void log_store_deinit(struct log_store *ls);
 /* Asserts that its fields agree; slow. */

@@ -71,6 +71,7 @@ static enum err install_recovered(struct partition *p, struct recovered *r, bool
         s->partition = p;
         segments_push(&p->segments, s);
         if (p->active) {
+            s->written_ms = s->written_ms > p->active->written_ms ? s->written_ms : p->active->written_ms;
             p->closed_bytes += p->active->bytes;
             if (p->active->index_loaded)
                 files_index_used(p->store, p->active);

@@ -26,7 +26,8 @@ struct segment {
     uint32_t users;              /* reads in flight: not to be closed */
     int64_t first_timestamp;     /* of its first batch, -1: none; segment.ms counts from here */
     int64_t jitter_ms;           /* by so much it is over before segment.ms is */
-    int64_t written_ms; /* by the broker's clock, its last batch; of one that was recovered, its file's last change */
+    /* By the broker's clock, its last batch; of one that was recovered, its file's last change. Never before the segment in front of it. */
+    int64_t written_ms;
     int64_t max_timestamp, max_timestamp_offset;
     bool closing;            /* a job saves its indexes, and the snapshot behind it */
     bool times_known;        /* of a closed one: the three above are right, also without its index */

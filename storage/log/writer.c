@@ -289,7 +289,7 @@ static enum err record_batch(struct partition *p, const struct batch *b)
     p->writer.used_at_ns = shard_of(p)->now_ns;
     s->bytes = p->end.position;
     s->next_offset = p->end.offset;
-    s->written_ms = now_ms;
+    s->written_ms = log_store_written_ms(p->store);
     p->space.saved = false;
     return ERR_NONE;
 }

@@ -290,6 +290,25 @@ static void a_roll_that_finds_no_room_is_no_append_that_waits(void **state)
     fill(1, 0);
 }
 
+static void a_clock_that_goes_back_makes_nothing_older(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.ms", "-1"}};
+    topic(o, 1);
+    fill(A_SEGMENT + 1, 0);
+    int64_t first_ms = segments_at(&w.p->segments, 0)->written_ms;
+    assert_true(first_ms >= clock_wall_ms() - 20000 && first_ms <= clock_wall_ms());
+    wall_ahead_ms = -DAY_MS;
+    fill(A_SEGMENT, 0);
+    assert_int_equal(w.p->segments.count, 3);
+    assert_true(segments_at(&w.p->segments, 1)->written_ms >= first_ms);
+    stop();
+    assert_int_equal(system("touch -d 2001-01-01 " LOG "/00000000000000000017.log"), 0);
+    start();
+    find_partition("t");
+    assert_true(segments_at(&w.p->segments, 1)->written_ms >= segments_at(&w.p->segments, 0)->written_ms);
+}
+
 static void files_go_when_their_delay_is_over(void **state)
 {
     (void)state;
@@ -490,6 +509,7 @@ int main(void)
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
         CASE(the_shard_with_the_oldest_segment_drops_it_where_another_starves),
         CASE(a_roll_that_finds_no_room_is_no_append_that_waits),
+        CASE(a_clock_that_goes_back_makes_nothing_older),
         CASE(files_go_when_their_delay_is_over),
         CASE(the_policy_decides),
         CASE(records_without_a_time_expire_by_when_they_were_written),
