@@ -30,6 +30,8 @@ enum err fs_sync_dir(const char *path) must_use;
 enum err fs_sync_all(int folder_fd) must_use;
 enum err fs_truncate(int fd, uint64_t bytes) must_use;
 enum err fs_allocate(int fd, uint64_t off, uint64_t bytes) must_use; /* i_size grows */
+/* The same, and the file is no longer for it: who writes there later finds room. A truncation gives it back. */
+enum err fs_allocate_behind(int fd, uint64_t off, uint64_t bytes) must_use;
 enum err fs_size(int fd, uint64_t *out_bytes) must_use;
 /* From where at or behind `off` the file may hold anything but zeros; UINT64_MAX: nowhere. Space that was allocated and never
  * written costs nothing to pass, unless its zeros are in the page cache: so from now on this descriptor reads nothing ahead.

@@ -223,7 +223,7 @@ enum err fs_truncate(int fd, uint64_t bytes)
     return check_fs_call(result);
 }
 
-enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
+static enum err allocate_blocks(int fd, int how, uint64_t off, uint64_t bytes)
 {
     assert(fd >= 0);
     assert(off <= INT64_MAX - bytes);
@@ -231,9 +231,19 @@ enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
     assert(bytes > 0);
     int result;
     do
-        result = fallocate(fd, 0, (off_t)off, (off_t)bytes);
+        result = fallocate(fd, how, (off_t)off, (off_t)bytes);
     while (result != 0 && errno == EINTR);
     return check_fs_call(result);
+}
+
+enum err fs_allocate(int fd, uint64_t off, uint64_t bytes)
+{
+    return allocate_blocks(fd, 0, off, bytes);
+}
+
+enum err fs_allocate_behind(int fd, uint64_t off, uint64_t bytes)
+{
+    return allocate_blocks(fd, FALLOC_FL_KEEP_SIZE, off, bytes);
 }
 
 enum err fs_size(int fd, uint64_t *out_bytes)

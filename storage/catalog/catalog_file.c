@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_BYTES_MAX = 1 << 30, REWRITE_BYTES_MIN = 64 * 1024, FOLDERS_MAX = 64 };
+enum { FILE_BYTES_MAX = 1 << 30, REWRITE_BYTES_MIN = 64 * 1024, ROOM_BYTES = 64 * 1024, FOLDERS_MAX = 64 };
 
 /* --- topics --- */
 
@@ -384,10 +384,19 @@ static enum err sync_meta_file(const struct catalog_file *f)
     return err;
 }
 
+/* Blocks behind both copies, for the changes to come, that a full disk does not take: the next start raises the epoch, whatever is free.
+ * Where they cannot be had, the write finds out. */
+static void make_catalog_room(const struct catalog_file *f)
+{
+    for (int i = 0; i < CATALOG_COPIES; i++)
+        err_ignore(fs_allocate_behind(f->copies[i].fd, f->copies[i].bytes, ROOM_BYTES));
+}
+
 enum err catalog_file_sync_names(const struct catalog_file *f)
 {
     assert(f->copies[0].fd >= 0 && f->copies[1].fd >= 0);
     enum err err = ERR_NONE;
+    make_catalog_room(f);
     for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++)
         err = fs_sync(f->copies[i].fd);
     if (err == ERR_NONE)
@@ -675,6 +684,8 @@ enum err catalog_file_prepare(struct catalog_file *f, char *why)
     catalog_blob_deinit(&b);
     if (err != ERR_NONE)
         snprintf(why, CONFIG_WHY_BYTES, "The catalog in %.300s cannot be written: %s.", f->dir, err_text(err));
+    else if (!f->empty)
+        make_catalog_room(f);
     return err;
 }
 

@@ -565,6 +565,32 @@ static void the_epoch_grows_durably(void **state)
     catalog_file_close(f);
 }
 
+static void both_copies_have_blocks(uint64_t bytes)
+{
+    struct stat st;
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        assert_int_equal(stat(paths[i], &st), 0);
+        assert_true((uint64_t)st.st_blocks * 512 >= bytes);
+        assert_true((uint64_t)st.st_size < 4096);
+    }
+}
+/* The next start must raise the epoch, and a change must not find a full disk: from the first change on, and again after each start. */
+static void both_copies_lie_in_blocks_that_are_allocated_beforehand(void **state)
+{
+    (void)state;
+    int32_t epoch = -1;
+    fresh_folder();
+    set_past(false, 0);
+    struct catalog_file *f = must_open();
+    assert_int_equal(catalog_file_bump_epoch(f, &epoch), ERR_NONE);
+    both_copies_have_blocks(64 * 1024);
+    assert_int_equal(catalog_file_cut(f), ERR_NONE); /* gives them back */
+    catalog_file_close(f);
+    f = must_open();
+    both_copies_have_blocks(64 * 1024);
+    catalog_file_close(f);
+}
+
 /* 9000 epochs are some 150 KB of which one record counts. One setting is a newer release's: kept, and without effect. */
 static void a_stale_file_is_rewritten_and_says_the_same(void **state)
 {
@@ -672,6 +698,7 @@ int main(void)
         cmocka_unit_test(the_noted_end_is_whole_or_nothing),
         cmocka_unit_test(a_strange_file_is_refused),
         cmocka_unit_test(the_epoch_grows_durably),
+        cmocka_unit_test(both_copies_lie_in_blocks_that_are_allocated_beforehand),
         cmocka_unit_test(a_stale_file_is_rewritten_and_says_the_same),
         cmocka_unit_test(a_contradiction_is_refused),
     };
