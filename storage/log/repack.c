@@ -8,9 +8,15 @@
 enum {
     ROOM_SLACK_BYTES = 4096, /* packers want more than the result takes */
     ROOM_SHARE = 16,         /* what does not pack grows by less */
+    SLOW_LEVEL = 10,         /* of lz4 and zstd: from here on they pack less than some 20 MB/s */
     VARINT_BYTES_MAX = 10,
     RECORD_GROWTH_MAX = 32, /* a longer delta, a longer length, and the room before the body is moved up */
 };
+
+bool repack_is_slow(const struct repack *r)
+{
+    return repack_packs(r) && (r->codec == CODEC_ZSTD || r->codec == CODEC_LZ4) && r->level >= SLOW_LEVEL;
+}
 
 /* As much as may be taken; of uncompressed records, as much as they can become. */
 size_t repack_room_bytes(const struct repack *r)

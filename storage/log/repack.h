@@ -33,6 +33,8 @@ static inline bool repack_packs(const struct repack *r)
 {
     return r->codec >= 0 && r->codec != (r->batch.attributes & BATCH_CODEC_MASK);
 }
+/* May it take seconds? (zstd packs a MB/s at its highest levels.) Nothing that is quick should stand behind it. */
+bool repack_is_slow(const struct repack *r);
 size_t repack_room_bytes(const struct repack *r);
 /* `heap`: for what it needs meanwhile, of the thread that calls. */
 void repack_run(struct repack *r, struct heap *heap);

@@ -246,16 +246,26 @@ static void note_what_will_go(struct retention *r, const struct partition *p, co
         w->bytes += v->by[i].bytes;
 }
 
-/* The closed ones go before the active one is rolled: on a full disk only what they leave makes room for that. */
-static void leave_active_segment(const struct partition *p, struct retention_verdict *v)
+static void leave_last_segment(struct retention_verdict *v, const struct segment *s)
 {
-    if (v->count < p->segments.count)
-        return;
+    assert(v->count > 0);
     enum retention_rule rule = v->by[RETENTION_TIME].segments > 0 ? RETENTION_TIME : RETENTION_SIZE;
-    assert(v->by[rule].segments > 0 && v->by[rule].bytes >= p->active->bytes);
+    assert(v->by[rule].segments > 0 && v->by[rule].bytes >= s->bytes);
     v->count--;
     v->by[rule].segments--;
-    v->by[rule].bytes -= p->active->bytes;
+    v->by[rule].bytes -= s->bytes;
+}
+
+/* On a full disk only what closed segments leave makes room to roll the active one, and to save what was closed last: they go before
+ * that, and wait for neither. */
+static void leave_unsaved_segments(const struct partition *p, struct retention_verdict *v)
+{
+    assert(p->segments.count > 0);
+    uint32_t most = 0;
+    while (most + 1 < p->segments.count && !segments_at(&p->segments, most)->closing)
+        most++;
+    while (v->count > most)
+        leave_last_segment(v, segments_at(&p->segments, v->count - 1));
 }
 
 static void act_on_partition(struct partition *p)
@@ -273,8 +283,11 @@ static void act_on_partition(struct partition *p)
     } else if (v.count == p->segments.count && v.count == 1) {
         roll_for_retention(p);
     } else {
-        leave_active_segment(p, &v);
-        trim_to_verdict(p, &v);
+        leave_unsaved_segments(p, &v);
+        if (v.count > 0)
+            trim_to_verdict(p, &v);
+        else
+            end_retention_act(p); /* the next sweep finds it saved */
     }
 }
 
@@ -541,7 +554,7 @@ void retention_check(const struct retention *r)
     for (const struct list *l = r->acting.next; l != &r->acting; l = l->next, acts++)
         assert(container_of(l, struct partition, retention.link)->retention.state != RETENTION_IDLE);
     assert(acts == r->acts);
-    assert(r->acts <= SWEEP_ACTS_MAX + 1); /* and one for a full disk */
+    assert(r->acts <= r->store->count); /* the sweep's SWEEP_ACTS_MAX, and those that a full disk began */
     assert(r->sweeping || r->next == 0);
     assert(r->stopped || timer_started(&r->timer));
 }

@@ -2,7 +2,7 @@
  * while its append stays the first of those that are parked, so that order is kept.
  *
  * One at a time per partition, and UNPACK_JOBS_MAX per shard: what else the helper has to do (rolls, files that are opened) never stands
- * behind more than those. The room for results is bounded too; partitions beyond either wait their turn in the store's queue. */
+ * behind more than those, nor behind one that may take seconds: that is the background's. The room for results is bounded too; partitions beyond either wait their turn in the store's queue. */
 #include "storage/log/partition_state.h"
 #include <string.h>
 
@@ -114,7 +114,8 @@ static enum kerr start_unpack_job(struct partition *p, struct append *a, const s
     set_unpack(p, UNPACK_RUNNING, a, j);
     ls->unpack.jobs++;
     ls->unpack.room_bytes += r->room_bytes;
-    io_job(shard_of(p)->io, &j->op, IO_URGENT, run_unpack_job, j, unpack_job_done);
+    enum io_class class = repack_is_slow(r) ? IO_BACKGROUND : IO_URGENT; /* rolls do not stand behind it */
+    io_job(shard_of(p)->io, &j->op, class, run_unpack_job, j, unpack_job_done);
     if (waited)
         call_waiting_unpack(ls);
     return KERR_NONE;

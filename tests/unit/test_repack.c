@@ -315,6 +315,26 @@ static int close_heap(void **state)
     return 0;
 }
 
+static void what_may_take_seconds_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        int8_t codec;
+        int32_t level;
+        int16_t sent;
+        bool slow;
+    } cases[] = {
+        {CODEC_ZSTD, 3, CODEC_NONE, false},   {CODEC_ZSTD, 22, CODEC_NONE, true}, {CODEC_ZSTD, 22, CODEC_ZSTD, false},
+        {CODEC_LZ4, 9, CODEC_GZIP, false},    {CODEC_LZ4, 12, CODEC_GZIP, true},  {CODEC_GZIP, 9, CODEC_NONE, false},
+        {CODEC_SNAPPY, 0, CODEC_NONE, false}, {-1, 0, CODEC_ZSTD, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct repack r = {
+            .codec = cases[i].codec, .level = cases[i].level, .batch = {.count = 1, .attributes = cases[i].sent}};
+        assert_int_equal(repack_is_slow(&r), cases[i].slow);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +347,7 @@ int main(void)
         cmocka_unit_test(every_record_without_a_key_is_named),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(flipped_bits_never_crash),
+        cmocka_unit_test(what_may_take_seconds_is_known),
         cmocka_unit_test(times_out_of_bounds_are_refused_or_become_the_brokers),
     };
     return cmocka_run_group_tests(tests, open_heap, close_heap);

@@ -241,6 +241,25 @@ static void turn_for_ms(int64_t ms)
     while (clock_now_ns() < end)
         turn();
 }
+/* What stands beside a closed segment is saved when there is room: on a full disk those before it must not wait for that. */
+static void what_is_not_saved_yet_keeps_only_itself(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.ms", "3600000"}};
+    topic(o, 1);
+    fill(3 * A_SEGMENT + 3, 0);
+    turn_for_ms(100);
+    int64_t second = base_of(1);
+    segments_at(&w.p->segments, 1)->closing = true;
+    w.p->space.closing++;
+    pass(3600000 + 1000);
+    starts_at(second);
+    stays_at(second);
+    segments_at(&w.p->segments, 0)->closing = false;
+    w.p->space.closing--;
+    starts_at(3 * A_SEGMENT + 3);
+}
+
 /* What a shard without rings noted when it had one kept the others from dropping anything. */
 static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
 {
@@ -506,6 +525,7 @@ int main(void)
         CASE(what_is_too_much_goes_while_the_rest_is_enough),
         CASE(an_idle_partition_expires_whole_and_goes_on),
         CASE(on_a_full_disk_closed_segments_go_although_the_active_one_cannot_be_rolled),
+        CASE(what_is_not_saved_yet_keeps_only_itself),
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
         CASE(the_shard_with_the_oldest_segment_drops_it_where_another_starves),
         CASE(a_roll_that_finds_no_room_is_no_append_that_waits),
