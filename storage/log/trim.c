@@ -6,7 +6,8 @@
  *       --no read is under way--> job: their files are renamed to .deleted; the deleter unlinks them after file.delete.delay.ms
  *
  * A read that is under way ends with what it has in memory. What a crash leaves of the files goes when the log is opened. Where a rename
- * finds no room on a full disk, the file is unlinked at once.
+ * finds no room on a full disk, the file is unlinked at once. Where the start finds none to be saved in, it gets ballast (ballast.h), or what the
+ * indexes of the oldest segment that goes took.
  *
  * The active segment stays, as in Kafka. The start never lies beyond the durable end: what recovery finds reaches it. */
 #include "core/log.h"
@@ -33,6 +34,7 @@ struct trim_job {
     } gone[FILES_PER_JOB];
     uint32_t gone_count;
     struct ballast *ballast; /* a start that finds no room gets some of it: it is what makes room */
+    int64_t below;           /* the oldest segment, if it goes by this start; else -1 */
     bool pressed;            /* the disk is full */
     enum err err;
 };
@@ -71,12 +73,26 @@ static enum err take_files_away(const char *dir, int64_t base_offset, bool unlin
     return err == ERR_NO_SPACE ? folder_remove_segment(dir, base_offset) : err;
 }
 
+/* Where there is no ballast: its indexes make room for the start, and are made anew if that cannot be saved all the same. */
+static bool gives_indexes_up(const struct trim_job *j)
+{
+    char name[64];
+    if (j->below < 0)
+        return false;
+    snprintf(name, sizeof name, "%020lld.timeindex", (long long)j->below);
+    enum err err = folder_remove(j->dir, name);
+    snprintf(name, sizeof name, "%020lld.index", (long long)j->below);
+    return !err && folder_remove(j->dir, name) == ERR_NONE;
+}
+
 static int32_t run_trim_job(void *arg)
 {
     struct trim_job *j = arg;
     assert(j->gone_count <= FILES_PER_JOB);
     j->err = j->start < 0 ? ERR_NONE : log_start_save(j->dir, j->topic, j->index, j->start);
     if (j->err == ERR_NO_SPACE && ballast_give(j->ballast, START_ROOM_BYTES))
+        j->err = log_start_save(j->dir, j->topic, j->index, j->start);
+    if (j->err == ERR_NO_SPACE && gives_indexes_up(j))
         j->err = log_start_save(j->dir, j->topic, j->index, j->start);
     for (uint32_t i = 0; i < j->gone_count && !j->err; i++)
         j->err = take_files_away(j->dir, j->gone[i].base_offset, j->gone[i].unlink);
@@ -90,7 +106,7 @@ static struct trim_job *new_trim_job(struct partition *p)
         return NULL;
     j->partition = p;
     j->index = p->index;
-    j->start = -1;
+    j->start = j->below = -1;
     j->ballast = &p->store->ballast;
     j->pressed = full_disk_is_pressed(p);
     snprintf(j->dir, sizeof j->dir, "%s", p->dir);
@@ -274,6 +290,8 @@ static void save_log_start(struct partition *p, int64_t start)
         return;
     }
     j->start = start;
+    if (p->segments.count > 1 && segments_at(&p->segments, 1)->base_offset <= start)
+        j->below = segments_at(&p->segments, 0)->base_offset;
     if (PLANTED(trim_before_durable)) {
         move_log_start(p, start);
         finish_trims(p, &p->trimmer.waiting, KERR_NONE);

@@ -1,6 +1,8 @@
 /* The log's start moves: what goes, what stays, who hears of it, and what a restart of any kind finds. */
+#define log_start_save real_log_start_save
+#include "storage/log/log_start.c"
+#undef log_start_save
 #include "storage/log/folder.h"
-#include "storage/log/log_start.h"
 #define DIR "build/tests/unit/trim"
 #include "tests/unit/partition_world.h"
 
@@ -9,6 +11,15 @@ static const struct topic_override small[] = {{"segment.bytes", "1048576"}};
 static const struct topic_override caching[] = {
     {"segment.bytes", "1048576"}, {"write.caching", "true"}, {"flush.ms", "1000000"}};
 #define LOG DIR "/data/t-0"
+
+/* While this file is there the disk is full. */
+static const char *in_the_way;
+enum err log_start_save(const char *dir, const char *topic, int32_t partition, int64_t offset) must_use;
+enum err log_start_save(const char *dir, const char *topic, int32_t partition, int64_t offset)
+{
+    return in_the_way && access(in_the_way, F_OK) == 0 ? ERR_NO_SPACE
+                                                       : real_log_start_save(dir, topic, partition, offset);
+}
 
 /* --- the world --- */
 
@@ -567,12 +578,33 @@ static void a_random_life_keeps_what_was_promised(void **state)
     {                                                                              \
         .name = #f, .test_func = f, .setup_func = setup, .teardown_func = teardown \
     }
+static void on_a_full_disk_the_indexes_of_what_goes_make_room_for_the_start(void **state)
+{
+    (void)state;
+    fill(small, 1);
+    all_are_acked();
+    in_the_way = LOG "/00000000000000000000.index";
+    assert_int_equal(access(in_the_way, F_OK), 0);
+    assert_int_equal(trim(5, NULL), KERR_KAFKA_STORAGE_ERROR); /* no segment goes by that: nothing is given up */
+    assert_int_equal(access(in_the_way, F_OK), 0);
+    must_trim(40);
+    in_the_way =
+        LOG "/00000000000000000034.log"; /* stays: it is of no use to give anything up, and that does no harm */
+    assert_int_equal(trim(55, NULL), KERR_KAFKA_STORAGE_ERROR);
+    in_the_way = NULL;
+    crash();
+    assert_int_equal(partition_facts(w.p).log_start_offset, 40);
+    assert_int_equal(partition_facts(w.p).end_offset, BATCHES);
+    must_trim(55);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[] = {
         CASE(what_lies_below_the_start_is_gone_and_the_rest_stays),
         CASE(a_start_that_cannot_be_is_refused_and_one_below_changes_nothing),
         CASE(everything_can_go_and_the_log_goes_on),
+        CASE(on_a_full_disk_the_indexes_of_what_goes_make_room_for_the_start),
         CASE(a_partition_without_a_file_has_nothing_to_move),
         CASE(with_caching_the_start_is_durable_with_all_before_it),
         CASE(every_stop_and_every_crash_finds_the_start),
