@@ -7,11 +7,13 @@
 #include "storage/recovery/recoverer.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "storage/log/full_disk.h"
 #include "storage/log/partition_dir.h"
 #include "storage/log/partition_state.h"
 #include <stdatomic.h>
 #include <string.h>
 
+enum { RECOVERY_ROOM_BYTES = 512 * 1024 }; /* of the ballast: indexes and what is synced */
 enum recoverer_state { RECOVERER_IDLE, RECOVERER_RUNNING, RECOVERER_TIDYING };
 
 /* The job's, while one is out. */
@@ -21,6 +23,7 @@ struct recovery_job {
     struct checkpoint_entry entry; /* `in` points to it */
     uint8_t *encoded;              /* which points into this; of the shard's heap */
     uint8_t topic_id[16];
+    struct ballast *ballast; /* what it gets where it finds no room; NULL: nothing */
     _Atomic bool give_up;
     struct heap *heap; /* of the job that ran last */
     struct recovered recovered;
@@ -71,6 +74,8 @@ static int32_t run_recovery(void *arg)
     j->in.heap = j->heap;
     bool foreign = partition_dir_topic(j->in.dir, owner) && memcmp(owner, j->topic_id, sizeof owner) != 0;
     j->err = foreign ? ERR_NOT_FOUND : recovery_run(&j->in, &j->recovered);
+    if (j->err == ERR_NO_SPACE && j->ballast && ballast_give(j->ballast, RECOVERY_ROOM_BYTES))
+        j->err = recovery_run(&j->in, &j->recovered);
     return 0;
 }
 
@@ -365,6 +370,7 @@ static void begin_recovery(struct recoverer *rc, struct partition *p)
     atomic_store_explicit(&j->give_up, false, memory_order_relaxed);
     j->in.give_up = &j->give_up;
     memcpy(j->topic_id, p->topic->id, sizeof j->topic_id);
+    j->ballast = full_disk_comes_first(p) ? &rc->store->ballast : NULL; /* a ring that is not open makes no room */
     io_job(rc->store->shard->io, &j->op, IO_BACKGROUND, run_recovery, j, recovery_done);
 }
 

@@ -1,6 +1,23 @@
 /* Partitions are recovered when first used: until then nothing is told of them, and what was known of them is kept. */
+#define recovery_run real_recovery_run
+#include "storage/recovery/recovery_run.c"
+#undef recovery_run
 #include "tests/unit/partition_world.h"
 #include "storage/recovery/recoverer.h"
+#include <sys/stat.h>
+
+/* The disk is full until the reserve is shorter than this. */
+static _Atomic int64_t full_until;
+static int64_t reserve_size(void)
+{
+    struct stat st;
+    return stat(DIR "/data/reserve-0", &st) ? 0 : st.st_size;
+}
+enum err recovery_run(const struct recovery_input *in, struct recovered *out) must_use;
+enum err recovery_run(const struct recovery_input *in, struct recovered *out)
+{
+    return full_until > 0 && reserve_size() >= full_until ? ERR_NO_SPACE : real_recovery_run(in, out);
+}
 
 static bool wait_is_over;
 static void wait_over(struct recovery_wait *wait)
@@ -436,11 +453,36 @@ static void a_stop_in_the_midst_of_a_large_change_loses_nothing(void **state)
     assert_int_not_equal(access(DIR "/data/t-0", F_OK), 0);
 }
 
+/* Its segments are what can make room, once it is open. */
+static void a_ring_is_recovered_on_a_full_disk(void **state)
+{
+    (void)state;
+    const struct topic_override overrides[] = {{"disk.full.policy", "delete-oldest"}};
+    make_topic(overrides, 1);
+    append(3, 200);
+    all_are_acked();
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (ballast_is_short(&w.p->store->ballast) || reserve_size() == 0) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+    kill_broker();
+    full_until = reserve_size();
+    start_unrecovered();
+    while (w.p->condition != PARTITION_OPEN) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+    full_until = 0;
+    assert_int_equal(end_of_log(), 3);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_is_told_of_it, setup, teardown),
         cmocka_unit_test_setup_teardown(who_waits_finds_it_recovered, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_ring_is_recovered_on_a_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(who_waits_too_long_finds_it_as_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(those_that_somebody_waits_for_come_first, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_known_of_it_is_carried_over, setup, teardown),
