@@ -269,10 +269,13 @@ static bool is_ring(const struct partition *p)
     return config_of(p)->ring && !p->topic->internal;
 }
 
-static bool has_something_to_drop(const struct full_disk *d)
+/* Also what is not promised yet, or about to go: it can be dropped soon. */
+static bool has_something_to_drop(const struct full_disk *d, const struct partition *p)
 {
+    assert(p->end.position == 0 || p->active);
     int64_t ms, limit_ms;
-    return d->dropping || find_oldest_ring(d, &ms, &limit_ms) || oldest_of_others(d) != nothing_ms;
+    return p->end.position > 0 || p->segments.count > 1 || d->dropping || find_oldest_ring(d, &ms, &limit_ms) ||
+           oldest_of_others(d) != nothing_ms;
 }
 
 bool full_disk_helps(struct partition *p)
@@ -280,7 +283,7 @@ bool full_disk_helps(struct partition *p)
     struct full_disk *d = full_disk_of(p);
     uint64_t now_ns = p->store->shard->now_ns;
     bool given = p->topic->internal && atomic_load(&p->store->ballast.bytes) > 0;
-    if (!given && !(is_ring(p) && has_something_to_drop(d)))
+    if (!given && !(is_ring(p) && has_something_to_drop(d, p)))
         return false;
     if (!p->space.short_since_ns && !list_empty(&p->writer.parked))
         p->space.short_since_ns = now_ns;

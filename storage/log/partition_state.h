@@ -131,7 +131,7 @@ struct partition_space {
     uint64_t retry_at_ns;     /* the log does not say before this that it is full again */
     uint64_t roll_said_at_ns; /* likewise, where no append waits for it */
     uint64_t short_since_ns;  /* appends wait for room that is being made; 0: they do not */
-    bool saved;              /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
+    bool saved;               /* trimmed, indexes and snapshot on disk: a stop has nothing to do */
     enum {
         AHEAD_NONE,
         AHEAD_MAKING,

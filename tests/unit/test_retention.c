@@ -3,6 +3,7 @@
 #include "storage/catalog/meta.h"
 #include "storage/log/deleter.h"
 #include "storage/log/folder.h"
+#include "storage/log/full_disk.h"
 #define DIR "build/tests/unit/retention"
 #include "tests/unit/partition_world.h"
 #include <signal.h>
@@ -258,6 +259,22 @@ static void what_is_not_saved_yet_keeps_only_itself(void **state)
     segments_at(&w.p->segments, 0)->closing = false;
     w.p->space.closing--;
     starts_at(3 * A_SEGMENT + 3);
+}
+
+/* All that it has is in a wave: that ends, and then the segment can go. */
+static void a_ring_with_a_wave_in_flight_waits_for_room(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    fill(1, 0);
+    turn_for_ms(100);
+    struct sent *s = append(1, 100);
+    assert_true(w.p->promised.offset < w.p->end.offset);
+    assert_true(full_disk_helps(w.p));
+    until(&s->over);
+    assert_int_equal(s->append.error, KERR_NONE);
+    forget_sent();
 }
 
 /* What a shard without rings noted when it had one kept the others from dropping anything. */
@@ -526,6 +543,7 @@ int main(void)
         CASE(an_idle_partition_expires_whole_and_goes_on),
         CASE(on_a_full_disk_closed_segments_go_although_the_active_one_cannot_be_rolled),
         CASE(what_is_not_saved_yet_keeps_only_itself),
+        CASE(a_ring_with_a_wave_in_flight_waits_for_room),
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
         CASE(the_shard_with_the_oldest_segment_drops_it_where_another_starves),
         CASE(a_roll_that_finds_no_room_is_no_append_that_waits),
