@@ -7,6 +7,8 @@
 
 /* Monotonic, nanoseconds since some fixed moment. */
 uint64_t clock_now_ns(void);
+/* The same, with the time that the machine slept. */
+uint64_t clock_since_boot_ns(void);
 /* Wall clock, milliseconds since 1970: record timestamps and logs only. It may step backwards. */
 int64_t clock_wall_ms(void);
 /* What the calling thread has used of its processor since it began. Costs a system call, about 1 us. */

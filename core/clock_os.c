@@ -20,6 +20,11 @@ uint64_t clock_now_ns(void)
     return read_clock_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_since_boot_ns(void)
+{
+    return read_clock_ns(CLOCK_BOOTTIME);
+}
+
 int64_t clock_wall_ms(void)
 {
     return (int64_t)(read_clock_ns(CLOCK_REALTIME) / NS_PER_MS);

@@ -35,7 +35,7 @@ static void hold_expiry(struct expiry_clock *c, uint64_t now_ns, int64_t ahead_m
         log_warn(
             "clock jumped",
             "ahead_s=%lld effect=\"nothing expires for a day: no segment, tombstone, committed offset or producer id\" "
-            "hint=\"a wrong clock, or a machine that slept; set it right within the day if it is wrong\"",
+            "hint=\"a wrong clock, or a virtual machine that was paused; set it right within the day if it is wrong\"",
             (long long)(ahead_ms / 1000));
 }
 

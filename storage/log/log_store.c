@@ -204,7 +204,7 @@ int64_t log_store_written_ms(const struct log_store *ls)
 
 bool log_store_expiry_ms(struct log_store *ls, int64_t *out_ms)
 {
-    return expiry_clock_ask(&ls->expiry, clock_now_ns(), clock_wall_ms(), out_ms);
+    return expiry_clock_ask(&ls->expiry, clock_since_boot_ns(), clock_wall_ms(), out_ms);
 }
 
 static enum err open_log_heaps(struct log_store *ls)
@@ -222,7 +222,7 @@ static enum err open_log_heaps(struct log_store *ls)
 enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root)
 {
     *ls = (struct log_store){.shard = s, .root = root};
-    expiry_clock_init(&ls->expiry, clock_now_ns(), clock_wall_ms(), s->id == 0);
+    expiry_clock_init(&ls->expiry, clock_since_boot_ns(), clock_wall_ms(), s->id == 0);
     ls->opened_ns = s->now_ns;
     ls->opened_ms = root->last_seen_ms > clock_wall_ms() ? root->last_seen_ms : clock_wall_ms();
     list_init(&ls->finished);

@@ -17,6 +17,11 @@ uint64_t clock_now_ns(void)
     return sim.now_ns - sim.asleep_ns;
 }
 
+uint64_t clock_since_boot_ns(void)
+{
+    return sim.now_ns;
+}
+
 int64_t clock_wall_ms(void)
 {
     return sim.wall_ms + (int64_t)(sim.now_ns / NS_PER_MS);

@@ -25,11 +25,16 @@ uint64_t clock_now_ns(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec + ahead_ns;
 }
+static uint64_t slept_ns;
+uint64_t clock_since_boot_ns(void)
+{
+    return clock_now_ns() + slept_ns;
+}
 int64_t clock_wall_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000 + (int64_t)(ahead_ns / NS_PER_MS) + wall_ahead_ms;
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000 + (int64_t)((ahead_ns + slept_ns) / NS_PER_MS) + wall_ahead_ms;
 }
 uint64_t clock_thread_cpu_ns(void)
 {
@@ -52,7 +57,7 @@ static void pass(int64_t ms)
 
 static int setup_retention(void **state)
 {
-    ahead_ns = 0;
+    ahead_ns = slept_ns = 0;
     wall_ahead_ms = 0;
     if (system("rm -rf " DIR " && mkdir -p " DIR) != 0)
         return -1;
@@ -424,6 +429,17 @@ static void while_the_clock_is_not_believed_nothing_expires_by_time(void **state
     starts_at(2 * A_SEGMENT);
 }
 
+/* Every night a laptop is away for longer than an hour: nothing would ever expire there. */
+static void a_machine_that_slept_is_no_clock_that_jumped(void **state)
+{
+    (void)state;
+    topic(NULL, 0);
+    fill(2 * A_SEGMENT, 6 * DAY_MS);
+    stays_at(0);
+    slept_ns = 2 * 24 * 3600 * NS_PER_S;
+    starts_at(2 * A_SEGMENT);
+}
+
 static void a_folder_from_before_keeps_all_for_an_hour(void **state)
 {
     (void)state;
@@ -553,6 +569,7 @@ int main(void)
         CASE(records_without_a_time_expire_by_when_they_were_written),
         CASE(after_a_restart_times_are_learnt),
         CASE(while_the_clock_is_not_believed_nothing_expires_by_time),
+        CASE(a_machine_that_slept_is_no_clock_that_jumped),
         CASE(a_folder_from_before_keeps_all_for_an_hour),
         CASE(an_aborted_start_of_the_log_is_found_again),
         CASE(segments_roll_sooner_by_their_jitter),
