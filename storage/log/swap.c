@@ -57,6 +57,7 @@ void swap_take(struct partition *p, uint32_t rank, uint32_t count, struct segmen
         struct segment *s = segments_at(&p->segments, rank + i);
         assert(s != p->active);
         p->closed_bytes -= s->bytes;
+        made->written_ms = s->written_ms; /* as Kafka: of the last one. Retention asks where records have no time */
         list_push(out_old, &s->link);
     }
     made->allocated = made->bytes;

@@ -136,9 +136,13 @@ static void a_compacted_log_keeps_the_latest_and_opens_again(void **state)
     (void)state;
     fill();
     uint64_t bytes = partition_facts(w.p).bytes;
+    int64_t first_ms = segments_at(&w.p->segments, 0)->written_ms,
+            last_ms = segments_at(&w.p->segments, w.p->segments.count - 2)->written_ms;
     begin_cleaning();
     await_clean();
     only_the_latest_is_there();
+    int64_t written_ms = segments_at(&w.p->segments, 0)->written_ms;
+    assert_true(written_ms >= first_ms && written_ms <= last_ms);
     assert_true(partition_facts(w.p).bytes < bytes / 2);
     kill_broker();
     start_again();
