@@ -225,6 +225,7 @@ static void measured(struct io_op *op, int32_t res)
     bool near = d->free_bytes < u64_max(reserve * NEAR_RESERVES, d->total_bytes / 4);
     int64_t ms, limit_ms;
     (void)find_oldest_ring(d, &ms, &limit_ms);
+    d->starved |= d->fills && ballast_is_short(&ls->ballast);
     note_on_board(d, ms, ballast_is_short(&ls->ballast));
     d->pressed = d->ring_count > 0 && (d->free_bytes < reserve || is_any_starved(d));
     d->deficit = u64_max(reserve > d->free_bytes ? reserve - d->free_bytes : 0, 1);
@@ -291,7 +292,9 @@ bool full_disk_helps(struct partition *p)
         return false; /* space_full follows */
     if (given && !d->busy)
         d->give_bytes = BALLAST_STEP;
-    d->starved |= !given;
+    if (!given &&
+        !full_disk_is_reserved(p)) /* else it waits for the reserve: whether that finds room, a measure tells */
+        d->starved = true;
     measure_in(d, 1);
     log_store_retry_later(p->store, p);
     return true;

@@ -12,7 +12,8 @@
  *   measure (a job) --less than the reserve is free--> hurry files that wait --> drop the oldest --> files gone --> measure
  *                   '--often while little is free, else twice a second; not at all without rings and internal topics
  *
- * An append to a ring that finds no room waits while something can be dropped: it is slowed, not refused. Internal topics, log starts and
+ * An append to a ring that finds no room waits while something can be dropped: it is slowed, not refused. While the reserve is short it waits for
+ * that alone; more is dropped only where the reserve finds no room either. Internal topics, log starts and
  * checkpoints get the ballast (ballast.h) before they fail. */
 #pragma once
 #include "storage/log/log_store.h"

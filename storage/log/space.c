@@ -452,7 +452,7 @@ void space_make_ahead(struct partition *p)
 {
     assert(p->active);
     assert(p->space.ahead == AHEAD_NONE);
-    struct space_job *j = new_space_job(p, JOB_AHEAD);
+    struct space_job *j = full_disk_is_reserved(p) ? NULL : new_space_job(p, JOB_AHEAD);
     if (!j)
         return;
     j->step = u64_min(u64_max(p->space.step, ALLOCATE_STEP_MIN), align_up(config_of(p)->segment_bytes, PAGE_BYTES));

@@ -282,6 +282,38 @@ static void a_ring_with_a_wave_in_flight_waits_for_room(void **state)
     forget_sent();
 }
 
+static struct partition *make_internal_topic(void)
+{
+    struct catalog_change c = {
+        .kind = CATALOG_CREATE, .name = "__consumer_offsets", .partitions = 1, .done = change_done};
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+    until(&change_is_over);
+    assert_int_equal(c.error, KERR_NONE);
+    find_partition("__consumer_offsets");
+    return w.p;
+}
+/* Commits got some of it, and have two seconds to take it: it is not filled before. */
+static void while_the_reserve_is_short_a_ring_waits_and_drops_nothing(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    fill(2 * A_SEGMENT + 2, 0); /* the third has no file made ahead yet behind it */
+    struct partition *internal = make_internal_topic();
+    find_partition("t");
+    struct ballast *b = &w.p->store->ballast;
+    while (atomic_load(&b->wanted) == 0 || ballast_is_short(b))
+        turn();
+    assert_true(full_disk_helps(internal));
+    while (!full_disk_is_reserved(w.p))
+        turn();
+    uint64_t asked_ns = clock_now_ns();
+    fill(A_SEGMENT + 2, 0);
+    assert_true(clock_now_ns() - asked_ns > NS_PER_S);
+    assert_int_equal(partition_facts(w.p).log_start_offset, 0);
+}
+
 /* What a shard without rings noted when it had one kept the others from dropping anything. */
 static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
 {
@@ -560,6 +592,7 @@ int main(void)
         CASE(on_a_full_disk_closed_segments_go_although_the_active_one_cannot_be_rolled),
         CASE(what_is_not_saved_yet_keeps_only_itself),
         CASE(a_ring_with_a_wave_in_flight_waits_for_room),
+        CASE(while_the_reserve_is_short_a_ring_waits_and_drops_nothing),
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
         CASE(the_shard_with_the_oldest_segment_drops_it_where_another_starves),
         CASE(a_roll_that_finds_no_room_is_no_append_that_waits),
