@@ -260,6 +260,14 @@ static enum err add_packed_records(const struct clean_filter *f, const struct ba
     return err;
 }
 
+/* delete.retention.ms may be as long as a number can say: such tombstones stay for ever. */
+static int64_t horizon_from_now(const struct clean_filter *f)
+{
+    assert(f->now_ms >= 0 && f->delete_retention_ms >= 0);
+    int64_t horizon;
+    return __builtin_add_overflow(f->now_ms, f->delete_retention_ms, &horizon) ? INT64_MAX : horizon;
+}
+
 static enum err write_changed_batch(const struct clean_filter *f, const uint8_t *at, const struct batch *b,
                                     struct batch_cursor c, const struct verdict *v, bool set_horizon,
                                     struct clean_bytes *out)
@@ -267,7 +275,7 @@ static enum err write_changed_batch(const struct clean_filter *f, const uint8_t 
     assert(v->kept > 0);
     assert(!set_horizon || f->now_ms >= 0);
     size_t from;
-    int64_t base = set_horizon ? f->now_ms + f->delete_retention_ms : b->base_timestamp;
+    int64_t base = set_horizon ? horizon_from_now(f) : b->base_timestamp;
     enum err err = begin_filtered_batch(out, at, &from);
     if (!err)
         err = add_packed_records(f, b, c, base, out);

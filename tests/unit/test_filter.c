@@ -166,6 +166,25 @@ static void a_clock_that_is_held_sets_no_horizon(void **state)
     assert_int_equal(b.attributes, 0);
 }
 
+static void tombstones_may_be_kept_for_ever(void **state)
+{
+    (void)state;
+    const struct keyed_record v[] = {{0, 2000, "gone", NULL}};
+    const int kept[] = {0};
+    struct filter_result r;
+    struct batch b;
+    filter.delete_retention_ms = INT64_MAX;
+    assert_int_equal(run_filter((struct keyed_batch){13, -1, 0, -1, 0, -1, v, 1}, false, &b).fate, FILTER_CHANGED);
+    assert_int_equal(b.base_timestamp, INT64_MAX);
+    assert_records(&b, v, kept, 1);
+    struct clean_bytes once = out;
+    out = (struct clean_bytes){.heap = heap};
+    filter.now_ms = NOW + 100000 * (int64_t)DAY;
+    assert_int_equal(filter_batch(&filter, once.at, &b, false, &out, &r), ERR_NONE);
+    assert_int_equal(r.fate, FILTER_KEPT);
+    clean_bytes_deinit(&once);
+}
+
 static void emptied_batches_stay_where_somebody_needs_them(void **state)
 {
     (void)state;
@@ -297,6 +316,7 @@ int main(void)
         TEST(what_the_map_does_not_cover_stays),
         TEST(tombstones_go_in_two_steps),
         TEST(a_clock_that_is_held_sets_no_horizon),
+        TEST(tombstones_may_be_kept_for_ever),
         TEST(emptied_batches_stay_where_somebody_needs_them),
         TEST(log_append_time_is_the_time_of_all_its_records),
         TEST(transactional_batches_are_not_judged),
