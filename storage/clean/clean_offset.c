@@ -1,5 +1,6 @@
 /* The file cleaner-offset-checkpoint (clean_work.h). */
 #include "storage/clean/clean_work.h"
+#include "storage/log/folder.h"
 #include "storage/log/segment.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@ enum { OFFSET_FILE_BYTES_MAX = 4096, OFFSET_LINE_BYTES_MAX = 512 };
 static bool clean_offset_path(char out[FS_PATH_MAX], const char *dir)
 {
     assert(dir[0]);
-    int n = snprintf(out, FS_PATH_MAX, "%s/cleaner-offset-checkpoint", dir);
+    int n = snprintf(out, FS_PATH_MAX, "%s/" FOLDER_CLEANED, dir);
     return n > 0 && n < FS_PATH_MAX;
 }
 
@@ -22,6 +23,19 @@ enum err clean_offset_save(const char *dir, const char *topic, int32_t partition
     int n = snprintf(text, sizeof text, OFFSET_HEAD "%s %" PRId32 " %" PRId64 "\n", topic, partition, offset);
     assert(n > 0 && (size_t)n < sizeof text);
     return clean_offset_path(path, dir) ? segment_write_file(path, text, (size_t)n) : ERR_INVALID;
+}
+
+enum err clean_offset_begin(const char *dir, const char *topic, int32_t partition, int64_t offset)
+{
+    assert(offset >= 0);
+    char path[FS_PATH_MAX];
+    int fd;
+    enum err err = clean_offset_path(path, dir) ? fs_open(path, FS_READ, &fd) : ERR_INVALID;
+    if (err == ERR_NOT_FOUND)
+        return clean_offset_save(dir, topic, partition, offset);
+    if (!err)
+        fs_close(fd);
+    return err;
 }
 
 int64_t clean_offset_load(struct heap *heap, const char *dir)

@@ -467,7 +467,9 @@ static enum err step_seal(struct clean_work *w)
     assert(w->made.next_offset > w->made.base_offset);
     assert(w->lent);
     char path[FS_PATH_MAX];
-    enum err err = sync_cleaned(w);
+    enum err err = clean_offset_begin(w->dir, w->topic, w->partition, w->first_dirty);
+    if (!err)
+        err = sync_cleaned(w);
     if (!err)
         err = name_sealed_swap(w);
     if (!err)

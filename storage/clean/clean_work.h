@@ -88,5 +88,7 @@ void clean_work_end(struct clean_work *w);
 /* --- the first dirty offset: the file cleaner-offset-checkpoint in the partition's folder, Kafka's format, as log_start.h's. Losing it
  * means cleaning again, so it is not synced beyond what its rename needs --- */
 enum err clean_offset_save(const char *dir, const char *topic, int32_t partition, int64_t offset) must_use;
+/* Saves it if none is: before anything is replaced, as recovery knows by it that times in a checkpoint may be another segment's. */
+enum err clean_offset_begin(const char *dir, const char *topic, int32_t partition, int64_t offset) must_use;
 /* -1: none is known. */
 int64_t clean_offset_load(struct heap *heap, const char *dir);

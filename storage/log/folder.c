@@ -76,6 +76,7 @@ static bool take_folder_entry(void *arg, const struct fs_entry *entry)
         f->err = add_leftover(f, entry->name);
     if (is_segment_file(entry->name, ".cleaned", &offset) && offset < f->cleaned_min)
         f->cleaned_min = offset;
+    f->cleaned |= strcmp(entry->name, FOLDER_CLEANED) == 0;
     return f->err == ERR_NONE;
 }
 

@@ -475,7 +475,8 @@ static enum err recover_empty_folder(struct recovery *r)
     return c ? producers_load(r->out->producers, c->producers, c->producers_bytes) : ERR_NONE;
 }
 
-/* What the checkpoint says of the timestamps of segments that were not walked; of those that were, the walk says it. */
+/* What the checkpoint says of the timestamps of segments that were not walked; of those that were, the walk says it. Of a log that was
+ * ever cleaned it may be another segment's, of the same place and size: they are learnt again where somebody asks for them. */
 static void note_segment_times(struct recovery *r)
 {
     assert(r->last < r->count);
@@ -490,7 +491,7 @@ static void note_segment_times(struct recovery *r)
             s->max_timestamp_offset = s->index.max_timestamp_offset;
             s->times_known = i >= r->first;
         } else if (known && known->base_offset == s->base_offset && known->bytes == s->bytes &&
-                   !folder_offsets_have(&r->folder.deleted, s->base_offset)) { /* of that one, not of one it replaced */
+                   !r->folder.cleaned) {
             s->first_timestamp = known->first_timestamp;
             s->max_timestamp = known->max_timestamp;
             s->max_timestamp_offset = known->max_timestamp_offset;

@@ -423,30 +423,35 @@ static void a_cleaning_may_be_cut_short_between_any_two_steps(void **state)
         }
 }
 
-/* What a checkpoint knows of the times of a segment that was replaced is not believed of the new one. */
+/* What a checkpoint knows of the times of a segment that was replaced is not believed of the new one, though that is as large, and nothing
+ * is left of the old one. */
 static void times_of_a_replaced_segment_are_forgotten(void **state)
 {
     (void)state;
-    build_originals();
-    checkpoint();
-    clean_until(LOG_NAMED);
-    const struct placed *end = &cleaned[cleaned_count - 1];
-    struct checkpoint_segment known = {
-        .base_offset = bases[0], .bytes = end->at + end->bytes, .max_timestamp = 7, .first_timestamp = 7};
-    const struct recovery_input in = {.heap = w.heap,
-                                      .dir = dir,
-                                      .checkpoint = &w.checkpoint,
-                                      .segments = &known,
-                                      .segment_count = 1,
-                                      .known_end_offset = -1,
-                                      .wave_bytes_max = WAVE_MAX,
-                                      .index_interval_bytes = INTERVAL,
-                                      .segment_index_bytes = 1 << 20};
-    struct recovered r;
-    assert_int_equal(recovery_run(&in, &r), ERR_NONE);
-    assert_false(r.corrupt);
-    assert_false(container_of(r.segments.next, struct segment, link)->times_known);
-    recovered_deinit(&r);
+    for (int was_cleaned = 0; was_cleaned < 2; was_cleaned++) {
+        build_originals();
+        checkpoint();
+        clean_until(DELETED_GONE);
+        if (was_cleaned)
+            assert_int_equal(segment_write_file("build/tests/unit/" RECOVERY_DIR "/" FOLDER_CLEANED, "0", 1), ERR_NONE);
+        const struct placed *end = &cleaned[cleaned_count - 1];
+        struct checkpoint_segment known = {
+            .base_offset = bases[0], .bytes = end->at + end->bytes, .max_timestamp = 7, .first_timestamp = 7};
+        const struct recovery_input in = {.heap = w.heap,
+                                          .dir = dir,
+                                          .checkpoint = &w.checkpoint,
+                                          .segments = &known,
+                                          .segment_count = 1,
+                                          .known_end_offset = -1,
+                                          .wave_bytes_max = WAVE_MAX,
+                                          .index_interval_bytes = INTERVAL,
+                                          .segment_index_bytes = 1 << 20};
+        struct recovered r;
+        assert_int_equal(recovery_run(&in, &r), ERR_NONE);
+        assert_false(r.corrupt);
+        assert_int_equal(container_of(r.segments.next, struct segment, link)->times_known, !was_cleaned);
+        recovered_deinit(&r);
+    }
 }
 
 static void a_damaged_swap_goes_if_all_that_it_was_made_from_is_there(void **state)
