@@ -114,8 +114,8 @@ static void keep_learnt(const struct learning *l)
 {
     assert(l->partition->cleaning.busy);
     struct partition *p = l->partition;
+    bool any = false;
     p->cleaning.first_dirty = l->first_dirty;
-    p->cleaning.known = true;
     for (uint32_t i = 0; i < l->count && p->segments.count; i++) {
         struct segment *s = segments_of_offset(&p->segments, l->v[i].base_offset);
         if (!l->v[i].good || s->number != l->v[i].number)
@@ -123,8 +123,9 @@ static void keep_learnt(const struct learning *l)
         s->first_timestamp = l->v[i].first_timestamp;
         s->max_timestamp = l->v[i].max_timestamp;
         s->max_timestamp_offset = l->v[i].max_timestamp_offset;
-        s->times_known = true;
+        s->times_known = any = true;
     }
+    p->cleaning.known = l->count < LEARN_SEGMENTS_MAX || !any; /* else the next job learns more of them */
 }
 
 static void learn_job_done(struct io_op *op, int32_t res)

@@ -1,6 +1,7 @@
 /* The cleaner on a running shard: what readers see while segments are swapped, and everything that may happen in the midst of a cleaning,
  * after each number of turns. */
 #include "storage/clean/cleaner_state.h"
+#include "storage/log/folder.h"
 #define DIR "build/tests/unit/cleaner"
 #include "tests/unit/partition_world.h"
 
@@ -156,6 +157,31 @@ static void a_compacted_log_keeps_the_latest_and_opens_again(void **state)
     assert_int_equal(w.p->cleaning.first_dirty, active_base);
     append(1, VALUE);
     all_are_acked();
+}
+
+/* More segments than one job learns, and nothing knows their times: min.compaction.lag.ms waits for all of them. */
+static void times_of_many_segments_are_learnt(void **state)
+{
+    (void)state;
+    static const struct topic_override small[] = {{"cleanup.policy", "compact"},
+                                                  {"internal.segment.bytes", "1000"},
+                                                  {"min.cleanable.dirty.ratio", "0"},
+                                                  {"min.compaction.lag.ms", "1"}};
+    make_topic(small, COUNT_OF(small));
+    for (int i = 0; i < RECORDS; i++) {
+        append(1, VALUE);
+        all_are_acked();
+    }
+    stop();
+    assert_int_equal(segment_write_file(DIR "/data/t-0/" FOLDER_CLEANED, "0", 1), ERR_NONE);
+    start_again();
+    assert_true(w.p->segments.count > 70);
+    active_base = w.p->active->base_offset;
+    for (uint32_t i = 0; i + 1 < w.p->segments.count; i++)
+        assert_false(segments_at(&w.p->segments, i)->times_known);
+    begin_cleaning();
+    await_clean();
+    only_the_latest_is_there();
 }
 
 static struct reader {
@@ -369,6 +395,7 @@ int main(void)
 {
     struct CMUnitTest tests[] = {
         CASE(a_compacted_log_keeps_the_latest_and_opens_again),
+        CASE(times_of_many_segments_are_learnt),
         CASE(readers_and_lookups_go_on_while_segments_are_swapped),
         CASE(the_log_start_may_move),
         CASE(the_broker_may_be_killed),
