@@ -51,6 +51,7 @@ struct fs_entry {
 enum err fs_list(const char *path, bool (*each)(void *arg, const struct fs_entry *entry), void *arg) must_use;
 /* Milliseconds since 1970 of the last change. */
 enum err fs_mtime(int fd, int64_t *out_ms) must_use;
+enum err fs_set_mtime(int fd, int64_t ms) must_use;
 /* flock(2), exclusive, without waiting: ERR_BUSY. */
 enum err fs_lock(int fd) must_use;
 /* Does another process hold a lock of fcntl(2)'s kind on it, as Java's FileChannel.lock takes? */

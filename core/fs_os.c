@@ -283,6 +283,16 @@ enum err fs_mtime(int fd, int64_t *out_ms)
     return ERR_NONE;
 }
 
+enum err fs_set_mtime(int fd, int64_t ms)
+{
+    assert(fd >= 0);
+    assert(ms >= 0);
+    fs_guard_check();
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                      {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}};
+    return check_fs_call(futimens(fd, times));
+}
+
 enum err fs_rename(const char *from, const char *to)
 {
     assert(from && to);

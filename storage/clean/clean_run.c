@@ -236,6 +236,7 @@ static void fill_made_segment(struct clean_run *r)
     s->next_offset = w->made.next_offset;
     s->bytes = w->made.bytes;
     s->first_timestamp = w->first_timestamp;
+    s->written_ms = w->made.written_ms;
     s->max_timestamp = s->index.max_timestamp;
     s->max_timestamp_offset = s->index.max_timestamp_offset;
     s->times_known = s->index_loaded = true;
@@ -426,7 +427,8 @@ static bool fill_work(struct clean_run *r, const struct clean_range *range)
         return false;
     for (uint32_t i = 0; i < w->count; i++) {
         const struct segment *s = segments_at(&p->segments, i);
-        w->segments[i] = (struct clean_segment){s->base_offset, s->next_offset, s->number, s->bytes};
+        w->segments[i] =
+            (struct clean_segment){s->base_offset, s->next_offset, s->number, s->bytes, s->written_ms};
     }
     w->producer_count = producers_last_offsets(p->producers, w->producers);
     w->partition = p->index;

@@ -281,6 +281,9 @@ static enum err begin_group(struct clean_work *w)
     w->at_segment = w->group_from;
     w->changed = w->group_to - w->group_from > 1;
     w->made = (struct clean_segment){.base_offset = base, .next_offset = base};
+    for (uint32_t i = w->group_from; i < w->group_to; i++) /* Kafka's: as old as the youngest of them */
+        if (w->segments[i].written_ms > w->made.written_ms)
+            w->made.written_ms = w->segments[i].written_ms;
     w->first_timestamp = -1;
     w->renamed = 0;
     index_init(&w->index, w->heap, base, w->limits.index_bytes);
@@ -440,7 +443,9 @@ static enum err sync_cleaned(struct clean_work *w)
     assert(w->out_fd >= 0);
     assert(w->index.offset_count <= w->made.bytes);
     const struct index *ix = &w->index;
-    enum err err = PLANTED(swap_before_sync) ? ERR_NONE : fs_sync(w->out_fd);
+    enum err err = w->made.written_ms > 0 ? fs_set_mtime(w->out_fd, w->made.written_ms) : ERR_NONE;
+    if (!err && !PLANTED(swap_before_sync))
+        err = fs_sync(w->out_fd);
     fs_drop_cache(w->out_fd);
     fs_close(w->out_fd);
     w->out_fd = -1;

@@ -26,6 +26,7 @@ enum clean_step { CLEAN_MAP, CLEAN_GROUP, CLEAN_FILTER, CLEAN_SEAL, CLEAN_SWAP, 
 struct clean_segment {
     int64_t base_offset, next_offset;
     uint64_t number, bytes;
+    int64_t written_ms; /* 0: not known */
 };
 struct clean_limits {
     uint32_t segment_bytes, index_bytes, index_interval_bytes;

@@ -101,6 +101,10 @@ int64_t disk_changed_ms(const struct disk_node *n)
 {
     return n->changed_ms;
 }
+void disk_set_changed_ms(struct disk_node *n, int64_t ms)
+{
+    n->changed_ms = ms;
+}
 
 uint64_t disk_size(const struct disk_node *n)
 {

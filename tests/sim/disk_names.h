@@ -8,6 +8,7 @@ struct disk_node *disk_node_new(void);
 uint32_t disk_id(const struct disk_node *n);
 bool disk_lock(struct disk_node *n); /* false: taken */
 int64_t disk_changed_ms(const struct disk_node *n);
+void disk_set_changed_ms(struct disk_node *n, int64_t ms);
 
 struct disk_name {
     struct disk_name *next;

@@ -197,6 +197,13 @@ enum err fs_mtime(int fd, int64_t *out_ms)
     return ERR_NONE;
 }
 
+enum err fs_set_mtime(int fd, int64_t ms)
+{
+    fs_guard_check();
+    disk_set_changed_ms(disk_node_of(fd), ms);
+    return ERR_NONE;
+}
+
 enum err fs_rename(const char *from, const char *to)
 {
     pass();

@@ -67,7 +67,7 @@ static void write_segment(int64_t base, uint32_t seed)
     assert_int_equal(segment_write_file(path, snapshot, producers_snapshot_bytes(none)), ERR_NONE);
     producers_close(none);
     index_deinit(&s.index);
-    w.segments[base / PER_SEGMENT] = (struct clean_segment){base, base + PER_SEGMENT, (uint64_t)base + 1, at};
+    w.segments[base / PER_SEGMENT] = (struct clean_segment){base, base + PER_SEGMENT, (uint64_t)base + 1, at, 0};
 }
 
 static int set_up(void **state)

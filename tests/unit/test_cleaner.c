@@ -159,6 +159,25 @@ static void a_compacted_log_keeps_the_latest_and_opens_again(void **state)
     all_are_acked();
 }
 
+/* A record without a timestamp is as old as its segment: cleaning makes it no younger, in this run and the next. */
+static void a_cleaned_segment_is_as_old_as_what_it_was_made_from(void **state)
+{
+    (void)state;
+    fill();
+    uint32_t count = w.p->segments.count;
+    for (uint32_t i = 0; i + 1 < count; i++)
+        segments_at(&w.p->segments, i)->written_ms = 1000000 + i;
+    begin_cleaning();
+    await_clean();
+    for (int run = 0; run < 2; run++) {
+        assert_int_equal(w.p->segments.count, count); /* none has room for another one */
+        for (uint32_t i = 0; i + 1 < count; i++)
+            assert_int_equal(segments_at(&w.p->segments, i)->written_ms, 1000000 + i);
+        kill_broker();
+        start_again();
+    }
+}
+
 /* More segments than one job learns, and nothing knows their times: min.compaction.lag.ms waits for all of them. */
 static void times_of_many_segments_are_learnt(void **state)
 {
@@ -395,6 +414,7 @@ int main(void)
 {
     struct CMUnitTest tests[] = {
         CASE(a_compacted_log_keeps_the_latest_and_opens_again),
+        CASE(a_cleaned_segment_is_as_old_as_what_it_was_made_from),
         CASE(times_of_many_segments_are_learnt),
         CASE(readers_and_lookups_go_on_while_segments_are_swapped),
         CASE(the_log_start_may_move),

@@ -63,6 +63,9 @@ static void bytes_come_back_up_to_the_end(void **state)
     int64_t changed_ms;
     assert_int_equal(fs_mtime(fd, &changed_ms), ERR_NONE);
     assert_true(changed_ms > clock_wall_ms() - 60000 && changed_ms <= clock_wall_ms());
+    assert_int_equal(fs_set_mtime(fd, 1234567), ERR_NONE);
+    assert_int_equal(fs_mtime(fd, &changed_ms), ERR_NONE);
+    assert_int_equal(changed_ms, 1234567);
     fs_close(fd);
 }
 
