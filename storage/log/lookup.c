@@ -427,13 +427,27 @@ static void begin_lookup(struct lookup *l)
            lookup_job_done); /* also without places: it answers later */
 }
 
+/* The first that is not in vain: names of closed segments mean what the list says. The end of a swap comes back here. */
+static struct lookup *next_lookup(const struct log_store *ls)
+{
+    assert(ls->lookups <= LOOKUPS_MAX);
+    for (struct list *i = ls->lookup_waiting.next; i != &ls->lookup_waiting; i = i->next) {
+        struct lookup *l = container_of(i, struct lookup, link);
+        if (!l->partition->cleaning.swapping || partition_dead(l->partition))
+            return l;
+    }
+    return NULL;
+}
+
 static void begin_next_lookups(struct log_store *ls)
 {
     assert(ls->lookups <= LOOKUPS_MAX);
-    struct list *l;
-    for (uint32_t n = 0; n < LOOKUPS_MAX && ls->lookups < LOOKUPS_MAX && (l = list_pop(&ls->lookup_waiting)); n++)
-        begin_lookup(container_of(l, struct lookup, link));
-    if (ls->lookups < LOOKUPS_MAX && !list_empty(&ls->lookup_waiting))
+    struct lookup *l;
+    for (uint32_t n = 0; n < LOOKUPS_MAX && ls->lookups < LOOKUPS_MAX && (l = next_lookup(ls)); n++) {
+        list_remove(&l->link);
+        begin_lookup(l);
+    }
+    if (ls->lookups < LOOKUPS_MAX && next_lookup(ls))
         log_store_turn(ls);
 }
 

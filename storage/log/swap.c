@@ -33,7 +33,7 @@ struct segment *swap_new_segment(struct partition *p, const struct index *like)
     s->base_offset = s->next_offset = like->base_offset;
     s->first_timestamp = s->max_timestamp = s->max_timestamp_offset = -1;
     io_file_init(&s->file, -1);
-    index_init(&s->index, h, like->base_offset, config_of(p)->segment_index_bytes);
+    index_init(&s->index, p->store->index_heap, like->base_offset, config_of(p)->segment_index_bytes);
     if (!index_make_room(&s->index, like))
         return s;
     swap_free_segment(p, s);
@@ -90,4 +90,5 @@ void swap_release(struct partition *p, struct list *old)
     }
     p->cleaning.swaps++;
     p->cleaning.swapping = false;
+    log_store_turn(p->store); /* look-ups that waited for it */
 }

@@ -276,6 +276,35 @@ static void readers_and_lookups_go_on_while_segments_are_swapped(void **state)
     only_the_latest_is_there();
 }
 
+/* While names mean other files than the list says, nothing is looked up: it would be in vain, again and again. */
+static void lookups_wait_for_a_swap(void **state)
+{
+    (void)state;
+    static struct time_lookup l;
+    fill();
+    struct segment *first = segments_at(&w.p->segments, 0);
+    struct log_store *ls = w.p->store;
+    first->users++; /* somebody reads it */
+    begin_cleaning();
+    for (uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S; !w.p->cleaning.swapping; turn())
+        assert_true(clock_now_ns() < end);
+    l = (struct time_lookup){.timestamp = 1000, .done = looked_up};
+    looking = true;
+    assert_false(partition_lookup(w.p, &l));
+    for (int i = 0; i < 20; i++) {
+        turn();
+        assert_int_equal(ls->lookups, 0);
+    }
+    assert_true(looking && w.p->cleaning.swapping);
+    first->users--;
+    ls->cleaning_step(ls, w.p);
+    for (uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S; looking; turn())
+        assert_true(clock_now_ns() < end);
+    await_clean();
+    assert_ptr_equal(segments_at(&w.p->segments, 0)->index.heap, ls->index_heap); /* it counts */
+    only_the_latest_is_there();
+}
+
 /* --- what happens in the midst of it: after so many turns; false: it was over before --- */
 
 static bool turn_into_cleaning(uint32_t turns)
@@ -417,6 +446,7 @@ int main(void)
         CASE(a_cleaned_segment_is_as_old_as_what_it_was_made_from),
         CASE(times_of_many_segments_are_learnt),
         CASE(readers_and_lookups_go_on_while_segments_are_swapped),
+        CASE(lookups_wait_for_a_swap),
         CASE(the_log_start_may_move),
         CASE(the_broker_may_be_killed),
         CASE(the_broker_may_stop),
