@@ -103,7 +103,7 @@ static void end_job_done(struct io_op *op, int32_t res)
         swap_free_segment(p, r->made);
     r->made = NULL;
     count_run(c, r);
-    bool failed = !r->saved;
+    bool failed = p->cleaning.failed = !r->saved;
     c->run = NULL;
     p->cleaning.busy = false;
     free_run(r);

@@ -193,6 +193,13 @@ static bool is_dirty_enough(const struct partition *p, const struct clean_range 
     return r->dirty_bytes > 0 && (r->overdue || ratio_of(r) > config_of(p)->min_cleanable_ratio);
 }
 
+/* The dirtiest first; behind all others those of which the last cleaning failed: what was short for one is not for each. */
+static double rank_of(const struct partition *p, const struct clean_range *r)
+{
+    assert(ratio_of(r) <= 1);
+    return ratio_of(r) - (p->cleaning.failed ? 1 : 0);
+}
+
 /* False: it must be learnt first. */
 static bool look_at_log(struct cleaner *c, struct partition *p)
 {
@@ -204,10 +211,10 @@ static bool look_at_log(struct cleaner *c, struct partition *p)
         return false;
     measure_range(p, cleaner_expiry_ms(c), &range);
     c->dirty_bytes_now += range.dirty_bytes;
-    if (is_dirty_enough(p, &range) && (!c->best || ratio_of(&range) > c->best_ratio)) {
+    if (is_dirty_enough(p, &range) && (!c->best || rank_of(p, &range) > c->best_rank)) {
         c->best = p;
         c->best_place = p->place;
-        c->best_ratio = ratio_of(&range);
+        c->best_rank = rank_of(p, &range);
     }
     return true;
 }
@@ -222,7 +229,6 @@ static void end_look(struct cleaner *c)
     c->dirty_bytes = c->dirty_bytes_now;
     c->dirty_bytes_now = 0;
     c->best = NULL;
-    c->best_ratio = 0;
     if (there && cleaner_may_clean(c, p) && p->cleaning.known && !p->space.closing) {
         measure_range(p, cleaner_expiry_ms(c), &range);
         if (is_dirty_enough(p, &range) && clean_run_start(c, p, &range))

@@ -45,7 +45,7 @@ struct cleaner {
     uint32_t look_next; /* how many of store->all are still to be looked at */
     struct partition *best;
     uint32_t best_place;
-    double best_ratio;
+    double best_rank;
     uint64_t free_at_ns;                   /* the pace: not before */
     uint64_t dirty_bytes, dirty_bytes_now; /* of all logs at the last look, and of this one so far */
     uint64_t left_bytes;                   /* of the cleaning */

@@ -228,6 +228,7 @@ struct partition_cleaning {
     bool busy;           /* a cleaning or a job of it is under way: it ends soon when the partition does */
     bool known;          /* first_dirty was loaded */
     bool refused;        /* it has what cannot be cleaned: not before a restart */
+    bool failed;         /* the last cleaning: others come first */
     bool swapping;       /* the list has a segment whose file still has another name (swap.c) */
     int64_t first_dirty; /* below it a cleaning was */
     uint64_t swaps;      /* rises when names of segments mean other files: who works by names looks before and after */

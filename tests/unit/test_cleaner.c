@@ -203,6 +203,39 @@ static void times_of_many_segments_are_learnt(void **state)
     only_the_latest_is_there();
 }
 
+/* One that fails each time, and is looked at first, does not keep the others waiting. */
+static void a_log_that_cannot_be_cleaned_holds_up_no_other(void **state)
+{
+    (void)state;
+    char path[FS_PATH_MAX];
+    fill();
+    struct catalog_change c = {.kind = CATALOG_CREATE,
+                               .name = "z",
+                               .partitions = 1,
+                               .overrides = compacted,
+                               .override_count = COUNT_OF(compacted),
+                               .done = change_done};
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+    until(&change_is_over);
+    find_partition("z");
+    for (int i = 0; i < RECORDS; i++) {
+        append(1, VALUE);
+        all_are_acked();
+    }
+    for (uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S; w.p->space.closing; turn())
+        assert_true(clock_now_ns() < end);
+    assert_true(segment_path(path, w.p->dir, segments_at(&w.p->segments, 1)->base_offset, ".log"));
+    assert_int_equal(fs_unlink(path), ERR_NONE);
+    find_partition("t");
+    begin_cleaning();
+    await_clean();
+    find_partition("z");
+    assert_false(w.p->cleaning.refused);
+    assert_true(w.p->cleaning.failed);
+    forget_sent(); /* it is no log that a test could compare */
+}
+
 static struct reader {
     struct part_read read;
     bool busy;
@@ -445,6 +478,7 @@ int main(void)
         CASE(a_compacted_log_keeps_the_latest_and_opens_again),
         CASE(a_cleaned_segment_is_as_old_as_what_it_was_made_from),
         CASE(times_of_many_segments_are_learnt),
+        CASE(a_log_that_cannot_be_cleaned_holds_up_no_other),
         CASE(readers_and_lookups_go_on_while_segments_are_swapped),
         CASE(lookups_wait_for_a_swap),
         CASE(the_log_start_may_move),
