@@ -378,6 +378,19 @@ static void step_job_done(struct io_op *op, int32_t res)
     }
 }
 
+void clean_run_configured(struct clean_run *r)
+{
+    assert(r->cleaner->run == r);
+    if (r->state != RUN_PACED || r->taken)
+        return;
+    timer_stop(&r->cleaner->store->shard->timers, &r->timer);
+    r->state = RUN_JOB;
+    if (is_given_up(r))
+        end_run(r, true);
+    else
+        submit_paced(r);
+}
+
 /* Its partition stops, or a read of it ended. */
 void clean_run_step(struct log_store *ls, struct partition *p)
 {
@@ -427,8 +440,7 @@ static bool fill_work(struct clean_run *r, const struct clean_range *range)
         return false;
     for (uint32_t i = 0; i < w->count; i++) {
         const struct segment *s = segments_at(&p->segments, i);
-        w->segments[i] =
-            (struct clean_segment){s->base_offset, s->next_offset, s->number, s->bytes, s->written_ms};
+        w->segments[i] = (struct clean_segment){s->base_offset, s->next_offset, s->number, s->bytes, s->written_ms};
     }
     w->producer_count = producers_last_offsets(p->producers, w->producers);
     w->partition = p->index;

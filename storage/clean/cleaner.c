@@ -289,12 +289,15 @@ struct cleaner *cleaner_open(struct log_store *ls, const struct broker_config *c
     return c;
 }
 
-/* A shorter rest counts at once. */
+/* A shorter rest counts at once, and so does another pace. */
 void cleaner_configure(struct cleaner *c, const struct broker_config *config)
 {
     assert(config);
     c->config = config;
-    if (!c->run && !c->learning)
+    c->free_at_ns = 0;
+    if (c->run)
+        clean_run_configured(c->run);
+    else if (!c->learning)
         rest_cleaner(c, config->cleaner_backoff_ms);
 }
 

@@ -67,5 +67,7 @@ int64_t cleaner_expiry_ms(const struct cleaner *c);
 void cleaner_run_over(struct cleaner *c, bool failed);
 /* clean_run.c: begins one. False: no memory. */
 bool clean_run_start(struct cleaner *c, struct partition *p, const struct clean_range *range);
+/* The cleaner's configuration is another. */
+void clean_run_configured(struct clean_run *r);
 /* Its partition stops, or a read of it ended. */
 void clean_run_step(struct log_store *ls, struct partition *p);

@@ -16,8 +16,8 @@ struct folder {
     struct folder_offsets swaps;   /* <base>.log.swap: cleaned segments that are to take others' place */
     struct folder_offsets deleted; /* <base>.<anything of a segment>.deleted: left their log, and go by and by */
     int64_t cleaned_min;           /* the first base offset of *.cleaned; INT64_MAX: none */
-    bool cleaned;                  /* FOLDER_CLEANED is there: any closed segment may have been replaced by another one */
-    char (*leftovers)[256];        /* names: *.tmp, *.cleaned and *.swap, but for logs */
+    bool cleaned;           /* FOLDER_CLEANED is there: any closed segment may have been replaced by another one */
+    char (*leftovers)[256]; /* names: *.tmp, *.cleaned and *.swap, but for logs */
     uint32_t leftover_count, leftover_cap;
     enum err err; /* while reading */
 };

@@ -490,8 +490,7 @@ static void note_segment_times(struct recovery *r)
         if (s->index_loaded) {
             s->max_timestamp_offset = s->index.max_timestamp_offset;
             s->times_known = i >= r->first;
-        } else if (known && known->base_offset == s->base_offset && known->bytes == s->bytes &&
-                   !r->folder.cleaned) {
+        } else if (known && known->base_offset == s->base_offset && known->bytes == s->bytes && !r->folder.cleaned) {
             s->first_timestamp = known->first_timestamp;
             s->max_timestamp = known->max_timestamp;
             s->max_timestamp_offset = known->max_timestamp_offset;

@@ -338,6 +338,35 @@ static void lookups_wait_for_a_swap(void **state)
     only_the_latest_is_there();
 }
 
+static void await_pace(const struct cleaner *c, const struct broker_config *config)
+{
+    cleaner_configure(store_of(w.shard)->log.cleaner, config);
+    for (uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S; !c->run || c->run->state != RUN_PACED; turn())
+        assert_true(clock_now_ns() < end);
+}
+
+/* A pace that would take days counts until it is altered. */
+static void another_pace_counts_at_once(void **state)
+{
+    (void)state;
+    struct cleaner *c = store_of(w.shard)->log.cleaner;
+    struct broker_config other = *store_of(w.shard)->config, slow = other;
+    fill();
+    slow.cleaner_backoff_ms = other.cleaner_backoff_ms = 1;
+    slow.cleaner_bytes_per_second = 1;
+    await_pace(c, &slow);
+    slow.cleaner_enable = false;
+    cleaner_configure(c, &slow);
+    for (uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S; w.p->cleaning.busy; turn())
+        assert_true(clock_now_ns() < end);
+    slow.cleaner_enable = true;
+    await_pace(c, &slow);
+    cleaner_configure(c, &other);
+    await_clean();
+    only_the_latest_is_there();
+    cleaner_configure(c, store_of(w.shard)->config);
+}
+
 /* --- what happens in the midst of it: after so many turns; false: it was over before --- */
 
 static bool turn_into_cleaning(uint32_t turns)
@@ -481,6 +510,7 @@ int main(void)
         CASE(a_log_that_cannot_be_cleaned_holds_up_no_other),
         CASE(readers_and_lookups_go_on_while_segments_are_swapped),
         CASE(lookups_wait_for_a_swap),
+        CASE(another_pace_counts_at_once),
         CASE(the_log_start_may_move),
         CASE(the_broker_may_be_killed),
         CASE(the_broker_may_stop),
