@@ -8,7 +8,8 @@ enum {
     LOOKS_PER_STEP = 64, /* partitions; each has its segments summed up */
     LOOK_PAUSE_MS = 1,
     REST_MS_MIN = 10,        /* log.cleaner.backoff.ms may be 0 */
-    LEARN_SEGMENTS_MAX = 64, /* in one job */
+    LEARN_SEGMENTS_MAX = 64, /* in one job ... */
+    LEARN_MS = 50,           /* ... that begins with no other after so long */
 };
 
 /* The first dirty offset, and times that no index in memory tells. */
@@ -18,15 +19,14 @@ struct learning {
     struct partition *partition;
     char *dir;
     int64_t first_dirty;
-    uint32_t count;
+    uint32_t count, looked;
     struct {
+        struct index_ask ask;
         uint64_t number;
-        int64_t base_offset, first_timestamp, max_timestamp, max_timestamp_offset;
+        struct segment_times times;
         bool good;
     } v[LEARN_SEGMENTS_MAX];
 };
-
-static void look_at_logs(struct timer *t);
 
 static void rest_cleaner(struct cleaner *c, int64_t ms)
 {
@@ -102,9 +102,11 @@ static int32_t run_learn_job(void *arg)
     assert(l->count <= LEARN_SEGMENTS_MAX);
     struct heap *heap = heap_open();
     l->first_dirty = heap ? clean_offset_load(heap, l->dir) : -1;
-    for (uint32_t i = 0; i < l->count; i++)
-        l->v[i].good = !segment_read_times(l->dir, l->v[i].base_offset, &l->v[i].first_timestamp,
-                                           &l->v[i].max_timestamp, &l->v[i].max_timestamp_offset);
+    uint64_t until_ns = clock_now_ns() + LEARN_MS * NS_PER_MS; /* an index that is made anew takes longer */
+    for (; l->looked < l->count && (l->looked == 0 || clock_now_ns() < until_ns); l->looked++) {
+        uint32_t i = l->looked;
+        l->v[i].good = !files_learn_times(&l->v[i].ask, &l->v[i].times);
+    }
     if (heap)
         heap_close(heap);
     return 0;
@@ -116,16 +118,10 @@ static void keep_learnt(const struct learning *l)
     struct partition *p = l->partition;
     bool any = false;
     p->cleaning.first_dirty = l->first_dirty;
-    for (uint32_t i = 0; i < l->count && p->segments.count; i++) {
-        struct segment *s = segments_of_offset(&p->segments, l->v[i].base_offset);
-        if (!l->v[i].good || s->number != l->v[i].number)
-            continue;
-        s->first_timestamp = l->v[i].first_timestamp;
-        s->max_timestamp = l->v[i].max_timestamp;
-        s->max_timestamp_offset = l->v[i].max_timestamp_offset;
-        s->times_known = any = true;
-    }
-    p->cleaning.known = l->count < LEARN_SEGMENTS_MAX || !any; /* else the next job learns more of them */
+    for (uint32_t i = 0; i < l->looked; i++)
+        any |= l->v[i].good && files_keep_times(p, l->v[i].ask.base_offset, l->v[i].number, &l->v[i].times);
+    bool all = l->looked == l->count && l->count < LEARN_SEGMENTS_MAX;
+    p->cleaning.known = all || !any; /* else the next job learns more of them */
 }
 
 static void learn_job_done(struct io_op *op, int32_t res)
@@ -165,7 +161,7 @@ static bool start_learning(struct cleaner *c, struct partition *p)
         if (s->times_known)
             continue;
         l->v[l->count].number = s->number;
-        l->v[l->count++].base_offset = s->base_offset;
+        l->v[l->count++].ask = files_index_ask(p, s);
     }
     c->learning = l;
     p->cleaning.busy = true;

@@ -173,3 +173,33 @@ enum err files_load_index(const struct index_ask *a, struct heap *heap, struct s
         index_deinit(&out_copy->index);
     return err;
 }
+
+enum err files_learn_times(const struct index_ask *a, struct segment_times *out)
+{
+    assert(a->dir);
+    enum err err = segment_read_times(a->dir, a->base_offset, &out->first_timestamp, &out->max_timestamp,
+                                      &out->max_timestamp_offset);
+    if (err != ERR_CORRUPT && err != ERR_NOT_FOUND)
+        return err;
+    struct heap *heap = heap_open();
+    struct segment copy;
+    err = heap ? files_load_index(a, heap, &copy) : ERR_NO_MEMORY;
+    if (!err)
+        *out = (struct segment_times){-1, copy.index.max_timestamp, copy.index.max_timestamp_offset};
+    if (heap)
+        heap_close(heap);
+    return err;
+}
+
+bool files_keep_times(struct partition *p, int64_t base_offset, uint64_t number, const struct segment_times *t)
+{
+    struct segment *s = p->segments.count ? segments_of_offset(&p->segments, base_offset) : NULL;
+    if (!s || s->number != number || s == p->active)
+        return false;
+    if (t->first_timestamp >= 0)
+        s->first_timestamp = t->first_timestamp;
+    s->max_timestamp = t->max_timestamp;
+    s->max_timestamp_offset = t->max_timestamp_offset;
+    s->times_known = true;
+    return true;
+}

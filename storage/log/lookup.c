@@ -24,7 +24,7 @@ struct place {
     bool active;
     /* of all its records; learnt: by this job */
     bool known, learnt;
-    int64_t first_timestamp, max_timestamp, max_timestamp_offset;
+    struct segment_times times;
 };
 struct lookup {
     struct io_op op;
@@ -150,21 +150,10 @@ static bool search_segment(struct lookup *l, struct heap *heap, const struct pla
     return found;
 }
 
-/* By the last entry of its time index, or where that is missing by building it anew. */
-static void learn_times(struct lookup *l, struct place *place, struct heap *heap)
+static void learn_times(struct lookup *l, struct place *place)
 {
     assert(!place->known);
-    struct segment copy;
-    l->err = segment_read_times(place->ask.dir, place->ask.base_offset, &place->first_timestamp, &place->max_timestamp,
-                                &place->max_timestamp_offset);
-    if (l->err == ERR_CORRUPT || l->err == ERR_NOT_FOUND) {
-        l->err = files_load_index(&place->ask, heap, &copy);
-        if (!l->err) {
-            place->max_timestamp = copy.index.max_timestamp;
-            place->max_timestamp_offset = copy.index.max_timestamp_offset;
-            index_deinit(&copy.index);
-        }
-    }
+    l->err = files_learn_times(&place->ask, &place->times);
     place->known = place->learnt = !l->err;
 }
 
@@ -179,7 +168,7 @@ static int64_t largest_of_places(const struct lookup *l)
     assert(l->places || !l->count);
     int64_t largest = -1;
     for (uint32_t i = 0; i < l->count; i++)
-        largest = l->places[i].max_timestamp > largest ? l->places[i].max_timestamp : largest;
+        largest = l->places[i].times.max_timestamp > largest ? l->places[i].times.max_timestamp : largest;
     return largest;
 }
 
@@ -192,12 +181,12 @@ static void walk_to_largest(struct lookup *l, struct heap *heap, uint8_t *window
     for (uint32_t i = 0; i < l->count && !l->err; i++) {
         struct place place = l->places[i];
         place.from = place.from == by_index ? 0 : place.from;
-        if (place.max_timestamp <= l->timestamp)
+        if (place.times.max_timestamp <= l->timestamp)
             continue;
         if (whole || is_cut_by_start(l, &place))
             (void)search_segment(l, heap, &place, window); /* finds nothing, raises the timestamp */
         else
-            l->timestamp = place.max_timestamp;
+            l->timestamp = place.times.max_timestamp;
     }
     l->unsure = false;
 }
@@ -207,7 +196,7 @@ static void find_largest_timestamp(struct lookup *l, struct heap *heap, uint8_t 
 {
     assert(l->max);
     l->timestamp = largest_of_places(l);
-    if (l->count && is_cut_by_start(l, &l->places[0]) && l->places[0].max_timestamp >= l->timestamp)
+    if (l->count && is_cut_by_start(l, &l->places[0]) && l->places[0].times.max_timestamp >= l->timestamp)
         walk_to_largest(l, heap, window, false);
 }
 
@@ -234,7 +223,7 @@ static bool search_places(struct lookup *l, struct heap *heap, uint8_t *window)
     bool found = false, first = true;
     for (uint32_t i = 0; i < l->count && !found && !l->err; i++) {
         struct place *place = &l->places[i];
-        if (place->max_timestamp < l->timestamp)
+        if (place->times.max_timestamp < l->timestamp)
             continue;
         find_place(l, place, heap, first);
         first = false;
@@ -249,7 +238,7 @@ static void run_lookup(struct lookup *l, struct heap *heap, uint8_t *window)
     assert(!l->err);
     for (uint32_t i = 0; i < l->count && !l->err; i++)
         if (!l->places[i].known)
-            learn_times(l, &l->places[i], heap);
+            learn_times(l, &l->places[i]);
     if (!l->err && l->max)
         find_largest_timestamp(l, heap, window);
     if (l->err || (l->max && l->timestamp < 0))
@@ -319,16 +308,10 @@ static bool lookup_is_outdated(const struct lookup *l)
 static void keep_learnt_times(const struct lookup *l)
 {
     assert(l->places || !l->count);
-    const struct segments *ss = &l->partition->segments;
-    for (uint32_t i = 0; i < l->count && ss->count; i++) {
+    for (uint32_t i = 0; i < l->count; i++) {
         const struct place *place = &l->places[i];
-        struct segment *s = segments_of_offset(ss, place->ask.base_offset);
-        if (!place->learnt || s->number != place->number)
-            continue;
-        s->first_timestamp = place->first_timestamp;
-        s->max_timestamp = place->max_timestamp;
-        s->max_timestamp_offset = place->max_timestamp_offset;
-        s->times_known = true;
+        if (place->learnt)
+            (void)files_keep_times(l->partition, place->ask.base_offset, place->number, &place->times);
     }
 }
 
@@ -385,9 +368,8 @@ static void add_lookup_place(struct lookup *l, const struct segment *s)
         .to = active ? p->promised.position : s->bytes,
         .active = active,
         .known = active || s->times_known,
-        .first_timestamp = s->first_timestamp,
-        .max_timestamp = active ? p->promised.max_timestamp : s->max_timestamp,
-        .max_timestamp_offset = active ? p->promised.max_timestamp_offset : s->max_timestamp_offset,
+        .times = {s->first_timestamp, active ? p->promised.max_timestamp : s->max_timestamp,
+                  active ? p->promised.max_timestamp_offset : s->max_timestamp_offset},
     };
 }
 

@@ -475,6 +475,14 @@ struct index_ask {
 struct index_ask files_index_ask(const struct partition *p, const struct segment *s);
 /* In a job: its index in memory of the job's heap (index_deinit gives it back), built anew where the files are damaged. */
 enum err files_load_index(const struct index_ask *a, struct heap *heap, struct segment *out_copy) must_use;
+/* In a job: the times of a closed segment, by the last entry of its time index; where that does not tell (a segment without timestamps has
+ * none), by its whole index. */
+struct segment_times {
+    int64_t first_timestamp, max_timestamp, max_timestamp_offset; /* the first is -1 where only the index tells */
+};
+enum err files_learn_times(const struct index_ask *a, struct segment_times *out) must_use;
+/* Back on the shard: they count if the segment is still that one, and closed. False: it is not. */
+bool files_keep_times(struct partition *p, int64_t base_offset, uint64_t number, const struct segment_times *t);
 /* A closed segment's index is in memory and was used: the least recently used one beyond INDEXES_MAX goes. */
 void files_index_used(struct log_store *st, struct segment *s);
 void files_index_drop(struct log_store *st, struct segment *s);

@@ -25,7 +25,7 @@ struct retention_job {
     struct partition *partition;
     struct index_ask ask;
     uint64_t number;
-    int64_t first_timestamp, max_timestamp, max_timestamp_offset;
+    struct segment_times times;
     enum err err;
 };
 
@@ -105,34 +105,8 @@ static int32_t run_retention_job(void *arg)
 {
     struct retention_job *j = arg;
     assert(j->ask.dir);
-    j->err = segment_read_times(j->ask.dir, j->ask.base_offset, &j->first_timestamp, &j->max_timestamp,
-                                &j->max_timestamp_offset);
-    if (j->err == ERR_CORRUPT || j->err == ERR_NOT_FOUND) {
-        struct heap *heap = heap_open();
-        struct segment copy;
-        j->err = heap ? files_load_index(&j->ask, heap, &copy) : ERR_NO_MEMORY;
-        if (!j->err) {
-            j->max_timestamp = copy.index.max_timestamp;
-            j->max_timestamp_offset = copy.index.max_timestamp_offset;
-        }
-        if (heap)
-            heap_close(heap);
-    }
+    j->err = files_learn_times(&j->ask, &j->times);
     return 0;
-}
-
-static void keep_segment_times(const struct retention_job *j)
-{
-    struct partition *p = j->partition;
-    if (j->err || p->segments.count == 0)
-        return;
-    struct segment *s = segments_of_offset(&p->segments, j->ask.base_offset);
-    if (s->number != j->number || s == p->active)
-        return;
-    s->first_timestamp = j->first_timestamp;
-    s->max_timestamp = j->max_timestamp;
-    s->max_timestamp_offset = j->max_timestamp_offset;
-    s->times_known = true;
 }
 
 static void learn_times_done(struct io_op *op, int32_t res)
@@ -141,8 +115,9 @@ static void learn_times_done(struct io_op *op, int32_t res)
     struct retention_job *j = container_of(op, struct retention_job, op);
     struct partition *p = j->partition;
     assert(p->retention.state == RETENTION_LEARNING);
-    keep_segment_times(j);
     bool failed = j->err;
+    if (!failed)
+        (void)files_keep_times(p, j->ask.base_offset, j->number, &j->times);
     if (failed && !partition_dead(p) && j->ask.base_offset >= p->log_start_offset)
         log_warn("retention stopped", "partition=%s-%d segment=%020lld why=\"its times cannot be read: %s\"",
                  p->topic->name, p->index, (long long)j->ask.base_offset, err_text(j->err));
@@ -163,12 +138,7 @@ static void learn_segment_times(struct partition *p, const struct segment *s)
         end_retention_act(p);
         return;
     }
-    *j = (struct retention_job){.partition = p,
-                                .ask = files_index_ask(p, s),
-                                .number = s->number,
-                                .first_timestamp = s->first_timestamp,
-                                .max_timestamp = -1,
-                                .max_timestamp_offset = -1};
+    *j = (struct retention_job){.partition = p, .ask = files_index_ask(p, s), .number = s->number};
     p->retention.state = RETENTION_LEARNING;
     io_job(shard_of(p)->io, &j->op, IO_BACKGROUND, run_retention_job, j, learn_times_done);
 }

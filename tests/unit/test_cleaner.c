@@ -203,6 +203,33 @@ static void times_of_many_segments_are_learnt(void **state)
     only_the_latest_is_there();
 }
 
+/* The time index of a segment without timestamps is empty, and tells nothing. */
+static void times_of_segments_without_timestamps_are_learnt(void **state)
+{
+    (void)state;
+    static const struct topic_override late[] = {{"cleanup.policy", "compact"},
+                                                 {"internal.segment.bytes", "20000"},
+                                                 {"min.cleanable.dirty.ratio", "0"},
+                                                 {"min.compaction.lag.ms", "1"}};
+    make_topic(late, COUNT_OF(late));
+    for (int i = 0; i < RECORDS; i++) {
+        (void)append_made((struct make_batch){.producer_id = -1,
+                                              .producer_epoch = -1,
+                                              .sequence = -1,
+                                              .timestamp = -1,
+                                              .count = 1,
+                                              .value_bytes = VALUE});
+        all_are_acked();
+    }
+    stop();
+    assert_int_equal(segment_write_file(DIR "/data/t-0/" FOLDER_CLEANED, "0", 1), ERR_NONE);
+    start_again();
+    active_base = w.p->active->base_offset;
+    begin_cleaning();
+    await_clean();
+    only_the_latest_is_there();
+}
+
 /* One that fails each time, and is looked at first, does not keep the others waiting. */
 static void a_log_that_cannot_be_cleaned_holds_up_no_other(void **state)
 {
@@ -507,6 +534,7 @@ int main(void)
         CASE(a_compacted_log_keeps_the_latest_and_opens_again),
         CASE(a_cleaned_segment_is_as_old_as_what_it_was_made_from),
         CASE(times_of_many_segments_are_learnt),
+        CASE(times_of_segments_without_timestamps_are_learnt),
         CASE(a_log_that_cannot_be_cleaned_holds_up_no_other),
         CASE(readers_and_lookups_go_on_while_segments_are_swapped),
         CASE(lookups_wait_for_a_swap),
