@@ -443,9 +443,9 @@ static enum err sync_cleaned(struct clean_work *w)
     assert(w->out_fd >= 0);
     assert(w->index.offset_count <= w->made.bytes);
     const struct index *ix = &w->index;
-    enum err err = w->made.written_ms > 0 ? fs_set_mtime(w->out_fd, w->made.written_ms) : ERR_NONE;
-    if (!err && !PLANTED(swap_before_sync))
-        err = fs_sync(w->out_fd);
+    if (w->made.written_ms > 0)
+        err_ignore(fs_set_mtime(w->out_fd, w->made.written_ms)); /* the next run takes it for younger */
+    enum err err = PLANTED(swap_before_sync) ? ERR_NONE : fs_sync(w->out_fd);
     fs_drop_cache(w->out_fd);
     fs_close(w->out_fd);
     w->out_fd = -1;
