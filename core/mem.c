@@ -186,7 +186,7 @@ void *arena_take(struct arena *a, size_t count, size_t size)
 void arena_give_back(struct arena *a, void *piece)
 {
     struct arena_block *b = (struct arena_block *)piece - 1, **at = &a->blocks;
-    assert(b->bytes > BLOCK_BYTES / 4); /* it has a block of its own */
+    assert(b->bytes > BLOCK_BYTES); /* smaller ones may be of another block, or of what was given */
     while (*at != b)
         at = &(*at)->next;
     *at = b->next;

@@ -73,7 +73,7 @@ static inline struct arena arena_of(void *at, size_t bytes)
 void *arena_alloc(struct arena *a, size_t bytes) must_use; /* 16-byte aligned, not zeroed */
 /* `count` objects of `size` bytes, aligned to 8, not zeroed. */
 void *arena_take(struct arena *a, size_t count, size_t size) must_use;
-/* A large piece (more than 4 KiB) goes before the others do. */
+/* A large piece (more than 16 KiB: it has a block of its own) goes before the others do. */
 void arena_give_back(struct arena *a, void *piece);
 /* The pages of its large pieces go back to the kernel, their addresses stay: arena_reset has less to do then. On any thread, while
  * nobody uses it. Returns how much that is. */

@@ -253,6 +253,7 @@ static void give_decode_memory_back(struct decode_job *job)
         size_t before = req->arena.used_bytes;
         arena_give_back(&req->arena, job->memory);
         req->all->bytes -= before - req->arena.used_bytes;
+        bufpool_unkeep(req->all->shard->bufs, before - req->arena.used_bytes);
     }
     job->memory = NULL;
 }

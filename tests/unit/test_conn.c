@@ -445,6 +445,8 @@ static void everything_is_back(void)
     assert_int_equal(w.pooled_out, 0);
     assert_int_equal(w.closes, 1);
     assert_int_equal(bufpool_used_bytes(w.shard.bufs, BUF_RECEIVE), 0);
+    assert_int_equal(bufpool_kept_bytes(w.shard.bufs),
+                     sv->conns.meter->granted_bytes + sv->session_meter->granted_bytes);
 }
 
 /* --- the tests --- */
@@ -690,6 +692,15 @@ static void nonsense_closes(void **state)
 
 enum { MANY_TOPICS = 8000 };
 
+static struct request *receive_large_request(void)
+{
+    for (int i = 0; i < 10000 && w.running_count == 0; i++)
+        turn(0);
+    assert_int_equal(w.running_count, 1);
+    w.running_count = 0;
+    return w.running[0];
+}
+
 /* A Metadata request of many topics has come. */
 static struct request *receive_many_topics(void)
 {
@@ -707,11 +718,7 @@ static struct request *receive_many_topics(void)
     put_request(KAPI_metadata, 0, bytes);
     struct kwriter out = kwriter_of(w.in + w.in_bytes - bytes, bytes);
     assert_true(metadata_request_encode(&m, &out, 3));
-    for (int i = 0; i < 10000 && w.running_count == 0; i++)
-        turn(0);
-    assert_int_equal(w.running_count, 1);
-    w.running_count = 0;
-    return w.running[0];
+    return receive_large_request();
 }
 
 static struct metadata_request *decode_topics(struct request *req)
@@ -766,6 +773,56 @@ static void a_job_decodes_large_bodies_and_encodes_large_replies(void **state)
     everything_is_back();
 }
 
+/* A Produce has come whose partitions do not all fit into the memory that their decoding is given first. */
+static struct request *receive_many_partitions(void)
+{
+    static struct partition_produce_data partitions[2000];
+    static struct topic_produce_data topics[20];
+    struct produce_request m;
+    produce_request_init(&m);
+    for (size_t i = 0; i < COUNT_OF(partitions); i++) {
+        partition_produce_data_init(&partitions[i]);
+        partitions[i].records.n = -1;
+    }
+    for (size_t i = 0; i < COUNT_OF(topics); i++) {
+        topic_produce_data_init(&topics[i]);
+        topics[i].partition_data.v = partitions;
+        topics[i].partition_data.n = COUNT_OF(partitions);
+    }
+    m.topic_data.v = topics;
+    m.topic_data.n = COUNT_OF(topics);
+    uint32_t bytes = (uint32_t)produce_request_size(&m, 3).bytes;
+    w.any_body = true;
+    put_request(KAPI_produce, 0, bytes);
+    struct kwriter out = kwriter_of(w.in + w.in_bytes - bytes, bytes);
+    assert_true(produce_request_encode(&m, &out, 3));
+    return receive_large_request();
+}
+
+static struct produce_request *decode_partitions(struct request *req)
+{
+    return REQUEST_DECODE(req, produce_request);
+}
+
+static void what_a_decoding_had_at_first_counts_no_more(void **state)
+{
+    (void)state;
+    struct request *req = receive_many_partitions();
+    size_t before = bufpool_kept_bytes(w.shard.bufs);
+    assert_null(decode_partitions(req));
+    assert_true(run_jobs() > 1); /* it began anew with more */
+    assert_ptr_equal(w.decoded, req);
+    assert_int_equal(decode_partitions(req)->topic_data.n, 20);
+    assert_int_equal(bufpool_kept_bytes(w.shard.bufs) - before, req->arena.used_bytes);
+    request_no_reply(req);
+    for (int i = 0; i < 10 && server_of(&w.shard)->requests.count > 0; i++) {
+        turn(0);
+        run_jobs(); /* one empties it */
+    }
+    w.gone = true;
+    everything_is_back();
+}
+
 static void a_connection_may_end_while_a_job_decodes(void **state)
 {
     (void)state;
@@ -794,6 +851,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(connections_beyond_a_limit_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(nonsense_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_job_decodes_large_bodies_and_encodes_large_replies, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_decoding_had_at_first_counts_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(a_connection_may_end_while_a_job_decodes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
