@@ -118,10 +118,9 @@ static void produce_answered(struct part_call *c)
     struct produce *all = part->all;
     struct append *a = &part->append;
     struct server_counters *counters = &all->req->server->counters;
-    part_copied(part);
     if (a->error) {
         refuse_produce(all, part->out, a->error);
-        explain_fault(part);
+        explain_fault(part); /* reads the frame */
         append_forget_faults(a, part->call.home, part->call.owner);
     } else {
         counters->produced_batches++;
@@ -130,6 +129,7 @@ static void produce_answered(struct part_call *c)
         part->out->log_append_time_ms = a->append_time_ms;
         part->out->log_start_offset = a->log_start_offset;
     }
+    part_copied(part);
     countdown_done(&all->parts);
 }
 
