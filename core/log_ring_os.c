@@ -37,7 +37,7 @@ static struct {
     _Atomic bool ended;
     int wake_fd;
     struct thread *writer;
-    uint64_t told; /* the writer's: how many of the dropped a line has told of */
+    uint64_t dropped_said; /* the writer's: so many of them stand in lines */
     _Atomic uint32_t ready[SLOTS];
     char text[SLOTS][SLOT_BYTES];
 } ring;
@@ -140,11 +140,11 @@ static void write_all_lines(void)
 static void tell_dropped(void)
 {
     uint64_t dropped = atomic_load_explicit(&ring.dropped, memory_order_relaxed);
-    if (dropped == ring.told)
+    if (dropped == ring.dropped_said)
         return;
     log_warn("log lines dropped", "count=%llu total=%llu because nobody read them in time",
-             (unsigned long long)(dropped - ring.told), (unsigned long long)dropped);
-    ring.told = dropped;
+             (unsigned long long)(dropped - ring.dropped_said), (unsigned long long)dropped);
+    ring.dropped_said = dropped;
 }
 
 static void sleep_until_a_line_comes(void)

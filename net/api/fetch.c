@@ -122,7 +122,7 @@ static void read_or_park(struct countdown *c)
 
 void fetch_looked(struct fetch_shard *g)
 {
-    g->known = g->told; /* a wake can only come after this */
+    g->known = g->looked; /* a wake can only come after this */
     countdown_done(&g->all->out);
 }
 

@@ -17,8 +17,8 @@
  * A group of home's own partitions takes the same steps as direct calls. Messages between two shards arrive in order, so when
  * "read" has come back no "wake" can follow it, and the memory may go.
  *
- * Who writes what: parts and `found` belong to the owner from "look" until "read" came back; told_* are written by the
- * owner before it sends "looked", wake_* only while it holds the wake message; `known` is home's.
+ * Who writes what: parts and `found` belong to the owner from "look" until "read" came back; `looked` is written by the
+ * owner before it sends "looked", `waked` only while it holds the wake message; `known` is home's.
  *
  *   state at home: LOOKING -> PARKED -> READING -> REPLIED        (LOOKING -> READING when there is nothing to wait for) */
 #pragma once
@@ -59,7 +59,7 @@ struct fetch_shard {
     struct fetch_part *first, *last;
     uint16_t owner_id;
     struct shard *owner; /* set on arrival */
-    struct fetch_found found, told, waked, known;
+    struct fetch_found found, looked, waked, known;
     bool watching, looking, wake_out, wake_again; /* the owner's */
     struct steps steps;                           /* of looking, reading or releasing, on the owner */
     struct fetch_part *next;

@@ -167,7 +167,7 @@ static bool look_step(struct steps *s)
         struct fetch_part *p = g->next;
         if (!p) {
             g->looking = false;
-            g->told = g->found;
+            g->looked = g->found;
             send_fetch_home(g, fetch_looked, looked_arrived);
             return false;
         }
