@@ -189,7 +189,7 @@ enum kerr group_commit_check(struct group *g, struct kview member_id, struct kvi
                              struct group_now now) must_use;
 /* DeleteGroups: NONE and DEAD, or NON_EMPTY_GROUP, or GROUP_ID_NOT_FOUND when it was DEAD already. */
 enum kerr group_delete(struct group *g, int64_t wall_ms) must_use;
-/* How the record of GROUP_PERSIST fared. */
+/* How the record of GROUP_PERSIST fared: NONE, or what its waiters are answered. */
 void group_persisted(struct group *g, uint32_t serial, enum kerr error, struct group_now now,
                      const struct group_emit *emit);
 /* Expires members and pending ids, ends a rebalance whose time is up. */

@@ -213,6 +213,7 @@ static enum err apply_tombstones(struct coord_write *cw)
 
 /* --- the end of a write --- */
 
+/* Of the rest the coordinator's log has made an answer already (net/coord/coord_write.c). */
 static enum kerr group_write_answer(const struct group_write *w, enum kerr error)
 {
     bool too_large =

@@ -338,19 +338,6 @@ static void complete_rebalance(struct group *g, struct group_now now, const stru
 
 /* --- STABLE --- */
 
-/* Kafka's table: what a client is told when the group's record could not be written. */
-static enum kerr group_record_refusal(enum kerr error)
-{
-    if (error == KERR_UNKNOWN_TOPIC_OR_PARTITION || error == KERR_NOT_ENOUGH_REPLICAS ||
-        error == KERR_REQUEST_TIMED_OUT)
-        return KERR_COORDINATOR_NOT_AVAILABLE;
-    if (error == KERR_NOT_LEADER_OR_FOLLOWER || error == KERR_KAFKA_STORAGE_ERROR)
-        return KERR_NOT_COORDINATOR;
-    if (error == KERR_MESSAGE_TOO_LARGE || error == KERR_RECORD_LIST_TOO_LARGE || error == KERR_INVALID_FETCH_SIZE)
-        return KERR_UNKNOWN_SERVER_ERROR;
-    return error;
-}
-
 static void settle_generation(struct group *g, struct group_now now, const struct group_emit *emit)
 {
     g->sync_serial = 0;
@@ -380,7 +367,6 @@ void group_persisted(struct group *g, uint32_t serial, enum kerr error, struct g
                      const struct group_emit *emit)
 {
     assert(serial != 0);
-    error = group_record_refusal(error);
     if (g->state == GROUP_COMPLETING && g->sync_serial == serial) {
         if (error == KERR_NONE) {
             settle_generation(g, now, emit);

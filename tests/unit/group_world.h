@@ -308,8 +308,7 @@ static void say_result(struct group_world *w, enum kerr error)
 static void step_persisted(struct group_world *w, char **words)
 {
     struct group_emit emit = world_emit(w);
-    static const enum kerr errors[] = {KERR_NOT_LEADER_OR_FOLLOWER, KERR_KAFKA_STORAGE_ERROR, KERR_MESSAGE_TOO_LARGE,
-                                       KERR_REQUEST_TIMED_OUT, KERR_NOT_COORDINATOR};
+    static const enum kerr errors[] = {KERR_NOT_COORDINATOR, KERR_COORDINATOR_NOT_AVAILABLE, KERR_UNKNOWN_SERVER_ERROR};
     enum kerr error = KERR_NONE;
     for (size_t i = 0; i < COUNT_OF(errors); i++)
         if (words[1] && strcmp(words[1], kerr_name(errors[i])) == 0)

@@ -84,7 +84,7 @@ static const char *const script[] = {
     "persisted",
     "sync s",
     "join s id - old",
-    "persisted KAFKA_STORAGE_ERROR",
+    "persisted NOT_COORDINATOR",
     "join c need",
     "join b proto range:new",
     "join a",
@@ -226,7 +226,7 @@ static void random_event(struct group_world *w, struct rng *rng)
         sync_all(w, name, c);
     } else if (what < 62) {
         if (w->serial_first != w->serial_end)
-            group_step(w, rng_below(rng, 8) ? "persisted" : "persisted KAFKA_STORAGE_ERROR");
+            group_step(w, rng_below(rng, 8) ? "persisted" : "persisted NOT_COORDINATOR");
     } else if (what < 70) {
         snprintf(step, sizeof step, "beat %c", name);
         group_step(w, step);

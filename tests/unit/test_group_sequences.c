@@ -126,12 +126,12 @@ SEQUENCE(an_old_static_leader_is_shown_its_former_id, STATIC_TWO, {"join a id - 
          {"persisted", "a+a-2,1,range,a-1 Stable"}, {"sync a", "a<A Stable"})
 
 SEQUENCE(an_unwritten_return_is_undone, STATIC_TWO, {"join a id - proto range:new", "w2:A,B Stable"},
-         {"persisted KAFKA_STORAGE_ERROR", "a-NOT_COORDINATOR, Stable"}, {"beat a", "=NONE Stable"},
+         {"persisted NOT_COORDINATOR", "a-NOT_COORDINATOR, Stable"}, {"beat a", "=NONE Stable"},
          {"join b", "b+b-1,1,range,a-1 Stable"}, {"join a proto range:a", "PreparingRebalance"})
 
 SEQUENCE(a_return_that_a_rebalance_overtakes_joins_it, STATIC_TWO, {"join a id -", "w2:A,B Stable"},
          {"join b proto range:new", "a+a-2,2,range,a-2*2 b+b-1,2,range,a-2 CompletingRebalance"},
-         {"persisted KAFKA_STORAGE_ERROR", "CompletingRebalance"}, {"beat a", "=NONE CompletingRebalance"})
+         {"persisted NOT_COORDINATOR", "CompletingRebalance"}, {"beat a", "=NONE CompletingRebalance"})
 
 SEQUENCE(two_returns_fence_the_earlier, STATIC_TWO, {"join a id -", "w2:A,B Stable"},
          {"join a id -", "a-FENCED_INSTANCE_ID, w2:A,B Stable"}, {"persisted", "Stable"},
@@ -209,7 +209,7 @@ SEQUENCE(who_does_not_sync_is_out, {"join a session 300000 rebalance 20000", NUL
 
 SEQUENCE(an_unwritten_assignment_is_nobodys, {"join a", NULL}, {"join b", NULL}, {"wait 0", NULL}, {"sync b", NULL},
          {"sync a to a=A,b=B", "w2:A,B CompletingRebalance"},
-         {"persisted REQUEST_TIMED_OUT",
+         {"persisted COORDINATOR_NOT_AVAILABLE",
           "a<-COORDINATOR_NOT_AVAILABLE b<-COORDINATOR_NOT_AVAILABLE PreparingRebalance"},
          {"join a", NULL}, {"join b", "a+a-1,2,range,a-1*2 b+b-1,2,range,a-1 CompletingRebalance"},
          {"sync a to b=2", NULL}, {"persisted", "a< Stable"}, {"sync b", "b<2 Stable"})
@@ -229,7 +229,7 @@ SEQUENCE(a_join_sent_twice_is_answered_twice, TWO, {"join a", "PreparingRebalanc
          {"join b", "a+a-1,2,range,a-1*2 b+b-1,2,range,a-1 CompletingRebalance"})
 
 SEQUENCE(a_group_without_members_is_empty_and_written, TWO, {"leave a", "=NONE PreparingRebalance"},
-         {"leave b", "w0 =NONE Empty"}, {"persisted KAFKA_STORAGE_ERROR", "Empty"}, {"simple", "=NONE Empty"},
+         {"leave b", "w0 =NONE Empty"}, {"persisted NOT_COORDINATOR", "Empty"}, {"simple", "=NONE Empty"},
          {"join c type other proto z:1", "PreparingRebalance"}, {"wait 0", "c+c-1,3,z,c-1*1 CompletingRebalance"})
 
 SEQUENCE(an_empty_group_is_deleted_once, {"delete", "=NONE Dead"}, {"delete", "=GROUP_ID_NOT_FOUND Dead"},
