@@ -2,7 +2,7 @@
  * against what is there by then, so that two clients who change different keys of one topic do not undo each other. The reply
  * leaves when all of them are durable and count on every shard. What can be refused without the catalog is refused here.
  *
- * However many resources there are, they are taken, checked, started and answered in steps. (What one of them names twice is found in one.)
+ * However many resources there are, and settings of one, they are taken, compared, checked, started and answered in steps.
  *
  * Topics (2) and brokers (4) can be altered. There are no loggers (8) whose level could be, no subscriptions to client metrics
  * (16), and no settings of single groups (32). */
@@ -22,6 +22,7 @@ struct alter_part {
     struct kview name;
     const char *text; /* the name */
     struct config_op *ops;
+    struct kview *op_names;
     uint32_t op_count;
     int32_t asked_ops; /* so many they become */
     enum kerr error;
@@ -36,7 +37,7 @@ struct alter_kind {
     void (*fill_reply)(struct alter_run *run, int32_t i);
     void (*send)(struct alter_run *run);
 };
-enum alter_phase { ALTER_TAKING, ALTER_CHECKING, ALTER_STARTING };
+enum alter_phase { ALTER_TAKING, ALTER_COMPARING, ALTER_CHECKING, ALTER_STARTING };
 struct alter_run {
     struct request *req;
     const void *ask; /* the kind's */
@@ -48,7 +49,11 @@ struct alter_run {
     bool failed; /* no memory */
     enum alter_phase phase;
     int32_t at;
-    struct duplicates duplicates; /* per resource, once all are taken */
+    struct kview *keys;           /* of resources: type and name make the one text that is compared */
+    struct duplicates duplicates; /* among those */
+    bool taking, checking;        /* the one at `at` has begun to be */
+    uint32_t op_at;
+    struct duplicates op_duplicates; /* among its settings */
     struct steps steps;
     union {
         struct alter_configs_response all;
@@ -88,26 +93,15 @@ static void refuse_alter_with(struct alter_part *p, enum kerr error, const char 
     refuse_alter(p, error, text);
 }
 
-/* Its keys once each, its values there unless they are deleted; false: no memory. */
-static bool check_config_ops(struct alter_part *p)
+/* Its keys once each, its values there unless they are deleted. */
+static void check_config_op(struct alter_part *p, const struct config_op *op, bool duplicate)
 {
-    struct request *req = p->run->req;
-    struct kview *names = request_alloc(req, p->op_count * sizeof *names + 1);
-    for (uint32_t i = 0; names && i < p->op_count; i++)
-        names[i] = view_of(p->ops[i].name);
-    const uint8_t *duplicates = names ? find_duplicates(req, names, (int32_t)p->op_count) : NULL;
-    if (!duplicates)
-        return false;
-    for (uint32_t i = 0; i < p->op_count && !p->error; i++) {
-        const struct config_op *op = &p->ops[i];
-        if (duplicates[i])
-            refuse_alter_with(p, KERR_INVALID_REQUEST, "The config key %s is there more than once.", op->name);
-        else if (op->kind > CONFIG_OP_SUBTRACT)
-            refuse_alter_with(p, KERR_INVALID_REQUEST, "Unknown operations type %d", (int8_t)op->kind);
-        else if (!op->value && op->kind != CONFIG_OP_DELETE)
-            refuse_alter_with(p, KERR_INVALID_REQUEST, "Null value not supported for : %s", op->name);
-    }
-    return true;
+    if (duplicate)
+        refuse_alter_with(p, KERR_INVALID_REQUEST, "The config key %s is there more than once.", op->name);
+    else if (op->kind > CONFIG_OP_SUBTRACT)
+        refuse_alter_with(p, KERR_INVALID_REQUEST, "Unknown operations type %d", (int8_t)op->kind);
+    else if (!op->value && op->kind != CONFIG_OP_DELETE)
+        refuse_alter_with(p, KERR_INVALID_REQUEST, "Null value not supported for : %s", op->name);
 }
 
 /* --- what each kind of resource means --- */
@@ -200,57 +194,67 @@ static void alter_resource(struct alter_part *p)
 static bool fill_alter_part(struct alter_run *run, int32_t i, int8_t type, struct kview name, int32_t op_count)
 {
     struct alter_part *p = &run->parts[i];
-    p->run = run;
-    p->type = type;
-    p->name = name;
-    p->text = request_text(run->req, name);
-    p->asked_ops = op_count;
+    assert(name.n >= 0);
+    uint8_t *key = request_alloc(run->req, (size_t)name.n + 2);
+    *p = (struct alter_part){.run = run, .type = type, .name = name, .asked_ops = op_count};
     p->ops = request_alloc(run->req, (size_t)op_count * sizeof *p->ops + 1);
-    return p->text && p->ops;
+    p->op_names = request_alloc(run->req, (size_t)op_count * sizeof *p->op_names + 1);
+    if (!key || !p->ops || !p->op_names)
+        return false;
+    key[0] = (uint8_t)type;
+    memcpy(key + 1, name.at, (size_t)name.n);
+    key[name.n + 1] = 0;
+    p->text = (const char *)key + 1;
+    run->keys[i] = (struct kview){key, name.n + 1};
+    return true;
 }
 
 static bool add_config_op(struct alter_part *p, struct kview name, int8_t kind, struct kview value)
 {
     struct request *req = p->run->req;
-    struct config_op *op = &p->ops[p->op_count++];
-    *op = (struct config_op){request_text(req, name), (enum config_op_kind)kind, request_text(req, value)};
-    return op->name && (op->value || value.n < 0);
-}
-
-/* Which resources are named more than once: type and name make the one text that is compared. */
-static const struct kview *list_resource_keys(struct alter_run *run)
-{
-    struct kview *keys = request_alloc(run->req, (size_t)run->count * sizeof *keys + 1);
-    for (int32_t i = 0; keys && i < run->count; i++) {
-        const struct alter_part *p = &run->parts[i];
-        uint8_t *key = request_alloc(run->req, (size_t)p->name.n + 1);
-        if (!key)
-            return NULL;
-        key[0] = (uint8_t)p->type;
-        memcpy(key + 1, p->name.at, (size_t)p->name.n);
-        keys[i] = (struct kview){key, p->name.n + 1};
-    }
-    return keys;
+    uint32_t k = p->op_count++;
+    p->ops[k] = (struct config_op){request_text(req, name), (enum config_op_kind)kind, request_text(req, value)};
+    p->op_names[k] = view_of(p->ops[k].name);
+    return p->ops[k].name && (p->ops[k].value || value.n < 0);
 }
 
 /* Goes on with taking; what it cost, in units. */
 static uint32_t take_alter_op(struct alter_run *run)
 {
     struct alter_part *p = &run->parts[run->at];
-    if (!p->run)
+    if (!run->taking) {
         run->failed = !run->kind->begin(run, run->at);
-    else if ((int32_t)p->op_count < p->asked_ops)
+        run->taking = true;
+    } else if ((int32_t)p->op_count < p->asked_ops) {
         run->failed = !run->kind->take_op(run, run->at, (int32_t)p->op_count);
-    else
+    } else {
+        run->taking = false;
         run->at++;
+    }
     return 1;
 }
 
-static uint32_t check_alter_part(struct alter_run *run)
+/* Goes on with checking: names are compared, then each setting is looked at. */
+static uint32_t check_alter_op(struct alter_run *run)
 {
-    struct alter_part *p = &run->parts[run->at++];
-    run->failed = !check_config_ops(p);
-    return 1 + p->op_count / 4;
+    enum { OPS_PER_UNIT = 4 };
+    struct alter_part *p = &run->parts[run->at];
+    struct duplicates *d = &run->op_duplicates;
+    if (!run->checking) {
+        duplicates_begin(d, run->req, p->op_names, (int32_t)p->op_count);
+        run->checking = true;
+        run->op_at = 0;
+    } else if (!d->of) {
+        run->failed = !duplicates_next(d) && !d->of;
+        return d->at % OPS_PER_UNIT == 0;
+    } else if (run->op_at < p->op_count && !p->error) {
+        check_config_op(p, &p->ops[run->op_at], d->of[run->op_at]);
+        return ++run->op_at % OPS_PER_UNIT == 0;
+    } else {
+        run->checking = false;
+        run->at++;
+    }
+    return 1;
 }
 
 static uint32_t start_alter_part(struct alter_run *run)
@@ -264,24 +268,19 @@ static uint32_t start_alter_part(struct alter_run *run)
     return p->error ? 1 : START_UNITS;
 }
 
-static bool alter_step(struct steps *s);
-
-static void begin_alter_checks(struct duplicates *d)
-{
-    struct alter_run *run = container_of(d, struct alter_run, duplicates);
-    run->failed = !d->of;
-    run->phase = ALTER_CHECKING;
-    steps_start(&d->req->server->steps, &run->steps, alter_step);
-}
-
-/* All resources went through this phase. False: it was the last one, or the next begins by itself; `run` may be gone. */
+/* All resources went through this phase. False: it was the last one; `run` may be gone. */
 static bool next_alter_phase(struct alter_run *run)
 {
     run->at = 0;
     switch (run->phase) {
     case ALTER_TAKING:
-        duplicates_find(&run->duplicates, run->req, list_resource_keys(run), run->count, begin_alter_checks);
-        return false;
+        duplicates_begin(&run->duplicates, run->req, run->keys, run->count);
+        run->phase = ALTER_COMPARING;
+        return true;
+    case ALTER_COMPARING:
+        run->failed = duplicates_next(&run->duplicates) || !run->duplicates.of; /* there are no more */
+        run->phase = ALTER_CHECKING;
+        return true;
     case ALTER_CHECKING: run->phase = ALTER_STARTING; return true;
     case ALTER_STARTING: countdown_done(&run->changes); return false;
     }
@@ -289,11 +288,19 @@ static bool next_alter_phase(struct alter_run *run)
     return false;
 }
 
+static uint32_t compare_alter_part(struct alter_run *run)
+{
+    run->failed = !duplicates_next(&run->duplicates);
+    run->at++;
+    return 1;
+}
+
 static uint32_t alter_next(struct alter_run *run)
 {
     switch (run->phase) {
     case ALTER_TAKING: return take_alter_op(run);
-    case ALTER_CHECKING: return check_alter_part(run);
+    case ALTER_COMPARING: return compare_alter_part(run);
+    case ALTER_CHECKING: return check_alter_op(run);
     case ALTER_STARTING: return start_alter_part(run);
     }
     assert(!"a phase");
@@ -332,13 +339,19 @@ static void start_alter(struct request *req, const struct alter_kind *kind, cons
                         bool validate_only)
 {
     struct alter_run *run = request_zalloc(req, sizeof *run);
-    struct alter_part *parts = request_zalloc(req, (size_t)count * sizeof *parts + 1);
-    if (!run || !parts) {
+    struct alter_part *parts = request_alloc(req, (size_t)count * sizeof *parts + 1);
+    struct kview *keys = request_alloc(req, (size_t)count * sizeof *keys + 1);
+    if (!run || !parts || !keys) {
         request_fail(req, no_memory);
         return;
     }
-    *run = (struct alter_run){
-        .req = req, .ask = ask, .kind = kind, .parts = parts, .count = count, .validate_only = validate_only};
+    *run = (struct alter_run){.req = req,
+                              .ask = ask,
+                              .kind = kind,
+                              .parts = parts,
+                              .keys = keys,
+                              .count = count,
+                              .validate_only = validate_only};
     countdown_begin(&run->changes, all_altered);
     steps_start(&req->server->steps, &run->steps, alter_step);
 }

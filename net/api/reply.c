@@ -57,8 +57,7 @@ const char no_memory[] = "there is no memory for its request";
 const char topic_name_rule[] =
     "A topic name has 1 to 249 characters of [a-zA-Z0-9._-] and is neither \".\" nor \"..\".";
 
-/* Without memory `of` stays NULL. */
-static void begin_duplicates(struct duplicates *d, struct request *req, const struct kview *names, int32_t count)
+void duplicates_begin(struct duplicates *d, struct request *req, const struct kview *names, int32_t count)
 {
     *d = (struct duplicates){.req = req, .names = names, .count = count};
     map_init(&d->seen, req->server->shard->heap);
@@ -77,36 +76,44 @@ static bool mark_next_name(struct duplicates *d)
     return true;
 }
 
+bool duplicates_next(struct duplicates *d)
+{
+    bool good = d->marks;
+    if (good && d->at < d->count) {
+        good = mark_next_name(d);
+        if (good)
+            return true;
+    }
+    map_deinit(&d->seen);
+    d->of = good ? d->marks : NULL;
+    return false;
+}
+
 const uint8_t *find_duplicates(struct request *req, const struct kview *names, int32_t count)
 {
     struct duplicates d;
-    begin_duplicates(&d, req, names, count);
-    bool good = d.marks;
-    while (good && d.at < count)
-        good = mark_next_name(&d);
-    map_deinit(&d.seen);
-    return good ? d.marks : NULL;
+    duplicates_begin(&d, req, names, count);
+    while (duplicates_next(&d))
+        ;
+    return d.of;
 }
 
 static bool duplicates_step(struct steps *s)
 {
     struct duplicates *d = container_of(s, struct duplicates, steps);
-    bool good = d->marks;
-    for (; good && d->at < d->count; steps_spend(s, 1)) {
-        if (!steps_go_on(s))
-            return true;
-        good = mark_next_name(d);
+    for (; steps_go_on(s); steps_spend(s, 1)) {
+        if (duplicates_next(d))
+            continue;
+        d->found(d);
+        return false;
     }
-    map_deinit(&d->seen);
-    d->of = good ? d->marks : NULL;
-    d->found(d);
-    return false;
+    return true;
 }
 
 void duplicates_find(struct duplicates *d, struct request *req, const struct kview *names, int32_t count,
                      void (*found)(struct duplicates *d))
 {
-    begin_duplicates(d, req, names, count);
+    duplicates_begin(d, req, names, count);
     d->found = found;
     steps_start(&req->server->steps, &d->steps, duplicates_step);
 }

@@ -11,10 +11,11 @@ bool view_is(struct kview v, const char *text);
 /* Which of `count` names stand there more than once; NULL: no memory. At once: for few. */
 enum duplicate { DUPLICATE_NONE, DUPLICATE_FIRST, DUPLICATE_LATER };
 const uint8_t *find_duplicates(struct request *req, const struct kview *names, int32_t count) must_use;
-/* The same in steps, for what a request may name a hundred thousand times. `found` is called at the end, perhaps inside; the names
- * stay until then. In the request's memory. */
+/* The same bit by bit, for what a request may name a hundred thousand times: one name each duplicates_next, which answers false when there
+ * are no more, or no memory; or all of it in steps, until `found` is called, perhaps inside. The names stay until then. In the request's
+ * memory. */
 struct duplicates {
-    const uint8_t *of; /* per name; NULL: no memory */
+    const uint8_t *of; /* per name, at the end; NULL: no memory */
     void (*found)(struct duplicates *d);
     struct request *req;
     const struct kview *names;
@@ -23,6 +24,8 @@ struct duplicates {
     struct map seen;
     struct steps steps;
 };
+void duplicates_begin(struct duplicates *d, struct request *req, const struct kview *names, int32_t count);
+bool duplicates_next(struct duplicates *d) must_use;
 void duplicates_find(struct duplicates *d, struct request *req, const struct kview *names, int32_t count,
                      void (*found)(struct duplicates *d));
 /* For request_fail. */
