@@ -17,6 +17,10 @@ struct find_run {
     struct catalog_change change;
     struct topic_override overrides[COORD_TOPIC_OVERRIDES];
     char number[COORD_TOPIC_NUMBER_BYTES];
+    enum kerr error; /* of all keys */
+    const char *message;
+    struct find_coordinator_response r;
+    struct steps steps;
 };
 
 static enum kerr find_coordinator_error(const struct find_run *run)
@@ -54,30 +58,42 @@ static void fill_coordinator(struct coordinator *out, const struct request *req,
     out->port = node.port;
 }
 
+static bool find_coordinators_step(struct steps *s)
+{
+    struct find_run *run = container_of(s, struct find_run, steps);
+    const struct find_coordinator_request *m = run->ask;
+    struct find_coordinator_response *r = &run->r;
+    for (; r->coordinators.n < m->coordinator_keys.n; r->coordinators.n++, steps_spend(s, 1)) {
+        int32_t i = r->coordinators.n;
+        if (!steps_go_on(s))
+            return true;
+        fill_coordinator(&r->coordinators.v[i], run->req, m->coordinator_keys.v[i], run->error, run->message);
+    }
+    REQUEST_REPLY_LARGE(run->req, find_coordinator_response, r);
+    return false;
+}
+
 static void reply_find_coordinator(struct find_run *run)
 {
     struct request *req = run->req;
     const struct find_coordinator_request *m = run->ask;
-    enum kerr error = find_coordinator_error(run);
-    const char *message = find_coordinator_message(run, error);
-    struct find_coordinator_response r;
+    struct find_coordinator_response *r = &run->r;
     struct coordinator one;
-    find_coordinator_response_init(&r);
-    fill_coordinator(&one, req, m->key, error, message);
-    r.error_code = one.error_code;
-    r.error_message = view_of(message);
-    r.node_id = one.node_id;
-    r.host = one.host;
-    r.port = one.port;
-    r.coordinators.n = m->coordinator_keys.n;
-    r.coordinators.v = request_alloc(req, (size_t)r.coordinators.n * sizeof *r.coordinators.v + 1);
-    if (!r.coordinators.v) {
+    run->error = find_coordinator_error(run);
+    run->message = find_coordinator_message(run, run->error);
+    find_coordinator_response_init(r);
+    fill_coordinator(&one, req, m->key, run->error, run->message);
+    r->error_code = one.error_code;
+    r->error_message = view_of(run->message);
+    r->node_id = one.node_id;
+    r->host = one.host;
+    r->port = one.port;
+    r->coordinators.n = 0;
+    r->coordinators.v = request_alloc(req, (size_t)m->coordinator_keys.n * sizeof *r->coordinators.v + 1);
+    if (r->coordinators.v)
+        steps_start(&req->server->steps, &run->steps, find_coordinators_step);
+    else
         request_fail(req, no_memory);
-        return;
-    }
-    for (int32_t i = 0; i < r.coordinators.n; i++)
-        fill_coordinator(&r.coordinators.v[i], req, m->coordinator_keys.v[i], error, message);
-    REQUEST_REPLY_LARGE(req, find_coordinator_response, &r);
 }
 
 /* Whatever came of it, the reply looks into the catalog. */

@@ -151,7 +151,7 @@ static bool prepare_describe_step(struct steps *s)
         struct describe_part *part = &run->parts[run->at];
         if (!steps_go_on(s))
             return true;
-        part->out = &run->r.groups.v[run->at];
+        *part = (struct describe_part){.out = &run->r.groups.v[run->at]};
         described_group_init(part->out);
         part->out->group_id = part->question.call.key = run->names[run->at];
         part->question.call.ask = ask_describe_group;
@@ -167,7 +167,7 @@ void describe_groups_run(struct request *req)
     if (!m)
         return;
     struct describe_run *run = request_zalloc(req, sizeof *run);
-    struct describe_part *parts = request_zalloc(req, (size_t)m->groups.n * sizeof *parts + 1);
+    struct describe_part *parts = request_alloc(req, (size_t)m->groups.n * sizeof *parts + 1);
     struct described_group *out = request_alloc(req, (size_t)m->groups.n * sizeof *out + 1);
     if (!run || !parts || !out) {
         request_fail(req, no_memory);
@@ -450,7 +450,7 @@ static bool prepare_delete_step(struct steps *s)
             return true;
         if (run->duplicates.of[run->at] == DUPLICATE_LATER)
             continue;
-        part->out = &run->r.results.v[run->r.results.n++];
+        *part = (struct delete_part){.out = &run->r.results.v[run->r.results.n++]};
         deletable_group_result_init(part->out);
         part->out->group_id = part->question.call.key = run->names[run->at];
         part->question.call.ask = ask_delete_group;
@@ -475,7 +475,7 @@ void delete_groups_run(struct request *req)
     if (!m)
         return;
     struct delete_run *run = request_zalloc(req, sizeof *run);
-    struct delete_part *parts = request_zalloc(req, (size_t)m->groups_names.n * sizeof *parts + 1);
+    struct delete_part *parts = request_alloc(req, (size_t)m->groups_names.n * sizeof *parts + 1);
     struct deletable_group_result *out = request_alloc(req, (size_t)m->groups_names.n * sizeof *out + 1);
     if (!run || !parts || !out) {
         request_fail(req, no_memory);

@@ -15,17 +15,29 @@ static void answer_memory_came_back(struct coord_call *c)
     countdown_done(&container_of(c, struct group_question, call)->run->out);
 }
 
+static bool give_back_step(struct steps *s)
+{
+    struct group_asking *run = container_of(s, struct group_asking, steps);
+    for (; run->give_back; run->give_back = run->give_back->next) {
+        struct coord_call *c = &run->give_back->call;
+        if (!steps_go_on(s))
+            return true;
+        steps_spend(s, 1);
+        if (!coord_call_holds(c))
+            continue;
+        countdown_add(&run->out);
+        coord_call_give_back(c, answer_memory_came_back);
+    }
+    countdown_done(&run->out);
+    return false;
+}
+
 static void give_answers_back(struct request *req)
 {
     struct group_asking *run = req->context;
     countdown_begin(&run->out, all_answers_back);
-    for (struct group_question *q = run->questions; q; q = q->next) {
-        if (!coord_call_holds(&q->call))
-            continue;
-        countdown_add(&run->out);
-        coord_call_give_back(&q->call, answer_memory_came_back);
-    }
-    countdown_done(&run->out);
+    run->give_back = run->questions;
+    steps_start(&req->server->steps, &run->steps, give_back_step);
 }
 
 /* --- answers --- */

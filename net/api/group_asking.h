@@ -17,7 +17,8 @@ struct group_asking {
     struct group_question *queue, *queue_end; /* not yet asked, in order */
     uint32_t asked, asked_max;                /* of the queue: under way; how many may be */
     size_t queued_bytes;                      /* what the answers to those of the queue hold */
-    struct steps steps;
+    struct steps steps;                       /* of asking the queue, then of giving back */
+    struct group_question *give_back;         /* the next one */
     bool stepping;
     struct countdown out; /* without an answer, plus one while they are started; then: memory on its way */
 };

@@ -37,9 +37,13 @@ struct fetch_run {
     struct group_asking asking;
     struct offset_fetch_response r;
     const struct offset_fetch_request_group *asked;
+    const struct offset_fetch_request *old; /* before version 8: its topics become those of the one group ... */
+    struct offset_fetch_request_topics *old_topics;
+    struct offset_fetch_response old_r; /* ... and this is answered */
     struct fetched_group *groups;
     struct steps steps;
-    int32_t group_at, topic_at, partition_at; /* prepared up to there */
+    bool group_begun;
+    int32_t group_at, topic_at; /* prepared, then answered up to there */
 };
 
 static void fill_offset(struct coord_call *c, const struct committed *in, struct offset_fetch_response_partitions *out)
@@ -196,28 +200,53 @@ static void fill_old_offset(struct offset_fetch_response_partition *to,
 }
 
 /* False: no memory. */
-static bool reply_old_offset_fetch(struct request *req, const struct offset_fetch_response_group *g,
-                                   struct offset_fetch_response *r)
+static bool add_old_topic(struct request *req, const struct offset_fetch_response_topics *from, int16_t error,
+                          struct offset_fetch_response_topic *to)
 {
-    bool top_level = req->version >= 2;
-    r->error_code = top_level ? g->error_code : 0;
-    r->topics.n = 0;
-    if (top_level && g->error_code)
-        return true;
-    r->topics.v = request_alloc(req, (size_t)g->topics.n * sizeof *r->topics.v + 1);
-    for (int32_t i = 0; r->topics.v && i < g->topics.n; i++) {
-        const struct offset_fetch_response_topics *from = &g->topics.v[i];
-        struct offset_fetch_response_topic *to = &r->topics.v[r->topics.n++];
-        offset_fetch_response_topic_init(to);
-        to->name = from->name;
-        to->partitions.v = request_alloc(req, (size_t)from->partitions.n * sizeof *to->partitions.v + 1);
-        if (!to->partitions.v)
+    offset_fetch_response_topic_init(to);
+    to->name = from->name;
+    to->partitions.v = request_alloc(req, (size_t)from->partitions.n * sizeof *to->partitions.v + 1);
+    if (!to->partitions.v)
+        return false;
+    to->partitions.n = from->partitions.n;
+    for (int32_t k = 0; k < from->partitions.n; k++)
+        fill_old_offset(&to->partitions.v[k], &from->partitions.v[k], error);
+    return true;
+}
+
+static bool reply_old_offsets_step(struct steps *s)
+{
+    struct fetch_run *run = container_of(s, struct fetch_run, steps);
+    const struct offset_fetch_response_group *g = run->groups[0].out;
+    struct offset_fetch_response *r = &run->old_r;
+    for (; !r->error_code && r->topics.n < g->topics.n; r->topics.n++) {
+        const struct offset_fetch_response_topics *from = &g->topics.v[r->topics.n];
+        if (!steps_go_on(s))
+            return true;
+        steps_spend(s, 1 + (uint32_t)from->partitions.n / PREPARED_PER_UNIT);
+        if (!add_old_topic(run->asking.req, from, g->error_code, &r->topics.v[r->topics.n])) {
+            request_fail(run->asking.req, no_memory);
             return false;
-        to->partitions.n = from->partitions.n;
-        for (int32_t k = 0; k < from->partitions.n; k++)
-            fill_old_offset(&to->partitions.v[k], &from->partitions.v[k], g->error_code);
+        }
     }
-    return r->topics.v;
+    REQUEST_REPLY_LARGE(run->asking.req, offset_fetch_response, r);
+    return false;
+}
+
+/* Before version 8: one group, and before version 2 no error but those of partitions. */
+static void reply_old_offset_fetch(struct fetch_run *run)
+{
+    struct request *req = run->asking.req;
+    const struct offset_fetch_response_group *g = run->groups[0].out;
+    struct offset_fetch_response *r = &run->old_r;
+    offset_fetch_response_init(r);
+    r->error_code = req->version >= 2 ? g->error_code : 0;
+    r->topics.n = 0;
+    r->topics.v = request_alloc(req, (size_t)g->topics.n * sizeof *r->topics.v + 1);
+    if (r->topics.v)
+        steps_start(&req->server->steps, &run->steps, reply_old_offsets_step);
+    else
+        request_fail(req, no_memory);
 }
 
 /* All offsets by id: topics that are gone have none. */
@@ -235,27 +264,32 @@ static void name_offset_topic_ids(const struct request *req, struct offset_fetch
     g->topics.n = kept;
 }
 
-static void reply_offset_fetch(struct group_asking *asking)
+static bool reply_offsets_step(struct steps *s)
 {
-    struct fetch_run *run = container_of(asking, struct fetch_run, asking);
-    struct request *req = asking->req;
-    if (req->version < 8) {
-        struct offset_fetch_response r = run->r;
-        r.groups.n = 0;
-        if (reply_old_offset_fetch(req, run->groups[0].out, &r))
-            REQUEST_REPLY_LARGE(req, offset_fetch_response, &r);
-        else
-            request_fail(req, no_memory);
-        return;
-    }
-    for (int32_t i = 0; i < run->r.groups.n; i++) {
-        struct offset_fetch_response_group *out = run->groups[i].out;
+    struct fetch_run *run = container_of(s, struct fetch_run, steps);
+    struct request *req = run->asking.req;
+    for (; run->group_at < run->r.groups.n; run->group_at++) {
+        struct offset_fetch_response_group *out = run->groups[run->group_at].out;
+        if (!steps_go_on(s))
+            return true;
+        steps_spend(s, 1);
         if (out->error_code)
             out->topics.n = 0;
-        else if (req->version >= 10 && run->groups[i].ask->topics.n < 0)
+        else if (req->version >= 10 && run->groups[run->group_at].ask->topics.n < 0)
             name_offset_topic_ids(req, out);
     }
     REQUEST_REPLY_LARGE(req, offset_fetch_response, &run->r);
+    return false;
+}
+
+static void reply_offset_fetch(struct group_asking *asking)
+{
+    struct fetch_run *run = container_of(asking, struct fetch_run, asking);
+    run->group_at = 0;
+    if (run->old)
+        reply_old_offset_fetch(run);
+    else
+        steps_start(&asking->req->server->steps, &run->steps, reply_offsets_step);
 }
 
 /* NULL: no memory. */
@@ -285,9 +319,9 @@ static void prepare_offset_partitions(const struct offset_fetch_request_topics *
 }
 
 static bool begin_offset_group(struct request *req, struct fetched_group *g,
-                               const struct offset_fetch_request_group *in)
+                               const struct offset_fetch_request_group *in, struct offset_fetch_response_group *out)
 {
-    g->ask = in;
+    *g = (struct fetched_group){.ask = in, .out = out};
     g->question.call.key = in->group_id;
     g->question.call.ask = ask_offset_fetch;
     offset_fetch_response_group_init(g->out);
@@ -295,6 +329,16 @@ static bool begin_offset_group(struct request *req, struct fetched_group *g,
     if (in->topics.n > 0)
         g->out->topics.v = request_alloc(req, (size_t)in->topics.n * sizeof *g->out->topics.v);
     return in->topics.n <= 0 || g->out->topics.v;
+}
+
+static void take_old_topic(const struct fetch_run *run, int32_t i)
+{
+    const struct offset_fetch_request_topic *from = &run->old->topics.v[i];
+    struct offset_fetch_request_topics *to = &run->old_topics[i];
+    offset_fetch_request_topics_init(to);
+    to->name = from->name;
+    to->partition_indexes.v = from->partition_indexes.v;
+    to->partition_indexes.n = from->partition_indexes.n;
 }
 
 enum prepared { PREPARED_SOME, PREPARED_ALL, PREPARED_NO_MEMORY };
@@ -306,13 +350,15 @@ static enum prepared prepare_some_offsets(struct fetch_run *run)
     struct fetched_group *g = &run->groups[run->group_at];
     if (run->group_at == run->r.groups.n)
         return PREPARED_ALL;
-    if (!g->out) {
-        g->out = &run->r.groups.v[run->group_at];
-        return begin_offset_group(req, g, &run->asked[run->group_at]) ? PREPARED_SOME : PREPARED_NO_MEMORY;
+    if (!run->group_begun) {
+        run->group_begun = true;
+        bool good = begin_offset_group(req, g, &run->asked[run->group_at], &run->r.groups.v[run->group_at]);
+        return good ? PREPARED_SOME : PREPARED_NO_MEMORY;
     }
     if (run->topic_at >= g->ask->topics.n) {
         group_asking_queue(&run->asking, &g->question);
         run->group_at++;
+        run->group_begun = false;
         run->topic_at = 0;
         return PREPARED_SOME;
     }
@@ -320,6 +366,8 @@ static enum prepared prepare_some_offsets(struct fetch_run *run)
     struct offset_fetch_response_topics *out = &g->out->topics.v[run->topic_at];
     if (g->out->topics.n == run->topic_at) {
         g->out->topics.n++;
+        if (run->old)
+            take_old_topic(run, run->topic_at);
         return begin_offset_topic(req, in, out) ? PREPARED_SOME : PREPARED_NO_MEMORY;
     }
     prepare_offset_partitions(in, out, req->version >= 10 && out->name.n == 0);
@@ -339,24 +387,18 @@ static bool prepare_offset_fetch_step(struct steps *s)
     return true;
 }
 
-/* The one group of a request before version 8. NULL: no memory. */
-static const struct offset_fetch_request_group *only_offset_group(struct request *req,
-                                                                  const struct offset_fetch_request *m)
+/* The one group of a request before version 8; its topics are taken over one by one. NULL: no memory. */
+static const struct offset_fetch_request_group *only_offset_group(struct fetch_run *run)
 {
+    struct request *req = run->asking.req;
     struct offset_fetch_request_group *g = request_alloc(req, sizeof *g);
-    struct offset_fetch_request_topics *t = request_alloc(req, (size_t)(m->topics.n + 1) * sizeof *t);
-    if (!g || !t)
+    run->old_topics = request_alloc(req, (size_t)(run->old->topics.n + 1) * sizeof *run->old_topics);
+    if (!g || !run->old_topics)
         return NULL;
     offset_fetch_request_group_init(g);
-    g->group_id = m->group_id;
-    g->topics.v = t;
-    g->topics.n = m->topics.n;
-    for (int32_t i = 0; i < m->topics.n; i++) {
-        offset_fetch_request_topics_init(&t[i]);
-        t[i].name = m->topics.v[i].name;
-        t[i].partition_indexes.v = m->topics.v[i].partition_indexes.v;
-        t[i].partition_indexes.n = m->topics.v[i].partition_indexes.n;
-    }
+    g->group_id = run->old->group_id;
+    g->topics.v = run->old_topics;
+    g->topics.n = run->old->topics.n;
     return g;
 }
 
@@ -366,8 +408,9 @@ static bool begin_offset_fetch(struct fetch_run *run, const struct offset_fetch_
     struct request *req = run->asking.req;
     int32_t n = req->version < 8 ? 1 : m->groups.n;
     offset_fetch_response_init(&run->r);
-    run->asked = req->version < 8 ? only_offset_group(req, m) : m->groups.v;
-    run->groups = request_zalloc(req, (size_t)n * sizeof *run->groups + 1);
+    run->old = req->version < 8 ? m : NULL;
+    run->asked = run->old ? only_offset_group(run) : m->groups.v;
+    run->groups = request_alloc(req, (size_t)n * sizeof *run->groups + 1);
     run->r.groups.v = request_alloc(req, (size_t)n * sizeof *run->r.groups.v + 1);
     run->r.groups.n = n;
     return run->groups && run->r.groups.v && (n == 0 || run->asked);
