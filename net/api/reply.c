@@ -61,7 +61,7 @@ void duplicates_begin(struct duplicates *d, struct request *req, const struct kv
 {
     *d = (struct duplicates){.req = req, .names = names, .count = count};
     map_init(&d->seen, req->server->shard->heap);
-    d->marks = names ? request_zalloc(req, (size_t)count * sizeof *d->marks + 1) : NULL;
+    d->marks = names || count == 0 ? request_zalloc(req, (size_t)count * sizeof *d->marks + 1) : NULL;
 }
 
 /* False: no memory. */

@@ -101,6 +101,7 @@ def groups_without_members_are_deleted_with_their_offsets(w):
         w.member(left).start().leave()
         for group in (full, left, simple):
             assert (m.commit(topic, {0: 1}) if group == full else w.commit(group, topic, {0: 1, 1: 2}))[0] == NONE
+        assert call(w.admin, "delete_groups", version, groups_names=[]).results == []
         r = call(w.admin, "delete_groups", version, groups_names=[full, left, simple, left, "nobody"])
         assert [(g.group_id, g.error_code) for g in r.results] == [(full, NON_EMPTY), (left, NONE), (simple, NONE), ("nobody", NOT_FOUND)]
         assert (r.results[3].error_message is not None) == (version >= 3)
