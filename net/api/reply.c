@@ -89,15 +89,6 @@ bool duplicates_next(struct duplicates *d)
     return false;
 }
 
-const uint8_t *find_duplicates(struct request *req, const struct kview *names, int32_t count)
-{
-    struct duplicates d;
-    duplicates_begin(&d, req, names, count);
-    while (duplicates_next(&d))
-        ;
-    return d.of;
-}
-
 static bool duplicates_step(struct steps *s)
 {
     struct duplicates *d = container_of(s, struct duplicates, steps);

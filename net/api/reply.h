@@ -8,12 +8,10 @@ struct kview view_of(const char *text);
 /* A zero-terminated copy in the request's memory; NULL: over its limit. A null view gives NULL too. */
 char *request_text(struct request *req, struct kview v) must_use;
 bool view_is(struct kview v, const char *text);
-/* Which of `count` names stand there more than once; NULL: no memory. At once: for few. */
+/* Which of `count` names stand there more than once. Bit by bit, as a request may name a hundred thousand: one name each duplicates_next,
+ * which answers false when there are no more, or no memory; or all of it in steps, until `found` is called, perhaps inside. The names stay
+ * until then (NULL: no memory). In the request's memory. */
 enum duplicate { DUPLICATE_NONE, DUPLICATE_FIRST, DUPLICATE_LATER };
-const uint8_t *find_duplicates(struct request *req, const struct kview *names, int32_t count) must_use;
-/* The same bit by bit, for what a request may name a hundred thousand times: one name each duplicates_next, which answers false when there
- * are no more, or no memory; or all of it in steps, until `found` is called, perhaps inside. The names stay until then. In the request's
- * memory. */
 struct duplicates {
     const uint8_t *of; /* per name, at the end; NULL: no memory */
     void (*found)(struct duplicates *d);

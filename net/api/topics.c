@@ -21,6 +21,8 @@ struct create_run {
     struct countdown changes;
     struct duplicates duplicates; /* which topics are named twice */
     int32_t at;                   /* the next one */
+    bool comparing;               /* its settings: */
+    struct duplicates superseded;
 };
 struct create_part {
     struct catalog_change change;
@@ -119,16 +121,6 @@ static enum kerr check_create_counts(const struct request *req, const struct cre
     return KERR_NONE;
 }
 
-/* Of settings that are named twice the last one counts: marks those before it. NULL: no memory. */
-static const uint8_t *find_superseded_configs(struct request *req, const struct creatable_topic *t)
-{
-    int32_t n = t->configs.n;
-    struct kview *names = request_alloc(req, (size_t)n * sizeof *names + 1);
-    for (int32_t i = 0; names && i < n; i++)
-        names[i] = t->configs.v[n - 1 - i].name;
-    return names ? find_duplicates(req, names, n) : NULL;
-}
-
 static enum kerr take_topic_override(struct request *req, const struct creatable_topic_config *in,
                                      struct topic_override *out, char *why)
 {
@@ -143,13 +135,14 @@ static enum kerr take_topic_override(struct request *req, const struct creatable
     return KERR_UNKNOWN_SERVER_ERROR;
 }
 
-static enum kerr take_topic_overrides(struct request *req, const struct creatable_topic *t,
+static enum kerr take_topic_overrides(struct create_run *run, const struct creatable_topic *t,
                                       struct topic_override **out_overrides, uint32_t *out_count,
                                       const char **out_message)
 {
+    struct request *req = run->req;
     struct topic_override *v = request_alloc(req, (size_t)t->configs.n * sizeof *v + 1);
     char *why = request_alloc(req, WHY_BYTES);
-    const uint8_t *superseded = find_superseded_configs(req, t);
+    const uint8_t *superseded = run->superseded.of;
     uint32_t count = 0;
     enum kerr error = KERR_NONE;
     *out_message = no_memory;
@@ -209,7 +202,7 @@ static void create_topic(struct create_run *run, const struct creatable_topic *t
     uint32_t count = 0;
     enum kerr error = judge_new_name(run->req, t->name, &message);
     if (!error)
-        error = take_topic_overrides(run->req, t, &overrides, &count, &message);
+        error = take_topic_overrides(run, t, &overrides, &count, &message);
     if (!error)
         error = check_create_counts(run->req, t, &message, &partitions);
     if (error)
@@ -243,12 +236,38 @@ static void create_next_topic(struct create_run *run)
         create_topic(run, t, out);
 }
 
+/* The last first. NULL: no memory. */
+static const struct kview *list_setting_names(struct request *req, const struct creatable_topic *t)
+{
+    int32_t n = t->configs.n;
+    struct kview *names = request_alloc(req, (size_t)n * sizeof *names + 1);
+    for (int32_t i = 0; names && i < n; i++)
+        names[i] = t->configs.v[n - 1 - i].name;
+    return names;
+}
+
+/* Of settings that are named twice the last one counts: goes on with finding the others of the next topic. False: all are found. */
+static bool compare_next_setting(struct create_run *run)
+{
+    const struct creatable_topic *t = &run->ask->topics.v[run->at];
+    if (!run->comparing) {
+        duplicates_begin(&run->superseded, run->req, list_setting_names(run->req, t), t->configs.n);
+        run->comparing = true;
+    }
+    run->comparing = duplicates_next(&run->superseded);
+    return run->comparing;
+}
+
 static bool create_topics_step(struct steps *s)
 {
-    enum { CREATE_UNITS = 20 }; /* and as much for each few settings */
+    enum { CREATE_UNITS = 20 };
     struct create_run *run = container_of(s, struct create_run, steps);
     while (steps_go_on(s) && run->at < run->ask->topics.n) {
-        steps_spend(s, CREATE_UNITS + (uint32_t)run->ask->topics.v[run->at].configs.n);
+        if (compare_next_setting(run)) {
+            steps_spend(s, 1);
+            continue;
+        }
+        steps_spend(s, CREATE_UNITS);
         create_next_topic(run);
     }
     bool more = run->at < run->ask->topics.n;
