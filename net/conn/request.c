@@ -265,7 +265,8 @@ static bool grant_decode_memory(struct decode_job *job, size_t refused)
     give_decode_memory_back(job);
     job->bytes = u64_min(u64_max(wanted, DECODE_JOB_BYTES), align_down(request_bytes_left(job->req), PAGE_BYTES));
     job->memory = job->bytes > before && job->bytes >= DECODE_NOW_BYTES ? request_alloc(job->req, job->bytes) : NULL;
-    job->arena = arena_of(job->memory, job->bytes);
+    if (job->memory)
+        job->arena = arena_of(job->memory, job->bytes);
     return job->memory;
 }
 
