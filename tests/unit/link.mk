@@ -67,6 +67,7 @@ LINK_test_coord_call := net/coord/coord_call.o $(CORE_HEAP)
 LINK_test_fetch_session := net/api/fetch_session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
 NET_CONN := $(patsubst %.c,%.o,$(sort $(wildcard net/conn/*.c)))
 LINK_test_conn := $(NET_CONN) net/server.o net/steps.o net/api/fetch_session.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
+LINK_test_request := $(LINK_test_conn)
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))
 LINK_test_trim := $(filter-out storage/log/log_start.o,$(LINK_test_partition))
