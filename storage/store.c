@@ -88,6 +88,7 @@ static_assert(sizeof(struct applying) <= CATALOG_CHANGE_ROOM_BYTES, "the catalog
 
 static void stop_part_over(struct store *st);
 static void begin_stops(struct store *st);
+static uint32_t step_preparations(struct store *st, uint32_t units);
 
 static void change_part_over(struct applying *v)
 {
@@ -252,7 +253,7 @@ static void change_timer_due(struct timer *t)
         begin_stops(st);
         return;
     }
-    uint32_t units = CHANGE_UNITS_PER_TURN;
+    uint32_t units = step_preparations(st, CHANGE_UNITS_PER_TURN);
     for (struct list *l = st->changes.next; l != &st->changes && units > 0;) {
         struct applying *v = container_of(l, struct applying, link);
         l = l->next;
@@ -296,11 +297,14 @@ static void apply_broker_config(struct store *st, struct catalog_change *c)
     cleaner_configure(st->log.cleaner, c->broker);
 }
 
-/* A preparation that waits for flushes of this shard's partitions. */
+/* A preparation that waits for flushes of this shard's partitions, which it looks for in steps. */
 struct preparation {
     struct config_wait wait;
     struct store *store;
     struct catalog_change *change;
+    uint32_t version; /* the next: of a topic, ... */
+    int32_t partition;
+    struct list link;
 };
 
 static void preparation_over(struct config_wait *w)
@@ -369,33 +373,79 @@ static void tighten_partition(struct store *st, struct partition *p, const struc
     assert(waits);
 }
 
-static void tighten_topic(struct store *st, const struct topic *old, const struct topic *t, struct config_wait *w)
+/* Partitions of one version of a topic; returns what is left of the units. */
+static uint32_t tighten_topic(struct preparation *v, const struct topic *old, const struct topic *t, uint32_t units)
 {
     assert(old != t);
+    assert(v->partition <= old->partitions);
     if (!topic_config_tightens(&old->config, &t->config))
-        return;
-    for (int32_t i = 0; i < old->partitions; i++) {
-        struct partition *p = store_partition(st, t->id, i);
+        v->partition = old->partitions;
+    for (; v->partition < old->partitions && units > 0; v->partition++) {
+        struct partition *p = store_partition(v->store, t->id, v->partition);
         if (p)
-            tighten_partition(st, p, t, w);
+            tighten_partition(v->store, p, t, &v->wait);
+        units -= (uint32_t)u64_min(p ? CHANGE_UNITS_EACH : 1, units);
     }
+    return units;
+}
+
+static uint32_t step_preparation(struct preparation *v, uint32_t units)
+{
+    assert(list_linked(&v->link));
+    const struct catalog_change *c = v->change;
+    uint32_t count = c->kind == CATALOG_CONFIG ? 1 : c->version_count;
+    while (v->version < count && units > 0) {
+        const struct topic *old = c->kind == CATALOG_CONFIG ? c->old : c->versions[count + v->version];
+        const struct topic *t = c->kind == CATALOG_CONFIG ? c->topic : c->versions[v->version];
+        units = tighten_topic(v, old, t, units - 1);
+        if (v->partition < old->partitions)
+            break;
+        v->version++;
+        v->partition = 0;
+    }
+    if (v->version == count) {
+        list_remove(&v->link);
+        config_wait_over(&v->wait); /* it may be gone after this */
+    }
+    return units;
+}
+
+/* Returns what is left of the units. */
+static uint32_t step_preparations(struct store *st, uint32_t units)
+{
+    for (struct list *l = st->preparations.next; l != &st->preparations && units > 0;) {
+        struct preparation *v = container_of(l, struct preparation, link);
+        l = l->next;
+        units = step_preparation(v, units);
+    }
+    return units;
 }
 
 static void prepare_change(struct store *st, struct catalog_change *c)
 {
     assert(c->preparing);
-    struct preparation *v = heap_zalloc(st->shard->heap, sizeof *v);
+    struct preparation *v = st->stopped ? NULL : heap_zalloc(st->shard->heap, sizeof *v);
     if (!v) { /* nobody would know when the promise holds */
         catalog_change_unready(st->shard, c);
         catalog_change_applied(st->shard, c);
         return;
     }
     *v = (struct preparation){.wait = {.left = 1, .over = preparation_over}, .store = st, .change = c};
-    if (c->kind == CATALOG_CONFIG)
-        tighten_topic(st, c->old, c->topic, &v->wait);
-    for (uint32_t i = 0; i < c->version_count; i++)
-        tighten_topic(st, c->versions[c->version_count + i], c->versions[i], &v->wait);
-    config_wait_over(&v->wait);
+    list_init(&v->link);
+    list_push(&st->preparations, &v->link);
+    if (step_preparation(v, CHANGE_UNITS_PER_TURN) == 0)
+        continue_changes(st);
+}
+
+/* The broker stops before they have looked at all partitions. */
+static void leave_preparations(struct store *st)
+{
+    struct list *l;
+    while ((l = list_pop(&st->preparations))) {
+        struct preparation *v = container_of(l, struct preparation, link);
+        config_wait_fail(&v->wait);
+        config_wait_over(&v->wait);
+    }
 }
 
 void store_apply(struct shard *s, struct catalog_change *c)
@@ -444,6 +494,7 @@ static enum err init_store(struct store *st, struct shard *s, struct root *root)
     st->config = st->log.config = catalog_file_config(root->catalog);
     map_init(&st->partitions, s->heap);
     list_init(&st->changes);
+    list_init(&st->preparations);
     return err;
 }
 
@@ -628,6 +679,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
     recoverer_stop(st->log.recoverer, store_job_over);
     st->offline_before = count_offline_partitions(st);
     timer_stop(&st->shard->timers, &st->change_timer);
+    leave_preparations(st);
     leave_changes(st);
     st->stop_next = st->log.count;
     begin_stops(st);

@@ -16,6 +16,7 @@ struct store {
     void (*topic_gone)(struct store *st, const struct topic *t);
     struct map partitions;     /* key: topic id 16 + partition index 4, big-endian */
     struct list changes;       /* catalog changes being applied here */
+    struct list preparations;  /* catalog changes being prepared here that have not looked at all partitions */
     struct timer change_timer; /* the next step of those, or of a stop */
     struct log_store log;      /* what the partitions share */
     uint32_t stop_next;        /* how many of log.all are still to be stopped */

@@ -269,6 +269,42 @@ static void a_stop_or_a_deletion_during_the_change_goes_on(void **state)
     }
 }
 
+static void a_stricter_rule_for_many_partitions_takes_several_turns(void **state)
+{
+    (void)state;
+    enum { MANY = 2000 };
+    for (int stops = 0; stops < 2; stops++) {
+        make_topic(lazy, 3);
+        append(1, 1000);
+        all_are_acked();
+        struct catalog_change more = {.kind = CATALOG_PARTITIONS, .partitions = MANY}, gone;
+        memcpy(more.topic_id, w.p->topic->id, 16);
+        finish(&more);
+        assert_int_equal(more.error, KERR_NONE);
+        const struct config_op op = {"write.caching", CONFIG_OP_SET, "false"};
+        struct catalog_change c = {.kind = CATALOG_CONFIG, .ops = &op, .op_count = 1, .done = change_done};
+        memcpy(c.topic_id, w.p->topic->id, 16);
+        change_is_over = false;
+        catalog_change_start(w.shard, &c);
+        for (int i = 0; i < 100 && list_empty(&store_of(w.shard)->preparations); i++)
+            turn();
+        assert_false(list_empty(&store_of(w.shard)->preparations)); /* not all in one */
+        if (stops) {
+            restart(true);
+            assert_int_equal(partition_facts(w.p).end_offset, 1);
+        } else {
+            until(&change_is_over);
+            assert_int_equal(c.error, KERR_NONE);
+            assert_int_equal(w.p->durable.offset, w.p->promised.offset);
+        }
+        assert_true(list_empty(&store_of(w.shard)->preparations));
+        delete_begin(&gone);
+        until(&change_is_over);
+        while (store_of(w.shard)->partitions.count > 0)
+            turn();
+    }
+}
+
 /* --- the broker --- */
 
 static void the_brokers_settings_reach_topics_without_their_own(void **state)
@@ -380,6 +416,7 @@ int main(void)
         CASE(every_way_to_promise_more_flushes_what_is_there),
         CASE(a_kill_during_the_change_loses_nothing),
         CASE(a_stop_or_a_deletion_during_the_change_goes_on),
+        CASE(a_stricter_rule_for_many_partitions_takes_several_turns),
         CASE(the_brokers_settings_reach_topics_without_their_own),
         CASE(caching_of_the_whole_broker_is_turned_off_with_a_flush),
         CASE(what_cannot_change_while_it_runs_is_an_invalid_request),
