@@ -507,12 +507,6 @@ size_t bufpool_max_bytes(const struct bufpool *pool)
     return pool->max_bytes;
 }
 
-size_t bufpool_share_bytes(const struct bufpool *pool, enum buf_purpose purpose)
-{
-    assert(purpose < BUF_PURPOSES);
-    return pool->purses[purpose].share_bytes;
-}
-
 struct buf *buf_ref(struct buf *b)
 {
     assert(b->refs > 0);

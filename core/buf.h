@@ -57,8 +57,6 @@ void bufpool_close(struct bufpool *pool);
 struct buf *bufpool_get(struct bufpool *pool, enum buf_purpose purpose, size_t bytes) must_use;
 size_t bufpool_used_bytes(const struct bufpool *pool, enum buf_purpose purpose); /* in bufs that are out */
 size_t bufpool_max_bytes(const struct bufpool *pool);                            /* of all purposes */
-/* What nobody else can take of it. */
-size_t bufpool_share_bytes(const struct bufpool *pool, enum buf_purpose purpose);
 /* Memory on the heap that counts in the budget too, whatever is left of it: what is short then is what comes next. */
 void bufpool_keep(struct bufpool *pool, size_t bytes);
 void bufpool_unkeep(struct bufpool *pool, size_t bytes);

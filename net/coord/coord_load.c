@@ -406,8 +406,3 @@ bool coord_load_close(struct coord_log *l)
     free_coord_load(l);
     return true;
 }
-
-bool coord_log_reads(const struct coord_log *l)
-{
-    return l->load && l->load->reading;
-}

@@ -15,11 +15,6 @@ struct coord_entry *coord_log_find(const struct coord_log *l, struct kview id)
     return l->state == COORD_LOG_READY ? coord_log_get(l, id) : NULL;
 }
 
-struct coord_entry *coord_log_next(const struct coord_log *l, uint32_t *cursor)
-{
-    return l->state == COORD_LOG_READY ? map_next(&l->by_id, cursor) : NULL;
-}
-
 enum err coord_entry_add(struct coord_log *l, struct coord_entry *e)
 {
     assert(e->id.n >= 0);

@@ -186,8 +186,6 @@ void coord_log_close(struct coord_log *l, void (*closed)(void *arg), void *arg);
 /* NULL: not known. Find: also NULL unless READY. */
 struct coord_entry *coord_log_get(const struct coord_log *l, struct kview id);
 struct coord_entry *coord_log_find(const struct coord_log *l, struct kview id);
-/* All of them, unless it is not READY: *cursor = 0 first; none may be added meanwhile. */
-struct coord_entry *coord_log_next(const struct coord_log *l, uint32_t *cursor);
 /* The id must not be there. `e` is zeroed but for its id. */
 enum err coord_entry_add(struct coord_log *l, struct coord_entry *e) must_use;
 /* Frees an entry without writes that its kind calls empty. */

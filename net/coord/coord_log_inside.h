@@ -19,7 +19,6 @@ void coord_entry_free(struct coord_entry *e);
 enum err coord_load_begin(struct coord_log *l) must_use;
 void coord_load_step(struct coord_log *l);       /* at the pace */
 bool coord_load_close(struct coord_log *l);      /* false: a read is under way, which calls coord_log_later */
-bool coord_log_reads(const struct coord_log *l); /* loading waits for the disk */
 /* coord_write.c */
 uint32_t coord_write_step(struct coord_log *l,
                           struct coord_write *w); /* the next batch, or the end; the units it took */

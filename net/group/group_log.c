@@ -100,12 +100,6 @@ void group_log_drop_if_empty(struct group_entry *e)
     coord_entry_drop_if_empty(&e->coord);
 }
 
-struct group_entry *group_log_next(const struct group_log *l, uint32_t *cursor)
-{
-    struct coord_entry *e = coord_log_next(&l->coord, cursor);
-    return e ? group_entry_of(e) : NULL;
-}
-
 struct group_now group_log_now(void)
 {
     return (struct group_now){clock_now_ns(), clock_wall_ms()};

@@ -78,8 +78,6 @@ struct group_entry *group_log_make(struct group_log *l, struct kview id) must_us
 void group_log_force_memory(struct group_log *l, bool forced);
 /* Frees a group that has neither members, pending ids, offsets, a record nor writes (after a refused join, or when DEAD). */
 void group_log_drop_if_empty(struct group_entry *e);
-/* All groups: *cursor = 0 first; no group may be made meanwhile. */
-struct group_entry *group_log_next(const struct group_log *l, uint32_t *cursor);
 
 /* --- writes. `done` is called once, never within the call, with the error that the client gets: NONE, NOT_COORDINATOR, or a
  * storage error turned into what Kafka's coordinator answers for it. The object is the caller's until then, the texts it

@@ -5,7 +5,6 @@
 
 #define RECOVERY_DIR "recovery_faults"
 #include "tests/unit/log_world.h"
-
 #include "storage/log/log_start.h"
 
 /* Two trusted segments, one of them without its index; one that was not trimmed; a torn tail with ghosts; leftovers. `trimmed`: the first
