@@ -10,13 +10,13 @@ import harness as h
 sys.path.insert(0, os.path.join(h.ROOT, "tests/lib"))
 
 from messages import call, frame, send, take  # noqa: E402
-from wire import Connection, batch, request  # noqa: E402
+from wire import PRODUCE, Connection, batch, produce, produce_answer, request  # noqa: E402
 
 # Answers for a partition that is being opened, recovered or has no room just now: ask again.
 RETRIABLE = {3, 5, 6, 7, 13, 14, 15, 16, 56, 78, 80}
 PER_REQUEST = 1000
-__all__ = ["Connection", "batch", "call", "connect", "create", "delete", "ends", "fetch_one", "fetch_slice", "frame", "produce_slice", "produce_to",
-           "request", "send", "take"]
+__all__ = ["Connection", "batch", "call", "connect", "create", "delete", "ends", "fetch_one", "fetch_slice", "frame", "kafka", "produce_many", "produce_slice",
+           "produce_to", "request", "send", "take"]
 
 
 def connect(server, timeout=120):
@@ -31,6 +31,25 @@ def create(connection, topics, configs=()):
     wrong = {t.error_code for t in call(connection, "create_topics", 5, topics=asked, timeout_ms=120000).topics} - {0}
     if wrong:
         raise h.Wrong(f"CreateTopics answers {wrong}")
+
+
+def kafka(folder, properties=None, fresh=True):
+    """Apache Kafka from the tests' jars, to be compared with. Where it cannot be had it raises tests/lib's NotRun."""
+    from apache import ApacheKafka
+    os.chdir(h.ROOT)  # tests/lib's paths begin there
+    return ApacheKafka(folder, properties, fresh=fresh)
+
+
+def produce_many(connection, topic, batches, count, window):
+    """Produces `count` batches, these ones again and again, `window` requests in flight. Each must be acked."""
+    asked = [request(PRODUCE, 7, produce(topic, 0, b)) for b in batches]
+    for i in range(count + window):
+        if i < count:
+            connection.send(asked[i % len(asked)])
+        if i >= window:
+            error, _ = produce_answer(connection.reply()[1], topic)
+            if error:
+                raise h.Wrong(f"Produce to {topic} answers {error}")
 
 
 def delete(connection, names):

@@ -36,21 +36,12 @@ def all_interfaces_are_said():
 
 def content(broker, least):
     """What is in t-0: a value for each offset, `least` of them at least."""
-    values = []
     with Connection(broker.port) as c:
         await_recovered(c, "t", 1)
         end = list_offset(c, "t", 0, LATEST)[1]
         assert end >= least, f"{end} records of {least}"
-        while len(values) < end:
-            error, _, records = fetched(c, "t", 0, len(values))
-            assert error == 0 and len(records) > 61, f"error {error} at {len(values)}"
-            at = 0
-            while at + 61 <= len(records):
-                length = struct.unpack(">i", records[at + 8:at + 12])[0] + 12
-                if at + length <= len(records):
-                    assert b"value-%d-" % len(values) in records[at:at + length], f"not what was sent at {len(values)}"
-                    values.append(at)
-                at += length
+        for offset, (base, raw) in enumerate(read_batches(c, "t", 0, end)):
+            assert base == offset and b"value-%d-" % offset in raw, f"not what was sent at {offset}"
         assert produced(c, "t", 0, batch([b"value-%d-" % end])) == (0, end), "it takes no more"
     return end
 

@@ -17,7 +17,7 @@ from dump import dump
 from messages import call
 from process import wait_until
 from report import Report
-from wire import PRODUCE, Connection, fetched, produce, request
+from wire import PRODUCE, Connection, fetched, produce, produce_answer, request
 from wire_records import CODECS, make, take
 
 WORK = "build/tests/judge"
@@ -97,7 +97,7 @@ class World:
         while len(self.flying) > leave:
             topic = self.flying.pop(0)
             _, answer = self.connection.reply()
-            error = struct.unpack_from(">h", answer, 4 + 2 + len(topic) + 4 + 4)[0]
+            error, _ = produce_answer(answer, topic)
             assert error == 0, f"{topic}: error {error}"
 
     def alter(self, topic, key, value):

@@ -1,4 +1,4 @@
-"""Record batches in every codec, made and taken apart by Python libraries (tests/clients/requirements.txt)."""
+"""Record batches in every codec, made and taken apart by Python libraries: only in the Python of tools.venv_python()."""
 import collections
 import gzip
 import struct
@@ -8,25 +8,13 @@ import lz4.frame
 import snappy
 import zstandard
 
-CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+from segments import CODECS, HEADER
+from wire import varint
+
 XERIAL = b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1)
-HEADER = struct.Struct(">qiibIhiqqqhii")
 CONTROL, LOG_APPEND_TIME = 32, 8
 
 Record = collections.namedtuple("Record", "offset key value timestamp headers")
-
-
-def uvarint(n):
-    out = bytearray()
-    while n >= 0x80:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
-
-
-def varint(n):
-    return uvarint((n << 1) ^ (n >> 63))
 
 
 def sized(raw):

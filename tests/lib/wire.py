@@ -170,11 +170,14 @@ def create_topic(connection, name, partitions=1, configs=()):
     return struct.unpack(">h", answer[at:at + 2])[0]
 
 
+def produce_answer(answer, topic):
+    """(error code, base offset) of the one partition in it."""
+    return struct.unpack_from(">hq", answer, 4 + 2 + len(topic.encode()) + 4 + 4)
+
+
 def produced(connection, topic, partition, records, version=7, acks=-1):
     """(error code, base offset) of a Produce."""
-    answer = connection.call(PRODUCE, version, produce(topic, partition, records, acks))
-    at = 4 + 2 + len(topic.encode()) + 4 + 4
-    return struct.unpack(">hq", answer[at:at + 10])
+    return produce_answer(connection.call(PRODUCE, version, produce(topic, partition, records, acks)), topic)
 
 
 def fetched(connection, topic, partition, offset, **options):
@@ -185,6 +188,31 @@ def fetched(connection, topic, partition, offset, **options):
     assert aborted <= 0, f"{aborted} aborted transactions"
     size = struct.unpack(">i", answer[at + 22:at + 26])[0]
     return error, high_watermark, answer[at + 26:at + 26 + max(size, 0)]
+
+
+def split_batches(records):
+    """(base offset, bytes) of each whole batch; of what a Fetch brought the last may be cut off."""
+    at = 0
+    while at + 61 <= len(records):
+        base, length = struct.unpack_from(">qi", records, at)
+        if at + 12 + length > len(records):
+            return
+        yield base, records[at:at + 12 + length]
+        at += 12 + length
+
+
+def read_batches(connection, topic, offset, end):
+    """The batches of partition 0 from `offset` to `end`, as split_batches gives them."""
+    while offset < end:
+        error, _, records = fetched(connection, topic, 0, offset)
+        assert error == 0, f"{topic}: fetch at {offset} got error {error}"
+        brought = list(split_batches(records))
+        assert brought, f"{topic}: nothing came at offset {offset}"
+        for base, raw in brought:
+            if offset >= end:
+                return
+            yield base, raw
+            offset = base + struct.unpack_from(">i", raw, 23)[0] + 1
 
 
 def list_offset(connection, topic, partition, timestamp):
