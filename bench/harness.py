@@ -1,6 +1,7 @@
 """What the bench scripts share: where things are, starting and stopping servers, pinning, the near/far label, medians."""
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -18,6 +19,7 @@ ODRADEK_ARGS = os.environ.get("ODRADEK_ARGS", "").split()
 
 # A cache line goes there and back in about 100 ns between neighbouring processors, in about 500 ns between distant ones.
 FAR_FROM_NS = 250
+CERTAINTY = 0.95  # of the intervals
 
 
 class NotRun(Exception):
@@ -170,6 +172,19 @@ def wait_quiet(limit_s):
 
 def median(values):
     return statistics.median(values)
+
+
+def interval(values):
+    """(low, high) of the median, or None where there are too few values for such certainty."""
+    values, n = sorted(values), len(values)
+    rank = 0  # of the low end, counted from 1
+    below = 0.0  # the chance that fewer than `rank` + 1 values lie below the median
+    while rank < n // 2:
+        below += math.comb(n, rank) / 2 ** n
+        if 1 - 2 * below < CERTAINTY:
+            break
+        rank += 1
+    return (values[rank - 1], values[n - rank]) if rank else None
 
 
 def spread(values):
