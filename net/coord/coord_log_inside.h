@@ -17,8 +17,8 @@ void coord_log_fail(struct coord_log *l, const char *why);
 void coord_entry_free(struct coord_entry *e);
 /* coord_load.c */
 enum err coord_load_begin(struct coord_log *l) must_use;
-void coord_load_step(struct coord_log *l);       /* at the pace */
-bool coord_load_close(struct coord_log *l);      /* false: a read is under way, which calls coord_log_later */
+void coord_load_step(struct coord_log *l);  /* at the pace */
+bool coord_load_close(struct coord_log *l); /* false: a read is under way, which calls coord_log_later */
 /* coord_write.c */
 uint32_t coord_write_step(struct coord_log *l,
                           struct coord_write *w); /* the next batch, or the end; the units it took */

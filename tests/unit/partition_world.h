@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/crc.h"
 #include "core/shard.h"
+#include "storage/clean/cleaner.h"
 #include "storage/log/partition_state.h"
 #include "storage/store.h"
 #include "tests/unit/make_batch.h"
@@ -209,7 +210,8 @@ static inline void set(const char *name, const char *value)
 {
     assert_int_equal(broker_config_set(&w.config, name, value, "test", w.why), ERR_NONE);
 }
-static inline int setup(void **state)
+/* Everything but the start, for a test that sets more. */
+static inline int prepare(void **state)
 {
     if (system("rm -rf " DIR " && mkdir -p " DIR) != 0)
         return -1;
@@ -218,8 +220,24 @@ static inline int setup(void **state)
     broker_config_init(&w.config, w.heap);
     set("log.dirs", DIR "/data");
     set("disk.io", w.mode->disk);
+    return 0;
+}
+static inline int setup(void **state)
+{
+    if (prepare(state))
+        return -1;
     start();
     return 0;
+}
+
+/* The cleaner does not rest from now on. */
+static struct broker_config quick;
+static inline void begin_cleaning(void)
+{
+    struct store *st = store_of(w.shard);
+    quick = *st->config;
+    quick.cleaner_backoff_ms = 1;
+    cleaner_configure(st->log.cleaner, &quick);
 }
 static inline void forget_sent(void)
 {

@@ -15,7 +15,6 @@ const char *__lsan_default_suppressions(void)
 enum { VALUE = 900, RECORDS = 100, TURNS_MAX = 400, READERS = 6, TRIM_TO = 30 };
 static const struct topic_override compacted[] = {
     {"cleanup.policy", "compact"}, {"internal.segment.bytes", "20000"}, {"min.cleanable.dirty.ratio", "0"}};
-static struct broker_config quick;
 static int64_t active_base;
 
 /* --- the world: every record has the same key, so of all closed segments the last record stays --- */
@@ -35,14 +34,6 @@ static void fill(void)
     }
     active_base = w.p->active->base_offset;
     assert_true(w.p->segments.count >= 4);
-}
-
-static void begin_cleaning(void)
-{
-    struct store *st = store_of(w.shard);
-    quick = *st->config;
-    quick.cleaner_backoff_ms = 1;
-    cleaner_configure(st->log.cleaner, &quick);
 }
 
 static bool is_clean(void)

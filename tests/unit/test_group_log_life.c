@@ -2,7 +2,6 @@
 #define DIR "build/tests/unit/group_log_life"
 #define OFFSETS_SEGMENT "8192"
 #include "tests/unit/group_log_world.h"
-#include "storage/clean/cleaner.h"
 
 /* --- cleaning --- */
 
@@ -15,15 +14,6 @@ static void commit_round(void)
         UNTIL(rounds[i].over);
         assert_int_equal(rounds[i].error, KERR_NONE);
     }
-}
-
-static struct broker_config quick;
-static void begin_cleaning(void)
-{
-    struct store *st = store_of(w.shard);
-    quick = *st->config;
-    quick.cleaner_backoff_ms = 1;
-    cleaner_configure(st->log.cleaner, &quick);
 }
 
 static bool is_clean(void)

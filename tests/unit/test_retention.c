@@ -59,13 +59,8 @@ static int setup_retention(void **state)
 {
     ahead_ns = slept_ns = 0;
     wall_ahead_ms = 0;
-    if (system("rm -rf " DIR " && mkdir -p " DIR) != 0)
+    if (prepare(state))
         return -1;
-    w = (struct world){.mode = *state, .heap = heap_open()};
-    w.expected = malloc(64 << 20);
-    broker_config_init(&w.config, w.heap);
-    set("log.dirs", DIR "/data");
-    set("disk.io", w.mode->disk);
     set("log.initial.task.delay.ms", "0");
     set("log.retention.check.interval.ms", "10");
     set("log.segment.bytes", "1048576");
