@@ -5,16 +5,16 @@
  *     +------------- waiting: for another change of the same topic --<--------------------------------+
  *
  * Names are taken (and deletions noted: `changing`) when a change is gathered, so that the next one sees it. A write that
- * fails fails all of its batch: the file is cut back, durably, before anything else is written. */
+ * fails (catalog_write.h) fails all of its batch. */
 #include "core/clock.h"
 #include "core/log.h"
-#include "storage/catalog/catalog_file.h"
+#include "storage/catalog/catalog_write.h"
 #include "storage/store.h"
 #include "storage/uuid.h"
 #include <string.h>
 
-enum { STRAY_TELL_S = 60, PLACE_MS = 100, CHANGES_PER_STEP = 64 }; /* a step: some 100 us */
-enum { BATCH_BYTES = 1024 * 1024 }; /* of records in one write; further changes wait for the next */
+enum { STRAY_TELL_S = 60, CHANGES_PER_STEP = 64 }; /* a step: some 100 us */
+enum { BATCH_BYTES = 1024 * 1024 };                /* of records in one write; further changes wait for the next */
 
 /* One shard's part in a change. */
 struct catalog_shard_part {
@@ -33,21 +33,15 @@ struct catalog_writer {
     struct shard_defer gather, end;
     void (*ended)(struct catalog_writer *w,
                   struct catalog_change *c); /* of the batch whose write is over; NULL: none */
-    struct catalog_blob blob;
-    size_t written;
-    uint32_t deletes; /* in the blob */
-    uint32_t flying;  /* changes that shards are applying or preparing */
-    bool alone;       /* a change of the broker's settings is under way, and nothing else */
-    bool busy;        /* an op or a job is out */
-    bool dirty;       /* what a failed write left could not be cut yet */
-    struct io_file io_files[CATALOG_COPIES];
-    int copy; /* the one that is being written */
-    struct io_op op;
-    struct catalog_change *moving; /* a creation for which folders are set aside; NULL: none */
-    struct stray *stray;           /* theirs */
+    struct catalog_write write;              /* of the batch: its records */
+    uint32_t deletes;                        /* in it */
+    uint32_t flying;                         /* changes that shards are applying or preparing */
+    bool alone;                              /* a change of the broker's settings is under way, and nothing else */
+    bool busy;                               /* an op or a job is out */
+    struct catalog_change *moving;           /* a creation for which folders are set aside; NULL: none */
+    struct stray *stray;                     /* theirs */
     enum err moved;
     struct io_op move_op;
-    uint64_t checked_ns;      /* when the folder was last found in its place */
     uint64_t stray_logged_ns; /* when the log was told of a creation that was refused for them */
 };
 
@@ -269,7 +263,7 @@ static void end_batch_step(struct shard_defer *d)
         catalog_file_check(w->file);
     w->ended = NULL;
     w->busy = false;
-    w->blob.bytes = 0;
+    w->write.blob.bytes = 0;
     retry_waiting_changes(w);
 }
 
@@ -280,138 +274,9 @@ static void end_batch(struct catalog_writer *w, void (*each)(struct catalog_writ
     end_batch_step(&w->end);
 }
 
-static void fail_catalog_batch(struct catalog_writer *w)
+static void catalog_batch_written(struct catalog_write *write, bool written)
 {
-    assert(w->busy);
-    end_batch(w, take_change_back);
-}
-
-/* --- writing: [names on the first write] -> write -> [cut back when it failed] --- */
-
-static int32_t run_catalog_cut(void *arg)
-{
-    return (int32_t)catalog_file_cut(arg);
-}
-
-static void catalog_cut_done(struct io_op *op, int32_t res)
-{
-    struct catalog_writer *w = container_of(op, struct catalog_writer, op);
-    w->dirty = res != ERR_NONE;
-    fail_catalog_batch(w);
-}
-
-static void catalog_write_failed(struct catalog_writer *w, int32_t res)
-{
-    assert(w->busy);
-    log_error("catalog not written", "path=%s why=\"%s\" effect=\"who asked is answered KAFKA_STORAGE_ERROR\"",
-              w->file->copies[w->copy].path, err_text(res < 0 ? err_from_errno(-res) : ERR_IO));
-    io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_cut, w->file, catalog_cut_done);
-}
-
-static void write_catalog_more(struct catalog_writer *w);
-
-static void catalog_write_done(struct io_op *op, int32_t res)
-{
-    struct catalog_writer *w = container_of(op, struct catalog_writer, op);
-    if (res <= 0) {
-        catalog_write_failed(w, res);
-        return;
-    }
-    w->written += (size_t)res;
-    assert(w->written <= w->blob.bytes);
-    if (w->written < w->blob.bytes) {
-        write_catalog_more(w);
-        return;
-    }
-    if (++w->copy < CATALOG_COPIES) {
-        w->written = 0;
-        write_catalog_more(w);
-        return;
-    }
-    for (int i = 0; i < CATALOG_COPIES; i++)
-        w->file->copies[i].bytes += w->blob.bytes;
-    w->file->wave = w->blob.wave;
-    w->file->empty = false;
-    end_batch(w, change_written);
-}
-
-static void write_catalog_more(struct catalog_writer *w)
-{
-    size_t left = w->blob.bytes - w->written;
-    assert(left > 0 && left <= UINT32_MAX);
-    assert(w->copy < CATALOG_COPIES);
-    io_write(w->shard->io, &w->op, &w->io_files[w->copy], w->blob.at + w->written, (uint32_t)left,
-             w->file->copies[w->copy].bytes + w->written, true, catalog_write_done);
-}
-
-static int32_t run_catalog_names(void *arg)
-{
-    return (int32_t)catalog_file_sync_names(arg);
-}
-
-static void catalog_names_done(struct io_op *op, int32_t res)
-{
-    struct catalog_writer *w = container_of(op, struct catalog_writer, op);
-    if (res == ERR_NONE) {
-        write_catalog_more(w);
-        return;
-    }
-    log_error("catalog not written", "path=%s why=\"%s\"", w->file->copies[w->copy].path, err_text((enum err)res));
-    fail_catalog_batch(w);
-}
-
-static void catalog_recut_done(struct io_op *op, int32_t res)
-{
-    struct catalog_writer *w = container_of(op, struct catalog_writer, op);
-    w->dirty = res != ERR_NONE;
-    if (w->dirty)
-        fail_catalog_batch(w);
-    else
-        write_catalog_more(w);
-}
-
-/* Each PLACE_MS at most: is there still a folder that anybody will find again? */
-static int32_t run_place_check(void *arg)
-{
-    return (int32_t)root_place_check(arg);
-}
-
-static void begin_catalog_write(struct catalog_writer *w);
-
-static void place_check_done(struct io_op *op, int32_t res)
-{
-    struct catalog_writer *w = container_of(op, struct catalog_writer, op);
-    if (res == ERR_NONE) {
-        w->checked_ns = w->shard->now_ns;
-        begin_catalog_write(w);
-        return;
-    }
-    log_error("catalog not written", "data=%s why=\"the data folder was deleted or replaced while the broker runs\"",
-              w->file->dir);
-    fail_catalog_batch(w);
-}
-
-static void start_catalog_write(struct catalog_writer *w)
-{
-    assert(!w->busy);
-    w->busy = true;
-    w->written = 0;
-    w->copy = 0;
-    if (w->checked_ns == 0 || w->shard->now_ns - w->checked_ns >= PLACE_MS * NS_PER_MS)
-        io_job(w->shard->io, &w->op, IO_URGENT, run_place_check, store_of(w->shard)->root, place_check_done);
-    else
-        begin_catalog_write(w);
-}
-
-static void begin_catalog_write(struct catalog_writer *w)
-{
-    assert(w->busy);
-    if (w->dirty)
-        io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_cut, w->file, catalog_recut_done);
-    else if (w->file->empty)
-        io_job(w->shard->io, &w->op, IO_BACKGROUND, run_catalog_names, w->file, catalog_names_done);
-    else
-        write_catalog_more(w);
+    end_batch(container_of(write, struct catalog_writer, write), written ? change_written : take_change_back);
 }
 
 /* --- checks --- */
@@ -494,7 +359,7 @@ static enum err make_new_topic(struct catalog_writer *w, struct catalog_change *
         return ERR_NO_MEMORY;
     enum err err = catalog_file_add(w->file, t);
     if (err == ERR_NONE) {
-        err = catalog_blob_topic(&w->blob, t);
+        err = catalog_blob_topic(&w->write.blob, t);
         if (err != ERR_NONE)
             catalog_file_remove(w->file, t);
     }
@@ -608,7 +473,7 @@ static void gather_deletion(struct catalog_writer *w, struct catalog_change *c)
     if (err == ERR_NONE) /* room for every deletion of this batch */
         err = catalog_file_reserve(w->file, w->deletes + 1);
     if (err == ERR_NONE)
-        err = catalog_blob_deleted(&w->blob, c->topic_id);
+        err = catalog_blob_deleted(&w->write.blob, c->topic_id);
     if (!join_batch(w, c, err))
         return;
     w->deletes++;
@@ -620,7 +485,7 @@ static void gather_producer_ids(struct catalog_writer *w, struct catalog_change 
 {
     struct catalog_file *f = w->file;
     assert(f->ids_reserved <= INT64_MAX - CATALOG_PRODUCER_BLOCK);
-    if (!join_batch(w, c, catalog_blob_ids(&w->blob, f->ids_reserved + CATALOG_PRODUCER_BLOCK)))
+    if (!join_batch(w, c, catalog_blob_ids(&w->write.blob, f->ids_reserved + CATALOG_PRODUCER_BLOCK)))
         return;
     c->producer_ids = f->ids_reserved;
     f->ids_reserved += CATALOG_PRODUCER_BLOCK;
@@ -633,7 +498,7 @@ static void begin_alteration(struct catalog_writer *w, struct catalog_change *c)
     enum err err = make_shard_parts(w, c);
     bool prepare = !c->prepared && catalog_alter_tightens(c);
     if (err == ERR_NONE && !prepare)
-        err = catalog_alter_blob(w->file, c, &w->blob);
+        err = catalog_alter_blob(w->file, c, &w->write.blob);
     if (err != ERR_NONE)
         catalog_alter_drop(w->file, c);
     if (err == ERR_NONE && prepare) {
@@ -691,7 +556,7 @@ static void gather_change(struct catalog_writer *w, struct catalog_change *c)
 /* A change of the broker's settings touches every topic: it goes when no other change is under way. */
 static bool must_change_alone(const struct catalog_writer *w, const struct catalog_change *c)
 {
-    return c->kind == CATALOG_BROKER_CONFIG && (w->flying > 0 || w->blob.bytes > 0);
+    return c->kind == CATALOG_BROKER_CONFIG && (w->flying > 0 || w->write.blob.bytes > 0);
 }
 
 /* A step a turn, until the write is large enough or nobody waits. */
@@ -699,7 +564,7 @@ static bool gather_step(struct catalog_writer *w)
 {
     struct list *l;
     for (int i = 0; i < CHANGES_PER_STEP; i++) {
-        if (w->blob.bytes >= BATCH_BYTES || w->alone || !(l = list_first(&w->queue)))
+        if (w->write.blob.bytes >= BATCH_BYTES || w->alone || !(l = list_first(&w->queue)))
             return true;
         struct catalog_change *c = container_of(l, struct catalog_change, link);
         if (must_change_alone(w, c))
@@ -715,17 +580,19 @@ static void gather_batch(struct shard_defer *d)
     struct catalog_writer *w = container_of(d, struct catalog_writer, gather);
     if (w->busy || w->alone)
         return; /* end_batch or finish_change comes back here */
-    if (w->blob.bytes == 0)
+    if (w->write.blob.bytes == 0)
         w->deletes = 0;
-    w->blob.wave = w->file->wave + 1;
+    w->write.blob.wave = w->file->wave + 1;
     if (!gather_step(w)) {
         shard_defer(w->shard, &w->gather);
         return;
     }
-    if (w->blob.bytes == 0)
+    if (w->write.blob.bytes == 0)
         return;
-    catalog_blob_end(&w->blob);
-    start_catalog_write(w);
+    catalog_blob_end(&w->write.blob);
+    assert(!w->busy);
+    w->busy = true;
+    catalog_write_start(&w->write);
 }
 
 /* --- outside --- */
@@ -766,16 +633,12 @@ enum err catalog_writer_start(struct shard *s, struct catalog_file *f,
     w->shard = s;
     w->file = f;
     w->apply = apply;
-    w->blob.heap = f->heap;
+    catalog_write_init(&w->write, s, f, catalog_batch_written);
     list_init(&w->queue);
     list_init(&w->waiting);
     list_init(&w->batch);
     shard_defer_init(&w->gather, gather_batch);
     shard_defer_init(&w->end, end_batch_step);
-    for (int i = 0; i < CATALOG_COPIES; i++) {
-        io_file_init(&w->io_files[i], f->copies[i].fd);
-        io_file_attach(s->io, &w->io_files[i]);
-    }
     f->writer = w;
     return ERR_NONE;
 }
@@ -791,10 +654,9 @@ void catalog_writer_stop(struct shard *s)
     f->writer = NULL;
     list_remove(&w->gather.link);
     list_remove(&w->end.link);
-    for (int i = 0; i < CATALOG_COPIES; i++)
-        io_file_detach(s->io, &w->io_files[i]);
+    catalog_write_detach(&w->write);
     if (w->busy || w->moving)
         return;
-    catalog_blob_deinit(&w->blob);
+    catalog_blob_deinit(&w->write.blob);
     heap_free(f->heap, w);
 }
