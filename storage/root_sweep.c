@@ -3,6 +3,7 @@
  * partition.metadata, which a deletion removes last. */
 #include "core/log.h"
 #include "storage/catalog/catalog_file.h"
+#include "storage/log/folder.h"
 #include "storage/log/partition_dir.h"
 #include "storage/root.h"
 #include <stdio.h>
@@ -13,12 +14,6 @@ struct sweep {
     uint32_t strays;
     enum err err;
 };
-
-static bool is_set_back(const char *name)
-{
-    size_t bytes = strlen(name), suffix = strlen(PARTITION_DIR_STRAY);
-    return bytes > suffix && strcmp(name + bytes - suffix, PARTITION_DIR_STRAY) == 0;
-}
 
 /* A folder without an id is a partition's when the catalog has that partition. */
 static bool is_partition_expected(const struct catalog_file *f, const char *name, size_t topic_bytes, int32_t partition)
@@ -46,7 +41,8 @@ static bool sweep_entry(void *arg, const struct fs_entry *entry)
     size_t topic_bytes = 0;
     int n = snprintf(dir, sizeof dir, "%s/%s", s->root->config->data_dir, entry->name);
     int32_t partition = strays_partition_of(entry->name, &topic_bytes);
-    if (!entry->folder || n < 0 || (size_t)n >= sizeof dir || (partition < 0 && !is_set_back(entry->name)))
+    if (!entry->folder || n < 0 || (size_t)n >= sizeof dir ||
+        (partition < 0 && !folder_name_ends(entry->name, PARTITION_DIR_STRAY)))
         return true;
     bool named = partition_dir_topic(dir, id), known = named && catalog_file_knew(catalog, id);
     enum err err = ERR_NONE;

@@ -9,13 +9,12 @@
 #include <string.h>
 
 enum { COPY_BYTES = 1 << 20 };
-static const char staging[] = "adopting";
 
 static bool staging_path(char out[FS_PATH_MAX], const struct adopt *a, const struct adopt_topic *t, int32_t number)
 {
     assert(t->name[0]);
     assert(number >= 0);
-    int n = snprintf(out, FS_PATH_MAX, "%s/%s/%s-%d", a->config->data_dir, staging, t->name, number);
+    int n = snprintf(out, FS_PATH_MAX, "%s/" STRAYS_ADOPTING "/%s-%d", a->config->data_dir, t->name, number);
     return n > 0 && n < FS_PATH_MAX;
 }
 
@@ -114,7 +113,7 @@ enum err adopt_place(struct adopt *a, const struct adopt_topic *t, const struct 
     assert(t->has_id);
     assert(!l->refused[0]);
     char to[FS_PATH_MAX], parent[FS_PATH_MAX];
-    if (!staging_path(to, a, t, p->number) || !adopt_path(parent, a->config->data_dir, staging))
+    if (!staging_path(to, a, t, p->number) || !adopt_path(parent, a->config->data_dir, STRAYS_ADOPTING))
         return ERR_INVALID;
     enum err err = fs_mkdir(parent);
     if (err == ERR_NONE || err == ERR_EXISTS)
@@ -161,7 +160,7 @@ enum err adopt_sweep(struct adopt *a)
 {
     assert(a->config->data_dir);
     char dir[FS_PATH_MAX];
-    if (!adopt_path(dir, a->config->data_dir, staging))
+    if (!adopt_path(dir, a->config->data_dir, STRAYS_ADOPTING))
         return ERR_INVALID;
     struct staging_sweep w = {.dir = dir};
     enum err err = fs_list(dir, sweep_staged, &w);

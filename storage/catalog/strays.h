@@ -7,6 +7,7 @@
 #include "core/map.h"
 
 #define STRAYS_ASIDE "set-aside"
+#define STRAYS_ADOPTING "adopting" /* what `odradek adopt` is taking over (storage/adopt/adopt.h) */
 
 /* The folders of one topic's name. */
 struct stray {

@@ -2,6 +2,7 @@
 #include "storage/check/check.h"
 #include "core/clock.h"
 #include "storage/catalog/meta.h"
+#include "storage/log/folder.h"
 #include "storage/log/partition_dir.h"
 #include "storage/root_owner.h"
 #include <stdarg.h>
@@ -257,6 +258,19 @@ static bool is_known_name(const char *name)
            strncmp(name, "reserve-", 8) == 0;
 }
 
+/* One that is no partition's. */
+static void note_folder(struct check *c, const char *name)
+{
+    if (strcmp(name, STRAYS_ASIDE) == 0)
+        note_folder_size(c, name, "folders that were set aside when topics of their names were created");
+    else if (strcmp(name, STRAYS_ADOPTING) == 0)
+        note_folder_size(c, name, "of an adoption that was interrupted: run it again, or remove it");
+    else if (folder_name_ends(name, PARTITION_DIR_STRAY))
+        note_folder_size(c, name, "stood in a partition's way");
+    else if (!is_known_name(name))
+        check_note(c, name, "nothing of ours");
+}
+
 static enum err check_partition_folder(struct check *c, const char *name, int32_t partition, size_t topic_bytes)
 {
     assert(partition >= 0);
@@ -275,7 +289,9 @@ static enum err check_partition_folder(struct check *c, const char *name, int32_
             return ERR_NONE;
         }
         if (!ours) {
-            note_folder_size(c, name, "the catalog does not know it, and it is left alone");
+            bool repaired = !named && strncmp(name, "repaired-", 9) == 0; /* it looks like a partition's */
+            note_folder_size(
+                c, name, repaired ? "what a repair took away" : "the catalog does not know it, and it is left alone");
             return ERR_NONE;
         }
     }
@@ -287,16 +303,16 @@ static bool check_entry(void *arg, const struct fs_entry *entry)
     struct check_listing *l = arg;
     assert(l->err == ERR_NONE);
     struct check *c = l->check;
-    size_t topic_bytes = 0, bytes = strlen(entry->name);
+    size_t topic_bytes = 0;
     int32_t partition = entry->folder ? strays_partition_of(entry->name, &topic_bytes) : -1;
     if (partition >= 0)
         l->err = check_partition_folder(c, entry->name, partition, topic_bytes);
-    else if (entry->folder && strcmp(entry->name, STRAYS_ASIDE) == 0)
-        note_folder_size(c, entry->name, "folders that were set aside when topics of their names were created");
-    else if (entry->folder && strncmp(entry->name, "repaired-", 9) == 0)
-        note_folder_size(c, entry->name, "what a repair took away");
-    else if (entry->folder && bytes > 6 && strcmp(entry->name + bytes - 6, PARTITION_DIR_STRAY) == 0)
-        note_folder_size(c, entry->name, "stood in a partition's way");
+    else if (entry->folder)
+        note_folder(c, entry->name);
+    else if (folder_name_ends(entry->name, ".damaged"))
+        check_note(c, entry->name, "a damaged copy, in whose place a good one was written");
+    else if (folder_name_ends(entry->name, ".tmp"))
+        check_note(c, entry->name, "left by a write that was cut short");
     else if (!is_known_name(entry->name))
         check_note(c, entry->name, "nothing of ours");
     return l->err == ERR_NONE;

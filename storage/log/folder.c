@@ -9,8 +9,9 @@
 
 enum { LEFTOVERS_MAX = 1 << 20, SEGMENTS_MAX = 1 << 24 }; /* far beyond any folder; a bound for the arithmetic */
 
-static bool name_ends_with(const char *name, const char *suffix)
+bool folder_name_ends(const char *name, const char *suffix)
 {
+    assert(suffix[0]);
     size_t n = strlen(name), s = strlen(suffix);
     return n > s && memcmp(name + n - s, suffix, s) == 0;
 }
@@ -71,7 +72,7 @@ static bool take_folder_entry(void *arg, const struct fs_entry *entry)
         f->err = folder_offsets_add(f->heap, &f->swaps, offset);
     else if (is_segment_file(entry->name, ".deleted", &offset))
         f->err = folder_offsets_add(f->heap, &f->deleted, offset);
-    else if (name_ends_with(entry->name, ".tmp") || is_segment_file(entry->name, ".cleaned", &offset) ||
+    else if (folder_name_ends(entry->name, ".tmp") || is_segment_file(entry->name, ".cleaned", &offset) ||
              is_segment_file(entry->name, ".swap", &offset))
         f->err = add_leftover(f, entry->name);
     if (is_segment_file(entry->name, ".cleaned", &offset) && offset < f->cleaned_min)

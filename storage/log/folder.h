@@ -32,6 +32,7 @@ int64_t folder_offsets_between(const struct folder_offsets *o, int64_t from, int
 /* The first segment from `from` on whose log is lost: its index is alone, and whatever takes a segment out of a log takes the log last
  * (Kafka first, and then that has the name of a deleted one). -1: none. */
 int64_t folder_lost_segment(const struct folder *f, int64_t from);
+bool folder_name_ends(const char *name, const char *suffix);        /* with something in front of it */
 enum err folder_remove(const char *dir, const char *name) must_use; /* not being there is fine */
 /* The log and all that belongs to it; the log goes last, so that an interrupted removal is done again. */
 enum err folder_remove_segment(const char *dir, int64_t base_offset) must_use;

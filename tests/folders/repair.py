@@ -79,6 +79,12 @@ def check_names_what_is_wrong():
     write_garbage(glob.glob(f"{broker.data}/rolled-0/*.index")[0])
     code, said = ours("check", broker.data)
     assert code == 0 and "note: rolled-0/" in said and ".index: " in said, f"an index: {code}, {said}"
+    again(broker)
+    for file in ("adopting/t-0/partition.metadata", "catalog.copy.damaged", "repaired-1/plain-0/00000000000000000000.log"):
+        put(f"{broker.data}/{file}", b"old")
+    code, said = ours("check", broker.data)
+    for words in ("adopting: of an adoption", "catalog.copy.damaged: a damaged copy", "repaired-1: what a repair took away"):
+        assert code == 0 and f"note: {words}" in said, f"{words}: {code}, {said}"
 
 
 def check_leaves_others_alone():
