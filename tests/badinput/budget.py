@@ -4,8 +4,8 @@ Each case has a broker of its own with 64 MiB: sessions may have an eighth of it
 """
 import resource
 
-from crowds import Broker, FOLDER, resident_mb
-from harness import wait_until
+from crowds import Broker, FOLDER
+from harness import resident_mb, wait_until
 from messages import call, coordinated, frame, take
 from wire import *
 
@@ -29,13 +29,13 @@ def fetch_sessions_take_no_more_than_their_share(_):
             assert create_topic(c, "t") == 0
             c.send(session_request(0, 5000))
             take(c, "fetch", 12)
-            before, given, refused = resident_mb(broker, "VmRSS"), 0, 0
+            before, given, refused = resident_mb(broker.pid), 0, 0
             for n in range(1, 40):
                 c.send(session_request(n * 1000, 5000))
                 answer = take(c, "fetch", 12)
                 given, refused = given + (answer.session_id != 0), refused + (answer.session_id == 0)
                 assert answer.error_code == NONE and len(answer.responses) == 100, "served without a session"
-            grown = resident_mb(broker, "VmRSS") - before
+            grown = resident_mb(broker.pid) - before
             assert given > 0 and refused > 20, f"{given} sessions of 5,000 partitions were given, {refused} were not"
             assert grown < MEMORY_MB / 4, f"{given} sessions take {grown:.0f} MB"
             assert produced(c, "t", 0, batch([b"v"]))[0] == NONE
@@ -55,7 +55,7 @@ def groups_take_no_more_than_their_share(_):
             for n in range(150):
                 r = call(c, "join_group", 3, group_id=f"fat-{n}", protocols=[{"name": "range", "metadata": b"m" * 900_000}], **asked)
                 codes.setdefault(r.error_code, []).append(f"fat-{n}")
-            grown = resident_mb(broker, "VmRSS")
+            grown = resident_mb(broker.pid)
             assert len(codes.get(NOT_AVAILABLE, [])) > 100 and len(codes.get(NONE, [])) > 3, {k: len(v) for k, v in codes.items()}
             assert grown < MEMORY_MB * 1.75, f"{grown:.0f} MB are resident"
             assert commit("earlier") == NONE, "a group that was there cannot commit any more"
@@ -80,7 +80,7 @@ def connections_take_no_more_than_their_share(_):
                     crowd.append(socket.create_connection(("127.0.0.1", broker.port), 5))
                 except OSError:
                     break
-            grown = resident_mb(broker, "VmRSS")
+            grown = resident_mb(broker.pid)
             assert len(first.call(API_VERSIONS, 0, b"")) > 100, "who was there is not served"
             for s in crowd:
                 s.close()

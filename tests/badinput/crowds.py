@@ -2,12 +2,11 @@
 
 Each case has a broker of its own, as small as the case needs.
 """
-import re
 import socket
 import time
 
 from broker import Broker
-from harness import wait_until
+from harness import resident_mb, wait_until
 from wire import *
 
 MEMORY_MB, OVERHEAD_MB = 256, 96  # of a broker with --memory 256M: the rest is the process, heaps and threads
@@ -17,11 +16,6 @@ FOLDER = "build/tests/badinput/crowd"
 
 def small_broker(*arguments):
     return Broker(FOLDER, {}, ["--cores", "1", "--memory", f"{MEMORY_MB}M", *arguments])
-
-
-def resident_mb(broker, field="VmHWM"):
-    with open(f"/proc/{broker.pid}/status") as status:
-        return int(re.search(field + r":\s+(\d+)", status.read()).group(1)) / 1024
 
 
 def stall(broker, count, announced, sent):
@@ -67,7 +61,7 @@ def stalled_frames_starve_nobody(_):
                 asked, all_of_it = served(broker, b"value-%d-" % n)
                 assert asked < SOON_S, f"{what} ApiVersions takes {asked:.1f} s"
                 assert all_of_it < 3 * SOON_S, f"{what} all of it takes {all_of_it:.1f} s"
-            grown = resident_mb(broker)
+            grown = resident_mb(broker.pid, "VmHWM")
             assert grown < MEMORY_MB + OVERHEAD_MB, f"{what} {grown:.0f} MB are resident"
             for c in crowd:
                 c.close()
@@ -124,7 +118,7 @@ def large_frames_take_their_turns(_):
                 pass
             c.close()
         assert answered >= 3, f"{answered} of {len(crowd)} large requests were answered"
-        grown = resident_mb(broker)
+        grown = resident_mb(broker.pid, "VmHWM")
         assert grown < MEMORY_MB + OVERHEAD_MB, f"{grown:.0f} MB are resident"
 
 

@@ -2,11 +2,10 @@
 back, and holds nobody else up."""
 import collections
 import os
-import re
 import threading
 
 from messages import call, coordinated, frame, take
-from harness import wait_until
+from harness import resident_mb, wait_until
 from wire import *
 
 NONE, UNKNOWN_TOPIC, NOT_AVAILABLE, UNKNOWN_MEMBER, MEMBER_ID_REQUIRED = 0, 3, 15, 25, 79
@@ -16,11 +15,6 @@ PEAK_MAX_MB = 700 * SANITIZED   # more than before, at the worst moment of a cas
 STAYS_MAX_MB = 160 * SANITIZED  # and at its end
 SHORT = {"session_timeout_ms": 300, "rebalance_timeout_ms": 300, "protocol_type": "consumer"}
 ONE = [{"name": "range", "metadata": b"m"}]
-
-
-def memory(world, word):
-    with open(f"/proc/{world.broker.pid}/status", encoding="ascii") as status:
-        return int(re.search(word + r":\s+(\d+)", status.read()).group(1)) // 1024
 
 
 class Bounded:
@@ -40,13 +34,13 @@ class Bounded:
     def __enter__(self):
         with open(f"/proc/{self.world.broker.pid}/clear_refs", "w", encoding="ascii") as refs:
             refs.write("5")  # the peak begins here
-        self.before = memory(self.world, "VmRSS")
+        self.before = resident_mb(self.world.broker.pid)
         self.thread = threading.Thread(target=self.look, daemon=True)
         self.thread.start()
         return self
 
     def __exit__(self, kind, *_):
-        back = kind or wait_until(lambda: memory(self.world, "VmRSS") - self.before < STAYS_MAX_MB, 30, 0.1)
+        back = kind or wait_until(lambda: resident_mb(self.world.broker.pid) - self.before < STAYS_MAX_MB, 30, 0.1)
         self.over.set()
         self.thread.join(60)
         if kind:
@@ -54,7 +48,7 @@ class Bounded:
         assert self.world.broker.running(), "the broker is gone"
         assert self.failure is None and not self.thread.is_alive(), f"the witness: {self.failure!r}"
         assert self.trips, "the witness was held up all the time"
-        peak, stays = (memory(self.world, word) - self.before for word in ("VmHWM", "VmRSS"))
+        peak, stays = (int(resident_mb(self.world.broker.pid, word) - self.before) for word in ("VmHWM", "VmRSS"))
         print(f"    {peak} MB more at the peak, {stays} MB at the end, {self.trips} round trips of the witness", flush=True)
         assert peak < PEAK_MAX_MB, f"{peak} MB more were resident at one time"
         assert back, f"{stays} MB more stay resident"

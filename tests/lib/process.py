@@ -5,6 +5,7 @@ TEST_TIME_SCALE multiplies every time-out, for sanitizer builds and slow machine
 """
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -68,6 +69,12 @@ def name_of(command):
 
 def tail(output, size=600):
     return output.decode(errors="replace").strip()[-size:]
+
+
+def resident_mb(pid, field="VmRSS"):
+    """What of a process is in memory; VmHWM: at most so far."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return int(re.search(field + r":\s+(\d+)", status.read()).group(1)) / 1024
 
 
 def wait_until(condition, timeout, step=0.01):
