@@ -1,5 +1,6 @@
 """A partition's folder that Apache Kafka's own cleaner went over: every record, key and timestamp as Kafka tells them, wherever a reader
 begins, after a start of any kind; and what a cleaning of Kafka's leaves when it is cut short."""
+import base64
 import glob
 import os
 import random
@@ -10,6 +11,7 @@ from codecs_of_kafka import SNAPPY, pack, unpack
 from contents import T0, batches_of, producer_of, records_of
 from harness import Broker, run
 from apache import ApacheKafka
+from messages import alter, call
 from repair import ours
 from segments import batches, batches_of_file, logs
 from wire import *
@@ -95,10 +97,7 @@ def read_from(c, offset, max_bytes=1 << 20):
 
 def whole_batches(raw):
     """Of what a Fetch brought the last batch may be cut off."""
-    at = 0
-    while at + 12 <= len(raw) and at + 12 + struct.unpack_from(">i", raw, at + 8)[0] <= len(raw):
-        at += 12 + struct.unpack_from(">i", raw, at + 8)[0]
-    return batches_of(raw[:at])
+    return batches_of(b"".join(whole for _, whole in split_batches(raw)))
 
 
 def must_find_times(c, records, when):
@@ -110,7 +109,6 @@ def must_find_times(c, records, when):
 
 
 def largest_of(c):
-    from messages import call
     r = call(c, "list_offsets", 7, replica_id=-1, isolation_level=0, topics=[{"name": TOPIC, "partitions": [
         {"partition_index": 0, "current_leader_epoch": -1, "timestamp": MAX_TIMESTAMP}]}]).topics[0].partitions[0]
     assert r.error_code == 0, f"ListOffsets answers {r.error_code}"
@@ -132,8 +130,7 @@ def kafkas(folder):
             at = f"{kafka.data}/{TOPIC}-0"
             shutil.copytree(at, f"{folder}/before")
             dirty = len(batches(at))
-            from contents import TOPIC as OF_TOPIC, alter
-            alter(c, OF_TOPIC, TOPIC, min_compaction_lag_ms="0")
+            assert alter(c, TOPIC, min_compaction_lag_ms=0) == (0, None)
             until = time.monotonic() + 60
             while not is_cleaned(at, dirty):
                 assert time.monotonic() < until, f"Kafka does not clean: {len(batches(at))} of {dirty} batches"
@@ -163,8 +160,6 @@ def in_our_folder(name, make):
 
 
 def topic_id_of(c):
-    import base64
-    from messages import call
     raw = call(c, "metadata", 12, topics=[{"name": TOPIC}]).topics[0].topic_id
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 

@@ -7,11 +7,11 @@ import struct
 import time
 
 from codecs_of_kafka import GZIP, LZ4, NONE, SNAPPY, ZSTD, pack, unpack
-from messages import call, coordinated
+from messages import alter, call, coordinated
 from wire import *
 
 T0 = 1700000000000
-TOPIC, BROKER, SET = 2, 4, 0
+TOPIC, BROKER = 2, 4
 BY_TOPIC, BY_BROKER, BY_CLUSTER = 1, 2, 3
 UNKNOWN_TOPIC_ID = 100
 SMALL_SEGMENTS = [("internal.segment.bytes", "2000"), ("index.interval.bytes", "200")]
@@ -148,10 +148,9 @@ def ok(error, what):
     assert error == 0, f"{what} answers {error}"
 
 
-def alter(c, kind, name, **values):
-    configs = [{"name": k.replace("_", "."), "config_operation": SET, "value": v} for k, v in values.items()]
-    r = call(c, "incremental_alter_configs", 1, resources=[{"resource_type": kind, "resource_name": name, "configs": configs}])
-    ok(r.responses[0].error_code, f"altering {name} ({r.responses[0].error_message})")
+def must_alter(c, kind, name, **values):
+    error, why = alter(c, name, kind, **values)
+    ok(error, f"altering {name} ({why})")
 
 
 def write(c, topic, partition, first, count, times, **more):
@@ -197,9 +196,9 @@ def fill(port):
         ok(call(c, "delete_topics", 6, topics=[{"name": "gone"}], timeout_ms=9000).responses[0].error_code, "DeleteTopics")
         r = call(c, "create_partitions", 3, topics=[{"name": "empty", "count": 5, "assignments": None}], timeout_ms=9000, validate_only=False)
         ok(r.results[0].error_code, "CreatePartitions")
-        alter(c, TOPIC, "plain", max_message_bytes="654321", segment_bytes="2000000")
-        alter(c, BROKER, "", message_max_bytes="987654")
-        alter(c, BROKER, "1", log_segment_bytes="3000000")
+        must_alter(c, TOPIC, "plain", max_message_bytes="654321", segment_bytes="2000000")
+        must_alter(c, BROKER, "", message_max_bytes="987654")
+        must_alter(c, BROKER, "1", log_segment_bytes="3000000")
         commit_all(c)
         producer, epoch = producer_of(c)
         for i in range(3):

@@ -14,7 +14,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "../lib"), os.path.join(HERE, "../dump"
 from apache import ApacheKafka
 from broker import Broker
 from dump import dump
-from messages import call
+from messages import alter, call
 from process import wait_until
 from report import Report
 from wire import PRODUCE, Connection, fetched, produce, produce_answer, request
@@ -102,10 +102,8 @@ class World:
 
     def alter(self, topic, key, value):
         self.settle()
-        configs = [{"name": key, "config_operation": 0, "value": value}]
-        resources = [{"resource_type": 2, "resource_name": topic, "configs": configs}]
-        answer = call(self.connection, "incremental_alter_configs", 1, resources=resources)
-        assert answer.responses[0].error_code == 0, answer
+        error, why = alter(self.connection, topic, **{key: value})
+        assert error == 0, f"{topic}: {key}={value}: {why}"
         time.sleep(0.02)  # Kafka answers before its log knows it
 
     def run(self, operation):

@@ -230,3 +230,10 @@ def coordinated(connection, groups=()):
         return False
     described = call(connection, "describe_groups", 5, groups=list(groups)).groups
     return call(connection, "list_groups", 4).error_code == 0 and not any(g.error_code for g in described)
+
+
+def alter(connection, name, kind=2, **values):
+    """(error code, message) of altering a topic's settings, or a broker's (kind 4); `_` in their names stands for a point."""
+    configs = [{"name": k.replace("_", "."), "config_operation": 0, "value": str(v)} for k, v in values.items()]
+    r = call(connection, "incremental_alter_configs", 1, resources=[{"resource_type": kind, "resource_name": name, "configs": configs}])
+    return r.responses[0].error_code, r.responses[0].error_message

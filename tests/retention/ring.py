@@ -4,7 +4,7 @@ import re
 import time
 
 from harness import Broker, Report, wait_until
-from messages import call
+from messages import call, coordinated
 from mounts import Mount
 from wire import *
 from world import *
@@ -20,12 +20,8 @@ def commit(c, offset):
     return r.topics[0].partitions[0].error_code
 
 
-def coordinated(c):
-    def answers():
-        found = call(c, "find_coordinator", 4, coordinator_keys=["g"]).coordinators[0].error_code
-        return found == 0 and call(c, "describe_groups", 5, groups=["g"]).groups[0].error_code == 0
-    assert wait_until(answers, 20), "there is no coordinator"
-    return c
+def await_coordinator(c):
+    assert wait_until(lambda: coordinated(c, ["g"]), 20), "there is no coordinator"
 
 
 def ring(kind, engine, cores):
@@ -34,7 +30,8 @@ def ring(kind, engine, cores):
                                  "offsets.topic.num.partitions": 1, "offsets.topic.segment.bytes": 1 << 20})
         with Broker(f"{WORK}/ring", properties, [f"--io-engine={engine}", "--cores", str(cores)]) as broker:
             broker.data = os.path.join(folder, "data")
-            c = coordinated(Connection(broker.port))
+            c = Connection(broker.port)
+            await_coordinator(c)
             assert create_topic(c, "ring", 4, [("disk.full.policy", "delete-oldest"), ("segment.bytes", str(1 << 30))]) == 0
             assert create_topic(c, "kept", configs=[("retention.ms", "-1")]) == 0
             kept = fill(c, "kept", 20, 30 * DAY_MS)
@@ -68,7 +65,7 @@ def ring(kind, engine, cores):
             for p in range(4):
                 assert list_offset(c, "ring", p, LATEST)[1] >= ends[p]
                 assert list_offset(c, "ring", p, EARLIEST)[1] >= starts[p]
-            coordinated(c)
+            await_coordinator(c)
             r = call(c, "offset_fetch", 7, group_id="g", topics=None)
             assert r.topics[0].partitions[0].committed_offset == sum(ends), "the last commit is lost"
             broker.stop()

@@ -4,11 +4,11 @@ import os
 import time
 
 from harness import wait_until
-from messages import call
+from messages import alter
 from wire import *
 
 WORK = "build/tests/retention"
-OUT_OF_RANGE, INVALID_CONFIG, TOPIC = 1, 40, 2
+OUT_OF_RANGE, INVALID_CONFIG = 1, 40
 DAY_MS = 24 * 3600 * 1000
 VALUE = b"v" * 60000
 A_SEGMENT = 17  # batches with one such record make a segment of 1 MiB
@@ -32,13 +32,6 @@ def fill(c, topic, batches, age_ms):
         assert error == 0, f"produce got error {error}"
         end = offset + 1
     return end
-
-
-def alter(c, topic, **values):
-    configs = [{"name": k.replace("_", "."), "config_operation": 0, "value": str(v)} for k, v in values.items()]
-    r = call(c, "incremental_alter_configs", 1,
-             resources=[{"resource_type": TOPIC, "resource_name": topic, "configs": configs}]).responses[0]
-    return r.error_code, r.error_message
 
 
 def must_alter(c, topic, **values):
