@@ -84,7 +84,7 @@ const char *options_help(void)
            "  --cores N|auto        one thread per core (default 1; auto: every CPU that this process may use)\n"
            "  --cpu-list LIST       the CPUs to run on, one per core, e.g. 0,2-3\n"
            "  --memory SIZE         for what is received, written and read, e.g. 512M, 4G (default: a quarter of the "
-           "machine's)\n"
+           "machine's, at most 8G)\n"
            "  --io-engine=ENGINE    io_uring or epoll (default: io_uring where the kernel grants it)\n"
            "  --io-features=LIST    what io_uring may use: all, none, or of defer,pbuf,fixed,files,msg_ring\n"
            "  --log-level=LEVEL     debug, info, warn or error\n"
