@@ -137,19 +137,11 @@ static enum err walk_log_segment(struct log_walk *w, const char *path)
 {
     assert(path[0]);
     struct scan s;
-    uint64_t size = 0;
-    int fd;
-    enum err err = fs_open(path, FS_READ, &fd);
+    enum err err = scan_open_file(&s, w->adopt->heap, path);
     if (err != ERR_NONE)
         return err;
-    err = fs_size(fd, &size);
-    if (err == ERR_NONE)
-        err = scan_open(&s, w->adopt->heap, fd, 0, size);
-    if (err == ERR_NONE) {
-        err = walk_log_batches(w, &s);
-        scan_close(&s);
-    }
-    fs_close(fd);
+    err = walk_log_batches(w, &s);
+    scan_close_file(&s);
     return err;
 }
 

@@ -226,25 +226,17 @@ static enum err read_metadata_file(struct adopt_source *s, const char *path, int
     assert(path[0]);
     struct scan scan;
     struct batch b;
-    uint64_t size = 0;
     bool valid = true;
-    int fd;
-    enum err err = fs_open(path, FS_READ, &fd);
+    enum err err = scan_open_file(&scan, s->heap, path);
     if (err != ERR_NONE)
         return err;
-    err = fs_size(fd, &size);
-    if (err == ERR_NONE)
-        err = scan_open(&scan, s->heap, fd, 0, size);
-    if (err == ERR_NONE) {
-        while ((err = scan_peek(&scan, &b, &valid)) == ERR_NONE && valid) {
-            err = batch_last_offset(&b) < from ? ERR_NONE : apply_metadata_batch(s, fd, scan.at, &b, from);
-            if (err != ERR_NONE)
-                break;
-            scan_skip(&scan, &b);
-        }
-        scan_close(&scan);
+    while ((err = scan_peek(&scan, &b, &valid)) == ERR_NONE && valid) {
+        err = batch_last_offset(&b) < from ? ERR_NONE : apply_metadata_batch(s, scan.fd, scan.at, &b, from);
+        if (err != ERR_NONE)
+            break;
+        scan_skip(&scan, &b);
     }
-    fs_close(fd);
+    scan_close_file(&scan);
     return err;
 }
 

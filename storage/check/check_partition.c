@@ -146,27 +146,20 @@ static enum err check_log_segment(struct check_walk *w, int64_t base)
     assert(base == w->next);
     char path[FS_PATH_MAX];
     struct scan s;
-    uint64_t size = 0, bytes = 0;
-    int fd;
+    uint64_t bytes = 0;
     if (!segment_path(path, w->dir, base, ".log"))
         return ERR_INVALID;
-    enum err err = fs_open(path, FS_READ, &fd);
+    enum err err = scan_open_file(&s, w->check->heap, path);
     if (err != ERR_NONE)
         return err;
-    err = fs_size(fd, &size);
-    if (err == ERR_NONE)
-        err = scan_open(&s, w->check->heap, fd, 0, size);
-    if (err == ERR_NONE) {
-        name_file(w, base, ".log");
-        w->log->bad_segment = base;
-        err = walk_good_batches(w, &s, &bytes);
-        scan_close(&s);
-    }
+    name_file(w, base, ".log");
+    w->log->bad_segment = base;
+    err = walk_good_batches(w, &s, &bytes);
     w->check->files++;
     w->check->bytes += bytes;
     if (err == ERR_NONE && w->log->state == CHECK_LOG_WHOLE && bytes > 0 && (!w->last || w->clean))
-        err = check_index(w, base, fd, bytes);
-    fs_close(fd);
+        err = check_index(w, base, s.fd, bytes);
+    scan_close_file(&s);
     return err;
 }
 

@@ -1,5 +1,5 @@
 /* The broker's own configuration: Kafka's server.properties keys, from a file and from key=value arguments (these win).
- * One table (broker_config.c) names every key of Kafka: those that mean something here have a field; those that mean nothing on
+ * One table (broker_keys.c) names every key of Kafka: those that mean something here have a field; those that mean nothing on
  * one node are accepted, kept, returned and named once in the log as without effect; an unknown key stops the start with its
  * nearest known name. */
 #pragma once

@@ -60,24 +60,16 @@ static enum err measure_swap(struct recovery *r, struct swap *s)
 {
     assert(!s->whole);
     char path[FS_PATH_MAX];
-    int fd;
-    uint64_t size = 0;
     struct scan scan;
     enum err err = swap_path(r, s->base_offset, ".log", true, path);
     if (!err)
-        err = fs_open(path, FS_READ, &fd);
+        err = scan_open_file(&scan, r->in->heap, path);
     if (err)
         return err;
-    err = fs_size(fd, &size);
-    if (!err)
-        err = scan_open(&scan, r->in->heap, fd, 0, size);
-    if (!err) {
-        err = walk_swap(r, &scan, s);
-        r->out->scanned_bytes += scan.read_bytes;
-        scan_close(&scan);
-        fs_drop_cache(fd);
-    }
-    fs_close(fd);
+    err = walk_swap(r, &scan, s);
+    r->out->scanned_bytes += scan.read_bytes;
+    fs_drop_cache(scan.fd);
+    scan_close_file(&scan);
     return err;
 }
 

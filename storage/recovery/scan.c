@@ -21,6 +21,29 @@ void scan_close(struct scan *s)
     s->buf = NULL;
 }
 
+enum err scan_open_file(struct scan *s, struct heap *heap, const char *path)
+{
+    assert(path[0]);
+    uint64_t size = 0;
+    int fd;
+    enum err err = fs_open(path, FS_READ, &fd);
+    if (err)
+        return err;
+    err = fs_size(fd, &size);
+    if (!err)
+        err = scan_open(s, heap, fd, 0, size);
+    if (err)
+        fs_close(fd);
+    return err;
+}
+void scan_close_file(struct scan *s)
+{
+    assert(s->fd >= 0);
+    int fd = s->fd;
+    scan_close(s);
+    fs_close(fd);
+}
+
 /* The file's bytes from `at` on, at least `want` of them (fewer only at the end), valid until the next call. */
 static enum err view_bytes(struct scan *s, uint64_t at, size_t want, const uint8_t **out, size_t *out_bytes)
 {

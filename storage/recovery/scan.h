@@ -20,6 +20,9 @@ struct scan {
 };
 enum err scan_open(struct scan *s, struct heap *heap, int fd, uint64_t at, uint64_t end) must_use;
 void scan_close(struct scan *s);
+/* All of a file, which scan_close_file closes. */
+enum err scan_open_file(struct scan *s, struct heap *heap, const char *path) must_use;
+void scan_close_file(struct scan *s);
 /* The batch at s->at: *out_valid when it is whole, its CRC is good and its header makes sense. Does not move. */
 enum err scan_peek(struct scan *s, struct batch *out_batch, bool *out_valid) must_use;
 static inline void scan_skip(struct scan *s, const struct batch *b)
