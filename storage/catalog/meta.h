@@ -3,14 +3,14 @@
  *   version=1
  *   cluster.id=4L6g3nShT-eMCtK--X86sw
  *   node.id=1
- *   odradek.format=2     1: one copy of the catalog
+ *   odradek.format=3     1: one copy of the catalog; 2: no segment has gaps
  *   odradek.retention=1  retention has its way here; without it a broker keeps everything for an hour first (storage/log/retention.h)
  */
 #pragma once
 #include "core/fs.h"
 #include "core/mem.h"
 
-enum { META_FORMAT = 2, META_RETENTION = 1, META_CLUSTER_BYTES = 23 };
+enum { META_FORMAT = 3, META_RETENTION = 1, META_CLUSTER_BYTES = 23 };
 
 struct meta {
     char cluster_id[META_CLUSTER_BYTES]; /* "": none */
