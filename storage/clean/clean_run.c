@@ -243,11 +243,21 @@ static void fill_made_segment(struct clean_run *r)
     s->users = 1; /* until its file has its name */
 }
 
+/* Of a cleaning a moment ago: one of those files that goes between two renames is missing to a start, which tells by them how far it got. */
+static void take_back_unlinks(struct clean_run *r)
+{
+    const struct clean_work *w = &r->work;
+    assert(w->group_from < w->group_to);
+    for (uint32_t i = w->group_from; i < w->group_to; i++)
+        deleter_take_back(r->partition->store->deleter, r->partition, w->segments[i].base_offset);
+}
+
 static void rename_when_drained(struct clean_run *r)
 {
     assert(r->state == RUN_DRAINING);
     if (!swap_is_drained(&r->old))
         return;
+    take_back_unlinks(r);
     r->work.step = CLEAN_RENAME;
     submit_step(r);
 }

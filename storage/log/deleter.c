@@ -32,9 +32,10 @@ static void await_next_file(struct deleter *d)
 {
     assert(d->bytes == 0 || !list_empty(&d->files));
     struct list *l = list_first(&d->files);
+    struct shard *s = d->store->shard;
+    timer_stop(&s->timers, &d->timer);
     if (!l || d->busy)
         return;
-    struct shard *s = d->store->shard;
     timer_start(&s->timers, &d->timer, u64_max(container_of(l, struct dropped_file, link)->due_ns, s->now_ns));
 }
 
@@ -122,6 +123,18 @@ static void unlink_due_file(struct timer *t)
     io_job(d->store->shard->io, &d->op, IO_BACKGROUND, run_unlink_job, d, unlink_done);
 }
 
+void deleter_take_back(struct deleter *d, struct partition *p, int64_t base_offset)
+{
+    assert(p->store == d->store);
+    for (struct list *l = d->files.next; l != &d->files && p->trimmer.unlinks > 0;) {
+        struct dropped_file *f = container_of(l, struct dropped_file, link);
+        l = l->next;
+        if (f->partition == p && f->base_offset == base_offset)
+            drop_file_record(d, f);
+    }
+    await_next_file(d);
+}
+
 void deleter_hurry(struct deleter *d, const struct partition *p)
 {
     assert(p->store == d->store);
@@ -156,6 +169,7 @@ void deleter_forget(struct deleter *d, const struct partition *p)
             drop_file_record(d, f);
     }
     assert(p->trimmer.unlinks == 0);
+    await_next_file(d); /* the timer may have been for one of those */
 }
 
 struct deleter *deleter_open(struct log_store *ls)

@@ -10,6 +10,8 @@ void deleter_close(struct deleter *d);
 void deleter_check(const struct deleter *d);
 /* A dropped segment's files that are to be renamed: remembered before they are, so that they cannot be forgotten. False: no memory. */
 bool deleter_add(struct deleter *d, struct partition *p, int64_t base_offset, uint64_t bytes) must_use;
+/* What was added of that segment is not unlinked: another one's files are about to get these names. */
+void deleter_take_back(struct deleter *d, struct partition *p, int64_t base_offset);
 /* The disk is full: those of this partition go at once. */
 void deleter_hurry(struct deleter *d, const struct partition *p);
 uint64_t deleter_bytes(const struct deleter *d); /* of all that wait */

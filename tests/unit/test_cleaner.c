@@ -1,6 +1,7 @@
 /* The cleaner on a running shard: what readers see while segments are swapped, and everything that may happen in the midst of a cleaning,
  * after each number of turns. */
 #include "storage/clean/cleaner_state.h"
+#include "storage/log/deleter.h"
 #include "storage/log/folder.h"
 #define DIR "build/tests/unit/cleaner"
 #include "tests/unit/partition_world.h"
@@ -167,6 +168,22 @@ static void a_cleaned_segment_is_as_old_as_what_it_was_made_from(void **state)
         kill_broker();
         start_again();
     }
+}
+
+/* What is left of an earlier cleaning does not go while this one gives its names to others. */
+static void files_of_an_earlier_cleaning_are_taken_over(void **state)
+{
+    (void)state;
+    fill();
+    struct partition *p = w.p;
+    uint32_t closed = p->segments.count - 1;
+    assert_true(deleter_add(p->store->deleter, p, segments_at(&p->segments, 1)->base_offset, 5));
+    assert_true(deleter_add(p->store->deleter, p, active_base, 7)); /* of another place: it stays */
+    begin_cleaning();
+    await_clean();
+    assert_int_equal(p->trimmer.unlinks, closed + 1);
+    deleter_check(p->store->deleter);
+    only_the_latest_is_there();
 }
 
 /* More segments than one job learns, and nothing knows their times: min.compaction.lag.ms waits for all of them. */
@@ -524,6 +541,7 @@ int main(void)
     struct CMUnitTest tests[] = {
         CASE(a_compacted_log_keeps_the_latest_and_opens_again),
         CASE(a_cleaned_segment_is_as_old_as_what_it_was_made_from),
+        CASE(files_of_an_earlier_cleaning_are_taken_over),
         CASE(times_of_many_segments_are_learnt),
         CASE(times_of_segments_without_timestamps_are_learnt),
         CASE(a_log_that_cannot_be_cleaned_holds_up_no_other),
