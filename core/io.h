@@ -24,6 +24,7 @@ struct io_file {
     int fd;
     int32_t slot;
     bool more; /* the engine's: the last receive left bytes behind, so the next one need not wait for readiness */
+    bool writes_wait; /* the kernel may wait before it takes a write of it: a worker begins them, not the loop */
 };
 
 enum io_kind {

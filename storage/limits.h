@@ -3,17 +3,18 @@
 #include "core/limits.h"
 
 enum {
-
     TAILS_BYTES = 64 * 1024 * 1024,      /* of young bytes in memory per shard; who lags further reads the disk */
     TAILS_SHARE = 2,                     /* tails take half of the pool at most: the rest receives and reads cold */
     WAVE_GATHER_BYTES = 4 * 1024 * 1024, /* appends wait beyond this much that no wave carries yet */
     ALLOCATE_STEP_MIN =
         8 * 1024, /* space ahead starts small: with its folder and id, a partition of one record costs 16 KiB ... */
     ALLOCATE_STEP_MAX = 64 * 1024 * 1024, /* ... and doubles to this */
-    COLD_READ_BYTES = 256 * 1024,         /* one disk read for a fetch, unless its first batch is larger */
-    COLD_READS_MAX = 32,                  /* per shard: a backlog drain does not starve producers */
-    CHECKPOINT_MS = 500,                  /* twice a second, so that recovery is at most 1 s behind */
-    SEGMENT_BYTES_MIN = 1024 * 1024,      /* Kafka's least segment.bytes */
+    /* With less free ext4 now and then waits for its journal before it takes a write into space that was allocated: no shard begins these. */
+    WRITES_WAIT_FREE_BYTES = 256 * 1024 * 1024,
+    COLD_READ_BYTES = 256 * 1024,    /* one disk read for a fetch, unless its first batch is larger */
+    COLD_READS_MAX = 32,             /* per shard: a backlog drain does not starve producers */
+    CHECKPOINT_MS = 500,             /* twice a second, so that recovery is at most 1 s behind */
+    SEGMENT_BYTES_MIN = 1024 * 1024, /* Kafka's least segment.bytes */
     CHECKPOINT_BYTES = 64 * 1024 * 1024,
     IDLE_TAIL_S = 60,                         /* an idle partition keeps no bytes in memory */
     IDLE_LOOK_S = 10,                         /* how often idle ones are looked for */

@@ -642,6 +642,7 @@ static void start_wave_piece(struct wave_piece *piece)
     struct partition *p = piece->wave->partition;
     struct io *io = shard_of(p)->io;
     bool dsync = piece->wave->dsync && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
+    p->active->file.writes_wait = p->store->free_bytes < WRITES_WAIT_FREE_BYTES;
     if (piece->count == 1)
         io_write(io, &piece->op, &p->active->file, piece->iov[0].iov_base, (uint32_t)piece->iov[0].iov_len,
                  piece->position, dsync, wave_piece_done);

@@ -32,6 +32,7 @@ static void writes_and_reads_back(struct world *w, int flags, bool dsync)
     memset(slab, 'a', BYTES);
     memset(slab + BYTES, 'b', BYTES);
     file_open(w, &f, flags);
+    f.writes_wait = dsync; /* the engine's affair: what comes of it is the same */
     io_write(w->io, &c.op, &f, slab, BYTES, 0, dsync, called);
     assert_int_equal(c.count, 0);
     assert_int_equal(finish(w->io, &c), BYTES);
