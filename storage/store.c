@@ -424,7 +424,7 @@ static uint32_t step_preparations(struct store *st, uint32_t units)
 static void prepare_change(struct store *st, struct catalog_change *c)
 {
     assert(c->preparing);
-    struct preparation *v = st->stopped ? NULL : heap_zalloc(st->shard->heap, sizeof *v);
+    struct preparation *v = heap_zalloc(st->shard->heap, sizeof *v);
     if (!v) { /* nobody would know when the promise holds */
         catalog_change_unready(st->shard, c);
         catalog_change_applied(st->shard, c);
@@ -433,19 +433,15 @@ static void prepare_change(struct store *st, struct catalog_change *c)
     *v = (struct preparation){.wait = {.left = 1, .over = preparation_over}, .store = st, .change = c};
     list_init(&v->link);
     list_push(&st->preparations, &v->link);
-    if (step_preparation(v, CHANGE_UNITS_PER_TURN) == 0)
+    if (step_preparation(v, st->stopped ? UINT32_MAX : CHANGE_UNITS_PER_TURN) == 0)
         continue_changes(st);
 }
 
-/* The broker stops before they have looked at all partitions. */
-static void leave_preparations(struct store *st)
+/* The broker stops: they look at what is left at once, and what they wait for ends with the stop. */
+static void finish_preparations(struct store *st)
 {
-    struct list *l;
-    while ((l = list_pop(&st->preparations))) {
-        struct preparation *v = container_of(l, struct preparation, link);
-        config_wait_fail(&v->wait);
-        config_wait_over(&v->wait);
-    }
+    while (!list_empty(&st->preparations))
+        (void)step_preparations(st, UINT32_MAX);
 }
 
 void store_apply(struct shard *s, struct catalog_change *c)
@@ -669,6 +665,7 @@ void store_stop(struct store *st, void (*done)(struct store *st))
 {
     assert(done);
     assert(!st->stopped);
+    finish_preparations(st);
     st->stopped = done;
     st->stopping =
         4; /* until all stops are begun, and what has jobs of no partition: recoverer, retention, the full disk */
@@ -679,7 +676,6 @@ void store_stop(struct store *st, void (*done)(struct store *st))
     recoverer_stop(st->log.recoverer, store_job_over);
     st->offline_before = count_offline_partitions(st);
     timer_stop(&st->shard->timers, &st->change_timer);
-    leave_preparations(st);
     leave_changes(st);
     st->stop_next = st->log.count;
     begin_stops(st);
