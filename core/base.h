@@ -87,6 +87,6 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_swap_before_sync /* power cut: a cleaned segment takes its place before it is on stable media */
 #define PLANT_swap_before_sync 0
 #endif
-#ifndef PLANT_key_lost_between_passes /* simulator: a full map counts as one that covers everything */
+#ifndef PLANT_key_lost_between_passes /* simulator: a full map counts as one that has every key */
 #define PLANT_key_lost_between_passes 0
 #endif

@@ -83,7 +83,10 @@ static bool record_stays(const struct clean_filter *f, const struct batch *b, co
     int64_t offset = b->base_offset + r->offset_delta;
     if (offset >= f->map->end_offset)
         return true;
-    if (!r->key || offset < dedupe_find(f->map, r->key, (size_t)r->key_bytes))
+    int64_t latest = r->key ? dedupe_find(f->map, r->key, (size_t)r->key_bytes) : INT64_MAX;
+    if (PLANTED(key_lost_between_passes) && latest < 0) /* it has a key that the full map had no room for */
+        latest = INT64_MAX;
+    if (offset < latest)
         return false;
     if (!r->value && PLANTED(tombstone_dropped_early))
         return false;

@@ -182,7 +182,7 @@ static enum err configure(void)
         err = set("log.cleaner.backoff.ms", "20");
     if (!err && dice(2)) { /* a map that takes more than one pass */
         char bytes[24];
-        snprintf(bytes, sizeof bytes, "%u", (unsigned)(sim.knobs.shards * DEDUPE_SLOT_BYTES * dice_between(4, 12)));
+        snprintf(bytes, sizeof bytes, "%u", (unsigned)(sim.knobs.shards * DEDUPE_SLOT_BYTES * dice_between(3, 6)));
         err = set("log.cleaner.dedupe.buffer.size", bytes);
     }
     if (!err)

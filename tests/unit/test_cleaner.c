@@ -6,13 +6,6 @@
 #define DIR "build/tests/unit/cleaner"
 #include "tests/unit/partition_world.h"
 
-/* A broker that is killed leaves the memory of a cleaning that is under way; what each step of one leaves, test_clean_work knows. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:clean_work_step\n";
-}
-
 enum { VALUE = 900, RECORDS = 100, TURNS_MAX = 400, READERS = 6, TRIM_TO = 30 };
 static const struct topic_override compacted[] = {
     {"cleanup.policy", "compact"}, {"internal.segment.bytes", "20000"}, {"min.cleanable.dirty.ratio", "0"}};
