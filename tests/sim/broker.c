@@ -67,8 +67,10 @@ static const struct log_store *log_store_at(uint16_t shard)
 static void tell_synced(uint64_t until_ns)
 {
     for (uint16_t i = 0; broker.state != BROKER_DOWN && i < sim.knobs.shards; i++) {
+        if (!shard_at(broker.group, i)->store)
+            continue;
         const struct log_store *ls = log_store_at(i);
-        for (uint32_t k = 0; shard_at(broker.group, i)->store && k < ls->count; k++) {
+        for (uint32_t k = 0; k < ls->count; k++) {
             const struct partition *p = ls->all[k];
             if (p->recovery.done && p->condition != PARTITION_OFFLINE)
                 oracle_synced(p->topic->name, p->index, until_ns);
