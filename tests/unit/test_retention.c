@@ -326,22 +326,6 @@ static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
     assert_false(atomic_load(&b->short_of[0]));
 }
 
-static void the_shard_with_the_oldest_segment_drops_it_where_another_starves(void **state)
-{
-    (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
-    fill(A_SEGMENT + 3, 0);
-    turn_for_ms(600);
-    assert_int_equal(partition_facts(w.p).log_start_offset, 0);
-    w.shard->count = 2; /* as it looks to this one */
-    atomic_store(&w.root->board.oldest_ms[1], INT64_MAX);
-    atomic_store(&w.root->board.starved[1], true);
-    starts_at(A_SEGMENT);
-    atomic_store(&w.root->board.starved[1], false);
-    w.shard->count = 1;
-}
-
 /* It would be refused at once, half a minute later: it "waited" all the time. */
 static void a_roll_that_finds_no_room_is_no_append_that_waits(void **state)
 {
@@ -589,7 +573,6 @@ int main(void)
         CASE(a_ring_with_a_wave_in_flight_waits_for_room),
         CASE(while_the_reserve_is_short_a_ring_waits_and_drops_nothing),
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
-        CASE(the_shard_with_the_oldest_segment_drops_it_where_another_starves),
         CASE(a_roll_that_finds_no_room_is_no_append_that_waits),
         CASE(a_clock_that_goes_back_makes_nothing_older),
         CASE(files_go_when_their_delay_is_over),
