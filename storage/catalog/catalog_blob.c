@@ -1,10 +1,11 @@
 /* Records of the catalog's file, as bytes (catalog.h has the format). */
+#include "core/array.h"
 #include "core/bytes.h"
 #include "core/crc.h"
 #include "storage/catalog/catalog_file.h"
 #include <string.h>
 
-enum { RECORD_PREFIX = 8, RECORD_HEAD = RECORD_PREFIX + 5 };
+enum { RECORD_PREFIX = 8, RECORD_HEAD = RECORD_PREFIX + 5, BLOB_SPARE = 512 };
 
 void catalog_blob_deinit(struct catalog_blob *b)
 {
@@ -17,14 +18,10 @@ void catalog_blob_deinit(struct catalog_blob *b)
 static enum err grow_blob(struct catalog_blob *b, size_t bytes)
 {
     assert(b->bytes <= b->cap);
-    if (b->cap - b->bytes >= bytes)
-        return ERR_NONE;
-    size_t cap = u64_max(b->cap * 2, b->bytes + bytes + 512);
-    uint8_t *at = heap_realloc(b->heap, b->at, cap);
+    uint8_t *at = bytes_grow(b->heap, b->at, &b->cap, b->bytes + bytes, BLOB_SPARE);
     if (!at)
         return ERR_NO_MEMORY;
     b->at = at;
-    b->cap = cap;
     return ERR_NONE;
 }
 

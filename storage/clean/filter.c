@@ -1,5 +1,6 @@
 /* Walks the records of a batch twice at most: to judge them, then to write those that stay (filter.h). */
 #include "storage/clean/filter.h"
+#include "core/array.h"
 #include "storage/log/codec.h"
 #include <string.h>
 
@@ -25,14 +26,10 @@ void clean_bytes_deinit(struct clean_bytes *b)
 static enum err reserve_clean_bytes(struct clean_bytes *b, size_t more)
 {
     assert(b->bytes <= b->cap);
-    if (b->cap - b->bytes >= more)
-        return ERR_NONE;
-    size_t cap = u64_max(b->cap * 2, b->bytes + more);
-    uint8_t *at = heap_realloc(b->heap, b->at, cap);
-    if (!at)
+    uint8_t *at = bytes_grow(b->heap, b->at, &b->cap, b->bytes + more, 0);
+    if (!at && b->bytes + more > 0)
         return ERR_NO_MEMORY;
     b->at = at;
-    b->cap = cap;
     return ERR_NONE;
 }
 

@@ -7,6 +7,20 @@
 
 enum { NAME_DIGITS = 20 };
 
+void segment_init(struct segment *s, struct heap *index_heap, int64_t base_offset, uint32_t segment_index_bytes)
+{
+    assert(base_offset >= 0);
+    *s = (struct segment){.base_offset = base_offset,
+                          .next_offset = base_offset,
+                          .first_timestamp = -1,
+                          .max_timestamp = -1,
+                          .file = {.fd = -1, .slot = -1}};
+    list_init(&s->link);
+    list_init(&s->open_link);
+    list_init(&s->index_link);
+    index_init(&s->index, index_heap, base_offset, segment_index_bytes);
+}
+
 bool segment_path(char out[FS_PATH_MAX], const char *dir, int64_t base_offset, const char *suffix)
 {
     assert(base_offset >= 0);

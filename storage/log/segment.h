@@ -38,6 +38,8 @@ struct segment {
     struct index index;
 };
 
+/* In no list, of no partition yet, without a file, with an empty index. */
+void segment_init(struct segment *s, struct heap *index_heap, int64_t base_offset, uint32_t segment_index_bytes);
 /* "<dir>/00000000000000000042.log"; `suffix` with its dot. Returns false when it does not fit FS_PATH_MAX. */
 bool segment_path(char out[FS_PATH_MAX], const char *dir, int64_t base_offset, const char *suffix) must_use;
 /* "00000000000000000042.log" -> 42; false for any other name or suffix. */

@@ -413,21 +413,13 @@ int64_t space_draw_jitter(struct partition *p)
 
 static struct segment *new_active_segment(struct partition *p, int64_t base_offset)
 {
-    assert(base_offset >= 0);
-    struct heap *h = shard_of(p)->heap;
-    struct segment *s = heap_zalloc(h, sizeof *s);
+    struct segment *s = heap_alloc(shard_of(p)->heap, sizeof *s);
     if (!s)
         return NULL;
-    list_init(&s->link);
-    list_init(&s->open_link);
-    list_init(&s->index_link);
+    segment_init(s, p->store->index_heap, base_offset, config_of(p)->segment_index_bytes);
     s->partition = p;
-    s->base_offset = s->next_offset = base_offset;
-    s->first_timestamp = s->max_timestamp = -1;
     s->jitter_ms = space_draw_jitter(p);
     s->index_loaded = true;
-    io_file_init(&s->file, -1);
-    index_init(&s->index, p->store->index_heap, base_offset, config_of(p)->segment_index_bytes);
     return s;
 }
 

@@ -22,18 +22,12 @@ bool swap_find(const struct partition *p, const uint64_t *numbers, uint32_t coun
 struct segment *swap_new_segment(struct partition *p, const struct index *like)
 {
     assert(p->segments.count > 1);
-    struct heap *h = shard_of(p)->heap;
-    struct segment *s = heap_zalloc(h, sizeof *s);
+    struct segment *s = heap_alloc(shard_of(p)->heap, sizeof *s);
     if (!s)
         return NULL;
-    list_init(&s->link);
-    list_init(&s->open_link);
-    list_init(&s->index_link);
+    segment_init(s, p->store->index_heap, like->base_offset, config_of(p)->segment_index_bytes);
     s->partition = p;
-    s->base_offset = s->next_offset = like->base_offset;
-    s->first_timestamp = s->max_timestamp = s->max_timestamp_offset = -1;
-    io_file_init(&s->file, -1);
-    index_init(&s->index, p->store->index_heap, like->base_offset, config_of(p)->segment_index_bytes);
+    s->max_timestamp_offset = -1;
     if (!index_make_room(&s->index, like))
         return s;
     swap_free_segment(p, s);

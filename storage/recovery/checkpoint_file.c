@@ -1,25 +1,23 @@
 /* Appending and compacting (checkpoint_file.h). */
 #include "storage/recovery/checkpoint_file.h"
+#include "core/array.h"
 #include <stdio.h>
 #include <string.h>
 
-enum { COMPACT_MIN_BYTES = 1 << 14 /* a file that is shorter is not worth it */ };
+enum { COMPACT_MIN_BYTES = 1 << 14 /* a file that is shorter is not worth it */, BLOB_SPARE = 4096 };
 
 bool checkpoint_blob_add(struct checkpoint_blob *b, const uint8_t *at, size_t bytes)
 {
     assert(b->bytes <= b->cap);
     assert(b->heap);
     assert(at || !bytes);
-    if (b->bytes + bytes > b->cap) {
-        size_t cap = u64_max(b->cap * 2, b->bytes + bytes + 4096);
-        uint8_t *grown = heap_realloc(b->heap, b->at, cap);
-        if (!grown)
-            return false;
-        b->at = grown;
-        b->cap = cap;
-    }
-    if (bytes)
-        memcpy(b->at + b->bytes, at, bytes);
+    if (!bytes)
+        return true;
+    uint8_t *grown = bytes_grow(b->heap, b->at, &b->cap, b->bytes + bytes, BLOB_SPARE);
+    if (!grown)
+        return false;
+    b->at = grown;
+    memcpy(b->at + b->bytes, at, bytes);
     b->bytes += bytes;
     return true;
 }

@@ -53,16 +53,10 @@ static enum err measure_segment(const struct recovery *r, int64_t base_offset, u
 
 static struct segment *add_found_segment(struct recovery *r, int64_t base_offset)
 {
-    struct segment *s = heap_zalloc(r->in->heap, sizeof *s);
+    struct segment *s = heap_alloc(r->in->heap, sizeof *s);
     if (!s)
         return NULL;
-    list_init(&s->link);
-    list_init(&s->open_link);
-    list_init(&s->index_link);
-    s->base_offset = s->next_offset = base_offset;
-    s->first_timestamp = s->max_timestamp = -1;
-    s->file = (struct io_file){.fd = -1, .slot = -1};
-    index_init(&s->index, r->in->heap, base_offset, r->in->segment_index_bytes);
+    segment_init(s, r->in->heap, base_offset, r->in->segment_index_bytes);
     list_push(&r->out->segments, &s->link);
     return s;
 }

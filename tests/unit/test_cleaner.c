@@ -284,7 +284,7 @@ static void reader_done(struct part_read *r)
 
 static uint32_t lookups;
 static bool looking;
-static void looked_up(struct time_lookup *l)
+static void reader_looked_up(struct time_lookup *l)
 {
     looking = false;
     lookups++;
@@ -307,10 +307,10 @@ static void step_readers(struct rng *rng)
             reader_done(&me->read);
     }
     if (!looking) {
-        l = (struct time_lookup){.timestamp = 1000, .max = rng_below(rng, 2), .done = looked_up};
+        l = (struct time_lookup){.timestamp = 1000, .max = rng_below(rng, 2), .done = reader_looked_up};
         looking = true;
         if (partition_lookup(w.p, &l))
-            looked_up(&l);
+            reader_looked_up(&l);
     }
 }
 
@@ -349,7 +349,7 @@ static void lookups_wait_for_a_swap(void **state)
     begin_cleaning();
     for (uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S; !w.p->cleaning.swapping; turn())
         assert_true(clock_now_ns() < end);
-    l = (struct time_lookup){.timestamp = 1000, .done = looked_up};
+    l = (struct time_lookup){.timestamp = 1000, .done = reader_looked_up};
     looking = true;
     assert_false(partition_lookup(w.p, &l));
     for (int i = 0; i < 20; i++) {

@@ -353,12 +353,6 @@ static void without_descriptors_a_first_append_is_refused_and_works_later(void *
 
 /* --- deletion --- */
 
-static uint32_t lookups_over;
-static void looked_up(struct time_lookup *l)
-{
-    (void)l;
-    lookups_over++;
-}
 static uint32_t moves;
 static void has_moved(struct watch *watch)
 {

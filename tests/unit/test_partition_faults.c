@@ -10,7 +10,7 @@ static void trimmed(struct log_trim *t)
     assert_true(t->error == KERR_NONE || t->error == KERR_KAFKA_STORAGE_ERROR);
     trim_is_over = true;
 }
-static void looked_up(struct time_lookup *l)
+static void faulty_lookup_over(struct time_lookup *l)
 {
     assert_true(l->error == KERR_NONE || l->error == KERR_KAFKA_STORAGE_ERROR);
     lookup_is_over = true;
@@ -32,7 +32,7 @@ static void use_partition(void)
     until(&read_is_over);
     assert_true(r.error == KERR_NONE || r.error == KERR_KAFKA_STORAGE_ERROR);
     slices_deinit(&r.slices);
-    struct time_lookup l = {.timestamp = 1, .done = looked_up};
+    struct time_lookup l = {.timestamp = 1, .done = faulty_lookup_over};
     lookup_is_over = partition_lookup(w.p, &l);
     until(&lookup_is_over);
     struct log_trim t = {.before = w.p->log_start_offset + 1, .done = trimmed};

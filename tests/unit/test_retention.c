@@ -70,6 +70,14 @@ static int setup_retention(void **state)
     return 0;
 }
 
+static int setup_beside_another(void **state)
+{
+    shards_looked_at = 2;
+    int result = setup_retention(state);
+    shards_looked_at = 1;
+    return result;
+}
+
 static void fill(int batches, int64_t age_ms)
 {
     int64_t timestamp = clock_wall_ms() - age_ms;
@@ -326,6 +334,22 @@ static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
     assert_false(atomic_load(&b->short_of[0]));
 }
 
+static void the_shard_with_the_oldest_segment_drops_it_where_another_starves(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    fill(A_SEGMENT + 3, 0);
+    turn_for_ms(600);
+    assert_int_equal(partition_facts(w.p).log_start_offset, 0);
+    w.shard->count = 2; /* as it looks to this one */
+    atomic_store(&w.root->board.oldest_ms[1], INT64_MAX);
+    atomic_store(&w.root->board.starved[1], true);
+    starts_at(A_SEGMENT);
+    atomic_store(&w.root->board.starved[1], false);
+    w.shard->count = 1;
+}
+
 /* It would be refused at once, half a minute later: it "waited" all the time. */
 static void a_roll_that_finds_no_room_is_no_append_that_waits(void **state)
 {
@@ -573,6 +597,8 @@ int main(void)
         CASE(a_ring_with_a_wave_in_flight_waits_for_room),
         CASE(while_the_reserve_is_short_a_ring_waits_and_drops_nothing),
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
+        cmocka_unit_test_setup_teardown(the_shard_with_the_oldest_segment_drops_it_where_another_starves,
+                                        setup_beside_another, teardown),
         CASE(a_roll_that_finds_no_room_is_no_append_that_waits),
         CASE(a_clock_that_goes_back_makes_nothing_older),
         CASE(files_go_when_their_delay_is_over),

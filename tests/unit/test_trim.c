@@ -103,22 +103,9 @@ static enum kerr read_at(int64_t offset)
     return r.error;
 }
 
-static uint32_t lookups_over;
-static void looked_up(struct time_lookup *l)
-{
-    (void)l;
-    lookups_over++;
-}
 static int64_t look_up(int64_t timestamp, bool max)
 {
-    struct time_lookup l = {.timestamp = timestamp, .max = max, .done = looked_up};
-    lookups_over = 0;
-    assert_false(partition_lookup(w.p, &l));
-    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
-    while (!lookups_over) {
-        assert_true(clock_now_ns() < end);
-        turn();
-    }
+    struct time_lookup l = look_up_by_time(timestamp, max);
     assert_int_equal(l.error, KERR_NONE);
     return l.found_offset;
 }
