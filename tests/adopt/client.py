@@ -4,6 +4,7 @@
     client.py abort ADDRESS         a topic with a transaction that is aborted, one with only committed ones
     client.py read ADDRESS FILE     every record of every topic, a line each, and the committed offsets
     client.py append ADDRESS        a few more records to each topic of `fill`
+    client.py shrink ADDRESS        retention and compaction have something to take
     client.py caching ADDRESS       a topic with a setting that only Odradek knows
     client.py configs ADDRESS FILE  the settings that topics have of their own
 """
@@ -86,6 +87,20 @@ def append(address):
     send(address, "compacted", 20, first=10000, partitions=1)
 
 
+def shrink(address):
+    """Retention takes what is closed of one topic; another gets a segment more to compact."""
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "codec-gzip", configs={"retention.ms": "1000"})])
+    time.sleep(1.2)  # segment.ms of the compacted one
+    send(address, "compacted", 1, first=20000, partitions=1)
+    consumer = KafkaConsumer(bootstrap_servers=address)
+    parts = [TopicPartition("codec-gzip", partition) for partition in range(PARTITIONS)]
+    until = time.monotonic() + 30
+    while min(consumer.beginning_offsets(parts).values()) == 0:
+        assert time.monotonic() < until, "retention drops nothing"
+        time.sleep(0.2)
+
+
 def read_partition(consumer, tp, out):
     consumer.assign([tp])
     consumer.seek_to_beginning(tp)
@@ -141,4 +156,4 @@ def caching(address):
 
 
 if __name__ == "__main__":
-    {"fill": fill, "abort": abort, "read": read, "append": append, "configs": configs, "caching": caching}[sys.argv[1]](*sys.argv[2:])
+    {"fill": fill, "abort": abort, "read": read, "append": append, "shrink": shrink, "configs": configs, "caching": caching}[sys.argv[1]](*sys.argv[2:])

@@ -8,6 +8,9 @@ import time
 from world import *
 
 
+AT_WORK = {"log.initial.task.delay.ms": "0", "log.retention.check.interval.ms": "200", "log.cleaner.backoff.ms": "200"}
+
+
 def linked_files(data):
     return [path for path in glob.glob(f"{data}/*/*.log") if os.stat(path).st_nlink > 1]
 
@@ -15,7 +18,7 @@ def linked_files(data):
 def everything(version):
     source, there = filled(version)
     before = digests(source)
-    broker = Broker(f"{WORK}/taken-{version}", OLD_RECORDS)
+    broker = Broker(f"{WORK}/taken-{version}", {**OLD_RECORDS, **AT_WORK})
     said = adopt(source, broker.data)
     assert "taken: compacted" in said and "refused" not in said.replace("; 0 refused", ""), said
     assert linked_files(broker.data), "no closed segment was linked"
@@ -25,6 +28,10 @@ def everything(version):
         broker.kill(), broker.start()
         here = read_all(broker.address, f"{WORK}/here-{version}.records")
         assert set(there) < set(here) | {line for line in there if '"from"' in line}, "a record was lost by kill -9"
+        client("shrink", broker.address)
+        assert broker.logged("cleaned: partition=compacted-0", 30), "nothing was compacted"
+        broker.kill(), broker.start()
+        assert len(read_all(broker.address, f"{WORK}/here-{version}.records")) < len(here)
         broker.stop()
     assert digests(source) == before, "Kafka's folder has changed"
     assert "was adopted before" in adopt(source, broker.data)
