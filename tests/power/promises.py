@@ -18,18 +18,21 @@ AGAIN = 1
 
 
 class Series(cuts.Series):
+    settings = {**numbered.SETTINGS, "write.caching": "true"}  # which must not matter
+    crowd_of, first_round, again = numbered.Crowd, FIRST_ROUND, AGAIN
+
     def __init__(self, setup, program=None):
         super().__init__(setup, program)
-        self.broker.properties.update(numbered.SETTINGS, **{"write.caching": "true"})  # which must not matter
+        self.broker.properties.update(self.settings)
         self.loses_little = True  # nearly all is flushed at once
-        self.crowd = numbered.Crowd()
+        self.crowd = self.crowd_of()
 
     def begin(self):
         super().begin()
         self.crowd.set_up(self.broker)
 
     def round(self, wanted):
-        self.crowd.start(self.broker, AGAIN if self.totals["rounds"] else FIRST_ROUND)
+        self.crowd.start(self.broker, self.again if self.totals["rounds"] else self.first_round)
         if wanted == "load":
             time.sleep(random.uniform(*cuts.CUT_US) / 1e6)
             self.totals["acked"] += self.crowd.crash(self.die)
@@ -48,11 +51,11 @@ class Series(cuts.Series):
             return
         self.broker.start()
         self.crowd.compare(self.broker)
-        self.crowd.start(self.broker, AGAIN)
+        self.crowd.start(self.broker, self.again)
         self.totals["acked"] += self.crowd.crash(self.die)
 
     def end(self):
-        assert wait_until(lambda: self.crowd.cleaned(self.broker) > 0, 10, 0.1), "no log of groups was compacted"
+        assert wait_until(lambda: self.crowd.cleaned(self.broker) > 0, 10, 0.1), "nothing was compacted"
         self.totals["cleaned"] += self.crowd.cleaned(self.broker)
         super().end()
 
