@@ -8,6 +8,7 @@ caught, but broken.
 import os
 import shutil
 
+import cleanings
 import cuts
 import load
 import promises
@@ -15,7 +16,8 @@ from harness import NotRun, run_ok
 
 DATA = (cuts.Series, [cuts.Round("off", "fresh", ""), cuts.Round("off", "again", "")])
 PROMISES = (promises.Series, ["load"])
-MUTANTS = [("ack_before_flush", *DATA), ("ack_before_flush", *PROMISES), ("sync_wrong_file", *DATA)]
+CLEANINGS = (cleanings.Series, ["load"])
+MUTANTS = [("ack_before_flush", *DATA), ("ack_before_flush", *PROMISES), ("ack_before_flush", *CLEANINGS), ("sync_wrong_file", *DATA)]
 ROUNDS_MAX = 16
 
 
