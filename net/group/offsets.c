@@ -59,27 +59,51 @@ const struct committed *offsets_get(const struct offsets *o, struct kview topic,
     return find_offset(o, topic, partition);
 }
 
+/* The entry's key must point into the block that it has from now on. */
+static enum err place_offset(struct offsets *o, struct committed *c)
+{
+    struct committed *old = find_offset(o, c->topic, c->partition);
+    size_t key = (size_t)c->topic.n + PARTITION_BYTES;
+    if (old) {
+        map_replace(&o->by_partition, c->topic.at, key, c);
+        heap_free(o->heap, old);
+        return ERR_NONE;
+    }
+    const struct map_entry *before = o->by_partition.v;
+    enum err err = map_put(&o->by_partition, c->topic.at, key, c);
+    if (o->by_partition.v != before)
+        o->moved++;
+    return err;
+}
+
 enum err offsets_put(struct offsets *o, const struct committed *c)
 {
     assert(c->metadata.n >= 0);
     if (c->topic.n < 0 || c->topic.n > OFFSETS_TOPIC_MAX)
         return ERR_INVALID;
-    struct committed *mine = copy_offset(o->heap, c), *old = find_offset(o, c->topic, c->partition);
-    size_t key = (size_t)c->topic.n + PARTITION_BYTES;
+    struct committed *mine = copy_offset(o->heap, c);
     if (!mine)
         return ERR_NO_MEMORY;
-    if (old) { /* the entry's key must point into the new block */
-        map_replace(&o->by_partition, mine->topic.at, key, mine);
-        heap_free(o->heap, old);
-        return ERR_NONE;
-    }
-    const struct map_entry *before = o->by_partition.v;
-    enum err err = map_put(&o->by_partition, mine->topic.at, key, mine);
+    enum err err = place_offset(o, mine);
     if (err)
         heap_free(o->heap, mine);
-    if (o->by_partition.v != before)
-        o->moved++;
     return err;
+}
+
+enum err offsets_move(struct offsets *to, struct offsets *from, const struct committed *c)
+{
+    struct committed *mine = find_offset(from, c->topic, c->partition);
+    const struct committed *there = find_offset(to, c->topic, c->partition);
+    assert(mine == c);
+    assert(to->heap == from->heap);
+    if (there && there->position > mine->position) {
+        offsets_remove(from, mine->topic, mine->partition);
+        return ERR_NONE;
+    }
+    if (place_offset(to, mine))
+        return ERR_NO_MEMORY;
+    map_remove(&from->by_partition, mine->topic.at, (size_t)mine->topic.n + PARTITION_BYTES);
+    return ERR_NONE;
 }
 
 void offsets_remove(struct offsets *o, struct kview topic, int32_t partition)

@@ -32,6 +32,9 @@ const struct committed *offsets_get(const struct offsets *o, struct kview topic,
  * is longer than any topic's. */
 enum err offsets_put(struct offsets *o, const struct committed *c) must_use;
 void offsets_remove(struct offsets *o, struct kview topic, int32_t partition);
+/* `c`, which is in `from`, goes to `to`, unless that has one of the partition whose record is a later one: then `c` goes. Without memory
+ * everything stays as it was. */
+enum err offsets_move(struct offsets *to, struct offsets *from, const struct committed *c) must_use;
 /* All of them: *cursor = 0 first; NULL at the end. Removing is allowed meanwhile, and so is putting, as long
  * as `moved` stays the same. */
 const struct committed *offsets_next(const struct offsets *o, uint32_t *cursor);

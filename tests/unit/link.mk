@@ -79,6 +79,7 @@ LINK_test_partition_faults := $(filter-out core/mem_libc.o,$(LINK_test_partition
 LINK_test_alter := $(LINK_test_partition)
 LINK_test_lazy := $(filter-out storage/recovery/recovery_run.o,$(LINK_test_partition))
 LINK_test_offsets := net/group/offsets.o core/map.o $(CORE_HEAP)
+LINK_test_txn_offsets := net/group/txn_offsets.o net/group/offsets.o core/map.o core/mem.o core/mem_os.o
 LINK_test_group_records := net/group/records.o net/coord/coord_batch.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)
 NET_GROUP := net/group/group.o net/group/group_members.o net/group/group_rebalance.o net/group/group_events.o \
          net/group/group_record.o net/group/group_check.o storage/kerr.o net/wire/kmsg.o net/wire/wire.o core/map.o
