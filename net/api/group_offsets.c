@@ -1,7 +1,7 @@
 /* OffsetCommit, OffsetDelete: how far groups have read. Home knows the topics, the owner the group: partitions that are not there
  * are answered at home, the rest is asked for, and answered when it is durable. */
-#include "core/clock.h"
 #include "net/api/api.h"
+#include "net/api/commits.h"
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
 
@@ -14,11 +14,7 @@ struct commit_run {
     struct group_question question;
     const struct offset_commit_request *ask;
     struct offset_commit_response r;
-    int16_t **asked; /* where the group's error goes if there is one: of each partition that exists */
-    int32_t asked_count;
-    struct committed *commits;
-    int32_t commit_count;
-    int64_t now_ms;
+    struct commits commits;
     int16_t version;
     struct group_write write;
     enum kerr error;
@@ -60,12 +56,12 @@ static void ask_offset_commit(struct coord_call *c)
     if (e)
         error = group_commit_check(e->group, m->member_id, m->group_instance_id, m->generation_id_or_member_epoch,
                                    group_log_now());
-    bool writes = !error && run->commit_count > 0;
+    bool writes = !error && run->commits.count > 0;
     if (writes) {
         run->write = (struct group_write){.entry = e,
                                           .kind = GROUP_WRITE_COMMITS,
-                                          .commits = run->commits,
-                                          .commit_count = run->commit_count,
+                                          .commits = run->commits.v,
+                                          .commit_count = run->commits.count,
                                           .done = offsets_committed};
         group_log_write(group_log_of(c->log), &run->write);
     }
@@ -78,42 +74,11 @@ static void ask_offset_commit(struct coord_call *c)
 static void reply_offset_commit(struct group_asking *asking)
 {
     struct commit_run *run = container_of(asking, struct commit_run, asking);
-    for (int32_t i = 0; run->error && i < run->asked_count; i++)
-        *run->asked[i] = (int16_t)run->error;
+    commits_answer(&run->commits, run->error);
     REQUEST_REPLY_LARGE(asking->req, offset_commit_response, &run->r);
 }
 
-/* In units of UTF-16, as Kafka's limit counts. */
-static int32_t java_text_length(struct kview v)
-{
-    int32_t n = 0;
-    for (int32_t i = 0; i < v.n; i++)
-        n += (v.at[i] & 0xc0) == 0x80 ? 0 : v.at[i] >= 0xf0 ? 2 : 1;
-    return n;
-}
-
-static void prepare_offset_commit_partition(struct commit_run *run, struct kview topic,
-                                            const struct offset_commit_request_partition *in, int16_t *out_error)
-{
-    const struct offset_commit_request *m = run->ask;
-    run->asked[run->asked_count++] = out_error;
-    if (java_text_length(in->committed_metadata) > server_config(run->asking.req->server)->offset_metadata_max_bytes) {
-        *out_error = KERR_OFFSET_METADATA_TOO_LARGE;
-        return;
-    }
-    struct committed *c = &run->commits[run->commit_count++];
-    *c = (struct committed){.topic = topic,
-                            .partition = in->partition_index,
-                            .offset = in->committed_offset,
-                            .commit_ms = in->commit_timestamp == -1 ? run->now_ms : in->commit_timestamp,
-                            .expire_ms = -1,
-                            .leader_epoch = in->committed_leader_epoch,
-                            .metadata = in->committed_metadata.n < 0 ? view_of("") : in->committed_metadata};
-    if (m->retention_time_ms >= 0)
-        c->expire_ms = m->retention_time_ms > INT64_MAX - run->now_ms ? INT64_MAX : run->now_ms + m->retention_time_ms;
-}
-
-/* The topic as the catalog has it in this turn, and its name. False: no memory. */
+/* False: no memory. */
 static bool begin_offset_commit_topic(struct commit_run *run, const struct offset_commit_request_topic *in,
                                       struct offset_commit_response_topic *out)
 {
@@ -129,23 +94,20 @@ static bool begin_offset_commit_topic(struct commit_run *run, const struct offse
 static bool prepare_offset_commit_partitions(struct commit_run *run, const struct offset_commit_request_topic *in,
                                              struct offset_commit_response_topic *out)
 {
-    struct request *req = run->asking.req;
-    bool by_id = req->version >= 10;
-    const struct topic *t = topic_asked(req, by_id, in->name, in->topic_id);
-    struct kview name = by_id && t ? request_copy(req, view_of(t->name)) : in->name;
-    if (name.n < 0)
+    struct commits_topic t;
+    if (!commits_topic(&run->commits, in->name, in->topic_id, &t))
         return false;
     for (int32_t left = PREPARED_AT_ONCE; left > 0 && out->partitions.n < in->partitions.n; left--) {
         struct offset_commit_response_partition *p = &out->partitions.v[out->partitions.n];
         const struct offset_commit_request_partition *from = &in->partitions.v[out->partitions.n++];
         offset_commit_response_partition_init(p);
         p->partition_index = from->partition_index;
-        if (!t)
-            p->error_code = by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
-        else if (p->partition_index < 0 || p->partition_index >= t->partitions)
-            p->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
-        else
-            prepare_offset_commit_partition(run, name, from, &p->error_code);
+        struct committed what = {.partition = from->partition_index,
+                                 .offset = from->committed_offset,
+                                 .commit_ms = from->commit_timestamp,
+                                 .leader_epoch = from->committed_leader_epoch,
+                                 .metadata = from->committed_metadata};
+        commits_add(&run->commits, &t, what, &p->error_code);
     }
     return true;
 }
@@ -176,7 +138,7 @@ static bool prepare_offset_commit_step(struct steps *s)
             return false;
         }
     }
-    if (run->asked_count > 0)
+    if (run->commits.asked_count > 0)
         group_asking_ask(&run->asking, &run->question);
     group_asking_end(&run->asking);
     return false;
@@ -191,14 +153,16 @@ static bool begin_offset_commit(struct commit_run *run)
     for (int32_t i = 0; i < m->topics.n; i++)
         n += (size_t)m->topics.v[i].partitions.n;
     offset_commit_response_init(&run->r);
-    run->asked = request_alloc(req, n * sizeof *run->asked + 1);
-    run->commits = request_alloc(req, n * sizeof *run->commits + 1);
+    if (!commits_begin(&run->commits, req, n, req->version >= 10))
+        return false;
+    int64_t now_ms = run->commits.now_ms;
+    if (m->retention_time_ms >= 0)
+        run->commits.expire_ms = m->retention_time_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + m->retention_time_ms;
     run->r.topics.v = request_alloc(req, (size_t)m->topics.n * sizeof *run->r.topics.v + 1);
     run->version = req->version;
-    run->now_ms = clock_wall_ms();
     run->question.call.key = m->group_id;
     run->question.call.ask = ask_offset_commit;
-    return run->asked && run->commits && run->r.topics.v;
+    return run->r.topics.v;
 }
 
 void offset_commit_run(struct request *req)
