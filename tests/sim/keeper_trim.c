@@ -1,8 +1,9 @@
 #include "storage/kerr.h"
 #include "tests/sim/keeper_parts.h"
+#include "tests/sim/requests.h"
 #include <inttypes.h>
 
-enum { DELETE_VERSION_MAX = 2, LIST_VERSION = 6, EARLIEST = -2, AT_WATERMARK = -1, FAR_BEHIND = 1000000 };
+enum { DELETE_VERSION_MAX = 2, AT_WATERMARK = -1, FAR_BEHIND = 1000000 };
 
 /* What is asked of one partition. */
 struct trim {
@@ -106,11 +107,8 @@ void keeper_trim(struct keeper *k)
 static void listed(const struct reply *r)
 {
     struct trim *t = r->context;
-    struct list_offsets_response m;
     if (r->body.n >= 0) {
-        client_decode(r, list_offsets_response, &m);
-        world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "ListOffsets does not answer what was asked");
-        const struct list_offsets_partition_response *p = &m.topics.v[0].partitions.v[0];
+        const struct list_offsets_partition_response *p = answer_offset(r);
         world_check(!p->error_code || p->error_code == KERR_KAFKA_STORAGE_ERROR || topics_may_lag(p->error_code) ||
                         topics_may_wait(r->client, t->recovered, p->error_code),
                     "ListOffsets got error %d", p->error_code);
@@ -123,23 +121,9 @@ static void listed(const struct reply *r)
 
 void keeper_list_start(struct keeper *k)
 {
-    struct list_offsets_partition part;
-    struct list_offsets_topic topic;
-    struct list_offsets_request m;
     struct trim *t = world_alloc(sizeof *t);
     *t = (struct trim){.keeper = k, .part = choose_part()};
     t->least = t->part->log_start;
     t->recovered = topics_recovered(&k->peer.client, t->part);
-    list_offsets_partition_init(&part);
-    list_offsets_topic_init(&topic);
-    list_offsets_request_init(&m);
-    part.partition_index = t->part->index;
-    part.timestamp = EARLIEST;
-    topic.name = view_of(t->part->topic);
-    topic.partitions.v = &part;
-    topic.partitions.n = 1;
-    m.replica_id = -1;
-    m.topics.v = &topic;
-    m.topics.n = 1;
-    client_call(&k->peer.client, list_offsets, &m, LIST_VERSION, listed, t);
+    request_offset(&k->peer.client, t->part->topic, t->part->index, LIST_EARLIEST, false, listed, t);
 }

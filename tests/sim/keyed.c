@@ -1,22 +1,12 @@
 #include "tests/sim/keyed.h"
 #include "storage/kerr.h"
 #include "tests/sim/broker.h"
-#include "tests/sim/client.h"
 #include "tests/sim/keyed_truth.h"
 #include "tests/sim/make_batch.h"
+#include "tests/sim/requests.h"
 #include <stdio.h>
 
-enum {
-    CREATE_VERSION = 7,
-    PRODUCE_VERSION = 9,
-    FETCH_VERSION = 11,
-    LIST_VERSION = 6,
-    EARLIEST = -2,
-    LOGS_MAX = 3,
-    CONFIGS = 8,
-    RECORDS_MAX = 4,
-    MORE_AT_THE_END = 3
-};
+enum { PRODUCE_VERSION = 9, FETCH_VERSION = 11, LOGS_MAX = 3, RECORDS_MAX = 4, MORE_AT_THE_END = 3 };
 
 static struct keyed {
     struct client client;
@@ -26,7 +16,6 @@ static struct keyed {
     uint32_t finished;        /* logs that were read since the end began */
     bool finishing;
     uint32_t more[LOGS_MAX]; /* acknowledged batches that are still wanted */
-    char values[LOGS_MAX][CONFIGS][24];
     /* the request under way */
     struct keyed_log *log;
     uint32_t first, count; /* Produce */
@@ -55,60 +44,35 @@ static void draw_log(struct keyed_log *l, uint32_t i)
     l->delete_retention_ms = one_of(delete_ms, COUNT_OF(delete_ms));
 }
 
-static void set(struct creatable_topic_config *configs, int32_t *count, uint32_t log, const char *name, int64_t value)
-{
-    char *text = keyed.values[log][*count];
-    struct creatable_topic_config *c = &configs[(*count)++];
-    assert(*count <= CONFIGS);
-    creatable_topic_config_init(c);
-    snprintf(text, sizeof keyed.values[log][0], "%lld", (long long)value);
-    c->name = view_of(name);
-    c->value = view_of(text);
-}
-
 static void made(const struct reply *r)
 {
-    struct create_topics_response m;
     if (r->body.n < 0)
         return;
-    client_decode(r, create_topics_response, &m);
-    world_check(m.topics.n == (int32_t)keyed.log_count, "CreateTopics answers for %d topics", m.topics.n);
-    keyed.made = true;
-    for (int32_t i = 0; i < m.topics.n; i++) {
-        int16_t error = m.topics.v[i].error_code;
-        world_check(error != KERR_INVALID_CONFIG && error != KERR_POLICY_VIOLATION, "a keyed topic: error %d", error);
-        keyed.made = keyed.made && (!error || error == KERR_TOPIC_ALREADY_EXISTS);
-    }
+    keyed.made = answer_topics(r, (int32_t)keyed.log_count);
     later();
+}
+
+static void wish(const struct keyed_log *l, struct new_topic *t)
+{
+    *t = (struct new_topic){.name = l->topic, .partitions = 1};
+    new_topic_set_number(t, "internal.segment.bytes", 2000);
+    new_topic_set_number(t, "retention.ms", l->retention_ms);
+    new_topic_set_number(t, "retention.bytes", l->retention_bytes);
+    new_topic_set_number(t, "delete.retention.ms", l->delete_retention_ms);
+    new_topic_set_number(t, "segment.ms", 200);
+    new_topic_set_number(t, "min.cleanable.dirty.ratio", 0);
+    new_topic_set_number(t, "file.delete.delay.ms", 50);
+    new_topic_set(t, "cleanup.policy", !l->compacts ? "delete" : l->drops ? "compact,delete" : "compact");
 }
 
 static void make(void)
 {
-    struct creatable_topic topics[LOGS_MAX];
-    struct creatable_topic_config configs[LOGS_MAX][CONFIGS];
-    struct create_topics_request m;
-    create_topics_request_init(&m);
-    m.topics.v = topics;
-    m.topics.n = (int32_t)keyed.log_count;
+    struct new_topic topics[LOGS_MAX], *all[LOGS_MAX];
     for (uint32_t i = 0; i < keyed.log_count; i++) {
-        const struct keyed_log *l = &keyed.logs[i];
-        struct creatable_topic *t = &topics[i];
-        creatable_topic_init(t);
-        t->name = view_of(l->topic);
-        t->num_partitions = 1;
-        t->replication_factor = 1;
-        t->configs.v = configs[i];
-        set(configs[i], &t->configs.n, i, "internal.segment.bytes", 2000);
-        set(configs[i], &t->configs.n, i, "retention.ms", l->retention_ms);
-        set(configs[i], &t->configs.n, i, "retention.bytes", l->retention_bytes);
-        set(configs[i], &t->configs.n, i, "delete.retention.ms", l->delete_retention_ms);
-        set(configs[i], &t->configs.n, i, "segment.ms", 200);
-        set(configs[i], &t->configs.n, i, "min.cleanable.dirty.ratio", 0);
-        set(configs[i], &t->configs.n, i, "file.delete.delay.ms", 50);
-        set(configs[i], &t->configs.n, i, "cleanup.policy", 0);
-        configs[i][CONFIGS - 1].value = view_of(!l->compacts ? "delete" : l->drops ? "compact,delete" : "compact");
+        all[i] = &topics[i];
+        wish(&keyed.logs[i], all[i]);
     }
-    client_call(&keyed.client, create_topics, &m, CREATE_VERSION, made, NULL);
+    request_topics(&keyed.client, all, (int32_t)keyed.log_count, made, NULL);
 }
 
 static bool passes(int16_t error)
@@ -122,13 +86,9 @@ static bool passes(int16_t error)
 
 static void wrote(const struct reply *r)
 {
-    struct produce_response m;
     if (r->body.n < 0)
         return;
-    client_decode(r, produce_response, &m);
-    world_check(m.responses.n == 1 && m.responses.v[0].partition_responses.n == 1,
-                "Produce answers for something else");
-    const struct partition_produce_response *p = &m.responses.v[0].partition_responses.v[0];
+    const struct partition_produce_response *p = answer_produced(r);
     world_check(!p->error_code || passes(p->error_code), "%s: a produce got error %d", keyed.log->topic, p->error_code);
     for (uint32_t i = 0; !p->error_code && i < keyed.count; i++)
         keyed_acked(keyed.log, keyed.first + i, p->base_offset + i);
@@ -141,9 +101,6 @@ static void produce(struct keyed_log *l)
 {
     static uint8_t room[RECORDS_MAX * 1024];
     struct keyed_value values[RECORDS_MAX];
-    struct partition_produce_data part;
-    struct topic_produce_data topic;
-    struct produce_request m;
     int64_t now_ms = clock_wall_ms();
     keyed.log = l;
     keyed.first = l->count;
@@ -155,23 +112,13 @@ static void produce(struct keyed_log *l)
                                          .value_bytes = tombstone ? -1 : (int32_t)dice_between(10, 300),
                                          .timestamp = now_ms - (int64_t)dice(50)};
     }
-    uint32_t bytes = make_keyed_batch_bytes(room, values, keyed.count);
+    uint32_t bytes = make_keyed_batch_bytes(room, values, keyed.count, BATCH_SENDER_NONE);
     assert(bytes <= sizeof room);
     for (uint32_t i = 0; i < keyed.count; i++)
-        (void)keyed_sends(l, values[i].key, values[i].value_bytes < 0, values[i].timestamp, i ? 0 : bytes);
-    partition_produce_data_init(&part);
-    topic_produce_data_init(&topic);
-    produce_request_init(&m);
-    part.index = l->index;
-    part.records = (struct krecords){.at = room, .n = (int32_t)bytes};
-    topic.name = view_of(l->topic);
-    topic.partition_data.v = &part;
-    topic.partition_data.n = 1;
-    m.acks = -1;
-    m.timeout_ms = 10000;
-    m.topic_data.v = &topic;
-    m.topic_data.n = 1;
-    client_call(&keyed.client, produce, &m, PRODUCE_VERSION, wrote, NULL);
+        (void)keyed_sends(l, &values[i], i ? 0 : bytes);
+    const struct one_batch b = {
+        .topic = l->topic, .index = l->index, .at = room, .bytes = bytes, .version = PRODUCE_VERSION};
+    request_produce(&keyed.client, &b, wrote, NULL);
 }
 
 /* --- reading --- */
@@ -189,13 +136,9 @@ static void read_through(int64_t watermark)
 
 static void fetched(const struct reply *r)
 {
-    struct fetch_response m;
     if (r->body.n < 0)
         return;
-    client_decode(r, fetch_response, &m);
-    world_check(!m.error_code && m.responses.n == 1 && m.responses.v[0].partitions.n == 1,
-                "%s: a fetch got error %d and %d topics", keyed.log->topic, m.error_code, m.responses.n);
-    const struct fetch_partition_data *p = &m.responses.v[0].partitions.v[0];
+    const struct fetch_partition_data *p = answer_fetched(r);
     if (p->error_code) {
         world_check(passes(p->error_code) || (p->error_code == KERR_OFFSET_OUT_OF_RANGE && keyed.log->drops),
                     "%s: a fetch at %lld got error %d", keyed.log->topic, (long long)keyed.offset, p->error_code);
@@ -213,35 +156,21 @@ static void fetched(const struct reply *r)
 
 static void fetch(void)
 {
-    struct fetch_partition part;
-    struct fetch_topic topic;
-    struct fetch_request m;
-    fetch_partition_init(&part);
-    fetch_topic_init(&topic);
-    fetch_request_init(&m);
-    part.partition = keyed.log->index;
-    part.fetch_offset = keyed.offset;
-    part.partition_max_bytes = dice(3) ? 100000 : 1000;
-    topic.topic = view_of(keyed.log->topic);
-    topic.partitions.v = &part;
-    topic.partitions.n = 1;
-    m.max_bytes = 1024 * 1024;
-    m.max_wait_ms = 5;
-    m.min_bytes = 1;
-    m.topics.v = &topic;
-    m.topics.n = 1;
+    const struct one_fetch f = {.topic = keyed.log->topic,
+                                .index = keyed.log->index,
+                                .offset = keyed.offset,
+                                .most_bytes = dice(3) ? 100000 : 1000,
+                                .wait_ms = 5,
+                                .version = FETCH_VERSION};
     keyed.start_at_least = keyed.log->start;
-    client_call(&keyed.client, fetch, &m, FETCH_VERSION, fetched, NULL);
+    request_fetch(&keyed.client, &f, fetched, NULL);
 }
 
 static void listed(const struct reply *r)
 {
-    struct list_offsets_response m;
     if (r->body.n < 0)
         return;
-    client_decode(r, list_offsets_response, &m);
-    world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "ListOffsets does not answer what was asked");
-    const struct list_offsets_partition_response *p = &m.topics.v[0].partitions.v[0];
+    const struct list_offsets_partition_response *p = answer_offset(r);
     world_check(!p->error_code || passes(p->error_code), "ListOffsets got error %d", p->error_code);
     if (!p->error_code) {
         keyed_start_seen(keyed.log, keyed.start_at_least, p->offset);
@@ -254,23 +183,9 @@ static void listed(const struct reply *r)
 
 static void list_start(struct keyed_log *l)
 {
-    struct list_offsets_partition part;
-    struct list_offsets_topic topic;
-    struct list_offsets_request m;
-    list_offsets_partition_init(&part);
-    list_offsets_topic_init(&topic);
-    list_offsets_request_init(&m);
     keyed.log = l;
     keyed.start_at_least = l->start;
-    part.partition_index = l->index;
-    part.timestamp = EARLIEST;
-    topic.name = view_of(l->topic);
-    topic.partitions.v = &part;
-    topic.partitions.n = 1;
-    m.replica_id = -1;
-    m.topics.v = &topic;
-    m.topics.n = 1;
-    client_call(&keyed.client, list_offsets, &m, LIST_VERSION, listed, NULL);
+    request_offset(&keyed.client, l->topic, l->index, LIST_EARLIEST, false, listed, NULL);
 }
 
 /* --- its course --- */

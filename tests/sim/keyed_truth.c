@@ -1,25 +1,21 @@
 #include "tests/sim/keyed_truth.h"
-#include "core/bytes.h"
-#include "storage/log/batch.h"
 #include "tests/sim/make_batch.h"
 #include <inttypes.h>
-#include <stdlib.h>
 
 #define fail(l, fmt, ...) world_fail("%s-%d: " fmt, (l)->topic, (l)->index, __VA_ARGS__)
 
-enum { KEY_DIGITS = 4 };
-
-uint32_t keyed_sends(struct keyed_log *l, uint32_t key, bool tombstone, int64_t timestamp, uint32_t bytes)
+uint32_t keyed_sends(struct keyed_log *l, const struct keyed_value *v, uint32_t bytes)
 {
     if (l->count == l->cap)
         l->v = world_grow(l->v, (l->cap = l->cap ? l->cap * 2 : 256) * sizeof *l->v);
     l->v[l->count] = (struct keyed_record){.offset = -1,
-                                           .timestamp = timestamp,
+                                           .timestamp = v->timestamp,
                                            .sent_ns = sim.now_ns,
                                            .sent_wall_ms = clock_wall_ms(),
-                                           .key = key,
+                                           .key = v->key,
                                            .bytes = bytes,
-                                           .tombstone = tombstone};
+                                           .value_bytes = v->value_bytes,
+                                           .tombstone = v->value_bytes < 0};
     return l->count++;
 }
 
@@ -106,40 +102,27 @@ void keyed_reading_begins(struct keyed_log *l, int64_t from)
     l->next = l->from = from;
 }
 
-static uint32_t number_of(struct keyed_log *l, const struct batch_record *r, int64_t offset)
-{
-    /* one header: count 1, key length 1, "n", value length 4, four bytes */
-    if (r->headers_bytes != 8)
-        fail(l, "the record at %" PRId64 " has %d bytes of headers instead of 8", offset, r->headers_bytes);
-    return be32_get(r->headers + 4);
-}
-
 static void check_record(struct keyed_log *l, const struct batch *b, const struct batch_record *r)
 {
-    int64_t offset = b->base_offset + r->offset_delta;
-    uint32_t number = number_of(l, r, offset);
-    char key[KEY_DIGITS + 1] = "";
-    if (number >= l->count || r->key_bytes != KEY_DIGITS)
+    int64_t offset = b->base_offset + r->offset_delta, number = keyed_record_number(r);
+    if (number < 0 || number >= l->count)
         fail(l, "the record at %" PRId64 " was never sent", offset);
-    memcpy(key, r->key, KEY_DIGITS);
     struct keyed_record *known = &l->v[number];
-    if ((uint32_t)atoi(key) != known->key || (r->value_bytes < 0) != known->tombstone)
-        fail(l, "record %u at %" PRId64 " has key %s, a value of %d bytes; it was sent with key %u%s", number, offset,
-             key, r->value_bytes, known->key, known->tombstone ? " and none" : "");
-    for (int32_t i = 0; i < r->value_bytes; i++)
-        if (r->value[i] != keyed_value_byte(number, (uint32_t)i))
-            fail(l, "record %u at %" PRId64 " has another value than was sent", number, offset);
+    const struct keyed_value sent = {(uint32_t)number, known->key, known->value_bytes, known->timestamp};
+    if (!keyed_record_is(r, &sent))
+        fail(l, "record %" PRId64 " at %" PRId64 " is not what was sent: key %u, %d bytes", number, offset, known->key,
+             known->value_bytes);
     if (batch_record_timestamp(b, r) != known->timestamp)
-        fail(l, "record %u at %" PRId64 " has the time %" PRId64 " instead of %" PRId64, number, offset,
+        fail(l, "record %" PRId64 " at %" PRId64 " has the time %" PRId64 " instead of %" PRId64, number, offset,
              batch_record_timestamp(b, r), known->timestamp);
     if (offset < l->next && offset >= l->from)
-        fail(l, "record %u at %" PRId64 " comes where %" PRId64 " is next", number, offset, l->next);
+        fail(l, "record %" PRId64 " at %" PRId64 " comes where %" PRId64 " is next", number, offset, l->next);
     if (!l->compacts && offset > l->next)
-        fail(l, "record %u at %" PRId64 " comes where %" PRId64 " is next, and nothing is compacted", number, offset,
-             l->next);
+        fail(l, "record %" PRId64 " at %" PRId64 " comes where %" PRId64 " is next, and nothing is compacted", number,
+             offset, l->next);
     if (known->gone)
-        fail(l, "record %u of key %u at %" PRId64 " is there again", number, known->key, offset);
-    learn_place(l, number, offset);
+        fail(l, "record %" PRId64 " of key %u at %" PRId64 " is there again", number, known->key, offset);
+    learn_place(l, (uint32_t)number, offset);
     known->seen_in = l->reading;
     l->next = offset + 1;
     sim.totals.compared_records++;

@@ -7,6 +7,7 @@
  *   - What was missing once is never there again, and where a tombstone is missing no older record of its key is there.
  *   - The log start never falls. What lies below it was as old as retention.ms, or there was more than retention.bytes. */
 #pragma once
+#include "tests/sim/make_batch.h"
 #include "tests/sim/world.h"
 
 enum { KEYED_NAME = 32, KEYED_KEYS = 12 };
@@ -17,6 +18,7 @@ struct keyed_record {
     int64_t sent_wall_ms;
     uint32_t key, bytes,
         seen_in; /* bytes: of its batch, with the first record of that; seen_in: the last reading that saw it */
+    int32_t value_bytes;
     bool tombstone, gone;
 };
 struct keyed_log {
@@ -36,7 +38,7 @@ struct keyed_log {
 };
 
 /* A record is about to be sent. Its number. */
-uint32_t keyed_sends(struct keyed_log *l, uint32_t key, bool tombstone, int64_t timestamp, uint32_t bytes);
+uint32_t keyed_sends(struct keyed_log *l, const struct keyed_value *v, uint32_t bytes);
 void keyed_acked(struct keyed_log *l, uint32_t number, int64_t offset);
 /* Somebody was told where the log starts, who asked when it was `at_least`. */
 void keyed_start_seen(struct keyed_log *l, int64_t at_least, int64_t start);

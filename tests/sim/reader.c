@@ -2,10 +2,11 @@
 #include "storage/kerr.h"
 #include "tests/sim/broker.h"
 #include "tests/sim/peer.h"
+#include "tests/sim/requests.h"
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { READERS_MAX = 4, PARTS_MAX = TOPICS_MAX * PARTITIONS_MAX, LIST_VERSION = 6, LATEST = -1, EARLIEST = -2 };
+enum { READERS_MAX = 4, PARTS_MAX = TOPICS_MAX * PARTITIONS_MAX };
 
 struct place {
     struct oracle_part *part;
@@ -326,11 +327,8 @@ static void listed_one(struct asked *q, int64_t offset, uint32_t power_cuts)
 static void listed(const struct reply *r)
 {
     struct asked *q = r->context;
-    struct list_offsets_response m;
     if (r->body.n >= 0) {
-        client_decode(r, list_offsets_response, &m);
-        world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "ListOffsets does not answer what was asked");
-        const struct list_offsets_partition_response *p = &m.topics.v[0].partitions.v[0];
+        const struct list_offsets_partition_response *p = answer_offset(r);
         if (p->error_code)
             world_check(passes(q->reader, q->v[0].recovered, p->error_code), "ListOffsets got error %d", p->error_code);
         else
@@ -343,26 +341,13 @@ static void listed(const struct reply *r)
 static void list_offsets(struct reader_sim *rd, struct place *pl, bool earliest)
 {
     struct asked *q = world_alloc(sizeof *q);
-    struct list_offsets_partition part;
-    struct list_offsets_topic topic;
-    struct list_offsets_request m;
     *q = (struct asked){.reader = rd, .count = 1, .earliest = earliest};
     q->v[0].place = pl;
     q->v[0].at_least = oracle_watermark(pl->part);
     q->v[0].start_at_least = pl->part->log_start;
     q->v[0].recovered = topics_recovered(&rd->peer.client, pl->part);
-    list_offsets_partition_init(&part);
-    list_offsets_topic_init(&topic);
-    list_offsets_request_init(&m);
-    part.partition_index = pl->part->index;
-    part.timestamp = earliest ? EARLIEST : LATEST;
-    topic.name = view_of(pl->part->topic);
-    topic.partitions.v = &part;
-    topic.partitions.n = 1;
-    m.replica_id = -1;
-    m.topics.v = &topic;
-    m.topics.n = 1;
-    client_call(&rd->peer.client, list_offsets, &m, LIST_VERSION, listed, q);
+    request_offset(&rd->peer.client, pl->part->topic, pl->part->index, earliest ? LIST_EARLIEST : LIST_LATEST, false,
+                   listed, q);
 }
 
 /* --- all of them --- */

@@ -1,9 +1,9 @@
 #include "tests/sim/turnover.h"
 #include "storage/kerr.h"
 #include "tests/sim/broker.h"
-#include "tests/sim/client.h"
 #include "tests/sim/make_batch.h"
 #include "tests/sim/peer.h"
+#include "tests/sim/requests.h"
 
 enum {
     IDS_MAX = 1024,
@@ -174,13 +174,9 @@ static void delete (void)
 
 static void produced(const struct reply *r)
 {
-    struct produce_response m;
     if (r->body.n < 0)
         return;
-    client_decode(r, produce_response, &m);
-    world_check(m.responses.n == 1 && m.responses.v[0].partition_responses.n == 1,
-                "Produce answers for something else");
-    const struct partition_produce_response *p = &m.responses.v[0].partition_responses.v[0];
+    const struct partition_produce_response *p = answer_produced(r);
     world_check(p->error_code == 0 || p->error_code == KERR_KAFKA_STORAGE_ERROR ||
                     p->error_code == KERR_NOT_LEADER_OR_FOLLOWER || topics_may_lag(p->error_code),
                 "a produce to a topic that is there got error %d", p->error_code);
@@ -195,23 +191,15 @@ static void produce(void)
 {
     static uint8_t room[256];
     const uint32_t value_bytes = (uint32_t)dice_between(8, 100);
-    struct partition_produce_data part;
-    struct topic_produce_data topic;
-    struct produce_request m;
-    partition_produce_data_init(&part);
-    topic_produce_data_init(&topic);
-    produce_request_init(&m);
     turn.target = (int32_t)dice((uint64_t)turn.partitions);
     turn.sends[turn.target]++;
-    part.index = turn.target;
-    part.records = (struct krecords){.at = room, .n = (int32_t)make_batch_bytes(room, &value_bytes, 1, -1, -1)};
-    memcpy(topic.topic_id.b, turn.id, 16);
-    topic.partition_data.v = &part;
-    topic.partition_data.n = 1;
-    m.acks = -1;
-    m.topic_data.v = &topic;
-    m.topic_data.n = 1;
-    client_call(&turn.client, produce, &m, PRODUCE_VERSION, produced, NULL);
+    const struct one_batch b = {.topic = name,
+                                .id = turn.id,
+                                .index = turn.target,
+                                .at = room,
+                                .bytes = make_batch_bytes(room, &value_bytes, 1, -1, -1),
+                                .version = PRODUCE_VERSION};
+    request_produce(&turn.client, &b, produced, NULL);
 }
 
 /* --- looking, and deciding what comes next --- */
