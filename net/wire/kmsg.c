@@ -52,8 +52,10 @@ static const uint8_t no_bytes[1];
 #define LEAST_count(flexible) ((flexible) ? 1 : 4)
 
 #define ELEMENT_READ_int32(r) kread_int32(r)
+#define ELEMENT_READ_int64(r) kread_int64(r)
 #define ELEMENT_READ_string(r) kread_string(r, false)
 #define ELEMENT_WRITE_int32(w, v) kwrite_int32(w, v)
+#define ELEMENT_WRITE_int64(w, v) kwrite_int64(w, v)
 #define ELEMENT_WRITE_string(w, v) kwrite_string(w, v, false)
 
 static inline bool uuid_is_zero(const struct kuuid *u)
