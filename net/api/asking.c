@@ -35,14 +35,28 @@ void asking_begin(struct asking *run, struct request *req, bool (*next)(struct a
     steps_start(&req->server->steps, &run->steps, asking_step);
 }
 
-static void partition_answered(struct part_call *c)
+void asking_answered(struct asking *run)
 {
-    struct asking *run = container_of(c, struct asked_partition, call)->run;
     if (run->held && run->out.left <= ASKING_OUT_MAX / 2) {
         run->held = false;
         steps_resume(&run->req->server->steps, &run->steps);
     }
     countdown_done(&run->out);
+}
+
+static void partition_answered(struct part_call *c)
+{
+    struct asked_partition *a = container_of(c, struct asked_partition, call);
+    if (a->at_home)
+        a->at_home(a);
+    asking_answered(a->run);
+}
+
+void asking_add(struct asking *run)
+{
+    countdown_add(&run->out);
+    if (run->out.left - 1 > run->out_most)
+        run->out_most = run->out.left - 1;
 }
 
 void asking_ask(struct asking *run, struct asked_partition *a, const struct topic *t, int32_t partition,
@@ -53,8 +67,6 @@ void asking_ask(struct asking *run, struct asked_partition *a, const struct topi
     a->call.partition = partition;
     a->call.ask = ask;
     a->call.answered = partition_answered;
-    countdown_add(&run->out);
-    if (run->out.left - 1 > run->out_most)
-        run->out_most = run->out.left - 1;
+    asking_add(run);
     part_call_start(run->req->server->shard, &a->call);
 }

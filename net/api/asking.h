@@ -24,6 +24,7 @@ struct asking {
 struct asked_partition {
     struct part_call call;
     struct asking *run;
+    void (*at_home)(struct asked_partition *a); /* with the answer; NULL: it needs nothing more */
 };
 
 void asking_begin(struct asking *run, struct request *req, bool (*next)(struct asking *),
@@ -31,3 +32,6 @@ void asking_begin(struct asking *run, struct request *req, bool (*next)(struct a
 /* From `next`, once at most. `ask` runs on the owner and ends with part_call_done(&a->call). */
 void asking_ask(struct asking *run, struct asked_partition *a, const struct topic *t, int32_t partition,
                 void (*ask)(struct part_call *c, struct partition *p));
+/* The same for a question of another kind: from `next`, once at most, before it is started; and when it was answered, perhaps inside. */
+void asking_add(struct asking *run);
+void asking_answered(struct asking *run);
