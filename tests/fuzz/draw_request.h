@@ -107,6 +107,13 @@ static inline void learn_records(const char *name, const struct krecords *v)
 
 /* --- drawing --- */
 
+/* AddPartitionsToTxn has names of its own for old versions of its fields. */
+static inline const char *plain_field(const char *name)
+{
+    static const char old[] = "v3_and_below_";
+    return strncmp(name, old, sizeof old - 1) == 0 ? name + sizeof old - 1 : name;
+}
+
 static inline int64_t draw_number(const char *name, uint32_t bytes)
 {
     static const int64_t usual[] = {0,    1,       -1,        2,         3,         10,        1000,
@@ -114,13 +121,14 @@ static inline int64_t draw_number(const char *name, uint32_t bytes)
     struct feed *in = drawing.in;
     uint32_t how = feed_below(in, 8);
     const struct learnt *l;
+    name = plain_field(is_one_of(name, "producer_id_filters") ? "producer_id" : name);
     if (how >= 5 && (l = recall(name, false, how - 5)) != NULL)
         return l->number;
     if (is_one_of(name, "num_partitions count") && how != 1) /* a large one takes a while, and is legal */
         return (int64_t)feed_below(in, 5) - 1;
     if (is_one_of(name, "replication_factor resource_type"))
         return feed_chance(in, 4) ? feed_byte(in) : 1 + feed_below(in, 2);
-    if (is_one_of(name, "partition partition_index index timeout_ms max_wait_ms acks"))
+    if (is_one_of(name, "partition partitions partition_index partition_indexes index timeout_ms max_wait_ms acks"))
         return how < 5 ? (int64_t)feed_below(in, 3) - (how == 1) : usual[feed_below(in, COUNT_OF(usual))];
     if (is_one_of(name, "session_timeout_ms rebalance_timeout_ms"))
         return how < 5 ? 6000 : usual[feed_below(in, COUNT_OF(usual))];
@@ -206,14 +214,15 @@ static inline struct kview draw_view(const char *within, const char *name, bool 
 {
     struct feed *in = drawing.in;
     uint32_t how = feed_below(in, 16);
+    name = plain_field(name);
     if (null_ok && how == 15)
         return (struct kview){NULL, -1};
     if (how == 14)
         return draw_raw();
     if (is_one_of(name, "group_instance_id"))
         return null_ok && how < 8 ? (struct kview){NULL, -1} : text_in("i");
-    if (is_one_of(name, "transactional_id"))
-        return null_ok && how < 14 ? (struct kview){NULL, -1} : text_in("t");
+    if (is_one_of(name, "transactional_id transactional_ids"))
+        return null_ok && how < 6 ? (struct kview){NULL, -1} : text_in(how < 12 ? "t" : "u");
     if (is_one_of(name, "member_id")) {
         const struct learnt *l = how < 4 ? NULL : recall(name, true, how % 3);
         return l ? (struct kview){l->text, l->text_bytes} : text_in("");
@@ -254,6 +263,7 @@ static inline int32_t draw_count(bool null_ok)
             draw_##e(&m->name.v[i], version);                                         \
     }
 #define DRAW_LIST_int32(within, name, v) draw_int32(within, name, v, false)
+#define DRAW_LIST_int64(within, name, v) draw_int64(within, name, v, false)
 #define DRAW_LIST_string(within, name, v) draw_string(within, name, v, false)
 
 #define STRUCT(s)                                                \

@@ -55,9 +55,11 @@ static struct krecords draw_batch(struct feed *in)
     static uint8_t bytes[MAKE_BATCH_MAX];
     uint32_t how = feed_byte(in);
     const struct learnt *id = how & 1 ? recall("producer_id", false, 0) : NULL;
+    const struct learnt *epoch = how & 128 ? recall("producer_epoch", false, 0) : NULL;
     struct make_batch m = {.timestamp = 1790000000000,
                            .producer_id = id ? id->number : -1,
-                           .producer_epoch = id ? 0 : -1,
+                           .producer_epoch = (int16_t)(!id ? -1 : epoch ? epoch->number : 0),
+                           .attributes = how & 64 ? BATCH_TRANSACTIONAL : 0,
                            .sequence = id ? (int32_t)feed_below(in, 8) : -1,
                            .count = 1 + (int32_t)feed_below(in, 4),
                            .value_bytes = how & 2 ? 1000 : 10,
