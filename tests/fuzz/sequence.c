@@ -58,7 +58,9 @@ static struct krecords draw_batch(struct feed *in)
     const struct learnt *epoch = how & 128 ? recall("producer_epoch", false, 0) : NULL;
     struct make_batch m = {.timestamp = 1790000000000,
                            .producer_id = id ? id->number : -1,
-                           .producer_epoch = (int16_t)(!id ? -1 : epoch ? epoch->number : 0),
+                           .producer_epoch = (int16_t)(!id     ? -1
+                                                       : epoch ? epoch->number
+                                                               : 0),
                            .attributes = how & 64 ? BATCH_TRANSACTIONAL : 0,
                            .sequence = id ? (int32_t)feed_below(in, 8) : -1,
                            .count = 1 + (int32_t)feed_below(in, 4),
