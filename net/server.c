@@ -43,7 +43,7 @@ enum err server_start(struct shard *s, struct root *root, const struct dispatche
         goto no_memory;
     requests_init(&sv->requests, s, sv, dispatcher, u64_max(bufpool_max_bytes(s->bufs) / 4, REQUESTS_MEMORY_MIN),
                   &sv->stop_check);
-    list_init(&sv->producer_ids.waiting);
+    producer_ids_init(&sv->producer_ids, s);
     timer_init(&sv->stop_timer, stop_deadline_due);
     steps_line_init(&sv->steps, s);
     sessions_init(&sv->sessions, sv->session_heap, server_catalog(sv), session_slots_of_shard(s, server_config(sv)),

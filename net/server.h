@@ -8,6 +8,7 @@
  * net/shutdown.h to end it. */
 #pragma once
 #include "net/conn/request.h"
+#include "net/producer_ids.h"
 #include "net/steps.h"
 #include "net/api/fetch_session.h"
 #include "storage/store.h"
@@ -18,15 +19,6 @@ struct shutdown_part;
 
 struct server_counters {
     uint64_t produced_batches, produced_bytes, fetched_bytes, fetches_parked;
-};
-
-/* Ids for InitProducerId: a block of CATALOG_PRODUCER_BLOCK at a time, reserved durably before its first use. */
-struct producer_ids {
-    int64_t next;
-    uint32_t left;
-    bool asking;         /* `change` is under way */
-    struct list waiting; /* of the handler: those that wait for the next block */
-    struct catalog_change change;
 };
 
 struct server {

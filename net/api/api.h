@@ -60,6 +60,6 @@ api_run_fn describe_log_dirs_run; /* log_dirs.c */
 api_run_fn describe_configs_run;  /* configs.c */
 api_run_fn describe_cluster_run;  /* metadata.c */
 api_run_fn describe_topic_partitions_run;
-api_run_fn init_producer_id_run; /* producer_ids.c */
+api_run_fn init_producer_id_run; /* init_producer_id.c */
 api_run_fn list_offsets_run;     /* offsets.c */
 api_run_fn offset_for_leader_epoch_run;
