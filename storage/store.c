@@ -201,6 +201,33 @@ static void retry_changes(struct store *st)
         timer_start(&st->shard->timers, &st->change_timer, st->shard->now_ns + RETRY_MS * NS_PER_MS);
 }
 
+static void tell_topic_made(struct store *st, const struct topic *t)
+{
+    assert(t);
+    for (struct list *l = st->listeners.next; l != &st->listeners; l = l->next) {
+        const struct store_listener *listener = container_of(l, struct store_listener, link);
+        if (listener->topic_made)
+            listener->topic_made(st, t);
+    }
+}
+
+static void tell_topic_gone(struct store *st, const struct topic *t)
+{
+    assert(t);
+    for (struct list *l = st->listeners.next; l != &st->listeners; l = l->next) {
+        const struct store_listener *listener = container_of(l, struct store_listener, link);
+        if (listener->topic_gone)
+            listener->topic_gone(st, t);
+    }
+}
+
+void store_listen(struct store *st, struct store_listener *l)
+{
+    assert(l->topic_made || l->topic_gone);
+    list_init(&l->link);
+    list_push(&st->listeners, &l->link);
+}
+
 /* All of its partitions had their step: now others see it. */
 static void finish_applying(struct applying *v)
 {
@@ -213,8 +240,8 @@ static void finish_applying(struct applying *v)
         retry_changes(st);
         return;
     }
-    if (c->kind == CATALOG_CREATE && st->topic_made)
-        st->topic_made(st, c->topic);
+    if (c->kind == CATALOG_CREATE)
+        tell_topic_made(st, c->topic);
     if (c->kind == CATALOG_PARTITIONS || c->kind == CATALOG_CONFIG)
         catalog_replace(&st->catalog, c->old, c->topic);
     change_part_over(v); /* it may be gone after this */
@@ -282,8 +309,7 @@ static void apply_delete(struct store *st, struct catalog_change *c)
 {
     assert(c->kind == CATALOG_DELETE);
     catalog_remove(&st->catalog, c->topic);
-    if (st->topic_gone)
-        st->topic_gone(st, c->topic);
+    tell_topic_gone(st, c->topic);
     apply_in_steps(st, c);
 }
 
@@ -490,6 +516,7 @@ static enum err init_store(struct store *st, struct shard *s, struct root *root)
     st->config = st->log.config = catalog_file_config(root->catalog);
     map_init(&st->partitions, s->heap);
     list_init(&st->changes);
+    list_init(&st->listeners);
     list_init(&st->preparations);
     return err;
 }

@@ -4,6 +4,15 @@
 #include "storage/log/log_store.h"
 #include "storage/root.h"
 
+struct store;
+/* Told when a change was applied to a shard's catalog. A topic that was made is usable, of one that is gone only the name is left. NULL: does
+ * not want to know. */
+struct store_listener {
+    void (*topic_made)(struct store *st, const struct topic *t);
+    void (*topic_gone)(struct store *st, const struct topic *t);
+    struct list link; /* store->listeners */
+};
+
 struct store {
     struct shard *shard;
     struct root *root;
@@ -11,9 +20,7 @@ struct store {
     /* This shard's version of the broker's configuration, immutable: a dynamic change puts another in its place, and the old one is
      * gone at the end of that turn. root->config is what the broker was started with, for what never changes. */
     const struct broker_config *config;
-    /* Told when a change was applied here; NULL: nobody. A topic that was made is usable, of one that is gone only the name is left. */
-    void (*topic_made)(struct store *st, const struct topic *t);
-    void (*topic_gone)(struct store *st, const struct topic *t);
+    struct list listeners;     /* the owners of their places */
     struct map partitions;     /* key: topic id 16 + partition index 4, big-endian */
     struct list changes;       /* catalog changes being applied here */
     struct list preparations;  /* catalog changes being prepared here that have not looked at all partitions */
@@ -34,6 +41,8 @@ struct store {
 /* Knows every partition that this shard owns; before the loop runs. Nothing of a log is read: each is recovered when it is first
  * used, or by and by (storage/recovery/recoverer.h). */
 enum err store_open(struct shard *s, struct root *root) must_use;
+/* From now on, until it is taken out of its list. */
+void store_listen(struct store *st, struct store_listener *l);
 /* A clean stop: flushes, trims, saves. Starts it; `done` runs when all is on disk. Produce and fetch answer
  * NOT_LEADER_OR_FOLLOWER from now on. */
 void store_stop(struct store *st, void (*done)(struct store *st));

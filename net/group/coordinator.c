@@ -13,6 +13,7 @@ struct coordinator_shard {
     struct group_log_hooks hooks;
     uint32_t members; /* and pending ids, of all groups */
     struct timer retention;
+    struct store_listener news;
     void (*stopped)(struct server *sv);
 };
 
@@ -218,8 +219,8 @@ enum err coordinator_start(struct server *sv)
                                         .arg = c};
     timer_init(&c->retention, offsets_retention_due);
     sv->coordinator = c;
-    st->topic_made = offsets_topic_made;
-    st->topic_gone = forget_gone_topic;
+    c->news = (struct store_listener){.topic_made = offsets_topic_made, .topic_gone = forget_gone_topic};
+    store_listen(st, &c->news);
     enum err err = coord_shard_start(&c->logs, sv->shard, &group_topic, open_group_log);
     start_retention(c);
     return err;
@@ -242,12 +243,10 @@ void coordinator_stop(struct server *sv, void (*stopped)(struct server *sv))
 void coordinator_close(struct server *sv)
 {
     struct coordinator_shard *c = sv->coordinator;
-    struct store *st = store_of(sv->shard);
     if (!c)
         return;
     timer_stop(&sv->shard->timers, &c->retention);
-    st->topic_made = NULL;
-    st->topic_gone = NULL;
+    list_remove(&c->news.link);
     coord_shard_close(&c->logs);
     bufpool_part_close(sv->shard->bufs, c->hooks.heap, c->memory);
     heap_free(sv->shard->heap, c);

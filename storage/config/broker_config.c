@@ -19,6 +19,7 @@ static const struct field {
     enum field_kind kind;
     size_t at;
 } fields[] = {
+    {"add.partitions.to.txn.retry.backoff.max.ms", FIELD_I32, offsetof(struct broker_config, txn_add_wait_ms)},
     {"auto.create.topics.enable", FIELD_BOOL, offsetof(struct broker_config, auto_create_topics)},
     {"connections.max.idle.ms", FIELD_I64, offsetof(struct broker_config, connections_max_idle_ms)},
     {"delete.topic.enable", FIELD_BOOL, offsetof(struct broker_config, delete_topic_enable)},
@@ -48,6 +49,14 @@ static const struct field {
     {"offsets.topic.segment.bytes", FIELD_I32, offsetof(struct broker_config, offsets_topic_segment_bytes)},
     {"producer.id.expiration.ms", FIELD_I64, offsetof(struct broker_config, producer_id_expiration_ms)},
     {"socket.request.max.bytes", FIELD_U32, offsetof(struct broker_config, socket_request_max_bytes)},
+    {"transaction.abort.timed.out.transaction.cleanup.interval.ms", FIELD_I64,
+     offsetof(struct broker_config, txn_timeout_check_ms)},
+    {"transaction.max.timeout.ms", FIELD_I32, offsetof(struct broker_config, txn_timeout_ms_max)},
+    {"transaction.remove.expired.transaction.cleanup.interval.ms", FIELD_I64,
+     offsetof(struct broker_config, txn_expiry_check_ms)},
+    {"transaction.state.log.num.partitions", FIELD_I32, offsetof(struct broker_config, txn_topic_partitions)},
+    {"transaction.state.log.segment.bytes", FIELD_I32, offsetof(struct broker_config, txn_topic_segment_bytes)},
+    {"transactional.id.expiration.ms", FIELD_I64, offsetof(struct broker_config, txn_id_expiration_ms)},
 };
 
 /* Names that Kafka composes: of one listener, and of plugins. */

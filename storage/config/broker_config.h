@@ -31,6 +31,9 @@ struct broker_config {
         log_initial_task_delay_ms; /* log.retention.check.interval.ms; before the first one */
     int32_t offsets_topic_partitions, offsets_topic_segment_bytes; /* of __consumer_offsets, when it is made */
     int64_t offsets_retention_ms, offsets_retention_check_ms;      /* offsets.retention.minutes, in ms */
+    int32_t txn_topic_partitions, txn_topic_segment_bytes;         /* of __transaction_state, when it is made */
+    int32_t txn_timeout_ms_max, txn_add_wait_ms;
+    int64_t txn_timeout_check_ms, txn_expiry_check_ms, txn_id_expiration_ms;
     int32_t offset_metadata_max_bytes;
     bool cleaner_enable;     /* log.cleaner.*: all of them together, each shard has its share */
     int32_t cleaner_threads; /* 0: none; there is one per shard otherwise */
