@@ -34,7 +34,7 @@ class Definitions:
     """The newest description that has a version wins; lower versions come from Kafka 3.9's files."""
 
     def __init__(self, folder):
-        self.folders = [pathlib.Path(folder) / name for name in ("protocol", "protocol-3.9", "group-coordinator")]
+        self.folders = [pathlib.Path(folder) / name for name in ("protocol", "protocol-3.9", "group-coordinator", "transaction-coordinator")]
 
     @functools.cache
     def files(self, name):
