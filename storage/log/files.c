@@ -6,7 +6,7 @@
 static bool segment_file_is_busy(const struct segment *s)
 {
     const struct partition *p = s->partition;
-    if (s->users)
+    if (s->users || p->gone) /* stopped: the store closes its files, not another partition's turn */
         return true;
     return p->active == s && (!writer_idle(p) || !list_empty(&p->writer.pending));
 }
@@ -32,29 +32,53 @@ static int32_t run_file_close(void *arg)
     return 0;
 }
 
+static void file_close_done(struct io_op *op, int32_t res);
+
+static void start_file_close(struct file_close *c, struct partition *p, int fd)
+{
+    assert(fd >= 0 && p->closes > 0);
+    c->partition = p;
+    c->fd = fd;
+    io_job(shard_of(p)->io, &c->op, IO_BACKGROUND, run_file_close, c, file_close_done);
+}
+
+/* One that found neither memory nor a reserved job. */
+static void start_waiting_close(struct log_store *st)
+{
+    struct file_close *c = st->closes_waiting_count > 0 ? get_file_close(st) : NULL;
+    if (!c)
+        return;
+    struct close_waiting w = st->closes_waiting[--st->closes_waiting_count];
+    start_file_close(c, w.partition, w.fd);
+}
+
 static void file_close_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct file_close *c = container_of(op, struct file_close, op);
     struct partition *p = c->partition;
+    struct log_store *st = p->store;
     assert(p->closes > 0);
     p->closes--;
-    put_file_close(p->store, c);
+    put_file_close(st, c);
+    start_waiting_close(st);
     partition_stop_step(p);
 }
 
 void files_close_fd(struct partition *p, int fd)
 {
     assert(fd >= 0);
-    struct file_close *c = p->gone ? NULL : get_file_close(p->store);
-    if (!c) { /* the loop is over; or there is no memory, and the reserve is out */
+    struct log_store *st = p->store;
+    struct file_close *c = p->gone ? NULL : get_file_close(st);
+    if (p->gone || (!c && st->closes_waiting_count == CLOSES_WAITING_MAX)) { /* the loop is over */
         fs_close(fd);
         return;
     }
-    c->partition = p;
-    c->fd = fd;
     p->closes++;
-    io_job(shard_of(p)->io, &c->op, IO_BACKGROUND, run_file_close, c, file_close_done);
+    if (c)
+        start_file_close(c, p, fd);
+    else
+        st->closes_waiting[st->closes_waiting_count++] = (struct close_waiting){.partition = p, .fd = fd};
 }
 
 void files_close(struct log_store *st, struct segment *s)

@@ -258,7 +258,8 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
     ls->open_max = fs_files_max() / OPEN_FILES_SHARE / s->count;
     if (fs_free_bytes(root->config->data_dir, &ls->free_bytes))
         ls->free_bytes = FREE_BYTES_UNKNOWN;
-    return open_log_heaps(ls);
+    ls->closes_waiting = heap_alloc(s->heap, CLOSES_WAITING_MAX * sizeof *ls->closes_waiting);
+    return ls->closes_waiting ? open_log_heaps(ls) : ERR_NO_MEMORY;
 }
 
 void log_store_deinit(struct log_store *ls)
@@ -268,6 +269,8 @@ void log_store_deinit(struct log_store *ls)
     timer_stop(&ls->shard->timers, &ls->retry_timer);
     timer_stop(&ls->shard->timers, &ls->idle_timer);
     list_remove(&ls->turn_end.link);
+    assert(ls->closes_waiting_count == 0);
+    heap_free(ls->shard->heap, ls->closes_waiting);
     heap_free(ls->shard->heap, ls->all);
     ls->all = NULL;
     if (ls->index_heap)

@@ -9,14 +9,18 @@
 #include "storage/log/partition.h"
 #include "storage/root.h"
 
-/* A job that closes a file. A few are kept for when there is no memory for one. */
-enum { CLOSES_RESERVED = 32 };
+/* A job that closes a file. A few are kept for when there is no memory for one; what those do not suffice for waits. */
+enum { CLOSES_RESERVED = 32, CLOSES_WAITING_MAX = 4096 };
 struct file_close {
     struct io_op op;
     struct partition *partition;
     int fd;
     bool reserved;
     struct list link;
+};
+struct close_waiting {
+    struct partition *partition;
+    int fd;
 };
 
 struct checkpointer;
@@ -83,7 +87,9 @@ struct log_store {
     struct list open_files;     /* struct segment, least recently used first (files.c) */
     uint32_t open_count, open_max;
     struct file_close close_reserve[CLOSES_RESERVED];
-    struct list closes_free; /* of the reserve */
+    struct list closes_free;              /* of the reserve */
+    struct close_waiting *closes_waiting; /* CLOSES_WAITING_MAX */
+    uint32_t closes_waiting_count;
     /* Parts of the shard's heap: segments' indexes and what checkpoints hold count in --memory. Neither is refused: of the first
      * loaded ones go instead, of the second only captured producers wait. */
     struct heap *index_heap, *checkpoint_heap;
