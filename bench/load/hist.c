@@ -33,6 +33,15 @@ void hist_add(struct hist *h, uint64_t ns)
         h->max_ns = ns;
 }
 
+void hist_merge(struct hist *into, const struct hist *from)
+{
+    for (unsigned i = 0; i < HIST_POWERS * HIST_SUB; i++)
+        into->count[i] += from->count[i];
+    into->total += from->total;
+    if (from->max_ns > into->max_ns)
+        into->max_ns = from->max_ns;
+}
+
 uint64_t hist_quantile(const struct hist *h, double share)
 {
     uint64_t want = (uint64_t)((double)h->total * share + 0.999999);

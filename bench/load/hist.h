@@ -14,6 +14,7 @@ struct hist {
 };
 
 void hist_add(struct hist *h, uint64_t ns);
+void hist_merge(struct hist *into, const struct hist *from);
 /* The smallest bucket edge that at least `share` (0 to 1) of the values do not exceed; 0 when there are none. */
 uint64_t hist_quantile(const struct hist *h, double share);
 

@@ -2,13 +2,15 @@
 #include "bench/load/kafka.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/load/proto.h"
 #include "bench/load/sock.h"
 #include "bench/load/wire.h"
 
-enum { PRODUCE = 0, FETCH = 1, CREATE_TOPICS = 19 };
+enum { PRODUCE = 0, FETCH = 1, METADATA = 3, CREATE_TOPICS = 19, INIT_PRODUCER_ID = 22, ANSWER_MAX = 4 << 20 };
 
 static void put_header(struct put *p, uint16_t key, uint16_t version)
 {
@@ -140,7 +142,7 @@ size_t kafka_fetch_put(const struct kafka_fetch *fetch, uint8_t *out)
     return finish(&p, out, 0);
 }
 
-static bool fetch_get(const uint8_t *frame, size_t len, struct kafka_fetched *out)
+bool kafka_fetch_get(const uint8_t *frame, size_t len, struct kafka_fetched *out)
 {
     struct get g = {frame, frame + len, false};
 
@@ -176,5 +178,113 @@ bool kafka_fetch(int fd, const struct kafka_fetch *fetch, uint8_t *buf, size_t b
 
     if (!sock_send(fd, request, kafka_fetch_put(fetch, request)) || !sock_recv_frame(fd, buf, buf_bytes, &len))
         return false;
-    return fetch_get(buf, len, out);
+    return kafka_fetch_get(buf, len, out);
+}
+
+static void get_brokers(struct get *g, struct kafka_leaders *out, uint32_t *nodes)
+{
+    uint64_t count = get_uvarint(g);
+    for (uint64_t i = 1; i < count && !g->bad; i++) {
+        uint32_t node = get_u32(g);
+        uint64_t len = get_uvarint(g);
+        const uint8_t *host = get_bytes(g, len > 0 ? len - 1 : 0);
+        uint32_t port = get_u32(g);
+        get_skip_compact(g);
+        get_skip_tags(g);
+        if (!host || out->brokers == KAFKA_BROKERS_MAX)
+            continue;
+        nodes[out->brokers] = node;
+        snprintf(out->address[out->brokers++], KAFKA_ADDRESS_MAX, "%.*s:%u", (int)(len - 1), (const char *)host, port);
+    }
+}
+
+static void get_skip_ids(struct get *g)
+{
+    uint64_t count = get_uvarint(g);
+    for (uint64_t i = 1; i < count && !g->bad; i++)
+        get_u32(g);
+}
+
+static void get_leaders(struct get *g, struct kafka_leaders *out, const uint32_t *nodes)
+{
+    uint64_t count = get_uvarint(g);
+    uint32_t room = out->partitions;
+    out->partitions = 0;
+    for (uint64_t i = 1; i < count && !g->bad; i++) {
+        get_u16(g);
+        uint32_t index = get_u32(g), leader = get_u32(g);
+        get_u32(g);
+        get_skip_ids(g);
+        get_skip_ids(g);
+        get_skip_ids(g);
+        get_skip_tags(g);
+        if (index >= room)
+            continue;
+        out->address_of[index] = KAFKA_BROKERS_MAX;
+        for (uint32_t b = 0; b < out->brokers; b++) {
+            if (nodes[b] == leader)
+                out->address_of[index] = (uint8_t)b;
+        }
+        out->partitions++;
+    }
+}
+
+static bool leaders_get(const uint8_t *frame, size_t len, struct kafka_leaders *out)
+{
+    struct get g = {frame, frame + len, false};
+    uint32_t nodes[KAFKA_BROKERS_MAX];
+    get_u32(&g);
+    get_skip_tags(&g);
+    get_u32(&g); /* throttle time */
+    out->brokers = 0;
+    get_brokers(&g, out, nodes);
+    get_skip_compact(&g); /* cluster */
+    get_u32(&g);          /* controller */
+    bool one = get_uvarint(&g) == 2;
+    out->error = (int16_t)get_u16(&g);
+    get_skip_compact(&g);
+    get_u8(&g);
+    get_leaders(&g, out, nodes);
+    return one && !g.bad;
+}
+
+bool kafka_leaders(int fd, const char *topic, struct kafka_leaders *out)
+{
+    uint8_t *buf = malloc(ANSWER_MAX);
+    if (!buf)
+        return false;
+    struct put p = {buf, buf + KAFKA_REQUEST_MAX};
+    size_t len;
+    put_header(&p, METADATA, 9);
+    put_uvarint(&p, 2);
+    put_compact(&p, topic);
+    put_u8(&p, 0);
+    put_u8(&p, 0); /* no topic is made, no operations are asked for */
+    put_u8(&p, 0);
+    put_u8(&p, 0);
+    put_u8(&p, 0);
+    bool fine = sock_send(fd, buf, finish(&p, buf, 0)) && sock_recv_frame(fd, buf, ANSWER_MAX, &len) && leaders_get(buf, len, out);
+    free(buf);
+    return fine;
+}
+
+bool kafka_init_producer(int fd, int64_t *out_id, int16_t *out_epoch, int16_t *out_error)
+{
+    uint8_t buf[KAFKA_REQUEST_MAX];
+    struct put p = {buf, buf + sizeof buf};
+    size_t len;
+    put_header(&p, INIT_PRODUCER_ID, 2);
+    put_uvarint(&p, 0); /* no transactional id */
+    put_u32(&p, 60000);
+    put_u8(&p, 0);
+    if (!sock_send(fd, buf, finish(&p, buf, 0)) || !sock_recv_frame(fd, buf, sizeof buf, &len))
+        return false;
+    struct get g = {buf, buf + len, false};
+    get_u32(&g);
+    get_skip_tags(&g);
+    get_u32(&g);
+    *out_error = (int16_t)get_u16(&g);
+    *out_id = (int64_t)get_u64(&g);
+    *out_epoch = (int16_t)get_u16(&g);
+    return !g.bad;
 }
