@@ -21,6 +21,7 @@
 #include "tests/sim/producer.h"
 #include "tests/sim/reader.h"
 #include "tests/sim/turnover.h"
+#include <sys/time.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -384,7 +385,7 @@ static bool run_seed(uint64_t seed, uint64_t *out_hash)
 static void caught(int signal_number)
 {
     printf("seed %" PRIu64 " failed: %s\n", sim.seed,
-           signal_number == SIGALRM   ? "it does not end (see the stack with a debugger)"
+           signal_number == SIGPROF   ? "it does not end (see the stack with a debugger)"
            : signal_number == SIGABRT ? "an assertion (above)"
                                       : "a fault of memory");
     print_replay();
@@ -448,10 +449,17 @@ static bool parse(int argc, char **argv, struct options *o)
     return o->to > 0;
 }
 
+/* Of processor time: a busy machine is no reason. */
+static void limit_seed(void)
+{
+    struct itimerval limit = {.it_value.tv_sec = SEED_SECONDS_MAX};
+    setitimer(ITIMER_PROF, &limit, NULL);
+}
+
 static bool try_seed(uint64_t seed, bool twice)
 {
     uint64_t hash = 0, again = 0;
-    alarm(SEED_SECONDS_MAX);
+    limit_seed();
     if (!run_seed(seed, &hash)) {
         printf("seed %" PRIu64 " failed after %.6f s: %s\n", seed, (double)sim.now_ns / 1e9, sim.why);
         print_replay();
@@ -477,7 +485,7 @@ static bool try_fault(uint64_t seed, const struct options *o, uint64_t at, bool 
 {
     uint64_t hash;
     sim.fault = (struct fault){.kind = o->fault, .at = at, .for_good = for_good};
-    alarm(SEED_SECONDS_MAX);
+    limit_seed();
     if (run_seed(seed, &hash))
         return true;
     printf("seed %" PRIu64 " failed after %.6f s: %s\n", seed, (double)sim.now_ns / 1e9, sim.why);
@@ -542,7 +550,7 @@ int main(int argc, char **argv)
     }
     signal(SIGABRT, caught);
     signal(SIGSEGV, caught);
-    signal(SIGALRM, caught);
+    signal(SIGPROF, caught);
     if (o.fault)
         return all_in_turn(&o) ? 0 : 1;
     clock_t start = clock();
