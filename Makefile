@@ -81,7 +81,7 @@ BENCH_BIN := $(BENCH_C:%.c=$(B)/%) $(BENCH_CXX:%.cc=$(B)/%)
 
 # --- targets -------------------------------------------------------------------------------------------------------
 
-.PHONY: all run unit unit-bin test compat compare-answers check format sim sim-bin bench bench-bin coverage clean help
+.PHONY: all run unit unit-bin test compat compare compare-answers check format sim sim-bin bench bench-bin coverage clean help
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 MAKEFLAGS += --no-builtin-rules
@@ -129,7 +129,16 @@ bench: all $(BUILD)/.deps-bench
 	@$(MAKE) --no-print-directory bench-bin
 	@bench/run $(ARGS)
 
-bench-bin: $$(BENCH_BIN)
+bench-bin: $$(BENCH_BIN) $(BUILD)/odradek-bench
+
+# The load generator for any Kafka broker, beside ours: bench/README.md.
+$(BUILD)/odradek-bench: $(BUILD)/release/bench/odradek_bench
+	@cp $< $@
+
+# Odradek beside Apache Kafka, as one page: build/bench/compare.html.
+compare: all $(BUILD)/.deps-bench $(BUILD)/.deps-test
+	@$(MAKE) --no-print-directory bench-bin
+	@bench/compare $(ARGS)
 
 # The data that `make run` wrote stays: a clean build is no reason to lose what was acknowledged.
 clean:
@@ -147,6 +156,7 @@ help:
 	@echo 'make sim            the simulator   SEED=n or SEEDS=from-to'
 	@echo 'make fuzz           the fuzzers   FUZZERS="folder wire" FUZZ_SECONDS=3600'
 	@echo 'make coverage       line coverage of the three layers, against its goals   ARGS="--quick"'
+	@echo 'make compare        Odradek beside Apache Kafka, measured by build/odradek-bench, as a page   ARGS="--rounds 5 --seconds 60"'
 	@echo 'make bench          the benches'
 	@echo 'make clean          remove build/ except build/data'
 	@echo 'V=1                 show the commands'

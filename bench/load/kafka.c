@@ -263,7 +263,8 @@ bool kafka_leaders(int fd, const char *topic, struct kafka_leaders *out)
     put_u8(&p, 0);
     put_u8(&p, 0);
     put_u8(&p, 0);
-    bool fine = sock_send(fd, buf, finish(&p, buf, 0)) && sock_recv_frame(fd, buf, ANSWER_MAX, &len) && leaders_get(buf, len, out);
+    bool fine = sock_send(fd, buf, finish(&p, buf, 0)) && sock_recv_frame(fd, buf, ANSWER_MAX, &len) &&
+                leaders_get(buf, len, out);
     free(buf);
     return fine;
 }

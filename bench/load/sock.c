@@ -49,6 +49,12 @@ int sock_connect(const char *address, bool quiet)
     return fd;
 }
 
+void sock_close(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 bool sock_send(int fd, const uint8_t *buf, size_t len)
 {
     struct iovec part = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};

@@ -9,6 +9,7 @@
 
 /* Connects to "host:port" (host localhost or an address) with TCP_NODELAY; tells the reason on stderr and returns -1. */
 int sock_connect(const char *address, bool quiet);
+void sock_close(int fd); /* -1 is fine */
 bool sock_send(int fd, const uint8_t *buf, size_t len);
 /* Sends every byte of the parts; changes the array. */
 bool sock_send_parts(int fd, struct iovec *parts, int count);
