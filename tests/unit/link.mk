@@ -56,7 +56,7 @@ LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
 LINK_test_root := storage/root.o storage/expiry_clock.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/partition_dir.o storage/log/folder.o \
                   storage/log/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
-LINK_test_catalog_writer := storage/catalog/catalog_writer.o storage/catalog/catalog_write.o $(STORAGE_CATALOG)
+LINK_test_catalog_writer := storage/catalog/catalog_writer.o storage/catalog/catalog_writer_strays.o storage/catalog/catalog_write.o storage/log/ballast.o $(STORAGE_CATALOG)
 LINK_test_asking := net/api/asking.o net/steps.o
 LINK_test_steps := net/steps.o
 LINK_test_frame := net/conn/frame.o
