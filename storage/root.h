@@ -25,6 +25,8 @@ struct full_disk_board {
     _Atomic int64_t oldest_ms[SHARDS_MAX]; /* when its oldest segment that may go was written; 0: not noted yet */
     _Atomic bool short_of[SHARDS_MAX];     /* its ballast is short */
     _Atomic bool starved[SHARDS_MAX];      /* a ring of it found no room */
+    _Atomic uint64_t freed_at_ns;          /* files of dropped segments went, on any shard; 0: none did */
+    _Atomic uint64_t full_at_ns;           /* an append, a roll or a recovery found no room; 0: none did */
 };
 
 struct root {

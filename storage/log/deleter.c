@@ -19,7 +19,7 @@ struct deleter {
     struct log_store *store;
     struct list files; /* by due_ns */
     struct timer timer;
-    uint64_t bytes;
+    uint64_t bytes, hurry_until_ns;
     /* the job's */
     struct io_op op;
     struct partition *busy; /* a file of this one is being unlinked; NULL: none */
@@ -36,7 +36,8 @@ static void await_next_file(struct deleter *d)
     timer_stop(&s->timers, &d->timer);
     if (!l || d->busy)
         return;
-    timer_start(&s->timers, &d->timer, u64_max(container_of(l, struct dropped_file, link)->due_ns, s->now_ns));
+    uint64_t due_ns = s->now_ns < d->hurry_until_ns ? 0 : container_of(l, struct dropped_file, link)->due_ns;
+    timer_start(&s->timers, &d->timer, u64_max(due_ns, s->now_ns));
 }
 
 static void insert_dropped_file(struct deleter *d, struct dropped_file *f)
@@ -48,23 +49,38 @@ static void insert_dropped_file(struct deleter *d, struct dropped_file *f)
     list_insert_before(at, &f->link);
 }
 
-bool deleter_add(struct deleter *d, struct partition *p, int64_t base_offset, uint64_t bytes)
+static bool add_dropped_file(struct deleter *d, struct dropped_file file)
 {
-    assert(p->store == d->store);
-    assert(base_offset >= 0);
+    assert(file.partition->store == d->store);
     struct dropped_file *f = heap_alloc(d->store->shard->heap, sizeof *f);
     if (!f)
         return false;
-    int64_t delay_ms = config_of(p)->file_delete_delay_ms;
-    delay_ms = delay_ms > DELAY_MS_MAX ? DELAY_MS_MAX : delay_ms;
-    *f = (struct dropped_file){.partition = p, .base_offset = base_offset, .bytes = bytes};
-    f->due_ns = d->store->shard->now_ns + (uint64_t)delay_ms * NS_PER_MS;
+    *f = file;
     list_init(&f->link);
-    insert_dropped_file(d, f);
-    p->trimmer.unlinks++;
-    d->bytes += bytes;
+    if (f->due_ns == 0)
+        list_insert_before(d->files.next, &f->link);
+    else
+        insert_dropped_file(d, f);
+    f->partition->trimmer.unlinks++;
+    d->bytes += f->bytes;
     await_next_file(d);
     return true;
+}
+
+bool deleter_add(struct deleter *d, struct partition *p, int64_t base_offset, uint64_t bytes)
+{
+    assert(base_offset >= 0);
+    int64_t delay_ms = config_of(p)->file_delete_delay_ms;
+    delay_ms = delay_ms > DELAY_MS_MAX ? DELAY_MS_MAX : delay_ms;
+    uint64_t due_ns = d->store->shard->now_ns + (uint64_t)delay_ms * NS_PER_MS;
+    return add_dropped_file(
+        d, (struct dropped_file){.partition = p, .base_offset = base_offset, .bytes = bytes, .due_ns = due_ns});
+}
+
+bool deleter_add_left(struct deleter *d, struct partition *p, int64_t base_offset)
+{
+    assert(base_offset >= 0);
+    return add_dropped_file(d, (struct dropped_file){.partition = p, .base_offset = base_offset});
 }
 
 static void drop_file_record(struct deleter *d, struct dropped_file *f)
@@ -135,23 +151,17 @@ void deleter_take_back(struct deleter *d, struct partition *p, int64_t base_offs
     await_next_file(d);
 }
 
-void deleter_hurry(struct deleter *d, const struct partition *p)
+void deleter_hurry(struct deleter *d, uint64_t until_ns)
 {
-    assert(p->store == d->store);
-    struct list now;
-    list_init(&now);
-    for (struct list *l = d->files.next; l != &d->files;) {
-        struct dropped_file *f = container_of(l, struct dropped_file, link);
-        l = l->next;
-        if (f->partition != p)
-            continue;
-        f->due_ns = 0;
-        list_remove(&f->link);
-        list_push(&now, &f->link);
-    }
-    list_splice(&now, &d->files);
-    list_splice(&d->files, &now);
+    assert(until_ns > 0);
+    d->hurry_until_ns = u64_max(d->hurry_until_ns, until_ns);
     await_next_file(d);
+}
+
+bool deleter_waits(const struct deleter *d)
+{
+    assert(!list_empty(&d->files) || d->bytes == 0);
+    return d->busy || !list_empty(&d->files);
 }
 
 uint64_t deleter_bytes(const struct deleter *d)

@@ -20,7 +20,8 @@ enum {
     SAID_S = 60,              /* the log says so often that the disk is full */
     BALLAST_STEP = 64 * 1024, /* more than any of those who get it needs at a time */
     GIVEN_S = 2,              /* who got something of it has so long to take it */
-    SLOWED_S = 30,            /* an append to a ring waits so long at most */
+    SLOWED_S = 30,            /* an append to a ring waits so long at most, since files last went */
+    FULL_S = 10,              /* somebody found no room so long ago: the disk counts as full */
 };
 static const int64_t nothing_ms = INT64_MAX;
 
@@ -33,7 +34,7 @@ struct full_disk {
     bool starved;  /* a ring found no room, whatever the measure says; the shard that has the oldest drops it */
     bool busy, stopped;
     void (*over)(struct log_store *ls); /* of a stop that waits for the job */
-    uint64_t deficit, given_at_ns, dropping_at_ns, said_at_ns;
+    uint64_t deficit, given_at_ns, dropping_at_ns, said_at_ns, full_seen_ns;
     struct partition *dropping; /* of this one segments go; NULL: none */
     struct timer timer;
     struct io_op op;
@@ -133,15 +134,23 @@ static void measure_in(struct full_disk *d, uint64_t ns)
 
 static bool hurry_waiting_files(struct full_disk *d)
 {
-    bool hurried = false;
-    for (struct list *l = d->rings.next; l != &d->rings; l = l->next) {
-        struct partition *p = container_of(l, struct partition, ring_link);
-        if (p->trimmer.unlinks == 0)
-            continue;
-        deleter_hurry(d->store->deleter, p);
-        hurried = true;
-    }
-    return hurried;
+    struct deleter *deleter = d->store->deleter;
+    assert(d->pressed);
+    if (!deleter_waits(deleter))
+        return false;
+    deleter_hurry(deleter, d->store->shard->now_ns + NS_PER_S);
+    return true;
+}
+
+/* Whichever shard found it out. */
+static void hurry_if_full(struct full_disk *d)
+{
+    uint64_t full_ns = atomic_load_explicit(&d->store->root->board.full_at_ns, memory_order_relaxed);
+    if (full_ns == d->full_seen_ns)
+        return;
+    assert(full_ns > 0);
+    d->full_seen_ns = full_ns;
+    deleter_hurry(d->store->deleter, full_ns + FULL_S * NS_PER_S);
 }
 
 static bool is_still_dropping(struct full_disk *d)
@@ -240,6 +249,7 @@ static void measure_disk(struct timer *t)
     struct full_disk *d = container_of(t, struct full_disk, timer);
     if (d->stopped || d->busy)
         return;
+    hurry_if_full(d);
     if (d->ring_count == 0 && !d->internal) { /* no more: no other shard waits for what is not there */
         d->pressed = d->starved = false;
         note_on_board(d, nothing_ms, false);
@@ -258,8 +268,15 @@ static void measure_disk(struct timer *t)
 void full_disk_freed(struct log_store *ls)
 {
     struct full_disk *d = ls->full_disk;
+    atomic_store_explicit(&ls->root->board.freed_at_ns, ls->shard->now_ns, memory_order_relaxed);
     if (d->pressed)
         measure_in(d, 1);
+}
+
+void full_disk_found_full(struct log_store *ls)
+{
+    atomic_store_explicit(&ls->root->board.full_at_ns, ls->shard->now_ns, memory_order_relaxed);
+    hurry_if_full(ls->full_disk);
 }
 
 /* --- who finds no room --- */
@@ -279,6 +296,16 @@ static bool has_something_to_drop(const struct full_disk *d, const struct partit
            oldest_of_others(d) != nothing_ms;
 }
 
+/* It waited long enough, and nothing has gone for as long. */
+static bool is_slowed_too_long(const struct partition *p)
+{
+    assert(is_ring(p) || p->topic->internal);
+    uint64_t since_ns = p->space.short_since_ns, now_ns = p->store->shard->now_ns,
+             freed_ns = atomic_load_explicit(&p->store->root->board.freed_at_ns, memory_order_relaxed);
+    uint64_t last_ns = u64_max(since_ns, freed_ns); /* another shard's clock may be ahead */
+    return since_ns && now_ns > last_ns && now_ns - last_ns > SLOWED_S * NS_PER_S;
+}
+
 bool full_disk_helps(struct partition *p)
 {
     struct full_disk *d = full_disk_of(p);
@@ -288,7 +315,7 @@ bool full_disk_helps(struct partition *p)
         return false;
     if (!p->space.short_since_ns && !list_empty(&p->writer.parked))
         p->space.short_since_ns = now_ns;
-    if (p->space.short_since_ns && now_ns - p->space.short_since_ns > SLOWED_S * NS_PER_S)
+    if (is_slowed_too_long(p))
         return false; /* space_full follows */
     if (given && !d->busy)
         d->give_bytes = BALLAST_STEP;
@@ -317,6 +344,13 @@ bool full_disk_is_reserved(const struct partition *p)
 bool full_disk_is_pressed(const struct partition *p)
 {
     return full_disk_of(p)->pressed && is_ring(p);
+}
+
+bool full_disk_unlinks_at_once(const struct partition *p)
+{
+    const struct full_disk *d = full_disk_of(p);
+    uint64_t full_ns = d->full_seen_ns, now_ns = p->store->shard->now_ns;
+    return full_disk_is_pressed(p) || (full_ns && now_ns < full_ns + FULL_S * NS_PER_S);
 }
 
 /* --- life --- */

@@ -12,9 +12,13 @@
  *   measure (a job) --less than the reserve is free--> hurry files that wait --> drop the oldest --> files gone --> measure
  *                   '--often while little is free, else twice a second; not at all without rings and internal topics
  *
- * An append to a ring that finds no room waits while something can be dropped: it is slowed, not refused. While the reserve is short it waits for
+ * An append to a ring that finds no room waits while something can be dropped: it is slowed, not refused, for as long as files go, and half
+ * a minute longer. While the reserve is short it waits for
  * that alone; more is dropped only where the reserve finds no room either. Internal topics, log starts and
- * checkpoints get the ballast (ballast.h) before they fail. */
+ * checkpoints get the ballast (ballast.h) before they fail.
+ *
+ * Files that wait for file.delete.delay.ms, of whatever topic, go at once when the disk is full: when less than the reserve is free and
+ * there are rings, or when anybody on any shard found no room. */
 #pragma once
 #include "storage/log/log_store.h"
 
@@ -33,7 +37,11 @@ bool full_disk_helps(struct partition *p) must_use;
 bool full_disk_comes_first(const struct partition *p);
 /* Must this partition leave what is free to those that come first? */
 bool full_disk_is_reserved(const struct partition *p);
-/* Files of this partition do not wait for their end. */
+/* It is a ring, and less than the reserve is free. */
 bool full_disk_is_pressed(const struct partition *p);
+/* Files of this partition do not wait for their end. */
+bool full_disk_unlinks_at_once(const struct partition *p);
+/* Somebody found no room, and is refused. */
+void full_disk_found_full(struct log_store *ls);
 /* Files are gone: it is measured again. */
 void full_disk_freed(struct log_store *ls);

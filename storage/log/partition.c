@@ -347,6 +347,7 @@ void partition_fault(struct partition *p, int32_t res, const char *what)
     log_error("rolled back", "partition=%s-%d end_offset=%lld why=\"%s failed: %s\"", p->topic->name, p->index,
               (long long)p->promised.offset, what, err_text(err));
     writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
+    full_disk_found_full(p->store);
     p->known_end_offset = p->promised.offset;
     wait_for_disk_room(p);
 }

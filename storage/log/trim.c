@@ -163,7 +163,7 @@ static void remove_files_done(struct io_op *op, int32_t res)
 static bool unlinks_at_once(const struct partition *p)
 {
     assert(config_of(p)->file_delete_delay_ms >= 0);
-    return config_of(p)->file_delete_delay_ms == 0 || full_disk_is_pressed(p);
+    return config_of(p)->file_delete_delay_ms == 0 || full_disk_unlinks_at_once(p);
 }
 
 static void remove_dropped_files(struct partition *p)

@@ -366,6 +366,54 @@ static void a_roll_that_finds_no_room_is_no_append_that_waits(void **state)
     fill(1, 0);
 }
 
+static void time_passes(int64_t ms)
+{
+    pass(ms);
+    w.shard->now_ns = clock_now_ns();
+}
+
+/* Where freeing is slower than writing, producers are slowed for as long as something is freed. */
+static void a_ring_that_waits_is_not_refused_while_files_go(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    fill(3, 0);
+    w.p->space.short_since_ns = w.shard->now_ns;
+    for (int i = 0; i < 4; i++) {
+        time_passes(29000);
+        assert_true(full_disk_helps(w.p));
+        full_disk_freed(w.p->store);
+    }
+    time_passes(31000);
+    assert_false(full_disk_helps(w.p));
+    w.p->space.short_since_ns = 0;
+    fill(1, 0);
+}
+
+/* Of a topic that is no ring: nobody waits a minute for what is dropped already. */
+static void on_a_full_disk_dropped_files_do_not_wait(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"retention.bytes", "1"}};
+    topic(o, 1);
+    fill(2 * A_SEGMENT, 0);
+    files_named(".log.deleted", 1);
+    turn_for_ms(700);
+    files_named(".log.deleted", 1);
+    files_grow_to(4096);
+    enum kerr error = KERR_NONE;
+    for (int i = 0; i < 3 * A_SEGMENT && !error; i++) {
+        struct sent *s = append(1, VALUE);
+        until(&s->over);
+        error = s->append.error;
+        forget_sent();
+    }
+    assert_int_equal(error, KERR_KAFKA_STORAGE_ERROR);
+    files_named(".deleted", 0);
+    files_grow_to(RLIM_INFINITY);
+}
+
 static void a_clock_that_goes_back_makes_nothing_older(void **state)
 {
     (void)state;
@@ -399,6 +447,21 @@ static void files_go_when_their_delay_is_over(void **state)
     pass(61000);
     files_named(".deleted", 0);
     assert_int_equal(deleter_bytes(w.p->store->deleter), 0);
+}
+
+/* Of many a recovery unlinks a few, the deleter the rest, at once. */
+static void what_the_last_run_left_goes_at_a_start(void **state)
+{
+    (void)state;
+    topic(NULL, 0);
+    fill(3, 0);
+    stop();
+    assert_int_equal(system("cd " LOG " && for i in $(seq 1000 1040); do : >0000000000000000$i.log.deleted; done"), 0);
+    assert_int_equal(count_named(".deleted"), 41);
+    start();
+    find_partition("t");
+    files_named(".deleted", 0);
+    assert_int_equal(partition_facts(w.p).end_offset, 3);
 }
 
 static const struct policy {
@@ -593,6 +656,8 @@ int main(void)
         CASE(what_is_too_much_goes_while_the_rest_is_enough),
         CASE(an_idle_partition_expires_whole_and_goes_on),
         CASE(on_a_full_disk_closed_segments_go_although_the_active_one_cannot_be_rolled),
+        CASE(a_ring_that_waits_is_not_refused_while_files_go),
+        CASE(on_a_full_disk_dropped_files_do_not_wait),
         CASE(what_is_not_saved_yet_keeps_only_itself),
         CASE(a_ring_with_a_wave_in_flight_waits_for_room),
         CASE(while_the_reserve_is_short_a_ring_waits_and_drops_nothing),
@@ -602,6 +667,7 @@ int main(void)
         CASE(a_roll_that_finds_no_room_is_no_append_that_waits),
         CASE(a_clock_that_goes_back_makes_nothing_older),
         CASE(files_go_when_their_delay_is_over),
+        CASE(what_the_last_run_left_goes_at_a_start),
         CASE(the_policy_decides),
         CASE(records_without_a_time_expire_by_when_they_were_written),
         CASE(after_a_restart_times_are_learnt),
