@@ -78,8 +78,9 @@ static enum err open_found_partitions(struct store *st, const struct topic *t)
 struct applying {
     struct store *store;
     struct catalog_change *change;
-    int32_t next;  /* partition */
-    uint32_t left; /* deletion: partitions whose stop is not over, plus one until all were begun; else one */
+    int32_t next;     /* partition */
+    uint32_t version; /* BROKER_CONFIG: of a topic, whose partitions are gone through */
+    uint32_t left;    /* deletion: partitions whose stop is not over, plus one until all were begun; else one */
     bool
         cut_short; /* by a stop: partitions that it did not reach still point to the topic; the next start goes on with it */
     struct list link;
@@ -146,19 +147,6 @@ static void partition_left(struct partition *p)
     change_part_over(v);
 }
 
-/* The new version takes the old one's place in this shard's view and in its partitions. */
-static void replace_topic_version(struct store *st, struct topic *old, struct topic *t)
-{
-    assert(memcmp(old->id, t->id, sizeof t->id) == 0);
-    assert(t->partitions >= old->partitions);
-    catalog_replace(&st->catalog, old, t);
-    for (int32_t i = 0; i < old->partitions; i++) {
-        struct partition *p = store_partition(st, t->id, i);
-        if (p)
-            partition_set_topic(p, t);
-    }
-}
-
 /* --- step by step --- */
 
 /* What a step does with one partition; returns its units, 0: there is no memory. */
@@ -190,6 +178,8 @@ static uint32_t delete_step(struct applying *v, int32_t i)
 
 static bool is_begun(const struct applying *v)
 {
+    if (v->change->kind == CATALOG_BROKER_CONFIG)
+        return v->version == v->change->version_count;
     assert(v->next <= v->change->topic->partitions);
     return v->next == v->change->topic->partitions;
 }
@@ -253,10 +243,40 @@ static bool must_pause(const struct applying *v)
     return v->change->kind == CATALOG_DELETE && v->left > DELETIONS_AT_ONCE;
 }
 
+/* Every topic on which the broker's settings have a say: its new version takes the old one's place in its partitions, then in this shard's
+ * view; then the broker's. Acks promise no less meanwhile: who is to keep a stricter rule does already. */
+static uint32_t step_broker_change(struct applying *v, uint32_t units)
+{
+    struct store *st = v->store;
+    struct catalog_change *c = v->change;
+    assert(c->broker);
+    while (v->version < c->version_count && units > 0) {
+        struct topic *old = c->versions[c->version_count + v->version], *t = c->versions[v->version];
+        assert(memcmp(old->id, t->id, sizeof t->id) == 0);
+        struct partition *p = v->next < t->partitions ? store_partition(st, t->id, v->next) : NULL;
+        if (p)
+            partition_set_topic(p, t);
+        if (++v->next >= t->partitions) {
+            catalog_replace(&st->catalog, old, t);
+            v->version++;
+            v->next = 0;
+        }
+        units -= (uint32_t)u64_min(p ? CHANGE_UNITS_EACH : 1, units);
+    }
+    if (v->version < c->version_count)
+        return units;
+    st->config = st->log.config = c->broker;
+    cleaner_configure(st->log.cleaner, c->broker);
+    change_part_over(v); /* it may be gone after this */
+    return units;
+}
+
 /* Returns what is left of the units. */
 static uint32_t step_change(struct applying *v, uint32_t units)
 {
     assert(units > 0);
+    if (v->change->kind == CATALOG_BROKER_CONFIG)
+        return step_broker_change(v, units);
     int32_t partitions = v->change->topic->partitions;
     while (v->next < partitions && units > 0 && !must_pause(v)) {
         uint32_t took =
@@ -296,7 +316,7 @@ static void apply_in_steps(struct store *st, struct catalog_change *c)
 {
     if (st->stopped)
         return; /* the next start knows of it, and nobody hears an answer */
-    assert(c->topic);
+    assert(c->topic || c->broker);
     struct applying *v = catalog_change_room(st->shard, c);
     *v = (struct applying){.store = st, .change = c, .left = 1};
     list_init(&v->link);
@@ -311,16 +331,6 @@ static void apply_delete(struct store *st, struct catalog_change *c)
     catalog_remove(&st->catalog, c->topic);
     tell_topic_gone(st, c->topic);
     apply_in_steps(st, c);
-}
-
-static void apply_broker_config(struct store *st, struct catalog_change *c)
-{
-    assert(c->broker);
-    assert(c->versions || !c->version_count);
-    for (uint32_t i = 0; i < c->version_count; i++)
-        replace_topic_version(st, c->versions[c->version_count + i], c->versions[i]);
-    st->config = st->log.config = c->broker;
-    cleaner_configure(st->log.cleaner, c->broker);
 }
 
 /* A preparation that waits for flushes of this shard's partitions, which it looks for in steps. */
@@ -481,8 +491,8 @@ void store_apply(struct shard *s, struct catalog_change *c)
     case CATALOG_DELETE: apply_delete(st, c); return;
     case CATALOG_CREATE:
     case CATALOG_PARTITIONS:
-    case CATALOG_CONFIG: apply_in_steps(st, c); return;
-    case CATALOG_BROKER_CONFIG: apply_broker_config(st, c); break;
+    case CATALOG_CONFIG:
+    case CATALOG_BROKER_CONFIG: apply_in_steps(st, c); return;
     case CATALOG_PRODUCER_IDS: break;
     }
     catalog_change_applied(s, c);

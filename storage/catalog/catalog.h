@@ -136,10 +136,11 @@ struct catalog_change {
     int64_t producer_ids; /* PRODUCER_IDS: first of a block of CATALOG_PRODUCER_BLOCK, reserved durably */
     void (*done)(struct catalog_change *c); /* on the asking shard, never inside catalog_change_start */
     /* the catalog's */
-    struct topic *old;       /* PARTITIONS, CONFIG: the version that goes */
-    struct topic **versions; /* BROKER_CONFIG: new ones, and behind them those that they replace */
-    uint32_t version_count;
-    struct broker_config *broker; /* BROKER_CONFIG: the new version */
+    struct topic *old;              /* PARTITIONS, CONFIG: the version that goes */
+    struct topic **versions;        /* BROKER_CONFIG: new ones, and behind them those that they replace */
+    uint32_t version_count, walked; /* walked: of the step that is made of all of them */
+    bool tightens;                  /* BROKER_CONFIG: of any topic */
+    struct broker_config *broker;   /* BROKER_CONFIG: the new version */
     const struct broker_config *old_broker;
     bool preparing, prepared, unready;
     struct shard_msg msg;

@@ -150,52 +150,77 @@ static bool topic_resolves_otherwise(const struct topic *t, const struct broker_
     return memcmp(&resolved, &t->config, sizeof resolved) != 0; /* padding may make a version more than needed */
 }
 
-/* New versions of the topics on which the broker's settings have a say: new ones first, the old ones behind. */
-static enum kerr make_topic_versions(struct catalog_file *f, struct catalog_change *c)
-{
-    assert(!c->versions);
-    assert(c->broker);
-    uint32_t all = f->all.count;
-    c->versions = heap_zalloc(f->heap, (2 * (size_t)all + 1) * sizeof *c->versions);
-    if (!c->versions)
-        return KERR_KAFKA_STORAGE_ERROR;
-    for (uint32_t i = 0; i < all; i++) {
-        struct topic *t = f->all.sorted[i];
-        if (!topic_resolves_otherwise(t, c->broker))
-            continue;
-        struct topic *v = catalog_topic_version(f, t, t->partitions, t->overrides, t->override_count, c->broker);
-        if (!v)
-            return KERR_KAFKA_STORAGE_ERROR;
-        c->versions[c->version_count++] = v;
-    }
-    for (uint32_t i = 0; i < c->version_count; i++)
-        c->versions[c->version_count + i] = catalog_by_id(&f->all, c->versions[i]->id);
-    return KERR_NONE;
-}
-
+/* The topics on which the broker's settings have a say get new versions, step by step: new ones first, the old ones behind. */
 enum kerr catalog_alter_broker(struct catalog_file *f, struct catalog_change *c)
 {
     assert(c->kind == CATALOG_BROKER_CONFIG);
-    assert(!c->old);
+    assert(!c->old && !c->versions);
     enum kerr error = make_altered_layer(f, c);
+    c->version_count = c->walked = 0;
+    c->tightens = false;
     if (!error)
-        error = make_topic_versions(f, c);
-    if (!error)
+        c->versions = heap_zalloc(f->heap, (2 * (size_t)f->all.count + 1) * sizeof *c->versions);
+    if (!error && c->versions)
         return KERR_NONE;
     catalog_alter_drop(f, c);
-    return refuse_alteration(c, error);
+    return refuse_alteration(c, error ? error : KERR_KAFKA_STORAGE_ERROR);
+}
+
+static enum err make_topic_version(struct catalog_file *f, struct catalog_change *c, uint32_t i)
+{
+    assert(i < f->all.count);
+    struct topic *t = f->all.sorted[i];
+    if (!topic_resolves_otherwise(t, c->broker))
+        return ERR_NONE;
+    struct topic *v = catalog_topic_version(f, t, t->partitions, t->overrides, t->override_count, c->broker);
+    if (!v)
+        return ERR_NO_MEMORY;
+    c->tightens |= topic_config_tightens(&t->config, &v->config);
+    c->versions[f->all.count + c->version_count] = t;
+    c->versions[c->version_count++] = v;
+    return ERR_NONE;
+}
+
+bool catalog_alter_make(struct catalog_file *f, struct catalog_change *c, uint32_t most, enum err *out_err)
+{
+    assert(c->broker && c->versions);
+    uint32_t all = f->all.count;
+    *out_err = ERR_NONE;
+    for (; most > 0 && c->walked < all && !*out_err; most--, c->walked += !*out_err)
+        *out_err = make_topic_version(f, c, c->walked);
+    if (c->walked < all)
+        return !*out_err;
+    memmove(c->versions + c->version_count, c->versions + all, c->version_count * sizeof *c->versions);
+    c->walked = 0;
+    return false;
+}
+
+bool catalog_alter_take_some(struct catalog_file *f, struct catalog_change *c, uint32_t most)
+{
+    assert(c->broker && !c->preparing);
+    for (; most > 0 && c->walked < c->version_count; most--, c->walked++)
+        catalog_file_replace(f, c->versions[c->version_count + c->walked], c->versions[c->walked]);
+    return c->walked < c->version_count;
+}
+
+bool catalog_alter_free_some(struct catalog_file *f, struct catalog_change *c, bool old, uint32_t most)
+{
+    assert(c->versions || !c->version_count);
+    if (old) /* they lie behind the new ones */
+        for (; most > 0 && c->walked > 0; most--)
+            catalog_topic_free(f, c->versions[c->version_count + --c->walked]);
+    else
+        for (; most > 0 && c->version_count > 0; most--)
+            catalog_topic_free(f, c->versions[--c->version_count]);
+    return old ? c->walked > 0 : c->version_count > 0;
 }
 
 /* --- what becomes of it --- */
 
 bool catalog_alter_tightens(const struct catalog_change *c)
 {
-    if (c->kind != CATALOG_BROKER_CONFIG)
-        return topic_config_tightens(&c->old->config, &c->topic->config);
-    for (uint32_t i = 0; i < c->version_count; i++)
-        if (topic_config_tightens(&c->versions[c->version_count + i]->config, &c->versions[i]->config))
-            return true;
-    return false;
+    assert(c->topic || c->broker);
+    return c->kind == CATALOG_BROKER_CONFIG ? c->tightens : topic_config_tightens(&c->old->config, &c->topic->config);
 }
 
 static enum err blob_altered_layer(struct catalog_file *f, const struct catalog_change *c, struct catalog_blob *b)
@@ -245,8 +270,7 @@ void catalog_alter_take(struct catalog_file *f, struct catalog_change *c)
         catalog_file_replace(f, c->old, c->topic);
         return;
     }
-    for (uint32_t i = 0; i < c->version_count; i++)
-        catalog_file_replace(f, c->versions[c->version_count + i], c->versions[i]);
+    assert(c->walked == c->version_count);
     c->old_broker = f->config;
     f->config = c->broker;
 }
@@ -259,8 +283,7 @@ void catalog_alter_over(struct catalog_file *f, struct catalog_change *c)
         c->old = NULL;
         return;
     }
-    for (uint32_t i = 0; i < c->version_count; i++)
-        catalog_topic_free(f, c->versions[c->version_count + i]);
+    assert(c->walked == 0);
     heap_free(f->heap, c->versions);
     c->versions = NULL;
     broker_config_version_drop(c->old_broker);

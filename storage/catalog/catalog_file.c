@@ -275,6 +275,7 @@ enum err catalog_file_cut(struct catalog_file *f)
         if (err == ERR_NONE)
             err = fs_sync(f->copies[i].fd);
     }
+    catalog_file_make_room(f); /* the cut gave it back */
     return err;
 }
 
@@ -386,17 +387,25 @@ static enum err sync_meta_file(const struct catalog_file *f)
 
 /* Blocks behind both copies, for the changes to come, that a full disk does not take: the next start raises the epoch, whatever is free.
  * Where they cannot be had, the write finds out. */
-static void make_catalog_room(const struct catalog_file *f)
+void catalog_file_make_room(struct catalog_file *f)
 {
+    assert(f->copies[0].fd >= 0 && f->copies[1].fd >= 0);
+    f->room_end = f->copies[0].bytes + ROOM_BYTES;
     for (int i = 0; i < CATALOG_COPIES; i++)
         err_ignore(fs_allocate_behind(f->copies[i].fd, f->copies[i].bytes, ROOM_BYTES));
 }
 
-enum err catalog_file_sync_names(const struct catalog_file *f)
+bool catalog_file_wants_room(const struct catalog_file *f)
+{
+    assert(f->room_end <= f->copies[0].bytes + ROOM_BYTES);
+    return f->copies[0].bytes + ROOM_BYTES / 2 > f->room_end;
+}
+
+enum err catalog_file_sync_names(struct catalog_file *f)
 {
     assert(f->copies[0].fd >= 0 && f->copies[1].fd >= 0);
     enum err err = ERR_NONE;
-    make_catalog_room(f);
+    catalog_file_make_room(f);
     for (int i = 0; err == ERR_NONE && i < CATALOG_COPIES; i++)
         err = fs_sync(f->copies[i].fd);
     if (err == ERR_NONE)
@@ -476,6 +485,7 @@ static enum err replace_copy(struct catalog_file *f, struct catalog_copy *c, con
         err = fs_sync_dir(f->dir);
     if (err != ERR_NONE) {
         fs_close(fd);
+        err_ignore(fs_unlink(path)); /* it may have taken the last blocks */
         return err;
     }
     if (c->fd >= 0)
@@ -662,9 +672,14 @@ static enum err own_copy(struct catalog_copy *c)
 static enum err prepare_copy(struct catalog_file *f, struct catalog_copy *c, const struct catalog_blob *b)
 {
     assert(f->empty == (b->bytes == 0));
-    if (is_copy_current(f, c) && !is_copy_stale(c, b))
-        return own_copy(c);
-    if (!f->empty && !is_copy_current(f, c) && (c->view.there || f->copies[0].view.format == CATALOG_FORMAT)) {
+    if (is_copy_current(
+            f,
+            c)) { /* a stale one goes on as it is where there is no room for another: a full disk keeps no broker from starting */
+        bool stale = is_copy_stale(c, b);
+        enum err err = stale ? replace_copy(f, c, b) : ERR_NONE;
+        return stale && err != ERR_NO_SPACE ? err : own_copy(c);
+    }
+    if (!f->empty && (c->view.there || f->copies[0].view.format == CATALOG_FORMAT)) {
         char was[64];
         catalog_view_text(&c->view, was);
         log_warn("catalog copy written anew", "path=%s was=\"%s\"", c->path, was);
@@ -685,7 +700,7 @@ enum err catalog_file_prepare(struct catalog_file *f, char *why)
     if (err != ERR_NONE)
         snprintf(why, CONFIG_WHY_BYTES, "The catalog in %.300s cannot be written: %s.", f->dir, err_text(err));
     else if (!f->empty)
-        make_catalog_room(f);
+        catalog_file_make_room(f);
     return err;
 }
 

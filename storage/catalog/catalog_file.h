@@ -92,9 +92,10 @@ struct catalog_file {
     const struct broker_config *config; /* the current version; the first one is the caller's */
     char dir[FS_PATH_MAX - 64];
     struct catalog_copy copies[CATALOG_COPIES];
-    int chosen;    /* of the copies: the one that was read */
-    uint32_t wave; /* of the last write, 0: none */
-    bool empty;    /* no record: neither the files nor their folder are synced yet */
+    int chosen;        /* of the copies: the one that was read */
+    uint32_t wave;     /* of the last write, 0: none */
+    uint64_t room_end; /* up to here both copies have blocks, or were last refused them */
+    bool empty;        /* no record: neither the files nor their folder are synced yet */
     struct catalog all;
     struct map by_plain;    /* struct catalog_topic */
     uint8_t (*deleted)[16]; /* sorted */
@@ -130,13 +131,22 @@ enum err catalog_file_raise_now(struct catalog_file *f, int32_t epoch, int64_t p
 enum err catalog_file_reserve(struct catalog_file *f, uint32_t more) must_use;
 void catalog_file_remember(struct catalog_file *f, const uint8_t id[16]);
 /* Makes the names durable that lead to this file, and what else the folder was made with. Synchronous: at open, or a job. */
-enum err catalog_file_sync_names(const struct catalog_file *f) must_use;
+enum err catalog_file_sync_names(struct catalog_file *f) must_use;
+/* Blocks behind both copies for the changes to come, as far as there are any; half of them are used up. Synchronous: at open, or a job. */
+void catalog_file_make_room(struct catalog_file *f);
+bool catalog_file_wants_room(const struct catalog_file *f);
 
 /* Changes of partitions and settings (catalog_alter.c): worked out into new versions, with `old` set for those of a topic. On
  * failure `message` is set and nothing is left behind. */
 enum kerr catalog_alter_partitions(struct catalog_file *f, struct catalog_change *c) must_use;
 enum kerr catalog_alter_config(struct catalog_file *f, struct catalog_change *c) must_use;
 enum kerr catalog_alter_broker(struct catalog_file *f, struct catalog_change *c) must_use;
+/* Of the broker's settings, in steps, while no other change is under way: new versions of topics are made before anything else is done with
+ * the change, take their places before catalog_alter_take, and old ones (or new ones that were not taken) are freed before catalog_alter_over
+ * (catalog_alter_drop). Each does `most` of them at most. True: there are more. */
+bool catalog_alter_make(struct catalog_file *f, struct catalog_change *c, uint32_t most, enum err *out_err) must_use;
+bool catalog_alter_take_some(struct catalog_file *f, struct catalog_change *c, uint32_t most) must_use;
+bool catalog_alter_free_some(struct catalog_file *f, struct catalog_change *c, bool old, uint32_t most) must_use;
 bool catalog_alter_tightens(const struct catalog_change *c); /* it is to be prepared first */
 enum err catalog_alter_blob(struct catalog_file *f, const struct catalog_change *c, struct catalog_blob *b) must_use;
 void catalog_alter_drop(struct catalog_file *f, struct catalog_change *c); /* the new versions, not taken */

@@ -8,13 +8,13 @@
  * fails (catalog_write.h) fails all of its batch. */
 #include "core/clock.h"
 #include "core/log.h"
-#include "storage/catalog/catalog_write.h"
+#include "storage/catalog/catalog_writer_state.h"
 #include "storage/store.h"
 #include "storage/uuid.h"
 #include <string.h>
 
-enum { STRAY_TELL_S = 60, CHANGES_PER_STEP = 64 }; /* a step: some 100 us */
-enum { BATCH_BYTES = 1024 * 1024 };                /* of records in one write; further changes wait for the next */
+enum { CHANGES_PER_STEP = 64 };     /* a step: some 100 us */
+enum { BATCH_BYTES = 1024 * 1024 }; /* of records in one write; further changes wait for the next */
 
 /* One shard's part in a change. */
 struct catalog_shard_part {
@@ -23,26 +23,6 @@ struct catalog_shard_part {
     void (*apply)(struct shard *s, struct catalog_change *c);
     bool unready;
     _Alignas(16) uint8_t room[CATALOG_CHANGE_ROOM_BYTES];
-};
-
-struct catalog_writer {
-    struct shard *shard;
-    struct catalog_file *file;
-    void (*apply)(struct shard *s, struct catalog_change *c);
-    struct list queue, waiting, batch;
-    struct shard_defer gather, end;
-    void (*ended)(struct catalog_writer *w,
-                  struct catalog_change *c); /* of the batch whose write is over; NULL: none */
-    struct catalog_write write;              /* of the batch: its records */
-    uint32_t deletes;                        /* in it */
-    uint32_t flying;                         /* changes that shards are applying or preparing */
-    bool alone;                              /* a change of the broker's settings is under way, and nothing else */
-    bool busy;                               /* an op or a job is out */
-    struct catalog_change *moving;           /* a creation for which folders are set aside; NULL: none */
-    struct stray *stray;                     /* theirs */
-    enum err moved;
-    struct io_op move_op;
-    uint64_t stray_logged_ns; /* when the log was told of a creation that was refused for them */
 };
 
 static struct catalog_writer *catalog_writer_of(const struct shard *s)
@@ -70,7 +50,7 @@ static void answer_change(struct catalog_writer *w, struct catalog_change *c)
     shard_send(w->shard, c->asked_by, &c->msg);
 }
 
-static void refuse_change(struct catalog_writer *w, struct catalog_change *c, enum kerr error, const char *message)
+void catalog_writer_refuse(struct catalog_writer *w, struct catalog_change *c, enum kerr error, const char *message)
 {
     assert(!list_linked(&c->link));
     c->error = error;
@@ -85,8 +65,7 @@ static void kick_catalog_writer(struct catalog_writer *w)
         shard_defer(w->shard, &w->gather);
 }
 
-/* Some topic changes no more: whoever waited for one looks again. */
-static void retry_waiting_changes(struct catalog_writer *w)
+void catalog_writer_retry(struct catalog_writer *w)
 {
     list_splice(&w->queue, &w->waiting);
     kick_catalog_writer(w);
@@ -101,6 +80,68 @@ static void hold_topic(struct catalog_writer *w, struct topic *t, bool held)
         w->alone = held;
 }
 
+/* --- all topics, in steps --- */
+
+static void run_walk_step(struct shard_defer *d)
+{
+    struct catalog_writer *w = container_of(d, struct catalog_writer, walk_step);
+    struct catalog_change *c = w->walking;
+    assert(c && c->kind == CATALOG_BROKER_CONFIG);
+    if (w->walk(w, c)) {
+        shard_defer(w->shard, &w->walk_step);
+        return;
+    }
+    w->walking = NULL;
+    w->walked(w, c);
+}
+
+/* The first step is made at once. */
+static void walk_versions(struct catalog_writer *w, struct catalog_change *c,
+                          bool (*walk)(struct catalog_writer *w, struct catalog_change *c),
+                          void (*walked)(struct catalog_writer *w, struct catalog_change *c))
+{
+    assert(!w->walking);
+    assert(w->alone);
+    w->walking = c;
+    w->walk = walk;
+    w->walked = walked;
+    run_walk_step(&w->walk_step);
+}
+
+static bool make_versions(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(w->flying == 0);
+    return catalog_alter_make(w->file, c, CHANGES_PER_STEP, &w->walk_err);
+}
+
+static bool take_versions(struct catalog_writer *w, struct catalog_change *c)
+{
+    return catalog_alter_take_some(w->file, c, CHANGES_PER_STEP);
+}
+
+static bool free_old_versions(struct catalog_writer *w, struct catalog_change *c)
+{
+    return catalog_alter_free_some(w->file, c, true, CHANGES_PER_STEP);
+}
+
+static bool free_new_versions(struct catalog_writer *w, struct catalog_change *c)
+{
+    return catalog_alter_free_some(w->file, c, false, CHANGES_PER_STEP);
+}
+
+/* What was worked out of it is not taken; then goes on. */
+static void drop_alteration(struct catalog_writer *w, struct catalog_change *c,
+                            void (*then)(struct catalog_writer *w, struct catalog_change *c))
+{
+    assert(c->preparing);
+    if (c->kind == CATALOG_BROKER_CONFIG) {
+        walk_versions(w, c, free_new_versions, then);
+        return;
+    }
+    catalog_alter_drop(w->file, c);
+    then(w, c);
+}
+
 /* --- applying --- */
 
 /* Every shard keeps to the new rule, and what was written under the old one is durable: now it is worked out again, and recorded. */
@@ -108,19 +149,29 @@ static void change_prepared(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(c->preparing);
     assert(!c->prepared);
-    catalog_alter_drop(w->file, c);
+    if (c->broker || c->topic)
+        catalog_alter_drop(w->file, c);
     c->preparing = false;
     c->prepared = true;
     w->alone = false;
     if (c->unready) {
         hold_topic(w, c->old, false);
-        refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR,
-                      "A partition waits for room on the disk and cannot flush what it took.");
-        retry_waiting_changes(w);
+        catalog_writer_refuse(w, c, KERR_KAFKA_STORAGE_ERROR,
+                              "A partition waits for room on the disk and cannot flush what it took.");
+        catalog_writer_retry(w);
         return;
     }
     list_insert_before(w->queue.next, &c->link);
     kick_catalog_writer(w);
+}
+
+static void broker_change_over(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(w->alone);
+    catalog_alter_over(w->file, c);
+    w->alone = false;
+    answer_change(w, c);
+    catalog_writer_retry(w);
 }
 
 /* All shards are done with it. */
@@ -131,7 +182,7 @@ static void finish_change(struct catalog_writer *w, struct catalog_change *c)
     struct topic *t = c->topic;
     w->flying--;
     if (c->preparing) {
-        change_prepared(w, c);
+        drop_alteration(w, c, change_prepared);
         return;
     }
     switch (c->kind) {
@@ -143,14 +194,14 @@ static void finish_change(struct catalog_writer *w, struct catalog_change *c)
         break;
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
-    case CATALOG_BROKER_CONFIG:
         catalog_alter_over(w->file, c);
         hold_topic(w, t, false);
         break;
+    case CATALOG_BROKER_CONFIG: walk_versions(w, c, free_old_versions, broker_change_over); return;
     case CATALOG_PRODUCER_IDS: break;
     }
     answer_change(w, c);
-    retry_waiting_changes(w);
+    catalog_writer_retry(w);
 }
 
 static void shard_part_back(struct shard *at, struct shard_msg *msg)
@@ -205,6 +256,13 @@ static void broadcast_change(struct catalog_writer *w, struct catalog_change *c)
 
 /* --- the end of a write --- */
 
+static void broker_versions_taken(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(w->alone);
+    catalog_alter_take(w->file, c);
+    broadcast_change(w, c);
+}
+
 static void change_written(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(w->busy);
@@ -218,12 +276,30 @@ static void change_written(struct catalog_writer *w, struct catalog_change *c)
     case CATALOG_PRODUCER_IDS: answer_change(w, c); break;
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
-    case CATALOG_BROKER_CONFIG:
         catalog_alter_take(w->file, c);
         hold_topic(w, c->topic, true);
         broadcast_change(w, c);
         break;
+    case CATALOG_BROKER_CONFIG: walk_versions(w, c, take_versions, broker_versions_taken); break;
     }
+}
+
+static void refuse_unwritten(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(!c->preparing);
+    c->topic = NULL;
+    catalog_writer_refuse(w, c, KERR_KAFKA_STORAGE_ERROR,
+                          w->write.full ? "The disk is full: the catalog has no room for this change."
+                                        : "The catalog could not be written to disk.");
+}
+
+static void broker_change_dropped(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(w->alone);
+    catalog_alter_drop(w->file, c);
+    w->alone = false;
+    refuse_unwritten(w, c);
+    catalog_writer_retry(w);
 }
 
 static void take_change_back(struct catalog_writer *w, struct catalog_change *c)
@@ -238,13 +314,12 @@ static void take_change_back(struct catalog_writer *w, struct catalog_change *c)
     case CATALOG_PRODUCER_IDS: break; /* the ids are given up */
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
-    case CATALOG_BROKER_CONFIG:
         catalog_alter_drop(w->file, c);
         hold_topic(w, c->old, false);
         break;
+    case CATALOG_BROKER_CONFIG: walk_versions(w, c, free_new_versions, broker_change_dropped); return;
     }
-    c->topic = NULL;
-    refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR, "The catalog could not be written to disk.");
+    refuse_unwritten(w, c);
 }
 
 /* Some of a batch whose write is over, a step a turn; the writer is busy until all are. */
@@ -259,12 +334,12 @@ static void end_batch_step(struct shard_defer *d)
         shard_defer(w->shard, &w->end);
         return;
     }
-    if (DEBUG_CHECKS)
+    if (DEBUG_CHECKS && !w->walking)
         catalog_file_check(w->file);
     w->ended = NULL;
     w->busy = false;
     w->write.blob.bytes = 0;
-    retry_waiting_changes(w);
+    catalog_writer_retry(w);
 }
 
 static void end_batch(struct catalog_writer *w, void (*each)(struct catalog_writer *w, struct catalog_change *c))
@@ -310,8 +385,7 @@ static const char *find_creation_fault(const struct catalog_change *c, enum kerr
     return NULL;
 }
 
-/* A change of this topic is under way: this one is looked at again when it is over. */
-static void wait_for_topic(struct catalog_writer *w, struct catalog_change *c)
+void catalog_writer_wait(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(!list_linked(&c->link));
     list_push(&w->waiting, &c->link);
@@ -322,10 +396,10 @@ static void refuse_taken_name(struct catalog_writer *w, struct catalog_change *c
     assert(!other->changing);
     if (strcmp(other->topic.name, c->name) == 0) {
         c->topic = &other->topic;
-        refuse_change(w, c, KERR_TOPIC_ALREADY_EXISTS, "A topic with this name exists already.");
+        catalog_writer_refuse(w, c, KERR_TOPIC_ALREADY_EXISTS, "A topic with this name exists already.");
     } else {
-        refuse_change(w, c, KERR_INVALID_TOPIC_EXCEPTION,
-                      "A topic exists whose name differs only in . and _, which metrics cannot tell apart.");
+        catalog_writer_refuse(w, c, KERR_INVALID_TOPIC_EXCEPTION,
+                              "A topic exists whose name differs only in . and _, which metrics cannot tell apart.");
     }
 }
 
@@ -334,7 +408,7 @@ static bool join_batch(struct catalog_writer *w, struct catalog_change *c, enum 
 {
     assert(!list_linked(&c->link));
     if (err != ERR_NONE) {
-        refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR, "The broker has no memory for this change.");
+        catalog_writer_refuse(w, c, KERR_KAFKA_STORAGE_ERROR, "The broker has no memory for this change.");
         return false;
     }
     list_push(&w->batch, &c->link);
@@ -372,62 +446,6 @@ static enum err make_new_topic(struct catalog_writer *w, struct catalog_change *
     return ERR_NONE;
 }
 
-/* --- folders of that name that the catalog does not know --- */
-
-static int32_t run_move_aside(void *arg)
-{
-    struct catalog_writer *w = arg;
-    return (int32_t)strays_move_aside(w->stray, w->file->dir);
-}
-
-/* The creation is looked at again: the folders are gone. */
-static void move_aside_done(struct io_op *op, int32_t res)
-{
-    struct catalog_writer *w = container_of(op, struct catalog_writer, move_op);
-    struct catalog_change *c = w->moving;
-    assert(c && w->stray);
-    if (res == ERR_NONE)
-        strays_forget(&w->file->strays, w->stray);
-    w->moving = NULL;
-    w->stray = NULL;
-    if (res == ERR_NONE)
-        list_insert_before(w->queue.next, &c->link);
-    else
-        refuse_change(w, c, KERR_KAFKA_STORAGE_ERROR,
-                      "Folders of this name, which the catalog does not know, could not be set aside.");
-    retry_waiting_changes(w);
-}
-
-static void refuse_stray_name(struct catalog_writer *w, struct catalog_change *c, const struct stray *stray)
-{
-    assert(c->automatic);
-    assert(stray->count > 0);
-    uint64_t now_ns = w->shard->now_ns;
-    if (w->stray_logged_ns == 0 || now_ns - w->stray_logged_ns >= STRAY_TELL_S * NS_PER_S) {
-        w->stray_logged_ns = now_ns;
-        log_warn("topic not created",
-                 "topic=%s why=\"there are folders of this name that the catalog does not know\" first=%s count=%u "
-                 "hint=\"CreateTopics makes it and sets them aside; odradek check tells more\"",
-                 c->name, stray->folders[0], stray->count);
-    }
-    refuse_change(w, c, KERR_UNKNOWN_TOPIC_OR_PARTITION,
-                  "There are folders of this name that the catalog does not know: create the topic by its name.");
-}
-
-static void handle_strays(struct catalog_writer *w, struct catalog_change *c, struct stray *stray)
-{
-    assert(strcmp(stray->topic, c->name) == 0);
-    if (c->automatic) {
-        refuse_stray_name(w, c, stray);
-    } else if (w->moving) {
-        wait_for_topic(w, c);
-    } else {
-        w->moving = c;
-        w->stray = stray;
-        io_job(w->shard->io, &w->move_op, IO_BACKGROUND, run_move_aside, w, move_aside_done);
-    }
-}
-
 static void gather_creation(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(c->kind == CATALOG_CREATE);
@@ -435,13 +453,13 @@ static void gather_creation(struct catalog_writer *w, struct catalog_change *c)
     char plain[TOPIC_NAME_MAX + 1];
     const char *fault = find_creation_fault(c, &error);
     if (fault) {
-        refuse_change(w, c, error, fault);
+        catalog_writer_refuse(w, c, error, fault);
         return;
     }
     catalog_plain_name(c->name, plain);
     struct catalog_topic *other = map_get(&w->file->by_plain, plain, strlen(plain));
     if (other && other->changing) {
-        wait_for_topic(w, c);
+        catalog_writer_wait(w, c);
         return;
     }
     if (other) {
@@ -450,7 +468,7 @@ static void gather_creation(struct catalog_writer *w, struct catalog_change *c)
     }
     struct stray *stray = strays_find(&w->file->strays, c->name);
     if (stray) {
-        handle_strays(w, c, stray);
+        catalog_writer_strays(w, c, stray);
         return;
     }
     enum err err = make_shard_parts(w, c);
@@ -462,11 +480,11 @@ static void gather_deletion(struct catalog_writer *w, struct catalog_change *c)
     assert(c->kind == CATALOG_DELETE);
     struct topic *t = catalog_by_id(&w->file->all, c->topic_id);
     if (!t) {
-        refuse_change(w, c, KERR_UNKNOWN_TOPIC_ID, "No topic has this id.");
+        catalog_writer_refuse(w, c, KERR_UNKNOWN_TOPIC_ID, "No topic has this id.");
         return;
     }
     if (catalog_topic_of(t)->changing) {
-        wait_for_topic(w, c);
+        catalog_writer_wait(w, c);
         return;
     }
     enum err err = make_shard_parts(w, c);
@@ -495,6 +513,7 @@ static void gather_producer_ids(struct catalog_writer *w, struct catalog_change 
 static void begin_alteration(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(c->topic || c->broker);
+    struct topic *old = c->old;
     enum err err = make_shard_parts(w, c);
     bool prepare = !c->prepared && catalog_alter_tightens(c);
     if (err == ERR_NONE && !prepare)
@@ -505,29 +524,64 @@ static void begin_alteration(struct catalog_writer *w, struct catalog_change *c)
         c->preparing = true;
         broadcast_change(w, c);
     } else if (!join_batch(w, c, err)) {
-        retry_waiting_changes(w);
+        hold_topic(w, old, false);
+        catalog_writer_retry(w);
         return;
     }
-    hold_topic(w, c->old, true);
+    hold_topic(w, old, true);
+}
+
+/* It was only to be checked, or there was no memory to work it out. */
+static void broker_change_let_go(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(w->alone);
+    catalog_alter_drop(w->file, c);
+    w->alone = false;
+    enum kerr error = w->walk_err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE;
+    catalog_writer_refuse(w, c, error, error ? "The broker has no memory for this change." : NULL);
+    catalog_writer_retry(w);
+}
+
+static void broker_versions_made(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(w->alone);
+    if (w->walk_err || c->validate_only) {
+        walk_versions(w, c, free_new_versions, broker_change_let_go);
+        return;
+    }
+    begin_alteration(w, c);
+    shard_defer(w->shard, &w->gather); /* which writes it */
+}
+
+static void gather_broker_alteration(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(c->kind == CATALOG_BROKER_CONFIG);
+    c->old = NULL;
+    enum kerr error = catalog_alter_broker(w->file, c);
+    if (!error) {
+        w->alone = true;
+        walk_versions(w, c, make_versions, broker_versions_made);
+        return;
+    }
+    if (c->prepared) /* others waited for it */
+        catalog_writer_retry(w);
+    catalog_writer_refuse(w, c, error, c->message);
 }
 
 static void gather_alteration(struct catalog_writer *w, struct catalog_change *c)
 {
-    bool topic = c->kind != CATALOG_BROKER_CONFIG;
-    c->old = topic ? catalog_by_id(&w->file->all, c->topic_id) : NULL;
-    if (topic && !c->old) {
-        refuse_change(w, c, KERR_UNKNOWN_TOPIC_OR_PARTITION, "No topic has this id.");
+    c->old = catalog_by_id(&w->file->all, c->topic_id);
+    if (!c->old) {
+        catalog_writer_refuse(w, c, KERR_UNKNOWN_TOPIC_OR_PARTITION, "No topic has this id.");
         return;
     }
-    if (topic && catalog_topic_of(c->old)->changing && !c->prepared) {
-        wait_for_topic(w, c);
+    if (catalog_topic_of(c->old)->changing && !c->prepared) {
+        catalog_writer_wait(w, c);
         return;
     }
-    if (topic)
-        catalog_topic_of(c->old)->changing = false; /* one that was prepared holds it itself */
-    enum kerr error = !topic                          ? catalog_alter_broker(w->file, c)
-                      : c->kind == CATALOG_PARTITIONS ? catalog_alter_partitions(w->file, c)
-                                                      : catalog_alter_config(w->file, c);
+    catalog_topic_of(c->old)->changing = false; /* one that was prepared holds it itself */
+    enum kerr error =
+        c->kind == CATALOG_PARTITIONS ? catalog_alter_partitions(w->file, c) : catalog_alter_config(w->file, c);
     if (!error && !c->validate_only) {
         begin_alteration(w, c);
         return;
@@ -535,8 +589,8 @@ static void gather_alteration(struct catalog_writer *w, struct catalog_change *c
     if (!error)
         catalog_alter_drop(w->file, c);
     if (c->prepared) /* others waited for it */
-        retry_waiting_changes(w);
-    refuse_change(w, c, error, error ? c->message : NULL);
+        catalog_writer_retry(w);
+    catalog_writer_refuse(w, c, error, error ? c->message : NULL);
 }
 
 static void gather_change(struct catalog_writer *w, struct catalog_change *c)
@@ -548,8 +602,8 @@ static void gather_change(struct catalog_writer *w, struct catalog_change *c)
     case CATALOG_DELETE: gather_deletion(w, c); break;
     case CATALOG_PRODUCER_IDS: gather_producer_ids(w, c); break;
     case CATALOG_PARTITIONS:
-    case CATALOG_CONFIG:
-    case CATALOG_BROKER_CONFIG: gather_alteration(w, c); break;
+    case CATALOG_CONFIG: gather_alteration(w, c); break;
+    case CATALOG_BROKER_CONFIG: gather_broker_alteration(w, c); break;
     }
 }
 
@@ -578,16 +632,17 @@ static bool gather_step(struct catalog_writer *w)
 static void gather_batch(struct shard_defer *d)
 {
     struct catalog_writer *w = container_of(d, struct catalog_writer, gather);
-    if (w->busy || w->alone)
-        return; /* end_batch or finish_change comes back here */
-    if (w->write.blob.bytes == 0)
+    if (w->busy || w->walking)
+        return; /* end_batch, or the end of the walk, comes back here */
+    if (w->write.blob.bytes == 0) {
         w->deletes = 0;
-    w->write.blob.wave = w->file->wave + 1;
-    if (!gather_step(w)) {
+        w->write.blob.wave = w->file->wave + 1;
+    }
+    if (!w->alone && !gather_step(w)) {
         shard_defer(w->shard, &w->gather);
         return;
     }
-    if (w->write.blob.bytes == 0)
+    if (w->walking || w->write.blob.bytes == 0)
         return;
     catalog_blob_end(&w->write.blob);
     assert(!w->busy);
@@ -614,7 +669,8 @@ void catalog_change_start(struct shard *s, struct catalog_change *c)
     c->message = NULL;
     c->topic = c->old = NULL;
     c->versions = NULL;
-    c->version_count = 0;
+    c->version_count = c->walked = 0;
+    c->tightens = false;
     c->broker = NULL;
     c->preparing = c->prepared = c->unready = false;
     c->parts = NULL;
@@ -639,6 +695,7 @@ enum err catalog_writer_start(struct shard *s, struct catalog_file *f,
     list_init(&w->batch);
     shard_defer_init(&w->gather, gather_batch);
     shard_defer_init(&w->end, end_batch_step);
+    shard_defer_init(&w->walk_step, run_walk_step);
     f->writer = w;
     return ERR_NONE;
 }
@@ -654,6 +711,7 @@ void catalog_writer_stop(struct shard *s)
     f->writer = NULL;
     list_remove(&w->gather.link);
     list_remove(&w->end.link);
+    list_remove(&w->walk_step.link);
     catalog_write_detach(&w->write);
     if (w->busy || w->moving)
         return;

@@ -24,7 +24,7 @@ static struct root root;
 static struct heap *heap;
 static struct broker_config config;
 static struct list inbox[SHARDS], deferred, ops;
-static int op_count, write_count, job_count, fault_at, fault_length;
+static int op_count, write_count, job_count, fault_at, fault_length, fault_errno = EIO;
 static int deferred_runs, deferred_max,
     sent;                   /* calls at the end of a turn, and the most messages that one of them sent */
 static int32_t short_write; /* bytes of a failing write that land all the same */
@@ -107,7 +107,7 @@ static int32_t write_now(struct io_op *op)
     bool bad = fails();
     uint32_t bytes = bad ? (uint32_t)short_write : op->len > 16 && write_count % 2 ? op->len / 2 : op->len;
     assert_int_equal(fs_write(op->file->fd, op->iov, bytes < op->len ? bytes : op->len, op->off), ERR_NONE);
-    return bad ? -EIO : (int32_t)bytes;
+    return bad ? -fault_errno : (int32_t)bytes;
 }
 
 static int32_t job_now(struct io_op *op)
@@ -248,6 +248,7 @@ static int setup(void **state)
     broker_config_init(&config, heap);
     short_write = 0;
     fault_length = 1;
+    fault_errno = EIO;
     place = ERR_NONE;
     open_world();
     return 0;

@@ -391,6 +391,46 @@ static void only_a_change_that_promises_more_is_prepared(void **state)
     }
 }
 
+/* Made, put into their places and freed a few a turn; what comes meanwhile waits, a write that fails takes all of it back. */
+static void a_change_of_the_broker_goes_through_many_topics_in_steps(void **state)
+{
+    (void)state;
+    enum { MANY = 400, STEPS = MANY / 64 };
+    static struct ask asks[MANY];
+    char name[16];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        start_create(&asks[i], 0, name, 1);
+    }
+    run();
+    for (int round = 0; round < 4; round++) {
+        struct ask broker, fresh,
+            checked = {.change = {.kind = CATALOG_BROKER_CONFIG,
+                                  .ops = &strict,
+                                  .op_count = 1,
+                                  .validate_only = true,
+                                  .done = ask_done}};
+        snprintf(name, sizeof name, "new%d", round);
+        deferred_runs = 0;
+        fault_at = round == 2 ? op_count : NO_FAULT;
+        start_broker(&broker, 1, round % 2 ? &strict : &lazy);
+        catalog_change_start(&shards[2], &checked.change);
+        start_create(&fresh, 2, name, 1);
+        run();
+        fault_at = NO_FAULT;
+        assert_int_equal(broker.change.error, round == 2 ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
+        assert_int_equal(checked.change.error, KERR_NONE);
+        assert_int_equal(fresh.change.error, KERR_NONE);
+        assert_true(deferred_runs >= 2 * STEPS); /* round 3 finds nothing to change */
+        assert_int_equal(topic_named("t7")->config.write_caching, round == 0);
+        views_agree();
+    }
+    close_world();
+    open_world();
+    assert_false(topic_named("t7")->config.write_caching);
+    views_agree();
+}
+
 static void what_is_only_validated_changes_nothing(void **state)
 {
     (void)state;
@@ -464,6 +504,61 @@ static void changes_of_settings_on_a_failing_disk(void **state)
         open_world();
     }
     assert_in_range(failed, 20, 159);
+}
+
+static uint64_t room_behind(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    uint64_t blocks = (uint64_t)st.st_blocks * 512, bytes = align_up((uint64_t)st.st_size, PAGE_BYTES);
+    return blocks > bytes ? blocks - bytes : 0;
+}
+
+static void check_room(uint64_t least)
+{
+    assert_true(room_behind(DIR "/catalog") >= least);
+    assert_true(room_behind(DIR "/catalog.copy") >= least);
+}
+
+/* Larger than what lies behind the copies: the reserve, or a sentence. Either way the next small change has room. */
+static void a_change_on_a_full_disk_gets_the_reserve_or_a_sentence(void **state)
+{
+    (void)state;
+    struct ballast *reserve = &stores[0].log.ballast;
+    assert_true(ballast_init(reserve, DIR, 0));
+    assert_int_equal(create("first", 1), KERR_NONE);
+    for (int round = 0; round < 3; round++) {
+        struct ask a;
+        if (round)
+            assert_int_equal(ballast_fill(reserve, 64 * PAGE_BYTES), ERR_NONE);
+        fault_errno = ENOSPC;
+        fault_at = op_count;
+        fault_length = round == 2 ? 4 : 1; /* the reserve was not enough */
+        start_create(&a, 1, "large", 1);
+        run();
+        assert_int_equal(a.change.error, round == 1 ? KERR_NONE : KERR_KAFKA_STORAGE_ERROR);
+        if (round == 1)
+            assert_int_equal(delete (topic_named("large")->id), KERR_NONE);
+        else
+            assert_non_null(strstr(a.change.message, "disk is full"));
+        check_room(60 * 1024);
+        views_agree();
+    }
+    unlink(DIR "/reserve-0");
+}
+
+static void changes_find_blocks_behind_the_copies_however_many_there_were(void **state)
+{
+    (void)state;
+    char name[240];
+    for (int i = 0; i < 400; i++) { /* 100 KiB and more */
+        memset(name, 'x', sizeof name);
+        snprintf(name, 8, "t%d", i);
+        name[strlen(name)] = '-';
+        name[sizeof name - 1] = 0;
+        assert_int_equal(create(name, 1), KERR_NONE);
+        check_room(28 * 1024);
+    }
 }
 
 /* What was answered well has happened; what was answered badly has not, unless the disk failed for the cut, too. */
@@ -559,8 +654,11 @@ int main(void)
         CASE(changes_of_settings_follow_each_other),
         CASE(a_deletion_waits_for_a_change_of_settings_and_the_other_way_round),
         CASE(only_a_change_that_promises_more_is_prepared),
+        CASE(a_change_of_the_broker_goes_through_many_topics_in_steps),
         CASE(what_is_only_validated_changes_nothing),
         CASE(changes_of_settings_on_a_failing_disk),
+        CASE(a_change_on_a_full_disk_gets_the_reserve_or_a_sentence),
+        CASE(changes_find_blocks_behind_the_copies_however_many_there_were),
         CASE(every_write_and_job_may_fail),
         CASE(a_first_change_that_fails_leaves_nothing),
     };
