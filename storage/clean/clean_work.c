@@ -502,6 +502,9 @@ static enum err step_rename(struct clean_work *w)
         uint32_t i = w->group_to - 1 - w->renamed;
         err = deleted_rename(w->dir, w->segments[i].base_offset, i != w->group_from);
     }
+    if (!err &&
+        w->renamed == count) /* not every file system keeps the order: beside an old one it would be no log any more */
+        err = fs_sync_dir(w->dir);
     static const char *const names[][2] = {
         {".index.swap", ".index"}, {".timeindex.swap", ".timeindex"}, {".log.swap", ".log"}};
     for (; w->renamed < count + COUNT_OF(names) && !err; w->renamed += !err)

@@ -64,6 +64,7 @@ enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct
     assert(from->producers);
     *out = *from;
     list_init(&out->segments);
+    out->gone = (struct folder_offsets){0}; /* that stays the other's */
     epochs_init(&out->epochs, heap);
     out->producers = producers_open(heap);
     enum err err = out->producers ? copy_producers(heap, from->producers, out->producers) : ERR_NO_MEMORY;

@@ -7,6 +7,7 @@
 #include "storage/recovery/recoverer.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "storage/log/deleter.h"
 #include "storage/log/full_disk.h"
 #include "storage/log/partition_dir.h"
 #include "storage/log/partition_state.h"
@@ -403,6 +404,18 @@ static void tidying_done(struct io_op *op, int32_t res)
     begin_next_recovery(rc);
 }
 
+/* Files of segments that left the log: one after the other, while the partition serves. */
+static void unlink_gone(struct recoverer *rc, struct partition *p)
+{
+    const struct folder_offsets *gone = &rc->job.recovered.gone;
+    assert(rc->state == RECOVERER_RUNNING);
+    bool remembered = true;
+    for (uint32_t i = 0; i < gone->count && remembered; i++)
+        remembered = deleter_add_left(rc->store->deleter, p, gone->v[i]);
+    if (!remembered)
+        log_warn("files not removed", "partition=%s-%d effect=\"they go at the next start\"", p->topic->name, p->index);
+}
+
 static void take_result(struct recoverer *rc, struct partition *p)
 {
     assert(p->recovery.state == RECOVERY_NONE);
@@ -411,6 +424,8 @@ static void take_result(struct recoverer *rc, struct partition *p)
     enum err err = j->err ? j->err : recovered_copy(rc->store->shard->heap, rc->store->index_heap, &j->recovered, &r);
     bool found = !err;
     partition_recovered(p, &j->in, found ? &r : NULL, err);
+    if (found && p->condition == PARTITION_OPEN)
+        unlink_gone(rc, p);
     if (found)
         recovered_deinit(&r);
     if (rc->probe == p && p->condition != PARTITION_NO_ROOM)

@@ -25,6 +25,7 @@
 #pragma once
 #include "storage/recovery/checkpoint.h"
 #include "storage/log/epochs.h"
+#include "storage/log/folder.h"
 #include "storage/log/producer.h"
 #include "storage/log/segment.h"
 
@@ -46,6 +47,8 @@ struct recovered {
     struct producers *producers;
     struct epochs epochs;
     int64_t log_start_offset, end_offset;
+    struct folder_offsets
+        gone; /* segments that left the log, but for their files: too many to be unlinked while somebody waits */
     uint64_t scanned_bytes, cut_bytes;
     bool corrupt;            /* quarantined: files untouched, nothing else of this struct but the two below counts */
     int64_t corrupt_segment; /* base offset */

@@ -4,6 +4,8 @@
 #include "storage/log/deleted.h"
 #include "storage/recovery/recovery_state.h"
 
+enum { UNLINKS_MAX = 8 }; /* segments whose files a recovery unlinks itself */
+
 static void forget_file(struct recovery *r, uint32_t file)
 {
     struct segment *s = r->files[file].segment;
@@ -108,13 +110,29 @@ static enum err repair_segment(struct recovery *r, struct recovery_file *f, bool
     return err ? err : segment_save_index(r->in->dir, s);
 }
 
+/* A file of a gigabyte takes tens of milliseconds to unlink, and requests wait for this: the first few go here, the rest later. */
+static bool is_left_for_later(struct recovery *r, int64_t base_offset, enum err *out_err)
+{
+    assert(base_offset >= 0);
+    if (r->unlinked++ < UNLINKS_MAX)
+        return false;
+    *out_err = folder_offsets_add(r->in->heap, &r->out->gone, base_offset);
+    return true;
+}
+
 /* Oldest first: what is left of them after a crash is below the start again. */
 static enum err remove_segments_below(struct recovery *r)
 {
     assert(r->below <= r->folder.segments.count);
     enum err err = ERR_NONE;
-    for (uint32_t i = 0; i < r->below && !err; i++)
-        err = folder_remove_segment(r->in->dir, r->folder.segments.v[i]);
+    for (uint32_t i = 0; i < r->below && !err; i++) {
+        int64_t base_offset = r->folder.segments.v[i];
+        bool later = is_left_for_later(r, base_offset, &err);
+        if (later && !err)
+            err = deleted_rename(r->in->dir, base_offset, true);
+        if (!later || err == ERR_NO_SPACE)
+            err = folder_remove_segment(r->in->dir, base_offset);
+    }
     return err;
 }
 
@@ -140,7 +158,7 @@ static enum err remove_leftovers(struct recovery *r)
         /* Kafka renames the log first: an index left alone would tell the next start of a segment that is lost. */
         if (!folder_offsets_have(&r->folder.segments, r->folder.deleted.v[i]))
             err = deleted_rename(r->in->dir, r->folder.deleted.v[i], false);
-        if (!err)
+        if (!err && !is_left_for_later(r, r->folder.deleted.v[i], &err))
             err = deleted_unlink(r->in->dir, r->folder.deleted.v[i]);
     }
     r->changed |= r->folder.leftover_count > 0;

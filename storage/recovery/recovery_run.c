@@ -238,19 +238,21 @@ static void walk_whole_segment(struct recovery *r, struct segment *s)
     r->next_offset = s->base_offset;
 }
 
-/* A checkpoint that does not fit the folder is not used, but its durable end must still be reached. */
+/* A checkpoint that does not fit the folder is not used, but its durable end must still be reached. Of a closed segment of a log that was
+ * ever cleaned it may be that of the segment which stood there before, with the same place and the same (or no) index entries: its times
+ * would be those of records that are gone. */
 static enum err trust_checkpoint(struct recovery *r, uint32_t file)
 {
     assert(file < r->count);
     assert(r->in->checkpoint);
     const struct checkpoint_entry *c = r->in->checkpoint;
     struct segment *s = r->files[file].segment;
-    bool closed = file + 1 < r->count, holds = true;
+    bool closed = file + 1 < r->count, holds = !closed || !r->folder.cleaned;
     if (!closed && c->position > s->allocated)
         return recovery_corrupt(r, s->base_offset, s->allocated);
     r->first = file;
     r->producers_from = c->offset;
-    enum err err = closed ? checkpoint_holds(r, file, &holds) : ERR_NONE;
+    enum err err = closed && holds ? checkpoint_holds(r, file, &holds) : ERR_NONE;
     if (!err && holds)
         err = restore_checkpoint_index(r, s);
     if (!err && holds && closed)
@@ -565,5 +567,7 @@ void recovered_deinit(struct recovered *r)
     }
     producers_close(r->producers);
     r->producers = NULL;
+    heap_free(heap, r->gone.v);
+    r->gone = (struct folder_offsets){0};
     epochs_deinit(&r->epochs);
 }

@@ -36,6 +36,7 @@ struct recovery {
     int64_t next_offset; /* behind the last good batch */
     bool gaps;           /* the segment that is walked is a closed one: offsets may be missing */
     int32_t epoch;       /* of the last good batch */
+    uint32_t unlinked;   /* segments whose files go, so far */
     bool changed;        /* something in the folder is new: it is synced */
 };
 

@@ -66,9 +66,11 @@ enum err fs_sync(int fd)
     (void)fd;
     return fails() ? faulty_fs_error : ERR_NONE;
 }
+static unsigned synced_dirs; /* how often a folder was */
 enum err fs_sync_dir(const char *path)
 {
     (void)path;
+    synced_dirs++;
     return fails() ? faulty_fs_error : ERR_NONE;
 }
 enum err fs_truncate(int fd, uint64_t bytes)
@@ -79,8 +81,11 @@ enum err fs_size(int fd, uint64_t *out_bytes)
 {
     return fails() ? faulty_fs_error : real_fs_size(fd, out_bytes);
 }
+static void (*before_rename)(const char *from, const char *to); /* NULL: nobody looks */
 enum err fs_rename(const char *from, const char *to)
 {
+    if (before_rename)
+        before_rename(from, to);
     return fails() ? faulty_fs_error : real_fs_rename(from, to);
 }
 enum err fs_unlink(const char *path)

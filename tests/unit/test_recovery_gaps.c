@@ -454,6 +454,55 @@ static void times_of_a_replaced_segment_are_forgotten(void **state)
     }
 }
 
+/* The same of the checkpoint's own segment, where it was closed and cleaned since, and stands for as many bytes with no index entry more. */
+static void times_in_a_checkpoint_are_not_believed_of_a_segment_that_may_be_another(void **state)
+{
+    (void)state;
+    for (int was_cleaned = 0; was_cleaned < 2; was_cleaned++) {
+        over();
+        fresh();
+        open_segment(0);
+        append_many(2);
+        int64_t newest = w.active.index.max_timestamp;
+        checkpoint();
+        w.checkpoint.max_timestamp = newest + 1000; /* of a record that is gone */
+        roll();
+        append_many(2);
+        if (was_cleaned)
+            assert_int_equal(segment_write_file("build/tests/unit/" RECOVERY_DIR "/" FOLDER_CLEANED, "0", 1), ERR_NONE);
+        struct recovered r;
+        run(&r);
+        assert_false(r.corrupt);
+        assert_int_equal(r.end_offset, w.next);
+        assert_int_equal(container_of(r.segments.next, struct segment, link)->max_timestamp,
+                         was_cleaned ? newest : newest + 1000);
+        check_producers(&r, w.count);
+        recovered_deinit(&r);
+    }
+}
+
+/* Requests wait for a recovery: it unlinks some of what is left of dropped segments, and names the rest. */
+static void of_many_dropped_segments_the_files_of_some_go_later(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    append_many(3);
+    for (int i = 0; i < MANY; i++)
+        fs_close(open_file(1000 + i, ".log.deleted", FS_WRITE | FS_CREATE));
+    struct recovered r;
+    run(&r);
+    assert_false(r.corrupt);
+    assert_int_equal(r.end_offset, w.next);
+    uint32_t left = 0;
+    for (int i = 0; i < MANY; i++)
+        left += exists(1000 + i, ".log.deleted");
+    assert_in_range(left, 1, MANY - 1);
+    assert_int_equal(r.gone.count, left);
+    for (uint32_t i = 0; i < left; i++)
+        assert_true(exists(r.gone.v[i], ".log.deleted"));
+    recovered_deinit(&r);
+}
+
 static void a_damaged_swap_goes_if_all_that_it_was_made_from_is_there(void **state)
 {
     (void)state;
@@ -540,6 +589,8 @@ int main(void)
         TEST(what_is_damaged_below_the_log_start_is_passed),
         TEST(a_cleaning_may_be_cut_short_between_any_two_steps),
         TEST(times_of_a_replaced_segment_are_forgotten),
+        TEST(times_in_a_checkpoint_are_not_believed_of_a_segment_that_may_be_another),
+        TEST(of_many_dropped_segments_the_files_of_some_go_later),
         TEST(a_damaged_swap_goes_if_all_that_it_was_made_from_is_there),
         TEST(a_swap_that_is_the_only_copy_must_be_whole),
         TEST(a_swap_with_nothing_behind_it_is_corruption),
