@@ -101,7 +101,7 @@ static enum err rebase_records(const struct repack *r, int64_t base, struct heap
                                uint8_t **out)
 {
     const struct batch *b = &r->batch;
-    struct output o = {.heap = heap, .max = r->unpacked_max, .over = ERR_NO_SPACE};
+    struct output o = {.heap = heap, .max = r->unpacked_room, .over = ERR_NO_SPACE};
     enum err err = ERR_NONE;
     for (int32_t i = 0; i < b->count && !err; i++) {
         const uint8_t *from = records->at;
@@ -158,6 +158,11 @@ static void pack_records(struct repack *r, struct batch_cursor records, struct h
     enum err err = ERR_NONE;
     if (base != r->batch.base_timestamp || r->batch.attributes & BATCH_LOG_APPEND_TIME)
         err = rebase_records(r, base, heap, &records, &anew);
+    if (err == ERR_NO_SPACE && r->unpacked_room < r->unpacked_max) {
+        r->wants_more = true;
+        heap_free(heap, anew);
+        return;
+    }
     size_t packed = 0;
     if (!err)
         err = codec_compress((enum batch_codec)r->codec, r->level, records.at, (size_t)(records.end - records.at), heap,
@@ -189,19 +194,24 @@ static void judge_records(struct repack *r, struct batch_cursor records)
 void repack_run(struct repack *r, struct heap *heap)
 {
     assert(r->room_bytes >= repack_room_bytes(r));
+    assert(r->unpacked_room > 0 && r->unpacked_room <= r->unpacked_max);
+    r->wants_more = false;
     uint8_t *unpacked = NULL;
     struct batch_cursor records;
     if (batch_crc(r->at, r->batch.bytes) != r->batch.crc) {
         fail_repack(r, KERR_CORRUPT_MESSAGE, "the CRC of the record batch does not match");
         return;
     }
-    enum err err = codec_records(&r->batch, r->at, u64_max(r->unpacked_max, OUTPUT_STEP), heap, &unpacked, &records);
+    enum err err = codec_records(&r->batch, r->at, u64_max(r->unpacked_room, OUTPUT_STEP), heap, &unpacked, &records);
     r->unpacked_bytes = err ? 0 : (size_t)(records.end - records.at);
     if (!err && unpacked && r->unpacked_bytes > r->unpacked_max)
         err = ERR_CORRUPT;
     if (err) {
         heap_free(heap, unpacked);
         bool short_of_memory = err == ERR_NO_MEMORY;
+        r->wants_more = !short_of_memory && r->unpacked_room < r->unpacked_max;
+        if (r->wants_more)
+            return;
         fail_repack(r, short_of_memory ? KERR_KAFKA_STORAGE_ERROR : KERR_INVALID_RECORD,
                     short_of_memory ? NULL
                                     : "the compressed records cannot be unpacked, or are larger than is allowed");

@@ -20,12 +20,15 @@ struct repack {
     int8_t codec;               /* enum batch_codec to pack with; -1: none */
     int32_t level;
     size_t unpacked_max; /* bytes of records: beyond, it is refused */
-    uint8_t *room;       /* repack_room_bytes of it, 8-aligned: for the new batch, or the list of faults */
+    size_t
+        unpacked_room; /* so many may be had now, twice where it packs: if that is too few, it ends with wants_more, to be run again */
+    uint8_t *room; /* repack_room_bytes of it, 8-aligned: for the new batch, or the list of faults */
     size_t room_bytes;
     /* out */
     enum kerr error; /* KAFKA_STORAGE_ERROR: no memory */
     struct batch_fault fault;
-    bool packed; /* what goes into the log is in `room`; otherwise it is at `at`, its max_timestamp to be mended */
+    bool wants_more; /* nothing else is said then */
+    bool packed;     /* what goes into the log is in `room`; otherwise it is at `at`, its max_timestamp to be mended */
     size_t unpacked_bytes;
 };
 /* Does it change the codec? */

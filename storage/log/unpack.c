@@ -2,14 +2,22 @@
  * while its append stays the first of those that are parked, so that order is kept.
  *
  * One at a time per partition, and UNPACK_JOBS_MAX per shard: what else the helper has to do (rolls, files that are opened) never stands
- * behind more than those, nor behind one that may take seconds: that is the background's. The room for results is bounded too; partitions beyond either wait their turn in the store's queue. */
+ * behind more than those, nor behind one that may take seconds: that is the background's. The room for results is bounded too; partitions beyond either wait their turn in the store's queue.
+ * What a job has and may take counts in --memory. */
+#include "core/buf.h"
 #include "storage/log/partition_state.h"
 #include <string.h>
+
+enum {
+    ROOM_FACTOR = 8,
+    ROOM_BYTES_MIN = 256 * 1024
+}; /* a batch mostly unpacks to less; then to as much more, and again */
 
 struct unpack_job {
     struct io_op op;
     struct partition *partition;
     struct repack r;
+    size_t kept_bytes;           /* of --memory: what it has, or may take */
     _Alignas(16) uint8_t room[]; /* r.room */
 };
 
@@ -18,6 +26,21 @@ struct fault_list {
     struct shard_msg msg; /* brings it back from the shard that answers */
     struct batch_record_fault v[];
 };
+
+/* --- what it costs --- */
+
+/* So much stands for the job in the shard's budget: its room for the result, and while it runs what it unpacks, and writes anew. */
+static void keep_for_job(struct unpack_job *j, bool runs)
+{
+    struct bufpool *bufs = shard_of(j->partition)->bufs;
+    assert(j->r.unpacked_room > 0);
+    size_t bytes = j->r.room_bytes + (runs ? (1 + repack_packs(&j->r)) * j->r.unpacked_room : 0);
+    if (bytes > j->kept_bytes)
+        bufpool_keep(bufs, bytes - j->kept_bytes);
+    else
+        bufpool_unkeep(bufs, j->kept_bytes - bytes);
+    j->kept_bytes = bytes;
+}
 
 /* --- the store's bound --- */
 
@@ -50,6 +73,7 @@ static void free_unpack_job(struct partition *p)
     assert(p->unpack.job);
     assert(ls->unpack.room_bytes >= p->unpack.job->r.room_bytes);
     ls->unpack.room_bytes -= p->unpack.job->r.room_bytes;
+    bufpool_unkeep(shard_of(p)->bufs, p->unpack.job->kept_bytes);
     heap_free(shard_of(p)->heap, p->unpack.job);
     set_unpack(p, UNPACK_NONE, NULL, NULL);
     call_waiting_unpack(ls);
@@ -80,12 +104,29 @@ static void count_unpacked(struct log_store *ls, const struct repack *r)
     }
 }
 
+static void unpack_job_done(struct io_op *op, int32_t res);
+
+static void submit_unpack_job(struct unpack_job *j)
+{
+    enum io_class class = repack_is_slow(&j->r) ? IO_BACKGROUND : IO_URGENT; /* rolls do not stand behind it */
+    assert(j->partition->unpack.state == UNPACK_RUNNING);
+    keep_for_job(j, true);
+    io_job(shard_of(j->partition)->io, &j->op, class, run_unpack_job, j, unpack_job_done);
+}
+
 static void unpack_job_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct unpack_job *j = container_of(op, struct unpack_job, op);
     struct partition *p = j->partition;
     assert(p->unpack.job == j && p->unpack.state == UNPACK_RUNNING);
+    assert(!j->r.wants_more || j->r.unpacked_room < j->r.unpacked_max);
+    if (j->r.wants_more && !p->unpack.refused) { /* it unpacks to more than most do */
+        j->r.unpacked_room = u64_min(j->r.unpacked_room * ROOM_FACTOR, j->r.unpacked_max);
+        submit_unpack_job(j);
+        return;
+    }
+    keep_for_job(j, false);
     p->store->unpack.jobs--;
     p->unpack.state = UNPACK_DONE;
     count_unpacked(p->store, &j->r);
@@ -110,12 +151,12 @@ static enum kerr start_unpack_job(struct partition *p, struct append *a, const s
     j->partition = p;
     j->r = *r;
     j->r.room = j->room;
+    j->kept_bytes = 0;
     bool waited = p->unpack.state == UNPACK_WAITING;
     set_unpack(p, UNPACK_RUNNING, a, j);
     ls->unpack.jobs++;
     ls->unpack.room_bytes += r->room_bytes;
-    enum io_class class = repack_is_slow(r) ? IO_BACKGROUND : IO_URGENT; /* rolls do not stand behind it */
-    io_job(shard_of(p)->io, &j->op, class, run_unpack_job, j, unpack_job_done);
+    submit_unpack_job(j);
     if (waited)
         call_waiting_unpack(ls);
     return KERR_NONE;
@@ -129,6 +170,7 @@ static struct repack describe_unpack(const struct partition *p, const struct app
     const struct topic_config *c = config_of(p);
     struct repack r = {.at = a->records, .batch = *b, .limits = *limits, .codec = c->codec, .level = c->codec_level};
     r.unpacked_max = u64_min(u64_min(UNPACKED_BYTES_MAX, c->unpacked_bytes_max), bufpool_max_bytes(shard_of(p)->bufs));
+    r.unpacked_room = u64_min(u64_max((uint64_t)ROOM_FACTOR * b->bytes, ROOM_BYTES_MIN), r.unpacked_max);
     r.room_bytes = repack_room_bytes(&r);
     return r;
 }

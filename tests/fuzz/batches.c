@@ -75,7 +75,8 @@ static void check_repack(struct heap *heap, const uint8_t *at, const struct batc
                        .limits = *limits,
                        .codec = (int8_t)(how % 6 - 1),
                        .level = 1,
-                       .unpacked_max = UNPACKED_MAX};
+                       .unpacked_max = UNPACKED_MAX,
+                       .unpacked_room = UNPACKED_MAX};
     r.room_bytes = repack_room_bytes(&r);
     r.room = heap_alloc(heap, r.room_bytes + 1);
     repack_run(&r, heap);

@@ -48,8 +48,13 @@ static uint32_t pack_plain(uint32_t bytes, enum batch_codec codec)
 }
 static struct repack repack(uint32_t bytes, int8_t codec, const struct batch_limits *limits)
 {
-    struct repack r = {
-        .at = sent, .limits = *limits, .codec = codec, .level = 3, .unpacked_max = 1 << 20, .room = room};
+    struct repack r = {.at = sent,
+                       .limits = *limits,
+                       .codec = codec,
+                       .level = 3,
+                       .unpacked_max = 1 << 20,
+                       .unpacked_room = 1 << 20,
+                       .room = room};
     assert_true(batch_parse(sent, bytes, &r.batch));
     r.room_bytes = repack_room_bytes(&r);
     assert_true(r.room_bytes <= ROOM);
@@ -335,6 +340,28 @@ static void what_may_take_seconds_is_known(void **state)
     }
 }
 
+static void what_unpacks_to_more_than_its_room_is_run_again(void **state)
+{
+    (void)state;
+    struct make_batch m = good;
+    m.value_bytes = 1000;
+    for (int8_t to = -1; to <= CODEC_GZIP; to++) {
+        uint32_t plain_bytes = make_batch(plain, m), bytes = pack_plain(plain_bytes, CODEC_ZSTD);
+        struct repack r = {.at = sent, .limits = usual, .codec = to, .level = 3, .unpacked_max = 1 << 20, .room = room};
+        assert_true(batch_parse(sent, bytes, &r.batch));
+        r.room_bytes = repack_room_bytes(&r);
+        for (r.unpacked_room = 1 << 16; r.unpacked_room < plain_bytes; r.unpacked_room *= 2) {
+            repack_run(&r, heap);
+            assert_true(r.wants_more && !r.error && !r.packed);
+        }
+        repack_run(&r, heap);
+        assert_false(r.wants_more);
+        assert_int_equal(r.error, KERR_NONE);
+        if (to >= 0)
+            records_are_those_of_plain(&r, plain_bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_header_that_lies_about_the_time_is_mended),
         cmocka_unit_test(the_size_is_judged_again_at_its_edge),
         cmocka_unit_test(a_bomb_is_refused),
+        cmocka_unit_test(what_unpacks_to_more_than_its_room_is_run_again),
         cmocka_unit_test(what_does_not_match_its_header_is_refused),
         cmocka_unit_test(every_record_without_a_key_is_named),
         cmocka_unit_test(each_allocation_may_fail),

@@ -1,5 +1,6 @@
 /* Compressed batches on the data path: what announces more records than its bytes are likely to hold is counted by a job. */
 #include "tests/unit/faulty_heap.h"
+#include "core/buf.h"
 #include "tests/unit/partition_world.h"
 #include "storage/log/codec.h"
 
@@ -221,6 +222,31 @@ static void batches_become_zstd(void **state)
 {
     (void)state;
     take_batches_of_every_codec("zstd", CODEC_ZSTD);
+}
+
+/* What it unpacks and packs counts in --memory for as long as it may. */
+static void what_a_job_may_take_is_kept_in_the_budget(void **state)
+{
+    (void)state;
+    static const struct topic_override gzip = {"compression.type", "gzip"};
+    make_topic(&gzip, 1);
+    append(1, 100);
+    all_are_acked();
+    size_t before = bufpool_kept_bytes(w.shard->bufs), most = 0;
+    struct sent *s = append_in_codec((struct make_batch){.producer_id = -1,
+                                                         .sequence = -1,
+                                                         .timestamp = 1000,
+                                                         .count = 10,
+                                                         .value_bytes = 50000,
+                                                         .attributes = CODEC_ZSTD},
+                                     10);
+    while (!s->over) {
+        turn();
+        most = u64_max(most, bufpool_kept_bytes(w.shard->bufs));
+    }
+    assert_int_equal(s->append.error, KERR_NONE);
+    assert_true(most >= before + 2 * 10 * 50000); /* the records, and what may be written anew of them */
+    assert_true(bufpool_kept_bytes(w.shard->bufs) < before + 100000);
 }
 
 static void a_duplicate_is_answered_whatever_its_codec(void **state)
@@ -505,6 +531,7 @@ int main(void)
         CASE(batches_become_snappy),
         CASE(batches_become_lz4),
         CASE(batches_become_zstd),
+        CASE(what_a_job_may_take_is_kept_in_the_budget),
         CASE(a_duplicate_is_answered_whatever_its_codec),
         CASE(records_without_a_key_are_named_and_none_is_taken),
         CASE(records_at_fault_are_named_when_their_bytes_are_gone),
