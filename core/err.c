@@ -42,7 +42,7 @@ const char *err_text(enum err err)
     case ERR_NONE: return "no error";
     case ERR_NOT_FOUND: return "not found";
     case ERR_EXISTS: return "already there";
-    case ERR_NO_SPACE: return "no space left on the disk";
+    case ERR_NO_SPACE: return "no space left on the disk, or its quota is used up";
     case ERR_IO: return "the disk answered with an input/output error";
     case ERR_CORRUPT: return "the bytes are corrupt";
     case ERR_NO_MEMORY: return "out of memory";
@@ -50,7 +50,7 @@ const char *err_text(enum err err)
     case ERR_BUSY: return "in use by somebody else";
     case ERR_PERMISSION: return "permission denied";
     case ERR_READ_ONLY: return "the file system is mounted read-only";
-    case ERR_TOO_MANY_FILES: return "too many open files";
+    case ERR_TOO_MANY_FILES: return "too many open files, of this process or of the machine";
     case ERR_INVALID: return "an invalid value";
     case ERR_CLOSED: return "closed";
     }

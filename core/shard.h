@@ -49,6 +49,7 @@ struct shard {
     uint64_t freed_bytes;      /* by requests, since the heap was trimmed: their memory is what makes a heap large */
     struct list *outbox;       /* per target: messages that found its ring full; per oneself: all */
     uint64_t outbox_used;      /* bit per target: its outbox is not empty */
+    uint16_t next_from;        /* whose messages come first in the next turn */
     uint64_t touched;          /* bit per target: it got messages in this turn and may have to be woken */
     /* Others write it; only ever exchanged, so that of a sleeper's last look and a sender's push one sees the other. */
     _Alignas(64) _Atomic bool sleeping;

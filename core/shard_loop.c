@@ -12,7 +12,7 @@
 #define OUTBOX_RETRY_NS 20000ull /* a full ring's reader is busy: look again soon, but let it work */
 
 enum {
-    MESSAGES_PER_TURN = 128, /* from each shard: replies that they end take some 5 us each */
+    MESSAGES_PER_TURN = 128, /* of all other shards, and of its own: replies that they end take some 5 us each */
     TIMERS_PER_TURN = 256,
 };
 
@@ -89,15 +89,31 @@ static void wake_touched_shards(struct shard *s, bool last)
 
 /* --- receiving --- */
 
-static void run_messages_from(struct shard *s, struct ring *r)
+static uint32_t run_messages_from(struct shard *s, struct ring *r, uint32_t most, uint64_t until)
 {
     assert(r);
-    uint64_t until = io_spent(s->io) + IO_BYTES_PER_TURN;
-    for (int i = 0; i < MESSAGES_PER_TURN && io_spent(s->io) < until; i++) {
+    uint32_t ran = 0;
+    while (ran < most && io_spent(s->io) < until) {
         struct shard_msg *msg = ring_pop(r);
         if (!msg)
-            return;
+            break;
+        ran++;
         msg->run(s, msg);
+    }
+    return ran;
+}
+
+/* However many shards there are, and one after the other: where this turn ends, the next one begins. */
+static void run_others_messages(struct shard *s)
+{
+    assert(s->count > 0);
+    uint32_t left = MESSAGES_PER_TURN;
+    uint64_t until = io_spent(s->io) + IO_BYTES_PER_TURN;
+    for (uint16_t i = 0; i < s->count && left > 0 && io_spent(s->io) < until; i++) {
+        uint16_t from = (uint16_t)(s->next_from % s->count);
+        s->next_from = (uint16_t)((from + 1) % s->count);
+        if (from != s->id)
+            left -= run_messages_from(s, ring_between(s, from, s->id), left, until);
     }
 }
 
@@ -118,15 +134,6 @@ static void run_own_messages(struct shard *s)
     list_splice(&s->outbox[s->id], &now);
     if (list_empty(&s->outbox[s->id]))
         s->outbox_used &= ~shard_bit(s->id);
-}
-
-static void run_all_messages(struct shard *s)
-{
-    run_own_messages(s);
-    for (uint16_t from = 0; from < s->count; from++) {
-        if (from != s->id)
-            run_messages_from(s, ring_between(s, from, s->id));
-    }
 }
 
 static bool is_inbox_empty(const struct shard *s)
@@ -194,7 +201,8 @@ bool shard_turn(struct shard *s, uint64_t wait_ns_max)
     (void)fs_guard_turn(true);
     if (unlikely(s->watch && s->watch->ended_at == 0))
         s->watch->ended_at = clock_thread_cpu_ns();
-    run_all_messages(s);
+    run_own_messages(s);
+    run_others_messages(s);
     flush_outbox(s);
     wake_touched_shards(s, false);
     run_shard_io(s, choose_wait_ns(s, wait_ns_max));

@@ -1,7 +1,7 @@
 /* DescribeLogDirs: the one data folder, how large the partitions in it are, and how full its disk is.
  *
- *   home: a list of partitions per shard --msg--> owner: sizes of at most SIZES_PER_TURN --msg--> home: the rest of the list,
- *         or when all lists are at their end the reply. Where the folder is and how full its disk is, a job finds out meanwhile.
+ *   home: a list of partitions per shard --msg--> owner: sizes, in steps --msg--> home: when all lists are back, the reply.
+ *         Where the folder is and how full its disk is, a job finds out meanwhile.
  *
  * The lists are in the request's memory. An owner writes only to the entries of its list, and home looks at none of them
  * before the list is back. */
@@ -11,7 +11,7 @@
 #include "net/countdown.h"
 #include "storage/recovery/recoverer.h"
 
-enum { SIZES_PER_TURN = 500, DROPS_PER_UNIT = 100 };
+enum { DROPS_PER_UNIT = 100 };
 
 struct size_ask {
     const uint8_t *topic_id;
@@ -26,6 +26,7 @@ struct size_list {
     uint16_t home, owner;
     struct shard *at;      /* the owner, once there */
     struct size_ask *next; /* not yet answered */
+    struct steps steps;    /* in the owner's line: whoever asks, and however many, share its steps */
     struct recovery_wait wait;
     uint64_t deadline_ns; /* for all of its partitions that are not recovered yet; 0: none was met */
 };
@@ -98,24 +99,16 @@ static void all_sizes_known(struct countdown *c)
 
 /* --- to the owners and back --- */
 
-static void size_on_owner(struct shard *at, struct shard_msg *msg);
-
 static void sizes_arrived(struct shard *at, struct shard_msg *msg)
 {
-    struct size_list *list = container_of(msg, struct size_list, msg);
-    if (!list->next) {
-        countdown_done(&list->run->out);
-        return;
-    }
-    shard_msg_init(&list->msg, size_on_owner);
-    shard_send(at, list->owner, &list->msg);
+    (void)at;
+    countdown_done(&container_of(msg, struct size_list, msg)->run->out);
 }
 
 static void size_recovered(struct recovery_wait *w)
 {
     struct size_list *list = container_of(w, struct size_list, wait);
-    shard_msg_init(&list->msg, size_on_owner);
-    shard_send(list->at, list->owner, &list->msg);
+    steps_resume(&server_of(list->at)->steps, &list->steps);
 }
 
 /* False: its recovery is waited for. What is not recovered in time is left out: nobody knows how large it is. */
@@ -137,15 +130,26 @@ static bool size_partition(struct size_list *list, const struct size_ask *a)
            !recoverer_wait(p, &list->wait, RECOVERY_REQUEST, list->deadline_ns);
 }
 
+static bool size_step(struct steps *s)
+{
+    struct size_list *list = container_of(s, struct size_list, steps);
+    for (; steps_go_on(s) && list->next; list->next = list->next->next, steps_spend(s, 1))
+        if (!size_partition(list, list->next))
+            return false; /* its recovery comes back here */
+    if (list->next)
+        return true;
+    shard_msg_init(&list->msg, sizes_arrived);
+    shard_send(list->at, list->home, &list->msg);
+    return false;
+}
+
 static void size_on_owner(struct shard *at, struct shard_msg *msg)
 {
     struct size_list *list = container_of(msg, struct size_list, msg);
     list->at = at;
-    for (uint32_t i = 0; i < SIZES_PER_TURN && list->next; i++, list->next = list->next->next)
-        if (!size_partition(list, list->next))
-            return;
-    shard_msg_init(&list->msg, sizes_arrived);
-    shard_send(at, list->home, &list->msg);
+    list->steps.step = size_step;
+    list_init(&list->steps.link);
+    steps_resume(&server_of(at)->steps, &list->steps);
 }
 
 static void start_size_lists(struct log_dirs_run *run)

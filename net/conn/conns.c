@@ -10,6 +10,7 @@ struct peer {
 };
 
 static void resume_starved(struct timer *t);
+static void forget_sends(struct shard_defer *d);
 
 enum err conns_init(struct conns *cs, struct shard *s, const struct conn_handler *handler, struct shard_defer *quiet)
 {
@@ -26,12 +27,14 @@ enum err conns_init(struct conns *cs, struct shard *s, const struct conn_handler
     map_init(&cs->peers, cs->heap);
     blocks_init(&cs->blocks, s, bufpool_max_bytes(s->bufs) / 2);
     timer_init(&cs->starved_timer, resume_starved);
+    shard_defer_init(&cs->sends_over, forget_sends);
     return ERR_NONE;
 }
 
 void conns_deinit(struct conns *cs)
 {
     timer_stop(&cs->shard->timers, &cs->starved_timer);
+    list_remove(&cs->sends_over.link);
     blocks_deinit(&cs->blocks);
     map_deinit(&cs->peers);
     bufpool_part_close(cs->shard->bufs, cs->heap, cs->meter);
@@ -105,6 +108,24 @@ void conns_count_out(struct conns *cs, const char *address)
     atomic_fetch_sub(count_of_all_conns(cs), 1);
     if (cs->stopping)
         shard_defer(cs->shard, cs->quiet);
+}
+
+/* --- sends --- */
+
+static void forget_sends(struct shard_defer *d)
+{
+    container_of(d, struct conns, sends_over)->sent_bytes = 0;
+}
+
+bool conns_may_send(struct conns *cs, size_t bytes)
+{
+    if (bytes <= SEND_SMALL_BYTES)
+        return true;
+    if (cs->sent_bytes >= SENDS_BYTES_PER_TURN)
+        return false;
+    cs->sent_bytes += u64_min(bytes, SEND_COUNTED_MAX);
+    shard_defer(cs->shard, &cs->sends_over);
+    return true;
 }
 
 /* --- memory --- */

@@ -61,6 +61,8 @@ struct conns {
     struct list starved;    /* connections that wait for memory */
     struct list unfinished; /* connections that have received part of a frame */
     struct timer starved_timer;
+    size_t sent_bytes;             /* in large sends, in this turn */
+    struct shard_defer sends_over; /* a turn later they are none */
     struct notices notices;
     struct notice cannot_accept;
     struct conn_counters counters;
@@ -96,5 +98,8 @@ static inline const struct broker_config *conns_config(const struct conns *cs)
 /* Counts one more from this address, or says why not. */
 const char *conns_count_in(struct conns *cs, const char *address);
 void conns_count_out(struct conns *cs, const char *address);
+/* May a send of so many bytes begin in this turn? Small ones always: they never wait behind a crowd that asked for megabytes. No: it
+ * is asked again in the next. */
+bool conns_may_send(struct conns *cs, size_t bytes);
 /* It waits for memory: conn_resume is called before long. */
 void conns_starve(struct conns *cs, struct list *link);

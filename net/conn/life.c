@@ -55,6 +55,7 @@ static void finish_conn_closing(struct conn *c)
     list_remove(&c->turn_end.link);
     list_remove(&c->starved_link);
     list_remove(&c->link);
+    io_spend(conn_shard(c)->io, CLOSE_SPENDS_BYTES);
     stream_close(&c->stream);
     conns_count_out(c->conns, c->names.peer);
     heap_free(c->conns->heap, c);
@@ -160,6 +161,7 @@ static struct conn *make_conn(struct conns *cs, int fd, const struct listener *l
 
 void conn_open(struct conns *cs, int fd, const struct listener *listener)
 {
+    io_spend(cs->shard->io, ACCEPT_SPENDS_BYTES);
     struct conn *c = make_conn(cs, fd, listener);
     if (!c) {
         struct io_file file;

@@ -102,6 +102,14 @@ static void send_done(struct io_op *op, int32_t res)
     conn_kick(c);
 }
 
+static size_t sum_pieces(const struct iovec *v, uint32_t count)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += v[i].iov_len;
+    return bytes;
+}
+
 void conn_send(struct conn *c)
 {
     if (c->stream.sending)
@@ -110,6 +118,10 @@ void conn_send(struct conn *c)
     uint32_t count = gather_ready_replies(c);
     if (count == 0)
         return;
+    if (!conns_may_send(c->conns, sum_pieces(c->iov, count))) {
+        conn_kick(c);
+        return;
+    }
     c->active_ns = conn_shard(c)->now_ns;
     stream_send(&c->stream, c->iov, count, send_done);
 }

@@ -93,6 +93,11 @@ void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct io
     w.send = op;
 }
 
+void io_spend(struct io *io, size_t bytes)
+{
+    (void)io, (void)bytes;
+}
+
 void io_shutdown(struct io_file *f)
 {
     (void)f;

@@ -190,6 +190,26 @@ static void a_request_that_found_no_memory_starts_later(void **state)
     everything_is_back();
 }
 
+/* A crowd that asked for megabytes is sent to in several turns; who asked for little never waits for it. */
+static void large_sends_of_a_turn_are_bounded_and_small_ones_pass(void **state)
+{
+    (void)state;
+    struct conns *cs = &server_of(&w.shard)->conns;
+    for (int round = 0; round < 3; round++) {
+        int large = 0;
+        while (conns_may_send(cs, SEND_SMALL_BYTES + 1))
+            large++;
+        assert_true(large > 0 && (uint64_t)large * SEND_SMALL_BYTES <= SENDS_BYTES_PER_TURN);
+        assert_true(conns_may_send(cs, SEND_SMALL_BYTES));
+        assert_false(conns_may_send(cs, 50 << 20));
+        turn_end();
+        assert_true(conns_may_send(cs, 50 << 20)); /* one counts as what a socket takes of it */
+        assert_true(conns_may_send(cs, 50 << 20));
+        assert_false(conns_may_send(cs, 50 << 20));
+        turn_end();
+    }
+}
+
 static void an_idle_peer_is_closed_but_not_while_we_work(void **state)
 {
     (void)state;
@@ -263,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_peer_that_leaves_while_its_frame_is_copied_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_frame_larger_than_the_memory_is_refused_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_request_that_found_no_memory_starts_later, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_sends_of_a_turn_are_bounded_and_small_ones_pass, setup, teardown),
         cmocka_unit_test_setup_teardown(an_idle_peer_is_closed_but_not_while_we_work, setup, teardown),
         cmocka_unit_test_setup_teardown(connections_beyond_a_limit_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(nonsense_closes, setup, teardown),

@@ -32,6 +32,7 @@ static void errno_maps_to_what_the_caller_can_decide_on(void **state)
         {EACCES, ERR_PERMISSION},
         {EROFS, ERR_READ_ONLY},
         {EMFILE, ERR_TOO_MANY_FILES},
+        {ENFILE, ERR_TOO_MANY_FILES},
         {EINVAL, ERR_INVALID},
         {EPIPE, ERR_CLOSED},
         {ECONNRESET, ERR_CLOSED},
