@@ -31,6 +31,14 @@ struct batch {
     int8_t magic;
     bool append_time; /* by batch_check: it becomes LogAppendTime, since a record's own time is out of bounds */
 };
+static inline bool batch_is_transactional(const struct batch *b)
+{
+    return b->attributes & BATCH_TRANSACTIONAL;
+}
+static inline bool batch_is_control(const struct batch *b)
+{
+    return b->attributes & BATCH_CONTROL;
+}
 
 /* Reads the header. False: fewer than 61 bytes, magic not 2, or a length that cannot be (below 49 or above 2^31-13).
  * `bytes` may exceed what was given: the caller compares. */
@@ -47,8 +55,9 @@ static inline int64_t batch_newest_timestamp(const struct batch *b)
     return b->count > 0 ? b->max_timestamp : -1;
 }
 static inline int32_t batch_last_sequence(const struct batch *b)
-{ /* wraps at INT32_MAX, as Kafka's */
-    return b->base_sequence > INT32_MAX - b->last_offset_delta
+{ /* wraps at INT32_MAX, as Kafka's; -1: it has none (coordinators write such, and markers) */
+    return b->base_sequence < 0 ? -1
+           : b->base_sequence > INT32_MAX - b->last_offset_delta
                ? b->last_offset_delta - (INT32_MAX - b->base_sequence) - 1
                : b->base_sequence + b->last_offset_delta;
 }
@@ -56,14 +65,14 @@ static inline int32_t batch_last_sequence(const struct batch *b)
 /* What a producer sent for one partition, checked in Kafka's order (ProduceRequest.validateRecords,
  * UnifiedLog.analyzeAndValidateRecords, LogValidator), all but the sequence, and the CRC of a batch that is good otherwise: the
  * caller checks that while copying (one that is refused behind the CRC's place in Kafka's order had it checked here).
- * Stricter than Kafka: offset deltas count 0, 1, 2 ... , codecs 5 to 7 are UNSUPPORTED_COMPRESSION_TYPE. A transactional batch
- * gets INVALID_TXN_STATE: nothing begins a transaction yet. As with Kafka, bytes behind the batch that are no whole batch are
+ * Stricter than Kafka: offset deltas count 0, 1, 2 ... , codecs 5 to 7 are UNSUPPORTED_COMPRESSION_TYPE. As with Kafka, bytes behind the batch that are no whole batch are
  * left out (`bytes` of the batch are taken), and a CreateTime topic takes a batch that says LogAppendTime (the caller clears
  * the bit, and mends the CRC). */
 struct batch_limits {
     uint32_t max_message_bytes, segment_bytes;
     int64_t now_ms, timestamp_before_max_ms, timestamp_after_max_ms;
     bool log_append_time, compacted;
+    bool no_sequence; /* a coordinator's: a batch of a producer may be without sequence */
     bool
         append_time_outside; /* message.timestamp.out.of.range=append-time: a batch with such a record is taken, and marked */
     int16_t produce_version; /* zstd needs 7 */
@@ -137,3 +146,16 @@ static inline int64_t batch_header_max_timestamp(const uint8_t *at)
 {
     return (int64_t)be64_get(at + 35);
 }
+
+/* --- markers: the one record of a control batch that ends a transaction ---
+ * key: i16 version (0), i16 type (0 abort, 1 commit); value: i16 version (0), i32 coordinator epoch. */
+enum { BATCH_MARKER_BYTES = BATCH_HEADER_BYTES + 17 };
+struct batch_marker {
+    int32_t coordinator_epoch;
+    bool commit;
+};
+/* As partition_end_txn appends it: offsets, leader epoch and CRC as of a batch that a client sent. */
+void batch_write_marker(uint8_t out[BATCH_MARKER_BYTES], int64_t producer_id, int16_t producer_epoch, int64_t now_ms,
+                        const struct batch_marker *marker);
+/* Of a control batch (whole, CRC checked). False: it ends no transaction (a record of another kind, or none: a cleaning emptied it). */
+bool batch_read_marker(const struct batch *b, const uint8_t *at, struct batch_marker *out) must_use;

@@ -4,22 +4,37 @@
  *
  *   append --> arena (bufs) --> wave --> disk --> promised end moves --> appends done, watchers told
  *
- *   log_start_offset <= high_watermark (= promised end) <= end_offset (given to appends, not yet promised)
+ *   log_start_offset <= last_stable_offset <= high_watermark (= promised end) <= end_offset (given to appends, not yet promised)
+ *
+ * The last stable offset is the first offset of the oldest transaction that is open here, or whose marker is not yet below the high
+ * watermark; without any it is the high watermark.
  *
  * Callbacks never run inside the call that was made; they run from the shard's loop. */
 #pragma once
 #include "core/buf.h"
 #include "core/shard.h"
-#include "storage/log/batch.h"
+#include "storage/log/producer.h"
 
 struct partition;
 struct topic;
 
 /* --- append --- */
+/* A coordinator writes to its own topic, in transactions without sequence numbers. */
+enum append_origin { APPEND_CLIENT, APPEND_COORDINATOR };
+/* A transactional batch whose producer has no transaction open here (of its epoch) is not appended before somebody asked the transaction's coordinator
+ * whether it is part of one (Kafka's verification guards):
+ *
+ *   append, guard 0 --> INVALID_TXN_STATE, guard set --> ask --it is--> append again, with that guard --> appended
+ *
+ * An append in vain changes nothing but that guard. What ends the wait for it, a marker or the first batch of the transaction, voids it: INVALID_TXN_STATE
+ * with guard 0 is the final answer. Several appends of a producer that are asked about have the same guard. Where the transaction is
+ * open the guard counts for nothing: nobody needs to be asked. */
 struct append {
     const uint8_t *records; /* one batch as sent; lent until `copied`, or else until done */
     uint32_t bytes;
-    int16_t produce_version;
+    int16_t produce_version; /* from 12 on, a producer that nothing is known of begins with sequence 0 */
+    enum append_origin origin;
+    uint64_t guard; /* in: what the append before gave, 0: none. Out, with INVALID_TXN_STATE: not 0: see above */
     /* out */
     bool copied;
     enum kerr error;
@@ -28,6 +43,7 @@ struct append {
     void (*done)(struct append *a);
     /* the partition's */
     int64_t end_offset; /* done when the promised end reaches it */
+    const struct txn_marker *marker;
     struct list link;
 };
 /* Appends keep their order of arrival. */
@@ -37,6 +53,46 @@ void partition_append(struct partition *p, struct append *a);
 void append_forget_faults(struct append *a, struct shard *at, struct shard *owner);
 /* From its done: the batch's bytes go now, so that a walk over them (batch_faults_init) would find nothing. */
 void append_list_faults(struct append *a, struct shard *owner);
+
+/* --- transactions --- */
+/* Done when all that was given to appends before the call is on stable media, whatever write.caching says. An error (the
+ * partition's refusal, KAFKA_STORAGE_ERROR): it may not be there. */
+struct durable_wait {
+    /* out */
+    enum kerr error;
+    void (*done)(struct durable_wait *w);
+    /* the partition's */
+    int64_t offset;
+    struct list link;
+};
+void partition_make_durable(struct partition *p, struct durable_wait *w);
+
+/* The end of a producer's transaction in this partition: a control batch of Kafka's form, which is on stable media when this is done, also with
+ * write.caching. As with Kafka it is appended also where the producer has nothing open. It stands behind the appends that wait.
+ * Not appended: TRANSACTION_COORDINATOR_FENCED (a later coordinator ended one before); INVALID_PRODUCER_EPOCH (transaction_version 2: the marker's
+ * epoch is not above the one of the open transaction; of one that ended it may be the same again. Below 2: it is older). KAFKA_STORAGE_ERROR,
+ * NOT_LEADER_OR_FOLLOWER: try again. Twice the same does no harm. */
+struct txn_marker {
+    int64_t producer_id;
+    int32_t coordinator_epoch;
+    int16_t producer_epoch;
+    int16_t transaction_version; /* 0, 1: as below 2 */
+    bool commit;
+    /* out */
+    enum kerr error;
+    int64_t offset; /* the marker's */
+    void (*done)(struct txn_marker *m);
+    /* the partition's */
+    struct append append;
+    struct durable_wait durable;
+    uint8_t bytes[BATCH_MARKER_BYTES];
+};
+void partition_end_txn(struct partition *p, struct txn_marker *m);
+
+/* What is known of each producer, in no order: for DescribeProducers. In memory of `heap`, which the caller gives back. */
+/* A partition that serves (its facts are neither offline nor recovering); else there are none. */
+enum err partition_producers(const struct partition *p, struct heap *heap, struct producer_facts **out,
+                             uint32_t *out_count) must_use;
 
 /* --- read --- */
 /* Consecutive bytes in bufs; the reader holds one reference to each buf. */
@@ -49,16 +105,21 @@ struct slices {
     struct slice *v;
     uint32_t count, cap;
     uint64_t bytes;
+    /* Of a read of committed records: the aborted transactions with something in these bytes, by first offset (maybe some more).
+     * None where there are no bytes. */
+    struct aborted_txn *aborted;
+    uint32_t aborted_count;
     struct heap *heap;
 };
 void slices_init(struct slices *s, struct heap *heap);
-/* Puts every buf back and frees the array. On the shard that owns the bufs. */
+/* Puts every buf back and frees the arrays. On the shard that owns the bufs. */
 void slices_deinit(struct slices *s);
 
 struct part_read {
     int64_t offset;
     uint32_t max_bytes;
     bool first_whole; /* the first batch is returned even when it is larger than max_bytes */
+    bool committed;   /* nothing at or behind the last stable offset, and the aborted transactions are named */
     /* out */
     enum kerr error;
     int64_t high_watermark, last_stable_offset, log_start_offset;
@@ -70,10 +131,11 @@ struct part_read {
 };
 /* True: complete now (from memory, empty, or an error). False: `done` will run (a disk read). */
 bool partition_read(struct partition *p, struct part_read *r);
-/* Bytes from `offset` to the high watermark, at most `max`: an estimate good enough for min_bytes. 0 when out of range. */
-uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t max);
+/* Bytes from `offset` to the high watermark (committed: to the last stable offset), at most `max`: an estimate good enough for
+ * min_bytes. 0 when out of range. */
+uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t max, bool committed);
 
-/* Told (from the loop) whenever the high watermark moved, the partition failed or is going away. */
+/* Told (from the loop) whenever the high watermark or the last stable offset moved, the partition failed or is going away. */
 struct watch {
     void (*moved)(struct watch *w);
     struct list link;
@@ -112,10 +174,11 @@ struct partition_facts partition_facts(const struct partition *p);
 void partition_epoch_end(const struct partition *p, int32_t epoch, int32_t *out_epoch, int64_t *out_end_offset);
 /* The leader epoch of the record at `offset`; at the end of the log the current one. */
 int32_t partition_epoch_at(const struct partition *p, int64_t offset);
-/* ListOffsets by time: the first record with a timestamp >= `timestamp`, or (max) the record with the largest one. */
+/* ListOffsets by time: the first record with a timestamp >= `timestamp`, or (max) the record with the largest one. If that is not
+ * below the high watermark (committed: the last stable offset) there is none, as with Kafka. */
 struct time_lookup {
     int64_t timestamp;
-    bool max;
+    bool max, committed;
     /* out */
     enum kerr error;
     int64_t found_offset, found_timestamp; /* -1: none */

@@ -1,14 +1,23 @@
-/* Idempotent producers of one partition: the last five batches of each (producer id, epoch), so that a resent batch is found
- * and a gap is refused. Rules: Kafka's ProducerAppendInfo and ProducerStateEntry.
+/* Producers of one partition: the last five batches of each (producer id, epoch), so that a resent batch is found and a gap is
+ * refused, and the transaction that it has open. Rules: Kafka's ProducerAppendInfo, ProducerStateEntry, ProducerStateManager.
+ *
+ * Transactions stand in a list by first offset: from a producer's first transactional batch until its marker is below the high
+ * watermark (producers_settle). The first of it bounds what is stable. A producer with an open transaction is neither
+ * forgotten nor expired.
+ *
+ * Guards: the first batch of a transaction is appended only after the transaction's coordinator was asked (partition.h). A guard stands for that
+ * question; the answer counts while the guard is there. They are in memory alone.
  *
  * State is updated when offsets are given, not when they are durable; a partition whose wave failed is opened again from its
  * checkpoint, so nothing is undone here. */
 #pragma once
 #include "core/mem.h"
+#include "storage/log/aborted.h"
 #include "storage/log/batch.h"
 
 enum {
     PRODUCER_BATCHES = 5,
+    PRODUCER_GUARDS_MAX = 4096, /* per partition: of questions under way; the oldest goes, its batch is refused */
     PRODUCERS_MAX =
         65536, /* per partition: 12 MiB. Kafka has no bound; here the ones that wrote longest ago are forgotten */
 };
@@ -23,18 +32,52 @@ void producers_close(struct producers *ps);
 uint32_t producers_count(const struct producers *ps);
 /* Asserts that entries and table agree; slow. */
 void producers_agree(const struct producers *ps);
-/* For a batch with producer_id >= 0. KERR_NONE: append it, or, when *out_duplicate->base_offset >= 0, answer as before.
- * KERR_INVALID_PRODUCER_EPOCH, KERR_OUT_OF_ORDER_SEQUENCE_NUMBER. An unknown producer may start anywhere. */
-enum kerr producers_check(const struct producers *ps, const struct batch *b,
+/* A transactional batch whose producer has no transaction of that epoch open. */
+bool producers_asks(const struct producers *ps, const struct batch *b);
+/* The guard of such a batch: that of its producer, or a new one. `bumps`: its producer gets a new epoch with each transaction. 0: no memory. */
+uint64_t producers_guard(struct producers *ps, const struct batch *b, bool bumps, int64_t now_ms);
+/* What an append says of itself. */
+struct producer_claim {
+    bool no_sequence; /* a coordinator's batch: only its epoch is checked */
+    uint64_t guard;
+};
+/* For a data batch with producer_id >= 0. KERR_NONE: append it, or, when *out_duplicate->base_offset >= 0, answer as before.
+ * KERR_INVALID_TXN_STATE: it asks and has no valid guard, or it is of no transaction while its producer has one open.
+ * KERR_INVALID_PRODUCER_EPOCH, KERR_OUT_OF_ORDER_SEQUENCE_NUMBER. An unknown producer may start anywhere, unless it has a guard. */
+enum kerr producers_check(const struct producers *ps, const struct batch *b, const struct producer_claim *claim,
                           struct producer_duplicate *out_duplicate) must_use;
-/* Records an appended batch (its base_offset is the log's). ERR_NO_MEMORY: the heap's. `now_ms` is wall time. */
-enum err producers_update(struct producers *ps, const struct batch *b, int64_t now_ms) must_use;
-/* The last offset of each that has batches, in no order; `out` has room for producers_count. Returns how many. */
+/* For a marker: KERR_NONE, KERR_TRANSACTION_COORDINATOR_FENCED, KERR_INVALID_PRODUCER_EPOCH (partition.h, struct txn_marker). */
+enum kerr producers_check_marker(const struct producers *ps, const struct batch *b, const struct batch_marker *marker,
+                                 int16_t transaction_version) must_use;
+/* What must be there so that producers_update cannot fail. ERR_NO_MEMORY: the heap's, or all that are known have a transaction open. */
+enum err producers_reserve(struct producers *ps, int64_t producer_id) must_use;
+/* Records an appended batch (its base_offset is the log's), with its marker if it is one. `now_ms` is wall time. *out_aborted is the
+ * transaction that it aborted; producer_id -1: none. ERR_NO_MEMORY: as producers_reserve, nothing has changed. */
+enum err producers_update(struct producers *ps, const struct batch *b, const struct batch_marker *marker, int64_t now_ms,
+                          struct aborted_txn *out_aborted) must_use;
+/* The first offset of the oldest transaction that is open or not settled; INT64_MAX: none. */
+int64_t producers_first_unstable(const struct producers *ps);
+/* Markers below the high watermark are seen: their transactions are over. */
+void producers_settle(struct producers *ps, int64_t high_watermark);
+uint32_t producers_open_transactions(const struct producers *ps);
+/* The last offset of each (-1: it has no batch since its last epoch began), in no order; `out` has room for producers_count. */
 struct producer_last {
     int64_t id, last_offset;
+    int16_t epoch;
 };
 uint32_t producers_last_offsets(const struct producers *ps, struct producer_last *out);
-/* Drops those whose last batch is older than expiration (producer.id.expiration.ms). Returns how many. */
+/* What is known of each; `out` has room for producers_count. */
+struct producer_facts {
+    int64_t producer_id;
+    int64_t last_timestamp;    /* of its last batch or marker; -1: none */
+    int64_t txn_start_offset;  /* of its open transaction; -1: none is */
+    int64_t written_ms;        /* when it wrote last, by the broker's clock: how long a transaction has been left alone */
+    int32_t last_sequence;     /* -1: none */
+    int32_t coordinator_epoch; /* of its last marker; -1: none */
+    int16_t producer_epoch;
+};
+void producers_facts(const struct producers *ps, struct producer_facts *out);
+/* Drops those whose last batch is older than expiration (producer.id.expiration.ms), and such guards. Returns how many producers. */
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms);
 
 /* Our own form, all five batches: for the checkpoint. */
