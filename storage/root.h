@@ -1,7 +1,7 @@
 /* The data folder as a whole, opened before any shard runs and closed after the last one ended:
  *
  *   <data>/.lock                 flock(2), held while the process and its submitted writes live (README: the lock)
- *   <data>/meta.properties       Kafka's file: version, cluster.id, node.id, and odradek.format=3 (a newer one is refused)
+ *   <data>/meta.properties       Kafka's file: version, cluster.id, node.id, and odradek.format=4 (a newer one is refused)
  *   <data>/catalog, catalog.copy, catalog.end   storage/catalog/catalog.h
  *   <data>/recovery-point-<n>.checkpoint
  *   <data>/.clean                the clean mark: the partitions whose last flush succeeded; gone while the broker runs

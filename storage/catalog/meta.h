@@ -3,14 +3,14 @@
  *   version=1
  *   cluster.id=4L6g3nShT-eMCtK--X86sw
  *   node.id=1
- *   odradek.format=3     1: one copy of the catalog; 2: no segment has gaps
+ *   odradek.format=4     1: one copy of the catalog; 2: no segment has gaps; 3: no transactions
  *   odradek.retention=1  retention has its way here; without it a broker keeps everything for an hour first (storage/log/retention.h)
  */
 #pragma once
 #include "core/fs.h"
 #include "core/mem.h"
 
-enum { META_FORMAT = 3, META_RETENTION = 1, META_CLUSTER_BYTES = 23 };
+enum { META_FORMAT = 4, META_RETENTION = 1, META_CLUSTER_BYTES = 23 };
 
 struct meta {
     char cluster_id[META_CLUSTER_BYTES]; /* "": none */

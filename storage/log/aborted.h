@@ -36,8 +36,9 @@ static inline size_t aborted_file_bytes(const struct aborted_index *a)
 {
     return (size_t)a->count * ABORTED_ENTRY_BYTES;
 }
-/* As in the file: entries [from, count). */
-void aborted_encode(const struct aborted_index *a, uint32_t from, uint8_t *out);
+uint32_t aborted_count_before(const struct aborted_index *a, int64_t offset); /* those whose marker lies before it */
+/* As in the file: entries [from, to). */
+void aborted_encode(const struct aborted_index *a, uint32_t from, uint32_t to, uint8_t *out);
 /* Replaces what is there. ERR_CORRUPT: no such file, or not in order; nothing is there then. */
 enum err aborted_load(struct aborted_index *a, const uint8_t *at, size_t bytes) must_use;
 

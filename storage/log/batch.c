@@ -136,3 +136,49 @@ bool batch_next(struct batch_cursor *c, struct batch_record *out_record)
     c->at = r.end;
     return true;
 }
+
+/* --- markers --- */
+
+enum { MARKER_RECORD_LENGTH = 16, MARKER_KEY_BYTES = 4, MARKER_VALUE_BYTES = 6 };
+static_assert(BATCH_MARKER_BYTES == BATCH_HEADER_BYTES + 1 + MARKER_RECORD_LENGTH, "a record and its length");
+
+static void write_marker_record(uint8_t *at, const struct batch_marker *marker)
+{
+    memset(at, 0, 1 + MARKER_RECORD_LENGTH); /* attributes, deltas, versions, headers: 0 */
+    at[0] = MARKER_RECORD_LENGTH << 1;
+    at[4] = MARKER_KEY_BYTES << 1;
+    be16_put(at + 7, marker->commit);
+    at[9] = MARKER_VALUE_BYTES << 1;
+    be32_put(at + 12, (uint32_t)marker->coordinator_epoch);
+}
+
+void batch_write_marker(uint8_t out[BATCH_MARKER_BYTES], int64_t producer_id, int16_t producer_epoch, int64_t now_ms,
+                        const struct batch_marker *marker)
+{
+    assert(producer_id >= 0);
+    memset(out, 0, BATCH_HEADER_BYTES);
+    be32_put(out + LENGTH_AT, BATCH_MARKER_BYTES - BATCH_PREFIX_BYTES);
+    be32_put(out + LEADER_EPOCH_AT, UINT32_MAX);
+    out[MAGIC_AT] = 2;
+    be16_put(out + ATTRIBUTES_AT, BATCH_TRANSACTIONAL | BATCH_CONTROL);
+    be64_put(out + 27, (uint64_t)now_ms);
+    be64_put(out + MAX_TIMESTAMP_AT, (uint64_t)now_ms);
+    be64_put(out + 43, (uint64_t)producer_id);
+    be16_put(out + 51, (uint16_t)producer_epoch);
+    be32_put(out + 53, UINT32_MAX); /* no sequence */
+    be32_put(out + 57, 1);
+    write_marker_record(out + BATCH_HEADER_BYTES, marker);
+    be32_put(out + CRC_AT, batch_crc(out, BATCH_MARKER_BYTES));
+}
+
+bool batch_read_marker(const struct batch *b, const uint8_t *at, struct batch_marker *out)
+{
+    assert(batch_is_control(b));
+    struct batch_cursor records = {at + BATCH_HEADER_BYTES, at + b->bytes};
+    struct batch_record r;
+    if (b->count <= 0 || b->attributes & BATCH_CODEC_MASK || !batch_next(&records, &r) ||
+        r.key_bytes < MARKER_KEY_BYTES || r.value_bytes < MARKER_VALUE_BYTES || be16_get(r.key + 2) > 1)
+        return false;
+    *out = (struct batch_marker){.coordinator_epoch = (int32_t)be32_get(r.value + 2), .commit = be16_get(r.key + 2)};
+    return true;
+}

@@ -74,7 +74,7 @@ static enum kerr check_before_crc(const uint8_t *at, uint32_t bytes, const struc
     return KERR_NONE;
 }
 
-static enum kerr check_batch_header(const struct batch *b, struct batch_fault *f)
+static enum kerr check_batch_header(const struct batch *b, const struct batch_limits *limits, struct batch_fault *f)
 {
     assert(b->magic == 2);
     if ((b->attributes & BATCH_CODEC_MASK) > CODEC_ZSTD)
@@ -87,7 +87,7 @@ static enum kerr check_batch_header(const struct batch *b, struct batch_fault *f
         return fail_batch(f, KERR_INVALID_RECORD, -1, "the offset range and the record count of the batch differ");
     if (b->attributes & BATCH_CONTROL)
         return fail_batch(f, KERR_INVALID_RECORD, -1, "clients are not allowed to write control records");
-    if (b->producer_id >= 0 && b->base_sequence < 0)
+    if (b->producer_id >= 0 && b->base_sequence < 0 && !limits->no_sequence)
         return fail_batch(f, KERR_INVALID_RECORD, -1, "an idempotent batch has a negative sequence number");
     return KERR_NONE;
 }
@@ -292,7 +292,7 @@ static enum kerr check_behind_crc(const uint8_t *at, const struct batch_limits *
                                   struct batch_fault *f)
 {
     assert(b->bytes >= BATCH_HEADER_BYTES);
-    enum kerr code = check_batch_header(b, f);
+    enum kerr code = check_batch_header(b, limits, f);
     if (code)
         return code;
     code = b->attributes & BATCH_CODEC_MASK
@@ -302,8 +302,8 @@ static enum kerr check_behind_crc(const uint8_t *at, const struct batch_limits *
         return code;
     if (b->bytes > limits->segment_bytes && !batch_needs_records(b, limits->unpack_codecs)) /* its size may change */
         return fail_batch(f, KERR_RECORD_LIST_TOO_LARGE, -1, "the record batch is larger than segment.bytes");
-    if (b->attributes & BATCH_TRANSACTIONAL) /* none is ever begun */
-        return fail_batch(f, KERR_INVALID_TXN_STATE, -1, "there is no ongoing transaction");
+    if (batch_is_transactional(b) && b->producer_id < 0)
+        return fail_batch(f, KERR_INVALID_TXN_STATE, -1, "a transactional batch needs a producer id");
     return KERR_NONE;
 }
 

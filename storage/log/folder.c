@@ -68,6 +68,8 @@ static bool take_folder_entry(void *arg, const struct fs_entry *entry)
         f->err = folder_offsets_add(f->heap, &f->snapshots, offset);
     else if (segment_parse_name(entry->name, ".index", &offset))
         f->err = folder_offsets_add(f->heap, &f->indexes, offset);
+    else if (segment_parse_name(entry->name, ".txnindex", &offset))
+        f->err = folder_offsets_add(f->heap, &f->aborted, offset);
     else if (segment_parse_name(entry->name, ".log.swap", &offset))
         f->err = folder_offsets_add(f->heap, &f->swaps, offset);
     else if (is_segment_file(entry->name, ".deleted", &offset))
@@ -144,6 +146,7 @@ enum err folder_read(struct folder *f, struct heap *heap, const char *dir)
     sort_folder_offsets(&f->segments);
     sort_folder_offsets(&f->snapshots);
     sort_folder_offsets(&f->indexes);
+    sort_folder_offsets(&f->aborted);
     sort_folder_offsets(&f->swaps);
     sort_folder_offsets(&f->deleted);
     return ERR_NONE;
@@ -154,6 +157,7 @@ void folder_close(struct folder *f)
     heap_free(f->heap, f->segments.v);
     heap_free(f->heap, f->snapshots.v);
     heap_free(f->heap, f->indexes.v);
+    heap_free(f->heap, f->aborted.v);
     heap_free(f->heap, f->swaps.v);
     heap_free(f->heap, f->deleted.v);
     heap_free(f->heap, f->leftovers);

@@ -11,8 +11,8 @@ struct folder_offsets {
 };
 struct folder {
     struct heap *heap;
-    const char *dir; /* the caller's */
-    struct folder_offsets segments, snapshots, indexes;
+    const char *dir;                                             /* the caller's */
+    struct folder_offsets segments, snapshots, indexes, aborted; /* the last: with a .txnindex */
     struct folder_offsets swaps;   /* <base>.log.swap: cleaned segments that are to take others' place */
     struct folder_offsets deleted; /* <base>.<anything of a segment>.deleted: left their log, and go by and by */
     int64_t cleaned_min;           /* the first base offset of *.cleaned; INT64_MAX: none */

@@ -77,6 +77,11 @@ static void run_turn_end(struct shard_defer *d)
         struct log_trim *t = container_of(l, struct log_trim, link);
         t->done(t);
     }
+    list_splice(&now, &ls->durables);
+    while ((l = list_pop(&now))) {
+        struct durable_wait *w = container_of(l, struct durable_wait, link);
+        w->done(w);
+    }
     reader_begin_waiting(ls);
     lookup_begin_waiting(ls);
 }
@@ -227,6 +232,7 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
     ls->opened_ms = root->last_seen_ms > clock_wall_ms() ? root->last_seen_ms : clock_wall_ms();
     list_init(&ls->finished);
     list_init(&ls->trimmed);
+    list_init(&ls->durables);
     list_init(&ls->parked);
     list_init(&ls->wave_wanted);
     list_init(&ls->watched);

@@ -1,8 +1,8 @@
 /* What the partitions of one shard share: their number and order, the queues of the end of a turn, open files, loaded indexes,
  * the disk's free bytes. It stands below the partitions; storage/store.h, which makes and ends them, stands above.
  *
- * At the end of a turn, in this order: appends that waited are looked at again, waves start, watchers are told, appends and
- * trims are answered, disk reads begin. One deferred call runs all of it. */
+ * At the end of a turn, in this order: appends that waited are looked at again, waves start, watchers are told, appends,
+ * trims and durable waits are answered, disk reads begin. One deferred call runs all of it. */
 #pragma once
 #include "storage/expiry_clock.h"
 #include "storage/log/ballast.h"
@@ -69,6 +69,7 @@ struct log_store {
     struct shard_defer turn_end;
     struct list finished;    /* struct append, error set */
     struct list trimmed;     /* struct log_trim, error set */
+    struct list durables;    /* struct durable_wait, error set */
     struct list parked;      /* partitions with parked appends to look at */
     struct list wave_wanted; /* partitions for which a wave may start */
     struct list watched;     /* partitions whose watchers are to be told */

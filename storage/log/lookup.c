@@ -283,6 +283,10 @@ static void answer_lookup(struct lookup *l, enum kerr error)
     struct partition *p = l->partition;
     struct time_lookup *ask = l->ask;
     ask->error = error;
+    if (!error && l->found_offset >= readable_offset(p, ask->committed)) {
+        l->found_offset = l->found_timestamp = -1;
+        l->found_epoch = -1;
+    }
     ask->found_offset = l->found_offset;
     ask->found_timestamp = l->found_timestamp;
     ask->found_epoch = l->found_epoch;

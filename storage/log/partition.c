@@ -24,6 +24,7 @@ static void drop_all_segments(struct partition *p)
         struct segment *s = container_of(l, struct segment, link);
         files_close(p->store, s);
         files_index_drop(p->store, s);
+        aborted_deinit(&s->aborted);
         heap_free(shard_of(p)->heap, s);
     }
     p->active = NULL;
@@ -66,10 +67,13 @@ static enum err install_recovered(struct partition *p, struct recovered *r, bool
     if (err)
         return err;
     p->closed_bytes = 0;
+    p->aborted_last_offset = -1;
     while ((l = list_pop(&r->segments))) {
         struct segment *s = container_of(l, struct segment, link);
         s->partition = p;
         segments_push(&p->segments, s);
+        if (s->aborted.count)
+            p->aborted_last_offset = s->aborted.v[s->aborted.count - 1].last_offset;
         if (p->active) {
             s->written_ms = s->written_ms > p->active->written_ms ? s->written_ms : p->active->written_ms;
             p->closed_bytes += p->active->bytes;
@@ -141,6 +145,7 @@ static enum err begin_empty_log(struct partition *p)
     assert(!p->producers);
     p->producers = producers_open(shard_of(p)->heap);
     p->log_start_offset = 0;
+    p->aborted_last_offset = -1;
     p->end = p->promised = p->durable = mark_of_active(p, 0);
     p->space.state = SPACE_CLOSED;
     p->space.saved = true;
@@ -200,6 +205,7 @@ static void init_partition_lists(struct partition *p)
     list_init(&p->watches);
     list_init(&p->readers);
     list_init(&p->lookups);
+    list_init(&p->durable_waits);
     list_init(&p->trimmer.waiting);
     list_init(&p->trimmer.saving);
     list_init(&p->trimmer.dropped);
@@ -279,6 +285,7 @@ void partition_close(struct partition *p)
     list_remove(&p->retry_link);
     assert(p->recovery.state != RECOVERY_RUNNING);
     assert(list_empty(&p->recovery.waiting));
+    assert(list_empty(&p->durable_waits));
     list_remove(&p->recovery.link);
     log_store_remove(p->store, p);
     checkpoint_forget(p);
@@ -404,6 +411,7 @@ void partition_tell_waiting(struct partition *p)
             config_wait_fail(wait);
         config_wait_over(wait);
     }
+    durable_wait_step(p);
     trim_step(p);
 }
 
@@ -418,8 +426,8 @@ bool partition_keep_stricter(struct partition *p, const struct topic_config *nex
     if (flushes_nothing_more(p) || p->durable.offset >= p->end.offset || PLANTED(caching_off_unflushed))
         return false;
     p->stricter.wait = wait;
-    p->flusher.wanted_offset = p->stricter.flush_to = p->end.offset;
-    writer_flush(p); /* or the wave, flush or roll that is under way: its end comes back here */
+    p->stricter.flush_to = p->end.offset;
+    writer_want_durable(p, p->end.offset); /* or the wave, flush or roll that is under way: its end comes back here */
     return true;
 }
 
@@ -451,7 +459,7 @@ struct partition_facts partition_facts(const struct partition *p)
     return (struct partition_facts){
         .log_start_offset = p->log_start_offset,
         .high_watermark = p->promised.offset,
-        .last_stable_offset = p->promised.offset, /* no transactions yet */
+        .last_stable_offset = last_stable_offset(p),
         .end_offset = p->end.offset,
         .leader_epoch = p->store->root->leader_epoch,
         .bytes = p->closed_bytes + p->end.position,

@@ -43,7 +43,7 @@ struct append {
     void (*done)(struct append *a);
     /* the partition's */
     int64_t end_offset; /* done when the promised end reaches it */
-    const struct txn_marker *marker;
+    struct txn_marker *marker;
     struct list link;
 };
 /* Appends keep their order of arrival. */

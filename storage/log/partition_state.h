@@ -1,9 +1,10 @@
 /* The inside of a partition, for the files that make it up; nobody else includes this.
  *
- *   partition.c    opening, facts, epochs, watches      writer.c   appends and waves
+ *   partition.c    opening, facts, epochs, watches      writer.c   appends and waves; flusher.c
  *   space.c        rolls, waking, space ahead (jobs)    reader.c   fetches from memory and disk
  *   lookup.c       offsets by time                      checkpointer.c  durable ends, lazily
  *   trim.c         the log's start              log_store.c  the end of a turn
+ *   transactions.c markers, durable waits
  *   retention.c    what is too old or too much  full_disk.c  what goes when the disk is full
  *
  * Where the log stands, each mark behind or equal to the next one's left:
@@ -203,7 +204,8 @@ struct partition_checkpoint {
     int32_t epoch;
     uint8_t *entry; /* the last one written, encoded */
     uint32_t entry_bytes;
-    uint32_t saved_offsets, saved_times, saved_offsets_crc, saved_times_crc; /* index entries already in the files */
+    /* entries already in the files beside the active segment */
+    uint32_t saved_offsets, saved_times, saved_aborted, saved_offsets_crc, saved_times_crc, saved_aborted_crc;
     struct list link;
 };
 
@@ -275,6 +277,8 @@ struct partition {
     struct list ring_link;  /* full_disk.c: it is one of a ring */
     struct list readers;    /* part_reads on disk */
     struct list lookups;    /* time_lookups in a job */
+    struct list durable_waits;
+    int64_t aborted_last_offset; /* no aborted transaction has its marker behind this; -1: there is none */
     struct partition_writer writer;
     struct partition_unpack unpack;
     struct partition_space space;
@@ -297,6 +301,19 @@ static inline const struct topic_config *config_of(const struct partition *p)
 static inline bool durable_acks(const struct partition *p)
 {
     return p->topic->internal || p->stricter.durable || topic_config_acks_durable(config_of(p));
+}
+/* Nothing of an open transaction lies before it, nor of one whose marker is not promised yet. It never goes back. */
+static inline int64_t last_stable_offset(const struct partition *p)
+{
+    int64_t first = p->producers ? producers_first_unstable(p->producers) : INT64_MAX;
+    int64_t stable = first < p->promised.offset ? first : p->promised.offset;
+    return stable > p->log_start_offset ? stable : p->log_start_offset;
+}
+/* What a reader may see. */
+static inline int64_t readable_offset(const struct partition *p, bool committed)
+{
+    assert(p->promised.offset <= p->end.offset);
+    return committed ? last_stable_offset(p) : p->promised.offset;
 }
 static inline struct shard *shard_of(const struct partition *p)
 {
@@ -361,7 +378,7 @@ static inline enum kerr partition_refusal(const struct partition *p)
                                    : KERR_NOT_LEADER_OR_FOLLOWER;
 }
 
-/* writer.c */
+/* writer.c, flusher.c */
 void writer_append_finish(struct partition *p, struct append *a,
                           enum kerr error);   /* done runs at the end of the turn */
 void writer_kick(struct partition *p);        /* a wave may start at the end of the turn */
@@ -376,7 +393,8 @@ void writer_fail_parked(struct partition *p, enum kerr error);
 void writer_flush(struct partition *p);       /* starts one if something written is not durable */
 void writer_flush_later(struct partition *p); /* after flush.messages or flush.ms */
 void writer_flush_due(struct timer *t);
-void writer_free_idle(struct partition *p); /* gives the tail of an idle partition back */
+void writer_want_durable(struct partition *p, int64_t offset); /* the durable end is to reach it soon */
+void writer_free_idle(struct partition *p);                    /* gives the tail of an idle partition back */
 /* space.c */
 /* Nothing is wrong but what is short right now: room, memory, descriptors. */
 static inline bool space_is_shortage(enum err err)
@@ -404,6 +422,11 @@ void unpack_over(struct partition *p,
 /* An append off the parked list gets an error. True: a job has its batch, whose end answers it. */
 bool unpack_holds(struct partition *p, struct append *a, enum kerr error) must_use;
 void unpack_check(const struct partition *p);
+/* transactions.c */
+void durable_wait_step(struct partition *p); /* the durable end or the condition changed */
+void durable_wait_begin(struct partition *p, struct durable_wait *w, int64_t offset);
+/* An append that the promise covers is a marker: it is answered when it is durable. */
+bool marker_promised(struct partition *p, struct append *a) must_use;
 /* trim.c */
 void trim_step(struct partition *p);         /* goes on when the durable end moved, a read or a job ended */
 void trim_fail_waiting(struct partition *p); /* those whose job is not under way */
@@ -435,10 +458,11 @@ void partition_offline(struct partition *p, const char *why);
 void partition_fault(struct partition *p, int32_t res, const char *what);  /* a wave failed: roll back or go offline */
 void partition_broken(struct partition *p, int32_t res, const char *what); /* offline, whatever the reason */
 /* checkpointer.c */
-void checkpoint_capture(struct partition *p); /* at a wave's start, when it carries everything to `end` */
-void checkpoint_durable(struct partition *p); /* the durable end moved */
-void checkpoint_opened(struct partition *p);  /* recovery's result is installed */
-void checkpoint_rolled(struct partition *p);  /* a new segment, everything before it durable */
+void checkpoint_capture(struct partition *p);       /* at a wave's start, when it carries everything to `end` */
+void checkpoint_durable(struct partition *p);       /* the durable end moved */
+void checkpoint_opened(struct partition *p);        /* recovery's result is installed */
+void checkpoint_nothing_saved(struct partition *p); /* beside the active segment */
+void checkpoint_rolled(struct partition *p);        /* a new segment, everything before it durable */
 struct checkpointer *checkpointer_open(struct log_store *st) must_use;
 void checkpointer_close(struct checkpointer *c);
 /* The last, clean entries, synced; `stopped` may run at once. */

@@ -1,40 +1,12 @@
 /* Producer entries stand in one dense array; a table of slots (open addressing, linear probing) finds them by id. Entries go
- * only when they expire, many at once: then the array is packed and the table built anew.
- *
- * Saved form: u32 count, then per producer: id 8, epoch 2, batches 1, written at 8, and per batch: base offset 8,
- * last offset 8, last sequence 4, timestamp 8. Covered by the CRC of the record it lies in. */
-#include "storage/log/producer.h"
-#include "core/crc.h"
+ * only when they expire, many at once: then the array is packed and the table built anew. */
+#include "storage/log/producer_state.h"
+#include "core/array.h"
 #include <stdlib.h>
 
 enum {
     PRODUCERS_EVICTED = PRODUCERS_MAX / 8,
     REMEMBERED = PRODUCER_BATCHES - PLANTED(duplicate_window_off_by_one),
-    SAVED_HEAD_BYTES = 19,
-    SAVED_BATCH_BYTES = 28,
-    SNAPSHOT_VERSION = 1,
-    SNAPSHOT_HEAD_BYTES = 10, /* version 2, crc 4, count 4 */
-    SNAPSHOT_CRC_FROM = 6,
-    SNAPSHOT_ENTRY_BYTES = 46,
-};
-
-struct remembered {
-    int64_t base_offset, last_offset, timestamp;
-    int32_t last_sequence;
-};
-struct producer {
-    int64_t id;
-    int64_t written_ms; /* wall time of its last append: what expiry counts from */
-    int16_t epoch;
-    uint8_t count; /* of v, oldest first; 0 after a marker or an epoch without data */
-    struct remembered v[PRODUCER_BATCHES];
-};
-struct producers {
-    struct heap *heap;
-    struct producer *v;
-    uint32_t count, cap;
-    uint32_t *slots;    /* index + 1, 0: free */
-    uint32_t slot_mask; /* slots - 1 */
 };
 
 static int32_t first_sequence_of(const struct remembered *r)
@@ -61,7 +33,7 @@ static void put_producer_slot(struct producers *ps, uint32_t index)
         s = (s + 1) & ps->slot_mask;
     ps->slots[s] = index + 1;
 }
-static struct producer *find_producer(const struct producers *ps, int64_t id)
+struct producer *producer_find(const struct producers *ps, int64_t id)
 {
     if (!ps->slots)
         return NULL;
@@ -72,7 +44,7 @@ static struct producer *find_producer(const struct producers *ps, int64_t id)
     }
     return NULL;
 }
-static void rebuild_producer_table(struct producers *ps)
+void producers_rebuild_table(struct producers *ps)
 {
     assert(ps->slots);
     assert(ps->count <= ps->cap);
@@ -95,10 +67,10 @@ static enum err grow_producers(struct producers *ps)
     ps->slots = slots;
     ps->cap = cap;
     ps->slot_mask = cap * 2 - 1;
-    rebuild_producer_table(ps);
+    producers_rebuild_table(ps);
     return ERR_NONE;
 }
-static enum err add_producer(struct producers *ps, int64_t id, struct producer **out)
+enum err producer_add(struct producers *ps, int64_t id, struct producer **out)
 {
     assert(ps->count <= PRODUCERS_MAX);
     if (ps->count == PRODUCERS_MAX)
@@ -109,7 +81,8 @@ static enum err add_producer(struct producers *ps, int64_t id, struct producer *
             return err;
     }
     struct producer *p = &ps->v[ps->count];
-    *p = (struct producer){.id = id, .epoch = -1};
+    *p =
+        (struct producer){.id = id, .epoch = -1, .coordinator_epoch = -1, .txn_first_offset = -1, .last_timestamp = -1};
     put_producer_slot(ps, ps->count++);
     *out = p;
     return ERR_NONE;
@@ -129,6 +102,8 @@ void producers_close(struct producers *ps)
         return;
     heap_free(ps->heap, ps->v);
     heap_free(ps->heap, ps->slots);
+    heap_free(ps->heap, ps->txns);
+    heap_free(ps->heap, ps->guards);
     heap_free(ps->heap, ps);
 }
 uint32_t producers_count(const struct producers *ps)
@@ -145,15 +120,34 @@ static void check_producer(const struct producer *p)
     }
 }
 
+static void check_txns(const struct producers *ps)
+{
+    uint32_t ended = 0;
+    for (uint32_t i = 0; i < ps->txn_count; i++) {
+        const struct txn *t = &ps->txns[i];
+        const struct producer *p = producer_find(ps, t->producer_id);
+        assert(i == 0 || ps->txns[i - 1].first_offset < t->first_offset);
+        assert(t->marker_offset >= 0 || (p && p->txn_first_offset == t->first_offset));
+        assert(t->marker_offset < 0 || t->marker_offset > t->first_offset);
+        ended += t->marker_offset >= 0;
+    }
+    assert(ended == ps->ended);
+}
+
 void producers_agree(const struct producers *ps)
 {
+    uint32_t open = 0;
     assert(ps->count <= ps->cap && ps->count <= PRODUCERS_MAX);
     assert(ps->cap == 0 || (ps->v && ps->slots));
     assert(ps->cap == 0 || ps->slot_mask == ps->cap * 2 - 1);
     for (uint32_t i = 0; i < ps->count; i++) {
         check_producer(&ps->v[i]);
-        assert(find_producer(ps, ps->v[i].id) == &ps->v[i]);
+        assert(producer_find(ps, ps->v[i].id) == &ps->v[i]);
+        open += ps->v[i].txn_first_offset >= 0;
     }
+    assert(open == ps->txn_count - ps->ended);
+    assert(ps->guard_count <= PRODUCER_GUARDS_MAX);
+    check_txns(ps);
 }
 
 /* --- the rules --- */
@@ -173,29 +167,133 @@ static bool is_in_sequence(int32_t last, int32_t next)
     return next == last + 1ll || (next == 0 && last == INT32_MAX);
 }
 
-enum kerr producers_check(const struct producers *ps, const struct batch *b, struct producer_duplicate *out_duplicate)
+/* --- guards --- */
+
+static struct guard *find_guard(const struct producers *ps, int64_t producer_id)
+{
+    assert(ps->guard_count <= PRODUCER_GUARDS_MAX);
+    for (uint32_t i = 0; i < ps->guard_count; i++)
+        if (ps->guards[i].producer_id == producer_id)
+            return &ps->guards[i];
+    return NULL;
+}
+static void drop_guard(struct producers *ps, struct guard *g)
+{
+    assert(g >= ps->guards && g < ps->guards + ps->guard_count);
+    uint32_t behind = (uint32_t)(ps->guards + ps->guard_count - g - 1);
+    memmove(g, g + 1, behind * sizeof *g);
+    ps->guard_count--;
+}
+static void void_guard(struct producers *ps, int64_t producer_id)
+{
+    assert(producer_id >= 0);
+    struct guard *g = ps->guard_count ? find_guard(ps, producer_id) : NULL;
+    if (g)
+        drop_guard(ps, g);
+}
+
+/* The sequence must not be above the lowest one that was seen while the answer was waited for. */
+static void lower_guard(struct guard *g, const struct batch *b)
+{
+    assert(g->producer_id == b->producer_id);
+    if (b->producer_epoch == g->epoch && b->base_sequence < g->lowest_sequence)
+        g->lowest_sequence = b->base_sequence;
+    if (b->producer_epoch > g->epoch) {
+        g->epoch = b->producer_epoch;
+        g->lowest_sequence = b->base_sequence;
+    }
+}
+
+uint64_t producers_guard(struct producers *ps, const struct batch *b, bool bumps, int64_t now_ms)
+{
+    assert(producers_asks(ps, b));
+    struct guard *g = find_guard(ps, b->producer_id);
+    if (g) {
+        lower_guard(g, b);
+        return g->number;
+    }
+    if (ps->guard_count == PRODUCER_GUARDS_MAX)
+        drop_guard(ps, &ps->guards[0]);
+    struct guard *v = array_grow(ps->heap, ps->guards, &ps->guard_cap, ps->guard_count + 1, sizeof *v);
+    if (!v)
+        return 0;
+    ps->guards = v;
+    /* Those of a log that was opened anew are not those of before. */
+    ps->guard_last = u64_max(ps->guard_last + 1, (uint64_t)now_ms << 16);
+    ps->guards[ps->guard_count++] =
+        (struct guard){b->producer_id, now_ms, ps->guard_last, b->base_sequence, b->producer_epoch, bumps};
+    return ps->guard_last;
+}
+
+/* --- what may be appended --- */
+
+bool producers_asks(const struct producers *ps, const struct batch *b)
+{
+    assert(b->producer_id >= 0 || !batch_is_transactional(b));
+    assert(!batch_is_control(b));
+    if (!batch_is_transactional(b))
+        return false;
+    const struct producer *p = producer_find(ps, b->producer_id);
+    return !p || p->txn_first_offset < 0 || p->epoch != b->producer_epoch;
+}
+
+static enum kerr check_sequence(const struct producer *p, const struct guard *g, const struct batch *b)
+{
+    assert(!p || p->epoch <= b->producer_epoch);
+    int32_t first = b->base_sequence;
+    if (g && g->bumps && first != 0 && (!p || !p->count))
+        return KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    if (g && first > g->lowest_sequence)
+        return KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    if (!p)
+        return KERR_NONE;
+    if (b->producer_epoch > p->epoch)
+        return first == 0 ? KERR_NONE : KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    int32_t last = p->count ? p->v[p->count - 1].last_sequence : -1;
+    return is_in_sequence(last, first) ? KERR_NONE : KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+}
+
+enum kerr producers_check(const struct producers *ps, const struct batch *b, const struct producer_claim *claim,
+                          struct producer_duplicate *out_duplicate)
 {
     assert(b->producer_id >= 0);
     assert(ps->count <= PRODUCERS_MAX);
-    assert(b->producer_id >= 0);
     *out_duplicate = (struct producer_duplicate){-1, -1, -1};
-    const struct producer *p = find_producer(ps, b->producer_id);
-    if (!p)
-        return KERR_NONE;
-    if (b->producer_epoch < p->epoch)
-        return KERR_INVALID_PRODUCER_EPOCH;
-    if (b->producer_epoch > p->epoch)
-        return b->base_sequence == 0 ? KERR_NONE : KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    const struct remembered *d = find_duplicate(p, b);
+    const struct producer *p = producer_find(ps, b->producer_id);
+    const struct guard *g = ps->guard_count ? find_guard(ps, b->producer_id) : NULL;
+    const struct remembered *d =
+        p && p->epoch == b->producer_epoch && !claim->no_sequence ? find_duplicate(p, b) : NULL;
     if (d) {
         *out_duplicate = (struct producer_duplicate){d->base_offset, d->last_offset, d->timestamp};
         return KERR_NONE;
     }
-    int32_t last = p->count ? p->v[p->count - 1].last_sequence : -1;
-    return is_in_sequence(last, b->base_sequence) ? KERR_NONE : KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    if (producers_asks(ps, b) && (!g || g->number != claim->guard))
+        return KERR_INVALID_TXN_STATE;
+    if (p && b->producer_epoch < p->epoch)
+        return KERR_INVALID_PRODUCER_EPOCH;
+    enum kerr error = claim->no_sequence ? KERR_NONE : check_sequence(p, g, b);
+    if (!error && p && p->txn_first_offset >= 0 && !batch_is_transactional(b))
+        return KERR_INVALID_TXN_STATE;
+    return error;
 }
 
-static void remember_batch(struct producer *p, const struct remembered *r)
+enum kerr producers_check_marker(const struct producers *ps, const struct batch *b, const struct batch_marker *marker,
+                                 int16_t transaction_version)
+{
+    assert(batch_is_control(b));
+    const struct producer *p = producer_find(ps, b->producer_id);
+    if (!p)
+        return KERR_NONE;
+    /* From version 2 on the marker's epoch is one more than that of the transaction: the same one again ended it before. */
+    bool again = b->producer_epoch == p->epoch && (transaction_version < 2 || p->txn_first_offset < 0);
+    if (b->producer_epoch <= p->epoch && !again)
+        return KERR_INVALID_PRODUCER_EPOCH;
+    return p->coordinator_epoch > marker->coordinator_epoch ? KERR_TRANSACTION_COORDINATOR_FENCED : KERR_NONE;
+}
+
+/* --- what was appended --- */
+
+void producer_remember(struct producer *p, const struct remembered *r)
 {
     assert(p->count <= REMEMBERED);
     if (p->count == REMEMBERED) {
@@ -215,31 +313,36 @@ static int compare_producer_offsets(const void *x, const void *y)
     int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
     return (a > b) - (a < b);
 }
-/* Forgets an eighth: those whose last batch is the oldest. */
+/* Forgets an eighth: those whose last batch is the oldest, but for open transactions. */
 static enum err evict_oldest_producer(struct producers *ps)
 {
     assert(ps->count == PRODUCERS_MAX);
     int64_t *offsets = heap_alloc(ps->heap, ps->count * sizeof *offsets);
+    uint32_t idle = 0;
     if (!offsets)
         return ERR_NO_MEMORY;
     for (uint32_t i = 0; i < ps->count; i++)
-        offsets[i] = last_offset_of_producer(&ps->v[i]);
-    qsort(offsets, ps->count, sizeof *offsets, compare_producer_offsets);
-    int64_t threshold = offsets[PRODUCERS_EVICTED];
+        if (ps->v[i].txn_first_offset < 0)
+            offsets[idle++] = last_offset_of_producer(&ps->v[i]);
+    if (idle)
+        qsort(offsets, idle, sizeof *offsets, compare_producer_offsets);
+    int64_t threshold = idle ? offsets[u64_min(PRODUCERS_EVICTED, idle - 1)] : -1;
     heap_free(ps->heap, offsets);
+    if (!idle)
+        return ERR_NO_MEMORY;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < ps->count; i++) {
-        if (last_offset_of_producer(&ps->v[i]) > threshold)
+        if (ps->v[i].txn_first_offset >= 0 || last_offset_of_producer(&ps->v[i]) > threshold)
             ps->v[kept++] = ps->v[i];
     }
     ps->count = kept;
-    rebuild_producer_table(ps);
+    producers_rebuild_table(ps);
     return ERR_NONE;
 }
 
 static enum err find_or_add_producer(struct producers *ps, int64_t id, struct producer **out)
 {
-    *out = find_producer(ps, id);
+    *out = producer_find(ps, id);
     if (*out)
         return ERR_NONE;
     if (ps->count == PRODUCERS_MAX) {
@@ -247,28 +350,144 @@ static enum err find_or_add_producer(struct producers *ps, int64_t id, struct pr
         if (err)
             return err;
     }
-    return add_producer(ps, id, out);
+    return producer_add(ps, id, out);
 }
 
-enum err producers_update(struct producers *ps, const struct batch *b, int64_t now_ms)
+/* Its first batch. There is room in txns. */
+static void begin_txn(struct producers *ps, struct producer *p, int64_t first_offset)
 {
-    assert(b->base_offset >= 0);
-    assert(b->producer_id >= 0);
-    assert(b->base_offset >= 0);
-    assert(b->last_offset_delta >= 0);
-    assert(b->producer_id >= 0);
-    struct producer *p;
-    enum err err = find_or_add_producer(ps, b->producer_id, &p);
-    if (err)
-        return err;
+    assert(p->txn_first_offset < 0);
+    assert(ps->txn_count < ps->txn_cap);
+    assert(!ps->txn_count || ps->txns[ps->txn_count - 1].first_offset < first_offset);
+    p->txn_first_offset = first_offset;
+    ps->txns[ps->txn_count++] = (struct txn){first_offset, p->id, -1};
+}
+
+static uint32_t rank_of_txn(const struct producers *ps, int64_t first_offset)
+{
+    uint32_t low = 0, high = ps->txn_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (ps->txns[middle].first_offset < first_offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    assert(low < ps->txn_count && ps->txns[low].first_offset == first_offset);
+    return low;
+}
+
+/* Without those that have a marker: what Kafka notes in .txnindex. */
+static int64_t first_open_offset(const struct producers *ps, int64_t otherwise)
+{
+    assert(ps->ended <= ps->txn_count);
+    for (uint32_t i = 0; i < ps->txn_count; i++)
+        if (ps->txns[i].marker_offset < 0)
+            return ps->txns[i].first_offset;
+    return otherwise;
+}
+
+static void end_txn(struct producers *ps, struct producer *p, const struct batch *b, bool commit,
+                    struct aborted_txn *out_aborted)
+{
+    assert(p->txn_first_offset >= 0);
+    assert(b->base_offset > p->txn_first_offset);
+    int64_t first_offset = p->txn_first_offset;
+    ps->txns[rank_of_txn(ps, first_offset)].marker_offset = b->base_offset;
+    ps->ended++;
+    p->txn_first_offset = -1;
+    if (!commit)
+        *out_aborted =
+            (struct aborted_txn){p->id, first_offset, b->base_offset, first_open_offset(ps, b->base_offset + 1)};
+}
+
+static void enter_epoch(struct producer *p, const struct batch *b)
+{
+    assert(p->id == b->producer_id);
     if (p->epoch != b->producer_epoch)
         p->count = 0;
     p->epoch = b->producer_epoch;
+}
+
+enum err producers_update(struct producers *ps, const struct batch *b, const struct batch_marker *marker,
+                          int64_t now_ms, struct aborted_txn *out_aborted)
+{
+    assert(b->base_offset >= 0 && b->last_offset_delta >= 0);
+    assert(b->producer_id >= 0);
+    assert(batch_is_control(b) || !marker);
+    *out_aborted = (struct aborted_txn){.producer_id = -1};
+    if (batch_is_control(b) && !marker) /* its transaction was cleaned from the log */
+        return ERR_NONE;
+    struct producer *p;
+    struct txn *txns = array_grow(ps->heap, ps->txns, &ps->txn_cap, ps->txn_count + 1, sizeof *txns);
+    ps->txns = txns ? txns : ps->txns;
+    enum err err = txns ? find_or_add_producer(ps, b->producer_id, &p) : ERR_NO_MEMORY;
+    if (err)
+        return err;
+    enter_epoch(p, b);
     p->written_ms = now_ms;
-    if (!(b->attributes & BATCH_CONTROL)) /* a marker has no sequence */
-        remember_batch(
+    p->last_timestamp = b->max_timestamp;
+    if (batch_is_transactional(b))
+        void_guard(ps, p->id);
+    if (!marker) {
+        producer_remember(
             p, &(struct remembered){b->base_offset, batch_last_offset(b), b->max_timestamp, batch_last_sequence(b)});
+        if (batch_is_transactional(b) && p->txn_first_offset < 0)
+            begin_txn(ps, p, b->base_offset);
+        return ERR_NONE;
+    }
+    p->coordinator_epoch = marker->coordinator_epoch;
+    if (p->txn_first_offset >= 0)
+        end_txn(ps, p, b, marker->commit, out_aborted);
     return ERR_NONE;
+}
+
+int64_t producers_first_unstable(const struct producers *ps)
+{
+    assert(ps->ended <= ps->txn_count);
+    return ps->txn_count ? ps->txns[0].first_offset : INT64_MAX;
+}
+
+void producers_settle(struct producers *ps, int64_t high_watermark)
+{
+    assert(high_watermark >= 0);
+    uint32_t kept = 0;
+    if (!ps->ended)
+        return;
+    for (uint32_t i = 0; i < ps->txn_count; i++) {
+        if (ps->txns[i].marker_offset < 0 || ps->txns[i].marker_offset >= high_watermark)
+            ps->txns[kept++] = ps->txns[i];
+    }
+    assert(ps->ended >= ps->txn_count - kept);
+    ps->ended -= ps->txn_count - kept;
+    ps->txn_count = kept;
+}
+
+uint32_t producers_open_transactions(const struct producers *ps)
+{
+    assert(ps->ended <= ps->txn_count);
+    return ps->txn_count - ps->ended;
+}
+
+static int32_t last_sequence_of(const struct producer *p)
+{
+    assert(p->count <= PRODUCER_BATCHES);
+    return p->count ? p->v[p->count - 1].last_sequence : -1;
+}
+
+void producers_facts(const struct producers *ps, struct producer_facts *out)
+{
+    assert(out || !ps->count);
+    for (uint32_t i = 0; i < ps->count; i++) {
+        const struct producer *p = &ps->v[i];
+        out[i] = (struct producer_facts){.producer_id = p->id,
+                                         .last_timestamp = p->last_timestamp,
+                                         .txn_start_offset = p->txn_first_offset,
+                                         .written_ms = p->written_ms,
+                                         .last_sequence = last_sequence_of(p),
+                                         .coordinator_epoch = p->coordinator_epoch,
+                                         .producer_epoch = p->epoch};
+    }
 }
 
 uint32_t producers_last_offsets(const struct producers *ps, struct producer_last *out)
@@ -277,8 +496,7 @@ uint32_t producers_last_offsets(const struct producers *ps, struct producer_last
     uint32_t n = 0;
     for (uint32_t i = 0; i < ps->count; i++) {
         const struct producer *p = &ps->v[i];
-        if (p->count > 0)
-            out[n++] = (struct producer_last){p->id, p->v[p->count - 1].last_offset};
+        out[n++] = (struct producer_last){p->id, last_offset_of_producer(p), p->epoch};
     }
     return n;
 }
@@ -299,209 +517,13 @@ uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expirati
     assert(expiration_ms > 0);
     uint32_t kept = 0, before = ps->count;
     for (uint32_t i = 0; i < before; i++) {
-        if (!is_producer_expired(ps->v[i].written_ms, now_ms, expiration_ms))
+        if (ps->v[i].txn_first_offset >= 0 || !is_producer_expired(ps->v[i].written_ms, now_ms, expiration_ms))
             ps->v[kept++] = ps->v[i];
     }
     ps->count = kept;
+    while (ps->guard_count && is_producer_expired(ps->guards[0].made_ms, now_ms, expiration_ms))
+        drop_guard(ps, &ps->guards[0]);
     if (kept < before)
-        rebuild_producer_table(ps);
+        producers_rebuild_table(ps);
     return before - kept;
-}
-
-/* --- our own form --- */
-
-size_t producers_saved_bytes(const struct producers *ps)
-{
-    assert(ps->count <= ps->cap);
-    size_t bytes = 4 + (size_t)ps->count * SAVED_HEAD_BYTES;
-    for (uint32_t i = 0; i < ps->count; i++)
-        bytes += ps->v[i].count * (size_t)SAVED_BATCH_BYTES;
-    return bytes;
-}
-
-static uint8_t *save_producer(const struct producer *p, uint8_t *out)
-{
-    assert(p->count <= PRODUCER_BATCHES);
-    be64_put(out, (uint64_t)p->id);
-    be16_put(out + 8, (uint16_t)p->epoch);
-    out[10] = p->count;
-    be64_put(out + 11, (uint64_t)p->written_ms);
-    out += SAVED_HEAD_BYTES;
-    for (uint32_t i = 0; i < p->count; i++, out += SAVED_BATCH_BYTES) {
-        be64_put(out, (uint64_t)p->v[i].base_offset);
-        be64_put(out + 8, (uint64_t)p->v[i].last_offset);
-        be32_put(out + 16, (uint32_t)p->v[i].last_sequence);
-        be64_put(out + 20, (uint64_t)p->v[i].timestamp);
-    }
-    return out;
-}
-void producers_save(const struct producers *ps, uint8_t *out)
-{
-    assert(out);
-    be32_put(out, ps->count);
-    out += 4;
-    for (uint32_t i = 0; i < ps->count; i++)
-        out = save_producer(&ps->v[i], out);
-}
-
-/* Returns the bytes taken, 0 for nonsense. */
-static size_t load_producer(const uint8_t *at, size_t bytes, struct producer *p)
-{
-    assert(p->count == 0);
-    if (bytes < SAVED_HEAD_BYTES || at[10] > PRODUCER_BATCHES)
-        return 0;
-    size_t taken = SAVED_HEAD_BYTES + at[10] * (size_t)SAVED_BATCH_BYTES;
-    if (bytes < taken)
-        return 0;
-    p->id = (int64_t)be64_get(at);
-    p->epoch = (int16_t)be16_get(at + 8);
-    p->written_ms = (int64_t)be64_get(at + 11);
-    uint32_t count = at[10];
-    at += SAVED_HEAD_BYTES;
-    for (uint32_t i = 0; i < count; i++, at += SAVED_BATCH_BYTES) {
-        if ((int64_t)be64_get(at) > (int64_t)be64_get(at + 8))
-            return 0;
-        remember_batch(p, &(struct remembered){.base_offset = (int64_t)be64_get(at),
-                                               .last_offset = (int64_t)be64_get(at + 8),
-                                               .last_sequence = (int32_t)be32_get(at + 16),
-                                               .timestamp = (int64_t)be64_get(at + 20)});
-    }
-    return taken;
-}
-
-/* Takes an entry that was read, unless its id stands there already. */
-static enum err add_read_producer(struct producers *ps, const struct producer *read)
-{
-    struct producer *p;
-    if (find_producer(ps, read->id) || ps->count == PRODUCERS_MAX)
-        return ERR_CORRUPT;
-    enum err err = add_producer(ps, read->id, &p);
-    if (!err)
-        *p = *read;
-    return err;
-}
-
-static void forget_all_producers(struct producers *ps)
-{
-    assert(ps->slots || ps->count == 0);
-    ps->count = 0;
-    if (ps->slots)
-        rebuild_producer_table(ps);
-}
-
-enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes)
-{
-    assert(at || bytes == 0);
-    forget_all_producers(ps);
-    const uint8_t *end = at + bytes;
-    if (bytes < 4)
-        return ERR_CORRUPT;
-    uint32_t count = be32_get(at);
-    at += 4;
-    for (; count > 0; count--) {
-        struct producer p = {.count = 0};
-        size_t taken = load_producer(at, (size_t)(end - at), &p);
-        enum err err = taken ? add_read_producer(ps, &p) : ERR_CORRUPT;
-        if (err)
-            return err;
-        at += taken;
-    }
-    return at == end ? ERR_NONE : ERR_CORRUPT;
-}
-
-/* --- Kafka's .snapshot: version 2, crc 4, count 4, then per entry: id 8, epoch 2, last sequence 4, last offset 8,
- * offset delta 4, timestamp 8, coordinator epoch 4, first offset of the open transaction 8 (-1: none). Each batch of a
- * producer is an entry, the oldest first: Kafka takes the last entry of an id. --- */
-
-static uint32_t snapshot_entries(const struct producers *ps)
-{
-    assert(ps->count <= ps->cap);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < ps->count; i++)
-        n += ps->v[i].count ? ps->v[i].count : 1;
-    return n;
-}
-size_t producers_snapshot_bytes(const struct producers *ps)
-{
-    return SNAPSHOT_HEAD_BYTES + (size_t)snapshot_entries(ps) * SNAPSHOT_ENTRY_BYTES;
-}
-
-static uint8_t *snapshot_entry(const struct producer *p, const struct remembered *r, int64_t timestamp, uint8_t *out)
-{
-    assert(r->last_offset >= r->base_offset);
-    be64_put(out, (uint64_t)p->id);
-    be16_put(out + 8, (uint16_t)p->epoch);
-    be32_put(out + 10, (uint32_t)r->last_sequence);
-    be64_put(out + 14, (uint64_t)r->last_offset);
-    be32_put(out + 22, (uint32_t)(r->last_offset - r->base_offset));
-    be64_put(out + 26, (uint64_t)timestamp);
-    be32_put(out + 34, UINT32_MAX);
-    be64_put(out + 38, UINT64_MAX);
-    return out + SNAPSHOT_ENTRY_BYTES;
-}
-static uint8_t *snapshot_one(const struct producer *p, uint8_t *out)
-{
-    static const struct remembered none = {.base_offset = -1, .last_offset = -1, .timestamp = -1, .last_sequence = -1};
-    if (!p->count)
-        return snapshot_entry(p, &none, p->written_ms, out);
-    for (uint32_t i = 0; i < p->count; i++)
-        out = snapshot_entry(p, &p->v[i], p->v[i].timestamp, out);
-    return out;
-}
-void producers_snapshot(const struct producers *ps, uint8_t *out)
-{
-    assert(out);
-    uint8_t *at = out + SNAPSHOT_HEAD_BYTES;
-    be16_put(out, SNAPSHOT_VERSION);
-    be32_put(out + SNAPSHOT_CRC_FROM, snapshot_entries(ps));
-    for (uint32_t i = 0; i < ps->count; i++)
-        at = snapshot_one(&ps->v[i], at);
-    be32_put(out + 2, crc32c(0, out + SNAPSHOT_CRC_FROM, (size_t)(at - out) - SNAPSHOT_CRC_FROM));
-}
-
-static bool snapshot_valid(const uint8_t *at, size_t bytes)
-{
-    if (bytes < SNAPSHOT_HEAD_BYTES || be16_get(at) != SNAPSHOT_VERSION)
-        return false;
-    if (bytes != SNAPSHOT_HEAD_BYTES + be32_get(at + SNAPSHOT_CRC_FROM) * (uint64_t)SNAPSHOT_ENTRY_BYTES)
-        return false;
-    return be32_get(at + 2) == crc32c(0, at + SNAPSHOT_CRC_FROM, bytes - SNAPSHOT_CRC_FROM);
-}
-static void snapshot_read_one(const uint8_t *at, struct producer *p)
-{
-    *p = (struct producer){.id = (int64_t)be64_get(at), .epoch = (int16_t)be16_get(at + 8)};
-    p->written_ms = (int64_t)be64_get(at + 26);
-    int64_t last_offset = (int64_t)be64_get(at + 14);
-    int32_t delta = (int32_t)be32_get(at + 22);
-    if (last_offset >= 0 && delta >= 0 && delta <= last_offset)
-        remember_batch(
-            p, &(struct remembered){last_offset - delta, last_offset, p->written_ms, (int32_t)be32_get(at + 10)});
-}
-
-/* One more batch of the producer whose entry came last? */
-static bool snapshot_joins(struct producers *ps, const struct producer *read)
-{
-    struct producer *last = ps->count ? &ps->v[ps->count - 1] : NULL;
-    if (!last || last->id != read->id || last->epoch != read->epoch || !read->count)
-        return false;
-    remember_batch(last, &read->v[0]);
-    last->written_ms = read->written_ms;
-    return true;
-}
-
-enum err producers_snapshot_load(struct producers *ps, const uint8_t *at, size_t bytes)
-{
-    assert(at || bytes == 0);
-    forget_all_producers(ps);
-    if (!snapshot_valid(at, bytes))
-        return ERR_CORRUPT;
-    uint32_t count = be32_get(at + SNAPSHOT_CRC_FROM);
-    for (uint32_t i = 0; i < count; i++) {
-        struct producer p;
-        snapshot_read_one(at + SNAPSHOT_HEAD_BYTES + (size_t)i * SNAPSHOT_ENTRY_BYTES, &p);
-        enum err err = snapshot_joins(ps, &p) ? ERR_NONE : add_read_producer(ps, &p);
-        if (err)
-            return err;
-    }
-    return ERR_NONE;
 }

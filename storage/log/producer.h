@@ -49,12 +49,11 @@ enum kerr producers_check(const struct producers *ps, const struct batch *b, con
 /* For a marker: KERR_NONE, KERR_TRANSACTION_COORDINATOR_FENCED, KERR_INVALID_PRODUCER_EPOCH (partition.h, struct txn_marker). */
 enum kerr producers_check_marker(const struct producers *ps, const struct batch *b, const struct batch_marker *marker,
                                  int16_t transaction_version) must_use;
-/* What must be there so that producers_update cannot fail. ERR_NO_MEMORY: the heap's, or all that are known have a transaction open. */
-enum err producers_reserve(struct producers *ps, int64_t producer_id) must_use;
 /* Records an appended batch (its base_offset is the log's), with its marker if it is one. `now_ms` is wall time. *out_aborted is the
- * transaction that it aborted; producer_id -1: none. ERR_NO_MEMORY: as producers_reserve, nothing has changed. */
-enum err producers_update(struct producers *ps, const struct batch *b, const struct batch_marker *marker, int64_t now_ms,
-                          struct aborted_txn *out_aborted) must_use;
+ * transaction that it aborted; producer_id -1: none. ERR_NO_MEMORY: the heap's, or all that are known have a transaction open; nothing of
+ * this producer has changed. */
+enum err producers_update(struct producers *ps, const struct batch *b, const struct batch_marker *marker,
+                          int64_t now_ms, struct aborted_txn *out_aborted) must_use;
 /* The first offset of the oldest transaction that is open or not settled; INT64_MAX: none. */
 int64_t producers_first_unstable(const struct producers *ps);
 /* Markers below the high watermark are seen: their transactions are over. */
@@ -69,10 +68,10 @@ uint32_t producers_last_offsets(const struct producers *ps, struct producer_last
 /* What is known of each; `out` has room for producers_count. */
 struct producer_facts {
     int64_t producer_id;
-    int64_t last_timestamp;    /* of its last batch or marker; -1: none */
-    int64_t txn_start_offset;  /* of its open transaction; -1: none is */
-    int64_t written_ms;        /* when it wrote last, by the broker's clock: how long a transaction has been left alone */
-    int32_t last_sequence;     /* -1: none */
+    int64_t last_timestamp;   /* of its last batch or marker; -1: none */
+    int64_t txn_start_offset; /* of its open transaction; -1: none is */
+    int64_t written_ms;    /* when it wrote last, by the broker's clock: how long a transaction has been left alone */
+    int32_t last_sequence; /* -1: none */
     int32_t coordinator_epoch; /* of its last marker; -1: none */
     int16_t producer_epoch;
 };
@@ -83,7 +82,10 @@ uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expirati
 /* Our own form, all five batches: for the checkpoint. */
 size_t producers_saved_bytes(const struct producers *ps);
 void producers_save(const struct producers *ps, uint8_t *out);
-enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes) must_use; /* ERR_CORRUPT */
+/* ERR_CORRUPT: none is known then. */
+enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes) must_use;
+/* Every open transaction began before `offset`: whoever loads something that is said to be of there looks. */
+bool producers_are_before(const struct producers *ps, int64_t offset);
 /* Kafka's .snapshot file (version 1): of each the batches that are remembered. What a recovery begins with where no checkpoint
  * is of a segment that is still there; also for tools, and for partitions that move. */
 size_t producers_snapshot_bytes(const struct producers *ps);

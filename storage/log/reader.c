@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "storage/log/partition_state.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { NEAR_OFFSETS = 10000 }; /* so far behind the end of a read the walk over headers needs no index */
 
@@ -24,6 +25,7 @@ void slices_deinit(struct slices *s)
     for (uint32_t i = 0; i < s->count; i++)
         buf_put(s->v[i].buf);
     heap_free(s->heap, s->v);
+    heap_free(s->heap, s->aborted);
     *s = (struct slices){.heap = s->heap};
 }
 
@@ -59,14 +61,39 @@ static bool tail_block_is_loading(const struct partition *p, const struct segmen
     return s == p->active && p->space.state == SPACE_WAKING;
 }
 
-uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t max)
+/* Where in the segment what is not stable begins. False: that is not in memory; *out_end lies before it then, by less than what lies between two
+ * entries of the index. */
+static bool find_stable_end(const struct partition *p, const struct segment *s, uint64_t *out_end)
 {
-    if (partition_dead(p) || offset < p->log_start_offset || offset >= p->promised.offset)
+    int64_t stable = last_stable_offset(p);
+    uint64_t end = readable_end(p, s), at = end;
+    assert(s->index_loaded);
+    if (stable < s->next_offset && stable < p->promised.offset)
+        at = u64_min(index_position(&s->index, stable), end);
+    uint8_t head[BATCH_HEADER_BYTES];
+    struct batch b;
+    while (at < end && !tail_block_is_loading(p, s) && tail_peek(&p->tail, s->number, at, head, sizeof head) &&
+           batch_parse(head, sizeof head, &b)) {
+        if (b.base_offset >= stable) {
+            *out_end = at;
+            return true;
+        }
+        at += b.bytes;
+    }
+    *out_end = at;
+    return at >= end;
+}
+
+uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t max, bool committed)
+{
+    if (partition_dead(p) || offset < p->log_start_offset || offset >= readable_offset(p, committed))
         return 0;
     const struct segment *s = segments_of_offset(&p->segments, offset);
     if (s != p->active || !s->index_loaded)
         return max;
     uint64_t from = index_position(&s->index, offset), end = readable_end(p, s);
+    if (committed && !find_stable_end(p, s, &end))
+        end = u64_max(end, from + 1); /* there is something */
     if (end - from >= 2 * max)
         return max;
     uint8_t head[BATCH_HEADER_BYTES];
@@ -75,6 +102,44 @@ uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t 
            batch_parse(head, sizeof head, &b) && batch_last_offset(&b) < offset)
         from += b.bytes;
     return from < end ? u64_min(end - from, max) : 0;
+}
+
+/* --- what was aborted --- */
+
+static int compare_aborted(const void *x, const void *y)
+{
+    const struct aborted_txn *a = x, *b = y;
+    return (a->first_offset > b->first_offset) - (a->first_offset < b->first_offset);
+}
+
+static bool wants_aborted(const struct partition *p, const struct part_read *r)
+{
+    assert(p->aborted_last_offset >= -1);
+    return r->committed && p->aborted_last_offset >= r->offset;
+}
+
+/* Of what was read, up to `to`: from the segments of their markers. */
+static enum err list_aborted(const struct partition *p, struct part_read *r, int64_t to)
+{
+    assert(to > r->offset);
+    struct aborted_list list = {.heap = r->slices.heap};
+    enum err err = ERR_NONE;
+    bool complete = false;
+    for (uint32_t i = segments_rank(&p->segments, r->offset); i < p->segments.count && !err && !complete; i++) {
+        const struct segment *s = segments_at(&p->segments, i);
+        complete = s->base_offset > p->aborted_last_offset;
+        if (s->aborted.count && !complete)
+            err = aborted_collect(&s->aborted, r->offset, to, &list, &complete);
+    }
+    if (err) {
+        heap_free(list.heap, list.v);
+        return err;
+    }
+    if (list.count)
+        qsort(list.v, list.count, sizeof *list.v, compare_aborted);
+    r->slices.aborted = list.v;
+    r->slices.aborted_count = list.count;
+    return ERR_NONE;
 }
 
 /* --- from memory --- */
@@ -106,12 +171,37 @@ static uint64_t end_of_read(const struct part_read *r, uint64_t from, uint32_t f
     return u64_min(end, from + r->max_bytes);
 }
 
+/* The offset behind the batches in [at, to), the last one of which may be cut short. All of them are in memory. */
+static int64_t offset_behind_tail(const struct partition *p, const struct segment *s, uint64_t at, uint64_t to)
+{
+    assert(at < to);
+    uint8_t head[BATCH_HEADER_BYTES];
+    struct batch b;
+    int64_t next = s->base_offset;
+    for (; at < to && tail_peek(&p->tail, s->number, at, head, sizeof head) && batch_parse(head, sizeof head, &b);
+         at += b.bytes)
+        next = batch_last_offset(&b) + 1;
+    return next;
+}
+
+static enum err take_from_tail(const struct partition *p, const struct segment *s, struct part_read *r, uint64_t from,
+                               uint64_t to)
+{
+    enum err err = add_tail_slices(p, s, r, from, to);
+    if (!err && wants_aborted(p, r))
+        err = list_aborted(p, r, offset_behind_tail(p, s, from, to));
+    assert(err || r->slices.count > 0);
+    return err;
+}
+
 /* False: some of it is not in memory. */
 static bool read_from_tail(struct partition *p, struct segment *s, struct part_read *r)
 {
     if (!s->index_loaded || tail_block_is_loading(p, s))
         return false;
     uint64_t at = index_position(&s->index, r->offset), end = readable_end(p, s);
+    if (r->committed && !find_stable_end(p, s, &end))
+        return false;
     uint8_t head[BATCH_HEADER_BYTES];
     struct batch b;
     for (;; at += b.bytes) {
@@ -123,7 +213,7 @@ static bool read_from_tail(struct partition *p, struct segment *s, struct part_r
             break;
     }
     uint64_t to = end_of_read(r, at, b.bytes, end);
-    if (to && add_tail_slices(p, s, r, at, to)) {
+    if (to && take_from_tail(p, s, r, at, to)) {
         slices_deinit(&r->slices);
         r->error = KERR_KAFKA_STORAGE_ERROR;
     }
@@ -144,6 +234,7 @@ struct cold {
     uint64_t from;         /* position of buf->at[0] */
     uint32_t want;
     uint32_t have, asked; /* bytes of the buf that were read; that are to be read */
+    uint64_t swaps;       /* of the partition, when it began */
     struct list link;     /* store->cold_waiting */
     /* the job that comes first, where one is needed */
     struct index_ask ask;
@@ -168,8 +259,8 @@ static void finish_cold_read(struct cold *c, enum kerr error)
     if (c->segment)
         c->segment->users--;
     r->error = error;
-    r->high_watermark = r->last_stable_offset =
-        p->promised.offset; /* it may have moved, and records up to it be here */
+    r->high_watermark = p->promised.offset; /* it may have moved, and records up to it be here */
+    r->last_stable_offset = last_stable_offset(p);
     r->log_start_offset = p->log_start_offset;
     r->state = NULL;
     list_remove(&r->link);
@@ -202,19 +293,19 @@ static bool is_cold_batch_placed(const struct cold *c, const struct batch *b, in
            b->base_offset < c->partition->promised.offset - b->last_offset_delta;
 }
 
-/* Whole batches with good CRCs, in order, from c->at on; returns where they end. */
+/* Whole batches with good CRCs that may be read, in order, from c->at on; returns where they end. */
 static uint64_t check_cold_batches(const struct cold *c, uint64_t to)
 {
     assert(c->at >= c->from);
     assert(to >= c->at);
     uint64_t at = c->at;
-    int64_t next = c->passed_offset;
+    int64_t next = c->passed_offset, stable = readable_offset(c->partition, c->read->committed);
     struct batch b;
     while (at < to) {
         const uint8_t *bytes = c->buf->at + (at - c->from);
         if (!batch_parse(bytes, to - at, &b) || b.bytes > to - at || !is_cold_batch_placed(c, &b, next))
             break;
-        if (batch_crc(bytes, b.bytes) != b.crc)
+        if (b.base_offset >= stable || batch_crc(bytes, b.bytes) != b.crc)
             break;
         next = batch_last_offset(&b) + 1;
         at += b.bytes;
@@ -235,13 +326,49 @@ static void note_cold_end(struct cold *c, uint64_t end)
     c->segment->read_end_offset = next;
 }
 
+static void wait_for_cold_turn(struct cold *c)
+{
+    struct log_store *st = c->partition->store;
+    assert(c->segment && !c->buf);
+    c->segment->users--;
+    c->segment = NULL;
+    st->cold_reads--;
+    list_push(&st->cold_waiting, &c->link);
+    log_store_turn(st);
+    if (!list_empty(&c->partition->trimmer.dropped))
+        trim_step(c->partition);
+    if (c->partition->cleaning.swapping)
+        st->cleaning_step(st, c->partition);
+}
+
+/* What was read has aborted transactions that are known no more: those of a cleaned segment are noted without what is gone, and those of one
+ * below the log start with it. */
+static bool is_cold_read_outdated(struct cold *c)
+{
+    const struct partition *p = c->partition;
+    assert(c->buf);
+    if (!wants_aborted(p, c->read) || (c->swaps == p->cleaning.swaps && c->read->offset >= p->log_start_offset))
+        return false;
+    if (c->read->offset < p->log_start_offset) {
+        finish_cold_read(c, KERR_OFFSET_OUT_OF_RANGE);
+        return true;
+    }
+    buf_put(c->buf);
+    c->buf = NULL;
+    c->offset = c->read->offset;
+    wait_for_cold_turn(c);
+    return true;
+}
+
 /* The batch with the offset starts at c->at and is whole in the buf, which holds [from, have). */
 static void answer_cold_read(struct cold *c, const struct batch *first, uint64_t have)
 {
     assert(c->buf);
     assert(have >= c->at + first->bytes);
+    if (is_cold_read_outdated(c))
+        return;
     uint64_t to = end_of_read(c->read, c->at, first->bytes, have);
-    if (to == 0) {
+    if (to == 0 || first->base_offset >= readable_offset(c->partition, c->read->committed)) {
         finish_cold_read(c, KERR_NONE);
         return;
     }
@@ -252,6 +379,10 @@ static void answer_cold_read(struct cold *c, const struct batch *first, uint64_t
     }
     note_cold_end(c, good);
     enum err err = slices_add(&c->read->slices, c->buf, c->buf->at + (c->at - c->from), (uint32_t)(good - c->at));
+    if (!err && wants_aborted(c->partition, c->read))
+        err = list_aborted(c->partition, c->read, c->segment->read_end_offset);
+    if (err)
+        slices_deinit(&c->read->slices);
     finish_cold_read(c, err ? KERR_KAFKA_STORAGE_ERROR : KERR_NONE);
 }
 
@@ -278,19 +409,11 @@ static void leave_cold_segment(struct cold *c, int64_t end_offset)
         fail_cold_corrupt(c);
         return;
     }
-    struct partition *p = c->partition;
-    struct log_store *st = p->store;
     c->segment->next_offset = end_offset; /* so it is not found again; recovery does not read where it trusts */
-    c->segment->users--;
-    c->segment = NULL;
     if (c->buf)
         buf_put(c->buf);
     c->buf = NULL;
-    st->cold_reads--;
-    list_push(&st->cold_waiting, &c->link);
-    log_store_turn(st);
-    if (!list_empty(&p->trimmer.dropped))
-        trim_step(p);
+    wait_for_cold_turn(c);
 }
 
 /* What a cleaning left without records, and something stands behind it. A fetch does not begin with it: librdkafka takes an answer without
@@ -298,7 +421,7 @@ static void leave_cold_segment(struct cold *c, int64_t end_offset)
 static bool is_cold_batch_empty(const struct cold *c, const struct batch *b)
 {
     assert(batch_last_offset(b) >= c->offset);
-    return b->count == 0 && batch_last_offset(b) + 1 < c->partition->promised.offset;
+    return b->count == 0 && batch_last_offset(b) + 1 < readable_offset(c->partition, c->read->committed);
 }
 
 static void walk_cold_batches(struct cold *c, uint64_t have)
@@ -477,6 +600,7 @@ static void begin_cold_read(struct cold *c)
         return;
     }
     struct segment *s = c->segment = segments_of_offset(&p->segments, c->offset);
+    c->swaps = p->cleaning.swaps;
     s->users++;
     c->passed_offset = 0;
     c->find = !find_cold_position(s, c->offset, &c->at);
@@ -527,7 +651,8 @@ bool partition_read(struct partition *p, struct part_read *r)
     assert(p->promised.offset <= p->end.offset);
     list_init(&r->link);
     slices_init(&r->slices, shard_of(p)->heap);
-    r->high_watermark = r->last_stable_offset = p->promised.offset;
+    r->high_watermark = p->promised.offset;
+    r->last_stable_offset = last_stable_offset(p);
     r->log_start_offset = p->log_start_offset;
     r->error = KERR_NONE;
     r->state = NULL;
@@ -539,7 +664,7 @@ bool partition_read(struct partition *p, struct part_read *r)
         r->error = KERR_OFFSET_OUT_OF_RANGE;
         return true;
     }
-    if (r->offset >= p->promised.offset)
+    if (r->offset >= readable_offset(p, r->committed))
         return true;
     struct segment *s = segments_of_offset(&p->segments, r->offset);
     if (read_from_tail(p, s, r))

@@ -19,6 +19,7 @@ void segment_init(struct segment *s, struct heap *index_heap, int64_t base_offse
     list_init(&s->open_link);
     list_init(&s->index_link);
     index_init(&s->index, index_heap, base_offset, segment_index_bytes);
+    aborted_init(&s->aborted, index_heap);
 }
 
 bool segment_path(char out[FS_PATH_MAX], const char *dir, int64_t base_offset, const char *suffix)
@@ -123,6 +124,32 @@ enum err segment_put_index(const char *dir, const struct segment *s, bool sync)
 enum err segment_save_index(const char *dir, const struct segment *s)
 {
     return segment_put_index(dir, s, true);
+}
+
+enum err segment_put_aborted(const char *dir, const struct segment *s, bool sync)
+{
+    assert(s->base_offset >= 0);
+    char path[FS_PATH_MAX];
+    size_t bytes = aborted_file_bytes(&s->aborted);
+    if (!bytes && !s->aborted_file)
+        return ERR_NONE;
+    if (!segment_path(path, dir, s->base_offset, ".txnindex"))
+        return ERR_INVALID;
+    enum err err = ERR_NONE;
+    if (bytes) {
+        struct heap *heap = heap_open(); /* a job's: the segment's is the shard's */
+        uint8_t *at = heap ? heap_alloc(heap, bytes) : NULL;
+        if (at)
+            aborted_encode(&s->aborted, 0, s->aborted.count, at);
+        err = at ? segment_put_file(path, at, bytes, sync) : ERR_NO_MEMORY;
+        if (heap)
+            heap_close(heap);
+    } else {
+        err = fs_unlink(path);
+        err = err == ERR_NOT_FOUND ? ERR_NONE : err;
+    }
+    /* It is there before whatever says that the segment is saved: a missing one cannot be told from none. */
+    return !err && sync ? fs_sync_dir(dir) : err;
 }
 
 enum err segment_read_index(struct heap *heap, const char *dir, int64_t base_offset, struct segment_index_files *out)

@@ -9,6 +9,7 @@
 #pragma once
 #include "core/fs.h"
 #include "core/io.h"
+#include "storage/log/aborted.h"
 #include "storage/log/index.h"
 
 struct partition;
@@ -36,6 +37,8 @@ struct segment {
     uint64_t read_end;       /* ... starts here; 0: none yet */
     bool index_loaded;       /* closed segments load theirs on first use */
     struct index index;
+    struct aborted_index aborted; /* transactions whose marker lies in it */
+    bool aborted_file;            /* there may be a .txnindex */
 };
 
 /* In no list, of no partition yet, without a file, with an empty index. */
@@ -55,6 +58,8 @@ enum err segment_read_file(struct heap *heap, const char *path, size_t max, uint
 /* Saves .index and .timeindex (whole). */
 enum err segment_save_index(const char *dir, const struct segment *s) must_use;
 enum err segment_put_index(const char *dir, const struct segment *s, bool sync) must_use;
+/* The .txnindex: whole, or none where no transaction was aborted. */
+enum err segment_put_aborted(const char *dir, const struct segment *s, bool sync) must_use;
 /* Also sets max_timestamp. ERR_CORRUPT: missing or nonsense, rebuild it (scan_rebuild_index). */
 enum err segment_load_index(const char *dir, struct segment *s) must_use;
 /* A closed segment's times, from its first batch's header and the last entry of its time index. ERR_CORRUPT, ERR_NOT_FOUND: the index

@@ -291,8 +291,7 @@ static void begin_next_segment(struct partition *p, struct segment *s, const str
     p->end.position = 0;
     p->end.max_timestamp = p->end.max_timestamp_offset = -1;
     p->durable = p->promised = p->end;
-    p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
-        p->checkpoint.saved_times_crc = 0;
+    checkpoint_nothing_saved(p);
     p->space.ahead = AHEAD_NONE;
     p->space.short_since_ns = 0;
     p->space.saved = false;

@@ -35,6 +35,8 @@ static enum err save_old_segment(struct space_job *j)
     assert(j->snapshot || j->kind == JOB_STOP);
     char path[FS_PATH_MAX];
     enum err err = segment_put_index(j->dir, j->old, !j->sync_later);
+    if (!err)
+        err = segment_put_aborted(j->dir, j->old, !j->sync_later);
     if (!err && !segment_path(path, j->dir, j->next_offset, ".snapshot"))
         err = ERR_INVALID;
     if (!err && j->snapshot)

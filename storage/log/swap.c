@@ -38,6 +38,7 @@ void swap_free_segment(struct partition *p, struct segment *s)
 {
     assert(s->users == 0 && s->file.fd < 0);
     files_index_drop(p->store, s);
+    aborted_deinit(&s->aborted);
     heap_free(shard_of(p)->heap, s);
 }
 

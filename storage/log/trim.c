@@ -182,6 +182,7 @@ static void remove_dropped_files(struct partition *p)
         list_remove(&s->link);
         files_close(p->store, s);
         files_index_drop(p->store, s);
+        aborted_deinit(&s->aborted);
         heap_free(shard_of(p)->heap, s);
     }
     if (j && j->gone_count > 0)
@@ -280,8 +281,7 @@ static void save_log_start(struct partition *p, int64_t start)
     if (waits_for_closing(p, start))
         return;
     if (p->durable.offset < start) {
-        p->flusher.wanted_offset = start;
-        writer_flush(p); /* or the wave, flush or roll that is under way: its end comes back here */
+        writer_want_durable(p, start); /* or the wave, flush or roll that is under way: its end comes back here */
         return;
     }
     struct trim_job *j = new_trim_job(p);

@@ -16,7 +16,7 @@
 
 enum {
     SLOW_FLUSH_NS = 10 * 1000 * 1000,
-    FLUSH_MS_MAX = INT32_MAX,      /* 24 days: as good as never */
+    PRODUCE_ADDS_PARTITIONS = 12,  /* from this version on producers have a new epoch in each transaction (KIP-890) */
     WAVE_VECTOR_BYTES = 64 * 1024, /* up to so many go out in one write with the copy of the last block */
 };
 
@@ -60,8 +60,10 @@ static void move_promised(struct partition *p, const struct mark *to)
         if (a->end_offset > to->offset)
             break;
         list_remove(l);
-        writer_append_finish(p, a, KERR_NONE);
+        if (!marker_promised(p, a))
+            writer_append_finish(p, a, KERR_NONE);
     }
+    producers_settle(p->producers, to->offset);
     partition_moved(p);
 }
 
@@ -190,8 +192,7 @@ static void roll_when_durable(struct partition *p)
     if (p->space.ahead == AHEAD_MAKING)
         return;
     if (p->durable.offset < p->end.offset && !PLANTED(roll_before_old_durable)) {
-        p->flusher.wanted_offset = p->end.offset;
-        writer_flush(p);
+        writer_want_durable(p, p->end.offset);
         return;
     }
     space_roll(p);
@@ -261,18 +262,33 @@ static void stamp_batch(struct partition *p, struct append *a, const struct batc
     }
 }
 
+static enum err record_producer(struct partition *p, const struct append *a, const struct batch *b)
+{
+    assert(b->producer_id >= 0);
+    struct aborted_txn aborted;
+    const struct txn_marker *m = a->marker;
+    const struct batch_marker marker = {.coordinator_epoch = m ? m->coordinator_epoch : -1, .commit = m && m->commit};
+    enum err err = m ? aborted_reserve(&p->active->aborted, 1) : ERR_NONE;
+    if (!err)
+        err = producers_update(p->producers, b, m ? &marker : NULL, clock_wall_ms(), &aborted);
+    if (err || aborted.producer_id < 0)
+        return err;
+    aborted_add(&p->active->aborted, &aborted);
+    p->aborted_last_offset = aborted.last_offset;
+    return ERR_NONE;
+}
+
 /* Offsets are given here: from now on the batch is in the log. `b` has its base offset. ERR_NO_MEMORY: nothing has changed. */
-static enum err record_batch(struct partition *p, const struct batch *b)
+static enum err record_batch(struct partition *p, const struct append *a, const struct batch *b)
 {
     struct segment *s = p->active;
-    int64_t now_ms = clock_wall_ms();
     assert(b->base_offset == p->end.offset);
     assert(p->end.position + b->bytes <= s->allocated);
     enum err err = index_reserve(&s->index);
     if (!err)
         err = epochs_reserve(&p->epochs);
     if (!err && b->producer_id >= 0)
-        err = producers_update(p->producers, b, now_ms);
+        err = record_producer(p, a, b);
     if (err)
         return err;
     err = epochs_add(&p->epochs, b->leader_epoch, b->base_offset);
@@ -312,18 +328,42 @@ static void answer_duplicate(struct partition *p, struct append *a, const struct
         insert_pending(p, a);
 }
 
+/* Its transaction's coordinator is to be asked first. */
+static inline bool append_asks(const struct partition *p, const struct append *a, const struct batch *b)
+{
+    return unlikely(batch_is_transactional(b)) && !a->guard && b->producer_id >= 0 && producers_asks(p->producers, b);
+}
+
+static struct producer_claim claim_of(const struct append *a)
+{
+    assert(!a->marker);
+    return (struct producer_claim){.no_sequence = a->origin == APPEND_COORDINATOR, .guard = a->guard};
+}
+
 /* A batch that was sent again needs no room: it is answered from the log, also while the disk is full or a roll is under way.
  * (If it were refused and one behind it answered, its producer would go on and leave it behind for good.) */
 static bool take_duplicate(struct partition *p, struct append *a, const struct batch *b)
 {
     struct producer_duplicate d;
-    if (b->producer_id < 0 || producers_check(p->producers, b, &d) || d.base_offset < 0 ||
-        batch_crc(a->records, b->bytes) != b->crc)
+    const struct producer_claim claim = claim_of(a);
+    if (b->producer_id < 0 || batch_is_control(b) || append_asks(p, a, b) ||
+        producers_check(p->producers, b, &claim, &d) || d.base_offset < 0 || batch_crc(a->records, b->bytes) != b->crc)
         return false;
     list_remove(&a->link);
     unpack_over(p, a);
     answer_duplicate(p, a, b, &d);
     return true;
+}
+
+static enum kerr check_producer_of(const struct partition *p, const struct append *a, const struct batch *b)
+{
+    struct producer_duplicate d = {.base_offset = -1};
+    if (b->producer_id < 0 || a->marker)
+        return KERR_NONE;
+    const struct producer_claim claim = claim_of(a);
+    enum kerr error = producers_check(p->producers, b, &claim, &d);
+    assert(error || d.base_offset < 0); /* take_duplicate took it */
+    return error;
 }
 
 /* `from`: the batch, as sent or packed anew. */
@@ -332,18 +372,17 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b,
     assert(space_is_ready(p));
     assert(from != a->records || b->bytes <= a->bytes);
     assert(align_up(p->end.position + b->bytes, PAGE_BYTES) <= p->active->allocated);
-    struct producer_duplicate d = {.base_offset = -1};
     uint32_t crc = tail_copy_in(&p->tail, p->active->number, p->end.position, from, b->bytes, BATCH_CRC_FROM);
     io_spend(p->store->shard->io, b->bytes);
     a->copied = true;
     enum kerr error = crc == b->crc ? KERR_NONE : KERR_CORRUPT_MESSAGE;
-    if (!error && b->producer_id >= 0)
-        error = producers_check(p->producers, b, &d);
+    if (!error)
+        error = check_producer_of(p, a, b);
     if (error) {
+        a->guard = 0;
         writer_append_finish(p, a, error);
         return;
     }
-    assert(d.base_offset < 0); /* take_repeated took it */
     stamp_batch(p, a, b, from);
     a->base_offset = b->base_offset = p->end.offset;
     b->leader_epoch = p->store->root->leader_epoch;
@@ -351,7 +390,7 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b,
         b->max_timestamp = a->append_time_ms;
     if (unlikely(b->append_time))
         stat_add(p->store->unpack.append_time, 1);
-    if (record_batch(p, b)) { /* retriable: the copy behind the log's end means nothing */
+    if (record_batch(p, a, b)) { /* retriable: the copy behind the log's end means nothing */
         writer_append_finish(p, a, KERR_KAFKA_STORAGE_ERROR);
         return;
     }
@@ -399,10 +438,36 @@ static bool take_unpacked_append(struct partition *p, struct append *a, const st
     return true;
 }
 
+static bool refuse_unasked(struct partition *p, struct append *a, const struct batch *b)
+{
+    assert(!a->guard);
+    a->guard = producers_guard(p->producers, b, a->produce_version >= PRODUCE_ADDS_PARTITIONS, clock_wall_ms());
+    return refuse_append(p, a, a->guard ? KERR_INVALID_TXN_STATE : KERR_KAFKA_STORAGE_ERROR);
+}
+
+static bool take_marker(struct partition *p, struct append *a)
+{
+    const struct txn_marker *m = a->marker;
+    const struct batch_marker marker = {.coordinator_epoch = m->coordinator_epoch, .commit = m->commit};
+    struct batch b;
+    bool parsed = batch_parse(a->records, a->bytes, &b);
+    assert(parsed);
+    enum kerr error = producers_check_marker(p->producers, &b, &marker, m->transaction_version);
+    if (error)
+        return refuse_append(p, a, error);
+    if (!prepare_append(p, &b))
+        return false;
+    list_remove(&a->link);
+    append_batch(p, a, &b, a->records);
+    return true;
+}
+
 /* False: it must wait, or what it waits for failed and it was refused with all that are parked. */
 static bool take_append(struct partition *p, struct append *a)
 {
     assert(list_first(&p->writer.parked) == &a->link);
+    if (unlikely(a->marker))
+        return take_marker(p, a);
     const struct topic_config *c = config_of(p);
     const struct batch_limits limits = {
         .max_message_bytes = (uint32_t)u64_min(c->max_message_bytes, p->stricter.message_bytes),
@@ -412,14 +477,19 @@ static bool take_append(struct partition *p, struct append *a)
         .timestamp_after_max_ms = c->timestamp_after_max_ms,
         .log_append_time = c->log_append_time,
         .compacted = c->compacted,
+        .no_sequence = a->origin == APPEND_COORDINATOR,
         .append_time_outside = c->append_time_outside,
         .produce_version = a->produce_version,
         .unpack_codecs = c->unpack_codecs | p->unpack.codecs,
     };
     struct batch b;
     enum kerr error = batch_check(a->records, a->bytes, &limits, &b, &a->fault);
-    if (error)
+    if (error) {
+        a->guard = 0;
         return refuse_append(p, a, error);
+    }
+    if (append_asks(p, a, &b))
+        return refuse_unasked(p, a, &b);
     if (take_duplicate(p, a, &b))
         return true;
     if (unlikely(batch_needs_records(&b, limits.unpack_codecs)))
@@ -435,7 +505,7 @@ static bool take_append(struct partition *p, struct append *a)
 static bool take_duplicate_at_once(struct partition *p, struct append *a)
 {
     struct batch b;
-    return batch_parse(a->records, a->bytes, &b) && b.bytes <= a->bytes && take_duplicate(p, a, &b);
+    return !a->marker && batch_parse(a->records, a->bytes, &b) && b.bytes <= a->bytes && take_duplicate(p, a, &b);
 }
 
 void partition_append(struct partition *p, struct append *a)
@@ -486,19 +556,6 @@ void writer_roll(struct partition *p)
 void writer_kick(struct partition *p)
 {
     log_store_queue(p->store, &p->store->wave_wanted, &p->writer.wave_link);
-}
-
-void writer_flush_later(struct partition *p)
-{
-    struct shard *s = shard_of(p);
-    if (p->durable.position == p->promised.position)
-        return;
-    if (p->promised.offset - p->durable.offset >= config_of(p)->flush_messages ||
-        p->durable.offset < p->flusher.wanted_offset)
-        writer_flush(p);
-    else if (!timer_started(&p->flusher.timer))
-        timer_start(&s->timers, &p->flusher.timer,
-                    s->now_ns + u64_min((uint64_t)config_of(p)->flush_ms, FLUSH_MS_MAX) * NS_PER_MS);
 }
 
 static void warn_slow_flush(struct partition *p, uint64_t took_ns)
@@ -731,52 +788,4 @@ void writer_start_wave(struct partition *p)
         start_wave_piece(&w->v[i]);
     if (PLANTED(ack_before_write))
         move_promised(p, &w->end);
-}
-
-/* --- flushing what write.caching left behind --- */
-
-static void flush_done(struct io_op *op, int32_t res)
-{
-    assert(container_of(op, struct partition, flusher.op)->flusher.state == FLUSHER_SYNCING);
-    struct partition *p = container_of(op, struct partition, flusher.op);
-    p->flusher.state = FLUSHER_IDLE;
-    if (res < 0) { /* also for lack of room: what the kernel dropped, the next flush would not miss */
-        partition_broken(p, res, "flush");
-    } else {
-        p->durable = p->flusher.end;
-        p->flusher.risk_since_ns = p->durable.position < p->promised.position ? shard_of(p)->now_ns : 0;
-        partition_durable(p);
-        writer_flush_later(p);
-        if (p->end.position != p->promised.position)
-            writer_kick(p);
-        writer_retry(p);
-    }
-    partition_stop_step(p);
-}
-
-void writer_flush(struct partition *p)
-{
-    if (p->flusher.state != FLUSHER_IDLE || !space_is_ready(p) || partition_is_offline(p) ||
-        p->durable.position == p->promised.position)
-        return;
-    timer_stop(&shard_of(p)->timers, &p->flusher.timer);
-    p->flusher.state = FLUSHER_SYNCING;
-    p->flusher.end = p->promised;
-    assert(p->durable.offset <= p->flusher.end.offset);
-    io_sync(shard_of(p)->io, &p->flusher.op, &p->active->file, flush_done);
-}
-
-void writer_flush_due(struct timer *t)
-{
-    writer_flush(container_of(t, struct partition, flusher.timer));
-}
-
-void writer_free_idle(struct partition *p)
-{
-    if (!writer_idle(p) || !list_empty(&p->writer.pending) || !list_empty(&p->writer.parked) || p->tail.count == 0 ||
-        shard_of(p)->now_ns - p->writer.used_at_ns < IDLE_TAIL_S * NS_PER_S)
-        return;
-    assert(p->promised.offset == p->end.offset);
-    tail_clear(&p->tail);
-    p->space.state = SPACE_CLOSED; /* the next append wakes it: its last block is read again */
 }

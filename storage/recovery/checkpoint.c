@@ -10,8 +10,11 @@
 #include <stdlib.h>
 
 enum {
-    HEAD_BYTES = 8,    /* bytes, crc */
-    FIXED_BYTES = 121, /* without the producers */
+    HEAD_BYTES = 8, /* bytes, crc */
+    FLAGS_AT = 116,
+    HAS_ABORTED = 4,
+    FIXED_BYTES_BEFORE_4 = 121,
+    FIXED_BYTES = 129, /* without the producers */
     FILE_BYTES_MAX = 1 << 30,
     FILES_MAX = 1024, /* one per shard of any earlier run */
 };
@@ -81,7 +84,9 @@ static uint8_t *encode_index_part(uint8_t *at, const struct checkpoint_entry *e)
     put_u32(&at, e->time_count);
     put_u32(&at, e->time_crc);
     put_u32(&at, e->bytes_since_entry);
-    *at++ = (uint8_t)(e->clean | e->caching << 1);
+    *at++ = (uint8_t)(e->clean | e->caching << 1 | HAS_ABORTED);
+    put_u32(&at, e->aborted_count);
+    put_u32(&at, e->aborted_crc);
     return at;
 }
 
@@ -124,8 +129,13 @@ static const uint8_t *decode_index_part(const uint8_t *at, struct checkpoint_ent
     e->time_count = take_u32(&at);
     e->time_crc = take_u32(&at);
     e->bytes_since_entry = take_u32(&at);
-    e->clean = *at & 1;
-    e->caching = *at++ >> 1 & 1;
+    uint8_t flags = *at++;
+    e->clean = flags & 1;
+    e->caching = flags >> 1 & 1;
+    if (flags & HAS_ABORTED) {
+        e->aborted_count = take_u32(&at);
+        e->aborted_crc = take_u32(&at);
+    }
     return at;
 }
 /* What a good CRC does not promise: that the one who wrote it made sense. */
@@ -137,10 +147,13 @@ static bool entry_makes_sense(const struct checkpoint_entry *e)
 
 size_t checkpoint_entry_decode(const uint8_t *at, size_t bytes, struct checkpoint_entry *out)
 {
-    if (bytes < FIXED_BYTES)
+    if (bytes < FIXED_BYTES_BEFORE_4)
         return 0;
     uint32_t claimed = be32_get(at);
-    if (claimed < FIXED_BYTES || claimed > bytes)
+    if (claimed < FIXED_BYTES_BEFORE_4 || claimed > bytes)
+        return 0;
+    uint32_t fixed = at[FLAGS_AT] & HAS_ABORTED ? FIXED_BYTES : FIXED_BYTES_BEFORE_4;
+    if (claimed < fixed)
         return 0;
     if (crc32c(0, at + HEAD_BYTES, claimed - HEAD_BYTES) != be32_get(at + 4))
         return 0;
@@ -152,8 +165,8 @@ size_t checkpoint_entry_decode(const uint8_t *at, size_t bytes, struct checkpoin
     from = decode_index_part(decode_log_part(from, &e), &e);
     e.producers_bytes = take_u32(&from);
     e.producers = from;
-    assert(from == at + FIXED_BYTES);
-    if (e.producers_bytes != claimed - FIXED_BYTES || !entry_makes_sense(&e))
+    assert(from == at + fixed);
+    if (e.producers_bytes != claimed - fixed || !entry_makes_sense(&e))
         return 0;
     *out = e;
     return claimed;

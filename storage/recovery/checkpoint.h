@@ -9,7 +9,8 @@
  *   an entry, one for each partition:
  *   u32 bytes | u32 crc32c of the rest | u64 serial | topic id 16 | i32 partition | i64 log_start_offset | i64 segment base |
  *   u64 position | i64 offset | i32 leader epoch | i64 max_timestamp, i64 offset_of_max, i64 first_timestamp (of the segment) |
- *   u32 index entries, u32 crc of them | u32 time entries, u32 crc | u32 bytes_since_entry | u8 flags: 1 clean, 2 caching |
+ *   u32 index entries, u32 crc of them | u32 time entries, u32 crc | u32 bytes_since_entry | u8 flags: 1 clean, 2 caching, 4 transactions |
+ *   with flag 4: u32 aborted transactions (of the segment, in its .txnindex), u32 crc of them |
  *   u32 producer bytes | producers (producer.h)
  *
  *   what look-ups by time and retention need of a closed segment, once for each:
@@ -30,9 +31,10 @@ struct checkpoint_entry {
     int32_t leader_epoch;
     int64_t max_timestamp, max_timestamp_offset, first_timestamp;
     uint32_t index_count, index_crc, time_count, time_crc, bytes_since_entry;
-    bool clean;               /* written by a clean stop: nothing lies behind it */
-    bool caching;             /* acks behind it may not have waited for stable media */
-    const uint8_t *producers; /* points into the set's or the caller's memory */
+    uint32_t aborted_count, aborted_crc; /* 0 in what was written before format 4 */
+    bool clean;                          /* written by a clean stop: nothing lies behind it */
+    bool caching;                        /* acks behind it may not have waited for stable media */
+    const uint8_t *producers;            /* points into the set's or the caller's memory */
     uint32_t producers_bytes;
 };
 

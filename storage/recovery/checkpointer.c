@@ -38,8 +38,9 @@ struct delta {
     char *dir;
     int64_t segment;
     uint64_t offsets_at, times_at;
-    uint32_t offsets_bytes, times_bytes;
-    uint8_t *bytes; /* offsets, then times */
+    uint64_t aborted_at;
+    uint32_t offsets_bytes, times_bytes, aborted_bytes;
+    uint8_t *bytes; /* offsets, then times, then aborted transactions */
 };
 struct item {
     struct partition *partition; /* NULL: it was closed meanwhile */
@@ -50,7 +51,7 @@ struct item {
     uint32_t segments_bytes;
     struct mark mark;
     int64_t segment;
-    uint32_t offsets, times, offsets_crc, times_crc; /* saved when the job succeeds */
+    uint32_t offsets, times, aborted, offsets_crc, times_crc, aborted_crc; /* saved when the job succeeds */
 };
 
 struct checkpointer {
@@ -157,13 +158,20 @@ void checkpoint_rolled(struct partition *p)
     checkpoint_durable(p);
 }
 
+void checkpoint_nothing_saved(struct partition *p)
+{
+    struct partition_checkpoint *c = &p->checkpoint;
+    assert(c->state == CHECKPOINT_NONE || c->producers);
+    c->saved_offsets = c->saved_times = c->saved_aborted = 0;
+    c->saved_offsets_crc = c->saved_times_crc = c->saved_aborted_crc = 0;
+}
+
 void checkpoint_opened(struct partition *p)
 {
     assert(p->durable.offset == p->end.offset);
     assert(p->promised.offset == p->end.offset);
     release_mark(p);
-    p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
-        p->checkpoint.saved_times_crc = 0;
+    checkpoint_nothing_saved(p);
     if (p->active && !p->space.saved)
         capture_mark(p); /* recovery synced it all */
     list_remove(&p->checkpoint.link);
@@ -210,6 +218,17 @@ static uint32_t bytes_since_index_entry(const struct index *ix, uint32_t offsets
     return (uint32_t)(m->position - last);
 }
 
+static void copy_aborted_delta(struct item *it)
+{
+    struct partition *p = it->partition;
+    const struct aborted_index *a = &p->active->aborted;
+    struct delta *d = &it->delta;
+    uint8_t *to = d->bytes + d->offsets_bytes + d->times_bytes;
+    aborted_encode(a, p->checkpoint.saved_aborted, it->aborted, to);
+    p->active->aborted_file |= d->aborted_bytes > 0;
+    it->aborted_crc = crc32c(p->checkpoint.saved_aborted_crc, to, d->aborted_bytes);
+}
+
 static bool build_index_delta(struct item *it)
 {
     struct partition *p = it->partition;
@@ -224,8 +243,11 @@ static bool build_index_delta(struct item *it)
     d->times_at = (uint64_t)p->checkpoint.saved_times * INDEX_TIME_BYTES;
     d->offsets_bytes = (it->offsets - p->checkpoint.saved_offsets) * INDEX_OFFSET_BYTES;
     d->times_bytes = (it->times - p->checkpoint.saved_times) * INDEX_TIME_BYTES;
+    assert(it->aborted >= p->checkpoint.saved_aborted && it->aborted <= p->active->aborted.count);
+    d->aborted_at = (uint64_t)p->checkpoint.saved_aborted * ABORTED_ENTRY_BYTES;
+    d->aborted_bytes = (it->aborted - p->checkpoint.saved_aborted) * ABORTED_ENTRY_BYTES;
     d->dir = heap_strdup(p->store->checkpoint_heap, p->dir);
-    d->bytes = heap_alloc(p->store->checkpoint_heap, (size_t)d->offsets_bytes + d->times_bytes + 1);
+    d->bytes = heap_alloc(p->store->checkpoint_heap, (size_t)d->offsets_bytes + d->times_bytes + d->aborted_bytes + 1);
     if (!d->dir || !d->bytes)
         return false;
     if (d->offsets_bytes)
@@ -234,6 +256,7 @@ static bool build_index_delta(struct item *it)
         memcpy(d->bytes + d->offsets_bytes, ix->times + d->times_at, d->times_bytes);
     it->offsets_crc = crc32c(p->checkpoint.saved_offsets_crc, d->bytes, d->offsets_bytes);
     it->times_crc = crc32c(p->checkpoint.saved_times_crc, d->bytes + d->offsets_bytes, d->times_bytes);
+    copy_aborted_delta(it);
     return true;
 }
 
@@ -257,6 +280,8 @@ static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool
         .index_crc = it->offsets_crc,
         .time_count = it->times,
         .time_crc = it->times_crc,
+        .aborted_count = it->aborted,
+        .aborted_crc = it->aborted_crc,
         .bytes_since_entry = bytes_since_index_entry(&p->active->index, it->offsets, &it->mark),
         .clean = clean,
         .caching = !durable_acks(p),
@@ -349,6 +374,7 @@ static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, boo
     const struct index *ix = &p->active->index;
     it->offsets = clean ? ix->offset_count : count_offsets_below(ix, it->mark.position);
     it->times = clean ? ix->time_count : count_times_below(ix, it->mark.offset);
+    it->aborted = aborted_count_before(&p->active->aborted, it->mark.offset);
     if (!build_index_delta(it) || !build_checkpoint_entry(c, it, clean) || !build_segments(c, it)) {
         free_item_memory(c, it);
         c->item_count--;
@@ -460,6 +486,9 @@ static enum err write_checkpoint(struct checkpointer *c)
         err = write_index_delta(d, ".index", d->bytes, d->offsets_bytes, d->offsets_at);
         if (!err)
             err = write_index_delta(d, ".timeindex", d->bytes + d->offsets_bytes, d->times_bytes, d->times_at);
+        if (!err)
+            err = write_index_delta(d, ".txnindex", d->bytes + d->offsets_bytes + d->times_bytes, d->aborted_bytes,
+                                    d->aborted_at);
     }
     return err ? err : checkpoint_file_write(&c->file, &c->news, &c->piece, c->finish, c->sync);
 }
@@ -512,6 +541,8 @@ static void note_item_saved(struct checkpointer *c, struct item *it)
         p->checkpoint.saved_times = it->times;
         p->checkpoint.saved_offsets_crc = it->offsets_crc;
         p->checkpoint.saved_times_crc = it->times_crc;
+        p->checkpoint.saved_aborted = it->aborted;
+        p->checkpoint.saved_aborted_crc = it->aborted_crc;
     }
 }
 
@@ -701,8 +732,7 @@ static void build_clean_items(struct checkpointer *c)
         struct partition *p = c->store->all[--c->last_next];
         if (!p->stop.clean || !p->active || !p->stop.saved)
             continue;
-        p->checkpoint.saved_offsets = p->checkpoint.saved_times = p->checkpoint.saved_offsets_crc =
-            p->checkpoint.saved_times_crc = 0;
+        checkpoint_nothing_saved(p);
         capture_mark(p);
         if (p->checkpoint.state != CHECKPOINT_HELD || !add_checkpoint_item(c, p, true))
             p->stop.clean = false;

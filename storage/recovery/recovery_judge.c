@@ -1,5 +1,4 @@
 /* Torn, or corrupt: what the end of the walk means. Nothing is changed here. */
-#include "core/clock.h"
 #include "core/limits.h"
 #include "storage/recovery/recovery_state.h"
 
@@ -145,60 +144,51 @@ bool recovery_has_snapshot(const struct recovery *r, int64_t offset)
     return folder_offsets_have(&r->folder.snapshots, offset);
 }
 
-static enum err add_segment_producers(struct recovery *r, const struct segment *s, struct producers *ps)
+/* The producers behind the segment: those before it, and its batches. */
+static enum err make_snapshot(struct recovery *r, const struct segment *s, struct producers *ps)
 {
-    assert(ps);
-    struct recovery_scan rs;
-    struct batch b;
-    bool valid = true;
-    enum err err = recovery_scan_open(r, s, 0, FS_READ, &rs);
-    if (err)
-        return err;
-    while (!err && rs.scan.at < s->bytes && valid) {
-        err = scan_peek(&rs.scan, &b, &valid);
-        if (!err && valid && b.producer_id >= 0)
-            err = producers_update(ps, &b, clock_wall_ms());
-        if (!err && valid)
-            scan_skip(&rs.scan, &b);
-    }
-    recovery_scan_close(r, &rs);
+    assert(s->next_offset > s->base_offset); /* where the next one begins */
+    uint8_t *at = heap_alloc(r->in->heap, producers_snapshot_bytes(ps));
+    if (!at)
+        return ERR_NO_MEMORY;
+    producers_snapshot(ps, at);
+    enum err err = recovery_save_snapshot(r, s->next_offset, at, producers_snapshot_bytes(ps));
+    heap_free(r->in->heap, at);
     return err;
 }
 
-/* The producers behind the segment: those before it, and its batches. */
-static enum err make_snapshot(struct recovery *r, const struct segment *s)
+/* Its .txnindex is not there, or cannot be trusted; nor can the snapshot behind it be, if there is none. */
+static enum err save_transactions_again(struct recovery *r, uint32_t file)
 {
-    assert(s->next_offset > s->base_offset); /* where the next one begins */
+    struct segment *s = r->files[file].segment;
     struct producers *ps = producers_open(r->in->heap);
-    enum err err = ps ? recovery_load_snapshot(r, s->base_offset, ps) : ERR_NO_MEMORY;
+    enum err err = ps ? recovery_replay(r, file, ps) : ERR_NO_MEMORY;
     if (!err)
-        err = add_segment_producers(r, s, ps);
-    uint8_t *at = err ? NULL : heap_alloc(r->in->heap, producers_snapshot_bytes(ps));
-    if (!err && !at)
-        err = ERR_NO_MEMORY;
-    if (!err) {
-        producers_snapshot(ps, at);
-        err = recovery_save_snapshot(r, s->next_offset, at, producers_snapshot_bytes(ps));
-    }
-    heap_free(r->in->heap, at);
+        err = segment_put_aborted(r->in->dir, s, true);
+    if (!err && !recovery_has_snapshot(r, s->next_offset))
+        err = make_snapshot(r, s, ps);
+    assert(s->bytes <= s->allocated);
     producers_close(ps);
     return err;
 }
 
 /* The roll behind it was cut short: its index files may end too early, the snapshot behind it may be missing. (It says that the index
  * is whole.) */
-static enum err close_segment_again(struct recovery *r, struct segment *s)
+static enum err close_segment_again(struct recovery *r, uint32_t file)
 {
+    struct segment *s = r->files[file].segment;
     assert(s->bytes > 0);
     uint64_t bad_at = 0;
     enum err err = scan_rebuild_index(r->in->dir, s, r->in->index_interval_bytes, &bad_at);
     if (err == ERR_CORRUPT)
         return corrupt_segment_at(r, s, bad_at);
-    return err || recovery_has_snapshot(r, s->next_offset) ? err : make_snapshot(r, s);
+    return err ? err : save_transactions_again(r, file);
 }
 
-static enum err check_trusted_segment(struct recovery *r, struct segment *s, int64_t next_base_offset)
+static enum err check_trusted_segment(struct recovery *r, uint32_t file)
 {
+    struct segment *s = r->files[file].segment;
+    int64_t next_base_offset = r->files[file + 1].segment->base_offset;
     assert(next_base_offset > s->base_offset);
     bool zeros, there;
     s->bytes = s->allocated;
@@ -213,7 +203,10 @@ static enum err check_trusted_segment(struct recovery *r, struct segment *s, int
         return corrupt_segment_at(r, s, 0);
     err = index_files_exist(r, s, &there);
     bool closed = s->bytes == s->allocated && there && recovery_has_snapshot(r, next_base_offset);
-    return err || closed ? err : close_segment_again(r, s);
+    if (err || !closed)
+        return err ? err : close_segment_again(r, file);
+    err = recovery_load_aborted(r, s);
+    return err == ERR_CORRUPT ? save_transactions_again(r, file) : err;
 }
 
 enum err recovery_check_trusted(struct recovery *r)
@@ -221,7 +214,7 @@ enum err recovery_check_trusted(struct recovery *r)
     assert(r->first < r->count);
     enum err err = ERR_NONE;
     for (uint32_t i = r->passed; i < r->first && !err && !r->out->corrupt; i++) {
-        err = check_trusted_segment(r, r->files[i].segment, r->files[i + 1].segment->base_offset);
+        err = check_trusted_segment(r, i);
         if (!r->out->corrupt || !recovery_is_below_start(r, i))
             continue;
         r->out->corrupt = false; /* it is not needed */

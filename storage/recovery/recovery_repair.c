@@ -12,6 +12,7 @@ static void forget_file(struct recovery *r, uint32_t file)
     assert(s);
     list_remove(&s->link);
     index_deinit(&s->index);
+    aborted_deinit(&s->aborted);
     heap_free(r->in->heap, s);
     r->files[file].segment = NULL;
     r->changed = true;
@@ -59,6 +60,7 @@ static enum err plant_early_cut(struct recovery *r)
         s->bytes = rs.scan.at;
         s->next_offset = r->next_offset = b.base_offset;
         index_truncate(&s->index, b.base_offset, (uint32_t)s->bytes);
+        aborted_truncate(&s->aborted, b.base_offset);
     }
     recovery_scan_close(r, &rs);
     return err;
@@ -107,7 +109,9 @@ static enum err repair_segment(struct recovery *r, struct recovery_file *f, bool
     if (err || !closed || !s->index_loaded)
         return err;
     err = index_finish(&s->index);
-    return err ? err : segment_save_index(r->in->dir, s);
+    if (!err)
+        err = segment_save_index(r->in->dir, s);
+    return err ? err : segment_put_aborted(r->in->dir, s, true);
 }
 
 /* A file of a gigabyte takes tens of milliseconds to unlink, and requests wait for this: the first few go here, the rest later. */

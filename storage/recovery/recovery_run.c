@@ -1,6 +1,5 @@
 /* Decides what of the folder is trusted, walks the rest, and leaves the verdict and the mending to its two neighbours. */
 #include "storage/recovery/recovery.h"
-#include "core/clock.h"
 #include "core/crc.h"
 #include "core/log.h"
 #include "storage/log/log_start.h"
@@ -114,6 +113,7 @@ static enum err note_segment_file(struct recovery *r, int64_t base_offset, bool 
         return ERR_NO_MEMORY;
     s->allocated = bytes;
     s->written_ms = written_ms;
+    s->aborted_file = folder_offsets_have(&r->folder.aborted, base_offset);
     r->files[r->count++].segment = s;
     return ERR_NONE;
 }
@@ -166,7 +166,7 @@ static enum err restore_checkpoint_index(struct recovery *r, struct segment *s)
     s->index.max_timestamp = s->max_timestamp = c->max_timestamp;
     s->index.max_timestamp_offset = c->max_timestamp_offset;
     s->first_timestamp = c->first_timestamp;
-    return err;
+    return err ? err : recovery_restore_aborted(r, s);
 }
 
 static uint32_t find_segment_file(const struct recovery *r, int64_t base_offset)
@@ -234,8 +234,10 @@ static void walk_whole_segment(struct recovery *r, struct segment *s)
 {
     assert(r->first_position == 0);
     index_clear(&s->index);
+    s->aborted.count = 0;
     s->first_timestamp = s->max_timestamp = -1;
     r->next_offset = s->base_offset;
+    r->walks_again = true;
 }
 
 /* A checkpoint that does not fit the folder is not used, but its durable end must still be reached. Of a closed segment of a log that was
@@ -282,7 +284,9 @@ enum err recovery_load_snapshot(struct recovery *r, int64_t offset, struct produ
         return err == ERR_NOT_FOUND ? ERR_NONE : err;
     err = producers_snapshot_load(producers, at, bytes);
     heap_free(r->in->heap, at);
-    if (err != ERR_CORRUPT)
+    if (!err && producers_are_before(producers, offset))
+        return ERR_NONE;
+    if (err && err != ERR_CORRUPT)
         return err;
     log_warn("bad snapshot", "file=%s effect=\"producers are known from their batches alone\"", path);
     return producers_load(producers, (const uint8_t[4]){0}, 4);
@@ -304,6 +308,8 @@ static enum err plan_walk(struct recovery *r)
     uint32_t file = c ? find_segment_file(r, c->segment_base_offset) : r->count;
     if (file < r->count) {
         enum err err = producers_load(r->out->producers, c->producers, c->producers_bytes);
+        if (!err && !producers_are_before(r->out->producers, c->offset))
+            err = producers_load(r->out->producers, (const uint8_t[4]){0}, 4) ? ERR_NO_MEMORY : ERR_CORRUPT;
         if (err != ERR_CORRUPT)
             return err ? err : trust_checkpoint(r, file);
     }
@@ -325,8 +331,9 @@ static bool batch_follows(const struct recovery *r, const struct segment *s, con
     return batch_last_offset(b) - s->base_offset <= INT32_MAX;
 }
 
-static enum err accept_batch(struct recovery *r, struct segment *s, uint64_t position, const struct batch *b)
+static enum err accept_batch(struct recovery *r, struct segment *s, struct scan *scan, const struct batch *b)
 {
+    uint64_t position = scan->at;
     assert(b->base_offset >= r->next_offset);
     assert(position == s->bytes);
     assert(s->index_loaded);
@@ -335,7 +342,7 @@ static enum err accept_batch(struct recovery *r, struct segment *s, uint64_t pos
     if (!err)
         err = epochs_add(&r->out->epochs, b->leader_epoch, b->base_offset);
     if (!err && b->producer_id >= 0 && b->base_offset >= r->producers_from)
-        err = producers_update(r->out->producers, b, clock_wall_ms());
+        err = recovery_note_producer(r->out->producers, scan, b, &s->aborted);
     if (err)
         return err;
     if (position == 0)
@@ -360,7 +367,7 @@ static enum err walk_batches(struct recovery *r, struct segment *s, struct scan 
             return err;
         if (!valid || !batch_follows(r, s, &b))
             return ERR_NONE;
-        err = accept_batch(r, s, scan->at, &b);
+        err = accept_batch(r, s, scan, &b);
         if (err)
             return err;
         scan_skip(scan, &b);
@@ -506,6 +513,8 @@ static enum err recover_segments(struct recovery *r)
         err = recovery_judge(r);
     if (!err && !r->out->corrupt)
         err = recovery_check_trusted(r);
+    if (!err && !r->out->corrupt && r->walks_again)
+        err = recovery_rebuild_aborted(r, r->first);
     if (!err && !r->out->corrupt)
         err = recovery_repair(r);
     if (!err && !r->out->corrupt)
@@ -563,6 +572,7 @@ void recovered_deinit(struct recovered *r)
     while ((l = list_pop(&r->segments))) {
         struct segment *s = container_of(l, struct segment, link);
         index_deinit(&s->index);
+        aborted_deinit(&s->aborted);
         heap_free(heap, s);
     }
     producers_close(r->producers);

@@ -2,6 +2,7 @@
  *
  *   recovery_run.c     what is trusted, walking the rest       recovery_judge.c   torn, or corrupt
  *   recovery_epochs.c  where epochs began                      recovery_swap.c    what a cleaning left, before all of it
+ *   recovery_aborted.c  aborted transactions
  *   recovery_repair.c  cutting, wiping, syncing: the first change to any file happens there
  *
  *   files:   passed ... | trusted ... trusted | first ......... last | later ...
@@ -38,6 +39,7 @@ struct recovery {
     int32_t epoch;       /* of the last good batch */
     uint32_t unlinked;   /* segments whose files go, so far */
     bool changed;        /* something in the folder is new: it is synced */
+    bool walks_again;    /* `first` is walked from its start although its producers are known from further on */
 };
 
 /* A segment's file and a scan over its [at, size). */
@@ -71,6 +73,18 @@ enum err recovery_settle_swaps(struct recovery *r) must_use;
 enum err recovery_load_snapshot(struct recovery *r, int64_t offset, struct producers *producers) must_use;
 bool recovery_has_snapshot(const struct recovery *r, int64_t offset); /* in the folder, as it was found */
 enum err recovery_save_snapshot(struct recovery *r, int64_t offset, const uint8_t *at, size_t bytes) must_use;
+/* recovery_aborted.c. Of a segment that is trusted, by its file. ERR_CORRUPT: it is damaged, and nothing is known. */
+enum err recovery_load_aborted(struct recovery *r, struct segment *s) must_use;
+enum err recovery_restore_aborted(struct recovery *r,
+                                  struct segment *s) must_use; /* up to the checkpoint; ERR_CORRUPT */
+enum err recovery_read_aborted(struct recovery *r, const struct segment *s, uint8_t **out_at,
+                               size_t *out_bytes) must_use; /* the file; nothing if there is none */
+/* A batch of a producer that the scan stands at: what it does to producers, and the transaction that it aborts. */
+enum err recovery_note_producer(struct producers *ps, struct scan *scan, const struct batch *b,
+                                struct aborted_index *aborted) must_use;
+/* Its batches once more, from the last snapshot before: `ps` is what is known behind it, its aborted transactions are noted. */
+enum err recovery_replay(struct recovery *r, uint32_t file, struct producers *ps) must_use;
+enum err recovery_rebuild_aborted(struct recovery *r, uint32_t file) must_use;
 /* From leader-epoch-checkpoint and the batches below the walk. */
 enum err recovery_load_epochs(struct recovery *r) must_use;
 /* Sets out->corrupt if what was found cannot be a torn tail. */

@@ -114,6 +114,20 @@ enum err scan_peek(struct scan *s, struct batch *out_batch, bool *out_valid)
     return look_at_batch(s, s->at, out_batch, out_valid);
 }
 
+enum err scan_marker(struct scan *s, const struct batch *b, struct batch_marker *out, bool *out_is)
+{
+    assert(batch_is_control(b));
+    const uint8_t *at;
+    size_t bytes;
+    *out_is = false;
+    if (b->bytes > SCAN_BUF_BYTES) /* none is as large */
+        return ERR_NONE;
+    enum err err = view_bytes(s, s->at, b->bytes, &at, &bytes);
+    if (!err && bytes >= b->bytes)
+        *out_is = batch_read_marker(b, at, out);
+    return err;
+}
+
 /* Cheap reasons to say no, before the CRC is taken. */
 static bool may_be_batch(const struct scan *s, const uint8_t *at, size_t bytes, uint64_t position, int64_t min_offset)
 {

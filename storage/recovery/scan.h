@@ -25,6 +25,8 @@ enum err scan_open_file(struct scan *s, struct heap *heap, const char *path) mus
 void scan_close_file(struct scan *s);
 /* The batch at s->at: *out_valid when it is whole, its CRC is good and its header makes sense. Does not move. */
 enum err scan_peek(struct scan *s, struct batch *out_batch, bool *out_valid) must_use;
+/* Of a control batch that was peeked at. *out_is false: it ends no transaction. */
+enum err scan_marker(struct scan *s, const struct batch *b, struct batch_marker *out, bool *out_is) must_use;
 static inline void scan_skip(struct scan *s, const struct batch *b)
 {
     s->at += b->bytes;

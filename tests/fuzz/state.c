@@ -21,8 +21,8 @@ static void use_producers(struct producers *ps)
     struct producer_duplicate d;
     struct batch b = {.producer_id = 7, .base_sequence = 3, .count = 2, .last_offset_delta = 1, .bytes = 100};
     producers_agree(ps);
-    if (producers_check(ps, &b, &d) == KERR_NONE && d.base_offset < 0)
-        FUZZ_CHECK(producers_update(ps, &b, 1000) == ERR_NONE, "no memory");
+    if (producers_check(ps, &b, &(struct producer_claim){0}, &d) == KERR_NONE && d.base_offset < 0)
+        FUZZ_CHECK(producers_update(ps, &b, NULL, 1000, &(struct aborted_txn){0}) == ERR_NONE, "no memory");
     producers_agree(ps);
     (void)producers_expire(ps, 1 << 20, 1000);
     producers_agree(ps);

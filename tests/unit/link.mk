@@ -23,7 +23,7 @@ CORE_IO     := core/io_op.o core/io_engine.o core/io_socket.o core/io_helper.o c
 CORE_SHARD  := core/stat.o core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/timer.o $(CORE_IO) $(CORE_HEAP)
 LINK_test_io := $(CORE_IO) $(CORE_HEAP)
 CORE_HEAP := core/mem.o core/mem_libc.o core/mem_os.o
-LINK_test_producer := storage/log/producer.o storage/log/batch.o core/crc.o $(CORE_HEAP)
+LINK_test_producer := storage/log/producer.o storage/log/producer_saved.o storage/log/batch.o core/crc.o $(CORE_HEAP)
 LINK_test_epochs := storage/log/epochs.o $(CORE_HEAP)
 LINK_test_index := storage/log/index.o $(CORE_HEAP)
 LINK_test_shard := $(CORE_SHARD)
@@ -31,8 +31,8 @@ CORE_FILES := core/fs_os.o core/err.o core/crc.o $(CORE_HEAP)
 LINK_test_ballast := storage/log/ballast.o $(CORE_LOG)
 LINK_test_expiry_clock := storage/expiry_clock.o core/fs_os.o core/crc.o $(CORE_LOG)
 LINK_test_segments := storage/log/segments.o $(CORE_HEAP)
-LINK_test_segment := storage/log/segment.o storage/recovery/scan.o storage/log/index.o storage/log/batch.o $(CORE_FILES)
-LINK_test_checkpoint := storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/index.o $(CORE_FILES)
+LINK_test_segment := storage/log/segment.o storage/log/aborted.o storage/recovery/scan.o storage/log/index.o storage/log/batch.o $(CORE_FILES)
+LINK_test_checkpoint := storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/aborted.o storage/log/index.o $(CORE_FILES)
 LINK_test_err := core/err.o
 LINK_test_stat := core/stat.o
 LINK_test_list :=
@@ -47,14 +47,14 @@ LINK_test_log_ring := core/log_ring_os.o core/log.o core/log_os.o core/clock_os.
 LINK_test_buf := core/buf.o $(CORE_HEAP)
 LINK_test_fs := core/fs_os.o core/err.o core/clock_os.o
 STORAGE_RECOVERY := storage/recovery/recovery_run.o storage/recovery/recovery_judge.o storage/recovery/recovery_repair.o storage/recovery/recovery_epochs.o \
-                    storage/recovery/recovery_swap.o storage/log/deleted.o storage/log/folder.o storage/log/log_start.o storage/recovery/scan.o storage/log/segment.o storage/log/index.o storage/log/batch.o storage/log/epochs.o storage/log/producer.o
+                    storage/recovery/recovery_swap.o storage/recovery/recovery_aborted.o storage/log/deleted.o storage/log/folder.o storage/log/log_start.o storage/recovery/scan.o storage/log/segment.o storage/log/aborted.o storage/log/index.o storage/log/batch.o storage/log/epochs.o storage/log/producer.o storage/log/producer_saved.o
 LINK_test_clean_work := storage/clean/clean_work.o storage/clean/clean_offset.o storage/clean/filter.o storage/clean/dedupe.o storage/clean/key_hash.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch_check.o $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery_rolls := $(LINK_test_recovery)
 LINK_test_recovery_gaps := $(LINK_test_recovery)
 LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
-LINK_test_root := storage/root.o storage/expiry_clock.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/partition_dir.o storage/log/folder.o \
+LINK_test_root := storage/root.o storage/expiry_clock.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/aborted.o storage/log/partition_dir.o storage/log/folder.o \
                   storage/log/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog/catalog_writer.o storage/catalog/catalog_writer_strays.o storage/catalog/catalog_write.o storage/log/ballast.o $(STORAGE_CATALOG)
 LINK_test_asking := net/api/asking.o net/steps.o
@@ -70,6 +70,8 @@ LINK_test_conn := $(NET_CONN) net/server.o net/steps.o net/api/fetch_session.o n
 LINK_test_request := $(LINK_test_conn)
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))
+LINK_test_transactions := $(LINK_test_partition)
+LINK_test_aborted := storage/log/aborted.o $(CORE_HEAP)
 LINK_test_trim := $(filter-out storage/log/log_start.o,$(LINK_test_partition))
 LINK_test_cleaner := $(LINK_test_partition)
 LINK_test_gaps := $(LINK_test_partition)

@@ -113,7 +113,7 @@ static inline void append_one(int32_t records, uint32_t value_bytes, bool emptie
     assert_int_equal(index_add(&w.active.index, INTERVAL, batch_last_offset(&b), (uint32_t)w.at, bytes,
                                batch_newest_timestamp(&b), batch_last_offset(&b)),
                      ERR_NONE);
-    assert_int_equal(producers_update(w.producers, &b, clock_wall_ms()), ERR_NONE);
+    assert_int_equal(producers_update(w.producers, &b, NULL, clock_wall_ms(), &(struct aborted_txn){0}), ERR_NONE);
     w.batches[w.count++] = (struct placed){w.base, w.next, w.next + records, w.at, bytes};
     if (w.active.first_timestamp < 0)
         w.active.first_timestamp = b.max_timestamp;
@@ -297,7 +297,7 @@ static inline void check_producers(const struct recovered *r, int batches)
         int32_t count = (int32_t)(w.batches[i].end_offset - w.batches[i].base_offset);
         struct batch b = {.producer_id = ID, .base_sequence = sequence, .count = count, .last_offset_delta = count - 1};
         struct producer_duplicate d;
-        enum kerr code = producers_check(r->producers, &b, &d);
+        enum kerr code = producers_check(r->producers, &b, &(struct producer_claim){0}, &d);
         if (i >= batches - 5) {
             assert_int_equal(code, KERR_NONE);
             assert_int_equal(d.base_offset, w.batches[i].base_offset);
@@ -308,7 +308,7 @@ static inline void check_producers(const struct recovered *r, int batches)
     }
     struct batch next = {.producer_id = ID, .base_sequence = sequence, .count = 1};
     struct producer_duplicate d;
-    assert_int_equal(producers_check(r->producers, &next, &d), KERR_NONE);
+    assert_int_equal(producers_check(r->producers, &next, &(struct producer_claim){0}, &d), KERR_NONE);
     assert_int_equal(d.base_offset, -1);
 }
 static inline void check_segments(const struct recovered *r, int64_t end)

@@ -87,7 +87,7 @@ static void each_illegal_field_has_its_error(void **state)
         {"codec 5", 21, 2, 5, KERR_UNSUPPORTED_COMPRESSION_TYPE},
         {"codec 7", 21, 2, 7, KERR_UNSUPPORTED_COMPRESSION_TYPE},
         {"control batch", 21, 2, BATCH_CONTROL, KERR_INVALID_RECORD},
-        {"transactional", 21, 2, BATCH_TRANSACTIONAL, KERR_INVALID_TXN_STATE},
+        {"transactional, of no producer", 21, 2, BATCH_TRANSACTIONAL, KERR_INVALID_TXN_STATE},
         {"last offset delta too small", 23, 4, 1, KERR_INVALID_RECORD},
         {"last offset delta too large", 23, 4, 3, KERR_INVALID_RECORD},
         {"negative last offset delta", 23, 4, 0xffffffff, KERR_INVALID_RECORD},

@@ -189,7 +189,7 @@ static void emptied_batches_stay_where_somebody_needs_them(void **state)
 {
     (void)state;
     const struct keyed_record v[] = {{0, 700, "a", "old"}, {1, 800, "b", "old"}};
-    const struct producer_last producers[] = {{5, 9}, {77, 3}, {80, 11}};
+    const struct producer_last producers[] = {{5, 9, 0}, {77, 3, 0}, {80, 11, 0}};
     const struct {
         int64_t producer_id;
         bool last;

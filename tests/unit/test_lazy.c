@@ -72,7 +72,7 @@ static void nothing_is_told_of_it(void **state)
     assert_true(partition_read(w.p, &r));
     assert_int_equal(r.error, KERR_NOT_LEADER_OR_FOLLOWER);
     slices_deinit(&r.slices);
-    assert_int_equal(partition_readable(w.p, 0, 1000), 0);
+    assert_int_equal(partition_readable(w.p, 0, 1000, false), 0);
     struct time_lookup l = {.timestamp = 0};
     assert_true(partition_lookup(w.p, &l));
     assert_int_equal(l.error, KERR_NOT_LEADER_OR_FOLLOWER);

@@ -42,7 +42,7 @@ static struct batch batch_of(int64_t id, int16_t epoch, int32_t sequence, int32_
 enum answer { APPEND, DUPLICATE, GAP, FENCED };
 static enum answer ask(const struct producers *ps, struct batch b, struct producer_duplicate *d)
 {
-    enum kerr code = producers_check(ps, &b, d);
+    enum kerr code = producers_check(ps, &b, &(struct producer_claim){0}, d);
     if (code == KERR_NONE)
         return d->base_offset >= 0 ? DUPLICATE : APPEND;
     assert_true(code == KERR_OUT_OF_ORDER_SEQUENCE_NUMBER || code == KERR_INVALID_PRODUCER_EPOCH);
@@ -52,7 +52,7 @@ static void append(struct world *w, struct batch b)
 {
     b.base_offset = w->end;
     w->end = batch_last_offset(&b) + 1;
-    assert_int_equal(producers_update(w->ps, &b, 5000), ERR_NONE);
+    assert_int_equal(producers_update(w->ps, &b, NULL, 5000, &(struct aborted_txn){0}), ERR_NONE);
 }
 /* Batches of the given sizes, sequences from `sequence` on. Returns the next sequence. */
 static int32_t append_many(struct world *w, int32_t sequence, int32_t count, int32_t size)
@@ -135,6 +135,144 @@ static void a_new_epoch_forgets_the_old_batches(void **state)
     assert_int_equal(ask(w->ps, batch_of(ID, 0, 4, 1), &d), FENCED);
 }
 
+/* The end of a transaction; returns what it aborted. */
+static struct aborted_txn mark(struct world *w, int64_t id, int16_t epoch, bool commit)
+{
+    struct aborted_txn aborted;
+    const struct batch_marker m = {.coordinator_epoch = 6, .commit = commit};
+    struct batch b = batch_of(id, epoch, -1, 1);
+    b.attributes = BATCH_CONTROL | BATCH_TRANSACTIONAL;
+    b.base_offset = w->end++;
+    assert_int_equal(producers_update(w->ps, &b, &m, 5000, &aborted), ERR_NONE);
+    producers_agree(w->ps);
+    return aborted;
+}
+static struct batch in_transaction(int64_t id, int32_t sequence)
+{
+    struct batch b = batch_of(id, 0, sequence, 1);
+    b.attributes = BATCH_TRANSACTIONAL;
+    return b;
+}
+
+static void the_oldest_open_transaction_bounds_what_is_stable(void **state)
+{
+    struct world *w = *state;
+    assert_true(producers_first_unstable(w->ps) == INT64_MAX);
+    append(w, in_transaction(1, 0)); /* offset 0 */
+    append(w, in_transaction(2, 0));
+    append(w, in_transaction(1, 1));
+    append(w, in_transaction(3, 0)); /* 3 */
+    assert_int_equal(producers_first_unstable(w->ps), 0);
+    struct aborted_txn a = mark(w, 2, 0, false); /* 4 */
+    assert_memory_equal(&a, (&(struct aborted_txn){2, 1, 4, 0}), sizeof a);
+    producers_settle(w->ps, 5);
+    assert_int_equal(producers_first_unstable(w->ps), 0);
+    assert_int_equal(mark(w, 1, 0, true).producer_id, -1); /* 5 */
+    assert_int_equal(producers_first_unstable(w->ps), 0);
+    producers_settle(w->ps, 5); /* the marker is not seen */
+    assert_int_equal(producers_first_unstable(w->ps), 0);
+    producers_settle(w->ps, 6);
+    assert_int_equal(producers_first_unstable(w->ps), 3);
+    a = mark(w, 3, 0, false);
+    assert_memory_equal(&a, (&(struct aborted_txn){3, 3, 6, 7}), sizeof a);
+    producers_settle(w->ps, 7);
+    assert_true(producers_first_unstable(w->ps) == INT64_MAX);
+    assert_int_equal(producers_open_transactions(w->ps), 0);
+}
+
+static void open_transactions_are_saved(void **state)
+{
+    struct world *w = *state;
+    append(w, in_transaction(1, 0));
+    append(w, in_transaction(2, 0));
+    append(w, batch_of(3, 0, 0, 1));
+    mark(w, 1, 0, true);
+    append(w, in_transaction(4, 0));
+    append(w, in_transaction(1, 1)); /* offset 5 */
+    for (int snapshot = 0; snapshot < 2; snapshot++) {
+        size_t bytes = snapshot ? producers_snapshot_bytes(w->ps) : producers_saved_bytes(w->ps);
+        uint8_t *at = malloc(bytes);
+        struct producers *other = producers_open(w->heap);
+        if (snapshot)
+            producers_snapshot(w->ps, at);
+        else
+            producers_save(w->ps, at);
+        assert_int_equal(snapshot ? producers_snapshot_load(other, at, bytes) : producers_load(other, at, bytes),
+                         ERR_NONE);
+        producers_agree(other);
+        assert_int_equal(producers_open_transactions(other), 3);
+        assert_int_equal(producers_first_unstable(other), 1);
+        assert_true(producers_are_before(other, 6));
+        assert_false(producers_are_before(other, 5));
+        struct producer_facts facts[4];
+        producers_facts(other, facts);
+        assert_int_equal(facts[0].txn_start_offset, 5);
+        assert_int_equal(facts[0].coordinator_epoch, 6);
+        assert_int_equal(facts[2].txn_start_offset, -1);
+        producers_close(other);
+        free(at);
+    }
+}
+
+static void who_has_a_transaction_open_is_not_forgotten(void **state)
+{
+    struct world *w = *state;
+    append(w, in_transaction(1, 0));
+    append(w, batch_of(2, 0, 0, 1));
+    assert_int_equal(producers_expire(w->ps, INT64_MAX / 2, 600), 1);
+    assert_int_equal(producers_open_transactions(w->ps), 1);
+    for (int64_t id = 10; id <= PRODUCERS_MAX + 10; id++)
+        append(w, batch_of(id, 0, 0, 1));
+    producers_agree(w->ps);
+    assert_int_equal(producers_first_unstable(w->ps), 0);
+    struct producer_duplicate d;
+    assert_int_equal(ask(w->ps, in_transaction(1, 0), &d), DUPLICATE);
+}
+
+static void all_may_have_a_transaction_open(void **state)
+{
+    struct world *w = *state;
+    struct aborted_txn aborted;
+    for (int64_t id = 0; id < PRODUCERS_MAX; id++)
+        append(w, in_transaction(id, 0));
+    struct batch b = in_transaction(PRODUCERS_MAX, 0);
+    b.base_offset = w->end;
+    assert_int_equal(producers_update(w->ps, &b, NULL, 5000, &aborted), ERR_NO_MEMORY);
+    producers_agree(w->ps);
+    mark(w, 0, 0, true);
+    assert_int_equal(producers_update(w->ps, &b, NULL, 5000, &aborted), ERR_NONE);
+}
+
+static void a_guard_remembers_the_lowest_sequence(void **state)
+{
+    struct world *w = *state;
+    struct producer_duplicate d;
+    struct batch later = in_transaction(1, 5), first = in_transaction(1, 3);
+    assert_true(producers_asks(w->ps, &later));
+    const struct producer_claim claim = {.guard = producers_guard(w->ps, &later, false, 1000)};
+    assert_true(claim.guard == producers_guard(w->ps, &first, false, 1000));
+    assert_int_equal(producers_check(w->ps, &later, &claim, &d), KERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_int_equal(producers_check(w->ps, &first, &claim, &d), KERR_NONE);
+    struct batch other = in_transaction(2, 3);
+    const struct producer_claim bumps = {.guard = producers_guard(w->ps, &other, true, 1000)};
+    assert_true(bumps.guard > claim.guard);
+    assert_int_equal(producers_check(w->ps, &other, &bumps, &d), KERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_int_equal(producers_check(w->ps, &other, &claim, &d), KERR_INVALID_TXN_STATE);
+    const struct producer_claim coordinator = {.no_sequence = true, .guard = bumps.guard};
+    assert_int_equal(producers_check(w->ps, &other, &coordinator, &d), KERR_NONE);
+    append(w, first);
+    assert_int_equal(producers_check(w->ps, &later, &claim, &d), KERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    struct batch next = in_transaction(1, 4);
+    assert_false(producers_asks(w->ps, &next));
+    assert_int_equal(producers_check(w->ps, &next, &(struct producer_claim){0}, &d), KERR_NONE);
+    for (int64_t id = 0; id < PRODUCER_GUARDS_MAX; id++) {
+        struct batch many = in_transaction(1000 + id, 0);
+        assert_true(producers_guard(w->ps, &many, false, 1000) > bumps.guard);
+    }
+    assert_int_equal(producers_check(w->ps, &other, &bumps, &d), KERR_INVALID_TXN_STATE); /* it was the oldest */
+    producers_agree(w->ps);
+}
+
 static void a_marker_moves_the_epoch_only(void **state)
 {
     struct world *w = *state;
@@ -142,7 +280,9 @@ static void a_marker_moves_the_epoch_only(void **state)
     append_many(w, 0, 2, 1);
     struct batch marker = batch_of(ID, 1, -1, 1);
     marker.attributes = BATCH_CONTROL | BATCH_TRANSACTIONAL;
-    append(w, marker);
+    append(w, marker); /* emptied by a cleaning: it says nothing */
+    assert_int_equal(ask(w->ps, batch_of(ID, 0, 2, 1), &d), APPEND);
+    mark(w, ID, 1, true);
     assert_int_equal(ask(w->ps, batch_of(ID, 0, 2, 1), &d), FENCED);
     assert_int_equal(ask(w->ps, batch_of(ID, 1, 0, 1), &d), APPEND);
     assert_int_equal(ask(w->ps, batch_of(ID, 1, 2, 1), &d), GAP);
@@ -242,7 +382,7 @@ static void producers_expire_by_their_last_write(void **state)
     struct world *w = *state;
     for (int64_t id = 0; id < 1000; id++) {
         struct batch b = batch_of(id, 0, 0, 1);
-        assert_int_equal(producers_update(w->ps, &b, id), ERR_NONE);
+        assert_int_equal(producers_update(w->ps, &b, NULL, id, &(struct aborted_txn){0}), ERR_NONE);
     }
     assert_int_equal(producers_expire(w->ps, 1099, 600), 500);
     assert_int_equal(producers_count(w->ps), 500);
@@ -272,6 +412,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(sequences_wrap_within_and_between_batches, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_epoch_forgets_the_old_batches, setup, teardown),
         cmocka_unit_test_setup_teardown(a_marker_moves_the_epoch_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_oldest_open_transaction_bounds_what_is_stable, setup, teardown),
+        cmocka_unit_test_setup_teardown(open_transactions_are_saved, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_has_a_transaction_open_is_not_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_may_have_a_transaction_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_guard_remembers_the_lowest_sequence, setup, teardown),
         cmocka_unit_test_setup_teardown(saving_and_loading_keeps_all_five, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_keeps_the_batches, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_has_kafkas_bytes, setup, teardown),

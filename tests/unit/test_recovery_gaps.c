@@ -377,7 +377,7 @@ static void take_checkpoint(int where)
                           .base_sequence = sequence,
                           .count = count,
                           .last_offset_delta = count - 1};
-        assert_int_equal(producers_update(ps, &b, 1), ERR_NONE);
+        assert_int_equal(producers_update(ps, &b, NULL, 1, &(struct aborted_txn){0}), ERR_NONE);
         sequence += count;
     }
     producers_save(ps, kept);

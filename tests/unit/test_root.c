@@ -246,9 +246,9 @@ static void a_newer_format_is_refused_and_untouched(void **state)
     (void)state;
     mkdir(PARENT "/deep", 0755);
     mkdir(DIR, 0755);
-    put_file(DIR "/meta.properties", "version=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.id=1\nodradek.format=4\n");
+    put_file(DIR "/meta.properties", "version=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.id=1\nodradek.format=5\n");
     assert_int_equal(try_open(), ERR_UNSUPPORTED);
-    assert_non_null(strstr(why, "newer release (format 4, this one knows 3)"));
+    assert_non_null(strstr(why, "newer release (format 5, this one knows 4)"));
     assert_false(there(DIR "/catalog"));
 }
 

@@ -1,0 +1,565 @@
+/* Transactions of a partition: what is asked first, what ends them, what is stable, what is named as aborted, and that all of it is the same after a
+ * restart of any kind. */
+#include "storage/log/folder.h"
+#define DIR "build/tests/unit/transactions"
+#include "tests/unit/partition_world.h"
+
+enum { VALUE = 60000, KNOWN_MAX = 64, PRODUCERS = 4 };
+static const struct topic_override small[] = {{"segment.bytes", "1048576"}};
+static const struct topic_override caching[] = {{"write.caching", "true"}, {"flush.ms", "1000000"}};
+#define LOG DIR "/data/t-0"
+
+/* --- what the log should hold --- */
+
+/* Every transaction, as the test knows it. */
+static struct {
+    int64_t producer_id, first_offset, marker_offset; /* -1: open */
+    bool commit;
+} known[KNOWN_MAX];
+static uint32_t known_count;
+static int32_t sequence_of[PRODUCERS];
+static int64_t open_of[PRODUCERS]; /* its place in known, -1 */
+
+static int setup_transactions(void **state)
+{
+    known_count = 0;
+    for (int i = 0; i < PRODUCERS; i++) {
+        sequence_of[i] = 0;
+        open_of[i] = -1;
+    }
+    return setup(state);
+}
+
+static struct make_batch batch_of(int64_t id, int16_t epoch, int32_t sequence, int16_t attributes)
+{
+    return (struct make_batch){.producer_id = id,
+                               .producer_epoch = epoch,
+                               .sequence = sequence,
+                               .timestamp = 1000,
+                               .count = 2,
+                               .value_bytes = 100,
+                               .attributes = attributes};
+}
+
+/* --- doing things --- */
+
+static struct sent *send_guarded(struct make_batch m, uint64_t guard)
+{
+    struct sent *s = &w.sent[w.sent_count++];
+    uint8_t *bytes = malloc(MAKE_BATCH_MAX);
+    uint32_t size = make_batch(bytes, m);
+    *s = (struct sent){.bytes = bytes, .count = (uint32_t)m.count};
+    s->append =
+        (struct append){.records = bytes, .bytes = size, .produce_version = 9, .guard = guard, .done = appended};
+    partition_append(w.p, &s->append);
+    until(&s->over);
+    return s;
+}
+
+static bool marker_is_over;
+static void marker_done(struct txn_marker *m)
+{
+    (void)m;
+    marker_is_over = true;
+}
+static struct txn_marker end_txn(struct txn_marker m)
+{
+    m.done = marker_done;
+    marker_is_over = false;
+    partition_end_txn(w.p, &m);
+    assert_false(marker_is_over); /* never inside the call */
+    until(&marker_is_over);
+    return m;
+}
+
+/* One batch of a transaction, of its own or the producer's open one. */
+static void write_some(int producer, uint32_t value_bytes)
+{
+    struct make_batch m = batch_of(producer, 0, sequence_of[producer], BATCH_TRANSACTIONAL);
+    m.value_bytes = value_bytes;
+    struct sent *s = send_guarded(m, 0);
+    assert_int_equal(s->append.error == KERR_NONE, open_of[producer] >= 0);
+    if (s->append.error) {
+        assert_int_equal(s->append.error, KERR_INVALID_TXN_STATE);
+        assert_true(s->append.guard != 0);
+        s = send_guarded(m, s->append.guard);
+    }
+    assert_int_equal(s->append.error, KERR_NONE);
+    sequence_of[producer] += 2;
+    if (open_of[producer] < 0) {
+        open_of[producer] = known_count;
+        known[known_count].producer_id = producer;
+        known[known_count].first_offset = s->append.base_offset;
+        known[known_count++].marker_offset = -1;
+    }
+    forget_sent();
+}
+static void end_it(int producer, bool commit)
+{
+    struct txn_marker m = end_txn((struct txn_marker){.producer_id = producer, .commit = commit});
+    assert_int_equal(m.error, KERR_NONE);
+    known[open_of[producer]].marker_offset = m.offset;
+    known[open_of[producer]].commit = commit;
+    open_of[producer] = -1;
+}
+
+/* --- looking --- */
+
+static int64_t expected_stable(void)
+{
+    struct partition_facts f = partition_facts(w.p);
+    int64_t stable = f.high_watermark;
+    for (uint32_t i = 0; i < known_count; i++)
+        if (known[i].marker_offset < 0 && known[i].first_offset < stable)
+            stable = known[i].first_offset;
+    return stable > f.log_start_offset ? stable : f.log_start_offset;
+}
+
+static struct part_read read_committed(int64_t offset, uint32_t max_bytes)
+{
+    struct part_read r = {
+        .offset = offset, .max_bytes = max_bytes, .first_whole = true, .committed = true, .done = read_done};
+    read_is_over = false;
+    if (!partition_read(w.p, &r))
+        until(&read_is_over);
+    assert_int_equal(r.error, KERR_NONE);
+    return r;
+}
+
+/* In these bytes, the whole batches of which end at `end`: what must be named. More may be. */
+static void check_aborted(const struct part_read *r, int64_t end)
+{
+    const struct aborted_txn *v = r->slices.aborted;
+    for (uint32_t i = 0; i < r->slices.aborted_count; i++) {
+        bool is_known = false;
+        for (uint32_t k = 0; k < known_count; k++)
+            is_known |= known[k].producer_id == v[i].producer_id && known[k].first_offset == v[i].first_offset &&
+                        known[k].marker_offset == v[i].last_offset && !known[k].commit;
+        assert_true(is_known);
+        assert_true(i == 0 || v[i - 1].first_offset < v[i].first_offset);
+        assert_true(v[i].last_offset >= r->offset);
+    }
+    for (uint32_t k = 0; k < known_count; k++) {
+        bool named = false;
+        for (uint32_t i = 0; i < r->slices.aborted_count; i++)
+            named |= v[i].first_offset == known[k].first_offset;
+        bool counts = known[k].marker_offset >= r->offset && !known[k].commit && known[k].first_offset < end;
+        assert_true(named || !counts);
+    }
+}
+
+static size_t gather(const struct part_read *r, uint8_t *to)
+{
+    size_t got = 0;
+    for (uint32_t i = 0; i < r->slices.count; i++) {
+        memcpy(to + got, r->slices.v[i].at, r->slices.v[i].bytes);
+        got += r->slices.v[i].bytes;
+    }
+    return got;
+}
+
+/* Reads from `offset` to the stable end; whatever is read is below it. */
+static void check_reads(int64_t offset, uint32_t max_bytes)
+{
+    static uint8_t bytes[8 << 20];
+    int64_t stable = expected_stable();
+    assert_int_equal(partition_facts(w.p).last_stable_offset, stable);
+    assert_int_equal(partition_readable(w.p, offset, 1 << 20, true) > 0, offset < stable);
+    while (offset < stable) {
+        struct part_read r = read_committed(offset, max_bytes);
+        assert_int_equal(r.last_stable_offset, stable);
+        size_t got = gather(&r, bytes), at = 0;
+        struct batch b;
+        int64_t next = offset;
+        for (; batch_parse(bytes + at, got - at, &b); at += b.bytes) {
+            assert_true(b.base_offset < stable);
+            if (b.bytes > got - at)
+                break;
+            assert_true(batch_crc(bytes + at, b.bytes) == b.crc);
+            next = batch_last_offset(&b) + 1;
+        }
+        assert_true(next > offset);
+        check_aborted(&r, next);
+        slices_deinit(&r.slices);
+        offset = next;
+    }
+    assert_int_equal(offset, stable);
+    struct part_read r = read_committed(stable, max_bytes);
+    assert_int_equal(r.slices.count, 0);
+    assert_int_equal(r.slices.aborted_count, 0);
+}
+static void check_all(void)
+{
+    check_reads(partition_facts(w.p).log_start_offset, 1 << 20);
+    check_reads(partition_facts(w.p).log_start_offset, 1000);
+    check_reads(expected_stable(), 1000);
+}
+
+static void restart(void)
+{
+    stop();
+    start();
+    find_partition("t");
+}
+static void crash(void)
+{
+    kill_broker();
+    forget_sent();
+    start();
+    find_partition("t");
+}
+
+/* --- the tests --- */
+
+static void a_transaction_is_asked_about_once(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    struct make_batch m = batch_of(1, 0, 0, BATCH_TRANSACTIONAL);
+    struct sent *s = send_guarded(m, 0);
+    uint64_t guard = s->append.guard;
+    assert_int_equal(s->append.error, KERR_INVALID_TXN_STATE);
+    assert_true(guard != 0);
+    assert_int_equal(partition_facts(w.p).end_offset, 0);
+    s = send_guarded(m, 0); /* while the answer is waited for: the same question */
+    assert_true(s->append.guard == guard);
+    s = send_guarded(m, guard + 1);
+    assert_int_equal(s->append.error, KERR_INVALID_TXN_STATE);
+    assert_true(s->append.guard == 0);
+    s = send_guarded(m, guard);
+    assert_int_equal(s->append.error, KERR_NONE);
+    s = send_guarded(batch_of(1, 0, 2, BATCH_TRANSACTIONAL), 0);
+    assert_int_equal(s->append.error, KERR_NONE);
+    s = send_guarded(m, 0); /* again: a duplicate */
+    assert_int_equal(s->append.error, KERR_NONE);
+    assert_int_equal(s->append.base_offset, 0);
+    s = send_guarded(batch_of(1, 0, 4, 0), 0);
+    assert_int_equal(s->append.error, KERR_INVALID_TXN_STATE);
+    assert_true(s->append.guard == 0);
+    s = send_guarded(batch_of(1, 1, 0, BATCH_TRANSACTIONAL), 0); /* not of the open one's epoch */
+    assert_int_equal(s->append.error, KERR_INVALID_TXN_STATE);
+    assert_true(s->append.guard != 0);
+    s = send_guarded(batch_of(2, 0, 7, 0), 0);
+    assert_int_equal(s->append.error, KERR_NONE);
+    assert_int_equal(partition_facts(w.p).end_offset, 6);
+    assert_int_equal(partition_facts(w.p).last_stable_offset, 0);
+}
+
+static void a_marker_voids_the_guard(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    struct make_batch m = batch_of(1, 0, 0, BATCH_TRANSACTIONAL);
+    struct sent *s = send_guarded(m, 0);
+    uint64_t guard = s->append.guard;
+    struct txn_marker marker = end_txn((struct txn_marker){.producer_id = 1});
+    assert_int_equal(marker.error, KERR_NONE);
+    assert_int_equal(marker.offset, 0);
+    s = send_guarded(m, guard);
+    assert_int_equal(s->append.error, KERR_INVALID_TXN_STATE);
+    assert_true(s->append.guard == 0);
+    s = send_guarded(m, 0);
+    assert_true(s->append.guard != guard);
+}
+
+static void what_is_open_is_not_stable(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    append(1, 100);
+    all_are_acked();
+    check_all();
+    write_some(0, 100);
+    write_some(1, 100);
+    write_some(0, 100);
+    append(1, 100);
+    until(&w.sent[w.sent_count - 1].over);
+    forget_sent();
+    check_all();
+    end_it(1, false);
+    check_all();
+    end_it(0, true);
+    check_all();
+    write_some(2, 100);
+    check_all();
+    end_it(2, false);
+    write_some(2, 100);
+    write_some(0, 100);
+    end_it(0, false);
+    check_all();
+    for (int how = 0; how < 3; how++) {
+        if (how == 1)
+            restart();
+        else
+            crash();
+        check_all();
+    }
+    end_it(2, false);
+    check_all();
+    crash();
+    check_all();
+}
+
+static void transactions_lie_across_segments(void **state)
+{
+    (void)state;
+    make_topic(small, 1);
+    write_some(3, VALUE);
+    for (int i = 0; i < 40; i++) {
+        write_some(i % 3, VALUE);
+        if (i % 5 == 4)
+            end_it(i % 3, i % 2);
+        if (i == 20)
+            check_all();
+    }
+    check_all();
+    struct folder f;
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (w.p->space.closing) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+    assert_int_equal(folder_read(&f, w.heap, LOG), ERR_NONE);
+    assert_true(f.aborted.count > 0);
+    folder_close(&f);
+    for (int how = 0; how < 3; how++) {
+        if (how == 1)
+            restart();
+        else
+            crash();
+        check_all();
+    }
+    for (int i = 0; i < PRODUCERS; i++)
+        if (open_of[i] >= 0)
+            end_it(i, i % 2);
+    check_all();
+    fall_idle();
+    check_all(); /* from the disk */
+    crash();
+    check_all();
+}
+
+/* Whatever is missing of the files beside the log, the log says it. */
+static void aborted_transactions_are_found_in_the_log(void **state)
+{
+    (void)state;
+    make_topic(small, 1);
+    for (int i = 0; i < 40; i++) {
+        write_some(i % 3, VALUE);
+        if (i % 5 == 4)
+            end_it(i % 3, false);
+    }
+    check_all();
+    static const char *const lost[] = {"*.txnindex *.snapshot", "*.txnindex ../*.checkpoint *.snapshot",
+                                       "../*.checkpoint"};
+    for (size_t i = 0; i < COUNT_OF(lost); i++) {
+        char command[256];
+        kill_broker();
+        forget_sent();
+        snprintf(command, sizeof command, "cd " LOG " && rm -f %s", lost[i]);
+        assert_int_equal(system(command), 0);
+        start();
+        find_partition("t");
+        check_all();
+    }
+}
+
+static bool wait_is_over;
+static void wait_done(struct durable_wait *d)
+{
+    (void)d;
+    wait_is_over = true;
+}
+static void a_marker_is_durable_whatever_caching_says(void **state)
+{
+    (void)state;
+    make_topic(caching, COUNT_OF(caching));
+    append(1, 100);
+    until(&w.sent[0].over);
+    forget_sent();
+    assert_int_equal(w.p->durable.offset, 0);
+    struct durable_wait d = {.done = wait_done};
+    wait_is_over = false;
+    partition_make_durable(w.p, &d);
+    assert_false(wait_is_over);
+    until(&wait_is_over);
+    assert_int_equal(d.error, KERR_NONE);
+    assert_int_equal(w.p->durable.offset, 1);
+    write_some(0, 100);
+    assert_int_equal(w.p->durable.offset, 1);
+    end_it(0, true);
+    assert_true(w.p->durable.offset == 4);
+    wait_is_over = false;
+    partition_make_durable(w.p, &d); /* there is nothing to do */
+    until(&wait_is_over);
+    assert_int_equal(d.error, KERR_NONE);
+}
+
+static void markers_keep_kafkas_rules(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    static const struct {
+        int16_t epoch, version;
+        int32_t coordinator_epoch;
+        bool open; /* a transaction, of the epoch that the last marker left */
+        enum kerr error;
+    } cases[] = {
+        {0, 0, 5, true, KERR_NONE},
+        {0, 0, 5, false, KERR_NONE}, /* nothing is open */
+        {0, 1, 4, false, KERR_TRANSACTION_COORDINATOR_FENCED},
+        {0, 2, 5, true, KERR_INVALID_PRODUCER_EPOCH}, /* not above the transaction's */
+        {1, 2, 5, true, KERR_NONE},
+        {1, 2, 5, false, KERR_NONE}, /* the same again */
+        {0, 2, 5, false, KERR_INVALID_PRODUCER_EPOCH},
+        {0, 0, 5, false, KERR_INVALID_PRODUCER_EPOCH},
+        {1, 2, 5, true, KERR_INVALID_PRODUCER_EPOCH},
+        {1, 1, 5, true, KERR_NONE},
+        {3, 2, 6, false, KERR_NONE},
+    };
+    int16_t epoch = 0;
+    bool is_open = false;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        if (cases[i].open && !is_open) {
+            struct make_batch m = batch_of(1, epoch, 0, BATCH_TRANSACTIONAL);
+            m.sequence = w.p->producers ? m.sequence : 0;
+            struct producer_facts *v;
+            uint32_t count;
+            assert_int_equal(partition_producers(w.p, w.heap, &v, &count), ERR_NONE);
+            m.sequence = count ? v[0].last_sequence + 1 : 0;
+            heap_free(w.heap, v);
+            struct sent *s = send_guarded(m, 0);
+            s = send_guarded(m, s->append.guard);
+            assert_int_equal(s->append.error, KERR_NONE);
+            is_open = true;
+        }
+        struct txn_marker m = end_txn((struct txn_marker){.producer_id = 1,
+                                                          .producer_epoch = cases[i].epoch,
+                                                          .coordinator_epoch = cases[i].coordinator_epoch,
+                                                          .transaction_version = cases[i].version,
+                                                          .commit = i % 2});
+        assert_int_equal(m.error, cases[i].error);
+        if (!m.error) {
+            epoch = cases[i].epoch;
+            is_open = false;
+        }
+    }
+    struct producer_facts *v;
+    uint32_t count;
+    assert_int_equal(partition_producers(w.p, w.heap, &v, &count), ERR_NONE);
+    assert_int_equal(count, 1);
+    assert_int_equal(v[0].producer_epoch, 3);
+    assert_int_equal(v[0].coordinator_epoch, 6);
+    assert_int_equal(v[0].last_sequence, -1);
+    assert_int_equal(v[0].txn_start_offset, -1);
+    heap_free(w.heap, v);
+}
+
+static uint32_t moves;
+static void moved(struct watch *watch)
+{
+    (void)watch;
+    moves++;
+}
+static void watches_hear_of_markers(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    struct watch watch;
+    watch_init(&watch, moved);
+    write_some(0, 100);
+    partition_watch(w.p, &watch);
+    moves = 0;
+    int64_t stable = partition_facts(w.p).last_stable_offset;
+    end_it(0, true);
+    assert_true(moves > 0);
+    assert_true(partition_facts(w.p).last_stable_offset > stable);
+    partition_unwatch(&watch);
+}
+
+static bool trim_is_over;
+static void trim_done(struct log_trim *t)
+{
+    (void)t;
+    trim_is_over = true;
+}
+static void a_log_start_may_lie_behind_an_open_transaction(void **state)
+{
+    (void)state;
+    make_topic(small, 1);
+    write_some(0, VALUE);
+    write_some(1, VALUE);
+    end_it(1, false);
+    for (int i = 0; i < 30; i++)
+        write_some(2, VALUE);
+    end_it(2, false);
+    struct log_trim t = {.before = partition_facts(w.p).high_watermark - 3, .done = trim_done};
+    trim_is_over = false;
+    partition_trim(w.p, &t);
+    until(&trim_is_over);
+    assert_int_equal(t.error, KERR_NONE);
+    for (int how = 0; how < 3; how++) {
+        assert_int_equal(partition_facts(w.p).last_stable_offset, t.low_watermark);
+        check_all();
+        if (how == 1)
+            restart();
+        else
+            crash();
+    }
+    end_it(0, false);
+    check_all();
+    crash();
+    check_all();
+}
+
+static void time_look_ups_keep_below_what_is_stable(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    append(1, 100);
+    all_are_acked();
+    write_some(0, 100);
+    struct make_batch m = {.producer_id = -1, .producer_epoch = -1, .sequence = -1, .timestamp = 5000, .count = 1};
+    struct sent *s = append_made(m);
+    until(&s->over);
+    struct {
+        int64_t timestamp;
+        bool max, committed;
+        int64_t offset;
+    } cases[] = {{1000, false, true, 0},
+                 {5000, false, true, -1},
+                 {5000, false, false, 3},
+                 {0, true, true, -1},
+                 {0, true, false, 3}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct time_lookup l = {
+            .timestamp = cases[i].timestamp, .max = cases[i].max, .committed = cases[i].committed, .done = looked_up};
+        lookups_over = 0;
+        assert_false(partition_lookup(w.p, &l));
+        uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+        while (!lookups_over) {
+            assert_true(clock_now_ns() < end);
+            turn();
+        }
+        assert_int_equal(l.error, KERR_NONE);
+        assert_int_equal(l.found_offset, cases[i].offset);
+    }
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup_transactions, teardown)
+    struct CMUnitTest tests[] = {
+        TEST(a_transaction_is_asked_about_once),
+        TEST(a_marker_voids_the_guard),
+        TEST(what_is_open_is_not_stable),
+        TEST(transactions_lie_across_segments),
+        TEST(aborted_transactions_are_found_in_the_log),
+        TEST(a_marker_is_durable_whatever_caching_says),
+        TEST(markers_keep_kafkas_rules),
+        TEST(watches_hear_of_markers),
+        TEST(a_log_start_may_lie_behind_an_open_transaction),
+        TEST(time_look_ups_keep_below_what_is_stable),
+    };
+    return run_in_modes(tests, COUNT_OF(tests), 2);
+}
