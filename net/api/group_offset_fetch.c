@@ -2,12 +2,12 @@
  * in; for all of them the owner makes them (net/coord/coord_call.h).
  *
  * Versions before 8 ask for one group, and are answered as if they had the form of those after it, up to fetch_old.
- * require_stable asks for nothing that is not so anyway: only what is durable is shown, and there are no transactions yet. */
+ * Only what is durable is shown, whatever is asked; require_stable asks that nothing is shown which an open transaction may change. */
 #include "net/api/api.h"
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
 
-enum { PREPARED_PER_UNIT = 16 };
+enum { PREPARED_PER_UNIT = 16, TXNS_PER_UNIT = 16 /* open transactions of a group, looked at for one partition */ };
 
 /* What the owner finds of a group of which all is asked. */
 struct found_offset {
@@ -24,6 +24,7 @@ struct fetched_group {
     struct group_question question;
     const struct offset_fetch_request_group *ask;
     struct offset_fetch_response_group *out;
+    bool stable;                    /* UNSTABLE_OFFSET_COMMIT where a transaction has committed an offset and is open */
     int32_t topic_at, partition_at; /* those that are named: the next one */
     /* all: the owner's */
     bool begun, found;      /* found: all are, the arrays are next */
@@ -37,6 +38,7 @@ struct fetch_run {
     struct group_asking asking;
     struct offset_fetch_response r;
     const struct offset_fetch_request_group *asked;
+    bool stable;
     const struct offset_fetch_request *old; /* before version 8: its topics become those of the one group ... */
     struct offset_fetch_request_topics *old_topics;
     struct offset_fetch_response old_r; /* ... and this is answered */
@@ -46,10 +48,27 @@ struct fetch_run {
     int32_t group_at, topic_at; /* prepared, then answered up to there */
 };
 
-static void fill_offset(struct coord_call *c, const struct committed *in, struct offset_fetch_response_partitions *out)
+/* It may change soon: a transaction that is open has committed another one. */
+static bool offset_is_unstable(const struct fetched_group *g, const struct group_entry *e, struct kview topic,
+                               int32_t partition, struct steps *s)
+{
+    uint32_t looked = 0;
+    bool unstable = g->stable && group_txns_pending(&e->txns, topic, partition, &looked);
+    steps_spend(s, looked / TXNS_PER_UNIT);
+    return unstable;
+}
+
+static void fill_no_offset(int32_t partition, enum kerr error, struct offset_fetch_response_partitions *out)
 {
     offset_fetch_response_partitions_init(out);
-    out->partition_index = in->partition;
+    out->partition_index = partition;
+    out->committed_offset = -1;
+    out->error_code = (int16_t)error;
+}
+
+static void fill_offset(struct coord_call *c, const struct committed *in, struct offset_fetch_response_partitions *out)
+{
+    fill_no_offset(in->partition, KERR_NONE, out);
     out->committed_offset = in->offset;
     out->committed_leader_epoch = in->leader_epoch;
     out->metadata = coord_call_text(c, in->metadata);
@@ -92,9 +111,9 @@ static struct found_topic *found_topic_of(struct fetched_group *g, struct kview 
 }
 
 /* False: that was all, or there is no memory. */
-static bool find_next_offset(struct fetched_group *g, const struct offsets *o)
+static bool find_next_offset(struct fetched_group *g, const struct group_entry *e, struct steps *s)
 {
-    const struct committed *one = offsets_next(o, &g->cursor);
+    const struct committed *one = offsets_next(&e->offsets, &g->cursor);
     struct found_topic *t = one ? found_topic_of(g, one->topic) : NULL;
     struct found_offset *found = t ? coord_call_alloc(&g->question.call, sizeof *found) : NULL;
     if (!found)
@@ -102,7 +121,10 @@ static bool find_next_offset(struct fetched_group *g, const struct offsets *o)
     found->next = t->offsets;
     t->offsets = found;
     t->count++;
-    fill_offset(&g->question.call, one, &found->p);
+    if (offset_is_unstable(g, e, one->topic, one->partition, s))
+        fill_no_offset(one->partition, KERR_UNSTABLE_OFFSET_COMMIT, &found->p);
+    else
+        fill_offset(&g->question.call, one, &found->p);
     return true;
 }
 
@@ -132,7 +154,7 @@ static bool fetch_all_offsets(struct fetched_group *g, const struct group_entry 
     if (!g->begun || (!g->found && (g->born != e->coord.born || g->moved != e->offsets.moved)))
         begin_finding(g, e);
     for (; !g->found && steps_go_on(s); steps_spend(s, 1))
-        g->found = !find_next_offset(g, &e->offsets);
+        g->found = !find_next_offset(g, e, s);
     while (g->found && !g->question.call.starved && steps_go_on(s)) {
         if (!make_next_topic(g))
             return false;
@@ -143,17 +165,26 @@ static bool fetch_all_offsets(struct fetched_group *g, const struct group_entry 
 
 /* --- those that are named; true: there is more to do --- */
 
-static bool fetch_named_offsets(struct fetched_group *g, const struct offsets *o, struct steps *s)
+static void fetch_named_offset(struct fetched_group *g, const struct group_entry *e, struct kview topic,
+                               struct offset_fetch_response_partitions *out, struct steps *s)
+{
+    if (out->error_code)
+        return;
+    const struct committed *one = offsets_get(&e->offsets, topic, out->partition_index);
+    if (offset_is_unstable(g, e, topic, out->partition_index, s))
+        fill_no_offset(out->partition_index, KERR_UNSTABLE_OFFSET_COMMIT, out);
+    else if (one)
+        fill_offset(&g->question.call, one, out);
+}
+
+static bool fetch_named_offsets(struct fetched_group *g, const struct group_entry *e, struct steps *s)
 {
     for (; g->topic_at < g->out->topics.n; g->topic_at++, g->partition_at = 0) {
         struct offset_fetch_response_topics *t = &g->out->topics.v[g->topic_at];
         for (; g->partition_at < t->partitions.n; g->partition_at++, steps_spend(s, 1)) {
-            struct offset_fetch_response_partitions *p = &t->partitions.v[g->partition_at];
             if (!steps_go_on(s))
                 return true;
-            const struct committed *one = p->error_code ? NULL : offsets_get(o, t->name, p->partition_index);
-            if (one)
-                fill_offset(&g->question.call, one, p);
+            fetch_named_offset(g, e, t->name, &t->partitions.v[g->partition_at], s);
         }
         steps_spend(s, 1);
     }
@@ -168,7 +199,7 @@ static bool offset_fetch_step(struct steps *s)
     coord_call_look_again(c);
     const struct group_entry *e = group_asked(c);
     bool lives = e && e->group->state != GROUP_DEAD, all = g->ask->topics.n < 0;
-    if (lives && (all ? fetch_all_offsets(g, e, s) : fetch_named_offsets(g, &e->offsets, s)))
+    if (lives && (all ? fetch_all_offsets(g, e, s) : fetch_named_offsets(g, e, s)))
         return true;
     if (g->begun)
         map_deinit(&g->by_name);
@@ -311,17 +342,14 @@ static void prepare_offset_partitions(const struct offset_fetch_request_topics *
 {
     for (int32_t left = PREPARED_PER_UNIT; left > 0 && out->partitions.n < in->partition_indexes.n; left--) {
         struct offset_fetch_response_partitions *p = &out->partitions.v[out->partitions.n];
-        offset_fetch_response_partitions_init(p);
-        p->partition_index = in->partition_indexes.v[out->partitions.n++];
-        p->committed_offset = -1;
-        p->error_code = unknown ? KERR_UNKNOWN_TOPIC_ID : KERR_NONE;
+        fill_no_offset(in->partition_indexes.v[out->partitions.n++], unknown ? KERR_UNKNOWN_TOPIC_ID : KERR_NONE, p);
     }
 }
 
-static bool begin_offset_group(struct request *req, struct fetched_group *g,
+static bool begin_offset_group(struct request *req, struct fetched_group *g, bool stable,
                                const struct offset_fetch_request_group *in, struct offset_fetch_response_group *out)
 {
-    *g = (struct fetched_group){.ask = in, .out = out};
+    *g = (struct fetched_group){.ask = in, .out = out, .stable = stable};
     g->question.call.key = in->group_id;
     g->question.call.ask = ask_offset_fetch;
     offset_fetch_response_group_init(g->out);
@@ -352,7 +380,8 @@ static enum prepared prepare_some_offsets(struct fetch_run *run)
         return PREPARED_ALL;
     if (!run->group_begun) {
         run->group_begun = true;
-        bool good = begin_offset_group(req, g, &run->asked[run->group_at], &run->r.groups.v[run->group_at]);
+        bool good =
+            begin_offset_group(req, g, run->stable, &run->asked[run->group_at], &run->r.groups.v[run->group_at]);
         return good ? PREPARED_SOME : PREPARED_NO_MEMORY;
     }
     if (run->topic_at >= g->ask->topics.n) {
@@ -408,6 +437,7 @@ static bool begin_offset_fetch(struct fetch_run *run, const struct offset_fetch_
     struct request *req = run->asking.req;
     int32_t n = req->version < 8 ? 1 : m->groups.n;
     offset_fetch_response_init(&run->r);
+    run->stable = m->require_stable;
     run->old = req->version < 8 ? m : NULL;
     run->asked = run->old ? only_offset_group(run) : m->groups.v;
     run->groups = request_alloc(req, (size_t)n * sizeof *run->groups + 1);

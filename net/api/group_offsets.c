@@ -225,9 +225,11 @@ static enum kerr check_offset_delete(const struct group_entry *e)
 static void choose_deleted_offset(struct delete_run *run, const struct group_entry *e)
 {
     struct delete_part *part = &run->parts[run->chosen_at++];
+    uint32_t looked;
     if (group_subscribed(e->group, part->what.topic))
         *part->out_error = KERR_GROUP_SUBSCRIBED_TO_TOPIC;
-    else if (offsets_get(&e->offsets, part->what.topic, part->what.partition))
+    else if (offsets_get(&e->offsets, part->what.topic, part->what.partition) ||
+             group_txns_pending(&e->txns, part->what.topic, part->what.partition, &looked))
         run->removed[run->removed_count++] = part->what;
 }
 

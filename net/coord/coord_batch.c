@@ -54,7 +54,19 @@ void record_batch_begin(struct record_batch *b, uint8_t *at, uint32_t bytes)
     *b = (struct record_batch){.start = at, .at = at + BATCH_HEADER_BYTES, .end = at + bytes};
 }
 
-uint32_t record_batch_end(struct record_batch *b, int64_t now_ms)
+static void put_batch_producer(uint8_t *at, const struct record_txn *txn)
+{
+    memset(at + 43, 0xff, 8 + 2 + 4); /* none, and no sequence */
+    if (!txn)
+        return;
+    assert(txn->producer_id >= 0);
+    assert(txn->producer_epoch >= 0);
+    be16_put(at + 21, BATCH_TRANSACTIONAL);
+    be64_put(at + 43, (uint64_t)txn->producer_id);
+    be16_put(at + 51, (uint16_t)txn->producer_epoch);
+}
+
+uint32_t record_batch_end(struct record_batch *b, int64_t now_ms, const struct record_txn *txn)
 {
     assert(b->count > 0);
     uint32_t bytes = (uint32_t)(b->at - b->start);
@@ -65,7 +77,7 @@ uint32_t record_batch_end(struct record_batch *b, int64_t now_ms)
     be32_put(at + 23, (uint32_t)b->count - 1);
     be64_put(at + 27, (uint64_t)now_ms);
     be64_put(at + 35, (uint64_t)now_ms);
-    memset(at + 43, 0xff, 8 + 2 + 4); /* no producer */
+    put_batch_producer(at, txn);
     be32_put(at + 57, (uint32_t)b->count);
     be32_put(at + 17, batch_crc(at, bytes));
     return bytes;

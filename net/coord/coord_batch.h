@@ -11,8 +11,14 @@ struct record_batch {
     int32_t count;
 };
 void record_batch_begin(struct record_batch *b, uint8_t *at, uint32_t bytes);
-/* Its size; there is at least one record in it. */
-uint32_t record_batch_end(struct record_batch *b, int64_t now_ms) must_use;
+/* The transaction that records belong to. */
+struct record_txn {
+    int64_t producer_id;
+    int16_t producer_epoch;
+};
+/* Its size; there is at least one record in it. `txn`: they count when its marker says so; NULL: of none. As Kafka's coordinators
+ * write them, such a batch has a producer and no sequence. */
+uint32_t record_batch_end(struct record_batch *b, int64_t now_ms, const struct record_txn *txn) must_use;
 
 /* Not less than a record takes whose key and value have so many bytes (-1: null, a tombstone). */
 static inline uint32_t record_bytes(uint32_t key_bytes, int32_t value_bytes)

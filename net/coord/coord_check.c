@@ -43,6 +43,7 @@ void coord_log_check(const struct coord_log *l)
     assert(born <= l->born);
     assert(count == l->by_id.count);
     assert(writes == l->writes);
+    assert(list_empty(&l->markers_ending) || l->state != COORD_LOG_LOADING);
     assert(!l->load || l->state == COORD_LOG_LOADING || l->closing);
     assert(l->load || l->state != COORD_LOG_LOADING);
     check_coord_sweep(l);

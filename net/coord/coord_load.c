@@ -1,6 +1,6 @@
 /* Reading a coordinator's log from its start to the high watermark.
  *
- *   read --> slices --> batch (put together where it lies across slices, unpacked where it is compressed) --> records, replayed
+ *   read --> slices --> batch (put together where it lies across slices, unpacked where it is compressed) --> records, replayed; or a marker
  *    ^                    '-- none whole is left                                                                    |
  *    '-----------------------------------------------------------------------------------------------------------'
  *   ... --> the end: each entry comes to life, those of which nothing is left go --> READY
@@ -30,8 +30,10 @@ struct coord_load {
     uint32_t scratch_bytes;
     struct batch batch; /* the current one ... */
     struct batch_cursor records;
-    int32_t record;                                  /* ... and which of its records is next */
-    uint8_t *unpacked;                               /* its records, if it was compressed */
+    int32_t record;    /* ... and which of its records is next */
+    uint8_t *unpacked; /* its records, if it was compressed */
+    bool is_marker;    /* it is one, and not yet over */
+    struct coord_end end;
     struct skipped_records skipped[COORD_NO_MEMORY]; /* by enum coord_replay */
     struct coord_cursor entries;                     /* those that come to life; its log is NULL: still reading */
     uint32_t tries;
@@ -196,7 +198,17 @@ static const uint8_t *gather_slices(struct coord_load *ld, uint32_t bytes, enum 
 static enum err open_coord_batch(struct coord_load *ld, const uint8_t *at)
 {
     struct batch *b = &ld->batch;
+    struct batch_marker marker;
     ld->record = 0;
+    if (batch_is_control(b)) {
+        ld->is_marker =
+            ld->log->kind->end_txn && b->base_offset >= ld->read.log_start_offset && batch_read_marker(b, at, &marker);
+        if (ld->is_marker)
+            ld->end = (struct coord_end){
+                .producer_id = b->producer_id, .producer_epoch = b->producer_epoch, .commit = marker.commit};
+        b->count = 0;
+        return ERR_NONE;
+    }
     return codec_records(b, at, CODEC_OUTPUT_MAX, ld->log->heap, &ld->unpacked, &ld->records);
 }
 
@@ -245,8 +257,7 @@ static struct coord_record coord_record_of(const struct batch *b, const struct b
                                  .value = {raw->value, raw->value ? raw->value_bytes : -1},
                                  .producer_id = b->producer_id,
                                  .producer_epoch = b->producer_epoch,
-                                 .transactional = b->attributes & BATCH_TRANSACTIONAL,
-                                 .control = b->attributes & BATCH_CONTROL};
+                                 .transactional = batch_is_transactional(b)};
 }
 
 /* Returns the units it took; 0: loading failed. */
@@ -271,6 +282,20 @@ static uint32_t replay_next_record(struct coord_log *l)
     if (what != COORD_REPLAYED)
         skip_record(ld, what, r.offset, r.why);
     return PACE_RECORD + (uint32_t)(raw.value_bytes > 0 ? raw.value_bytes / PACE_BYTES : 0);
+}
+
+/* Likewise. */
+static uint32_t replay_marker(struct coord_log *l, uint32_t units)
+{
+    struct coord_load *ld = l->load;
+    uint32_t took = PACE_RECORD;
+    enum coord_replay what = l->kind->end_txn(l, &ld->end, units, &took);
+    if (what == COORD_NO_MEMORY) {
+        starve_coord_load(l);
+        return 0;
+    }
+    ld->is_marker = what == COORD_AGAIN;
+    return took;
 }
 
 /* --- the end --- */
@@ -349,6 +374,8 @@ void coord_load_step(struct coord_log *l)
         }
         if (ld->entries.log)
             more = (took = finish_loaded_entry(l)) > 0;
+        else if (ld->is_marker)
+            more = (took = replay_marker(l, units)) > 0;
         else if (ld->record < ld->batch.count)
             more = (took = replay_next_record(l)) > 0;
         else

@@ -110,6 +110,7 @@ static void unload_coord_entries(struct coord_log *l)
         coord_write_refuse_held(e, KERR_NOT_COORDINATOR);
         l->kind->unload(e);
     }
+    coord_marker_close(l);
     struct list *i;
     while ((i = list_pop(&l->steps)))
         coord_write_refuse(l, container_of(i, struct coord_write, link), KERR_NOT_COORDINATOR);
@@ -137,7 +138,9 @@ static void close_coord_log_step(struct coord_log *l)
 {
     if (!l->unloaded)
         unload_coord_entries(l);
-    if (l->writes == 0 && list_empty(&l->over) && coord_load_close(l))
+    bool quiet =
+        l->writes == 0 && list_empty(&l->over) && list_empty(&l->markers_writing) && list_empty(&l->markers_over);
+    if (quiet && coord_load_close(l))
         free_coord_log(l);
 }
 
@@ -157,6 +160,7 @@ static void end_coord_log_turn(struct shard_defer *d)
 {
     struct coord_log *l = container_of(d, struct coord_log, defer);
     coord_write_run_over(l);
+    coord_marker_run_over(l);
     if (l->ready_due && !l->closing) {
         l->ready_due = false;
         l->kind->ready(l);
@@ -168,11 +172,11 @@ static void end_coord_log_turn(struct shard_defer *d)
 static void step_coord_log(struct pace_job *j)
 {
     struct coord_log *l = container_of(j, struct coord_log, job);
-    uint32_t units = PACE_UNITS;
     if (l->load) {
         coord_load_step(l);
         return;
     }
+    uint32_t units = coord_marker_step(l, PACE_UNITS);
     struct list *i;
     while (units > 0 && (i = list_pop(&l->steps))) {
         uint32_t took = coord_write_step(l, container_of(i, struct coord_write, link));
@@ -192,6 +196,9 @@ enum err coord_log_open(struct coord_log *l)
     list_init(&l->cursors);
     list_init(&l->over);
     list_init(&l->steps);
+    list_init(&l->markers_writing);
+    list_init(&l->markers_ending);
+    list_init(&l->markers_over);
     list_init(&l->sweeps);
     shard_defer_init(&l->defer, end_coord_log_turn);
     pace_job_init(&l->job, step_coord_log);

@@ -17,6 +17,12 @@
  * The log is bounded by compaction (storage/clean/), which keeps the latest record of each key: so a record must say all about its key that
  * counts, and none may need an older one of its key.
  *
+ * What belongs to a transaction (coord_write.txn) is applied when it is durable like anything else: the kind keeps it apart, and it counts
+ * when the transaction's marker says so, which is appended with coord_log_end_txn and applied when it is durable, in its place in the log:
+ *
+ *   coord_write (txn) ...: apply    coord_log_end_txn --> marker appended --> durable --> end_txn, again and again at the pace --> done
+ *   while loading:         replay                                             marker read --> end_txn, until it is over
+ *
  * Callbacks run from the shard's loop, never inside the call that asked. */
 #pragma once
 #include "core/map.h"
@@ -27,6 +33,7 @@
 enum coord_log_state { COORD_LOG_LOADING, COORD_LOG_READY, COORD_LOG_FAILED };
 struct coord_log;
 struct coord_load;
+struct coord_marker;
 
 /* Embedded in the kind's own. */
 struct coord_entry {
@@ -64,11 +71,20 @@ struct coord_write_ops {
      * the log fails, and has to be read again. */
     enum err (*apply)(struct coord_write *w);
 };
+/* While a marker of the producer is being written nothing of its next transaction is: COORDINATOR_LOAD_IN_PROGRESS, which every client tries
+ * again. (The coordinator of transactions lets no next one begin by then; an administrator's marker may meet one.)
+ * Where the transaction is not open in the partition yet, its coordinator must be asked first (storage/log/partition.h, guards): `done` gets
+ * INVALID_TXN_STATE with a guard that is not 0, nothing was written, and the write is started again with that guard. */
+struct coord_txn {
+    struct record_txn of;
+    uint64_t guard; /* in; and out, with INVALID_TXN_STATE */
+};
 /* The caller's until `done`, as what it points to. A large one is appended in several batches: one that fails may have been written,
  * and applied, in part. */
 struct coord_write {
     struct coord_entry *entry; /* NULL in `done`: the entry is gone */
     const struct coord_write_ops *ops;
+    struct coord_txn *txn; /* its records belong to this transaction; NULL: to none. Such a write is shared */
     bool alone;
     bool takes_entry; /* the entry goes when it is done; may be set while it is gathered */
     /* Once, with NONE or what Kafka's coordinators answer for what the log said. A batch that is too large even for one record:
@@ -94,6 +110,28 @@ void coord_write_refuse(struct coord_log *l, struct coord_write *w, enum kerr er
  * record. A first one that is larger than any batch gets one to itself; the partition says whether it takes that. */
 bool coord_write_takes(struct coord_write *w, struct record_batch *b, uint32_t bytes) must_use;
 
+/* --- markers --- */
+/* A transaction that ends, for its kind: `state` is the kind's, NULL at first. */
+struct coord_end {
+    int64_t producer_id;
+    int16_t producer_epoch;
+    bool commit;
+    void *state;
+};
+/* The caller's until `done`. Set: marker (what ends, how, by which coordinator), done. */
+struct coord_marker {
+    struct txn_marker marker;
+    /* Once, in a later turn: NONE when the marker is durable and all that it commits is visible, or else what the partition said, or
+     * NOT_COORDINATOR: the log is not READY or closes. A transaction that wrote nothing here gets its marker all the same. */
+    void (*done)(struct coord_marker *m, enum kerr error);
+    /* the log's */
+    struct coord_log *log;
+    struct coord_end end;
+    struct list link; /* log->markers_... */
+    enum kerr error;
+};
+void coord_log_end_txn(struct coord_log *l, struct coord_marker *m);
+
 /* --- sweeps: what goes through all entries, one sweep at a time, at the pace --- */
 struct coord_sweep {
     const char *what; /* for the log */
@@ -112,8 +150,8 @@ struct coord_record {
     struct kview key, value; /* n == -1: null */
     int64_t producer_id;     /* -1: none */
     int16_t producer_epoch;
-    bool transactional, control; /* control: the marker that ends a transaction */
-    const char *why;             /* of one that is not replayed: static */
+    bool transactional;
+    const char *why; /* of one that is not replayed: static */
 };
 enum coord_replay {
     COORD_REPLAYED,
@@ -121,6 +159,7 @@ enum coord_replay {
     COORD_TRANSACTIONAL, /* of a transaction, which the kind does not know */
     COORD_MALFORMED,
     COORD_NO_MEMORY,
+    COORD_AGAIN, /* of end_txn: there is more to do */
 };
 
 /* --- the kind --- */
@@ -129,6 +168,10 @@ struct coord_kind {
     /* Applies one record of the log, in its order; makes entries that are not there (coord_log_get, coord_entry_add). They do not come to
      * life yet. */
     enum coord_replay (*replay)(struct coord_log *l, struct coord_record *r);
+    /* The marker of a transaction, in its place in the log. It takes so many units (as PACE_UNITS) or a little more, and adds what it took.
+     * AGAIN: it is called again with the same, soon; writes and markers that stand behind it may be applied meanwhile (except while
+     * loading). When the log goes, it is not called again. NULL: the kind knows no transactions. */
+    enum coord_replay (*end_txn)(struct coord_log *l, struct coord_end *end, uint32_t units, uint32_t *took);
     /* All was replayed: the entry comes to life, unless it is empty, when it goes. MALFORMED (*out_why): what was found does not
      * go together, and counts as not written. *out_units: what it took, in PACE_UNITS. */
     enum coord_replay (*loaded)(struct coord_entry *e, uint32_t *out_units, const char **out_why);
@@ -164,6 +207,8 @@ struct coord_log {
     uint64_t born;           /* of the last entry */
     uint32_t writes;         /* begun and not done, of all entries */
     struct list over, steps; /* writes: `done` at the end of the turn; alone, and going on at the pace */
+    /* Of markers: being written; durable, and applied at the pace; `done` at the end of the turn. */
+    struct list markers_writing, markers_ending, markers_over;
     struct shard_defer defer;
     struct pace_job job;
     struct coord_load *load;   /* while LOADING */

@@ -2,11 +2,12 @@
  *
  *   coord_log.c        life, entries                coord_write.c   writes: turns, batches, what became of them
  *   coord_load.c       reading the log              coord_sweep.c   sweeps
+ *   coord_marker.c     the ends of transactions
  *
  * Of everything that is asked for later there is one list, and close() waits until all are empty:
  *
  *   held      (an entry's)   waits for its turn                 steps    a write that is alone and goes on at the pace
- *   over      its `done` runs at the end of the turn */
+ *   over      its `done` runs at the end of the turn        markers_...  markers */
 #pragma once
 #include "net/coord/coord_log.h"
 #include "net/limits.h"
@@ -24,6 +25,11 @@ uint32_t coord_write_step(struct coord_log *l,
                           struct coord_write *w); /* the next batch, or the end; the units it took */
 void coord_write_run_over(struct coord_log *l);
 void coord_write_refuse_held(struct coord_entry *e, enum kerr error);
+/* coord_marker.c */
+uint32_t coord_marker_step(struct coord_log *l, uint32_t units); /* at the pace; what is left of them */
+void coord_marker_run_over(struct coord_log *l);
+void coord_marker_close(struct coord_log *l); /* what is being applied is not gone on with */
+bool coord_marker_writing(const struct coord_log *l, int64_t producer_id);
 /* coord_sweep.c */
 void coord_sweep_want(struct coord_log *l);                 /* begins what is due, and stands in line for the pace */
 void coord_sweep_step(struct coord_log *l, uint32_t units); /* at the pace */

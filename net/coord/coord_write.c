@@ -79,6 +79,7 @@ void coord_write_start(struct coord_log *l, struct coord_write *w)
     struct coord_entry *e = w->entry;
     assert(e->log == l);
     assert(w->ops && w->done && !w->begun);
+    assert(!w->txn || !w->alone);
     w->log = l;
     list_init(&w->link);
     if (l->state != COORD_LOG_READY)
@@ -219,6 +220,8 @@ static void coord_batch_appended(struct append *a)
 {
     struct coord_write *w = container_of(a, struct coord_write, append);
     struct coord_log *l = w->log;
+    if (w->txn)
+        w->txn->guard = a->error == KERR_INVALID_TXN_STATE ? a->guard : 0;
     if (a->error == KERR_NONE)
         coord_batch_durable(l, w);
     else if (halve_batch_bytes(l, w))
@@ -237,6 +240,10 @@ uint32_t coord_write_step(struct coord_log *l, struct coord_write *w)
         end_write_this_turn(l, w, KERR_NOT_COORDINATOR);
         return 0;
     }
+    if (w->txn && coord_marker_writing(l, w->txn->of.producer_id)) {
+        end_write_this_turn(l, w, KERR_COORDINATOR_LOAD_IN_PROGRESS);
+        return 0;
+    }
     if (reserve_batch_bytes(l, w, &b, first_batch_bytes(l, w))) {
         end_write_this_turn(l, w, KERR_COORDINATOR_NOT_AVAILABLE);
         return 0;
@@ -245,8 +252,10 @@ uint32_t coord_write_step(struct coord_log *l, struct coord_write *w)
     if (b.count > 0) {
         w->batch_count = (uint32_t)b.count;
         w->append = (struct append){.records = w->bytes,
-                                    .bytes = record_batch_end(&b, clock_wall_ms()),
+                                    .bytes = record_batch_end(&b, clock_wall_ms(), w->txn ? &w->txn->of : NULL),
                                     .produce_version = INT16_MAX,
+                                    .origin = APPEND_COORDINATOR,
+                                    .guard = w->txn ? w->txn->guard : 0,
                                     .done = coord_batch_appended};
         partition_append(l->partition, &w->append);
     } else if (w->last) {

@@ -151,6 +151,18 @@ static struct coord_log *open_group_log(struct coord_shard *logs, struct partiti
     return l ? &l->coord : NULL;
 }
 
+/* --- transactions --- */
+
+void coordinator_end_txn(struct shard *owner, int32_t index, struct coord_marker *m)
+{
+    enum kerr error;
+    struct coord_log *l = coord_shard_log(group_coordinator_on(owner), index, &error);
+    if (l)
+        coord_log_end_txn(l, m);
+    else
+        m->done(m, error);
+}
+
 /* --- the catalog's news --- */
 
 static void offsets_topic_made(struct store *st, const struct topic *t)

@@ -34,6 +34,11 @@ bool coordinator_full(const struct group_log *l);
 /* After an event of the group: sets its timer, and frees the entry when nothing is left of it. */
 void coordinator_after_event(struct group_entry *e);
 
+/* The end of a transaction in this partition of __consumer_offsets, on the shard that owns it: the marker is appended, and when it is
+ * durable the offsets that the transaction committed count, or go; then `done`. For what is set in `m`, and when `done` runs: net/coord/coord_log.h; but
+ * where the partition is not coordinated now it runs inside: COORDINATOR_LOAD_IN_PROGRESS or NOT_COORDINATOR, ask again later. */
+void coordinator_end_txn(struct shard *owner, int32_t index, struct coord_marker *m);
+
 /* What group_join and group_sync get as their waiter. */
 struct group_waiter {
     /* The answer, once. It may come inside the event that brought the waiter. */

@@ -187,6 +187,10 @@ enum kerr group_leave(struct group *g, struct kview member_id, struct kview inst
 /* May these offsets be committed? Counts as a sign of life. generation < 0 with an empty id: a simple consumer or admin tool. */
 enum kerr group_commit_check(struct group *g, struct kview member_id, struct kview instance_id, int32_t generation,
                              struct group_now now) must_use;
+/* The same as part of a transaction: no sign of life; a rebalance may be under way; who names neither member nor generation (before version 3
+ * of TxnOffsetCommit nobody does) is not judged. */
+enum kerr group_txn_commit_check(const struct group *g, struct kview member_id, struct kview instance_id,
+                                 int32_t generation) must_use;
 /* DeleteGroups: NONE and DEAD, or NON_EMPTY_GROUP, or GROUP_ID_NOT_FOUND when it was DEAD already. */
 enum kerr group_delete(struct group *g, int64_t wall_ms) must_use;
 /* How the record of GROUP_PERSIST fared: NONE, or what its waiters are answered. */

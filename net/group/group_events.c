@@ -170,31 +170,38 @@ enum kerr group_leave(struct group *g, struct kview member_id, struct kview inst
 
 /* --- commits --- */
 
+/* `anonymous`: the answer to who names nothing, while there are members. */
 static enum kerr judge_offset_commit(const struct group *g, struct kview member_id, struct kview instance_id,
-                                     int32_t generation)
+                                     int32_t generation, enum kerr anonymous)
 {
     if (g->state == GROUP_DEAD)
         return KERR_COORDINATOR_NOT_AVAILABLE;
     if (generation < 0 && g->state == GROUP_EMPTY)
         return KERR_NONE;
     if (generation < 0 && member_id.n <= 0 && instance_id.n < 0)
-        return KERR_UNKNOWN_MEMBER_ID;
+        return anonymous;
     enum kerr error = group_validate(g, member_id, instance_id);
     if (error != KERR_NONE)
         return error;
-    if (generation != g->generation && !PLANTED(generation_unchecked))
-        return KERR_ILLEGAL_GENERATION;
-    return g->state == GROUP_COMPLETING ? KERR_REBALANCE_IN_PROGRESS : KERR_NONE;
+    return generation != g->generation && !PLANTED(generation_unchecked) ? KERR_ILLEGAL_GENERATION : KERR_NONE;
 }
 
 enum kerr group_commit_check(struct group *g, struct kview member_id, struct kview instance_id, int32_t generation,
                              struct group_now now)
 {
-    enum kerr error = judge_offset_commit(g, member_id, instance_id, generation);
+    enum kerr error = judge_offset_commit(g, member_id, instance_id, generation, KERR_UNKNOWN_MEMBER_ID);
+    if (error == KERR_NONE && g->state == GROUP_COMPLETING)
+        error = KERR_REBALANCE_IN_PROGRESS;
     struct group_member *m = group_by_id(g, member_id);
     if (error == KERR_NONE && m)
         group_touch(g, m, now);
     return error;
+}
+
+enum kerr group_txn_commit_check(const struct group *g, struct kview member_id, struct kview instance_id,
+                                 int32_t generation)
+{
+    return judge_offset_commit(g, member_id, instance_id, generation, KERR_NONE);
 }
 
 /* --- DeleteGroups --- */

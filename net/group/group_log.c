@@ -12,6 +12,12 @@ void group_entry_set_record(struct group_entry *e, struct group_text record)
     e->record = record;
 }
 
+void group_entry_remove_offset(struct group_entry *e, struct kview topic, int32_t partition)
+{
+    offsets_remove(&e->offsets, topic, partition);
+    group_txns_remove(&e->txns, topic, partition);
+}
+
 /* --- entries --- */
 
 static struct group_entry *add_group_entry(struct group_log *l, struct kview id)
@@ -26,6 +32,7 @@ static struct group_entry *add_group_entry(struct group_log *l, struct kview id)
     e->coord.id = (struct kview){name, id.n};
     e->record.n = -1;
     offsets_init(&e->offsets, heap);
+    group_txns_init(&e->txns, &l->txns, &e->offsets);
     list_init(&e->lost_link);
     e->group = group_open(heap, l->rules, id, clock_wall_ms());
     if (e->group && !coord_entry_add(&l->coord, &e->coord))
@@ -40,7 +47,7 @@ static bool group_entry_empty(const struct coord_entry *ce)
 {
     const struct group_entry *e = group_entry_of(ce);
     return e->group->member_count == 0 && e->group->pending_count == 0 && offsets_count(&e->offsets) == 0 &&
-           e->record.n < 0 && !list_linked(&e->lost_link);
+           group_txns_count(&e->txns) == 0 && e->record.n < 0 && !list_linked(&e->lost_link);
 }
 
 static void make_group_known(struct group_entry *e)
@@ -64,6 +71,7 @@ static void free_group_entry(struct coord_entry *ce)
     group_entry_set_record(e, (struct group_text){NULL, -1});
     list_remove(&e->lost_link);
     make_group_unknown(e);
+    group_txns_deinit(&e->txns);
     offsets_deinit(&e->offsets);
     group_close(e->group);
     heap_free(heap, e);
@@ -114,16 +122,21 @@ static struct group_entry *entry_to_load(struct group_log *l, struct kview id)
     return e ? group_entry_of(e) : add_group_entry(l, id);
 }
 
-static enum coord_replay replay_offset(struct group_log *l, const struct record *r)
+/* `producer_id`: whose transaction it belongs to; -1: none. A tombstone counts at once, as in Kafka. */
+static enum coord_replay replay_offset(struct group_log *l, const struct record *r, int64_t producer_id)
 {
     if (r->tombstone) {
         struct coord_entry *e = coord_log_get(&l->coord, r->group);
         if (e)
-            offsets_remove(&group_entry_of(e)->offsets, r->committed.topic, r->committed.partition);
+            group_entry_remove_offset(group_entry_of(e), r->committed.topic, r->committed.partition);
         return COORD_REPLAYED;
     }
     struct group_entry *e = entry_to_load(l, r->group);
-    return e && !offsets_put(&e->offsets, &r->committed) ? COORD_REPLAYED : COORD_NO_MEMORY;
+    if (!e)
+        return COORD_NO_MEMORY;
+    enum err err = producer_id < 0 ? offsets_put(&e->offsets, &r->committed)
+                                   : group_txns_put(&e->txns, producer_id, &r->committed);
+    return err ? COORD_NO_MEMORY : COORD_REPLAYED;
 }
 
 static enum coord_replay replay_group(struct group_log *l, const struct record *r)
@@ -149,33 +162,28 @@ void group_log_force_memory(struct group_log *l, bool forced)
         l->hooks->memory->forced = forced;
 }
 
-static enum coord_replay replay_known_record(struct group_log *l, const struct record *r)
+static enum coord_replay replay_known_record(struct group_log *l, const struct record *r, int64_t producer_id)
 {
     enum coord_replay done = COORD_UNKNOWN;
     group_log_force_memory(l, true);
     switch (r->kind) {
     case RECORD_UNKNOWN: break;
-    case RECORD_OFFSET: done = replay_offset(l, r); break;
+    case RECORD_OFFSET: done = replay_offset(l, r, producer_id); break;
     case RECORD_GROUP: done = replay_group(l, r); break;
     }
     group_log_force_memory(l, false);
     return done;
 }
 
-/* What belongs to a transaction counts only behind a marker that commits it. */
 static enum coord_replay replay_group_record(struct coord_log *cl, struct coord_record *raw)
 {
     struct group_log *l = group_log_of(cl);
     struct record r;
-    if (raw->control)
-        return COORD_REPLAYED;
-    if (raw->transactional)
-        return COORD_TRANSACTIONAL;
     raw->why = record_read(raw->key, raw->value, &r);
     if (raw->why)
         return COORD_MALFORMED;
     r.committed.position = raw->offset;
-    return replay_known_record(l, &r);
+    return replay_known_record(l, &r, raw->transactional ? raw->producer_id : -1);
 }
 
 static enum err restore_group(struct group_entry *e)
@@ -238,6 +246,7 @@ static void check_group_entry(const struct coord_entry *ce)
         count++;
     }
     assert(count == offsets_count(&e->offsets));
+    group_txns_check(&e->txns);
 }
 
 static void group_log_is_ready(struct coord_log *l)
@@ -250,12 +259,14 @@ static void free_group_log(struct coord_log *cl)
     struct group_log *l = group_log_of(cl);
     assert(list_empty(&l->lost));
     list_remove(&l->tell_lost.link);
+    txn_offsets_deinit(&l->txns);
     heap_free(cl->heap, l);
 }
 
 static const struct coord_kind group_kind = {
     .topic = GROUP_TOPIC,
     .replay = replay_group_record,
+    .end_txn = group_log_end_txn,
     .loaded = group_entry_loaded,
     .empty = group_entry_empty,
     .unload = unload_group_entry,
@@ -293,6 +304,7 @@ struct group_log *group_log_open(struct shard *s, struct partition *p, int32_t i
     l->hooks = hooks;
     l->heap = hooks->heap ? hooks->heap : s->heap;
     list_init(&l->lost);
+    txn_offsets_init(&l->txns, l->heap);
     shard_defer_init(&l->tell_lost, tell_lost_records);
     l->coord = (struct coord_log){
         .shard = s, .heap = s->heap, .partition = p, .index = index, .kind = &group_kind, .pace = hooks->pace};

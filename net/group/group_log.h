@@ -4,6 +4,8 @@
  * What is committed becomes visible (offsets_get) when its record is durable, in the order of the log. A group's record is
  * written with the group as it is when it is asked (GROUP_PERSIST).
  *
+ * What a transaction commits is pending (txn_offsets.h) from when its record is durable until the marker is.
+ *
  * Deletion, expiry and a topic that is gone are writes that are alone in their group. Tombstones: a deleted group's record and each of
  * its offsets get one; compaction drops them a day later.
  *
@@ -11,7 +13,7 @@
 #pragma once
 #include "net/coord/coord_log.h"
 #include "net/group/group.h"
-#include "net/group/offsets.h"
+#include "net/group/txn_offsets.h"
 
 #define GROUP_TOPIC "__consumer_offsets"
 
@@ -20,6 +22,7 @@ struct group_entry {
     struct coord_entry coord; /* its id lies behind this */
     struct group *group;      /* never NULL */
     struct offsets offsets;
+    struct group_txns txns;   /* offsets that transactions committed and that do not count yet */
     struct group_text record; /* the group's as it stands durably in the log, encoded; null: none */
     struct timer timer;       /* the coordinator's: group_deadline */
     uint32_t counted;         /* the coordinator's: members of it that it has counted */
@@ -48,7 +51,8 @@ struct group_log {
     const struct group_rules *rules;
     const struct group_log_hooks *hooks;
     struct heap *heap; /* of entries, and all that belongs to them */
-    struct list lost;  /* of entries: group_persisted is due, with an error */
+    struct txn_offsets txns;
+    struct list lost; /* of entries: group_persisted is due, with an error */
     struct shard_defer tell_lost;
     struct group_expiry {
         struct coord_sweep sweep;
@@ -76,7 +80,7 @@ struct group_entry *group_log_find(const struct group_log *l, struct kview id);
 struct group_entry *group_log_make(struct group_log *l, struct kview id) must_use;
 /* What is durable already is taken into memory whatever the meter says: on around that. */
 void group_log_force_memory(struct group_log *l, bool forced);
-/* Frees a group that has neither members, pending ids, offsets, a record nor writes (after a refused join, or when DEAD). */
+/* Frees a group that has neither members, pending ids, offsets (also of open transactions), a record nor writes (after a refused join, or when DEAD). */
 void group_log_drop_if_empty(struct group_entry *e);
 
 /* --- writes. `done` is called once, never within the call, with the error that the client gets: NONE, NOT_COORDINATOR, or a
@@ -97,14 +101,18 @@ struct group_write {
     int32_t commit_count;
     const struct committed *removed; /* ... and to give a tombstone (only topic and partition count) */
     int32_t removed_count;
+    struct coord_txn *
+        txn; /* of GROUP_WRITE_COMMITS with commits only: they are pending in it; NULL: they count at once. net/coord/coord_log.h
+                            * has what INVALID_TXN_STATE means then */
     struct group_text record;
     void (*done)(struct group_write *w, enum kerr error);
     /* the log's */
     struct coord_write coord;
-    const struct committed **gone; /* offsets that the batch under way removes, where that has to be found out */
-    uint32_t gone_count;
-    bool batch_record; /* that batch has the group's tombstone */
-    uint32_t serial;   /* of group_log_persist */
+    /* Of one that removes what it finds: which pending offset is next, the first of the batch under way; how many tombstones that batch has of
+     * offsets that count; and which table coord.at is a place in. */
+    struct group_txns_cursor pending, batch_pending;
+    uint32_t gone_count, moved;
+    uint32_t serial; /* of group_log_persist */
 };
 void group_log_write(struct group_log *l, struct group_write *w);
 /* GROUP_PERSIST: writes the group's record; group_persisted is called with the hooks' emit when that ended. */
@@ -123,4 +131,8 @@ static inline struct group_entry *group_entry_of(const struct coord_entry *e)
 {
     return container_of(e, struct group_entry, coord);
 }
+/* A tombstone. */
+void group_entry_remove_offset(struct group_entry *e, struct kview topic, int32_t partition);
+/* coord_kind's. */
+enum coord_replay group_log_end_txn(struct coord_log *l, struct coord_end *end, uint32_t units, uint32_t *took);
 void group_entry_set_record(struct group_entry *e, struct group_text record); /* takes it; null: none */

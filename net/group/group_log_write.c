@@ -51,21 +51,25 @@ static uint64_t likely_commits_bytes(const struct coord_write *cw)
     return bytes;
 }
 
+static enum err apply_commit(const struct group_write *w, const struct committed *c)
+{
+    struct group_entry *e = w->entry;
+    group_log_force_memory(group_entry_log(e), true);
+    enum err err = w->txn ? group_txns_put(&e->txns, w->txn->of.producer_id, c) : offsets_put(&e->offsets, c);
+    group_log_force_memory(group_entry_log(e), false);
+    return err;
+}
+
 static enum err apply_commits(struct coord_write *cw)
 {
     const struct group_write *w = group_write_of(cw);
     for (uint32_t at = cw->batch_at; at < cw->at; at++) {
         struct committed c = *commit_at(w, at);
         c.position = cw->append.base_offset + (at - cw->batch_at);
-        if (at >= (uint32_t)w->commit_count) {
-            offsets_remove(&w->entry->offsets, c.topic, c.partition);
-            continue;
-        }
-        group_log_force_memory(group_entry_log(w->entry), true);
-        enum err err = offsets_put(&w->entry->offsets, &c);
-        group_log_force_memory(group_entry_log(w->entry), false);
-        if (err)
-            return err;
+        if (at >= (uint32_t)w->commit_count)
+            group_entry_remove_offset(w->entry, c.topic, c.partition);
+        else if (apply_commit(w, &c))
+            return ERR_NO_MEMORY;
     }
     return ERR_NONE;
 }
@@ -125,13 +129,23 @@ static bool is_topic_gone(const struct group_log *l, struct kview topic)
     return !catalog_by_name(&store_of(l->coord.shard)->catalog, topic.at, (size_t)topic.n);
 }
 
-static bool removes_offset(const struct group_write *w, const struct committed *c)
+/* What is pending does not expire, nor what counts until it is settled. */
+static bool expiry_removes_offset(const struct group_write *w, const struct committed *c, bool pending)
 {
     const struct group_log *l = group_entry_log(w->entry);
+    uint32_t looked;
+    if (is_topic_gone(l, c->topic))
+        return true;
+    return !pending && offset_expired(&l->expiry, w->entry->group, c) &&
+           !group_txns_pending(&w->entry->txns, c->topic, c->partition, &looked);
+}
+
+static bool removes_offset(const struct group_write *w, const struct committed *c, bool pending)
+{
     const struct group_forget *f = NULL;
     switch (w->kind) {
     case GROUP_WRITE_DELETE: return true;
-    case GROUP_WRITE_EXPIRE: return is_topic_gone(l, c->topic) || offset_expired(&l->expiry, w->entry->group, c);
+    case GROUP_WRITE_EXPIRE: return expiry_removes_offset(w, c, pending);
     case GROUP_WRITE_FORGET:
         f = container_of(w->coord.sweep, struct group_forget, sweep);
         return c->position < f->position && kview_same(c->topic, f->topic);
@@ -151,18 +165,15 @@ static bool removes_group(const struct group_write *w)
         return false;
     if (e->group->pending_count > 0 || !list_empty(&e->coord.held) || list_linked(&e->lost_link))
         return false;
+    if (group_txns_open(&e->txns))
+        return false;
     return group_delete(e->group, group_entry_log(e)->expiry.wall_ms) == KERR_NONE;
 }
 
 static bool put_offset_tombstone(struct group_write *w, struct record_batch *b, const struct committed *c)
 {
     struct kview id = w->coord.entry->id;
-    if (!w->gone)
-        w->gone = heap_alloc(w->coord.log->heap, COORD_BATCH_RECORDS * sizeof(struct committed *));
-    if (!w->gone || !coord_write_takes(&w->coord, b, record_offset_bytes(id, c)) || !record_put_offset_gone(b, id, c))
-        return false;
-    w->gone[w->gone_count++] = c;
-    return true;
+    return coord_write_takes(&w->coord, b, record_offset_bytes(id, c)) && record_put_offset_gone(b, id, c);
 }
 
 /* The group's own tombstone stands last: a kill before it leaves a group with fewer offsets, never offsets without their group. */
@@ -176,38 +187,78 @@ static void gather_group_tombstone(struct group_write *w, struct record_batch *b
     cw->last = true;
     if (!cw->takes_entry || w->entry->record.n < 0)
         return;
-    cw->last = w->batch_record = coord_write_takes(cw, b, record_group_record_bytes(cw->entry->id, none)) &&
-                                 record_put_group(b, cw->entry->id, none);
+    cw->last = coord_write_takes(cw, b, record_group_record_bytes(cw->entry->id, none)) &&
+               record_put_group(b, cw->entry->id, none);
 }
 
+/* Of those that are pending. They come first: what a marker makes count meanwhile is found among those that count. False: there are more. */
+static bool gather_pending_tombstones(struct group_write *w, struct record_batch *b, uint32_t *looked)
+{
+    for (; *looked < COORD_SCAN_MAX; ++*looked) {
+        struct group_txns_cursor before = w->pending;
+        const struct committed *c = group_txns_next(&w->entry->txns, &w->pending);
+        if (!c)
+            return true;
+        if (removes_offset(w, c, true) && !put_offset_tombstone(w, b, c)) {
+            w->pending = before;
+            return false;
+        }
+    }
+    return false;
+}
+
+/* Of those that count; false: there are more. */
+static bool gather_counting_tombstones(struct group_write *w, struct record_batch *b, uint32_t *looked)
+{
+    for (; *looked < COORD_SCAN_MAX; ++*looked) {
+        uint32_t before = w->coord.at;
+        const struct committed *c = offsets_next(&w->entry->offsets, &w->coord.at);
+        if (!c)
+            return true;
+        if (!removes_offset(w, c, false))
+            continue;
+        if (!put_offset_tombstone(w, b, c)) {
+            w->coord.at = before;
+            return false;
+        }
+        w->gone_count++;
+    }
+    return false;
+}
+
+/* A marker may have made a new table of what counts since the last batch: then it begins anew. */
 static uint32_t gather_tombstones(struct coord_write *cw, struct record_batch *b)
 {
     struct group_write *w = group_write_of(cw);
     uint32_t looked = 0;
+    w->pending = w->batch_pending;
     w->gone_count = 0;
-    w->batch_record = false;
-    for (; looked < COORD_SCAN_MAX; looked++) {
-        uint32_t before = cw->at;
-        const struct committed *c = offsets_next(&w->entry->offsets, &cw->at);
-        if (!c) {
-            gather_group_tombstone(w, b);
-            break;
-        }
-        if (removes_offset(w, c) && !put_offset_tombstone(w, b, c)) {
-            cw->at = before;
-            break;
-        }
-    }
+    if (w->moved != w->entry->offsets.moved)
+        cw->at = 0;
+    w->moved = w->entry->offsets.moved;
+    if (gather_pending_tombstones(w, b, &looked) && gather_counting_tombstones(w, b, &looked))
+        gather_group_tombstone(w, b);
+    if (b->count == 0)
+        w->batch_pending = w->pending;
     return looked;
 }
 
+/* What the batch says, as a load would: since it was gathered, markers before it may have replaced what it was gathered from. */
 static enum err apply_tombstones(struct coord_write *cw)
 {
     struct group_write *w = group_write_of(cw);
-    for (uint32_t i = 0; i < w->gone_count; i++)
-        offsets_remove(&w->entry->offsets, w->gone[i]->topic, w->gone[i]->partition);
-    if (w->batch_record)
-        group_entry_set_record(w->entry, (struct group_text){NULL, -1});
+    struct batch_cursor records = {cw->append.records + BATCH_HEADER_BYTES, cw->append.records + cw->append.bytes};
+    struct batch_record raw;
+    struct record r;
+    while (batch_next(&records, &raw)) {
+        const char *wrong = record_read((struct kview){raw.key, raw.key_bytes}, (struct kview){NULL, -1}, &r);
+        assert(!wrong);
+        if (r.kind == RECORD_OFFSET)
+            group_entry_remove_offset(w->entry, r.committed.topic, r.committed.partition);
+        else
+            group_entry_set_record(w->entry, (struct group_text){NULL, -1});
+    }
+    w->batch_pending = w->pending;
     return ERR_NONE;
 }
 
@@ -226,7 +277,6 @@ static enum kerr group_write_answer(const struct group_write *w, enum kerr error
 static void group_write_done(struct coord_write *cw, enum kerr error)
 {
     struct group_write *w = group_write_of(cw);
-    heap_free(cw->log->heap, w->gone);
     if (w->kind == GROUP_WRITE_RECORD)
         heap_free(group_log_of(cw->log)->heap, w->record.at);
     if (!cw->entry)
@@ -242,20 +292,22 @@ static void init_group_write(struct group_write *w)
                                         record = {gather_group_record, likely_group_record_bytes, apply_group_record},
                                         removal = {gather_tombstones, NULL, apply_tombstones};
     bool shared = w->kind == GROUP_WRITE_COMMITS || w->kind == GROUP_WRITE_RECORD;
-    w->gone = NULL;
+    w->pending = w->batch_pending = (struct group_txns_cursor){0};
     w->gone_count = 0;
-    w->coord = (struct coord_write){.entry = &w->entry->coord, .alone = !shared, .done = group_write_done};
+    w->moved = w->entry->offsets.moved;
+    w->coord =
+        (struct coord_write){.entry = &w->entry->coord, .txn = w->txn, .alone = !shared, .done = group_write_done};
     w->coord.ops = w->kind == GROUP_WRITE_COMMITS ? &commits : shared ? &record : &removal;
 }
 
-/* A commit of what the group has not yet committed, while memory is short. */
+/* A commit of what the group has not yet committed, or what will be pending, while memory is short. */
 static bool commits_too_much(const struct group_log *l, const struct group_write *w)
 {
     const struct heap_meter *m = l->rules->memory;
     if (w->kind != GROUP_WRITE_COMMITS || !m || m->used_bytes <= m->max_bytes / 4 * 3)
         return false;
     for (int32_t i = 0; i < w->commit_count; i++)
-        if (!offsets_get(&w->entry->offsets, w->commits[i].topic, w->commits[i].partition))
+        if (w->txn || !offsets_get(&w->entry->offsets, w->commits[i].topic, w->commits[i].partition))
             return true;
     return false;
 }
@@ -264,6 +316,7 @@ static bool commits_too_much(const struct group_log *l, const struct group_write
 void group_log_write(struct group_log *l, struct group_write *w)
 {
     assert(w->kind != GROUP_WRITE_EXPIRE && w->kind != GROUP_WRITE_FORGET);
+    assert(!w->txn || (w->kind == GROUP_WRITE_COMMITS && w->removed_count == 0));
     assert(w->kind != GROUP_WRITE_DELETE || w->entry->group->state == GROUP_DEAD);
     init_group_write(w);
     bool going = !w->coord.alone && w->entry->group->state == GROUP_DEAD;

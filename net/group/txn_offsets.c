@@ -44,6 +44,8 @@ static void drop_txn_if_empty(struct txn_offsets *t, struct pending_txn *x)
 static void free_txn_share(struct txn_offsets *t, struct txn_share *share)
 {
     share->group->gone++;
+    assert(share->group->count >= offsets_count(&share->offsets));
+    share->group->count -= offsets_count(&share->offsets);
     list_remove(&share->of_txn);
     list_remove(&share->of_group);
     offsets_deinit(&share->offsets);
@@ -114,7 +116,10 @@ enum err group_txns_put(struct group_txns *g, int64_t producer_id, const struct 
     assert(producer_id >= 0);
     struct pending_txn *x = pending_txn_of_producer(g->all, producer_id);
     struct txn_share *had = x ? find_txn_share(g, x) : NULL, *share = had || !x ? had : add_txn_share(g, x);
+    uint32_t before = share ? offsets_count(&share->offsets) : 0;
     enum err err = share ? offsets_put(&share->offsets, c) : ERR_NO_MEMORY;
+    if (!err)
+        g->count += offsets_count(&share->offsets) - before;
     if (err && share && !had)
         free_txn_share(g->all, share);
     else if (err && x)
@@ -124,8 +129,12 @@ enum err group_txns_put(struct group_txns *g, int64_t producer_id, const struct 
 
 void group_txns_remove(struct group_txns *g, struct kview topic, int32_t partition)
 {
-    for (struct list *i = g->shares.next; i != &g->shares; i = i->next)
-        offsets_remove(&txn_share_of_group(i)->offsets, topic, partition);
+    for (struct list *i = g->shares.next; i != &g->shares; i = i->next) {
+        struct offsets *o = &txn_share_of_group(i)->offsets;
+        uint32_t before = offsets_count(o);
+        offsets_remove(o, topic, partition);
+        g->count -= before - offsets_count(o);
+    }
 }
 
 bool group_txns_pending(const struct group_txns *g, struct kview topic, int32_t partition, uint32_t *out_looked)
@@ -207,12 +216,14 @@ enum settled txn_share_settle(struct txn_offsets *t, struct txn_share *share)
         share->settled = before;
         return SETTLED_NO_MEMORY;
     }
+    share->group->count--;
     return SETTLED_ONE;
 }
 
 void group_txns_check(const struct group_txns *g)
 {
     uint64_t born = 0;
+    uint32_t count = 0;
     for (struct list *i = g->shares.next; i != &g->shares; i = i->next) {
         const struct txn_share *share = txn_share_of_group(i);
         uint32_t cursor = 0;
@@ -226,5 +237,7 @@ void group_txns_check(const struct group_txns *g)
         while ((c = offsets_next(&share->offsets, &cursor)))
             assert(offsets_get(&share->offsets, c->topic, c->partition) == c);
         born = share->born;
+        count += offsets_count(&share->offsets);
     }
+    assert(count == g->count);
 }

@@ -41,7 +41,8 @@ struct group_txns {
     struct offsets *counting; /* what the group has committed: where a commit goes */
     struct list shares;       /* by `born` */
     uint64_t born;
-    uint32_t gone; /* counts the shares that went */
+    uint32_t gone;  /* counts the shares that went */
+    uint32_t count; /* of offsets in all shares */
 };
 void txn_offsets_init(struct txn_offsets *t, struct heap *heap);
 /* No group has shares any more. */
@@ -56,6 +57,11 @@ enum err group_txns_put(struct group_txns *g, int64_t producer_id, const struct 
 void group_txns_remove(struct group_txns *g, struct kview topic, int32_t partition);
 /* UNSTABLE_OFFSET_COMMIT: some transaction has an offset pending. *out_looked: at how many transactions it looked. */
 bool group_txns_pending(const struct group_txns *g, struct kview topic, int32_t partition, uint32_t *out_looked);
+/* So many offsets are pending, one of two transactions twice. */
+static inline uint32_t group_txns_count(const struct group_txns *g)
+{
+    return g->count;
+}
 /* Some transaction is open for the group, perhaps with nothing. */
 static inline bool group_txns_open(const struct group_txns *g)
 {

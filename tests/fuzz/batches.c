@@ -252,7 +252,7 @@ static void check_group_record(struct feed *f)
     bool put =
         r.tombstone ? record_put_offset_gone(&b, r.group, &r.committed) : record_put_offset(&b, r.group, &r.committed);
     FUZZ_CHECK(put, "%d bytes of group", r.group.n);
-    uint32_t bytes = record_batch_end(&b, NOW_MS);
+    uint32_t bytes = record_batch_end(&b, NOW_MS, NULL);
     struct batch_cursor c = {memory + BATCH_HEADER_BYTES, memory + bytes};
     struct batch_record written;
     FUZZ_CHECK(batch_next(&c, &written), "what we wrote");

@@ -93,6 +93,7 @@ NET_GROUP_LOG := $(patsubst %.c,%.o,$(filter-out net/group/coordinator.c net/coo
                  net/wire/kmsg.o net/wire/wire.o
 LINK_test_group_log := $(NET_GROUP_LOG) $(LINK_test_partition)
 LINK_test_group_log_life := $(LINK_test_group_log)
+LINK_test_group_log_txn := $(LINK_test_group_log)
 LINK_test_group_log_faults := $(NET_GROUP_LOG) $(filter-out core/mem_libc.o,$(LINK_test_partition))
 # Everything but the process around it.
 LINK_test_request_faults := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c core/mem_libc.c core/buf.c net/main.c net/options.c,$(LAYERS)))

@@ -71,7 +71,7 @@ static void what_is_written_is_read_again(void **state)
     assert_true(record_put_offset_gone(&b, group, &full));
     assert_true(record_put_group(&b, group, (struct kview){NULL, -1}));
     assert_true(record_put_group(&b, group, view_of("value")));
-    uint32_t n = record_batch_end(&b, 1000);
+    uint32_t n = record_batch_end(&b, 1000, NULL);
     for (int32_t i = 0; i < 5; i++) {
         struct record r = record_of(bytes, n, i);
         same(r.group, group);
@@ -110,7 +110,7 @@ static void the_bytes_are_kafkas(void **state)
     struct batch_record raw;
     record_batch_begin(&b, bytes, sizeof bytes);
     assert_true(record_put_offset(&b, view_of("g"), &c));
-    uint32_t n = record_batch_end(&b, 1000);
+    uint32_t n = record_batch_end(&b, 1000, NULL);
     struct batch_cursor cursor = {bytes + BATCH_HEADER_BYTES, bytes + n};
     assert_true(batch_next(&cursor, &raw));
     same((struct kview){raw.key, raw.key_bytes}, (struct kview){key, sizeof key});
@@ -136,7 +136,7 @@ static void a_batch_takes_no_record_that_does_not_fit(void **state)
             assert_true(put > 0);
         if (put == 0)
             continue;
-        uint32_t n = record_batch_end(&b, 1000);
+        uint32_t n = record_batch_end(&b, 1000, NULL);
         assert_true(n <= room);
         (void)record_of(more, n, put - 1);
     }
