@@ -81,6 +81,9 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_alter_before_recovery /* simulator: a change that promises more does not wait for recoveries */
 #define PLANT_alter_before_recovery 0
 #endif
+#ifndef PLANT_marker_dropped_early /* simulator: a cleaning drops markers whatever is left of their transactions */
+#define PLANT_marker_dropped_early 0
+#endif
 #ifndef PLANT_tombstone_dropped_early /* simulator: a cleaning drops tombstones that have no delete horizon yet */
 #define PLANT_tombstone_dropped_early 0
 #endif

@@ -17,6 +17,7 @@ static void free_run(struct clean_run *r)
     heap_free(h, r->work.topic);
     heap_free(h, r->work.segments);
     heap_free(h, r->work.producers);
+    heap_free(h, r->work.txns.aborted);
     heap_free(h, r->pinned);
     heap_free(h, r);
 }
@@ -66,10 +67,7 @@ static void say_failed(struct clean_run *r)
     const char *effect = "the log stays as it is until a restart";
     p->cleaning.refused = !space_is_shortage(w->err) && w->err != ERR_NOT_FOUND && w->err != ERR_INVALID;
     stat_add(r->cleaner->stats.refused, p->cleaning.refused);
-    if (w->transactional)
-        log_warn("not compacted", "partition=%s-%d why=\"it has transactional batches\" effect=\"%s\"", w->topic,
-                 w->partition, effect);
-    else if (w->err == ERR_CORRUPT)
+    if (w->err == ERR_CORRUPT)
         log_error("not compacted",
                   "partition=%s-%d segment=%020lld position=%llu why=\"a damaged batch\" effect=\"%s\"", w->topic,
                   w->partition, (long long)w->bad_segment, (unsigned long long)w->bad_position, effect);
@@ -208,6 +206,19 @@ static bool pin_group(struct clean_run *r, uint32_t rank)
     return true;
 }
 
+/* What was aborted in it, in memory of the shard. */
+static bool lend_aborted(struct clean_run *r)
+{
+    assert(r->made->aborted.count == 0);
+    const struct aborted_index *from = &r->work.aborted;
+    if (aborted_reserve(&r->made->aborted, from->count))
+        return false;
+    for (uint32_t i = 0; i < from->count; i++)
+        aborted_add(&r->made->aborted, &from->v[i]);
+    r->made->aborted_file = from->count > 0;
+    return true;
+}
+
 static void begin_seal(struct clean_run *r)
 {
     assert(!r->made);
@@ -217,7 +228,7 @@ static void begin_seal(struct clean_run *r)
         return;
     }
     r->made = swap_new_segment(r->partition, &r->work.index);
-    if (!r->made || !pin_group(r, rank)) {
+    if (!r->made || !lend_aborted(r) || !pin_group(r, rank)) {
         r->work.err = ERR_NO_MEMORY;
         say_failed(r);
         end_run(r, true);
@@ -434,6 +445,23 @@ static uint32_t count_range_segments(const struct partition *p, const struct cle
     return n;
 }
 
+/* All that has anything below `end`, wherever its marker is. */
+static bool fill_aborted(const struct partition *p, struct clean_work *w, int64_t end)
+{
+    struct aborted_list list = {.heap = shard_of(p)->heap};
+    assert(end <= last_stable_offset(p));
+    bool complete = p->aborted_last_offset < 0;
+    for (uint32_t i = 0; i < p->segments.count && !complete; i++) {
+        if (!aborted_collect(&segments_at(&p->segments, i)->aborted, 0, end, &list, &complete))
+            continue;
+        heap_free(list.heap, list.v);
+        return false;
+    }
+    w->txns.aborted = list.v;
+    w->txns.count = list.count;
+    return true;
+}
+
 static bool fill_work(struct clean_run *r, const struct clean_range *range)
 {
     assert(range->first_dirty < range->first_uncleanable);
@@ -453,6 +481,8 @@ static bool fill_work(struct clean_run *r, const struct clean_range *range)
         w->segments[i] = (struct clean_segment){s->base_offset, s->next_offset, s->number, s->bytes, s->written_ms};
     }
     w->producer_count = producers_last_offsets(p->producers, w->producers);
+    if (!fill_aborted(p, w, range->first_uncleanable))
+        return false;
     w->partition = p->index;
     w->first_dirty = range->first_dirty;
     w->first_uncleanable = range->first_uncleanable;

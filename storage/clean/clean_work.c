@@ -160,7 +160,7 @@ static enum err open_map(struct clean_work *w)
     enum err err = dedupe_open(&w->map, w->heap, keys, w->limits.map_bytes, w->limits.map_load, w->secret);
     if (!err)
         dedupe_cover(&w->map, w->first_dirty);
-    return err;
+    return err ? err : clean_txns_begin(&w->txns, w->heap);
 }
 
 static enum err map_piece(struct clean_work *w, const struct piece *piece, bool *out_full)
@@ -170,20 +170,16 @@ static enum err map_piece(struct clean_work *w, const struct piece *piece, bool 
     enum err err = ERR_NONE;
     size_t used = 0;
     while (!*out_full && next_piece_batch(w, piece, &used, &b, &err)) {
-        if (filter_is_transactional(&b)) {
-            w->transactional = true;
-            return ERR_UNSUPPORTED;
-        }
         if (batch_last_offset(&b) < w->first_dirty)
             continue;
-        err = filter_map_batch(&w->map, piece->at + used - b.bytes, &b, w->first_dirty, w->heap, out_full);
+        err = filter_map_batch(&w->map, &w->txns, piece->at + used - b.bytes, &b, w->first_dirty, w->heap, out_full);
         if (err == ERR_CORRUPT)
             err = corrupt_at(w, w->at - b.bytes);
     }
     return err;
 }
 
-static void end_mapping(struct clean_work *w, bool full)
+static enum err end_mapping(struct clean_work *w, bool full)
 {
     assert(full || w->at_segment == w->count);
     close_source(w);
@@ -194,6 +190,8 @@ static void end_mapping(struct clean_work *w, bool full)
     w->step = CLEAN_GROUP;
     w->group_from = w->group_to = 0;
     w->end_offset = -1;
+    clean_txns_end(&w->txns);
+    return clean_txns_begin(&w->txns, w->heap); /* the second pass, from the log's start */
 }
 
 static enum err step_map(struct clean_work *w)
@@ -217,9 +215,7 @@ static enum err step_map(struct clean_work *w)
         return err;
     if (!full && w->at_segment < w->count)
         (void)segment_is_read(w);
-    if (full || w->at_segment == w->count)
-        end_mapping(w, full);
-    return ERR_NONE;
+    return full || w->at_segment == w->count ? end_mapping(w, full) : ERR_NONE;
 }
 
 /* --- groups --- */
@@ -287,6 +283,7 @@ static enum err begin_group(struct clean_work *w)
     w->first_timestamp = -1;
     w->renamed = 0;
     index_init(&w->index, w->heap, base, w->limits.index_bytes);
+    aborted_init(&w->aborted, w->heap);
     return made_path(w, ".log.cleaned", path) ? create_file_anew(path, &w->out_fd) : ERR_INVALID;
 }
 
@@ -298,8 +295,10 @@ static enum err step_group(struct clean_work *w)
     while (end < w->count && w->segments[end].base_offset < w->map.end_offset)
         end++;
     w->group_from = w->group_to;
-    if (w->index.heap) /* of the group before */
+    if (w->index.heap) { /* of the group before */
         index_deinit(&w->index);
+        aborted_deinit(&w->aborted);
+    }
     if (w->group_from == end) {
         w->step = CLEAN_DONE;
         return ERR_NONE;
@@ -336,9 +335,11 @@ static enum err filter_one(struct clean_work *w, const struct clean_filter *f, c
     enum err err = filter_batch(f, at, b, last, &w->out, &r);
     if (err)
         return err == ERR_CORRUPT ? corrupt_at(w, w->at - b->bytes) : err;
-    if (r.fate == FILTER_TRANSACTIONAL) {
-        w->transactional = true;
-        return ERR_UNSUPPORTED;
+    if (r.aborted.producer_id >= 0) {
+        err = aborted_reserve(&w->aborted, 1);
+        if (err)
+            return err;
+        aborted_add(&w->aborted, &r.aborted);
     }
     w->changed |= r.fate != FILTER_KEPT;
     w->sums.records_read += r.records_read;
@@ -354,6 +355,7 @@ static enum err filter_piece(struct clean_work *w, const struct piece *piece)
         .map = &w->map,
         .producers = w->producers,
         .producer_count = w->producer_count,
+        .txns = &w->txns,
         .now_ms = w->limits.now_ms,
         .delete_retention_ms = w->limits.delete_retention_ms,
         .heap = w->heap,
@@ -438,6 +440,19 @@ static enum err rename_made(const struct clean_work *w, const char *from, const 
     return made_path(w, from, a) && made_path(w, to, b) ? fs_rename(a, b) : ERR_INVALID;
 }
 
+static enum err write_sealed_aborted(const struct clean_work *w)
+{
+    size_t bytes = aborted_file_bytes(&w->aborted);
+    uint8_t *at = heap_alloc(w->heap, bytes);
+    if (!at)
+        return ERR_NO_MEMORY;
+    assert(bytes > 0);
+    aborted_encode(&w->aborted, 0, w->aborted.count, at);
+    enum err err = write_sealed_file(w, ".txnindex.cleaned", at, bytes);
+    heap_free(w->heap, at);
+    return err;
+}
+
 static enum err sync_cleaned(struct clean_work *w)
 {
     assert(w->out_fd >= 0);
@@ -453,6 +468,8 @@ static enum err sync_cleaned(struct clean_work *w)
         err = write_sealed_file(w, ".index.cleaned", ix->offsets, (size_t)ix->offset_count * INDEX_OFFSET_BYTES);
     if (!err)
         err = write_sealed_file(w, ".timeindex.cleaned", ix->times, (size_t)ix->time_count * INDEX_TIME_BYTES);
+    if (!err && w->aborted.count)
+        err = write_sealed_aborted(w);
     return err ? err : fs_sync_dir(w->dir);
 }
 
@@ -462,6 +479,8 @@ static enum err name_sealed_swap(const struct clean_work *w)
     enum err err = rename_made(w, ".index.cleaned", ".index.swap");
     if (!err)
         err = rename_made(w, ".timeindex.cleaned", ".timeindex.swap");
+    if (!err && w->aborted.count)
+        err = rename_made(w, ".txnindex.cleaned", ".txnindex.swap");
     if (!err)
         err = rename_made(w, ".log.cleaned", ".log.swap");
     return err ? err : fs_sync_dir(w->dir);
@@ -495,7 +514,7 @@ static enum err step_seal(struct clean_work *w)
 static enum err step_rename(struct clean_work *w)
 {
     assert(w->made_fd < 0);
-    assert(w->renamed <= w->group_to - w->group_from + 3);
+    assert(w->renamed <= w->group_to - w->group_from + 4);
     enum err err = ERR_NONE;
     uint32_t count = w->group_to - w->group_from;
     for (; w->renamed < count && !err; w->renamed += !err) {
@@ -505,8 +524,12 @@ static enum err step_rename(struct clean_work *w)
     if (!err &&
         w->renamed == count) /* not every file system keeps the order: beside an old one it would be no log any more */
         err = fs_sync_dir(w->dir);
-    static const char *const names[][2] = {
-        {".index.swap", ".index"}, {".timeindex.swap", ".timeindex"}, {".log.swap", ".log"}};
+    static const char *const names[][2] = {{".txnindex.swap", ".txnindex"},
+                                           {".index.swap", ".index"},
+                                           {".timeindex.swap", ".timeindex"},
+                                           {".log.swap", ".log"}};
+    if (w->renamed == count && !w->aborted.count) /* it has none */
+        w->renamed++;
     for (; w->renamed < count + COUNT_OF(names) && !err; w->renamed += !err)
         err = rename_made(w, names[w->renamed - count][0], names[w->renamed - count][1]);
     if (!err)
@@ -533,8 +556,8 @@ void clean_work_step(struct clean_work *w)
 void clean_work_abandon(struct clean_work *w)
 {
     assert(w->group_from <= w->group_to);
-    static const char *const suffixes[] = {".log.swap",    ".index.swap",    ".timeindex.swap",
-                                           ".log.cleaned", ".index.cleaned", ".timeindex.cleaned"};
+    static const char *const suffixes[] = {".log.swap",    ".index.swap",    ".timeindex.swap",    ".txnindex.swap",
+                                           ".log.cleaned", ".index.cleaned", ".timeindex.cleaned", ".txnindex.cleaned"};
     char path[FS_PATH_MAX];
     if (w->out_fd >= 0)
         fs_close(w->out_fd);
@@ -559,6 +582,7 @@ void clean_work_end(struct clean_work *w)
         fs_close(w->made_fd);
     w->out_fd = w->made_fd = -1;
     dedupe_close(&w->map);
+    clean_txns_end(&w->txns);
     if (w->heap)
         heap_close(w->heap);
     w->heap = NULL;

@@ -12,7 +12,7 @@
  *
  * Files of a group whose segments are [base ... end):
  *
- *   <base>.log.cleaned, .index.cleaned, .timeindex.cleaned     gone at a start
+ *   <base>.log.cleaned, .index.cleaned, .timeindex.cleaned, .txnindex.cleaned     gone at a start
  *   <base>.log.swap, ...                                       whole: it takes the place of every .log in [base, end) at a start
  *
  * clean_work_abandon removes what is not committed; after SEAL and before SWAP also what is, so that the old segments stand. */
@@ -47,13 +47,13 @@ struct clean_work {
     uint32_t count;
     struct producer_last *producers; /* the first step sorts them */
     uint32_t producer_count;
+    struct clean_txns txns; /* what was aborted below the first uncleanable offset */
     struct clean_limits limits;
     int64_t first_dirty, first_uncleanable;
     uint64_t secret[2];
     /* what it found; between steps the cleaner's to read */
     enum clean_step step;
     enum err err;
-    bool transactional;  /* it has batches that nobody can judge yet */
     int64_t bad_segment; /* with ERR_CORRUPT, or -1 */
     uint64_t bad_position;
     uint64_t step_bytes;           /* read and written by the last step: for the pace */
@@ -61,6 +61,7 @@ struct clean_work {
     struct clean_segment made;     /* the group's new one */
     int64_t first_timestamp;       /* of it, as of a segment */
     struct index index;            /* of it; in memory of the work's heap */
+    struct aborted_index aborted;  /* of it, likewise */
     struct index *lent;            /* SEAL: the index is copied there, so that the shard has it in its own memory */
     int made_fd;                   /* SWAP: open, the taker's; -1: none */
     struct clean_sums sums;

@@ -49,7 +49,7 @@ static bool is_too_young(const struct partition *p, const struct segment *s, int
 {
     assert(s->partition == p);
     int64_t lag = config_of(p)->min_compaction_lag_ms;
-    if (s->next_offset > p->promised.offset)
+    if (s->next_offset > last_stable_offset(p)) /* what becomes of its transactions is not known */
         return true;
     return lag > 0 && (!s->times_known || now_ms < 0 || s->max_timestamp > now_ms - lag);
 }

@@ -46,12 +46,6 @@ static enum err add_clean_bytes(struct clean_bytes *b, const void *at, size_t by
 
 /* --- judging --- */
 
-bool filter_is_transactional(const struct batch *b)
-{
-    assert(b->magic == 2);
-    return b->attributes & (BATCH_TRANSACTIONAL | BATCH_CONTROL);
-}
-
 static bool is_last_of_producer(const struct clean_filter *f, const struct batch *b)
 {
     assert(b->producer_id >= 0);
@@ -64,8 +58,11 @@ static bool is_last_of_producer(const struct clean_filter *f, const struct batch
         else
             high = middle;
     }
-    return low < f->producer_count && f->producers[low].id == b->producer_id &&
-           f->producers[low].last_offset == batch_last_offset(b);
+    const struct producer_last *p = &f->producers[low];
+    if (low == f->producer_count || p->id != b->producer_id)
+        return false;
+    return p->last_offset >= 0 ? p->last_offset == batch_last_offset(b)
+                               : batch_is_control(b) && p->epoch == b->producer_epoch;
 }
 
 /* The horizon of a batch that has one: its base timestamp. */
@@ -92,7 +89,7 @@ static bool record_stays(const struct clean_filter *f, const struct batch *b, co
 
 struct verdict {
     uint32_t kept;
-    bool tombstones; /* among those that stay */
+    bool tombstones; /* among those that stay, or a marker that may go */
     int64_t max_timestamp;
 };
 
@@ -126,6 +123,39 @@ static enum err judge_filtered_records(const struct clean_filter *f, const struc
         return ERR_CORRUPT;
     *out = v;
     return ERR_NONE;
+}
+
+/* Of a control batch, all or nothing. */
+static struct verdict judge_marker(const struct clean_filter *f, const uint8_t *at, const struct batch *b,
+                                   struct aborted_txn *out_aborted)
+{
+    bool over = false;
+    assert(b->count >= 0);
+    clean_txns_marker(f->txns, b, at, &over, out_aborted);
+    bool goes = (over && horizon_is_over(f, b)) || PLANTED(marker_dropped_early);
+    return (struct verdict){.kept = goes ? 0 : (uint32_t)b->count,
+                            .tombstones = over && !goes && b->count > 0,
+                            .max_timestamp = goes ? -1 : batch_newest_timestamp(b)};
+}
+
+static enum err judge_batch(const struct clean_filter *f, const uint8_t *at, const struct batch *b,
+                            struct batch_cursor c, struct verdict *out, struct aborted_txn *out_aborted)
+{
+    bool aborted;
+    *out_aborted = (struct aborted_txn){.producer_id = -1};
+    if (b->count < 0)
+        return ERR_CORRUPT;
+    if (batch_is_control(b)) {
+        *out = judge_marker(f, at, b, out_aborted);
+        return ERR_NONE;
+    }
+    enum err err = clean_txns_batch(f->txns, b, &aborted);
+    if (!err && aborted)
+        *out = (struct verdict){.max_timestamp = -1};
+    else if (!err)
+        err = judge_filtered_records(f, b, c, out);
+    assert(err || out->kept <= (uint32_t)b->count);
+    return err;
 }
 
 /* --- writing --- */
@@ -180,7 +210,7 @@ static enum err add_kept_records(const struct clean_filter *f, const struct batc
         const uint8_t *from = c.at;
         if (!batch_next(&c, &r))
             return ERR_CORRUPT;
-        if (!record_stays(f, b, &r))
+        if (!batch_is_control(b) && !record_stays(f, b, &r))
             continue;
         int64_t timestamp = b->attributes & BATCH_LOG_APPEND_TIME ? b->max_timestamp : batch_record_timestamp(b, &r);
         if (base == b->base_timestamp)
@@ -328,17 +358,15 @@ static enum err write_verdict(const struct clean_filter *f, const uint8_t *at, c
 enum err filter_batch(const struct clean_filter *f, const uint8_t *at, const struct batch *b, bool last,
                       struct clean_bytes *out, struct filter_result *result)
 {
-    assert(f->map && f->heap);
-    *result = (struct filter_result){.fate = FILTER_TRANSACTIONAL};
-    if (filter_is_transactional(b))
-        return ERR_NONE;
+    assert(f->map && f->heap && f->txns);
+    *result = (struct filter_result){.fate = FILTER_KEPT};
     uint8_t *unpacked = NULL;
     struct batch_cursor c = {NULL, NULL};
     struct verdict v;
     size_t before = out->bytes;
     enum err err = b->count ? codec_records(b, at, CODEC_OUTPUT_MAX, f->heap, &unpacked, &c) : ERR_NONE;
     if (!err)
-        err = judge_filtered_records(f, b, c, &v);
+        err = judge_batch(f, at, b, c, &v, &result->aborted);
     if (!err)
         err = write_verdict(f, at, b, c, last, &v, out, &result->fate);
     heap_free(f->heap, unpacked);
@@ -374,14 +402,20 @@ static enum err map_records(struct dedupe *map, const struct batch *b, struct ba
     return c.at == c.end ? ERR_NONE : ERR_CORRUPT;
 }
 
-enum err filter_map_batch(struct dedupe *map, const uint8_t *at, const struct batch *b, int64_t from, struct heap *heap,
-                          bool *out_full)
+enum err filter_map_batch(struct dedupe *map, struct clean_txns *txns, const uint8_t *at, const struct batch *b,
+                          int64_t from, struct heap *heap, bool *out_full)
 {
-    assert(!filter_is_transactional(b));
     uint8_t *unpacked = NULL;
     struct batch_cursor c = {NULL, NULL};
+    bool none = batch_is_control(b);
     *out_full = false;
-    enum err err = b->count ? codec_records(b, at, CODEC_OUTPUT_MAX, heap, &unpacked, &c) : ERR_NONE;
+    enum err err = none ? ERR_NONE : clean_txns_batch(txns, b, &none);
+    if (err || none) {
+        if (!err)
+            dedupe_cover(map, batch_last_offset(b) + 1);
+        return err;
+    }
+    err = b->count ? codec_records(b, at, CODEC_OUTPUT_MAX, heap, &unpacked, &c) : ERR_NONE;
     if (!err)
         err = map_records(map, b, c, from, out_full);
     heap_free(heap, unpacked);

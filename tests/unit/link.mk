@@ -14,7 +14,7 @@ LINK_test_tail := storage/log/tail.o core/buf.o core/mem.o core/mem_libc.o core/
 LINK_test_repack := storage/log/repack.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o core/mem.o core/mem_os.o
 LINK_test_codec := storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_dedupe := storage/clean/dedupe.o storage/clean/key_hash.o core/mem.o core/mem_libc.o core/mem_os.o
-LINK_test_filter := storage/clean/filter.o storage/clean/dedupe.o storage/clean/key_hash.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
+LINK_test_filter := storage/clean/filter.o storage/clean/clean_txns.o storage/clean/dedupe.o storage/clean/key_hash.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_batch := storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o
 CORE_HEAP   := core/mem_libc.o core/mem.o core/mem_os.o
 CORE_LOG    := core/log.o core/log_os.o core/clock_os.o core/err.o
@@ -48,7 +48,7 @@ LINK_test_buf := core/buf.o $(CORE_HEAP)
 LINK_test_fs := core/fs_os.o core/err.o core/clock_os.o
 STORAGE_RECOVERY := storage/recovery/recovery_run.o storage/recovery/recovery_judge.o storage/recovery/recovery_repair.o storage/recovery/recovery_epochs.o \
                     storage/recovery/recovery_swap.o storage/recovery/recovery_aborted.o storage/log/deleted.o storage/log/folder.o storage/log/log_start.o storage/recovery/scan.o storage/log/segment.o storage/log/aborted.o storage/log/index.o storage/log/batch.o storage/log/epochs.o storage/log/producer.o storage/log/producer_saved.o
-LINK_test_clean_work := storage/clean/clean_work.o storage/clean/clean_offset.o storage/clean/filter.o storage/clean/dedupe.o storage/clean/key_hash.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch_check.o $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
+LINK_test_clean_work := storage/clean/clean_work.o storage/clean/clean_offset.o storage/clean/filter.o storage/clean/clean_txns.o storage/clean/dedupe.o storage/clean/key_hash.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch_check.o $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery_rolls := $(LINK_test_recovery)
 LINK_test_recovery_gaps := $(LINK_test_recovery)

@@ -12,6 +12,7 @@ static struct heap *heap;
 static struct dedupe map;
 static struct clean_filter filter;
 static struct clean_bytes out;
+static struct clean_txns txns;
 static uint8_t batch[1 << 20];
 enum { NOW = 5000000, DAY = 86400000 };
 
@@ -25,7 +26,9 @@ static int set_up(void **state)
     assert_true(dedupe_put(&map, "b", 1, 12));
     assert_true(dedupe_put(&map, "gone", 4, 13));
     dedupe_cover(&map, 20);
-    filter = (struct clean_filter){.map = &map, .now_ms = NOW, .delete_retention_ms = DAY, .heap = heap};
+    txns = (struct clean_txns){0};
+    assert_int_equal(clean_txns_begin(&txns, heap), ERR_NONE);
+    filter = (struct clean_filter){.map = &map, .txns = &txns, .now_ms = NOW, .delete_retention_ms = DAY, .heap = heap};
     out = (struct clean_bytes){.heap = heap};
     return 0;
 }
@@ -243,16 +246,140 @@ static void log_append_time_is_the_time_of_all_its_records(void **state)
     assert_records(&b, v, kept, 2);
 }
 
-static void transactional_batches_are_not_judged(void **state)
+/* A marker at `offset`, filtered; false: it went. */
+static bool keep_marker(int64_t offset, int64_t producer_id, bool commit, struct filter_result *r,
+                        struct batch *out_batch)
+{
+    uint8_t marker[BATCH_MARKER_BYTES];
+    struct batch b;
+    batch_write_marker(marker, producer_id, 0, 900, &(struct batch_marker){.coordinator_epoch = 3, .commit = commit});
+    be64_put(marker, (uint64_t)offset);
+    assert_true(batch_parse(marker, sizeof marker, &b));
+    out.bytes = 0;
+    assert_int_equal(filter_batch(&filter, marker, &b, false, &out, r), ERR_NONE);
+    if (out.bytes)
+        assert_true(batch_parse(out.at, out.bytes, out_batch) && batch_crc(out.at, out_batch->bytes) == out_batch->crc);
+    return out.bytes > 0;
+}
+
+static void a_pass_begins(void)
+{
+    clean_txns_end(filter.txns);
+    assert_int_equal(clean_txns_begin(filter.txns, heap), ERR_NONE);
+}
+
+static void what_was_aborted_goes(void **state)
 {
     (void)state;
-    const struct keyed_record v[] = {{0, 1000, "a", "old"}};
+    struct aborted_txn v[] = {{2, 40, 50, 51}, {1, 8, 11, 12}, {1, 30, 33, 34}};
+    filter.txns->aborted = v;
+    filter.txns->count = COUNT_OF(v);
+    filter.txns->sorted = false;
+    a_pass_begins();
+    const struct keyed_record a[] = {{0, 1000, "a", "new"}}, c[] = {{0, 1000, "c", "new"}};
+    static const struct {
+        int64_t offset, producer_id;
+        int16_t attributes;
+        bool stays;
+    } cases[] = {{10, 1, BATCH_TRANSACTIONAL, false},
+                 {10, 2, BATCH_TRANSACTIONAL, true},
+                 {12, 1, BATCH_TRANSACTIONAL, true},
+                 {30, 1, BATCH_TRANSACTIONAL, false},
+                 {32, 1, 0, true},
+                 {45, 2, BATCH_TRANSACTIONAL, false}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct batch b;
+        struct filter_result r = run_filter(
+            (struct keyed_batch){cases[i].offset, cases[i].producer_id, 0, 0, cases[i].attributes, 1, i ? c : a, 1},
+            false, &b);
+        assert_int_equal(r.fate, cases[i].stays ? FILTER_KEPT : FILTER_DROPPED);
+        assert_int_equal(r.aborted.producer_id, -1);
+    }
+    /* Nor does the map take any of it. */
     struct batch b;
-    const int16_t kinds[] = {BATCH_TRANSACTIONAL, BATCH_CONTROL, BATCH_TRANSACTIONAL | BATCH_CONTROL};
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        struct filter_result r = run_filter((struct keyed_batch){8, 1, 0, 0, kinds[i], 1, v, 1}, true, &b);
-        assert_int_equal(r.fate, FILTER_TRANSACTIONAL);
-        assert_int_equal(r.bytes, 0);
+    bool full;
+    struct dedupe fresh;
+    assert_int_equal(dedupe_open(&fresh, heap, 100, 1 << 20, 0.9, secret), ERR_NONE);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        uint32_t bytes = make_keyed_batch(
+            batch, sizeof batch,
+            (struct keyed_batch){cases[i].offset, cases[i].producer_id, 0, 0, cases[i].attributes, 1, c, 1}, heap);
+        assert_true(batch_parse(batch, bytes, &b));
+        assert_int_equal(filter_map_batch(&fresh, filter.txns, batch, &b, 0, heap, &full), ERR_NONE);
+        assert_int_equal(fresh.end_offset, cases[i].offset + 1);
+        assert_int_equal(dedupe_find(&fresh, "c", 1), i == 0 ? -1 : i == 1 ? 10 : i < 4 ? 12 : 32);
+    }
+    dedupe_close(&fresh);
+}
+
+static void a_marker_stays_until_its_transaction_is_gone_and_the_horizon_is_over(void **state)
+{
+    (void)state;
+    struct aborted_txn v[] = {{1, 8, 11, 12}};
+    filter.txns->aborted = v;
+    filter.txns->count = COUNT_OF(v);
+    filter.txns->sorted = false;
+    const struct keyed_record records[] = {{0, 1000, "z", "new"}};
+    for (int commit = 0; commit < 2; commit++) {
+        int64_t producer_id = commit ? 5 : 1;
+        struct batch b, kept;
+        struct filter_result r;
+        filter.now_ms = NOW;
+        a_pass_begins();
+        (void)run_filter((struct keyed_batch){8, producer_id, 0, 0, BATCH_TRANSACTIONAL, 1, records, 1}, false, &b);
+        assert_true(keep_marker(11, producer_id, commit, &r, &kept));
+        assert_int_equal(r.fate, FILTER_KEPT);
+        assert_int_equal(r.aborted.producer_id, commit ? -1 : 1);
+        assert_true(keep_marker(14, 9, commit, &r, &kept)); /* of somebody else, of which nothing is left */
+        assert_int_equal(r.fate, FILTER_CHANGED);
+        a_pass_begins();
+        assert_true(keep_marker(11, producer_id, commit, &r, &kept));
+        assert_int_equal(r.fate, FILTER_CHANGED);
+        assert_int_equal(r.aborted.producer_id, -1);
+        assert_true(kept.attributes & BATCH_DELETE_HORIZON);
+        assert_int_equal(kept.base_timestamp, NOW + DAY);
+        assert_int_equal(kept.max_timestamp, 900);
+        struct batch_marker marker;
+        assert_true(batch_read_marker(&kept, out.at, &marker));
+        assert_int_equal(marker.commit, commit);
+        assert_int_equal(marker.coordinator_epoch, 3);
+        uint8_t once[200];
+        memcpy(once, out.at, out.bytes);
+        for (int over = 0; over < 2; over++) {
+            a_pass_begins();
+            out.bytes = 0;
+            filter.now_ms = NOW + DAY - 1 + over;
+            assert_int_equal(filter_batch(&filter, once, &kept, false, &out, &r), ERR_NONE);
+            assert_int_equal(r.fate, over ? FILTER_DROPPED : FILTER_KEPT);
+        }
+        a_pass_begins(); /* something of it is there again: whatever the horizon says */
+        (void)run_filter((struct keyed_batch){9, producer_id, 0, 0, BATCH_TRANSACTIONAL, 1, records, 1}, false, &b);
+        out.bytes = 0;
+        assert_int_equal(filter_batch(&filter, once, &kept, false, &out, &r), ERR_NONE);
+        assert_int_equal(r.fate, FILTER_KEPT);
+    }
+}
+
+static void the_last_marker_of_a_producer_without_batches_stays(void **state)
+{
+    (void)state;
+    const struct producer_last producers[] = {{5, -1, 0}, {6, -1, 1}, {7, 10, 0}};
+    filter.producers = producers;
+    filter.producer_count = 3;
+    a_pass_begins();
+    filter.now_ms = INT64_MAX - 1;
+    for (int64_t id = 5; id <= 8; id++) {
+        struct batch kept;
+        struct filter_result r;
+        uint8_t once[200];
+        assert_true(keep_marker(11, id, true, &r, &kept)); /* it gets its horizon */
+        memcpy(once, out.at, out.bytes);
+        be64_put(once + 27, 1);
+        be32_put(once + 17, batch_crc(once, kept.bytes));
+        assert_true(batch_parse(once, kept.bytes, &kept));
+        out.bytes = 0;
+        assert_int_equal(filter_batch(&filter, once, &kept, false, &out, &r), ERR_NONE);
+        assert_int_equal(r.fate, id == 5 ? FILTER_EMPTIED : FILTER_DROPPED);
     }
 }
 
@@ -280,7 +407,7 @@ static void records_that_are_not_what_the_header_says_are_damage(void **state)
             assert_int_equal(out.bytes, 0);
             struct dedupe fresh;
             assert_int_equal(dedupe_open(&fresh, heap, 100, 1 << 20, 0.9, secret), ERR_NONE);
-            assert_int_equal(filter_map_batch(&fresh, batch, &b, 0, heap, &full), ERR_CORRUPT);
+            assert_int_equal(filter_map_batch(&fresh, &txns, batch, &b, 0, heap, &full), ERR_CORRUPT);
             dedupe_close(&fresh);
         }
     }
@@ -295,14 +422,14 @@ static void the_map_takes_keys_from_the_first_dirty_offset_on(void **state)
     uint32_t bytes =
         make_keyed_batch(batch, sizeof batch, (struct keyed_batch){30, -1, 6, -1, CODEC_LZ4, -1, v, 4}, heap);
     assert_true(batch_parse(batch, bytes, &b));
-    assert_int_equal(filter_map_batch(&map, batch, &b, 32, heap, &full), ERR_NONE);
+    assert_int_equal(filter_map_batch(&map, &txns, batch, &b, 32, heap, &full), ERR_NONE);
     assert_false(full);
     assert_int_equal(dedupe_find(&map, "p", 1), 34);
     assert_int_equal(dedupe_find(&map, "q", 1), 32);
     assert_int_equal(map.end_offset, 37);
     struct dedupe tiny;
     assert_int_equal(dedupe_open(&tiny, heap, 2, 2 * DEDUPE_SLOT_BYTES, 0.9, secret), ERR_NONE);
-    assert_int_equal(filter_map_batch(&tiny, batch, &b, 0, heap, &full), ERR_NONE);
+    assert_int_equal(filter_map_batch(&tiny, &txns, batch, &b, 0, heap, &full), ERR_NONE);
     assert_true(full); /* p had room, q not: what lies behind p is dirty still */
     assert_int_equal(tiny.end_offset, 31);
 }
@@ -319,7 +446,9 @@ int main(void)
         TEST(tombstones_may_be_kept_for_ever),
         TEST(emptied_batches_stay_where_somebody_needs_them),
         TEST(log_append_time_is_the_time_of_all_its_records),
-        TEST(transactional_batches_are_not_judged),
+        TEST(what_was_aborted_goes),
+        TEST(a_marker_stays_until_its_transaction_is_gone_and_the_horizon_is_over),
+        TEST(the_last_marker_of_a_producer_without_batches_stays),
         TEST(records_that_are_not_what_the_header_says_are_damage),
         TEST(the_map_takes_keys_from_the_first_dirty_offset_on),
     };

@@ -4,9 +4,13 @@
 #define DIR "build/tests/unit/transactions"
 #include "tests/unit/partition_world.h"
 
-enum { VALUE = 60000, KNOWN_MAX = 64, PRODUCERS = 4 };
+enum { VALUE = 60000, KNOWN_MAX = 64, PRODUCERS = 4, OFFSETS_MAX = 1000 };
 static const struct topic_override small[] = {{"segment.bytes", "1048576"}};
 static const struct topic_override caching[] = {{"write.caching", "true"}, {"flush.ms", "1000000"}};
+static const struct topic_override compacted[] = {{"cleanup.policy", "compact"},
+                                                  {"internal.segment.bytes", "20000"},
+                                                  {"min.cleanable.dirty.ratio", "0"},
+                                                  {"delete.retention.ms", "0"}};
 #define LOG DIR "/data/t-0"
 
 /* --- what the log should hold --- */
@@ -19,10 +23,13 @@ static struct {
 static uint32_t known_count;
 static int32_t sequence_of[PRODUCERS];
 static int64_t open_of[PRODUCERS]; /* its place in known, -1 */
+/* Of each offset: 0 no record of ours (a marker), 1 of no transaction, else 2 and the place of its transaction in known. */
+static int64_t owner_of[OFFSETS_MAX];
 
 static int setup_transactions(void **state)
 {
     known_count = 0;
+    memset(owner_of, 0, sizeof owner_of);
     for (int i = 0; i < PRODUCERS; i++) {
         sequence_of[i] = 0;
         open_of[i] = -1;
@@ -92,6 +99,15 @@ static void write_some(int producer, uint32_t value_bytes)
         known[known_count].first_offset = s->append.base_offset;
         known[known_count++].marker_offset = -1;
     }
+    owner_of[s->append.base_offset] = owner_of[s->append.base_offset + 1] = 2 + open_of[producer];
+    forget_sent();
+}
+static void write_plain(void)
+{
+    struct sent *s = append(1, 100);
+    until(&s->over);
+    assert_int_equal(s->append.error, KERR_NONE);
+    owner_of[s->append.base_offset] = 1;
     forget_sent();
 }
 static void end_it(int producer, bool commit)
@@ -188,11 +204,71 @@ static void check_reads(int64_t offset, uint32_t max_bytes)
     assert_int_equal(r.slices.count, 0);
     assert_int_equal(r.slices.aborted_count, 0);
 }
+/* --- as a consumer of committed records --- */
+
+static bool visible[OFFSETS_MAX];
+static bool is_hidden[PRODUCERS];
+
+/* Of one answer: what Kafka's consumer gives on, by the list of aborted transactions and the markers. */
+static int64_t consume(const struct part_read *r)
+{
+    static uint8_t bytes[8 << 20];
+    size_t got = gather(r, bytes);
+    uint32_t taken = 0;
+    int64_t next = r->offset;
+    struct batch b;
+    memset(is_hidden, 0, sizeof is_hidden);
+    for (size_t at = 0; batch_parse(bytes + at, got - at, &b) && b.bytes <= got - at; at += b.bytes) {
+        struct batch_marker m;
+        struct batch_cursor c = {bytes + at + BATCH_HEADER_BYTES, bytes + at + b.bytes};
+        struct batch_record record;
+        for (; taken < r->slices.aborted_count && r->slices.aborted[taken].first_offset <= batch_last_offset(&b);
+             taken++)
+            is_hidden[r->slices.aborted[taken].producer_id] = true;
+        if (batch_is_control(&b) && batch_read_marker(&b, bytes + at, &m) && !m.commit)
+            is_hidden[b.producer_id] = false;
+        bool hidden = batch_is_control(&b) || (batch_is_transactional(&b) && is_hidden[b.producer_id]);
+        while (!hidden && batch_next(&c, &record))
+            visible[b.base_offset + record.offset_delta] = true;
+        next = batch_last_offset(&b) + 1;
+    }
+    return next;
+}
+static void consume_from(int64_t offset, uint32_t max_bytes)
+{
+    memset(visible, 0, sizeof visible);
+    while (offset < partition_facts(w.p).last_stable_offset) {
+        struct part_read r = read_committed(offset, max_bytes);
+        int64_t next = consume(&r);
+        slices_deinit(&r.slices);
+        assert_true(next > offset);
+        offset = next;
+    }
+}
+static bool is_committed(int64_t offset)
+{
+    int64_t owner = owner_of[offset];
+    return owner == 1 || (owner > 1 && known[owner - 2].marker_offset >= 0 && known[owner - 2].commit);
+}
+/* Exactly what was committed, from each of some offsets on; `whole_from`: what lies before it may have been compacted. */
+static void check_consumer(int64_t whole_from)
+{
+    struct partition_facts f = partition_facts(w.p);
+    for (int64_t from = f.log_start_offset; from < f.last_stable_offset; from += 7) {
+        consume_from(from, from % 2 ? 1000 : 200000);
+        for (int64_t i = from; i < f.last_stable_offset; i++) {
+            assert_true(!visible[i] || is_committed(i));
+            assert_true(visible[i] || !is_committed(i) || i < whole_from);
+        }
+    }
+}
+
 static void check_all(void)
 {
     check_reads(partition_facts(w.p).log_start_offset, 1 << 20);
     check_reads(partition_facts(w.p).log_start_offset, 1000);
     check_reads(expected_stable(), 1000);
+    check_consumer(0);
 }
 
 static void restart(void)
@@ -266,15 +342,12 @@ static void what_is_open_is_not_stable(void **state)
 {
     (void)state;
     make_topic(NULL, 0);
-    append(1, 100);
-    all_are_acked();
+    write_plain();
     check_all();
     write_some(0, 100);
     write_some(1, 100);
     write_some(0, 100);
-    append(1, 100);
-    until(&w.sent[w.sent_count - 1].over);
-    forget_sent();
+    write_plain();
     check_all();
     end_it(1, false);
     check_all();
@@ -362,6 +435,82 @@ static void aborted_transactions_are_found_in_the_log(void **state)
         find_partition("t");
         check_all();
     }
+}
+
+/* --- compaction --- */
+
+static void await_clean_to(int64_t offset)
+{
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (w.p->cleaning.busy || w.p->cleaning.first_dirty < offset) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+}
+static uint32_t count_markers(void)
+{
+    static uint8_t bytes[8 << 20];
+    uint32_t n = 0;
+    for (int64_t at = partition_facts(w.p).log_start_offset; at < partition_facts(w.p).high_watermark;) {
+        struct part_read r = {.offset = at, .max_bytes = 5000, .first_whole = true, .done = read_done};
+        read_is_over = partition_read(w.p, &r);
+        until(&read_is_over);
+        size_t got = gather(&r, bytes);
+        struct batch b;
+        for (size_t i = 0; batch_parse(bytes + i, got - i, &b) && b.bytes <= got - i; i += b.bytes) {
+            n += batch_is_control(&b) && b.count > 0;
+            at = batch_last_offset(&b) + 1;
+        }
+        slices_deinit(&r.slices);
+    }
+    return n;
+}
+/* Producer 3 has one open, behind which nothing is cleaned. */
+static void a_compaction_leaves_what_was_committed(void **state)
+{
+    (void)state;
+    make_topic(compacted, COUNT_OF(compacted));
+    for (int i = 0; i < 60; i++) {
+        if (i == 40)
+            write_some(3, 500);
+        write_some(i % 3, 1200);
+        if (i % 4 == 3)
+            end_it(i % 3, i % 8 == 3);
+    }
+    check_consumer(0);
+    int64_t stable = partition_facts(w.p).last_stable_offset,
+            bound = segments_of_offset(&w.p->segments, stable)->base_offset;
+    assert_true(bound > 40);
+    uint64_t bytes = partition_facts(w.p).bytes;
+    begin_cleaning();
+    await_clean_to(bound);
+    assert_int_equal(w.p->cleaning.first_dirty, bound);
+    assert_true(partition_facts(w.p).bytes < bytes / 2);
+    check_consumer(bound);
+    uint32_t markers = count_markers();
+    assert_int_equal(markers, 60 / 4);
+    for (int how = 0; how < 2; how++) {
+        if (how)
+            restart();
+        else
+            crash();
+        check_consumer(bound);
+    }
+    for (int i = 0; i < PRODUCERS; i++)
+        if (open_of[i] >= 0)
+            end_it(i, i % 2 == 0);
+    for (int round = 0; round < 4; round++) { /* their horizons come, and are over */
+        for (int i = 0; i < 20; i++)
+            write_some(0, 1200);
+        end_it(0, true);
+        int64_t to = w.p->active->base_offset;
+        begin_cleaning();
+        await_clean_to(to);
+        check_consumer(to);
+    }
+    assert_true(count_markers() < markers);
+    crash();
+    check_consumer(partition_facts(w.p).high_watermark);
 }
 
 static bool wait_is_over;
@@ -555,6 +704,7 @@ int main(void)
         TEST(what_is_open_is_not_stable),
         TEST(transactions_lie_across_segments),
         TEST(aborted_transactions_are_found_in_the_log),
+        TEST(a_compaction_leaves_what_was_committed),
         TEST(a_marker_is_durable_whatever_caching_says),
         TEST(markers_keep_kafkas_rules),
         TEST(watches_hear_of_markers),
