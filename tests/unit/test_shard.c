@@ -446,6 +446,56 @@ static void a_turn_takes_so_many_messages_to_oneself(void **state)
     shard_group_close(g);
 }
 
+enum { CROWD = 6, OF_EACH = 200 };
+static struct from_crowd {
+    struct shard_msg msg;
+    uint16_t from;
+    uint32_t order;
+} crowd[CROWD][OF_EACH];
+static uint32_t heard[CROWD];
+
+static void hear_one(struct shard *s, struct shard_msg *msg)
+{
+    struct from_crowd *m = container_of(msg, struct from_crowd, msg);
+    assert_int_equal(s->id, 0);
+    assert_int_equal(heard[m->from]++, m->order);
+}
+
+/* However many shards send: the bound of a turn is one for all, and they take turns at being the first. */
+static void a_turn_takes_so_many_messages_of_all_others_together(void **state)
+{
+    (void)state;
+    enum { TURN_MAX = 256 };
+    struct play p = {0};
+    struct shard_group *g;
+    struct shard_options options = {
+        .count = CROWD, .io = engines[2], .memory_bytes = SLAB_BYTES, .start = start, .stop = stop, .arg = &p};
+    assert_int_equal(shard_group_open(options, &g), ERR_NONE);
+    for (uint16_t id = 0; id < CROWD; id++)
+        assert_int_equal(shard_open(g, id), ERR_NONE);
+    for (uint16_t from = 1; from < CROWD; from++)
+        for (uint32_t i = 0; i < OF_EACH; i++) {
+            crowd[from][i] = (struct from_crowd){.from = from, .order = i};
+            shard_msg_init(&crowd[from][i].msg, hear_one);
+            shard_send(shard_at(g, from), 0, &crowd[from][i].msg);
+        }
+    uint32_t all = 0;
+    for (int turn = 0; all < (CROWD - 1) * OF_EACH; turn++) {
+        uint32_t before = all, quiet = 0;
+        (void)shard_turn(shard_at(g, 0), 0);
+        all = 0;
+        for (uint16_t from = 1; from < CROWD; from++) {
+            all += heard[from];
+            quiet += heard[from] == 0;
+        }
+        assert_true(all > before && all - before <= TURN_MAX);
+        assert_true(turn < CROWD || quiet == 0);
+    }
+    for (uint16_t id = CROWD; id-- > 0;)
+        shard_close(shard_at(g, id));
+    shard_group_close(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_start_that_fails_stops_all_and_closes_those_that_were_open),
         cmocka_unit_test(pieces_run_by_turns_in_one_thread),
         cmocka_unit_test(a_turn_takes_so_many_messages_to_oneself),
+        cmocka_unit_test(a_turn_takes_so_many_messages_of_all_others_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
