@@ -27,7 +27,7 @@ struct world {
     size_t in_bytes, in_at, out_bytes;
     bool gone, in_one_piece;
     /* operations of the one connection */
-    struct io_op *recv, *send;
+    struct io_op *recv, *send, *accept;
     bool recv_pooled;
     int pooled_out, closes;
     uint8_t pooled[IO_RECV_COUNT][POOLED_BYTES];
@@ -139,6 +139,7 @@ void io_accept(struct io *io, struct io_op *op, struct io_file *listener, io_don
 {
     (void)io;
     later(op, listener, done);
+    w.accept = op;
 }
 
 enum err io_socket_names(int fd, struct io_names *out)

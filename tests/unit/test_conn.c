@@ -250,6 +250,30 @@ static void connections_beyond_a_limit_are_refused(void **state)
     assert_int_equal(sv->conns.everywhere, 0);
 }
 
+/* Of this process or of the whole machine: connections are accepted again when there are some. */
+static void a_lack_of_descriptors_ends(void **state)
+{
+    (void)state;
+    static const int lacks[] = {EMFILE, ENFILE, ENOMEM};
+    struct server *sv = server_of(&w.shard);
+    assert_int_equal(conns_listen(&sv->conns, 7, &w.listener), ERR_NONE);
+    for (size_t i = 0; i < COUNT_OF(lacks); i++) {
+        struct io_op *op = w.accept;
+        assert_non_null(op);
+        w.accept = NULL;
+        op->done(op, -lacks[i]);
+        assert_null(w.accept); /* not at once */
+        for (int turns = 0; turns < 2 * ACCEPT_RETRY_MS && !w.accept; turns++)
+            turn_end();
+        assert_non_null(w.accept);
+    }
+    acceptors_stop(&sv->conns);
+    w.accept->done(w.accept, -ECANCELED);
+    w.closes = 0; /* the listener's */
+    w.gone = true;
+    everything_is_back();
+}
+
 static void nonsense_closes(void **state)
 {
     static const char *const sent[] = {"\xff\xff\xff\xff",
@@ -286,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(large_sends_of_a_turn_are_bounded_and_small_ones_pass, setup, teardown),
         cmocka_unit_test_setup_teardown(an_idle_peer_is_closed_but_not_while_we_work, setup, teardown),
         cmocka_unit_test_setup_teardown(connections_beyond_a_limit_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lack_of_descriptors_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(nonsense_closes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
