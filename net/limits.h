@@ -55,6 +55,9 @@ enum {
     GROUP_METADATA_BYTES_MAX = 64 * 1024 * 1024,   /* of all members: a record of the group could not hold more */
     GROUP_ASSIGNMENT_BYTES_MAX = 64 * 1024 * 1024, /* of all members, likewise */
     GROUPS_MAX = 100 * 1000,       /* group ids in one partition of __consumer_offsets: beyond, new ones are refused */
+    TXN_IDS_MAX = 1000 * 1000,     /* in one partition of __transaction_state: beyond, new ones are refused */
+    TXN_RETRY_MS = 200,            /* markers that could not be put are put again after this */
+    TXNS_SHARE = 8,                /* of --memory: transactional ids, and the partitions of their transactions */
     COORD_READ_BYTES = 256 * 1024, /* one read while loading */
     COORD_READ_TRIES = 50,         /* a read that finds no memory is tried again so often ... */
     COORD_READ_MS = 100,           /* ... after this; then the log is FAILED */

@@ -11,7 +11,7 @@
 #include "core/map.h"
 #include "core/rng.h"
 #include "net/api/api.h"
-#include "net/group/coordinator.h"
+#include "net/coordinators.h"
 #include "net/inspect.h"
 #include "net/options.h"
 #include "net/shutdown.h"
@@ -305,7 +305,7 @@ static enum err start_shard(struct shard *s, void *arg)
         return err;
     err = server_start(s, b->root, &api_dispatcher);
     if (!err)
-        err = coordinator_start(server_of(s));
+        err = coordinators_start(server_of(s));
     if (!err)
         err = listen_on_openings(b, s);
     if (err)
@@ -343,7 +343,7 @@ static void stop_shard(struct shard *s, void *arg)
     struct broker *b = arg;
     if (!note_clean_partitions(&b->clean[s->id], store_of(s)) || store_of(s)->log.stop_failed)
         atomic_store(&b->stop_failed, true);
-    coordinator_close(server_of(s));
+    coordinators_close(server_of(s));
     server_close(server_of(s));
     store_close(store_of(s));
 }

@@ -16,6 +16,7 @@
 struct coordinator_shard;
 struct server;
 struct shutdown_part;
+struct txn_shard;
 
 struct server_counters {
     uint64_t produced_batches, produced_bytes, fetched_bytes, fetches_parked;
@@ -34,6 +35,7 @@ struct server {
     struct heap_meter *session_meter;
     struct producer_ids producer_ids;
     struct coordinator_shard *coordinator; /* net/group/coordinator.h */
+    struct txn_shard *txns;                /* net/txn/txn_coordinator.h */
     struct server_counters counters;
     bool stopping, stop_cut, stop_over;
     void (*stopped)(struct server *sv);

@@ -2,6 +2,7 @@
 #include "net/shutdown.h"
 #include "core/log.h"
 #include "net/group/coordinator.h"
+#include "net/txn/txn_coordinator.h"
 
 static void begin_shutdown_step(struct shutdown *sd, enum shutdown_step step);
 
@@ -11,7 +12,8 @@ static enum shutdown_step next_shutdown_step(enum shutdown_step step)
 {
     switch (step) {
     case SHUTDOWN_NOT: return SHUTDOWN_SERVERS;
-    case SHUTDOWN_SERVERS: return SHUTDOWN_GROUPS;
+    case SHUTDOWN_SERVERS: return SHUTDOWN_TXNS;
+    case SHUTDOWN_TXNS: return SHUTDOWN_GROUPS;
     case SHUTDOWN_GROUPS: return SHUTDOWN_STORES;
     case SHUTDOWN_STORES: return SHUTDOWN_LOOPS;
     case SHUTDOWN_LOOPS: return SHUTDOWN_LOOPS;
@@ -59,6 +61,7 @@ static void run_shutdown_step(struct shard *at, struct shard_msg *msg)
     sv->shutdown = p;
     switch (p->all->step) {
     case SHUTDOWN_SERVERS: server_stop(sv, shutdown_server_stopped); return;
+    case SHUTDOWN_TXNS: txn_shard_stop(sv, shutdown_server_stopped); return;
     case SHUTDOWN_GROUPS: coordinator_stop(sv, shutdown_server_stopped); return;
     case SHUTDOWN_STORES: store_stop(store_of(at), shutdown_store_stopped); return;
     case SHUTDOWN_LOOPS: at->stop = true; return;

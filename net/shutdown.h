@@ -1,6 +1,7 @@
 /* A clean stop of the whole broker, led by shard 0:
  *
  *   each shard: server_stop (requests finish, connections close)   -- all done -->
+ *   each shard: txn_shard_stop (what transactions write has ended)  -- all done -->
  *   each shard: coordinator_stop (what groups write has ended)      -- all done -->
  *   each shard: store_stop (flush, trim, save)                     -- all done -->
  *   each shard: its loop ends
@@ -17,7 +18,7 @@ struct shutdown_part {
     struct shard *shard;
     struct shard_msg msg;
 };
-enum shutdown_step { SHUTDOWN_NOT, SHUTDOWN_SERVERS, SHUTDOWN_GROUPS, SHUTDOWN_STORES, SHUTDOWN_LOOPS };
+enum shutdown_step { SHUTDOWN_NOT, SHUTDOWN_SERVERS, SHUTDOWN_TXNS, SHUTDOWN_GROUPS, SHUTDOWN_STORES, SHUTDOWN_LOOPS };
 struct shutdown {
     struct shard *first;
     enum shutdown_step step;

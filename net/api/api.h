@@ -8,7 +8,7 @@
 typedef void api_run_fn(struct request *req);
 
 /* Kafka's numbers: what a request has to be allowed to do, and to what. */
-enum api_resource { API_ANY = 0, API_TOPIC = 2, API_GROUP = 3, API_CLUSTER = 4 };
+enum api_resource { API_ANY = 0, API_TOPIC = 2, API_GROUP = 3, API_CLUSTER = 4, API_TRANSACTIONAL_ID = 5 };
 enum api_operation {
     API_NOTHING = 0,
     API_READ = 3,
@@ -60,6 +60,11 @@ api_run_fn describe_log_dirs_run; /* log_dirs.c */
 api_run_fn describe_configs_run;  /* configs.c */
 api_run_fn describe_cluster_run;  /* metadata.c */
 api_run_fn describe_topic_partitions_run;
-api_run_fn init_producer_id_run; /* init_producer_id.c */
-api_run_fn list_offsets_run;     /* offsets.c */
+api_run_fn init_producer_id_run;      /* init_producer_id.c */
+api_run_fn add_partitions_to_txn_run; /* txns.c */
+api_run_fn add_offsets_to_txn_run;
+api_run_fn end_txn_run;
+api_run_fn describe_transactions_run; /* txn_admin.c */
+api_run_fn list_transactions_run;
+api_run_fn list_offsets_run; /* offsets.c */
 api_run_fn offset_for_leader_epoch_run;

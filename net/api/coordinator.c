@@ -1,15 +1,12 @@
-/* FindCoordinator: this broker, for groups. The first question makes __consumer_offsets, and is answered when that is durable and
- * usable; of several at a time one makes it, and the others wait for that.
- *
- * Transactions have no coordinator yet: COORDINATOR_NOT_AVAILABLE. The API must be there all the same, because librdkafka up to
- * 2.11 sends lz4 batches uncompressed to a broker without FindCoordinator version 0 (its feature table takes that for "0.8.2,
- * knows lz4"), with no more than a line in its log. Share groups: INVALID_REQUEST, as Kafka answers where they are off. */
+/* FindCoordinator: this broker, for groups and for transactional ids. The first question makes __consumer_offsets or __transaction_state, and is
+ * answered when that is durable and usable; of several at a time one makes it, and the others wait for that.
+ * Share groups: INVALID_REQUEST, as Kafka answers where they are off. */
 #include "net/api/api.h"
 #include "net/api/reply.h"
 #include "net/group/coordinator.h"
+#include "net/txn/txn_coordinator.h"
 
 enum { TYPE_GROUP = 0, TYPE_TRANSACTION = 1 };
-static const char none_yet[] = "This broker does not coordinate transactions.";
 
 struct find_run {
     struct request *req;
@@ -23,21 +20,22 @@ struct find_run {
     struct steps steps;
 };
 
+/* NULL: such keys have no coordinator. */
+static const struct coord_topic *coordinated_by(int8_t key_type)
+{
+    return key_type == TYPE_GROUP ? &group_topic : key_type == TYPE_TRANSACTION ? &txn_topic : NULL;
+}
+
 static enum kerr find_coordinator_error(const struct find_run *run)
 {
-    switch (run->ask->key_type) {
-    case TYPE_GROUP:
-        return coord_topic_find(&group_topic, store_of(run->req->server->shard)) ? KERR_NONE
-                                                                                 : KERR_COORDINATOR_NOT_AVAILABLE;
-    case TYPE_TRANSACTION: return KERR_COORDINATOR_NOT_AVAILABLE;
-    default: return KERR_INVALID_REQUEST;
-    }
+    const struct coord_topic *t = coordinated_by(run->ask->key_type);
+    if (!t)
+        return KERR_INVALID_REQUEST;
+    return coord_topic_find(t, store_of(run->req->server->shard)) ? KERR_NONE : KERR_COORDINATOR_NOT_AVAILABLE;
 }
 
 static const char *find_coordinator_message(const struct find_run *run, enum kerr error)
 {
-    if (error == KERR_COORDINATOR_NOT_AVAILABLE && run->ask->key_type == TYPE_TRANSACTION)
-        return none_yet;
     return error && run->change.message ? run->change.message : kerr_name(error);
 }
 
@@ -97,7 +95,7 @@ static void reply_find_coordinator(struct find_run *run)
 }
 
 /* Whatever came of it, the reply looks into the catalog. */
-static void offsets_topic_created(struct catalog_change *c)
+static void coord_topic_created(struct catalog_change *c)
 {
     reply_find_coordinator(container_of(c, struct find_run, change));
 }
@@ -114,11 +112,12 @@ void find_coordinator_run(struct request *req)
     }
     run->req = req;
     run->ask = m;
-    if (m->key_type != TYPE_GROUP || !find_coordinator_error(run)) {
+    if (find_coordinator_error(run) != KERR_COORDINATOR_NOT_AVAILABLE) {
         reply_find_coordinator(run);
         return;
     }
-    group_topic_change(server_config(req->server), run->number, run->overrides, &run->change);
-    run->change.done = offsets_topic_created;
+    (m->key_type == TYPE_GROUP ? group_topic_change : txn_topic_change)(server_config(req->server), run->number,
+                                                                        run->overrides, &run->change);
+    run->change.done = coord_topic_created;
     catalog_change_start(req->server->shard, &run->change);
 }

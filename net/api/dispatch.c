@@ -22,6 +22,9 @@ static const struct api_row rows[] = {
     ROW(delete_records, API_TOPIC, API_DELETE),
     ROW(init_producer_id, API_CLUSTER, API_IDEMPOTENT_WRITE),
     ROW(offset_for_leader_epoch, API_TOPIC, API_DESCRIBE),
+    ROW(add_partitions_to_txn, API_TRANSACTIONAL_ID, API_WRITE),
+    ROW(add_offsets_to_txn, API_TRANSACTIONAL_ID, API_WRITE),
+    ROW(end_txn, API_TRANSACTIONAL_ID, API_WRITE),
     ROW(describe_configs, API_TOPIC, API_DESCRIBE_CONFIGS),
     ROW(alter_configs, API_TOPIC, API_ALTER_CONFIGS),
     ROW(describe_log_dirs, API_CLUSTER, API_DESCRIBE),
@@ -30,6 +33,8 @@ static const struct api_row rows[] = {
     ROW(incremental_alter_configs, API_TOPIC, API_ALTER_CONFIGS),
     ROW(offset_delete, API_GROUP, API_DELETE),
     ROW(describe_cluster, API_CLUSTER, API_DESCRIBE),
+    ROW(describe_transactions, API_TRANSACTIONAL_ID, API_DESCRIBE),
+    ROW(list_transactions, API_TRANSACTIONAL_ID, API_DESCRIBE),
     ROW(describe_topic_partitions, API_TOPIC, API_DESCRIBE),
 };
 

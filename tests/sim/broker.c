@@ -4,7 +4,7 @@
 #include "core/limits.h"
 #include "core/list.h"
 #include "net/api/api.h"
-#include "net/group/coordinator.h"
+#include "net/coordinators.h"
 #include "net/server.h"
 #include "net/shutdown.h"
 #include "storage/clean/dedupe.h"
@@ -200,7 +200,7 @@ static enum err start_shard(struct shard *s, void *arg)
     if (!err)
         err = server_start(s, arg, &api_dispatcher);
     if (!err)
-        err = coordinator_start(server_of(s));
+        err = coordinators_start(server_of(s));
     if (!err)
         err = io_listen("127.0.0.1", PORT, true, &fd, &port);
     return err ? err : server_listen(server_of(s), fd, &broker.config->listeners[0]);
@@ -217,7 +217,7 @@ static void stop_shard(struct shard *s, void *arg)
     bool good = true;
     (void)arg;
     store_each_clean(store_of(s), mark, &good);
-    coordinator_close(server_of(s));
+    coordinators_close(server_of(s));
     server_close(server_of(s));
     store_close(store_of(s));
 }

@@ -100,3 +100,4 @@ LINK_test_request_faults := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c core/m
 LINK_test_regex := net/regex.o $(CORE_HEAP)
 LINK_test_txn := net/txn/txn.o net/txn/txn_parts.o $(CORE_HEAP)
 LINK_test_txn_records := net/txn/txn_records.o net/txn/txn_parts.o net/coord/coord_batch.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o core/crc.o $(CORE_HEAP)
+LINK_test_txn_log := net/txn/txn_log.o net/txn/txn_records.o net/txn/txn.o net/txn/txn_parts.o $(patsubst %.c,%.o,$(filter-out net/coord/coord_call.c net/coord/coord_shard.c net/coord/coord_topic.c,$(sort $(wildcard net/coord/*.c)))) net/wire/kmsg.o net/wire/wire.o $(LINK_test_partition)

@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/shard.h"
 #include "net/api/api.h"
+#include "net/coordinators.h"
 #include "net/group/coordinator.h"
 #include "net/shutdown.h"
 #include "tests/unit/make_batch.h"
@@ -180,7 +181,7 @@ static enum err start_shard(struct shard *s, void *arg)
     if (!err)
         err = server_start(s, arg, &api_dispatcher);
     if (!err)
-        err = coordinator_start(server_of(s));
+        err = coordinators_start(server_of(s));
     if (!err)
         err = io_listen("127.0.0.1", 0, false, &fd, &w.port);
     return err ? err : server_listen(server_of(s), fd, &w.config.listeners[0]);
@@ -189,7 +190,7 @@ static enum err start_shard(struct shard *s, void *arg)
 static void stop_shard(struct shard *s, void *arg)
 {
     (void)arg;
-    coordinator_close(server_of(s));
+    coordinators_close(server_of(s));
     server_close(server_of(s));
     store_close(store_of(s));
 }

@@ -1,0 +1,338 @@
+/* The transaction coordinator of one shard: its life, and what comes behind an event of a transactional id. */
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "net/limits.h"
+#include "net/txn/txn_inside.h"
+
+static struct coord_shard *txn_coordinator_on(const struct shard *s)
+{
+    return &server_of(s)->txns->logs;
+}
+
+const struct coord_topic txn_topic = {TXN_TOPIC, txn_coordinator_on};
+
+void txn_topic_change(const struct broker_config *config, char number[COORD_TOPIC_NUMBER_BYTES],
+                      struct topic_override overrides[COORD_TOPIC_OVERRIDES], struct catalog_change *c)
+{
+    coord_topic_change(&txn_topic, config->txn_topic_partitions, config->txn_topic_segment_bytes, number, overrides, c);
+}
+
+int16_t txn_level(const struct txn_shard *c)
+{
+    (void)c;
+    return TXN_VERSION_2;
+}
+
+static int16_t level_for_log(void *arg)
+{
+    return txn_level(arg);
+}
+
+void txn_shard_came_back(struct txn_shard *c)
+{
+    assert(c->out > 0);
+    if (--c->out == 0 && c->logs_stopped)
+        c->stopped(c->server);
+}
+
+/* --- answers --- */
+
+static void answer_txn_questions(struct list *asking, enum kerr error, int64_t producer_id, int16_t producer_epoch)
+{
+    struct list due, *l;
+    list_init(&due);
+    list_splice(&due, asking);
+    while ((l = list_pop(&due)))
+        txn_question_answer(container_of(l, struct txn_question, link), error, producer_id, producer_epoch);
+}
+
+static void refuse_txn_questions(struct list *asking, enum kerr error)
+{
+    answer_txn_questions(asking, error, -1, -1);
+}
+
+/* --- the partitions of a transaction --- */
+
+static void start_txn_timer(struct txn_entry *e, uint64_t after_ms)
+{
+    struct shard *s = e->coord.log->shard;
+    timer_start(&s->timers, &e->timer, s->now_ns + after_ms * NS_PER_MS);
+}
+
+/* NULL: no memory. */
+static struct txn_round *open_txn_round(struct txn_entry *e, bool marks)
+{
+    struct txn_shard *c = txn_shard_of_entry(e);
+    struct shard *s = c->logs.shard;
+    assert(!e->round);
+    struct txn_round *r = txn_round_open(s, s->heap, &c->server->steps, &e->txn.parts);
+    if (!r)
+        return NULL;
+    r->owner = e;
+    r->marks = marks;
+    e->round = r;
+    c->out++;
+    return r;
+}
+
+/* NULL: the entry has gone, and so have those that asked. */
+static struct txn_entry *close_txn_round(struct txn_round *r)
+{
+    struct txn_shard *c = server_of(r->home)->txns;
+    struct txn_entry *e = r->abandoned ? NULL : r->owner;
+    if (e)
+        e->round = NULL;
+    txn_round_close(r);
+    txn_shard_came_back(c);
+    return e;
+}
+
+static void write_pending_txn(struct txn_entry *e);
+
+/* A partition whose records may not be there keeps the decision from being made: who asked tries again, or the transaction times out. */
+static void txn_parts_are_durable(struct txn_round *r)
+{
+    enum kerr failed = r->failed > 0 ? r->error : KERR_NONE;
+    struct txn_entry *e = close_txn_round(r);
+    if (!e)
+        return;
+    if (!failed) {
+        write_pending_txn(e);
+        return;
+    }
+    log_warn("a transaction cannot be committed now", "id=\"%.*s\" why=\"what it wrote is not durable: %s\"",
+             (int)e->coord.id.n, (const char *)e->coord.id.at, kerr_name(failed));
+    txn_drop(&e->txn);
+    refuse_txn_questions(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
+    txn_entry_wake(e);
+}
+
+static void flush_pending_txn(struct txn_entry *e)
+{
+    struct txn_round *r = open_txn_round(e, false);
+    if (!r) {
+        txn_drop(&e->txn);
+        refuse_txn_questions(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
+        return;
+    }
+    r->over = txn_parts_are_durable;
+    txn_round_start(r);
+}
+
+/* --- records --- */
+
+static void write_pending_txn(struct txn_entry *e)
+{
+    if (!txn_log_write(e))
+        return;
+    refuse_txn_questions(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
+    if (txn_state_prepared(e->txn.now.state))
+        start_txn_timer(e, TXN_RETRY_MS); /* it is to be completed all the same */
+}
+
+void txn_entry_go_on(struct txn_entry *e, struct txn_outcome out, struct list *asking)
+{
+    switch (out.action) {
+    case TXN_ANSWER: answer_txn_questions(asking, out.error, out.producer_id, out.producer_epoch); return;
+    case TXN_WRITE:
+        assert(list_empty(&e->asking));
+        list_splice(&e->asking, asking);
+        e->outcome = out;
+        if (out.flush)
+            flush_pending_txn(e);
+        else
+            write_pending_txn(e);
+        return;
+    case TXN_WANT_ID: break;
+    }
+    assert(!"an outcome that can be gone on with");
+}
+
+/* --- markers --- */
+
+static void complete_txn_entry(struct txn_entry *e)
+{
+    struct list nobody;
+    list_init(&nobody);
+    struct txn_event marked = {.kind = TXN_MARKED, .now_ms = clock_wall_ms()};
+    struct txn_outcome out = txn_event(&e->txn, &marked);
+    assert(out.action == TXN_WRITE);
+    e->marked = true;
+    txn_entry_go_on(e, out, &nobody);
+}
+
+/* The first time, and then ever more rarely. */
+static void say_marked_again(struct txn_entry *e, const struct txn_round *r)
+{
+    if ((e->tries & (e->tries + 1)) == 0)
+        log_info("markers of a transaction are put again", "id=\"%.*s\" partitions=%u why=%s", (int)e->coord.id.n,
+                 (const char *)e->coord.id.at, r->failed, kerr_name(r->error));
+    e->tries++;
+}
+
+static void txn_parts_are_marked(struct txn_round *r)
+{
+    if (!r->abandoned && r->failed > 0) {
+        say_marked_again(r->owner, r);
+        start_txn_timer(r->owner, TXN_RETRY_MS);
+        return;
+    }
+    struct txn_entry *e = close_txn_round(r);
+    if (e)
+        complete_txn_entry(e);
+}
+
+static void mark_txn_parts(struct txn_entry *e)
+{
+    const struct txn_values *now = &e->txn.now;
+    e->marked = false;
+    e->tries = 0;
+    struct txn_round *r = open_txn_round(e, true);
+    if (!r) {
+        start_txn_timer(e, TXN_RETRY_MS);
+        return;
+    }
+    r->over = txn_parts_are_marked;
+    r->what = (struct marker_call){.producer_id = now->producer_id,
+                                   .producer_epoch = now->producer_epoch,
+                                   .commit = now->state == TXN_PREPARE_COMMIT,
+                                   .coordinator_epoch = partition_facts(e->coord.log->partition).leader_epoch,
+                                   .version = now->client_version};
+    txn_round_start(r);
+}
+
+/* Markers that are to be put, or put again; or all are, and that could not be written. */
+static void txn_timer_due(struct timer *t)
+{
+    struct txn_entry *e = container_of(t, struct txn_entry, timer);
+    if (!txn_state_prepared(e->txn.now.state) || e->txn.pending)
+        return;
+    if (e->round)
+        txn_round_again(e->round);
+    else if (e->marked)
+        complete_txn_entry(e);
+    else
+        mark_txn_parts(e);
+}
+
+/* --- what logs tell --- */
+
+static void txn_entry_made(struct txn_entry *e)
+{
+    timer_init(&e->timer, txn_timer_due);
+    if (txn_state_prepared(e->txn.now.state)) /* a crash, or a stop, left it there */
+        start_txn_timer(e, 0);
+}
+
+static void txn_entry_going(struct txn_entry *e)
+{
+    timer_stop(&e->coord.log->shard->timers, &e->timer);
+    if (e->round) {
+        e->round->owner = NULL;
+        txn_round_abandon(e->round);
+        if (e->txn.pending && e->record.n < 0)
+            txn_drop(&e->txn);
+    }
+    e->round = NULL;
+    refuse_txn_questions(&e->asking, KERR_NOT_COORDINATOR);
+    txn_entry_refuse_waiting(e, KERR_NOT_COORDINATOR);
+}
+
+static void txn_entry_written(struct txn_entry *e, enum kerr error)
+{
+    struct txn_outcome out = e->outcome;
+    if (!e->known)
+        return;
+    if (error)
+        refuse_txn_questions(&e->asking, error);
+    else
+        answer_txn_questions(&e->asking, out.error, out.producer_id, out.producer_epoch);
+    if (!txn_state_prepared(e->txn.now.state))
+        txn_entry_wake(e);
+    else if (error)
+        start_txn_timer(e, TXN_RETRY_MS);
+    else
+        mark_txn_parts(e);
+    if (error)
+        txn_log_drop_if_empty(e);
+}
+
+static void txn_log_ready(struct txn_log *l)
+{
+    struct txn_shard *c = txn_shard_of_log(l);
+    if (coord_shard_ready(&c->logs, &l->coord))
+        txn_expire_log(c, l);
+}
+
+static struct coord_log *open_txn_log(struct coord_shard *logs, struct partition *p, int32_t index)
+{
+    struct txn_shard *c = container_of(logs, struct txn_shard, logs);
+    struct txn_log *l = txn_log_open(logs->shard, p, index, &c->hooks);
+    return l ? &l->coord : NULL;
+}
+
+/* --- life --- */
+
+static void txn_topic_made(struct store *st, const struct topic *t)
+{
+    coord_shard_topic_made(&server_of(st->shard)->txns->logs, t);
+}
+
+enum err txn_shard_start(struct server *sv)
+{
+    struct txn_shard *c = heap_zalloc(sv->shard->heap, sizeof *c);
+    if (!c)
+        return ERR_NO_MEMORY;
+    c->server = sv;
+    struct bufpool *bufs = sv->shard->bufs;
+    struct heap *heap = bufpool_part(bufs, bufpool_max_bytes(bufs) / TXNS_SHARE, true, &c->memory);
+    if (!heap) {
+        heap_free(sv->shard->heap, c);
+        return ERR_NO_MEMORY;
+    }
+    c->hooks = (struct txn_log_hooks){.pace = &c->logs.pace,
+                                      .heap = heap,
+                                      .memory = c->memory,
+                                      .level = level_for_log,
+                                      .made = txn_entry_made,
+                                      .going = txn_entry_going,
+                                      .written = txn_entry_written,
+                                      .ready = txn_log_ready,
+                                      .arg = c};
+    sv->txns = c;
+    c->news = (struct store_listener){.topic_made = txn_topic_made};
+    store_listen(store_of(sv->shard), &c->news);
+    enum err err = coord_shard_start(&c->logs, sv->shard, &txn_topic, open_txn_log);
+    txn_sweeps_start(c);
+    return err;
+}
+
+static void txn_logs_stopped(struct coord_shard *logs)
+{
+    struct txn_shard *c = container_of(logs, struct txn_shard, logs);
+    c->logs_stopped = true;
+    txn_shard_came_back(c);
+}
+
+void txn_shard_stop(struct server *sv, void (*stopped)(struct server *sv))
+{
+    struct txn_shard *c = sv->txns;
+    c->stopped = stopped;
+    c->out++;
+    txn_sweeps_stop(c);
+    coord_shard_stop(&c->logs, txn_logs_stopped);
+}
+
+void txn_shard_close(struct server *sv)
+{
+    struct txn_shard *c = sv->txns;
+    if (!c)
+        return;
+    txn_sweeps_stop(c);
+    list_remove(&c->news.link);
+    coord_shard_close(&c->logs);
+    bufpool_part_close(sv->shard->bufs, c->hooks.heap, c->memory);
+    heap_free(sv->shard->heap, c);
+    sv->txns = NULL;
+}
