@@ -68,6 +68,7 @@ struct io_op {
     uint8_t kind;  /* enum io_kind */
     uint8_t class; /* JOB: enum io_class */
     bool dsync, vector;
+    uint8_t way; /* the engine's: enum sync_way, of a durable write */
     int32_t res; /* the engine's */
 };
 
@@ -75,12 +76,13 @@ enum io_engine { IO_ENGINE_AUTO, IO_ENGINE_IO_URING, IO_ENGINE_EPOLL };
 
 /* What io_uring may use beyond its basics; each is probed at run time and masked by --io-features=. */
 enum io_feature {
-    IO_FEATURE_DEFER = 1 << 0,    /* DEFER_TASKRUN (6.1) */
-    IO_FEATURE_PBUF = 1 << 1,     /* provided buffer rings (5.19) */
-    IO_FEATURE_FIXED = 1 << 2,    /* registered buffers */
-    IO_FEATURE_FILES = 1 << 3,    /* registered files for sockets and segments (the lock file always is) */
-    IO_FEATURE_MSG_RING = 1 << 4, /* wake by MSG_RING (5.18), else eventfd */
-    IO_FEATURE_ALL = (1 << 5) - 1,
+    IO_FEATURE_DEFER = 1 << 0,       /* DEFER_TASKRUN (6.1) */
+    IO_FEATURE_PBUF = 1 << 1,        /* provided buffer rings (5.19) */
+    IO_FEATURE_FIXED = 1 << 2,       /* registered buffers */
+    IO_FEATURE_FILES = 1 << 3,       /* registered files for sockets and segments (the lock file always is) */
+    IO_FEATURE_MSG_RING = 1 << 4,    /* wake by MSG_RING (5.18), else eventfd */
+    IO_FEATURE_SYNC_THREAD = 1 << 5, /* small durable writes may go to a thread (io_sync_route.h) */
+    IO_FEATURE_ALL = (1 << 6) - 1,
 };
 
 /* Counts how often the loop's thread waited for anything but io_run's own wait: what is submitted there goes out before, so that

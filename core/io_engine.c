@@ -47,9 +47,10 @@ static const struct {
     const char *name;
     uint32_t bits;
 } feature_names[] = {
-    {"defer", IO_FEATURE_DEFER},       {"pbuf", IO_FEATURE_PBUF}, {"fixed", IO_FEATURE_FIXED},
-    {"files", IO_FEATURE_FILES},       {"all", IO_FEATURE_ALL},   {"none", 0},
-    {"msg_ring", IO_FEATURE_MSG_RING},
+    {"defer", IO_FEATURE_DEFER},       {"pbuf", IO_FEATURE_PBUF},
+    {"fixed", IO_FEATURE_FIXED},       {"files", IO_FEATURE_FILES},
+    {"all", IO_FEATURE_ALL},           {"none", 0},
+    {"msg_ring", IO_FEATURE_MSG_RING}, {"sync_thread", IO_FEATURE_SYNC_THREAD},
 };
 
 static bool add_feature(const char *at, size_t bytes, uint32_t *features)

@@ -1,13 +1,13 @@
 /* The engine on epoll, for where io_uring is denied. Sockets are watched edge-triggered, from their first op on, for both
  * directions; the engine remembers per descriptor whether a direction may be ready, so that an op on one that is not costs
- * no system call. Disk ops and jobs go to the helper threads (core/io_epoll_disk.c).
+ * no system call. Disk ops and jobs go to the helper threads (core/io_disk.c).
  *
  * A socket op:   start -> [tries] -> done            while its direction may be ready
  *                         [tries] -> parked          EAGAIN: held by its epoll_fd, until an edge moves it to `tries` again
  *                         [tries] -> [starved]       RECV_POOLED without a free buffer, until one is put back or the
  *                                                    socket is dead */
 #include "core/io_engine.h"
-#include "core/io_epoll.h"
+#include "core/io_disk.h"
 #include "core/clock.h"
 #include "core/limits.h"
 #include <errno.h>
@@ -389,7 +389,7 @@ enum err engine_epoll_open(struct io_options options, struct heap *heap, struct 
     struct epoll *e = heap_zalloc(heap, sizeof *e);
     if (!e)
         goto failed;
-    err = io_base_init(&e->io, &epoll_ops, heap, &options, io_epoll_execute);
+    err = io_base_init(&e->io, &epoll_ops, heap, &options, io_disk_execute);
     if (err)
         goto free_engine;
     err = open_epoll_fd(e);

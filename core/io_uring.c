@@ -2,6 +2,7 @@
  * nothing to submit, nothing to wait for and no work of the kernel's is pending, not even that. */
 #include "core/io_uring.h"
 #include "core/clock.h"
+#include "core/io_disk.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -100,6 +101,7 @@ static uint32_t run_uring(struct io *io, uint64_t wait_ns)
     if (!u->wake_armed)
         arm_wake_read(u);
     io_base_reap(io);
+    uring_reap_synced(u);
     bool due =
         !list_empty(&io->finished) || !list_empty(&u->backlog) || !u->wake_armed || io_uring_cq_ready(&u->ring) > 0;
     if (due)
@@ -109,6 +111,7 @@ static uint32_t run_uring(struct io *io, uint64_t wait_ns)
     enter_ring(u, wait_ns);
     io_base_tick(io, wait_ns > 0);
     io_base_reap(io);
+    uring_reap_synced(u);
     return io_base_finish(io, IO_COMPLETIONS_PER_TURN) + drain_completions(u);
 }
 
@@ -159,6 +162,8 @@ static void close_uring(struct io *io)
     assert(io);
     struct uring *u = uring_of(io);
     cancel_in_flight(u);
+    if (u->sync_thread)
+        io_helper_close(u->sync_thread);
     uring_teardown(u);
     io_base_deinit(io);
     heap_free(io->heap, u);
@@ -178,6 +183,15 @@ static const struct io_ops uring_ops = {
     .wake = wake_by_msg_ring,
 };
 
+static enum err open_sync_thread(struct uring *u, uint32_t features)
+{
+    assert(!u->sync_thread);
+    sync_route_init(&u->sync_route);
+    return features & IO_FEATURE_SYNC_THREAD
+               ? io_helper_open("io-durable", u->io.wake_fd, io_disk_execute, &u->sync_thread)
+               : ERR_NONE;
+}
+
 enum err engine_uring_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)
 {
     assert(heap && out_io && out_why);
@@ -194,8 +208,13 @@ enum err engine_uring_open(struct io_options options, struct heap *heap, struct 
     err = uring_setup(u, options.features, out_why);
     if (err)
         goto deinit;
+    err = open_sync_thread(u, options.features);
+    if (err)
+        goto teardown;
     *out_io = &u->io;
     return ERR_NONE;
+teardown:
+    uring_teardown(u);
 deinit:
     io_base_deinit(&u->io);
 free_engine:

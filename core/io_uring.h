@@ -2,6 +2,7 @@
  * completions), io_uring_setup.c (flags, probing, registered things). Inside core/io_uring* only. */
 #pragma once
 #include "core/io_engine.h"
+#include "core/io_sync_route.h"
 #include "core/limits.h"
 #include <liburing.h>
 #include <sys/socket.h>
@@ -29,6 +30,11 @@ struct uring {
     uint32_t in_flight;  /* SQEs whose CQE will come and has not */
     bool wake_armed;
     uint64_t wake_count; /* where the read of the eventfd goes */
+
+    /* Durable writes. */
+    struct io_helper *sync_thread; /* NULL: all go through the ring */
+    struct sync_route sync_route;
+    uint64_t sync_quiet_ns; /* no line about it before */
 
     /* Pooled receives. With a buffer ring, `credits` are the buffers that are not lent out, as far as completions have
      * been seen; without, the pool itself knows. */
@@ -61,6 +67,8 @@ static inline void uring_tag(struct io_uring_sqe *sqe, const void *at, enum urin
     sqe->user_data = (uintptr_t)at | tag;
 }
 void uring_start(struct io *io, struct io_op *op);
+/* What its thread has written goes to the finished ones. */
+void uring_reap_synced(struct uring *u);
 /* One completion; returns how many done callbacks it ran. */
 uint32_t uring_complete(struct uring *u, uint64_t user_data, int32_t res, uint32_t flags);
 /* How many bytes of a socket a completion brings. */

@@ -6,8 +6,11 @@
  *                                        -> RECV again or -ECONNRESET
  * and without (op->buf.at NULL: waiting): POLL_ADD -> a buffer from the pool, RECV -> done; no buffer: parked as above. */
 #include "core/io_uring.h"
+#include "core/clock.h"
+#include "core/log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 
 struct io_uring_sqe *uring_sqe(struct uring *u)
@@ -135,13 +138,68 @@ static void issue_op(struct uring *u, struct io_op *op, unsigned sqe_flags)
     u->in_flight++;
 }
 
+/* --- durable writes: io_sync_route.h --- */
+
+static uint64_t bytes_of_write(const struct io_op *op)
+{
+    assert(op->kind == IO_WRITE);
+    uint64_t bytes = op->vector ? 0 : op->len;
+    for (uint32_t i = 0; op->vector && i < op->len; i++)
+        bytes += op->iov[i].iov_len;
+    return bytes;
+}
+
+static bool is_routed(const struct uring *u, const struct io_op *op)
+{
+    return u->sync_thread && op->kind == IO_WRITE && op->dsync;
+}
+
+static void start_durable_write(struct uring *u, struct io_op *op)
+{
+    assert(is_routed(u, op));
+    bool small = bytes_of_write(op) <= SYNC_BYTES_MAX;
+    op->way = small ? (uint8_t)sync_route_begin(&u->sync_route, op, clock_now_ns()) : SYNC_WAYS;
+    if (op->way == SYNC_THREAD)
+        io_helper_submit(u->sync_thread, op);
+    else
+        issue_op(u, op, 0);
+}
+
+static void end_durable_write(struct uring *u, struct io_op *op)
+{
+    assert(is_routed(u, op));
+    struct sync_route *r = &u->sync_route;
+    uint64_t now = clock_now_ns();
+    if (op->way >= SYNC_WAYS || !sync_route_end(r, op, (enum sync_way)op->way, now) || now < u->sync_quiet_ns)
+        return;
+    u->sync_quiet_ns = now + 60 * NS_PER_S;
+    log_info("small durable writes take another way", "way=%s ring_us=%" PRIu64 " thread_us=%" PRIu64,
+             r->used == SYNC_THREAD ? "thread" : "ring", r->took_ns[SYNC_RING] / 1000, r->took_ns[SYNC_THREAD] / 1000);
+}
+
+void uring_reap_synced(struct uring *u)
+{
+    if (!u->sync_thread)
+        return;
+    struct list synced, *node;
+    list_init(&synced);
+    io_helper_reap(u->sync_thread, &synced);
+    while ((node = list_pop(&synced))) {
+        end_durable_write(u, container_of(node, struct io_op, link));
+        list_push(&u->io.finished, node);
+    }
+}
+
 void uring_start(struct io *io, struct io_op *op)
 {
     assert(op->done);
+    struct uring *u = uring_of(io);
     if (op->kind == IO_JOB)
         io_base_submit(io, op);
+    else if (is_routed(u, op))
+        start_durable_write(u, op);
     else
-        issue_op(uring_of(io), op, 0);
+        issue_op(u, op, 0);
 }
 
 /* --- pooled receives --- */
@@ -331,6 +389,8 @@ static uint32_t complete_op(struct uring *u, struct io_op *op, int32_t res, uint
     assert(op->done);
     if (!finish_op(u, op, res, flags))
         return 0;
+    if (is_routed(u, op))
+        end_durable_write(u, op);
     op->done(op, res);
     return 1;
 }

@@ -86,7 +86,7 @@ const char *options_help(void)
            "  --memory SIZE         for what is received, written and read, e.g. 512M, 4G (default: a quarter of the "
            "machine's, at most 8G)\n"
            "  --io-engine=ENGINE    io_uring or epoll (default: io_uring where the kernel grants it)\n"
-           "  --io-features=LIST    what io_uring may use: all, none, or of defer,pbuf,fixed,files,msg_ring\n"
+           "  --io-features=LIST    what io_uring may use: all, none, or of defer,pbuf,fixed,files,msg_ring,sync_thread\n"
            "  --log-level=LEVEL     debug, info, warn or error\n"
            "  --log-json            log lines as JSON\n"
            "  --stat-file=FILE      what shards count (core/stat.h), to be read while they run; measures their turns; "

@@ -1,5 +1,5 @@
 /* Disk ops as blocking calls. */
-#include "core/io_epoll.h"
+#include "core/io_disk.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/uio.h>
@@ -50,7 +50,7 @@ static int32_t execute_disk_op(struct io_op *op)
     return -EINVAL;
 }
 
-int32_t io_epoll_execute(struct io_op *op)
+int32_t io_disk_execute(struct io_op *op)
 {
     assert(op && op->done);
     int32_t res;

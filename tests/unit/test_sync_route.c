@@ -1,0 +1,105 @@
+/* Which way durable writes go, with times made up (core/io_sync_route.h). */
+#include "core/io_sync_route.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* What a write takes each way, alone; the thread's wait for each other. */
+struct machine {
+    struct sync_route route;
+    uint64_t now_ns, takes_ns[SYNC_WAYS];
+    uint32_t writes[SYNC_WAYS], changes;
+};
+
+static void write_one(struct machine *m)
+{
+    static const char op;
+    enum sync_way way = sync_route_begin(&m->route, &op, m->now_ns);
+    m->now_ns += m->takes_ns[way];
+    m->changes += sync_route_end(&m->route, &op, way, m->now_ns);
+    m->writes[way]++;
+    sync_route_check(&m->route);
+}
+
+static void write_many(struct machine *m, uint32_t n)
+{
+    m->writes[SYNC_RING] = m->writes[SYNC_THREAD] = m->changes = 0;
+    for (uint32_t i = 0; i < n; i++)
+        write_one(m);
+}
+
+static struct machine machine_of(uint64_t ring_ns, uint64_t thread_ns)
+{
+    struct machine m = {.takes_ns = {[SYNC_RING] = ring_ns, [SYNC_THREAD] = thread_ns}};
+    sync_route_init(&m.route);
+    return m;
+}
+
+static void the_quicker_way_is_taken(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(4000000, 110000);
+    write_many(&m, 10000);
+    assert_true(m.writes[SYNC_RING] <= 20); /* trials become rare: not one in a hundred writes waits for one */
+    m = machine_of(100000, 300000);
+    write_many(&m, 10000);
+    assert_true(m.writes[SYNC_THREAD] <= 20);
+}
+
+static void a_machine_that_becomes_busy_is_noticed_at_once(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(116000, 112000);
+    write_many(&m, 5000);
+    m.route.used = SYNC_RING;
+    m.takes_ns[SYNC_RING] = 4000000;
+    write_many(&m, 1000);
+    assert_true(m.writes[SYNC_RING] <= 16);
+    assert_int_equal(m.route.used, SYNC_THREAD);
+}
+
+static void and_one_that_becomes_quiet_in_time(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(4000000, 500000);
+    write_many(&m, 20000);
+    assert_int_equal(m.route.used, SYNC_THREAD);
+    m.takes_ns[SYNC_RING] = 50000;
+    write_many(&m, 16 * SYNC_PROBE_MAX);
+    assert_int_equal(m.route.used, SYNC_RING);
+}
+
+static void alike_ways_are_not_changed_for_nothing(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(100000, 95000);
+    write_many(&m, 10000);
+    assert_int_equal(m.changes, 0);
+}
+
+static void what_would_wait_for_the_thread_goes_through_the_ring(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(400000, 100000);
+    write_many(&m, 2000);
+    assert_int_equal(m.route.used, SYNC_THREAD);
+    char ops[64];
+    uint32_t out[SYNC_WAYS] = {0};
+    for (uint32_t i = 0; i < COUNT_OF(ops); i++)
+        out[sync_route_begin(&m.route, &ops[i], m.now_ns)]++;
+    assert_in_range(out[SYNC_THREAD], 2, 5);
+    assert_int_equal(out[SYNC_RING] + out[SYNC_THREAD], COUNT_OF(ops));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_quicker_way_is_taken),
+        cmocka_unit_test(a_machine_that_becomes_busy_is_noticed_at_once),
+        cmocka_unit_test(and_one_that_becomes_quiet_in_time),
+        cmocka_unit_test(alike_ways_are_not_changed_for_nothing),
+        cmocka_unit_test(what_would_wait_for_the_thread_goes_through_the_ring),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
