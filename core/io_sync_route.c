@@ -34,6 +34,7 @@ static uint64_t expected_ns(const struct sync_route *r, enum sync_way way)
 
 static bool trial_is_due(struct sync_route *r)
 {
+    assert(r->used < SYNC_WAYS);
     enum sync_way other = other_way(r->used);
     if (r->timed || r->out[other] > 0)
         return false;
@@ -79,6 +80,7 @@ static void pace_trials(struct sync_route *r, enum sync_way tried)
 /* The used way must be clearly slower before it is left. */
 static bool change_way(struct sync_route *r)
 {
+    assert(!r->timed);
     enum sync_way other = other_way(r->used);
     if (r->took_ns[other] == 0 || r->took_ns[other] * HYSTERESIS_NUM >= r->took_ns[r->used] * HYSTERESIS_DEN)
         return false;
