@@ -12,6 +12,7 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/net_sim.h"
 #include "tests/sim/oracle.h"
+#include "tests/sim/txn_truth.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,6 +110,7 @@ bool broker_has_recovered_all(void)
 static void tell_oracle(void)
 {
     oracle_power_cut(broker.up_since_ns, broker.state == BROKER_DOWN ? broker.died_ns : sim.now_ns);
+    truth_power_cut();
 }
 
 static void died(enum crash_kind kind)
@@ -172,6 +174,12 @@ static enum err configure(void)
         err = set("offsets.topic.num.partitions", "4");
     if (!err)
         err = set("offsets.topic.segment.bytes", "16384");
+    if (!err)
+        err = set("transaction.state.log.num.partitions", "4");
+    if (!err)
+        err = set("transaction.state.log.segment.bytes", "16384");
+    if (!err)
+        err = set("transaction.abort.timed.out.transaction.cleanup.interval.ms", "50");
     if (!err)
         err = set("group.min.session.timeout.ms", "10");
     if (!err) /* clocks step by more than the hour that is the default */

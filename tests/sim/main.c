@@ -20,6 +20,7 @@
 #include "tests/sim/peer.h"
 #include "tests/sim/producer.h"
 #include "tests/sim/reader.h"
+#include "tests/sim/transactions.h"
 #include "tests/sim/turnover.h"
 #include <sys/time.h>
 #include <inttypes.h>
@@ -265,6 +266,7 @@ static void run_until(uint64_t end_ns, bool (*done)(void), const char *what)
     members_tell(who, sizeof who);
     keeper_tell(who, sizeof who);
     keyed_tell(who, sizeof who);
+    transactions_tell(who, sizeof who);
     if (broker_state() == BROKER_UP && !broker_has_recovered_all())
         snprintf(who + strlen(who), sizeof who - strlen(who), " a partition is not recovered");
     world_fail("stuck: %s within %llu s:%s", what, LIVENESS_NS / NS_PER_S, who);
@@ -272,7 +274,7 @@ static void run_until(uint64_t end_ns, bool (*done)(void), const char *what)
 
 static bool all_judged(void)
 {
-    return judge_done() && members_judged() && keeper_judged() && keyed_judged();
+    return judge_done() && members_judged() && keeper_judged() && keyed_judged() && transactions_judged();
 }
 
 static bool is_down(void)
@@ -283,7 +285,7 @@ static bool is_down(void)
 static bool quiet_but_keeper(void)
 {
     return broker_state() == BROKER_UP && admin_done() && producers_sim_done() && turnover_done() &&
-           readers_caught_up() && members_done() && keyed_done();
+           readers_caught_up() && members_done() && keyed_done() && transactions_done();
 }
 
 /* What the disk took away comes back with a restart only. What was scarce comes back by itself: half of the other worlds must
@@ -302,6 +304,7 @@ static void heal(void)
     turnover_finish();
     members_finish();
     keyed_finish();
+    transactions_finish();
     if (by_itself)
         run_until(sim.now_ns + LIVENESS_NS, quiet_but_keeper,
                   "not everything was produced and read, without a restart,");
@@ -343,6 +346,7 @@ static void live(void)
     members_begin();
     keeper_begin();
     keyed_begin();
+    transactions_begin();
     run_until(sim.now_ns + sim.knobs.trouble_ns, NULL, "");
     heal();
     run_until(sim.now_ns + LIVENESS_NS, all_quiet, "not everything was produced and read");
@@ -352,17 +356,21 @@ static void live(void)
     members_quit();
     keeper_quit();
     keyed_quit();
+    transactions_quit();
     end_broker();
     sim.phase = PHASE_JUDGE;
     judge_begin();
     members_judge_begin();
     keeper_judge_begin();
     keyed_judge_begin();
+    transactions_judge_begin();
     run_until(sim.now_ns + LIVENESS_NS, all_judged, "not everything was read back");
     judge_quit();
     members_judge_quit();
     keeper_judge_quit();
     keyed_quit();
+    transactions_quit();
+    transactions_judge();
     world_check(!sim.offline[0], "a partition went offline although the disk had no error: %s", sim.offline);
 }
 
@@ -537,6 +545,9 @@ static void print_totals(double ms)
            " compared\n",
            t->trims, t->out_of_range, t->alterations, t->shown_settings);
     printf("%" PRIu64 " records dropped by retention, %" PRIu64 " seen to be compacted\n", t->dropped, t->compacted);
+    printf("%" PRIu64 " transactions committed, %" PRIu64 " aborted, %" PRIu64 " producers fenced, %" PRIu64
+           " late ends, %" PRIu64 " records chained, %" PRIu64 " skipped\n",
+           t->committed, t->aborted, t->fenced, t->late_ends, t->chained, t->skipped);
 }
 
 int main(int argc, char **argv)
