@@ -11,7 +11,8 @@ from member import Member, partitions_of
 # The first one leads the group. Java's 4.x would, by itself, ask for a rebalance as a leader whose broker was away: it forgets its
 # metadata then (metadata.recovery.strategy=rebootstrap). As a follower it does no harm.
 CLIENTS = ("franz-go", "java-4", "confluent-kafka", "kafka-python")
-PAUSE_MAX_S = 12  # a session is 6 s
+SESSION_MS = 6000
+PAUSE_MAX_S = 12  # twice a session
 LEAVE_MAX_S = 30
 SETTLE_S = 10  # what a member that was stopped says for so long may be old
 
@@ -25,7 +26,7 @@ class Guest(Member):
         self.pauses = []  # [from, to]
         self.request, self.attempts = None, []
         self.leaving = None
-        super().__init__(self, name, group, topic)
+        super().__init__(self, name, group, topic, session_ms=SESSION_MS)
 
     def pause(self, span):
         self.paused_until = time.monotonic() + span

@@ -8,7 +8,7 @@ import time
 
 from driver import decoded
 
-SESSION_MS = 6000
+SESSION_MS = 3000
 HEARTBEAT_MS = 500
 REBALANCE_MS = 15000
 STABLE_S = 60

@@ -58,8 +58,9 @@ def check_stored(found, wanted, offsets):
         assert offset in (None, record.offset), f"the client was told offset {offset} for the record at {record.offset}"
 
 
-def check_read(trial, topic, partition, stored):
-    answer = trial.main.call("read", topic=topic, partition=partition, offset=0, count=len(stored), timeout_ms=20000)
+def check_read(trial, topic, partition, stored, committed=False):
+    answer = trial.main.call("read", topic=topic, partition=partition, offset=0, count=len(stored), timeout_ms=20000,
+                             committed=committed)
     assert len(answer["records"]) == len(stored), f"{len(answer['records'])} records were read instead of {len(stored)}"
     for have, want in zip(answer["records"], stored):
         assert have["offset"] == want.offset, f"read offset {have['offset']} instead of {want.offset}"

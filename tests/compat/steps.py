@@ -7,6 +7,7 @@ import collections
 import step_admin
 import step_groups
 import step_records
+import step_transactions
 
 Step = collections.namedtuple("Step", "name heading run")
 
@@ -20,6 +21,7 @@ STEPS = [
     Step("commit", "commit", step_groups.run_commit),
     Step("static", "static", step_groups.run_static),
     Step("cooperative", "cooperative", step_groups.run_cooperative),
+    Step("transactions", "transactions", step_transactions.run_transactions),
 ]
 
 

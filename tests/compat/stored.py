@@ -14,7 +14,8 @@ OPENED_BYTES = 4 << 20
 XERIAL = b"\x82SNAPPY\0"
 
 Record = collections.namedtuple("Record", "offset key value headers timestamp")
-Batch = collections.namedtuple("Batch", "base_offset last_offset codec producer_id producer_epoch sequence count records")
+Batch = collections.namedtuple("Batch", "base_offset last_offset codec producer_id producer_epoch sequence count records "
+                                        "attributes")
 
 
 def open_zstd(raw):
@@ -105,7 +106,7 @@ def batch_at(raw, at):
     codec = CODECS[attributes & 7]
     cursor = Cursor(OPEN[codec](raw[at + HEADER.size:at + 12 + length]))
     records = [record_at(cursor, base, first) for _ in range(count)]
-    return Batch(base, base + delta, codec, pid, epoch, sequence, count, records), at + 12 + length
+    return Batch(base, base + delta, codec, pid, epoch, sequence, count, records, attributes), at + 12 + length
 
 
 def batches_in(raw):

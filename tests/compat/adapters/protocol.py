@@ -124,6 +124,36 @@ class Member(threading.Thread):
                     error_event(why)
 
 
+def transformed(value):
+    """What a chain makes of a record."""
+    return b"did " + value
+
+
+class Chain(threading.Thread):
+    """Reads as a member and writes in transactions with its offsets. Subclasses have open(), turn() and close(): a turn is at most one
+    transaction, and answers how many records it had."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.over = False
+
+    def run(self):
+        try:
+            self.open()
+            while not self.over:
+                count = self.turn()
+                if count:
+                    emit({"event": "transformed", "count": count})
+            self.close()
+        except Exception as why:
+            traceback.print_exc()
+            error_event(why)
+
+    def end(self):
+        self.over = True
+        self.join()
+
+
 def answer_of(client, request):
     method = getattr(client, request["do"], None)
     try:

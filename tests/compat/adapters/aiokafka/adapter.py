@@ -14,7 +14,8 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
-from protocol import Delivered, Unsupported, decode, error_event, headers_of, partitions_event, read_record, serve
+from protocol import (Delivered, Unsupported, decode, emit, error_event, headers_of, partitions_event, read_record, serve,
+                      transformed)
 
 
 def must(code, message=None):
@@ -60,6 +61,36 @@ class GroupMember(ConsumerRebalanceListener):
         await self.consumer.stop()
 
 
+class Transactions:
+    """A chain: reads as a member and writes in transactions with its offsets, which the client commits without naming the member."""
+
+    def __init__(self, settings, producer, source, target):
+        self.consumer = AIOKafkaConsumer(source, **settings)
+        self.producer, self.target, self.group = producer, target, settings["group_id"]
+        self.over = False
+        self.task = None
+
+    async def run(self):
+        try:
+            await self.consumer.start()
+            while not self.over:
+                polled = await self.consumer.getmany(timeout_ms=50)
+                if polled:
+                    await self.turn(polled)
+                    emit({"event": "transformed", "count": sum(map(len, polled.values()))})
+            await self.consumer.stop()
+        except Exception as why:
+            error_event(why)
+
+    async def turn(self, polled):
+        async with self.producer.transaction():
+            for partition, records in polled.items():
+                for record in records:
+                    await self.producer.send(self.target, transformed(record.value), partition=partition.partition)
+            ends = {partition: records[-1].offset + 1 for partition, records in polled.items()}
+            await self.producer.send_offsets_to_transaction(ends, self.group)
+
+
 class Client:
     """The methods of the protocol are coroutines; `Outside` calls them from the thread that reads requests."""
 
@@ -68,6 +99,8 @@ class Client:
         self.producers = {}
         self.member = None
         self.admin_client = None
+        self.transactional = {}
+        self.chain = None
 
     async def admin(self):
         if self.admin_client is None:
@@ -88,11 +121,36 @@ class Client:
         return self.producers[which]
 
     async def produce(self, request):
-        producer = await self.producer(request)
+        return await self.send(await self.producer(request), request)
+
+    @staticmethod
+    async def send(producer, request):
         futures = [await producer.send(request["topic"], partition=record["partition"], key=decode(record["key"]),
                                        value=decode(record["value"]), headers=headers_of(record),
                                        timestamp_ms=record["timestamp"]) for record in request["records"]]
         return {"offsets": [(await future).offset for future in futures]}
+
+    async def txn_open(self, request):
+        producer = AIOKafkaProducer(bootstrap_servers=self.address, linger_ms=5, transactional_id=request["txn"],
+                                    transaction_timeout_ms=request["timeout_ms"])
+        await producer.start()
+        self.transactional[request["as"]] = producer
+
+    async def txn_begin(self, request):
+        await self.transactional[request["as"]].begin_transaction()
+
+    async def txn_send(self, request):
+        return await self.send(self.transactional[request["as"]], request)
+
+    async def txn_end(self, request):
+        producer = self.transactional[request["as"]]
+        await (producer.commit_transaction() if request["commit"] else producer.abort_transaction())
+
+    async def transform(self, request):
+        await self.txn_open({**request, "as": "chain"})
+        settings = {**self.member_settings(request), "isolation_level": "read_committed"}
+        self.chain = Transactions(settings, self.transactional["chain"], request["topic"], request["to"])
+        self.chain.task = asyncio.create_task(self.chain.run())
 
     async def assigned_consumer(self, **more):
         consumer = AIOKafkaConsumer(bootstrap_servers=self.address, enable_auto_commit=False,
@@ -101,7 +159,8 @@ class Client:
         return consumer
 
     async def read(self, request):
-        consumer = await self.assigned_consumer()
+        consumer = await self.assigned_consumer(
+            isolation_level="read_committed" if request.get("committed") else "read_uncommitted")
         try:
             partition = TopicPartition(request["topic"], request["partition"])
             consumer.assign([partition])
@@ -127,14 +186,16 @@ class Client:
         finally:
             await consumer.stop()
 
+    def member_settings(self, request):
+        return {"bootstrap_servers": self.address, "group_id": request["group"], "enable_auto_commit": False,
+                "auto_offset_reset": "earliest", "session_timeout_ms": request["session_ms"],
+                "heartbeat_interval_ms": request["heartbeat_ms"], "rebalance_timeout_ms": request["rebalance_ms"],
+                "group_instance_id": request["instance"]}
+
     async def join(self, request):
         if request["strategy"] == "cooperative":
             raise Unsupported("there is no cooperative assignor")
-        self.member = GroupMember({
-            "bootstrap_servers": self.address, "group_id": request["group"], "enable_auto_commit": False,
-            "auto_offset_reset": "earliest", "session_timeout_ms": request["session_ms"],
-            "heartbeat_interval_ms": request["heartbeat_ms"], "rebalance_timeout_ms": request["rebalance_ms"],
-            "group_instance_id": request["instance"]}, request["topics"])
+        self.member = GroupMember(self.member_settings(request), request["topics"])
         self.member.task = asyncio.create_task(self.member.poll())
 
     async def commit(self, request):
@@ -203,6 +264,9 @@ class Client:
     async def quit(self, _):
         if self.member:
             await self.member.leave()
+        if self.chain:
+            self.chain.over = True
+            await self.chain.task
         for producer in self.producers.values():
             await producer.stop()
         if self.admin_client:

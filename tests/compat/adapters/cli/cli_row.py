@@ -2,6 +2,7 @@
 import cli_admin
 import cli_groups
 import cli_records
+import cli_transactions
 from cli_tools import PACKAGE, Tools
 
 STEPS = {
@@ -14,6 +15,7 @@ STEPS = {
     "commit": cli_groups.run_commit,
     "static": cli_groups.run_static,
     "cooperative": cli_groups.run_cooperative,
+    "transactions": cli_transactions.run_transactions,
 }
 
 

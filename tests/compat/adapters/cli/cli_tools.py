@@ -58,7 +58,7 @@ class Tools:
 
     def ask(self, adapter, name, arguments, stdin=""):
         words = [str(word) for word in arguments]
-        if name.rsplit(".", 1)[-1] not in ("ClusterTool", "EndToEndLatency"):
+        if name.rsplit(".", 1)[-1] not in ("ClusterTool", "EndToEndLatency", "TransactionalMessageCopier"):
             words = ["--bootstrap-server", self.address, *words]
         return adapter.ask("tool", main=name, args=words, stdin=stdin)
 

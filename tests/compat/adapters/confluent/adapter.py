@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic,
                                    ResourceType)
 
-from protocol import (Delivered, Member, decode, error_event, headers_of, partitions_event, read_record, serve)
+from protocol import (Chain, Delivered, Member, decode, error_event, headers_of, partitions_event, read_record, serve, transformed)
 
 WAIT_S = 50
 STRATEGIES = {"eager": "range,roundrobin", "cooperative": "cooperative-sticky"}
@@ -60,10 +60,39 @@ class GroupMember(Member):
         self.consumer.close()
 
 
+class Transactions(Chain):
+    def __init__(self, settings, producer, source, target):
+        super().__init__()
+        self.settings, self.producer, self.source, self.target = settings, producer, source, target
+
+    def open(self):
+        self.consumer = Consumer({**self.settings, "error_cb": error_event})
+        self.consumer.subscribe([self.source])
+
+    def turn(self):
+        messages = self.consumer.consume(100, 0.05)
+        for message in messages:
+            if message.error():
+                raise KafkaException(message.error())
+        if messages:
+            self.producer.begin_transaction()
+            for message in messages:
+                self.producer.produce(self.target, partition=message.partition(), value=transformed(message.value()))
+            self.producer.send_offsets_to_transaction(self.consumer.position(self.consumer.assignment()),
+                                                      self.consumer.consumer_group_metadata(), WAIT_S)
+            self.producer.commit_transaction(WAIT_S)
+        return len(messages)
+
+    def close(self):
+        self.consumer.close()
+
+
 class Client:
     def __init__(self, address):
         self.address = address
         self.producers = {}
+        self.transactional = {}
+        self.chain = None
         self.member = None
         self.admin_client = None
 
@@ -85,7 +114,11 @@ class Client:
         return self.producers[which]
 
     def produce(self, request):
-        producer, offsets = self.producer(request), {}
+        return self.send(self.producer(request), request)
+
+    @staticmethod
+    def send(producer, request):
+        offsets = {}
         for n, record in enumerate(request["records"]):
             def delivered(error, message, n=n):
                 offsets[n] = error or message.offset()
@@ -98,12 +131,38 @@ class Client:
                 raise KafkaException(answer)
         return {"offsets": [offsets[n] for n in range(len(request["records"]))]}
 
-    def assigned_consumer(self):
+    def txn_open(self, request):
+        producer = Producer({"bootstrap.servers": self.address, "transactional.id": request["txn"], "linger.ms": 5,
+                             "transaction.timeout.ms": request["timeout_ms"]})
+        producer.init_transactions(WAIT_S)
+        self.transactional[request["as"]] = producer
+
+    def txn_begin(self, request):
+        self.transactional[request["as"]].begin_transaction()
+
+    def txn_send(self, request):
+        return self.send(self.transactional[request["as"]], request)
+
+    def txn_end(self, request):
+        producer = self.transactional[request["as"]]
+        if request["commit"]:
+            producer.commit_transaction(WAIT_S)
+        else:
+            producer.abort_transaction(WAIT_S)
+
+    def transform(self, request):
+        self.txn_open({**request, "as": "chain"})
+        settings = {**self.member_settings(request), "isolation.level": "read_committed"}
+        self.chain = Transactions(settings, self.transactional["chain"], request["topic"], request["to"])
+        self.chain.start()
+
+    def assigned_consumer(self, committed=False):
         return Consumer({"bootstrap.servers": self.address, "group.id": "assigned", "enable.auto.commit": False,
-                         "auto.offset.reset": "earliest", "check.crcs": True})
+                         "auto.offset.reset": "earliest", "check.crcs": True,
+                         "isolation.level": "read_committed" if committed else "read_uncommitted"})
 
     def read(self, request):
-        consumer = self.assigned_consumer()
+        consumer = self.assigned_consumer(request.get("committed", False))
         try:
             consumer.assign([TopicPartition(request["topic"], request["partition"], request["offset"])])
             end, found = time.monotonic() + request["timeout_ms"] / 1000, []
@@ -132,7 +191,7 @@ class Client:
         finally:
             consumer.close()
 
-    def join(self, request):
+    def member_settings(self, request):
         settings = {"bootstrap.servers": self.address, "group.id": request["group"], "enable.auto.commit": False,
                     "auto.offset.reset": "earliest", "session.timeout.ms": request["session_ms"],
                     "heartbeat.interval.ms": request["heartbeat_ms"], "group.protocol": "classic",
@@ -140,7 +199,10 @@ class Client:
                     "partition.assignment.strategy": STRATEGIES[request["strategy"]]}
         if request["instance"]:
             settings["group.instance.id"] = request["instance"]
-        self.member = GroupMember(settings, request["topics"])
+        return settings
+
+    def join(self, request):
+        self.member = GroupMember(self.member_settings(request), request["topics"])
         self.member.start()
 
     def commit(self, request):
@@ -209,6 +271,8 @@ class Client:
     def quit(self, _):
         if self.member:
             self.member.leave()
+        if self.chain:
+            self.chain.end()
         for producer in self.producers.values():
             producer.flush(WAIT_S)
 

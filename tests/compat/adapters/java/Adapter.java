@@ -27,13 +27,16 @@ public class Adapter {
         Map<String, Word> words = new HashMap<>();
         Records records = new Records(args[0]);
         Member member = new Member(args[0]);
+        Transactions transactions = new Transactions(args[0]);
         Administrator admin = new Administrator(args[0]);
         records.teach(words);
         member.teach(words);
+        transactions.teach(words);
         admin.teach(words);
         words.put("hello", (in, out) -> out.put("client", "kafka-clients").put("version", version()));
         words.put("quit", (in, out) -> {
             member.close();
+            transactions.close();
             records.close();
             admin.close();
         });

@@ -47,7 +47,7 @@ class Member implements ConsumerRebalanceListener {
         words.put("leave", (in, out) -> close());
     }
 
-    private Properties settings(String name) {
+    private static Properties settings(String address, String name) {
         Properties settings = new Properties();
         settings.put("bootstrap.servers", address);
         settings.put("group.id", name);
@@ -58,14 +58,10 @@ class Member implements ConsumerRebalanceListener {
         return settings;
     }
 
-    private static KafkaConsumer<byte[], byte[]> open(Properties settings) {
-        return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
-    }
-
-    private void join(JsonNode in, ObjectNode out) {
+    /** What a request to join says. */
+    static Properties settings(String address, JsonNode in) {
         boolean cooperative = in.path("strategy").asText().equals("cooperative");
-        group = in.get("group").asText();
-        Properties settings = settings(group);
+        Properties settings = settings(address, in.get("group").asText());
         settings.put("session.timeout.ms", in.get("session_ms").asText());
         settings.put("heartbeat.interval.ms", in.get("heartbeat_ms").asText());
         settings.put("max.poll.interval.ms", in.get("rebalance_ms").asText());
@@ -73,9 +69,18 @@ class Member implements ConsumerRebalanceListener {
                      + (cooperative ? "CooperativeStickyAssignor" : "RangeAssignor"));
         if (in.path("instance").isTextual())
             settings.put("group.instance.id", in.get("instance").asText());
+        return settings;
+    }
+
+    static KafkaConsumer<byte[], byte[]> open(Properties settings) {
+        return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+
+    private void join(JsonNode in, ObjectNode out) {
+        group = in.get("group").asText();
         List<String> topics = new ArrayList<>();
         in.get("topics").forEach(topic -> topics.add(topic.asText()));
-        consumer = open(settings);
+        consumer = open(settings(address, in));
         consumer.subscribe(topics, this);
         leaving = false;
         thread = new Thread(this::live, "member");
@@ -98,12 +103,16 @@ class Member implements ConsumerRebalanceListener {
     /** Says what the client reported; a pause, for some errors come again from every poll. */
     private void failed(Exception error) {
         error.printStackTrace();
-        event("error").finish(event -> event.put("error", Adapter.textOf(error)));
+        say(error);
         try {
             Thread.sleep(100);
         } catch (InterruptedException ignored) {
             leaving = true;
         }
+    }
+
+    static void say(Exception error) {
+        event("error").finish(event -> event.put("error", Adapter.textOf(error)));
     }
 
     private void deliver(ConsumerRecord<byte[], byte[]> record) {
@@ -144,7 +153,7 @@ class Member implements ConsumerRebalanceListener {
                 return null;
             });
         else
-            try (KafkaConsumer<byte[], byte[]> other = open(settings(in.get("group").asText()))) {
+            try (KafkaConsumer<byte[], byte[]> other = open(settings(address, in.get("group").asText()))) {
                 found.putAll(other.committed(partitions));
             }
         ArrayNode offsets = out.putArray("offsets");

@@ -27,6 +27,7 @@ class Records {
     private final String address;
     private final Map<String, KafkaProducer<byte[], byte[]>> producers = new HashMap<>();
     private KafkaConsumer<byte[], byte[]> reader;
+    private KafkaConsumer<byte[], byte[]> committedReader;
 
     Records(String address) {
         this.address = address;
@@ -42,6 +43,8 @@ class Records {
         producers.values().forEach(KafkaProducer::close);
         if (reader != null)
             reader.close();
+        if (committedReader != null)
+            committedReader.close();
     }
 
     private KafkaProducer<byte[], byte[]> producer(String codec, boolean idempotent) {
@@ -58,20 +61,33 @@ class Records {
         });
     }
 
+    private KafkaConsumer<byte[], byte[]> openReader(String isolation) {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", address);
+        settings.put("group.protocol", "classic");
+        settings.put("enable.auto.commit", "false");
+        settings.put("auto.offset.reset", "none");
+        settings.put("isolation.level", isolation);
+        return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+
     private KafkaConsumer<byte[], byte[]> reader() {
-        if (reader == null) {
-            Properties settings = new Properties();
-            settings.put("bootstrap.servers", address);
-            settings.put("group.protocol", "classic");
-            settings.put("enable.auto.commit", "false");
-            settings.put("auto.offset.reset", "none");
-            reader = new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
-        }
+        if (reader == null)
+            reader = openReader("read_uncommitted");
         return reader;
     }
 
+    private KafkaConsumer<byte[], byte[]> committedReader() {
+        if (committedReader == null)
+            committedReader = openReader("read_committed");
+        return committedReader;
+    }
+
     private void produce(JsonNode in, ObjectNode out) throws Exception {
-        KafkaProducer<byte[], byte[]> producer = producer(in.get("codec").asText(), in.path("idempotent").asBoolean());
+        send(producer(in.get("codec").asText(), in.path("idempotent").asBoolean()), in, out);
+    }
+
+    static void send(KafkaProducer<byte[], byte[]> producer, JsonNode in, ObjectNode out) throws Exception {
         List<Future<RecordMetadata>> sent = new ArrayList<>();
         for (JsonNode record : in.get("records"))
             sent.add(producer.send(recordOf(in.get("topic").asText(), record)));
@@ -99,13 +115,14 @@ class Records {
         int count = in.get("count").asInt();
         long end = System.nanoTime() + in.get("timeout_ms").asLong() * 1_000_000;
         ArrayNode records = out.putArray("records");
-        reader().assign(Set.of(from));
-        reader.seek(from, in.get("offset").asLong());
+        KafkaConsumer<byte[], byte[]> consumer = in.path("committed").asBoolean() ? committedReader() : reader();
+        consumer.assign(Set.of(from));
+        consumer.seek(from, in.get("offset").asLong());
         while (records.size() < count && System.nanoTime() < end)
-            for (ConsumerRecord<byte[], byte[]> record : reader.poll(Duration.ofMillis(100)))
+            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(100)))
                 if (records.size() < count)
                     describe(record, records.addObject());
-        reader.unsubscribe();
+        consumer.unsubscribe();
     }
 
     private static void describe(ConsumerRecord<byte[], byte[]> record, ObjectNode to) {

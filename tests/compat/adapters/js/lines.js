@@ -15,6 +15,12 @@ function say(line) {
 export const pairs = (topics) =>
   Object.entries(topics).flatMap(([topic, numbers]) => numbers.map((number) => [topic, number]))
 
+// What a chain makes of a record.
+export const transformed = (value) => Buffer.concat([Buffer.from('did '), value])
+
+// A transaction that a chain has committed.
+export const chained = (count) => say({ event: 'transformed', count })
+
 export const failed = (error) => say({ event: 'error', error: textOf(error) })
 
 // What a member owns, told in events as it changes, and what it was given of that.

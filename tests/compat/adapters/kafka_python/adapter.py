@@ -5,12 +5,12 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
-from kafka import OffsetAndMetadata, TopicPartition
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import NoError
 
-from client import Client
+from client import Client, Transactions
 from protocol import serve
 
 
@@ -24,6 +24,8 @@ class Newest(Client):
     def __init__(self, address):
         super().__init__(address)
         self.admin_client = None
+        self.transactional = {}
+        self.chain = None
 
     @property
     def admin(self):
@@ -33,6 +35,31 @@ class Newest(Client):
 
     def producer_settings(self, request):
         return {**super().producer_settings(request), "enable_idempotence": request["idempotent"]}
+
+    def txn_open(self, request):
+        producer = KafkaProducer(bootstrap_servers=self.address, linger_ms=5, transactional_id=request["txn"],
+                                 transaction_timeout_ms=request["timeout_ms"])
+        producer.init_transactions()
+        self.transactional[request["as"]] = producer
+
+    def txn_begin(self, request):
+        self.transactional[request["as"]].begin_transaction()
+
+    def txn_send(self, request):
+        return self.send(self.transactional[request["as"]], request)
+
+    def txn_end(self, request):
+        producer = self.transactional[request["as"]]
+        if request["commit"]:
+            producer.commit_transaction()
+        else:
+            producer.abort_transaction()
+
+    def transform(self, request):
+        self.txn_open({**request, "as": "chain"})
+        settings = {**self.member_settings(request), "isolation_level": "read_committed"}
+        self.chain = Transactions(settings, self.transactional["chain"], request["topic"], request["to"], self.make_offset)
+        self.chain.start()
 
     def member_settings(self, request):
         more = {"partition_assignment_strategy": [CooperativeStickyAssignor]} if request["strategy"] == "cooperative" else {}
@@ -101,6 +128,8 @@ class Newest(Client):
 
     def close_all(self):
         super().close_all()
+        if self.chain:
+            self.chain.end()
         if self.admin_client:
             self.admin_client.close()
 

@@ -3,7 +3,7 @@ import time
 
 import kafka
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
-from protocol import (Delivered, Member, Unsupported, decode, headers_of, partitions_event, read_record)
+from protocol import (Chain, Delivered, Member, Unsupported, decode, headers_of, partitions_event, read_record, transformed)
 
 WAIT_S, POLL_MS = 50, 1000
 
@@ -48,6 +48,32 @@ class GroupMember(Member, ConsumerRebalanceListener):
         self.consumer.close(autocommit=False)
 
 
+class Transactions(Chain):
+    def __init__(self, settings, producer, source, target, make_offset):
+        super().__init__()
+        self.settings, self.producer, self.source, self.target = settings, producer, source, target
+        self.make_offset = make_offset
+
+    def open(self):
+        self.consumer = KafkaConsumer(**self.settings)
+        self.consumer.subscribe([self.source])
+
+    def turn(self):
+        polled = self.consumer.poll(timeout_ms=POLL_MS)
+        records = [record for found in polled.values() for record in found]
+        if records:
+            self.producer.begin_transaction()
+            for record in records:
+                self.producer.send(self.target, partition=record.partition, value=transformed(record.value))
+            offsets = {partition: self.make_offset(found[-1].offset + 1, "") for partition, found in polled.items()}
+            self.producer.send_offsets_to_transaction(offsets, self.consumer.group_metadata())
+            self.producer.commit_transaction()
+        return len(records)
+
+    def close(self):
+        self.consumer.close(autocommit=False)
+
+
 class Client:
     def __init__(self, address):
         self.address = address
@@ -71,7 +97,10 @@ class Client:
     def produce(self, request):
         if any(content is None for record in request["records"] for _, content in record["headers"]):
             raise Unsupported("KafkaProducer.send() takes header values of bytes only")
-        producer = self.producer(request)
+        return self.send(self.producer(request), request)
+
+    @staticmethod
+    def send(producer, request):
         futures = [producer.send(request["topic"], partition=record["partition"], key=decode(record["key"]),
                                  value=decode(record["value"]), headers=headers_of(record),
                                  timestamp_ms=record["timestamp"]) for record in request["records"]]
@@ -83,7 +112,7 @@ class Client:
                              **{"group_id": None, **more})
 
     def read(self, request):
-        consumer = self.assigned_consumer()
+        consumer = self.assigned_consumer(**({"isolation_level": "read_committed"} if request.get("committed") else {}))
         try:
             partition = TopicPartition(request["topic"], request["partition"])
             consumer.assign([partition])

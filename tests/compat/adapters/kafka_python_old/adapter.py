@@ -38,6 +38,12 @@ class Old(Client):
             raise Unsupported("the producer has no idempotence before 2.1")
         return super().produce(request)
 
+    def txn_open(self, _):
+        raise Unsupported("the producer has no transactions before 2.1")
+
+    def transform(self, _):
+        raise Unsupported("the producer has no transactions before 2.1")
+
     def join(self, request):
         if request["strategy"] == "cooperative":
             raise Unsupported("there is no cooperative assignor before 3.0")

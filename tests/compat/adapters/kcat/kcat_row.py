@@ -6,6 +6,7 @@ import json
 import re
 
 import kcat_groups
+import kcat_transactions
 from harness import need, run_ok
 from stored import batches_of
 from wire import fetched
@@ -202,6 +203,7 @@ STEPS = {
     "commit": kcat_groups.run_commit,
     "static": kcat_groups.run_static,
     "cooperative": kcat_groups.run_cooperative,
+    "transactions": kcat_transactions.run_transactions,
 }
 
 

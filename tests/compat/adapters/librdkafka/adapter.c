@@ -137,6 +137,8 @@ static json_t *do_quit(struct adapter *adapter, json_t *request)
 {
     if (adapter->member)
         json_decref(do_leave(adapter, request));
+    if (adapter->chain)
+        end_chain(adapter->chain);
     for (int codec = 0; codec < CODECS; codec++)
         for (int idempotent = 0; idempotent < 2; idempotent++)
             if (adapter->producers[codec][idempotent])
@@ -170,6 +172,11 @@ static const struct {
     {"describe_group", do_describe_group},
     {"delete_group", do_delete_group},
     {"delete_group_offsets", do_delete_group_offsets},
+    {"txn_open", do_txn_open},
+    {"txn_begin", do_txn_begin},
+    {"txn_send", do_txn_send},
+    {"txn_end", do_txn_end},
+    {"transform", do_transform},
     {"quit", do_quit},
 };
 

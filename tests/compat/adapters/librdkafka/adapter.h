@@ -13,15 +13,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WAIT_MS = 50000, CODECS = 5, WHY_BYTES = 512 };
+enum { WAIT_MS = 50000, CODECS = 5, TRANSACTIONAL = 32, WHY_BYTES = 512 };
 
 struct member;
+struct chain;
 
 struct adapter {
     const char *address;
-    rd_kafka_t *producers[CODECS][2]; /* by codec and whether idempotent; NULL until it is needed */
-    rd_kafka_t *admin;                /* NULL until it is needed */
-    struct member *member;            /* NULL outside of join and leave */
+    rd_kafka_t *producers[CODECS][2];         /* by codec and whether idempotent; NULL until it is needed */
+    rd_kafka_t *admin;                        /* NULL until it is needed */
+    struct member *member;                    /* NULL outside of join and leave */
+    rd_kafka_t *transactional[TRANSACTIONAL]; /* by the first letter of their names */
+    struct chain *chain;                      /* NULL before transform */
 };
 
 /* Bytes of a request; `bytes` is NULL for null, and has room for one more than `size`. */
@@ -49,11 +52,26 @@ rd_kafka_t *admin_of(struct adapter *adapter);
 json_t *do_produce(struct adapter *adapter, json_t *request);
 json_t *do_read(struct adapter *adapter, json_t *request);
 json_t *do_offset(struct adapter *adapter, json_t *request);
+/* A producer whose deliveries send_all waits for; takes the configuration. */
+rd_kafka_t *open_producing(rd_kafka_conf_t *conf);
+/* Sends the records of a request and waits for them. */
+json_t *send_all(rd_kafka_t *producer, json_t *request);
 
 /* member.c */
 json_t *do_join(struct adapter *adapter, json_t *request);
 json_t *do_commit(struct adapter *adapter, json_t *request);
 json_t *do_leave(struct adapter *adapter, json_t *request);
+/* What a request to join, or to begin a chain, says. */
+rd_kafka_conf_t *member_conf(struct adapter *adapter, json_t *request);
+
+/* transactions.c */
+json_t *do_txn_open(struct adapter *adapter, json_t *request);
+json_t *do_txn_begin(struct adapter *adapter, json_t *request);
+json_t *do_txn_send(struct adapter *adapter, json_t *request);
+json_t *do_txn_end(struct adapter *adapter, json_t *request);
+json_t *do_transform(struct adapter *adapter, json_t *request);
+/* Waits for its thread. */
+void end_chain(struct chain *chain);
 
 /* admin.c */
 json_t *do_create_topic(struct adapter *adapter, json_t *request);

@@ -88,11 +88,10 @@ static void set_number(rd_kafka_conf_t *conf, const char *name, int64_t number)
     rd_kafka_conf_set(conf, name, text, why, sizeof(why));
 }
 
-json_t *do_join(struct adapter *adapter, json_t *request)
+rd_kafka_conf_t *member_conf(struct adapter *adapter, json_t *request)
 {
     bool cooperative = strcmp(text_of(request, "strategy"), "cooperative") == 0;
     int64_t session_ms = number_of(request, "session_ms"), rebalance_ms = number_of(request, "rebalance_ms");
-    struct member *member = calloc(1, sizeof(*member));
     rd_kafka_conf_t *conf = conf_of(adapter, "group.id", text_of(request, "group"), "enable.auto.commit", "false",
                                     "auto.offset.reset", "earliest", "partition.assignment.strategy",
                                     cooperative ? "cooperative-sticky" : "range,roundrobin", NULL);
@@ -101,6 +100,13 @@ json_t *do_join(struct adapter *adapter, json_t *request)
     set_number(conf, "max.poll.interval.ms", rebalance_ms > session_ms ? rebalance_ms : session_ms);
     if (text_of(request, "instance"))
         rd_kafka_conf_set(conf, "group.instance.id", text_of(request, "instance"), NULL, 0);
+    return conf;
+}
+
+json_t *do_join(struct adapter *adapter, json_t *request)
+{
+    struct member *member = calloc(1, sizeof(*member));
+    rd_kafka_conf_t *conf = member_conf(adapter, request);
     rd_kafka_conf_set_rebalance_cb(conf, rebalanced);
     rd_kafka_conf_set_opaque(conf, member);
 

@@ -16,7 +16,14 @@ static void delivered(rd_kafka_t *client, const rd_kafka_message_t *message, voi
 {
     (void)client, (void)opaque;
     struct delivery *delivery = message->_private;
-    *delivery = (struct delivery){.done = true, .err = message->err, .offset = message->offset};
+    if (delivery) /* a chain waits for its commit instead */
+        *delivery = (struct delivery){.done = true, .err = message->err, .offset = message->offset};
+}
+
+rd_kafka_t *open_producing(rd_kafka_conf_t *conf)
+{
+    rd_kafka_conf_set_dr_msg_cb(conf, delivered);
+    return open_client(RD_KAFKA_PRODUCER, conf);
 }
 
 static rd_kafka_t *producer_of(struct adapter *adapter, const char *codec, bool idempotent)
@@ -29,8 +36,7 @@ static rd_kafka_t *producer_of(struct adapter *adapter, const char *codec, bool 
     if (!*producer) {
         rd_kafka_conf_t *conf = conf_of(adapter, "acks", "all", "linger.ms", "5", "compression.codec", codec,
                                         "enable.idempotence", idempotent ? "true" : "false", NULL);
-        rd_kafka_conf_set_dr_msg_cb(conf, delivered);
-        *producer = open_client(RD_KAFKA_PRODUCER, conf);
+        *producer = open_producing(conf);
     }
     return *producer;
 }
@@ -68,7 +74,11 @@ static rd_kafka_resp_err_t send_one(rd_kafka_t *producer, const char *topic, jso
 json_t *do_produce(struct adapter *adapter, json_t *request)
 {
     bool idempotent = json_is_true(json_object_get(request, "idempotent"));
-    rd_kafka_t *producer = producer_of(adapter, text_of(request, "codec"), idempotent);
+    return send_all(producer_of(adapter, text_of(request, "codec"), idempotent), request);
+}
+
+json_t *send_all(rd_kafka_t *producer, json_t *request)
+{
     json_t *records = json_object_get(request, "records"), *offsets = json_array(), *why = NULL, *record;
     struct delivery *deliveries = calloc(json_array_size(records) + 1, sizeof(*deliveries));
     size_t i;
@@ -128,9 +138,11 @@ static int64_t now_ms(void)
 
 json_t *do_read(struct adapter *adapter, json_t *request)
 {
+    bool committed = json_is_true(json_object_get(request, "committed"));
     rd_kafka_t *consumer =
         open_client(RD_KAFKA_CONSUMER, conf_of(adapter, "group.id", "assigned", "enable.auto.commit", "false",
-                                               "auto.offset.reset", "earliest", "check.crcs", "true", NULL));
+                                               "auto.offset.reset", "earliest", "check.crcs", "true", "isolation.level",
+                                               committed ? "read_committed" : "read_uncommitted", NULL));
     rd_kafka_poll_set_consumer(consumer);
     rd_kafka_topic_partition_list_t *list = one_partition(request, number_of(request, "offset"));
     rd_kafka_assign(consumer, list);

@@ -15,6 +15,10 @@ type adapter struct {
 	producers map[producerKind]*kgo.Client
 	admin     *kadm.Client
 	member    *member
+
+	transactional map[string]*kgo.Client
+	chain         *kgo.GroupTransactSession
+	chained       chan struct{} // closed when the chain has ended
 }
 
 func hello(*lines.Request) (lines.Fields, error) {
@@ -24,6 +28,7 @@ func hello(*lines.Request) (lines.Fields, error) {
 
 func (a *adapter) quit(r *lines.Request) (lines.Fields, error) {
 	_, err := a.leave(r)
+	a.closeTransactions()
 	for _, client := range a.producers {
 		client.Close()
 	}
@@ -36,7 +41,8 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	a := &adapter{address: os.Args[1], producers: map[producerKind]*kgo.Client{}, admin: kadm.NewClient(client)}
+	a := &adapter{address: os.Args[1], producers: map[producerKind]*kgo.Client{}, admin: kadm.NewClient(client),
+		transactional: map[string]*kgo.Client{}}
 	lines.Serve(map[string]lines.Word{
 		"hello":                hello,
 		"produce":              a.produce,
@@ -58,6 +64,11 @@ func main() {
 		"describe_group":       a.describeGroup,
 		"delete_group":         a.deleteGroup,
 		"delete_group_offsets": a.deleteGroupOffsets,
+		"txn_open":             a.txnOpen,
+		"txn_begin":            a.txnBegin,
+		"txn_send":             a.txnSend,
+		"txn_end":              a.txnEnd,
+		"transform":            a.transform,
 		"quit":                 a.quit,
 	})
 }

@@ -24,31 +24,37 @@ type member struct {
 
 func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
-func (a *adapter) join(r *lines.Request) (lines.Fields, error) {
-	m := &member{owned: map[lines.Partition]bool{}, over: make(chan struct{})}
+// memberOptions are those of every member of a group.
+func memberOptions(address string, r *lines.Request) []kgo.Opt {
 	balancer := kgo.RangeBalancer()
 	if r.Strategy == "cooperative" {
 		balancer = kgo.CooperativeStickyBalancer()
 	}
 	options := []kgo.Opt{
-		kgo.SeedBrokers(a.address),
+		kgo.SeedBrokers(address),
 		kgo.ConsumerGroup(r.Group),
-		kgo.ConsumeTopics(r.Topics...),
 		kgo.Balancers(balancer),
 		kgo.SessionTimeout(millis(r.SessionMs)),
 		kgo.HeartbeatInterval(millis(r.HeartbeatMs)),
 		kgo.RebalanceTimeout(millis(r.RebalanceMs)),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+	}
+	if r.Instance != "" {
+		options = append(options, kgo.InstanceID(r.Instance))
+	}
+	return options
+}
+
+func (a *adapter) join(r *lines.Request) (lines.Fields, error) {
+	m := &member{owned: map[lines.Partition]bool{}, over: make(chan struct{})}
+	client, err := kgo.NewClient(append(memberOptions(a.address, r),
+		kgo.ConsumeTopics(r.Topics...),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(m.assigned),
 		kgo.OnPartitionsRevoked(m.revoked),
 		kgo.OnPartitionsLost(m.revoked),
-	}
-	if r.Instance != "" {
-		options = append(options, kgo.InstanceID(r.Instance))
-	}
-	client, err := kgo.NewClient(options...)
+	)...)
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,10 @@ func (a *adapter) produce(r *lines.Request) (lines.Fields, error) {
 	if err != nil {
 		return nil, err
 	}
+	return send(client, r)
+}
+
+func send(client *kgo.Client, r *lines.Request) (lines.Fields, error) {
 	records := make([]*kgo.Record, len(r.Records))
 	for i := range r.Records {
 		records[i] = outgoing(r.Topic, &r.Records[i])
@@ -85,9 +89,12 @@ func incoming(record *kgo.Record) lines.Record {
 }
 
 func (a *adapter) read(r *lines.Request) (lines.Fields, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(a.address), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
-		r.Topic: {r.Partition: kgo.NewOffset().At(r.Offset)},
-	}))
+	isolation := kgo.ReadUncommitted()
+	if r.Committed {
+		isolation = kgo.ReadCommitted()
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.address), kgo.FetchIsolationLevel(isolation),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.Topic: {r.Partition: kgo.NewOffset().At(r.Offset)}}))
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,8 @@ func main() {
 		"create_partitions":    a.createPartitions,
 		"alter_config":         a.alterConfig,
 		"describe_config":      a.describeConfig,
+		"txn_open":             lines.Missing("kafka.Writer has no transactions"),
+		"transform":            lines.Missing("kafka.Writer has no transactions"),
 		"delete_records":       lines.Missing("kafka.Client has no DeleteRecords"),
 		"delete_topic":         a.deleteTopic,
 		"list_groups":          a.listGroups,

@@ -37,6 +37,11 @@ type Request struct {
 	Set         map[string]string `json:"set"`
 	Total       int               `json:"total"`
 	Broker      *string           `json:"broker"`
+	As          string            `json:"as"`  // the name of a transactional producer
+	Txn         string            `json:"txn"` // its transactional id
+	Commit      bool              `json:"commit"`
+	Committed   bool              `json:"committed"` // read committed only
+	To          string            `json:"to"`        // the topic that a chain writes to
 }
 
 // Record is one to produce, or one that was read. A nil slice is null.
@@ -139,6 +144,14 @@ func Delivered(topic string, partition int32, offset int64, value []byte) {
 // Failed is what the client reported to the member.
 func Failed(err error) {
 	say(Fields{"event": "error", "error": err.Error()})
+}
+
+// Transformed is what a chain makes of a record.
+func Transformed(value []byte) []byte { return append([]byte("did "), value...) }
+
+// Chained is a transaction that a chain has committed.
+func Chained(count int) {
+	say(Fields{"event": "transformed", "count": count})
 }
 
 // Listed turns topic -> partitions into a list.

@@ -17,6 +17,9 @@ type adapter struct {
 	admin     sarama.ClusterAdmin
 	producers map[producerKind]sarama.SyncProducer
 	member    *member
+
+	transactional map[string]sarama.SyncProducer
+	chain         *chain
 }
 
 func hello(*lines.Request) (lines.Fields, error) {
@@ -27,6 +30,7 @@ func (a *adapter) quit(r *lines.Request) (lines.Fields, error) {
 	if _, err := a.leave(r); err != nil {
 		return nil, err
 	}
+	a.closeTransactions()
 	for _, producer := range a.producers {
 		if err := producer.Close(); err != nil {
 			return nil, err
@@ -47,7 +51,7 @@ func open(address string) (*adapter, error) {
 	}
 	admin, err := sarama.NewClusterAdminFromClient(client)
 	return &adapter{address: address, client: client, admin: admin,
-		producers: map[producerKind]sarama.SyncProducer{}}, err
+		producers: map[producerKind]sarama.SyncProducer{}, transactional: map[string]sarama.SyncProducer{}}, err
 }
 
 func main() {
@@ -77,6 +81,11 @@ func main() {
 		"describe_group":       a.describeGroup,
 		"delete_group":         a.deleteGroup,
 		"delete_group_offsets": a.deleteGroupOffsets,
+		"txn_open":             a.txnOpen,
+		"txn_begin":            a.txnBegin,
+		"txn_send":             a.txnSend,
+		"txn_end":              a.txnEnd,
+		"transform":            a.transform,
 		"quit":                 a.quit,
 	})
 }

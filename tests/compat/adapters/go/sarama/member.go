@@ -27,9 +27,9 @@ type member struct {
 
 func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
-func (a *adapter) join(r *lines.Request) (lines.Fields, error) {
+// memberSettings are those of every member of a group.
+func memberSettings(r *lines.Request) *sarama.Config {
 	config := settings()
-	config.Consumer.Return.Errors = true
 	config.Consumer.Offsets.AutoCommit.Enable = false
 	config.Consumer.Offsets.Initial = sarama.OffsetOldest
 	config.Consumer.Group.Session.Timeout = millis(r.SessionMs)
@@ -40,6 +40,12 @@ func (a *adapter) join(r *lines.Request) (lines.Fields, error) {
 		config.Consumer.Group.Rebalance.GroupStrategies =
 			[]sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
 	}
+	return config
+}
+
+func (a *adapter) join(r *lines.Request) (lines.Fields, error) {
+	config := memberSettings(r)
+	config.Consumer.Return.Errors = true
 	group, err := sarama.NewConsumerGroup([]string{a.address}, r.Group, config)
 	if err != nil {
 		return nil, err

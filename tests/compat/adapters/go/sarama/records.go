@@ -93,6 +93,10 @@ func (a *adapter) produce(r *lines.Request) (lines.Fields, error) {
 	if err != nil {
 		return nil, err
 	}
+	return send(producer, r)
+}
+
+func send(producer sarama.SyncProducer, r *lines.Request) (lines.Fields, error) {
 	messages := make([]*sarama.ProducerMessage, len(r.Records))
 	for i := range r.Records {
 		messages[i] = outgoing(r.Topic, &r.Records[i])
@@ -123,6 +127,9 @@ func incoming(message *sarama.ConsumerMessage) lines.Record {
 func (a *adapter) read(r *lines.Request) (lines.Fields, error) {
 	config := settings()
 	config.Consumer.Return.Errors = true
+	if r.Committed {
+		config.Consumer.IsolationLevel = sarama.ReadCommitted
+	}
 	consumer, err := sarama.NewConsumer([]string{a.address}, config)
 	if err != nil {
 		return nil, err

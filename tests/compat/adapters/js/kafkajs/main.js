@@ -9,7 +9,8 @@ import { compressFrame, decompressFrame } from 'lz4-napi'
 import { missing, serve } from '../lines.js'
 import { adminWords } from './admin.js'
 import { memberWords } from './member.js'
-import { recordWords } from './records.js'
+import { recordWords, send } from './records.js'
+import { transactionWords } from './transactions.js'
 
 const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = kafkajs
 
@@ -32,16 +33,19 @@ const kafka = new Kafka({
 const { version } = createRequire(import.meta.url)('kafkajs/package.json')
 const records = recordWords(kafka)
 const member = memberWords(kafka)
+const transactions = transactionWords(kafka, send)
 const admin = await adminWords(kafka)
 
 await serve({
   hello: () => ({ client: 'kafkajs', version }),
   ...records.words,
   ...member.words,
+  ...transactions.words,
   ...admin.words,
   delete_group_offsets: missing('the admin client has no request to delete offsets of a group'),
   quit: async () => {
     await member.close()
+    await transactions.close()
     await records.close()
     await admin.close()
   }

@@ -1,6 +1,14 @@
 // The group member of kafkajs.
 import { Ownership, Unsupported, failed, pairs } from '../lines.js'
 
+export const memberSettings = (request) => ({
+  groupId: request.group,
+  sessionTimeout: request.session_ms,
+  heartbeatInterval: request.heartbeat_ms,
+  rebalanceTimeout: request.rebalance_ms,
+  maxWaitTimeInMs: 100
+})
+
 export function memberWords(kafka) {
   let consumer = null
   let ownership = null
@@ -8,13 +16,7 @@ export function memberWords(kafka) {
   async function join(request) {
     if (request.instance !== null) throw new Unsupported('the consumer has no static membership')
     if (request.strategy === 'cooperative') throw new Unsupported('the consumer has no cooperative rebalancing')
-    consumer = kafka.consumer({
-      groupId: request.group,
-      sessionTimeout: request.session_ms,
-      heartbeatInterval: request.heartbeat_ms,
-      rebalanceTimeout: request.rebalance_ms,
-      maxWaitTimeInMs: 100
-    })
+    consumer = kafka.consumer(memberSettings(request))
     ownership = new Ownership()
     const mine = ownership
     consumer.on(consumer.events.GROUP_JOIN, (event) => mine.assign(pairs(event.payload.memberAssignment)))

@@ -55,6 +55,13 @@ function offsetsOf(records, answers) {
   })
 }
 
+// By a producer or in a transaction.
+export async function send(sender, request) {
+  const messages = request.records.map(outgoing)
+  const answers = await sender.send({ topic: request.topic, acks: -1, compression: CODECS[request.codec], messages })
+  return { offsets: offsetsOf(request.records, answers) }
+}
+
 export function recordWords(kafka) {
   const producers = new Map()
   let reads = 0
@@ -69,17 +76,13 @@ export function recordWords(kafka) {
     return producers.get(idempotent)
   }
 
-  async function produce(request) {
-    const messages = request.records.map(outgoing)
-    const sender = await producer(request.idempotent)
-    const answers = await sender.send({ topic: request.topic, acks: -1, compression: CODECS[request.codec], messages })
-    return { offsets: offsetsOf(request.records, answers) }
-  }
+  const produce = async (request) => send(await producer(request.idempotent), request)
 
   // The client reads as a member of a group only: here one of its own, moved to the offset by seek.
   async function read(request) {
     const { topic, partition, offset, count } = request
-    const consumer = kafka.consumer({ groupId: `read-${process.pid}-${++reads}`, maxWaitTimeInMs: 100 })
+    const groupId = `read-${process.pid}-${++reads}`
+    const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100, readUncommitted: !request.committed })
     const found = []
     try {
       await consumer.connect()

@@ -45,6 +45,22 @@ function offsetsOf(records, answers) {
   })
 }
 
+async function send(sender, request, records) {
+  const { offsets } = await sender.send({
+    messages: records.map((record) => outgoing(request.topic, record)),
+    acks: ProduceAcks.ALL,
+    compression: request.codec
+  })
+  return offsetsOf(records, offsets)
+}
+
+// By a producer or in a transaction.
+export async function sendRuns(sender, request) {
+  const offsets = []
+  for (const run of runsOf(request.records)) offsets.push(...(await send(sender, request, run)))
+  return { offsets }
+}
+
 export function recordWords(settings) {
   const producers = new Map()
   let reads = 0
@@ -54,23 +70,10 @@ export function recordWords(settings) {
     return producers.get(idempotent)
   }
 
-  async function send(request, records) {
-    const { offsets } = await producer(request.idempotent).send({
-      messages: records.map((record) => outgoing(request.topic, record)),
-      acks: ProduceAcks.ALL,
-      compression: request.codec
-    })
-    return offsetsOf(records, offsets)
-  }
-
-  async function produce(request) {
-    const offsets = []
-    for (const run of runsOf(request.records)) offsets.push(...(await send(request, run)))
-    return { offsets }
-  }
+  const produce = (request) => sendRuns(producer(request.idempotent), request)
 
   // The client's streams read as a member of a group only: here one of its own, with the offset given by hand.
-  async function read({ topic, partition, offset, count, timeout_ms }) {
+  async function read({ topic, partition, offset, count, timeout_ms, committed }) {
     const consumer = new Consumer({ ...settings, groupId: `read-${process.pid}-${++reads}` })
     const found = []
     try {
@@ -80,6 +83,7 @@ export function recordWords(settings) {
         fallbackMode: MessagesStreamFallbackModes.EARLIEST,
         offsets: [{ topic, partition, offset: BigInt(offset) }],
         autocommit: false,
+        isolationLevel: committed ? 1 : 0,
         maxWaitTime: 100
       })
       await new Promise((resolve, reject) => {

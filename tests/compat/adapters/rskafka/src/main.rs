@@ -55,6 +55,7 @@ async fn answer(client: &Client, request: &Value) -> Answer {
         "join" | "commit" | "committed" | "leave" => Err(No::Unsupported(GROUPS)),
         "list_groups" | "describe_group" | "delete_group" => Err(No::Unsupported(GROUPS)),
         "delete_group_offsets" => Err(No::Unsupported(GROUPS)),
+        "txn_open" | "transform" => Err(No::Unsupported("rskafka has no transactions")),
         "quit" => Ok(json!({})),
         _ => Err(No::Failed("the adapter does not know this word".into())),
     }
