@@ -82,6 +82,16 @@ def unseen_writes(index):
                 yield f"{value!r} was acknowledged at {partition}:{offset} and never polled"
 
 
+def torn_transactions(index):
+    """For the end of a history, whose last polls read everything: of a transaction whose outcome nobody knows all was polled, or nothing."""
+    for o in index.sends:
+        if o.get("txn") and o["outcome"] == "info":
+            there = [value for _, value, _ in o["records"] if value in index.places]
+            if there and len(there) < len(o["records"]):
+                missing = next(value for _, value, _ in o["records"] if value not in index.places)
+                yield f"of a transaction of {o['process']} {there[0]!r} was polled and {missing!r} was not"
+
+
 def edges_of(index):
     """operation -> operations that come after it: by the log (ww), by being read (wr), by one client's own order. A send of several
     records is not atomic without transactions, so each record is a node of its own; of an anti-dependency (rw) nothing follows,

@@ -4,7 +4,7 @@
     {"process": "reader-2", "do": "poll", "begin": 2.0, "end": 2.1, "outcome": "ok", "records": [[partition, value, offset], ...]}
     {"process": "reader-2", "do": "seek", "begin": 2.1, "end": 2.1, "outcome": "ok", "records": []}
 
-A value is written at most once. `outcome` of a send: ok (acknowledged: offsets are known), fail (refused for good: it never happens), info
+A send that is a transaction has "txn": true; it begins when its end is asked for. A value is written at most once. `outcome` of a send: ok (acknowledged: offsets are known), fail (refused for good: it never happens), info
 (nobody knows; offsets are null). A seek, also an assignment, forgets where a reader was. `end` is null for what never ended.
 """
 import json
@@ -20,8 +20,8 @@ class History:
         self.lock = threading.Lock()
         self.file = open(path, "w", encoding="ascii") if path else None
 
-    def add(self, process, do, begin, outcome, records):
-        operation = {"process": process, "do": do, "begin": begin, "end": time.monotonic(), "outcome": outcome, "records": records}
+    def add(self, process, do, begin, outcome, records, **more):
+        operation = {"process": process, "do": do, "begin": begin, "end": time.monotonic(), "outcome": outcome, "records": records, **more}
         with self.lock:
             self.operations.append(operation)
             if self.file:

@@ -8,6 +8,10 @@ def send(process, *records, outcome="ok"):
     return operation(process, "send", outcome, records)
 
 
+def transaction(process, *records, outcome="ok"):
+    return {**send(process, *records, outcome=outcome), "txn": True}
+
+
 def poll(process, *records):
     return operation(process, "poll", "ok", records)
 
@@ -28,7 +32,9 @@ def good():
             send("p", (0, "d", None), outcome="info"), send("q", (0, "e", None), outcome="info"),
             send("q", (0, "big", None), outcome="fail"), send("p", (0, "f", 5)),
             poll("r", (0, "e", 2), (0, "f", 5)), poll("r"), seek("r"), poll("r", (0, "a", 0), (0, "c", 1), (0, "e", 2), (0, "f", 5)),
-            poll("s", (0, "c", 1))]
+            poll("s", (0, "c", 1)), transaction("t", (0, "g", 7), (1, "h", 2)), transaction("t", (0, "i", None), outcome="fail"),
+            transaction("t", (0, "j", None), (1, "k", None), outcome="info"), transaction("u", (0, "l", None), outcome="info"),
+            poll("s", (0, "e", 2), (0, "f", 5), (0, "g", 7), (0, "j", 11)), poll("s", (1, "b", 0), (1, "h", 2), (1, "k", 4))]
 
 
 def from_the_future():
@@ -73,6 +79,12 @@ BAD = [
     ("a record is there twice", checker.duplicates,
      lambda: [send("p", (0, "a", 0)), poll("r", (0, "a", 0), (0, "a", 1))]),
     ("a record is in two partitions", checker.duplicates, lambda: [send("p", (0, "a", 0)), poll("r", (1, "a", 0))]),
+    ("a record of an aborted transaction is read", checker.aborted_reads,
+     lambda: [transaction("p", (0, "a", None), (1, "b", None), outcome="fail"), poll("r", (1, "b", 0))]),
+    ("half of a transaction is there", checker.torn_transactions,
+     lambda: [transaction("p", (0, "a", None), (1, "b", None), outcome="info"), poll("r", (0, "a", 0))]),
+    ("half of a committed transaction is gone", checker.unseen_writes,
+     lambda: [transaction("p", (0, "a", 0), (1, "b", 0)), poll("r", (0, "a", 0))]),
     ("a record is read before it is sent", checker.precommitted_reads, from_the_future),
 ]
 
@@ -84,5 +96,7 @@ def state(report):
         report.check(f"a right history passes: {name}", not said, "; ".join(said))
     for what, check, make in BAD:
         report.check(f"found: {what}", checker.wrong(check, make()), f"{check.__name__} lets it pass")
-    unproven = set(checker.CHECKS.values()) - {check for _, check, _ in BAD}
+    said = checker.wrong(checker.torn_transactions, good())
+    report.check("a right history passes: all of a transaction or nothing", not said, "; ".join(said))
+    unproven = {*checker.CHECKS.values(), checker.torn_transactions, checker.unseen_writes} - {check for _, check, _ in BAD}
     report.check("each check has a planted history", not unproven, f"{[c.__name__ for c in unproven]} have none")
