@@ -9,6 +9,7 @@ LINK_odradek_bench := bench/load/wire.o bench/load/hist.o bench/load/sock.o benc
                   bench/load/workloads.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o core/crc.o \
                   core/mem.o core/mem_libc.o core/mem_os.o
 LINK_group_load := bench/group/talk.o bench/group/member.o bench/load/wire.o bench/load/sock.o bench/load/hist.o bench/load/cpu.o
+LINK_txn_load := bench/txn/actor.o bench/txn/talk.o bench/load/wire.o bench/load/sock.o bench/load/hist.o bench/load/cpu.o bench/load/batch.o
 LINK_near_far  := bench/load/cpu.o
 LINK_ping      := bench/load/cpu.o bench/load/sock.o bench/load/wire.o bench/load/hist.o
 LINK_launch    := bench/load/cpu.o bench/load/sock.o bench/load/wire.o bench/load/kafka.o

@@ -7,6 +7,8 @@
 
 #include "bench/load/wire.h"
 
+enum { PRODUCER_AT = 43, TRANSACTIONAL = 16 };
+
 static uint64_t xorshift(uint64_t *state)
 {
     *state ^= *state << 13;
@@ -92,6 +94,14 @@ static void put_header(struct put *p, uint32_t bytes, uint32_t records, int64_t 
     put_u32(p, records);
 }
 
+static void put_crc(uint8_t *batch, uint32_t bytes)
+{
+    uint32_t crc = ~crc32_iscsi(batch + BATCH_CRC_FROM, (int)(bytes - BATCH_CRC_FROM), 0xffffffff);
+    struct put at = {batch + BATCH_CRC_AT, batch + BATCH_CRC_FROM};
+
+    put_u32(&at, crc);
+}
+
 struct batch batch_make(uint64_t number, int64_t now_ms, uint32_t want_bytes, uint32_t record_bytes, uint8_t *out)
 {
     struct put body = {out + BATCH_HEADER_BYTES, out + want_bytes};
@@ -107,9 +117,18 @@ struct batch batch_make(uint64_t number, int64_t now_ms, uint32_t want_bytes, ui
     uint32_t bytes = (uint32_t)(body.at - out);
 
     put_header(&head, bytes, records, now_ms);
-    uint32_t crc = ~crc32_iscsi(out + BATCH_CRC_FROM, (int)(bytes - BATCH_CRC_FROM), 0xffffffff);
-    struct put at_crc = {out + BATCH_CRC_AT, out + BATCH_CRC_FROM};
-
-    put_u32(&at_crc, crc);
+    put_crc(out, bytes);
     return (struct batch){.bytes = bytes, .records = records};
+}
+
+void batch_in_transaction(uint8_t *batch, uint32_t bytes, uint64_t producer_id, uint16_t producer_epoch)
+{
+    struct put attributes = {batch + BATCH_CRC_FROM, batch + BATCH_CRC_FROM + 2};
+    struct put producer = {batch + PRODUCER_AT, batch + PRODUCER_AT + 14};
+
+    put_u16(&attributes, TRANSACTIONAL);
+    put_u64(&producer, producer_id);
+    put_u16(&producer, producer_epoch);
+    put_u32(&producer, 0); /* sequence */
+    put_crc(batch, bytes);
 }

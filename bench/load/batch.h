@@ -25,4 +25,7 @@ struct batch {
  * record in it. The same number gives the same bytes, but for the time stamp. */
 struct batch batch_make(uint64_t number, int64_t now_ms, uint32_t want_bytes, uint32_t record_bytes, uint8_t *out);
 
+/* Makes it the first batch of a transaction in its partition. */
+void batch_in_transaction(uint8_t *batch, uint32_t bytes, uint64_t producer_id, uint16_t producer_epoch);
+
 #endif
