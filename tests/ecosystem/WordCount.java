@@ -21,6 +21,9 @@ public final class WordCount {
         settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, arguments[2]);
         settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, "200");
         settings.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, "0");
+        settings.put(StreamsConfig.REPARTITION_PURGE_INTERVAL_MS_CONFIG, "1000");
+        settings.put(StreamsConfig.consumerPrefix("session.timeout.ms"), "6000");
+        settings.put(StreamsConfig.consumerPrefix("heartbeat.interval.ms"), "1000");
         settings.put(StreamsConfig.topicPrefix("segment.bytes"), "1048576");
         settings.put(StreamsConfig.topicPrefix("segment.ms"), "1000");
         settings.put(StreamsConfig.topicPrefix("min.cleanable.dirty.ratio"), "0.01");

@@ -1,7 +1,10 @@
 """What the cases say to the broker. Runs in the tests' own Python (kafka-python).
 
     client.py words ADDRESS COUNT FIRST     lines to count: line i holds the words w(i % 50) and "all"
-    client.py counts ADDRESS FILE           the last count of each word
+    client.py counts ADDRESS FILE           the counts of each word in their order, as a reader of committed records is given them
+    client.py values ADDRESS TOPIC FILE     what a reader of committed records is given of a topic of one partition
+    client.py keyed ADDRESS TOPIC COUNT KEYS records whose keys are w0, w1, ...
+    client.py texts ADDRESS TOPIC FILE      the values of each key in their order, as a reader of committed records is given them
     client.py gaps ADDRESS TOPIC            records and offsets of a topic, over its partitions: compacted ones have fewer records
     client.py topic ADDRESS NAME PARTITIONS
 """
@@ -25,8 +28,8 @@ def words(address, count, first):
     producer.flush()
 
 
-def each_record(address, name):
-    consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
+def each_record(address, name, isolation="read_uncommitted"):
+    consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False, isolation_level=isolation)
     for partition in sorted(consumer.partitions_for_topic(name) or ()):
         tp = TopicPartition(name, partition)
         consumer.assign([tp])
@@ -38,7 +41,29 @@ def each_record(address, name):
 
 
 def counts(address, path):
-    found = {record.key.decode(): int.from_bytes(record.value, "big") for record, _ in each_record(address, "counts")}
+    found = {}
+    for record, _ in each_record(address, "counts", "read_committed"):
+        found.setdefault(record.key.decode(), []).append(int.from_bytes(record.value, "big"))
+    with open(path, "w", encoding="ascii") as file:
+        json.dump(found, file)
+
+
+def values(address, name, path):
+    with open(path, "w", encoding="ascii") as file:
+        json.dump([record.value.decode() for record, _ in each_record(address, name, "read_committed")], file)
+
+
+def keyed(address, name, count, keys):
+    producer = KafkaProducer(bootstrap_servers=address, linger_ms=5)
+    for i in range(int(count)):
+        producer.send(name, b"x", key=f"w{i % int(keys)}".encode())
+    producer.flush()
+
+
+def texts(address, name, path):
+    found = {}
+    for record, _ in each_record(address, name, "read_committed"):
+        found.setdefault(record.key.decode(), []).append(record.value.decode())
     with open(path, "w", encoding="ascii") as file:
         json.dump(found, file)
 
@@ -52,4 +77,4 @@ def gaps(address, name):
 
 
 if __name__ == "__main__":
-    {"words": words, "counts": counts, "gaps": gaps, "topic": topic}[sys.argv[1]](*sys.argv[2:])
+    {"words": words, "counts": counts, "values": values, "keyed": keyed, "texts": texts, "gaps": gaps, "topic": topic}[sys.argv[1]](*sys.argv[2:])

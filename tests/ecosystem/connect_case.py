@@ -1,4 +1,4 @@
-"""Kafka Connect, distributed: its three topics are compacted, and it goes on from them."""
+"""Kafka Connect, distributed: its three topics are compacted, and it goes on from them; exactly once, with two workers."""
 import json
 import signal
 import time
@@ -29,14 +29,22 @@ plugin.path={plugins}
 """
 
 
+EXACTLY_ONCE = """
+exactly.once.source.support=enabled
+session.timeout.ms=6000
+heartbeat.interval.ms=1000
+scheduled.rebalance.max.delay.ms=1000
+"""
+
+
 class Worker:
-    def __init__(self, broker):
+    def __init__(self, broker, name="connect", more=""):
         self.port = free_ports(1)[0]
-        path = f"{WORK}/connect.properties"
+        path = f"{WORK}/{name}.properties"
         with open(path, "w", encoding="ascii") as file:
             folder = os.path.abspath(jars(pom=os.path.join(HERE, "pom.xml"), name="jars-ecosystem"))
-            file.write(WORKER.format(address=broker.address, port=self.port, plugins=folder))
-        self.log = open(f"{WORK}/connect.log", "ab")
+            file.write(WORKER.format(address=broker.address, port=self.port, plugins=folder) + more)
+        self.log = open(f"{WORK}/{name}.log", "ab")
         self.process = spawn(program("org.apache.kafka.connect.cli.ConnectDistributed", path), stdout=self.log, stderr=self.log)
 
     def ask(self, method, path, body=None):
@@ -114,4 +122,77 @@ def goes_on():
         broker.stop()
 
 
-CASES = [("Kafka Connect goes on from its compacted topics, worker and broker killed", goes_on, ())]
+def told(broker):
+    """What the source wrote, as a reader of committed records is given it."""
+    client("values", broker.address, "once", f"{WORK}/once.json")
+    with open(f"{WORK}/once.json", encoding="ascii") as file:
+        return json.load(file)
+
+
+def come(broker, wanted):
+    assert wait_until(lambda: len(told(broker)) >= len(wanted), 90, 0.5), f"{len(told(broker))} of {len(wanted)} lines come"
+    have = told(broker)
+    assert have == wanted, f"{len(have)} lines, {len(set(have))} different, the first at fault is {next(i for i, (a, b) in enumerate(zip(have, wanted)) if a != b)}"
+
+
+def runner(workers):
+    """The worker that runs the source's task."""
+    for worker in workers:
+        status, said = worker.ask("GET", "/connectors/once/status")
+        if status == 200 and said["tasks"] and said["tasks"][0]["state"] == "RUNNING":
+            return next((w for w in workers if said["tasks"][0]["worker_id"].endswith(f":{w.port}")), None)
+    return None
+
+
+def stopped(worker):
+    status, said = worker.ask("GET", "/connectors/once/status")
+    return status == 200 and said["connector"]["state"] == "STOPPED" and not said["tasks"]
+
+
+def change_offsets(worker, method, body=None):
+    """Offsets may be changed while the connector is stopped."""
+    assert worker.ask("PUT", "/connectors/once/stop")[0] in (202, 204)
+    assert wait_until(lambda: stopped(worker), 60, 0.5), "the connector does not stop"
+    changed = lambda: worker.ask(method, "/connectors/once/offsets", body)[0] == 200
+    assert wait_until(changed, 60, 1), f"{method} of the offsets: {worker.ask(method, '/connectors/once/offsets', body)}"
+    assert worker.ask("PUT", "/connectors/once/resume")[0] == 202
+
+
+def exactly_once():
+    broker = open_broker(f"{WORK}/connect-once", EXACTLY)
+    broker.keep_port = True
+    source = os.path.abspath(f"{WORK}/once.txt")
+    with open(source, "w", encoding="ascii"):
+        pass
+    lines = [f"line {i}" for i in range(LINES)]
+    with broker:
+        client("topic", broker.address, "once", 1)
+        workers = [Worker(broker, f"once-{n}", EXACTLY_ONCE) for n in range(2)]
+        workers[0].put("once", **{"connector.class": "FileStreamSource", "tasks.max": "1", "file": source, "topic": "once",
+                                  "exactly.once.support": "required", "transaction.boundary": "poll"})
+        append(source, 0, LINES // 4)
+        come(broker, lines[:LINES // 4])
+        append(source, LINES // 4, LINES // 4)
+        one = runner(workers)
+        assert one, "no task runs"
+        one.end(signal.SIGKILL)
+        workers[workers.index(one)] = Worker(broker, "once-again", EXACTLY_ONCE)
+        append(source, LINES // 2, LINES // 4)
+        come(broker, lines[:LINES * 3 // 4])
+        broker.kill(), broker.start()
+        append(source, LINES * 3 // 4, LINES // 4)
+        come(broker, lines)
+        assert wait_until(lambda: runner(workers), 60, 0.5), "no task runs"
+        worker = runner(workers)
+        half = sum(len(line) + 1 for line in lines[:LINES // 2])
+        change_offsets(worker, "PATCH", {"offsets": [{"partition": {"filename": source}, "offset": {"position": half}}]})
+        come(broker, lines + lines[LINES // 2:])
+        change_offsets(worker, "DELETE")
+        come(broker, lines + lines[LINES // 2:] + lines)
+        for worker in workers:
+            worker.end(signal.SIGTERM)
+        broker.stop()
+
+
+CASES = [("Kafka Connect writes a source exactly once: worker and broker killed, offsets altered and reset", exactly_once, ()),
+         ("Kafka Connect goes on from its compacted topics, worker and broker killed", goes_on, ())]

@@ -1,10 +1,11 @@
-"""Kafka Streams: its state comes back from a changelog that was compacted, also after the broker was killed."""
+"""Kafka Streams: its state comes back from a changelog that was compacted, also after the broker was killed; exactly once, whoever is killed."""
 import json
 import re
 import shutil
 import signal
 import time
 
+from wire import EARLIEST, Connection, list_offset
 from world import *
 
 LINES, WORDS = 3000, 50
@@ -16,17 +17,22 @@ def compiled():
     return classes
 
 class Application:
-    def __init__(self, broker, classes, state):
-        self.log_path = f"{WORK}/streams.log"
+    def __init__(self, broker, classes, state, guarantee="at_least_once"):
+        self.log_path = f"{state}.log"
         self.log = open(self.log_path, "ab")
         self.from_byte = self.log.tell()
-        self.process = spawn(program("WordCount", broker.address, state, "at_least_once", more_classes=classes),
+        self.process = spawn(program("WordCount", broker.address, state, guarantee, more_classes=classes),
                              stdout=self.log, stderr=self.log)
 
     def said(self):
         with open(self.log_path, "rb") as file:
             file.seek(self.from_byte)
             return file.read().decode(errors="replace")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(seconds(30))
+        self.log.close()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -40,10 +46,13 @@ def expected(lines):
         found[f"w{i % WORDS}"] = found.get(f"w{i % WORDS}", 0) + 1
     return found
 
-def counted(broker, lines):
+def told_counts(broker):
     client("counts", broker.address, f"{WORK}/counts.json")
     with open(f"{WORK}/counts.json", encoding="ascii") as file:
-        return json.load(file) == expected(lines)
+        return json.load(file)
+
+def counted(broker, lines):
+    return {word: counts[-1] for word, counts in told_counts(broker).items()} == expected(lines)
 
 def state_comes_back():
     classes, state = compiled(), f"{WORK}/state"
@@ -70,4 +79,43 @@ def state_comes_back():
         assert 0 < sum(restored) < 2 * LINES, f"the state was restored from {restored} records"
         broker.stop()
 
-CASES = [("Kafka Streams restores its state from a compacted changelog, and every count is exact", state_comes_back, ())]
+def earliest(broker, topic, partitions):
+    with Connection(broker.port, broker.host) as connection:
+        return sum(list_offset(connection, topic, p, EARLIEST)[1] for p in range(partitions))
+
+def exactly_once():
+    """Two instances; each is killed in turn, and the broker. Every count of every word is committed once, and none is left out."""
+    classes, broker = compiled(), open_broker(f"{WORK}/exactly", EXACTLY)
+    states = [f"{WORK}/exactly-{name}" for name in "ab"]
+    for state in states:
+        shutil.rmtree(state, ignore_errors=True)
+    broker.keep_port = True
+    end, lines = time.monotonic() + float(os.environ.get("STREAMS_SECONDS", "20")), 0
+    with broker:
+        client("topic", broker.address, "words", 4), client("topic", broker.address, "counts", 4)
+        apps = [Application(broker, classes, state, "exactly_once_v2") for state in states]
+        client("words", broker.address, 500, 0)
+        assert wait_until(lambda: told_counts(broker), 60, 1), "nothing is counted"
+        lines, turn = 500, 0
+        while time.monotonic() < end or turn < 3:
+            client("words", broker.address, 300, lines)
+            lines += 300
+            if turn % 3 == 2:
+                broker.kill(), broker.start()
+            else:
+                apps[turn % 3].kill()
+                if turn % 2:
+                    shutil.rmtree(states[turn % 3])  # its state comes back from the changelog
+                apps[turn % 3] = Application(broker, classes, states[turn % 3], "exactly_once_v2")
+            turn += 1
+            time.sleep(1)
+        assert wait_until(lambda: counted(broker, lines), 120, 1), f"the counts of {lines} lines are not right"
+        for word, counts in told_counts(broker).items():
+            assert counts == list(range(1, len(counts) + 1)), f"the counts of {word} were committed as {counts[:20]}..."
+        assert wait_until(lambda: earliest(broker, "word-count-store-repartition", 4) > 0, 20, 1), "the repartition topic is not purged"
+        for app in apps:
+            app.stop()
+        broker.stop()
+
+CASES = [("Kafka Streams counts exactly once: two instances killed in turn, the broker too", exactly_once, ()),
+         ("Kafka Streams restores its state from a compacted changelog, and every count is exact", state_comes_back, ())]

@@ -11,6 +11,10 @@ SOON = {"log.cleaner.backoff.ms": "300", "log.cleaner.min.cleanable.ratio": "0.0
         "log.segment.bytes": "1048576", "offsets.topic.num.partitions": "4"}
 
 
+# Transactions of those that were killed are aborted soon.
+EXACTLY = {**SOON, "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500", "group.min.session.timeout.ms": "1000"}
+
+
 def client(*words):
     return run_ok([venv_python(), os.path.join(HERE, "client.py"), *map(str, words)], timeout=120)
 
