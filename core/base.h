@@ -81,6 +81,12 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_alter_before_recovery /* simulator: a change that promises more does not wait for recoveries */
 #define PLANT_alter_before_recovery 0
 #endif
+#ifndef PLANT_stable_end_of_youngest /* simulator: the youngest open transaction bounds what is stable, not the oldest */
+#define PLANT_stable_end_of_youngest 0
+#endif
+#ifndef PLANT_aborted_not_rebuilt /* simulator: recovery does not note which transactions were aborted */
+#define PLANT_aborted_not_rebuilt 0
+#endif
 #ifndef PLANT_marker_dropped_early /* simulator: a cleaning drops markers whatever is left of their transactions */
 #define PLANT_marker_dropped_early 0
 #endif

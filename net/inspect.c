@@ -29,11 +29,7 @@ int inspect_folder(bool repair, struct heap *heap, const struct broker_config *c
 int inspect_adopt(const struct options *options, struct heap *heap, struct broker_config *config)
 {
     char why[CONFIG_WHY_BYTES] = "";
-    struct adopt a = {.heap = heap,
-                      .config = config,
-                      .from_count = options->adopt_from_count,
-                      .read_uncommitted = options->read_uncommitted,
-                      .say = print_finding};
+    struct adopt a = {.heap = heap, .config = config, .from_count = options->adopt_from_count, .say = print_finding};
     memcpy(a.from, options->adopt_from, sizeof a.from);
     setlinebuf(stdout); /* each topic shows when it is done */
     enum err err = adopt_run(&a, why);

@@ -30,26 +30,17 @@ enum option_code {
     OPTION_STATS,
     OPTION_DATA,
     OPTION_FROM,
-    OPTION_UNCOMMITTED,
     OPTION_HELP,
     OPTION_VERSION,
 };
 static const struct option table[] = {
-    {"config", required_argument, NULL, OPTION_CONFIG},
-    {"cores", required_argument, NULL, OPTION_CORES},
-    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST},
-    {"memory", required_argument, NULL, OPTION_MEMORY},
-    {"io-engine", required_argument, NULL, OPTION_ENGINE},
-    {"io-features", required_argument, NULL, OPTION_FEATURES},
-    {"log-level", required_argument, NULL, OPTION_LEVEL},
-    {"log-json", no_argument, NULL, OPTION_JSON},
-    {"stat-file", required_argument, NULL, OPTION_STATS},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {"data", required_argument, NULL, OPTION_DATA},
-    {"from", required_argument, NULL, OPTION_FROM},
-    {"read-uncommitted", no_argument, NULL, OPTION_UNCOMMITTED},
-    {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, OPTION_CONFIG},     {"cores", required_argument, NULL, OPTION_CORES},
+    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST}, {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"io-engine", required_argument, NULL, OPTION_ENGINE},  {"io-features", required_argument, NULL, OPTION_FEATURES},
+    {"log-level", required_argument, NULL, OPTION_LEVEL},   {"log-json", no_argument, NULL, OPTION_JSON},
+    {"stat-file", required_argument, NULL, OPTION_STATS},   {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},         {"data", required_argument, NULL, OPTION_DATA},
+    {"from", required_argument, NULL, OPTION_FROM},         {NULL, 0, NULL, 0},
 };
 
 /* What was said, before it is made sense of together. */
@@ -72,7 +63,7 @@ const char *options_help(void)
 {
     return "odradek [serve] [--option ...] [key=value ...]\n"
            "odradek check|repair [--data DIR] [--config FILE]\n"
-           "odradek adopt --from DIR [--from DIR ...] [--data DIR] [--config FILE] [--read-uncommitted]\n"
+           "odradek adopt --from DIR [--from DIR ...] [--data DIR] [--config FILE]\n"
            "\n"
            "A broker that speaks Kafka's protocol. Keys are those of Kafka's server.properties, for example\n"
            "  listeners=PLAINTEXT://localhost:9092   where clients connect; port 0: any free one\n"
@@ -106,9 +97,7 @@ const char *options_help(void)
            "it ends with 0 if all was taken, 1 if something was refused (each with a reason), 2 if it could not be "
            "done. "
            "Run again, it goes on.\n"
-           "  --from DIR            each of that Kafka's log.dirs, the one with its metadata log among them\n"
-           "  --read-uncommitted    also logs with aborted or open transactions, whose records every reader sees "
-           "here\n";
+           "  --from DIR            each of that Kafka's log.dirs, the one with its metadata log among them\n";
 }
 
 /* --- values --- */
@@ -221,7 +210,6 @@ static bool take_option_value(int option, const char *value, struct said *said, 
     case OPTION_LEVEL: return parse_log_level(value, &out->log.level);
     case OPTION_JSON: out->log.json = true; return true;
     case OPTION_FROM: return take_adopt_folder(value, out);
-    case OPTION_UNCOMMITTED: out->read_uncommitted = true; return true;
     case OPTION_STATS: out->stat_file = value; return *value;
     default: return false;
     }

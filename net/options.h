@@ -29,7 +29,6 @@ struct options {
     const char *stat_file; /* NULL: none; lent by argv */
     const char *adopt_from[ADOPT_FOLDERS_MAX];
     uint32_t adopt_from_count;
-    bool read_uncommitted; /* adopt */
 };
 
 /* Fills `config` (initialised) from the file first, then from the pairs, which win. */

@@ -9,9 +9,8 @@
  * core/fs.h). A topic is taken whole or not at all: one partition that cannot be taken keeps its topic out, by name. It is taken when
  * the catalog says so, so an interrupted run is run again: what is there stays, what was half made in adopting/ goes.
  *
- * Committed offsets come with the topic __consumer_offsets, if ours has none yet. Not taken: __transaction_state and
- * __share_group_state, the broker's own settings (said), message formats 0 and 1, and, unless `read_uncommitted`, partitions with aborted or open
- * transactions: here every reader would see their records. */
+ * Committed offsets come with the topic __consumer_offsets, transactional ids and what they have open with __transaction_state, if ours has none
+ * yet. Not taken: __share_group_state, the broker's own settings (said), message formats 0 and 1. */
 #pragma once
 #include "storage/config/broker_config.h"
 
@@ -22,7 +21,6 @@ struct adopt {
     struct broker_config *config; /* with our data folder */
     const char *from[ADOPT_FOLDERS_MAX];
     uint32_t from_count;
-    bool read_uncommitted;
     void (*say)(void *arg, const char *kind, const char *what, const char *text); /* kind: taken, refused, note */
     void *arg;
     /* out */

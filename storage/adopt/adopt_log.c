@@ -8,16 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONTROL_BYTES_MAX = 1024, CONTROL_ABORT = 0 };
-
-/* A producer with records in a transaction that no marker has ended so far. */
-struct open_transaction {
-    int64_t producer_id;
-};
 struct log_walk {
     struct adopt *adopt;
     struct adopt_log *log;
-    struct map open; /* by producer id */
     bool clean, last;
     int64_t segment;
     int32_t epoch;
@@ -30,59 +23,6 @@ static void refuse_log(struct log_walk *w, const char *what, uint64_t at)
     if (!w->log->refused[0])
         snprintf(w->log->refused, sizeof w->log->refused, "%s (segment %020" PRId64 ", byte %llu)", what, w->segment,
                  (unsigned long long)at);
-}
-
-/* --- transactions --- */
-
-static enum err begin_transaction(struct log_walk *w, int64_t producer_id)
-{
-    assert(w->adopt->heap);
-    if (map_get(&w->open, &producer_id, sizeof producer_id))
-        return ERR_NONE;
-    struct open_transaction *t = heap_alloc(w->adopt->heap, sizeof *t);
-    if (!t)
-        return ERR_NO_MEMORY;
-    t->producer_id = producer_id;
-    enum err err = map_put(&w->open, &t->producer_id, sizeof t->producer_id, t);
-    if (err != ERR_NONE)
-        heap_free(w->adopt->heap, t);
-    return err;
-}
-
-/* The key of a marker's only record: version, then type. */
-static enum err is_abort_marker(struct scan *s, const struct batch *b, bool *out_abort)
-{
-    assert(b->attributes & BATCH_CONTROL);
-    uint8_t bytes[CONTROL_BYTES_MAX];
-    struct batch_record r;
-    size_t got = 0;
-    *out_abort = false;
-    if (b->bytes > sizeof bytes || b->count == 0)
-        return ERR_NONE;
-    enum err err = fs_read(s->fd, bytes, b->bytes, s->at, &got);
-    struct batch_cursor c = {bytes + BATCH_HEADER_BYTES, bytes + b->bytes};
-    if (err == ERR_NONE && got == b->bytes && batch_next(&c, &r) && r.key_bytes >= 4)
-        *out_abort = be16_get(r.key + 2) == CONTROL_ABORT;
-    return err;
-}
-
-static enum err follow_transaction(struct log_walk *w, struct scan *s, const struct batch *b)
-{
-    assert(b->bytes >= BATCH_HEADER_BYTES);
-    bool abort = false;
-    if (!(b->attributes & BATCH_TRANSACTIONAL))
-        return ERR_NONE;
-    if (!(b->attributes & BATCH_CONTROL))
-        return b->count > 0 ? begin_transaction(w, b->producer_id) : ERR_NONE;
-    enum err err = is_abort_marker(s, b, &abort);
-    struct open_transaction *t = map_remove(&w->open, &b->producer_id, sizeof b->producer_id);
-    if (t && abort && !w->adopt->read_uncommitted)
-        refuse_log(w,
-                   "has records of an aborted transaction, which every reader would see here; --read-uncommitted takes "
-                   "it all the same",
-                   s->at);
-    heap_free(w->adopt->heap, t);
-    return err;
 }
 
 /* --- batches --- */
@@ -120,9 +60,6 @@ static enum err walk_log_batches(struct log_walk *w, struct scan *s)
     enum err err;
     while ((err = scan_peek(s, &b, &valid)) == ERR_NONE && valid && b.base_offset >= l->end_offset &&
            b.leader_epoch >= w->epoch) {
-        err = follow_transaction(w, s, &b);
-        if (err != ERR_NONE)
-            return err;
         l->batches++;
         l->end_offset = batch_last_offset(&b) + 1;
         w->epoch = b.leader_epoch;
@@ -182,20 +119,10 @@ enum err adopt_log_check(struct adopt *a, const struct folder *f, bool clean, st
     assert(l->dir[0]);
     assert(!l->refused[0]);
     struct log_walk w = {.adopt = a, .log = l, .clean = clean, .epoch = -1};
-    uint32_t at = 0;
     l->producer_max = l->epoch_max = -1;
-    map_init(&w.open, a->heap);
     enum err err = fs_list(l->dir, has_swap_file, &w);
     if (err == ERR_NONE)
         err = walk_log_segments(&w, f);
     l->epoch_max = w.epoch;
-    if (err == ERR_NONE && w.open.count > 0 && !a->read_uncommitted)
-        refuse_log(&w,
-                   "has an open transaction, whose records every reader would see here; --read-uncommitted takes it "
-                   "all the same",
-                   l->last_bytes);
-    for (struct open_transaction *t; (t = map_next(&w.open, &at));)
-        heap_free(a->heap, t);
-    map_deinit(&w.open);
     return err;
 }

@@ -40,8 +40,7 @@ printf_like(3, 4) static void refuse_adoption(struct adopt *a, const char *what,
 
 static const char *internal_reason(const char *name)
 {
-    if (strcmp(name, "__transaction_state") == 0)
-        return "has transactions under way, of which this broker knows nothing yet";
+    assert(name[0]);
     return strcmp(name, "__share_group_state") == 0 ? "has the state of share groups, which are not served here" : NULL;
 }
 

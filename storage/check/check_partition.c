@@ -254,6 +254,45 @@ static enum err check_snapshots(struct check_walk *w)
     return err;
 }
 
+/* Does each abort marker lie in the segment that the file stands beside? */
+static bool does_aborted_fit(const struct check_walk *w, const struct aborted_index *a, int64_t base)
+{
+    int64_t next = folder_offsets_between(&w->folder.segments, base + 1, INT64_MAX);
+    assert(base >= 0);
+    return a->count == 0 || (a->v[0].last_offset >= base && (next < 0 || a->v[a->count - 1].last_offset < next) &&
+                             folder_offsets_have(&w->folder.segments, base));
+}
+
+static enum err check_aborted_file(struct check_walk *w, int64_t base)
+{
+    char name[64];
+    uint8_t *at = NULL;
+    size_t bytes = 0;
+    struct aborted_index a;
+    assert(base >= 0);
+    aborted_init(&a, w->check->heap);
+    snprintf(name, sizeof name, "%020" PRId64 ".txnindex", base);
+    enum err err = read_small_file(w, name, &at, &bytes);
+    if (err == ERR_NONE)
+        err = aborted_load(&a, at, bytes);
+    if (err == ERR_CORRUPT || (err == ERR_NONE && !does_aborted_fit(w, &a, base))) {
+        check_note(w->check, w->file, "damaged or not this log's: the broker builds it again");
+        err = ERR_NONE;
+    }
+    heap_free(w->check->heap, at);
+    aborted_deinit(&a);
+    return err;
+}
+
+static enum err check_aborted(struct check_walk *w)
+{
+    assert(w->folder.heap);
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; err == ERR_NONE && i < w->folder.aborted.count; i++)
+        err = check_aborted_file(w, w->folder.aborted.v[i]);
+    return err;
+}
+
 static enum err check_epochs(struct check_walk *w)
 {
     uint8_t *at = NULL;
@@ -316,6 +355,8 @@ enum err check_partition(struct check *c, const struct check_partition *p, struc
     err = check_log_segments(&w);
     if (err == ERR_NONE)
         err = check_snapshots(&w);
+    if (err == ERR_NONE)
+        err = check_aborted(&w);
     if (err == ERR_NONE)
         err = check_epochs(&w);
     if (err == ERR_NONE)

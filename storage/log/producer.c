@@ -445,6 +445,8 @@ enum err producers_update(struct producers *ps, const struct batch *b, const str
 int64_t producers_first_unstable(const struct producers *ps)
 {
     assert(ps->ended <= ps->txn_count);
+    if (PLANTED(stable_end_of_youngest) && ps->txn_count)
+        return ps->txns[ps->txn_count - 1].first_offset;
     return ps->txn_count ? ps->txns[0].first_offset : INT64_MAX;
 }
 

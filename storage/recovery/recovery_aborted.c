@@ -82,7 +82,7 @@ enum err recovery_note_producer(struct producers *ps, struct scan *scan, const s
         return err;
     if (is_marker)
         producers_settle(ps, b->base_offset + 1);
-    if (t.producer_id >= 0)
+    if (t.producer_id >= 0 && !PLANTED(aborted_not_rebuilt))
         aborted_add(aborted, &t);
     return ERR_NONE;
 }

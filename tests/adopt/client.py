@@ -1,8 +1,9 @@
 """What an adoption has to carry over, written to a broker, and all of it read back. Runs in the tests' own Python (kafka-python).
 
     client.py fill ADDRESS          topics with every codec, headers, keys, a compacted one, a moved log start, committed offsets
-    client.py abort ADDRESS         a topic with a transaction that is aborted, one with only committed ones
-    client.py read ADDRESS FILE     every record of every topic, a line each, and the committed offsets
+    client.py transactions ADDRESS  topics with transactions that were aborted, committed, several at once, and one that stays open
+    client.py end ADDRESS           who had the open one begins anew, which aborts it, and commits another
+    client.py read ADDRESS FILE [LEVEL]  every record of every topic, a line each, and the committed offsets
     client.py append ADDRESS        a few more records to each topic of `fill`
     client.py shrink ADDRESS        retention and compaction have something to take
     client.py caching ADDRESS       a topic with a setting that only Odradek knows
@@ -10,6 +11,7 @@
 """
 import hashlib
 import json
+import os
 import sys
 import time
 
@@ -66,18 +68,50 @@ def fill(address):
     consumer.close()
 
 
-def abort(address):
-    create(address, [("aborted", 1, {}), ("committed", 1, {}), ("beside", 1, {})])
+def begun(address, name, timeout_ms=600000):
+    producer = KafkaProducer(bootstrap_servers=address, transactional_id=f"id-{name}", transaction_timeout_ms=timeout_ms)
+    producer.init_transactions()
+    producer.begin_transaction()
+    return producer
+
+
+def put(producer, topic, first, count):
+    for i in range(first, first + count):
+        producer.send(topic, value_of(topic, i, 9000), partition=0)
+    producer.flush()
+
+
+def transactions(address):
+    create(address, [("aborted", 1, {}), ("committed", 1, {}), ("mixed", 1, BIG), ("beside", 1, {}), ("open", 1, {})])
     for topic, end in (("aborted", "abort_transaction"), ("committed", "commit_transaction")):
-        producer = KafkaProducer(bootstrap_servers=address, transactional_id=f"id-{topic}")
-        producer.init_transactions()
-        producer.begin_transaction()
-        for i in range(5):
-            producer.send(topic, value_of(topic, i, 100), partition=0)
-        producer.flush()
+        producer = begun(address, topic)
+        put(producer, topic, 0, 5)
         getattr(producer, end)()
         producer.close()
+    many = [begun(address, f"mixed-{i}") for i in range(3)]
+    for i in range(100):  # several segments; each begins anew while the others go on
+        put(many[i % 3], "mixed", 5 * i, 5)
+        if i % 4 == 3:
+            (many[i % 3].abort_transaction if i % 8 == 3 else many[i % 3].commit_transaction)()
+            many[i % 3].begin_transaction()
+    for i, producer in enumerate(many):
+        producer.commit_transaction() if i else producer.abort_transaction()
+        producer.close()
     send(address, "beside", 10, partitions=1)
+    producer = begun(address, "open")
+    put(producer, "open", 0, 5)
+    producer.commit_transaction()
+    producer.begin_transaction()
+    put(producer, "open", 5, 5)
+    send(address, "open", 5, first=10, partitions=1)
+    os._exit(0)  # without ending it
+
+
+def end(address):
+    producer = begun(address, "open")
+    put(producer, "open", 20, 5)
+    producer.commit_transaction()
+    producer.close()
 
 
 def append(address):
@@ -129,8 +163,8 @@ def committed(address):
     raise AssertionError("no coordinator")
 
 
-def read(address, path):
-    consumer = KafkaConsumer(bootstrap_servers=address, fetch_max_bytes=8 << 20, enable_auto_commit=False)
+def read(address, path, level="read_uncommitted"):
+    consumer = KafkaConsumer(bootstrap_servers=address, fetch_max_bytes=8 << 20, enable_auto_commit=False, isolation_level=level)
     out = []
     for topic in sorted(consumer.topics()):
         for partition in sorted(consumer.partitions_for_topic(topic)):
@@ -156,4 +190,4 @@ def caching(address):
 
 
 if __name__ == "__main__":
-    {"fill": fill, "abort": abort, "read": read, "append": append, "shrink": shrink, "configs": configs, "caching": caching}[sys.argv[1]](*sys.argv[2:])
+    {"fill": fill, "transactions": transactions, "end": end, "read": read, "append": append, "shrink": shrink, "configs": configs, "caching": caching}[sys.argv[1]](*sys.argv[2:])

@@ -19,8 +19,8 @@ def client(*words):
     run_ok([venv_python(), os.path.join(HERE, "client.py"), *words], timeout=CLIENT_SECONDS)
 
 
-def read_all(address, path, may_be_empty=False):
-    client("read", address, path)
+def read_all(address, path, may_be_empty=False, level="read_uncommitted"):
+    client("read", address, path, level)
     with open(path, encoding="ascii") as file:
         lines = file.read().splitlines()
     assert lines or may_be_empty, "nothing was read"
