@@ -53,7 +53,7 @@ void keyed_acked(struct keyed_log *l, uint32_t number, int64_t offset)
     learn_place(l, number, offset);
 }
 
-/* --- the log start --- */
+/* --- what may be gone --- */
 
 /* Nothing that steps the wall clock happened: ages are what they seem. */
 static bool clock_is_good(void)
@@ -61,11 +61,33 @@ static bool clock_is_good(void)
     return !sim.knobs.clock_steps && !sim.knobs.pauses;
 }
 
+static bool may_expire(const struct keyed_log *l, const struct keyed_record *r)
+{
+    return r->tombstone && (!clock_is_good() || clock_wall_ms() - r->sent_wall_ms >= l->delete_retention_ms);
+}
+
+/* A later record of the key is there or was; one that may have been there unseen counts if it may have gone unseen too. */
+static bool is_replaced(const struct keyed_log *l, const struct keyed_record *r)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct keyed_record *o = &l->v[i];
+        if (o->key == r->key &&
+            (o->offset > r->offset || (o->offset < 0 && o->sent_ns > r->sent_ns && may_expire(l, o))))
+            return true;
+    }
+    return false;
+}
+
+/* --- the log start --- */
+
+/* What compaction took may have been the youngest of its segment: it counts no more. */
 static void check_dropped(const struct keyed_log *l, int64_t start)
 {
     int64_t bytes = 0, youngest = INT64_MIN, now_ms = clock_wall_ms();
     for (uint32_t i = 0; i < l->count; i++) {
         const struct keyed_record *r = &l->v[i];
+        if (r->offset >= 0 && r->offset < start && l->compacts && is_replaced(l, r))
+            continue;
         if (r->offset >= 0 && r->offset < start)
             youngest = r->timestamp > youngest ? r->timestamp : youngest;
         else
@@ -160,23 +182,6 @@ int64_t keyed_read(struct keyed_log *l, int64_t offset, const uint8_t *at, uint3
 }
 
 /* --- what is missing --- */
-
-static bool may_expire(const struct keyed_log *l, const struct keyed_record *r)
-{
-    return r->tombstone && (!clock_is_good() || clock_wall_ms() - r->sent_wall_ms >= l->delete_retention_ms);
-}
-
-/* A later record of the key is there or was; one that may have been there unseen counts if it may have gone unseen too. */
-static bool is_replaced(const struct keyed_log *l, const struct keyed_record *r)
-{
-    for (uint32_t i = 0; i < l->count; i++) {
-        const struct keyed_record *o = &l->v[i];
-        if (o->key == r->key &&
-            (o->offset > r->offset || (o->offset < 0 && o->sent_ns > r->sent_ns && may_expire(l, o))))
-            return true;
-    }
-    return false;
-}
 
 static void check_missing(struct keyed_log *l, uint32_t number)
 {
