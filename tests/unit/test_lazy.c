@@ -429,6 +429,44 @@ static void a_large_topic_is_made_and_deleted_in_steps(void **state)
     assert_int_equal(ls->count, 0);
 }
 
+/* Its partitions get the new version some a turn, and so does everything when a stop comes in the midst of it: the next start has it. */
+static void a_change_of_the_broker_reaches_a_large_topic_in_steps(void **state)
+{
+    (void)state;
+    const struct config_op op = {"log.segment.bytes", CONFIG_OP_SET, "2000000"};
+    const struct log_store *ls = &store_of(w.shard)->log;
+    make_many_begin();
+    until(&change_is_over);
+    struct topic *old = topic_t();
+    struct catalog_change c = {.kind = CATALOG_BROKER_CONFIG, .ops = &op, .op_count = 1, .done = change_done};
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+    for (uint32_t left = ls->count, before = left; !change_is_over; before = left) {
+        turn();
+        if (change_is_over) /* the old version is gone */
+            break;
+        left = 0;
+        for (uint32_t i = 0; i < ls->count; i++)
+            left += ls->all[i]->topic == old;
+        assert_true(before - left <= 2 * STEP_MAX);
+    }
+    assert_int_equal(c.error, KERR_NONE);
+    for (uint32_t i = 0; i < ls->count; i++)
+        assert_int_equal(ls->all[i]->topic->config.segment_bytes, 2000000);
+    const struct config_op back = {"log.segment.bytes", CONFIG_OP_SET, "3000000"};
+    c = (struct catalog_change){.kind = CATALOG_BROKER_CONFIG, .ops = &back, .op_count = 1, .done = change_done};
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+    old = topic_t();
+    while (ls->all[0]->topic == old && ls->all[ls->count - 1]->topic == old)
+        turn();
+    assert_false(change_is_over);
+    stop();
+    start();
+    find_partition("t");
+    assert_int_equal(w.p->topic->config.segment_bytes, 3000000);
+}
+
 static void a_stop_in_the_midst_of_a_large_change_loses_nothing(void **state)
 {
     (void)state;
@@ -492,6 +530,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_checkpoint_that_is_mostly_stale_is_compacted, setup, teardown),
         cmocka_unit_test_setup_teardown(timestamps_of_closed_segments_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_topic_is_made_and_deleted_in_steps, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_of_the_broker_reaches_a_large_topic_in_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stop_in_the_midst_of_a_large_change_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(its_deletion_needs_no_recovery, setup, teardown),
     };
