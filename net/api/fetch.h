@@ -4,7 +4,8 @@
  *    |--- look (and watch) ----------------->|  offsets and epochs checked, bytes counted
  *    |<-- looked ----------------------------|
  *    |   enough, or no wait: read; else park |
- *    |<-- wake ------------------------------|  a watermark moved (at most one such message is out; home gives it back)
+ *    |<-- wake ------------------------------|  a watermark (read_committed: a last stable offset) moved (at most one such message
+ *    |                                       |  is out; home gives it back)
  *    |--- read (a budget of bytes) --------->|  watches end; memory or disk
  *    |<-- read ------------------------------|
  *    |   reply is sent                       |
@@ -105,6 +106,7 @@ struct fetch {
     struct fetch_partition_data *data;
     struct fetch_part *filled; /* the one before in the reply */
     uint32_t fill_at, with_records;
+    bool starved; /* there was no memory for a part of it */
 };
 
 /* --- on the owner (fetch_shard.c) --- */

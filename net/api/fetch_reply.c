@@ -2,6 +2,8 @@
  * memory. Records are never null: where there are none they have zero bytes (librdkafka). */
 #include "net/api/fetch.h"
 
+enum { ABORTED_UNIT = 100 }; /* so many aborted transactions are a unit of a step (steps.h) */
+
 /* Remembers what the client is told; false: it knows that already. */
 static bool is_fetch_news(const struct fetch *all, const struct fetch_part *p, int32_t record_bytes)
 {
@@ -17,7 +19,29 @@ static bool is_fetch_news(const struct fetch *all, const struct fetch_part *p, i
     return news || all->kind != SESSION_NEXT;
 }
 
-static void fill_fetched_partition(const struct fetch *all, struct fetch_part *p, struct krecords records,
+/* With read_committed: those with something in these records, by their first offset. Without memory for them there is no reply: a client
+ * that does not know of them takes their records for committed. */
+static void list_aborted_transactions(struct fetch *all, const struct fetch_part *p, struct fetch_partition_data *out)
+{
+    const struct slices *from = &p->read.slices;
+    if (p->error || from->aborted_count == 0)
+        return;
+    assert(all->committed);
+    struct fetch_aborted_transaction *v = request_alloc(all->req, from->aborted_count * sizeof *v);
+    all->starved |= !v;
+    if (!v)
+        return;
+    for (uint32_t i = 0; i < from->aborted_count; i++) {
+        fetch_aborted_transaction_init(&v[i]);
+        v[i].producer_id = from->aborted[i].producer_id;
+        v[i].first_offset = from->aborted[i].first_offset;
+    }
+    out->aborted_transactions.v = v;
+    out->aborted_transactions.n = (int32_t)from->aborted_count;
+    steps_spend(&all->steps, from->aborted_count / ABORTED_UNIT);
+}
+
+static void fill_fetched_partition(struct fetch *all, struct fetch_part *p, struct krecords records,
                                    struct fetch_partition_data *out)
 {
     fetch_partition_data_init(out);
@@ -29,7 +53,9 @@ static void fill_fetched_partition(const struct fetch *all, struct fetch_part *p
     out->log_start_offset = known ? p->log_start_offset : -1;
     bool missing = p->error && !p->group;
     if (!missing && (p->error || !all->committed || p->diverging))
-        out->aborted_transactions.n = -1; /* null; for read_committed empty: no transaction has ever been aborted */
+        out->aborted_transactions.n = -1; /* null */
+    else
+        list_aborted_transactions(all, p, out);
     if (p->diverging) {
         out->diverging_epoch.epoch = p->diverging_epoch;
         out->diverging_epoch.end_offset = p->diverging_end;
@@ -108,7 +134,7 @@ static void send_fetch_reply(struct fetch *all)
     struct request *req = all->req;
     req->splice_max = all->with_records;
     req->splices = all->with_records ? request_alloc(req, all->with_records * sizeof *req->splices) : NULL;
-    if (all->with_records && !req->splices)
+    if (all->starved || (all->with_records && !req->splices))
         request_fail(req, no_reply_memory);
     else
         REQUEST_REPLY_LARGE(req, fetch_response, &all->reply);

@@ -90,10 +90,10 @@ static enum kerr check_fetch_divergence(struct fetch_part *p, const struct parti
     return KERR_NONE;
 }
 
-/* A partition that cannot serve says so to a reader of nothing; below the watermark the read itself will say it. */
+/* A partition that cannot serve says so to a reader of nothing; below the end of what may be read the read itself will say it. */
 static enum kerr check_fetch_serving(const struct fetch_part *p, struct partition *at)
 {
-    struct part_read probe = {.offset = p->offset};
+    struct part_read probe = {.offset = p->offset, .committed = p->group->all->committed};
     if (p->has_data)
         return KERR_NONE;
     bool now = partition_read(at, &probe);
@@ -121,7 +121,7 @@ static enum kerr judge_fetch_part(struct fetch_part *p, struct partition *at)
         error = KERR_OFFSET_OUT_OF_RANGE;
     if (error || p->diverging)
         return error;
-    p->has_data = p->offset < f.high_watermark;
+    p->has_data = p->offset < (p->group->all->committed ? f.last_stable_offset : f.high_watermark);
     return check_fetch_serving(p, at);
 }
 
@@ -133,7 +133,8 @@ static void look_at_part(struct fetch_part *p)
     if (p->error || !p->has_data)
         return;
     if (p->max_bytes > 0)
-        p->available = (uint32_t)partition_readable(at, p->offset, (uint64_t)p->max_bytes, false);
+        p->available =
+            (uint32_t)partition_readable(at, p->offset, (uint64_t)p->max_bytes, p->group->all->committed);
     if (p->available == 0)
         p->available = 1; /* the first partition with data gives a batch, whatever its limit */
 }
@@ -230,7 +231,7 @@ static void watermarks_moved(struct shard_defer *d)
         send_wake_home(g);
 }
 
-/* The watermark moved: counted at once, told at the end of the turn. */
+/* The watermark or the last stable offset moved: counted at once, told at the end of the turn. */
 static void watermark_moved(struct watch *w)
 {
     struct fetch_part *p = container_of(w, struct fetch_part, watch);
@@ -290,8 +291,11 @@ static void fetch_read_done(struct part_read *r)
 static void read_fetch_part(struct fetch_part *p, struct partition *at, uint32_t max_bytes, bool first_whole)
 {
     struct fetch_shard *g = p->group;
-    p->read = (struct part_read){
-        .offset = p->offset, .max_bytes = max_bytes, .first_whole = first_whole, .done = fetch_read_done};
+    p->read = (struct part_read){.offset = p->offset,
+                                 .max_bytes = max_bytes,
+                                 .first_whole = first_whole,
+                                 .committed = g->all->committed,
+                                 .done = fetch_read_done};
     g->reading++;
     if (partition_read(at, &p->read)) {
         take_read_result(p);

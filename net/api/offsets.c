@@ -30,6 +30,7 @@ struct list_part {
     struct list_offsets_partition_response *out;
     int32_t current_leader_epoch;
     int64_t timestamp;
+    bool committed; /* nothing behind the last stable offset */
     struct time_lookup lookup;
 };
 
@@ -49,17 +50,24 @@ static void time_looked_up(struct time_lookup *l)
 
 static void look_up_time(struct list_part *part, struct partition *p)
 {
-    part->lookup =
-        (struct time_lookup){.timestamp = part->timestamp, .max = part->timestamp == TIME_MAX, .done = time_looked_up};
+    part->lookup = (struct time_lookup){.timestamp = part->timestamp,
+                                        .max = part->timestamp == TIME_MAX,
+                                        .committed = part->committed,
+                                        .done = time_looked_up};
     if (partition_lookup(p, &part->lookup))
         time_looked_up(&part->lookup);
 }
 
-/* The epoch of what stands at an end of the log: the current one at the end, the first record's at the start. */
-static void answer_log_end(struct list_part *part, const struct partition *p, int64_t offset)
+static void answer_log_end(struct list_part *part, int64_t offset, int32_t epoch)
 {
     part->out->offset = offset;
-    part->out->leader_epoch = partition_epoch_at(p, offset);
+    part->out->leader_epoch = epoch;
+}
+
+/* With the current epoch, also where younger records lie behind the last stable offset, as in Kafka. */
+static void answer_latest(struct list_part *part, const struct partition_facts *f)
+{
+    answer_log_end(part, part->committed ? f->last_stable_offset : f->high_watermark, f->leader_epoch);
 }
 
 static void answer_list_part(struct list_part *part, struct partition *p, const struct partition_facts *f)
@@ -69,9 +77,9 @@ static void answer_list_part(struct list_part *part, struct partition *p, const 
         return;
     }
     if (part->timestamp == TIME_LATEST)
-        answer_log_end(part, p, f->high_watermark);
+        answer_latest(part, f);
     else if (part->timestamp == TIME_EARLIEST || part->timestamp == TIME_EARLIEST_LOCAL)
-        answer_log_end(part, p, f->log_start_offset);
+        answer_log_end(part, f->log_start_offset, partition_epoch_at(p, f->log_start_offset));
     part_call_done(&part->asked.call);
 }
 
@@ -163,6 +171,7 @@ static void start_list_part(struct asking_topics *walk, const struct topic *t)
         return;
     part->out = out;
     part->timestamp = in->timestamp;
+    part->committed = run->ask->isolation_level == 1;
     part->current_leader_epoch = in->current_leader_epoch;
     asking_ask(&walk->asking, &part->asked, t, in->partition_index, ask_list_part);
 }
