@@ -1,5 +1,6 @@
 /* The sweep over a shard's partitions, and what is done with one (retention.h). */
 #include "storage/log/retention.h"
+#include "storage/log/hanging.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/catalog/meta.h"
@@ -50,6 +51,7 @@ struct retention {
     bool told;               /* what will go */
     uint32_t unrecovered;    /* that this sweep met */
     struct map will;         /* struct will_go */
+    struct hanging hanging;
     /* numbers */
     struct {
         struct stat_counter *segments, *bytes;
@@ -357,6 +359,7 @@ static void end_sweep(struct retention *r)
     if (in_grace(r) && !r->told && r->unrecovered == 0)
         tell_what_will_go(r);
     free_will_go(r);
+    hanging_tell(&r->hanging, r->store->shard->now_ns, r->now_ms);
     uint64_t wait_ns = ns_of_ms(r->store->root->config->log_retention_check_ms);
     if (in_grace(r) && !r->told)
         wait_ns = u64_min(wait_ns, GRACE_LOOK_S * NS_PER_S);
@@ -374,6 +377,8 @@ static uint32_t look_at_partition(struct retention *r, struct partition *p)
     uint32_t producers = producers_count(p->producers);
     if (r->timed && producers > 0)
         (void)producers_expire(p->producers, r->now_ms, r->store->config->producer_id_expiration_ms);
+    if (r->timed)
+        hanging_look(&r->hanging, p, r->now_ms);
     begin_retention_act(r, p);
     act_on_partition(p);
     return 1 + producers / SWEEP_PRODUCERS_A_LOOK;
