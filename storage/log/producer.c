@@ -477,19 +477,37 @@ static int32_t last_sequence_of(const struct producer *p)
     return p->count ? p->v[p->count - 1].last_sequence : -1;
 }
 
+static struct producer_facts facts_of_producer(const struct producer *p)
+{
+    assert(p->count <= PRODUCER_BATCHES);
+    return (struct producer_facts){.producer_id = p->id,
+                                   .last_timestamp = p->last_timestamp,
+                                   .txn_start_offset = p->txn_first_offset,
+                                   .written_ms = p->written_ms,
+                                   .last_sequence = last_sequence_of(p),
+                                   .coordinator_epoch = p->coordinator_epoch,
+                                   .producer_epoch = p->epoch};
+}
+
 void producers_facts(const struct producers *ps, struct producer_facts *out)
 {
     assert(out || !ps->count);
-    for (uint32_t i = 0; i < ps->count; i++) {
-        const struct producer *p = &ps->v[i];
-        out[i] = (struct producer_facts){.producer_id = p->id,
-                                         .last_timestamp = p->last_timestamp,
-                                         .txn_start_offset = p->txn_first_offset,
-                                         .written_ms = p->written_ms,
-                                         .last_sequence = last_sequence_of(p),
-                                         .coordinator_epoch = p->coordinator_epoch,
-                                         .producer_epoch = p->epoch};
+    for (uint32_t i = 0; i < ps->count; i++)
+        out[i] = facts_of_producer(&ps->v[i]);
+}
+
+bool producers_oldest_open(const struct producers *ps, struct producer_facts *out)
+{
+    assert(ps->ended <= ps->txn_count);
+    for (uint32_t i = 0; ps->ended < ps->txn_count && i < ps->txn_count; i++) {
+        if (ps->txns[i].marker_offset >= 0)
+            continue;
+        const struct producer *p = find_producer(ps, ps->txns[i].producer_id);
+        assert(p);
+        *out = facts_of_producer(p);
+        return true;
     }
+    return false;
 }
 
 uint32_t producers_last_offsets(const struct producers *ps, struct producer_last *out)

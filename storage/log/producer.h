@@ -76,6 +76,8 @@ struct producer_facts {
     int16_t producer_epoch;
 };
 void producers_facts(const struct producers *ps, struct producer_facts *out);
+/* Whose transaction is open and began first; false: none is. */
+bool producers_oldest_open(const struct producers *ps, struct producer_facts *out) must_use;
 /* Drops those whose last batch is older than expiration (producer.id.expiration.ms), and such guards. Returns how many producers. */
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms);
 
