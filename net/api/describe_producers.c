@@ -78,8 +78,7 @@ static void producers_came(struct asked_partition *a)
     struct producers_found *found = part->found;
     if (!found)
         return;
-    struct describe_producers_producer_state *v =
-        request_alloc(a->run->req, (size_t)found->count * sizeof *v + 1);
+    struct describe_producers_producer_state *v = request_alloc(a->run->req, (size_t)found->count * sizeof *v + 1);
     for (uint32_t i = 0; v && i < found->count; i++)
         fill_producer(&found->v[i], &v[i]);
     part->out->active_producers.v = v;
@@ -119,8 +118,7 @@ static void refuse_producers_part(const struct producers_run *run, const struct 
 {
     out->error_code = run->legal ? KERR_UNKNOWN_TOPIC_OR_PARTITION : KERR_INVALID_TOPIC_EXCEPTION;
     if (!t)
-        out->error_message =
-            view_of(run->legal ? "This server does not host this topic-partition." : topic_name_rule);
+        out->error_message = view_of(run->legal ? "This server does not host this topic-partition." : topic_name_rule);
 }
 
 static void start_producers_part(struct asking_topics *walk, const struct topic *t)

@@ -133,8 +133,7 @@ static void look_at_part(struct fetch_part *p)
     if (p->error || !p->has_data)
         return;
     if (p->max_bytes > 0)
-        p->available =
-            (uint32_t)partition_readable(at, p->offset, (uint64_t)p->max_bytes, p->group->all->committed);
+        p->available = (uint32_t)partition_readable(at, p->offset, (uint64_t)p->max_bytes, p->group->all->committed);
     if (p->available == 0)
         p->available = 1; /* the first partition with data gives a batch, whatever its limit */
 }

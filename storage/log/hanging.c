@@ -30,13 +30,14 @@ void hanging_tell(struct hanging *h, uint64_t now_ns, int64_t now_ms)
     const struct producer_facts *f = &h->facts;
     if (h->partitions && due) {
         h->told_ns = now_ns;
-        log_warn("transaction hangs",
-                 "partition=%s-%d start_offset=%lld producer_id=%lld producer_epoch=%d idle_s=%lld others=%u why=\"no "
-                 "coordinator will end it, and read_committed consumers stop there\" hint=\"kafka-transactions.sh abort "
-                 "--topic %s --partition %d --start-offset %lld\"",
-                 h->topic, h->index, (long long)f->txn_start_offset, (long long)f->producer_id,
-                 f->producer_epoch, (long long)((now_ms - f->written_ms) / 1000), h->partitions - 1,
-                 h->topic, h->index, (long long)f->txn_start_offset);
+        log_warn(
+            "transaction hangs",
+            "partition=%s-%d start_offset=%lld producer_id=%lld producer_epoch=%d idle_s=%lld others=%u why=\"no "
+            "coordinator will end it, and read_committed consumers stop there\" hint=\"kafka-transactions.sh abort "
+            "--topic %s --partition %d --start-offset %lld\"",
+            h->topic, h->index, (long long)f->txn_start_offset, (long long)f->producer_id, f->producer_epoch,
+            (long long)((now_ms - f->written_ms) / 1000), h->partitions - 1, h->topic, h->index,
+            (long long)f->txn_start_offset);
     }
     h->partitions = 0;
 }

@@ -12,7 +12,7 @@ struct hanging {
     struct producer_facts facts; /* of the one that was left alone for longest, and where that is: */
     char topic[TOPIC_NAME_MAX + 1];
     int32_t index;
-    uint64_t told_ns;            /* 0: never */
+    uint64_t told_ns; /* 0: never */
 };
 void hanging_look(struct hanging *h, const struct partition *p, int64_t now_ms);
 /* The sweep is over: a line, once a minute at most. Forgets what it saw. */

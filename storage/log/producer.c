@@ -184,11 +184,12 @@ static void drop_guard(struct producers *ps, struct guard *g)
     memmove(g, g + 1, behind * sizeof *g);
     ps->guard_count--;
 }
-static void void_guard(struct producers *ps, int64_t producer_id)
+/* But for a marker of the epoch that is asked about: of the second generation it ends the transaction before that one (KIP-890). */
+static void void_guard(struct producers *ps, const struct batch *b, bool marker)
 {
-    assert(producer_id >= 0);
-    struct guard *g = ps->guard_count ? find_guard(ps, producer_id) : NULL;
-    if (g)
+    assert(b->producer_id >= 0);
+    struct guard *g = ps->guard_count ? find_guard(ps, b->producer_id) : NULL;
+    if (g && !(marker && g->bumps && g->epoch == b->producer_epoch))
         drop_guard(ps, g);
 }
 
@@ -428,7 +429,7 @@ enum err producers_update(struct producers *ps, const struct batch *b, const str
     p->written_ms = now_ms;
     p->last_timestamp = b->max_timestamp;
     if (batch_is_transactional(b))
-        void_guard(ps, p->id);
+        void_guard(ps, b, marker);
     if (!marker) {
         producer_remember(
             p, &(struct remembered){b->base_offset, batch_last_offset(b), b->max_timestamp, batch_last_sequence(b)});
@@ -502,7 +503,7 @@ bool producers_oldest_open(const struct producers *ps, struct producer_facts *ou
     for (uint32_t i = 0; ps->ended < ps->txn_count && i < ps->txn_count; i++) {
         if (ps->txns[i].marker_offset >= 0)
             continue;
-        const struct producer *p = find_producer(ps, ps->txns[i].producer_id);
+        const struct producer *p = producer_find(ps, ps->txns[i].producer_id);
         assert(p);
         *out = facts_of_producer(p);
         return true;

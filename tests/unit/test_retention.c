@@ -1,4 +1,5 @@
 /* Retention of real partitions: what goes by time and size, when its files go, and what holds it. The clocks are the test's. */
+#include "core/log.h"
 #include "core/rng.h"
 #include "storage/catalog/meta.h"
 #include "storage/log/deleter.h"
@@ -648,6 +649,68 @@ static void numbers_follow(void **state)
     assert_int_equal(number("dropped_by_time_segments"), 0);
 }
 
+/* --- transactions that hang --- */
+
+static uint32_t hanging_lines;
+static void hear_of_hanging(const char *line, size_t bytes)
+{
+    if (!memmem(line, bytes, "transaction hangs", strlen("transaction hangs")))
+        return;
+    hanging_lines++;
+    assert_non_null(memmem(line, bytes, "partition=t-0 start_offset=0 producer_id=7", 42));
+}
+static uint64_t write_in_transaction(uint64_t guard)
+{
+    struct sent *s = &w.sent[w.sent_count++];
+    uint8_t *bytes = malloc(MAKE_BATCH_MAX);
+    *s = (struct sent){.bytes = bytes, .count = 1};
+    s->append.records = bytes;
+    s->append.bytes = make_batch(bytes, (struct make_batch){.producer_id = 7,
+                                                            .timestamp = clock_wall_ms(),
+                                                            .count = 1,
+                                                            .value_bytes = 10,
+                                                            .attributes = BATCH_TRANSACTIONAL});
+    s->append.produce_version = 11;
+    s->append.guard = guard;
+    s->append.done = appended;
+    partition_append(w.p, &s->append);
+    until(&s->over);
+    assert_int_equal(s->append.error, guard ? KERR_NONE : KERR_INVALID_TXN_STATE);
+    return s->append.guard;
+}
+static bool marker_is_put;
+static void marker_put(struct txn_marker *m)
+{
+    assert_int_equal(m->error, KERR_NONE);
+    marker_is_put = true;
+}
+static void hangs_after(int64_t ms, uint32_t lines)
+{
+    pass(ms);
+    stays_at(0);
+    assert_int_equal(hanging_lines, lines);
+}
+
+static void transactions_that_hang_are_named_once_a_minute(void **state)
+{
+    (void)state;
+    struct txn_marker m = {.producer_id = 7, .done = marker_put};
+    topic(NULL, 0);
+    hanging_lines = 0;
+    marker_is_put = false;
+    log_sink(hear_of_hanging);
+    (void)write_in_transaction(write_in_transaction(0));
+    forget_sent();
+    hangs_after((15 + 5) * 60 * 1000 - 10 * 1000, 0);
+    hangs_after(20 * 1000, 1);
+    hangs_after(10 * 1000, 1);
+    hangs_after(60 * 1000, 2);
+    partition_end_txn(w.p, &m);
+    until(&marker_is_put);
+    hangs_after(120 * 1000, 2);
+    log_sink(NULL);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_retention, teardown)
@@ -677,6 +740,7 @@ int main(void)
         CASE(an_aborted_start_of_the_log_is_found_again),
         CASE(segments_roll_sooner_by_their_jitter),
         CASE(numbers_follow),
+        CASE(transactions_that_hang_are_named_once_a_minute),
     };
     return run_in_modes(tests, COUNT_OF(tests), 2);
 }

@@ -50,17 +50,21 @@ static struct make_batch batch_of(int64_t id, int16_t epoch, int32_t sequence, i
 
 /* --- doing things --- */
 
-static struct sent *send_guarded(struct make_batch m, uint64_t guard)
+static struct sent *send_of_version(struct make_batch m, uint64_t guard, int16_t produce_version)
 {
     struct sent *s = &w.sent[w.sent_count++];
     uint8_t *bytes = malloc(MAKE_BATCH_MAX);
     uint32_t size = make_batch(bytes, m);
     *s = (struct sent){.bytes = bytes, .count = (uint32_t)m.count};
-    s->append =
-        (struct append){.records = bytes, .bytes = size, .produce_version = 9, .guard = guard, .done = appended};
+    s->append = (struct append){
+        .records = bytes, .bytes = size, .produce_version = produce_version, .guard = guard, .done = appended};
     partition_append(w.p, &s->append);
     until(&s->over);
     return s;
+}
+static struct sent *send_guarded(struct make_batch m, uint64_t guard)
+{
+    return send_of_version(m, guard, 9);
 }
 
 static bool marker_is_over;
@@ -336,6 +340,26 @@ static void a_marker_voids_the_guard(void **state)
     assert_true(s->append.guard == 0);
     s = send_guarded(m, 0);
     assert_true(s->append.guard != guard);
+}
+
+/* The coordinator raises the epoch before it sends the marker (KIP-890), and the producer may be told so before that comes. */
+static void but_not_that_of_the_epoch_that_follows(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    for (int16_t version = 11; version <= 12; version++) {
+        int64_t id = version;
+        struct sent *s = send_of_version(batch_of(id, 0, 0, BATCH_TRANSACTIONAL), 0, version);
+        s = send_of_version(batch_of(id, 0, 0, BATCH_TRANSACTIONAL), s->append.guard, version);
+        assert_int_equal(s->append.error, KERR_NONE);
+        s = send_of_version(batch_of(id, 1, 0, BATCH_TRANSACTIONAL), 0, version);
+        assert_true(s->append.guard != 0);
+        uint64_t guard = s->append.guard;
+        (void)end_txn(
+            (struct txn_marker){.producer_id = id, .producer_epoch = 1, .transaction_version = 2, .commit = true});
+        s = send_of_version(batch_of(id, 1, 0, BATCH_TRANSACTIONAL), guard, version);
+        assert_int_equal(s->append.error, version == 12 ? KERR_NONE : KERR_INVALID_TXN_STATE);
+    }
 }
 
 static void what_is_open_is_not_stable(void **state)
@@ -701,6 +725,7 @@ int main(void)
     struct CMUnitTest tests[] = {
         TEST(a_transaction_is_asked_about_once),
         TEST(a_marker_voids_the_guard),
+        TEST(but_not_that_of_the_epoch_that_follows),
         TEST(what_is_open_is_not_stable),
         TEST(transactions_lie_across_segments),
         TEST(aborted_transactions_are_found_in_the_log),
