@@ -78,6 +78,8 @@ struct coord_write_ops {
 struct coord_txn {
     struct record_txn of;
     uint64_t guard; /* in; and out, with INVALID_TXN_STATE */
+    bool
+        first_generation; /* its producer keeps its epoch from one transaction to the next (TxnOffsetCommit below version 5) */
 };
 /* The caller's until `done`, as what it points to. A large one is appended in several batches: one that fails may have been written,
  * and applied, in part. */

@@ -253,7 +253,8 @@ uint32_t coord_write_step(struct coord_log *l, struct coord_write *w)
         w->batch_count = (uint32_t)b.count;
         w->append = (struct append){.records = w->bytes,
                                     .bytes = record_batch_end(&b, clock_wall_ms(), w->txn ? &w->txn->of : NULL),
-                                    .produce_version = INT16_MAX,
+                                    .produce_version =
+                                        w->txn && w->txn->first_generation ? PRODUCE_ADDS_PARTITIONS - 1 : INT16_MAX,
                                     .origin = APPEND_COORDINATOR,
                                     .guard = w->txn ? w->txn->guard : 0,
                                     .done = coord_batch_appended};

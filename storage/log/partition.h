@@ -21,6 +21,9 @@ struct topic;
 /* --- append --- */
 /* A coordinator writes to its own topic, in transactions without sequence numbers. */
 enum append_origin { APPEND_CLIENT, APPEND_COORDINATOR };
+enum {
+    PRODUCE_ADDS_PARTITIONS = 12
+}; /* from this version on producers have a new epoch in each transaction (KIP-890) */
 /* A transactional batch whose producer has no transaction open here (of its epoch) is not appended before somebody asked the transaction's coordinator
  * whether it is part of one (Kafka's verification guards):
  *

@@ -16,7 +16,6 @@
 
 enum {
     SLOW_FLUSH_NS = 10 * 1000 * 1000,
-    PRODUCE_ADDS_PARTITIONS = 12,  /* from this version on producers have a new epoch in each transaction (KIP-890) */
     WAVE_VECTOR_BYTES = 64 * 1024, /* up to so many go out in one write with the copy of the last block */
 };
 

@@ -83,7 +83,7 @@ static void a_transaction_that_nobody_verified_writes_nothing(void **state)
 {
     (void)state;
     open_ready();
-    struct coord_txn txn = {{7, EPOCH}, 0};
+    struct coord_txn txn = {{7, EPOCH}, 0, .first_generation = true};
     struct committed c = a_commit(0, 1);
     struct group_write write = {.entry = entry_or_make(0), .commits = &c, .commit_count = 1, .txn = &txn};
     int64_t end = partition_facts(w.p).end_offset;
