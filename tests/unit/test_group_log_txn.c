@@ -10,7 +10,7 @@ enum { EPOCH = 3, COORDINATOR = 5, MANY = 3000 };
 /* As a handler does: without a guard first, and again with what the partition gave. */
 static enum kerr commit_in_txn(int producer, int group, const struct committed *commits, int32_t count)
 {
-    struct coord_txn txn = {{producer, EPOCH}, 0};
+    struct coord_txn txn = {.of = {producer, EPOCH}};
     struct group_write write = {.commits = commits, .commit_count = count, .txn = &txn};
     enum kerr error = KERR_NONE;
     for (int i = 0; i < 2; i++) {
@@ -83,7 +83,7 @@ static void a_transaction_that_nobody_verified_writes_nothing(void **state)
 {
     (void)state;
     open_ready();
-    struct coord_txn txn = {{7, EPOCH}, 0, .first_generation = true};
+    struct coord_txn txn = {.of = {7, EPOCH}, .first_generation = true};
     struct committed c = a_commit(0, 1);
     struct group_write write = {.entry = entry_or_make(0), .commits = &c, .commit_count = 1, .txn = &txn};
     int64_t end = partition_facts(w.p).end_offset;
@@ -106,7 +106,7 @@ static void nothing_passes_the_marker_of_its_own_producer(void **state)
     open_ready();
     int64_t mine = pend(1, 0, 0);
     struct committed c = a_commit(0, 4711);
-    struct coord_txn txn = {{1, EPOCH}, 0}, other = {{2, EPOCH}, 0};
+    struct coord_txn txn = {.of = {1, EPOCH}}, other = {.of = {2, EPOCH}};
     struct group_write write = {.entry = entry_of(0), .commits = &c, .commit_count = 1, .txn = &txn};
     ask_end(&ended, 1, true);
     assert_int_equal(write_and_wait(&write), KERR_COORDINATOR_LOAD_IN_PROGRESS);
