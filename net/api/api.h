@@ -68,4 +68,5 @@ api_run_fn describe_transactions_run; /* txn_admin.c */
 api_run_fn list_transactions_run;
 api_run_fn describe_producers_run; /* describe_producers.c */
 api_run_fn list_offsets_run;       /* offsets.c */
+api_run_fn write_txn_markers_run;  /* txn_markers.c */
 api_run_fn offset_for_leader_epoch_run;

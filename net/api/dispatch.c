@@ -25,6 +25,7 @@ static const struct api_row rows[] = {
     ROW(add_partitions_to_txn, API_TRANSACTIONAL_ID, API_WRITE),
     ROW(add_offsets_to_txn, API_TRANSACTIONAL_ID, API_WRITE),
     ROW(end_txn, API_TRANSACTIONAL_ID, API_WRITE),
+    ROW(write_txn_markers, API_CLUSTER, API_CLUSTER_ACTION),
     ROW(describe_configs, API_TOPIC, API_DESCRIBE_CONFIGS),
     ROW(alter_configs, API_TOPIC, API_ALTER_CONFIGS),
     ROW(describe_log_dirs, API_CLUSTER, API_DESCRIBE),
