@@ -6,40 +6,15 @@
  * - timeout_ms is not looked at: there are no replicas to wait for, and a durable write that was begun cannot be called back.
  * - A partition named twice in one request is appended to twice, in order, and answered twice. (Kafka's broker keeps the last and
  *   says nothing about the others.)
- * - transactional_id is looked at only where there are transactional batches, as in Kafka: without an id the request is refused, and with one
- *   they get INVALID_TXN_STATE, as no transaction can have begun (InitProducerId with a transactional id is refused). */
+ *
+ * transactional_id is looked at only where there are transactional batches, as in Kafka: without an id the request is refused. */
 #include "core/bytes.h"
-#include "net/api/api.h"
+#include "net/api/produce.h"
 #include "net/api/reply.h"
-#include "net/countdown.h"
 
 enum {
     PRODUCE_UNIT_BYTES = 512
 }; /* of records: one unit of a step (steps.h), as copying, summing and fresh memory cost */
-
-struct produce_part {
-    struct part_call call;
-    struct append append;
-    bool lent;     /* the partition may still read the frame; home's */
-    uint8_t *copy; /* of the batch, in the owner's memory, where the partition is not recovered yet */
-    struct shard_msg copied;
-    struct produce *all;
-    struct partition_produce_response *out;
-};
-struct produce {
-    struct request *req;
-    int16_t acks;
-    struct countdown parts; /* that are out */
-    bool failed;            /* some partition has an error: acks=0 closes the connection */
-    bool no_memory;         /* the request could not be taken apart as a whole */
-    struct countdown lent;  /* parts that may still read the frame */
-    bool lacks_transactional_id;
-    struct produce_response response;
-    /* taking the request apart */
-    struct steps steps;
-    const struct produce_request *ask;
-    int32_t at_topic, at_partition;
-};
 
 /* --- the reply --- */
 
@@ -57,7 +32,7 @@ static void finish_produce(struct countdown *c)
         request_no_reply(req);
 }
 
-static void refuse_produce(struct produce *all, struct partition_produce_response *out, enum kerr error)
+void produce_refuse(struct produce *all, struct partition_produce_response *out, enum kerr error)
 {
     out->error_code = (int16_t)error;
     out->base_offset = -1;
@@ -104,7 +79,7 @@ static void frame_copied(struct countdown *c)
     request_release(container_of(c, struct produce, lent)->req);
 }
 
-static void part_copied(struct produce_part *part)
+void produce_let_go_of_frame(struct produce_part *part)
 {
     if (!part->lent)
         return;
@@ -112,14 +87,13 @@ static void part_copied(struct produce_part *part)
     countdown_done(&part->all->lent);
 }
 
-static void produce_answered(struct part_call *c)
+void produce_end_part(struct produce_part *part)
 {
-    struct produce_part *part = container_of(c, struct produce_part, call);
     struct produce *all = part->all;
     struct append *a = &part->append;
     struct server_counters *counters = &all->req->server->counters;
     if (a->error) {
-        refuse_produce(all, part->out, a->error);
+        produce_refuse(all, part->out, a->error);
         explain_fault(part); /* reads the frame */
         append_forget_faults(a, part->call.home, part->call.owner);
     } else {
@@ -129,8 +103,15 @@ static void produce_answered(struct part_call *c)
         part->out->log_append_time_ms = a->append_time_ms;
         part->out->log_start_offset = a->log_start_offset;
     }
-    part_copied(part);
+    produce_let_go_of_frame(part);
     countdown_done(&all->parts);
+}
+
+static void produce_answered(struct part_call *c)
+{
+    struct produce_part *part = container_of(c, struct produce_part, call);
+    if (!part->txn || !produce_txn_answered(part))
+        produce_end_part(part);
 }
 
 /* --- on the owner --- */
@@ -139,7 +120,7 @@ static void part_appended(struct append *a)
 {
     struct produce_part *part = container_of(a, struct produce_part, append);
     struct shard *owner = part->call.owner;
-    if (part->copy) {
+    if (part->copy && !(part->txn && produce_txn_keeps_copy(part))) {
         append_list_faults(a, owner);
         heap_free(owner->heap, part->copy);
         recoverer_give_bytes(&store_of(owner)->log, a->bytes);
@@ -151,7 +132,7 @@ static void part_appended(struct append *a)
 static void copied_arrived(struct shard *at, struct shard_msg *msg)
 {
     (void)at;
-    part_copied(container_of(msg, struct produce_part, copied));
+    produce_let_go_of_frame(container_of(msg, struct produce_part, copied));
 }
 
 /* The partition is to be recovered first. (A batch that finds no room to wait in is refused, retriably.) */
@@ -160,6 +141,8 @@ static bool hold_batch(struct part_call *c)
     struct produce_part *part = container_of(c, struct produce_part, call);
     struct append *a = &part->append;
     struct log_store *log = &store_of(c->owner)->log;
+    if (part->copy) /* it has waited before */
+        return true;
     if (!recoverer_take_bytes(log, a->bytes))
         return false;
     part->copy = heap_alloc(c->owner->heap, a->bytes);
@@ -179,12 +162,16 @@ static bool hold_batch(struct part_call *c)
 static void append_part(struct part_call *c, struct partition *p)
 {
     struct produce_part *part = container_of(c, struct produce_part, call);
-    if (p) {
+    if (part->txn && produce_txn_refused(part)) {
+        part_appended(&part->append);
+    } else if (p) {
         partition_append(p, &part->append);
-        return;
+        if (part->txn)
+            produce_txn_begun(part);
+    } else {
+        part->append.error = KERR_UNKNOWN_TOPIC_OR_PARTITION;
+        part_appended(&part->append);
     }
-    part->append.error = KERR_UNKNOWN_TOPIC_OR_PARTITION;
-    part_appended(&part->append);
 }
 
 /* --- taking the request apart --- */
@@ -197,28 +184,21 @@ static bool is_admin_client(const struct request *req)
     return id.n == (int32_t)sizeof admin - 1 && memcmp(id.at, admin, sizeof admin - 1) == 0;
 }
 
-/* Does the first batch say that it belongs to a transaction? */
-static bool is_transactional(struct krecords records)
-{
-    enum { MAGIC_AT = 16, ATTRIBUTES_LOW_AT = 22, TRANSACTIONAL = 1 << 4 };
-    return records.n > ATTRIBUTES_LOW_AT && records.at[MAGIC_AT] == 2 && records.at[ATTRIBUTES_LOW_AT] & TRANSACTIONAL;
-}
-
-/* One such batch without a transactional id spoils the whole request, as in Kafka. */
+/* One batch of a transaction without a transactional id spoils the whole request, as in Kafka. */
 static bool lacks_transactional_id(const struct produce_request *m)
 {
     bool lacks = false;
     for (int32_t i = 0; i < m->topic_data.n && m->transactional_id.n < 0; i++)
         for (int32_t k = 0; k < m->topic_data.v[i].partition_data.n; k++)
-            lacks = lacks || is_transactional(m->topic_data.v[i].partition_data.v[k].records);
+            lacks = lacks || produce_is_transactional(m->topic_data.v[i].partition_data.v[k].records);
     return lacks;
 }
 
 static enum kerr check_produce_topic(const struct produce *all, const struct topic *t)
 {
     const struct request *req = all->req;
-    if (all->lacks_transactional_id)
-        return KERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    if (all->refused)
+        return all->refused;
     if (!t)
         return req->version >= 13 ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (t->internal && !is_admin_client(req))
@@ -253,6 +233,12 @@ static enum kerr check_produce_partition(const struct produce *all, const struct
     return is_one_batch(in->records) ? KERR_INVALID_REQUIRED_ACKS : KERR_INVALID_RECORD;
 }
 
+void produce_ask(struct produce_part *part)
+{
+    if (part_call_start(part->all->req->server->shard, &part->call) && (part->append.copied || part->copy))
+        produce_let_go_of_frame(part);
+}
+
 static void start_produce_part(struct produce *all, const struct topic *t, const struct partition_produce_data *in,
                                struct partition_produce_response *out)
 {
@@ -273,11 +259,14 @@ static void start_produce_part(struct produce *all, const struct topic *t, const
     part->append.produce_version = all->req->version;
     part->append.done = part_appended;
     list_init(&part->append.link);
+    if (all->txn && produce_is_transactional(in->records) && !produce_txn_add(part, t)) {
+        all->no_memory = true;
+        return;
+    }
     countdown_add(&all->parts);
     countdown_add(&all->lent);
     part->lent = true;
-    if (part_call_start(all->req->server->shard, &part->call) && (part->append.copied || part->copy))
-        part_copied(part);
+    produce_ask(part);
 }
 
 static const struct topic *find_produce_topic(const struct request *req, const struct topic_produce_data *in)
@@ -293,7 +282,7 @@ static void start_produce_partition(struct produce *all, const struct topic *t, 
     out->index = in->index;
     enum kerr error = check_produce_partition(all, t, topic_error, in);
     if (error)
-        refuse_produce(all, out, error);
+        produce_refuse(all, out, error);
     else
         start_produce_part(all, t, in, out);
 }
@@ -342,7 +331,10 @@ static bool produce_step(struct steps *s)
         }
         start_produce_topic(all, s);
     }
-    request_let_go(all->req);
+    if (all->txn)
+        produce_txn_all_asked(all);
+    else
+        request_let_go(all->req);
     countdown_done(&all->lent);
     countdown_done(&all->parts);
     return false;
@@ -363,9 +355,12 @@ void produce_run(struct request *req)
     countdown_begin(&all->lent, frame_copied);
     struct produce_response *r = &all->response;
     produce_response_init(r);
-    all->lacks_transactional_id = lacks_transactional_id(m);
+    if (lacks_transactional_id(m))
+        all->refused = KERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    else if (m->transactional_id.n >= 0)
+        produce_txn_begin(all);
     r->responses.v = request_alloc(req, (size_t)m->topic_data.n * sizeof *r->responses.v);
     r->responses.n = m->topic_data.n;
-    all->no_memory = !r->responses.v;
+    all->no_memory |= !r->responses.v;
     steps_start(&req->server->steps, &all->steps, produce_step);
 }

@@ -57,6 +57,7 @@ static const struct field {
     {"transaction.state.log.num.partitions", FIELD_I32, offsetof(struct broker_config, txn_topic_partitions)},
     {"transaction.state.log.segment.bytes", FIELD_I32, offsetof(struct broker_config, txn_topic_segment_bytes)},
     {"transactional.id.expiration.ms", FIELD_I64, offsetof(struct broker_config, txn_id_expiration_ms)},
+    {"transaction.partition.verification.enable", FIELD_BOOL, offsetof(struct broker_config, txn_verification)},
 };
 
 /* Names that Kafka composes: of one listener, and of plugins. */
