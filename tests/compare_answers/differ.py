@@ -6,11 +6,10 @@ IDENTITY = ("name", "topic", "topic_id", "group_id", "resource_type", "resource_
             "api_key", "member_id", "batch_index", "log_dir", "error_code")
 DROPPED = {"throttle_time_ms", "cluster_id", "host", "port", "documentation", "log_dir", "total_bytes", "usable_bytes", "client_host"}
 PRESENT = {"error_message", "batch_index_error_message"}     # a text or none
-SIGN = {"session_id", "log_append_time_ms", "partition_size", "leader_epoch", "committed_leader_epoch", "epoch", "finalized_features_epoch"}
+SIGN = {"session_id", "transaction_start_time_ms", "last_timestamp", "log_append_time_ms", "partition_size", "leader_epoch", "committed_leader_epoch", "epoch", "finalized_features_epoch"}
 PARTS = ("partitions", "partition_responses")
 MADE_UP = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{22}$")  # in member ids
 OWN_KINDS = {4: "brokers", 8: "loggers", 16: "client metrics", 32: "groups"}  # of resources that are no topics
-ELSEWHERE = {"__transaction_state"}  # an internal topic that only Kafka has as yet
 
 
 def alike(name, value, ids):
@@ -21,6 +20,8 @@ def alike(name, value, ids):
         return "none" if value is None else "text"
     if name in SIGN and isinstance(value, int):
         return value if value <= 0 else "positive"
+    if name == "coordinator_epoch":
+        return value if value < 0 else "some"
     if name == "producer_id":
         return value if value < 0 else "an id"
     if name in ("member_id", "leader") and isinstance(value, str):
@@ -32,7 +33,7 @@ def alike(name, value, ids):
     if isinstance(value, dict):
         return {k: alike(k, v, ids) for k, v in value.items()}
     if isinstance(value, list):
-        return once(merged([alike(name, v, ids) for v in value if not (isinstance(v, dict) and v.get("name") in ELSEWHERE)]))
+        return once(merged([alike(name, v, ids) for v in value]))
     return value
 
 

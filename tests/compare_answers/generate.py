@@ -8,11 +8,13 @@ from messages import schema
 from wire import batch, record, varint
 
 INT_MIN, INT_MAX = -(1 << 31), (1 << 31) - 1
-READ_TOPICS = ("r1", "r2", "empty", "compacted")       # never changed
+READ_TOPICS = ("r1", "r2", "empty", "compacted", "stable")  # never changed; of the last one the end is not stable
 SCRATCH_TOPICS = tuple(f"m{i}" for i in range(4))      # made anew again and again
 GROUPS = ("g1", "g2")                                  # with committed offsets, without members
 MISSING_NAMES = ("no", "", ".", "a b", "x" * 250)
-CHANGING = {"create_topics", "delete_topics", "create_partitions", "delete_records", "alter_configs", "incremental_alter_configs", "produce",
+PRODUCERS = ("x1", "x2")                               # transactional ids with a producer
+TRANSACTIONS = {"add_partitions_to_txn", "add_offsets_to_txn", "end_txn", "txn_offset_commit", "write_txn_markers"}
+CHANGING = TRANSACTIONS | {"create_topics", "delete_topics", "create_partitions", "delete_records", "alter_configs", "incremental_alter_configs", "produce",
             "offset_commit", "offset_delete", "delete_groups", "init_producer_id", "join_group", "sync_group", "leave_group"}
 CONFIGS = (("retention.ms", "1000"), ("retention.ms", "-1"), ("retention.ms", "soon"), ("cleanup.policy", "compact"), ("cleanup.policy", "delete,compact"),
            ("cleanup.policy", "burn"), ("segment.bytes", "2000000"), ("segment.bytes", "5"), ("no.such.key", "1"), ("", ""), ("max.message.bytes", "900000"),
@@ -22,6 +24,28 @@ STRINGS = ("", "x", "range", "consumer")
 
 class Symbol(str):
     """The id of the topic of this name."""
+
+
+class Producers:
+    """What is made of the producer id and epoch that each broker gave to a transactional id."""
+
+    def __init__(self, name, made):
+        self.name, self.made = name, made
+
+    def __repr__(self):
+        return f"<{self.name}>"
+
+
+def id_of(name):
+    return Producers(name, lambda producer, epoch: producer)
+
+
+def epoch_of(name, more=0):
+    return Producers(name, lambda producer, epoch: epoch + more)
+
+
+def batch_of(name, sequence, more=0, attributes=16):
+    return Producers(name, lambda producer, epoch: batch([b"txn"], attributes=attributes, producer=(producer, epoch + more, sequence)))
 
 
 def batches(r):
@@ -209,7 +233,29 @@ class Maker:
         return self.pick(*[-1, 1] * 8, 2, -2)
 
     def of_transactional_id(self):
-        return None
+        if self.api == "produce":
+            return self.pick(*[None] * 3, *PRODUCERS)
+        return self.pick(*PRODUCERS * 4, "nobody", "")
+
+    of_v3_and_below_transactional_id = of_transactional_ids = of_transactional_id
+
+    def of_state_filters(self):
+        return self.pick("Empty", "Ongoing", "CompleteCommit", "CompleteAbort", "ongoing", "nonsense")
+
+    def of_producer_id_filters(self):
+        return self.pick(id_of("x1"), id_of("x2"), 5)
+
+    def of_duration_filter(self):
+        return self.pick(-1, -1, 1 << 50)
+
+    def of_transactional_id_pattern(self):
+        return self.pick("x.*", "x1", ".*2", "", "(")
+
+    def of_coordinator_epoch(self):
+        return self.pick(0, 0, -1)
+
+    def of_transaction_version(self):
+        return self.pick(0, 1, 2)
 
     def of_num_partitions(self):
         return self.pick(1, 2, 2, -1, 0, -2)
@@ -283,6 +329,10 @@ class Maker:
             fields["topics"], fields["cursor"] = [{"name": ""}], None
         if name == "produce_request":
             self.name_once(fields)
+            if fields.get("transactional_id") is not None:
+                self.write_in_transaction(fields)
+        if self.api in TRANSACTIONS | {"init_producer_id"}:
+            self.own_producer(name, fields)
         if name == "fetch_request" and self.version >= 12:
             fields["cluster_id"] = None
         if name == "fetch_request" and self.version >= 15:
@@ -293,6 +343,23 @@ class Maker:
         if name == "join_group_request":
             fields["group_id"] = self.pick("", *(f"join{self.random.randrange(1 << 30)}" for _ in range(3)))
         return fields
+
+    def own_producer(self, struct, fields):
+        """Nearly always the producer is who it says."""
+        old = "v3_and_below_" if "v3_and_below_producer_id" in fields else ""
+        if old + "producer_id" not in fields or (struct == "init_producer_id_request" and self.chance(0.5)):
+            return
+        mine = fields.get(old + "transactional_id")
+        mine = mine if mine in PRODUCERS else self.pick(*PRODUCERS)
+        fields[old + "producer_id"] = id_of(mine) if self.chance(0.9) else self.pick(5, -1)
+        fields[old + "producer_epoch"] = epoch_of(mine, self.pick(*[0] * 8, 1, -1))
+
+    def write_in_transaction(self, fields):
+        mine = fields["transactional_id"]
+        for topic in fields["topic_data"]:
+            for part in topic["partition_data"]:
+                if self.chance(0.7):
+                    part["records"] = batch_of(mine, self.pick(0, 0, 0, 1), self.pick(*[0] * 8, 1, -1), self.pick(*[16] * 8, 0))
 
     @staticmethod
     def name_once(fields):

@@ -5,13 +5,14 @@ import time
 
 from apache import ApacheKafka
 from broker import Broker
-from generate import GROUPS, READ_TOPICS, SCRATCH_TOPICS, Symbol
+from generate import GROUPS, PRODUCERS, READ_TOPICS, SCRATCH_TOPICS, Producers, Symbol
 from messages import call, coordinated, schema, send, take
 from process import wait_until
+from txn_wire import CONCURRENT, Producer, settled
 from wire import Connection, batch, produced
 
 SETTINGS = {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0", "num.partitions": "1", "offsets.topic.num.partitions": "1"}
-PARTITIONS = {"r1": 3, "r2": 1, "empty": 2, "compacted": 1}
+PARTITIONS = {"r1": 3, "r2": 1, "empty": 2, "compacted": 1, "stable": 1}
 NO_ID = bytes(16)
 TIMEOUT = 2
 
@@ -19,7 +20,7 @@ TIMEOUT = 2
 class World:
     def __init__(self, name, broker):
         self.name, self.broker, self.connection, self.ids = name, broker, None, {}
-        self.fresh = {}
+        self.fresh, self.producers = {}, {}
 
     def start(self):
         self.broker.start()
@@ -30,8 +31,22 @@ class World:
             assert wait_until(lambda: produced(self.connection, name, partition, batch(values))[0] == 0, 10)
         assert wait_until(lambda: coordinated(self.connection, GROUPS), 30), f"{self.name}: no coordinator"
         assert wait_until(lambda: self.call("init_producer_id", 1, transactional_id=None, transaction_timeout_ms=1000).error_code == 0, 30)
+        self.write_transactions()
         self.remember_ids()
         return self
+
+    def write_transactions(self):
+        """In `stable`: one that was aborted, one that was committed, and one that is open."""
+        for end, commit in ((3, False), (6, True), (None, None)):
+            p = Producer(self.connection, f"stable{end}", 900000)
+            assert p.put("stable", 0, [b"t", b"u"]).error_code == 0
+            assert end is None or (p.end(commit, 5) == 0 and settled(self.connection, "stable", 0, end))
+        for name in PRODUCERS:
+            self.begin(name)
+
+    def begin(self, name):
+        p = Producer(self.connection, name, 900000)
+        self.producers[name] = (p.id, p.epoch)
 
     def connect(self):
         if self.connection:
@@ -70,12 +85,16 @@ class World:
             topics = [{"name": "r1", "partitions": partitions}]
             committed = lambda g=group, t=topics: self.call("offset_commit", 6, group_id=g, topics=t).topics[0].partitions[0].error_code == 0
             assert wait_until(committed, 20)
+        for name in PRODUCERS:
+            self.begin(name)
         self.remember_ids()
 
     def own(self, value):
         """The request's tree with this broker's ids."""
         if isinstance(value, Symbol):
             return self.by_name.get(str(value), (b"\x77" * 16 + value.encode())[-16:])
+        if isinstance(value, Producers):
+            return value.made(*self.producers[value.name])
         if isinstance(value, dict):
             return {k: self.own(v) for k, v in value.items()}
         if isinstance(value, list):
@@ -85,8 +104,7 @@ class World:
     def ask(self, api, version, fields):
         """("answer", fields) or ("closed", None) or ("nothing", None)."""
         try:
-            send(self.connection, api, version, **self.own(fields))
-            return "answer", take(self.connection, api, version)
+            return "answer", self.asked(api, version, fields)
         except TimeoutError:
             self.connect()
             return "nothing", None
@@ -94,8 +112,32 @@ class World:
             self.connect()
             return "closed", None
 
+    def asked(self, api, version, fields):
+        """Again while a transaction is at its end: how long that takes is each broker's own."""
+        for _ in range(200):
+            send(self.connection, api, version, **self.own(fields))
+            answer = take(self.connection, api, version)
+            if not says(answer, CONCURRENT):
+                break
+            time.sleep(0.02)
+        if api in ("init_producer_id", "end_txn") and not answer.error_code and fields["transactional_id"] in PRODUCERS:
+            if answer.producer_id >= 0:
+                self.producers[fields["transactional_id"]] = answer.producer_id, answer.producer_epoch
+            assert wait_until(lambda: not self.state(fields["transactional_id"]).startswith("Prepare"), 20)
+        return answer
+
+    def state(self, name):
+        return self.call("describe_transactions", 0, transactional_ids=[name]).transaction_states[0].transaction_state
+
     def versions(self):
         return {k.api_key: range(k.min_version, k.max_version + 1) for k in self.call("api_versions", 3, client_software_name="t", client_software_version="1").api_keys}
+
+
+def says(answer, error):
+    """Is it one of the answer's errors?"""
+    if isinstance(answer, dict):
+        return any(v == error if k.endswith("error_code") else says(v, error) for k, v in answer.items())
+    return isinstance(answer, list) and any(says(v, error) for v in answer)
 
 
 @contextlib.contextmanager
