@@ -37,11 +37,11 @@ struct produce_part {
 struct produce {
     struct request *req;
     int16_t acks;
-    struct countdown parts; /* that are out */
-    bool failed;            /* some partition has an error: acks=0 closes the connection */
-    bool no_memory;         /* the request could not be taken apart as a whole */
-    struct countdown lent;  /* parts that may still read the frame */
-    enum kerr refused;      /* all of it */
+    struct countdown parts;  /* that are out */
+    bool failed;             /* some partition has an error: acks=0 closes the connection */
+    bool no_memory;          /* the request could not be taken apart as a whole */
+    struct countdown lent;   /* parts that may still read the frame */
+    enum kerr refused;       /* all of it */
     struct produce_txn *txn; /* NULL: no batch of a transaction */
     struct produce_response response;
     /* taking the request apart */

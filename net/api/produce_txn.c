@@ -28,7 +28,7 @@ struct produce_txn {
     uint32_t count;         /* batches of the transaction */
     struct produce_part **asking;
     struct txn_partition *parts; /* the same, for the question */
-    enum kerr *errors;      /* of each */
+    enum kerr *errors;           /* of each */
     uint32_t asking_count, at;
     const struct topic_produce_data *named; /* whose partitions have `name` */
     struct kview name;

@@ -25,7 +25,7 @@ static enum kerr marker_error(enum kerr error)
     return not_ready ? KERR_NOT_LEADER_OR_FOLLOWER : error;
 }
 
-static void marker_answered(struct marker_call *c)
+static void admin_marker_answered(struct marker_call *c)
 {
     struct marker_part *part = container_of(c, struct marker_part, call);
     part->out->error_code = (int16_t)marker_error(c->error);
@@ -47,7 +47,7 @@ static void start_marker(struct markers_run *run, const struct writable_txn_mark
     part->call.commit = m->transaction_result;
     part->call.coordinator_epoch = m->coordinator_epoch;
     part->call.version = m->transaction_version;
-    part->call.done = marker_answered;
+    part->call.done = admin_marker_answered;
     asking_add(&run->asking);
     marker_call_start(run->asking.req->server->shard, &part->call, topic, out->partition_index);
 }
@@ -145,6 +145,7 @@ void write_txn_markers_run(struct request *req)
     }
     run->ask = m;
     write_txn_markers_response_init(&run->r);
-    run->r.markers.v = markers_array(run, m->markers.n, sizeof *run->r.markers.v);
+    run->r.markers.v = request_alloc(req, (size_t)m->markers.n * sizeof *run->r.markers.v + 1);
+    run->failed = !run->r.markers.v;
     asking_begin(&run->asking, req, next_marker, all_markers_answered);
 }

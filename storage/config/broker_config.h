@@ -41,7 +41,7 @@ struct broker_config {
     double cleaner_dedupe_load, cleaner_bytes_per_second;
     int64_t group_initial_rebalance_delay_ms;
     int32_t group_min_session_timeout_ms, group_max_session_timeout_ms, group_max_size;
-    bool txn_verification; /* transaction.partition.verification.enable */
+    bool txn_verification;              /* transaction.partition.verification.enable */
     struct topic_config topic_defaults; /* the log.* keys, message.max.bytes, write.caching */
     struct config_entry {               /* what was set, in order: DescribeConfigs shows it */
         char *name, *value, *where;

@@ -5,15 +5,15 @@
     p.put("topic", 0, [b"x"], version=11)                      # the answer of Produce for that partition
     p.end(commit=True, version=4)
 """
+import struct
 import time
 
 from messages import call, send, take
 from process import wait_until
-from wire import batch
+from wire import batch, split_batches
 
 CONCURRENT, LOADING, NOT_AVAILABLE, NOT_COORDINATOR = 51, 14, 15, 16
 TRANSACTIONAL, COMMITTED, UNCOMMITTED = 16, 1, 0
-MARKER_BYTES = 78  # of a control batch
 
 
 def patiently(ask, error_of, timeout=20):
@@ -101,6 +101,20 @@ def take_read(c, version=11):
 
 def aborted(part):
     return None if part.aborted_transactions is None else [(a.producer_id, a.first_offset) for a in part.aborted_transactions]
+
+
+def read_on(c, topic, partition, offset=0, isolation=COMMITTED):
+    """([base offset of each batch], [aborted transactions]) from there to the end of what may be read, in as many reads as it takes."""
+    bases, named = [], set()
+    while True:
+        part = read(c, topic, partition, offset, isolation)
+        assert part.error_code == 0, part
+        brought = list(split_batches(part.records))
+        if not brought:
+            return bases, sorted(named, key=lambda a: a[1])
+        bases += [base for base, _ in brought]
+        named |= set(aborted(part) or [])
+        offset = brought[-1][0] + struct.unpack_from(">i", brought[-1][1], 23)[0] + 1
 
 
 def listed(c, topic, partition, timestamp, isolation, version=7):
