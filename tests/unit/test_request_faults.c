@@ -14,6 +14,7 @@
 #include "net/api/api.h"
 #include "net/coordinators.h"
 #include "net/group/coordinator.h"
+#include "net/txn/txn_coordinator.h"
 #include "net/shutdown.h"
 #include "tests/unit/make_batch.h"
 #include "tests/unit/smallest_request.h"
@@ -208,6 +209,7 @@ static void start_broker(void)
     set("log.dirs", DIR "/data");
     set("listeners", "PLAINTEXT://127.0.0.1:9092");
     set("offsets.topic.num.partitions", "1");
+    set("transaction.state.log.num.partitions", "1");
     set("group.initial.rebalance.delay.ms", "0");
     assert_int_equal(broker_config_finish(&w.config, w.why), ERR_NONE);
     if (root_open(&w.config, w.heap, &w.root, w.why))
@@ -526,6 +528,159 @@ static void a_group_with_a_member_stays_sound(void **state)
     printf("%u faults\n", runs);
 }
 
+/* --- a transactional producer, from its first InitProducerId to its EndTxn --- */
+
+static const struct kview producer_name = {(const uint8_t *)"producer", 8};
+static struct {
+    int64_t id;
+    int16_t epoch;
+} producer;
+
+static bool encode_producer_find(struct kwriter *out, int16_t version)
+{
+    struct find_coordinator_request m;
+    find_coordinator_request_init(&m);
+    m.key = producer_name;
+    m.key_type = 1;
+    return find_coordinator_request_encode(&m, out, version);
+}
+static bool encode_producer_init(struct kwriter *out, int16_t version)
+{
+    struct init_producer_id_request m;
+    init_producer_id_request_init(&m);
+    m.transactional_id = producer_name;
+    m.transaction_timeout_ms = 60000;
+    return init_producer_id_request_encode(&m, out, version);
+}
+static bool encode_producer_add(struct kwriter *out, int16_t version)
+{
+    struct add_partitions_to_txn_request m;
+    struct add_partitions_to_txn_topic topic;
+    int32_t first = 0;
+    add_partitions_to_txn_request_init(&m);
+    add_partitions_to_txn_topic_init(&topic);
+    m.v3_and_below_transactional_id = producer_name;
+    m.v3_and_below_producer_id = producer.id;
+    m.v3_and_below_producer_epoch = producer.epoch;
+    m.v3_and_below_topics.v = &topic;
+    m.v3_and_below_topics.n = 1;
+    topic.name = text_of("topic");
+    topic.partitions.v = &first;
+    topic.partitions.n = 1;
+    return add_partitions_to_txn_request_encode(&m, out, version);
+}
+static bool encode_producer_add_offsets(struct kwriter *out, int16_t version)
+{
+    struct add_offsets_to_txn_request m;
+    add_offsets_to_txn_request_init(&m);
+    m.transactional_id = producer_name;
+    m.producer_id = producer.id;
+    m.producer_epoch = producer.epoch;
+    m.group_id = member_group;
+    return add_offsets_to_txn_request_encode(&m, out, version);
+}
+static bool encode_producer_describe(struct kwriter *out, int16_t version)
+{
+    struct describe_transactions_request m;
+    struct kview names[] = {producer_name, text_of("nobody")};
+    describe_transactions_request_init(&m);
+    m.transactional_ids.v = names;
+    m.transactional_ids.n = COUNT_OF(names);
+    return describe_transactions_request_encode(&m, out, version);
+}
+static bool encode_producer_list(struct kwriter *out, int16_t version)
+{
+    struct list_transactions_request m;
+    list_transactions_request_init(&m);
+    m.transactional_id_pattern = text_of("pro.*r");
+    return list_transactions_request_encode(&m, out, version);
+}
+static bool encode_producer_end(struct kwriter *out, int16_t version)
+{
+    struct end_txn_request m;
+    end_txn_request_init(&m);
+    m.transactional_id = producer_name;
+    m.producer_id = producer.id;
+    m.producer_epoch = producer.epoch;
+    m.committed = true;
+    return end_txn_request_encode(&m, out, version);
+}
+static const struct api_case producer_cases[] = {
+    {KAPI_find_coordinator, 2, 2, 99, encode_producer_find},
+    {KAPI_init_producer_id, 1, 1, 99, encode_producer_init},
+    {KAPI_add_partitions_to_txn, 2, 2, 99, encode_producer_add},
+    {KAPI_add_offsets_to_txn, 2, 2, 99, encode_producer_add_offsets},
+    {KAPI_describe_transactions, 0, 0, 0, encode_producer_describe},
+    {KAPI_list_transactions, 2, 2, 0, encode_producer_list},
+    {KAPI_end_txn, 2, 2, 99, encode_producer_end},
+};
+
+/* With all the memory that it wants, over and over, until the transaction before has ended and another one has a partition. */
+static void begin_transaction(void)
+{
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    struct init_producer_id_response r = {.error_code = -1};
+    while (r.error_code != 0) {
+        assert_true(clock_now_ns() < end);
+        send_frame(&producer_cases[0], producer_cases[0].last);
+        assert_true(wait_for_end(WAIT_S * 1000));
+        send_frame(&producer_cases[1], producer_cases[1].last);
+        assert_true(wait_for_end(WAIT_S * 1000));
+        assert_false(w.closed);
+        struct kreader reader = answer_body(producer_cases[1].last);
+        assert_true(init_producer_id_response_read(&r, &reader));
+        (void)shard_turn(w.shard, TURN_NS);
+    }
+    producer.id = r.producer_id;
+    producer.epoch = r.producer_epoch;
+    send_frame(&producer_cases[2], producer_cases[2].last);
+    assert_true(wait_for_end(WAIT_S * 1000));
+    assert_false(w.closed);
+}
+
+static void check_transactions(void)
+{
+    enum kerr error;
+    int32_t at = 0;
+    struct coord_log *l = coord_shard_next_log(txn_topic.on(w.shard), &at, &error);
+    if (l)
+        coord_log_check(l);
+}
+
+static bool run_producer_fault(const struct api_case *c, int n, bool forever)
+{
+    connect_client();
+    if (c->key != KAPI_find_coordinator)
+        begin_transaction();
+    fault_begin(n, forever);
+    send_frame(c, c->last);
+    bool over = wait_for_end(SHORT_MS);
+    bool fired = fault_end();
+    if (!over && !wait_for_end(WAIT_S * 1000))
+        fail_msg("a producer's API %d hangs after request for memory %d failed", c->key, n);
+    disconnect_client();
+    check_transactions();
+    connect_client();
+    begin_transaction(); /* which aborts what the fault left, or waits for what it decided */
+    disconnect_client();
+    return fired;
+}
+
+static void a_transaction_stays_sound(void **state)
+{
+    (void)state;
+    uint32_t runs = 0;
+    for (size_t i = 0; i < COUNT_OF(producer_cases); i++)
+        for (int forever = 0; forever < 2; forever++) {
+            int n = 1;
+            while (n < FAULTS_MAX && run_producer_fault(&producer_cases[i], n, forever))
+                n++;
+            assert_true(n < FAULTS_MAX);
+            runs += (uint32_t)n;
+        }
+    printf("%u faults\n", runs);
+}
+
 static void each_api_has_one_row_and_nothing_else_has(void **state)
 {
     (void)state;
@@ -552,6 +707,7 @@ int main(void)
         cmocka_unit_test(each_api_has_one_row_and_nothing_else_has),
         cmocka_unit_test_setup_teardown(each_request_is_answered_or_its_connection_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_group_with_a_member_stays_sound, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_transaction_stays_sound, setup, teardown),
         cmocka_unit_test_setup_teardown(so_it_is_while_each_request_needs_a_copy, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
