@@ -112,8 +112,6 @@ void add_offsets_to_txn_run(struct request *req)
 struct add_txn {
     struct txn_question question;
     struct add_txn_run *run;
-    const struct add_partitions_to_txn_topic *topics;
-    int32_t topic_count;
     bool verifies;
     struct add_partitions_to_txn_result *out;
 };
@@ -136,18 +134,16 @@ static void reply_add_partitions(struct countdown *c)
     REQUEST_REPLY_LARGE(run->req, add_partitions_to_txn_response, &run->r);
 }
 
-static struct add_partitions_to_txn_partition_result *add_result_at(struct add_txn *a, int32_t topic, int32_t i)
-{
-    return &a->out->topic_results.v[topic].results_by_partition.v[i];
-}
-
+/* In the order of the question's partitions. */
 static void fill_add_results(struct add_txn *a, enum kerr error, const enum kerr *errors)
 {
     const struct request *req = a->run->req;
     uint32_t at = 0;
-    for (int32_t i = 0; i < a->topic_count; i++)
-        for (int32_t k = 0; k < a->topics[i].partitions.n; k++, at++)
-            add_result_at(a, i, k)->partition_error_code = txn_error_code(req, errors ? errors[at] : error);
+    for (int32_t i = 0; i < a->out->topic_results.n; i++) {
+        struct add_partitions_to_txn_topic_result *t = &a->out->topic_results.v[i];
+        for (int32_t k = 0; k < t->results_by_partition.n; k++, at++)
+            t->results_by_partition.v[k].partition_error_code = txn_error_code(req, errors ? errors[at] : error);
+    }
 }
 
 static void add_txn_answered(struct txn_question *q)
@@ -157,62 +153,65 @@ static void add_txn_answered(struct txn_question *q)
     countdown_done(&a->run->out);
 }
 
-/* False: no memory. */
-static bool lay_out_add_results(struct request *req, struct add_txn *a)
+/* A topic that is named twice counts once, with all of its partitions; one without partitions does not count. False: no memory. */
+static bool gather_named_parts(const struct add_partitions_to_txn_transaction *t, struct txn_parts *out)
 {
-    struct add_partitions_to_txn_topic_result *topics = request_alloc(req, (size_t)a->topic_count * sizeof *topics + 1);
-    a->out->topic_results.v = topics;
-    a->out->topic_results.n = a->topic_count;
-    for (int32_t i = 0; topics && i < a->topic_count; i++) {
-        const struct add_partitions_to_txn_topic *t = &a->topics[i];
-        struct add_partitions_to_txn_partition_result *v = request_zalloc(req, (size_t)t->partitions.n * sizeof *v + 1);
-        if (!v)
-            return false;
-        add_partitions_to_txn_topic_result_init(&topics[i]);
-        topics[i].name = t->name;
-        topics[i].results_by_partition.v = v;
-        topics[i].results_by_partition.n = t->partitions.n;
-        for (int32_t k = 0; k < t->partitions.n; k++)
-            v[k].partition_index = t->partitions.v[k];
-    }
-    return topics;
+    for (int32_t i = 0; i < t->topics.n; i++)
+        for (int32_t k = 0; k < t->topics.v[i].partitions.n; k++)
+            if (txn_parts_add(out, t->topics.v[i].name, t->topics.v[i].partitions.v[k]))
+                return false;
+    return true;
 }
 
-/* As one transaction is all or nothing, one that does not exist spoils all: the others were not even tried. */
+/* The question's partitions and the reply's, alike. False: no memory. */
+static bool lay_out_added_topic(struct request *req, struct add_txn *a, const struct txn_topic *from,
+                                struct txn_partition *parts, struct add_partitions_to_txn_topic_result *out)
+{
+    add_partitions_to_txn_topic_result_init(out);
+    out->name = request_copy(req, from->name);
+    struct add_partitions_to_txn_partition_result *v = request_zalloc(req, (size_t)from->count * sizeof *v);
+    for (int32_t k = 0; v && k < from->count; k++) {
+        add_partitions_to_txn_partition_result_init(&v[k]);
+        v[k].partition_index = from->partitions[k];
+        parts[a->question.part_count++] = (struct txn_partition){out->name, from->partitions[k]};
+    }
+    out->results_by_partition.v = v;
+    out->results_by_partition.n = from->count;
+    return v && out->name.n >= 0;
+}
+
+static bool lay_out_added_parts(struct request *req, struct add_txn *a, const struct txn_parts *named)
+{
+    size_t count = named->partitions;
+    struct txn_partition *parts = request_alloc(req, count * sizeof *parts + 1);
+    struct add_partitions_to_txn_topic_result *topics = request_alloc(req, (size_t)named->count * sizeof *topics + 1);
+    a->question.errors = request_zalloc(req, count * sizeof *a->question.errors + 1);
+    bool good = parts && topics && a->question.errors;
+    for (int32_t i = 0; good && i < named->count; i++)
+        good = lay_out_added_topic(req, a, &named->topics[i], parts, &topics[i]);
+    a->question.parts = parts;
+    a->out->topic_results.v = topics;
+    a->out->topic_results.n = named->count;
+    return good;
+}
+
+/* As a transaction is all or nothing, one that does not exist spoils all: the others were not even tried. */
 static bool refuse_unknown_parts(struct add_txn *a)
 {
-    const struct request *req = a->run->req;
     bool all_known = true;
     fill_add_results(a, KERR_OPERATION_NOT_ATTEMPTED, NULL);
-    for (int32_t i = 0; i < a->topic_count; i++) {
-        const struct topic *t = topic_asked(req, false, a->topics[i].name, (struct kuuid){0});
-        for (int32_t k = 0; k < a->topics[i].partitions.n; k++) {
-            int32_t partition = a->topics[i].partitions.v[k];
-            if (t && partition >= 0 && partition < t->partitions)
+    for (int32_t i = 0; i < a->out->topic_results.n; i++) {
+        struct add_partitions_to_txn_topic_result *out = &a->out->topic_results.v[i];
+        const struct topic *t = topic_asked(a->run->req, false, out->name, (struct kuuid){0});
+        for (int32_t k = 0; k < out->results_by_partition.n; k++) {
+            struct add_partitions_to_txn_partition_result *p = &out->results_by_partition.v[k];
+            if (t && p->partition_index >= 0 && p->partition_index < t->partitions)
                 continue;
-            add_result_at(a, i, k)->partition_error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
+            p->partition_error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
             all_known = false;
         }
     }
     return !all_known;
-}
-
-/* False: no memory. */
-static bool gather_added_parts(struct request *req, struct add_txn *a)
-{
-    uint32_t count = 0, at = 0;
-    for (int32_t i = 0; i < a->topic_count; i++)
-        count += (uint32_t)a->topics[i].partitions.n;
-    struct txn_partition *parts = request_alloc(req, (size_t)count * sizeof *parts + 1);
-    a->question.errors = request_zalloc(req, (size_t)count * sizeof *a->question.errors + 1);
-    if (!parts || !a->question.errors)
-        return false;
-    for (int32_t i = 0; i < a->topic_count; i++)
-        for (int32_t k = 0; k < a->topics[i].partitions.n; k++)
-            parts[at++] = (struct txn_partition){a->topics[i].name, a->topics[i].partitions.v[k]};
-    a->question.parts = parts;
-    a->question.part_count = count;
-    return true;
 }
 
 static void start_add_txn(struct add_txn *a)
@@ -231,11 +230,7 @@ static bool prepare_add_txn(struct add_txn_run *run, int32_t i, const struct add
 {
     struct request *req = run->req;
     struct add_txn *a = &run->txns[i];
-    *a = (struct add_txn){.run = run,
-                          .topics = t->topics.v,
-                          .topic_count = t->topics.n,
-                          .verifies = t->verify_only,
-                          .out = &run->r.results_by_transaction.v[i]};
+    *a = (struct add_txn){.run = run, .verifies = t->verify_only, .out = &run->r.results_by_transaction.v[i]};
     a->question = (struct txn_question){.kind = t->verify_only ? TXN_ASK_VERIFY : TXN_ASK_ADD,
                                         .call.key = t->transactional_id,
                                         .producer_id = t->producer_id,
@@ -244,7 +239,11 @@ static bool prepare_add_txn(struct add_txn_run *run, int32_t i, const struct add
                                         .answered = add_txn_answered};
     add_partitions_to_txn_result_init(a->out);
     a->out->transactional_id = t->transactional_id;
-    return lay_out_add_results(req, a) && gather_added_parts(req, a);
+    struct txn_parts named;
+    txn_parts_init(&named, req->server->shard->heap);
+    bool good = gather_named_parts(t, &named) && lay_out_added_parts(req, a, &named);
+    txn_parts_deinit(&named);
+    return good;
 }
 
 static struct add_partitions_to_txn_transaction one_added_txn(const struct add_partitions_to_txn_request *m)

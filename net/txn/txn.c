@@ -175,7 +175,7 @@ static struct txn_outcome end_txn_new(struct txn *t, const struct txn_event *e)
 /* One that names the producer id before the last may have missed the answer that gave it the new one. */
 static bool is_init_expected(const struct txn *t, const struct txn_event *e)
 {
-    return e->producer_id < 0 || t->now.producer_epoch == NO_EPOCH || e->producer_id == t->now.producer_id ||
+    return e->producer_id == NO_ID || t->now.producer_epoch == NO_EPOCH || e->producer_id == t->now.producer_id ||
            (e->producer_id == t->now.previous_id && is_epoch_used_up(e->producer_epoch));
 }
 
@@ -195,14 +195,14 @@ static struct txn_outcome rotate_txn_producer(struct txn *t, const struct txn_ev
     struct txn_values *to = begin_txn_init(t, e);
     to->producer_id = e->fresh_id;
     to->producer_epoch = 0;
-    to->last_epoch = e->producer_id >= 0 ? t->now.producer_epoch : NO_EPOCH;
+    to->last_epoch = e->producer_id != NO_ID ? t->now.producer_epoch : NO_EPOCH;
     return write_txn(t, KERR_NONE);
 }
 
 static struct txn_outcome raise_txn_epoch(struct txn *t, const struct txn_event *e)
 {
     int16_t epoch = t->now.producer_epoch;
-    bool named = e->producer_id >= 0;
+    bool named = e->producer_id != NO_ID;
     bool goes_on = named && (epoch == NO_EPOCH || e->producer_epoch == epoch);
     bool again = named && !goes_on && e->producer_epoch == t->now.last_epoch;
     if (named && !goes_on && !again)
@@ -232,7 +232,7 @@ static struct txn_outcome init_txn_producer(struct txn *t, const struct txn_even
         return fence_txn_producer(t, e, KERR_CONCURRENT_TRANSACTIONS);
     if (!is_epoch_used_up(t->now.producer_epoch))
         return raise_txn_epoch(t, e);
-    if (e->producer_id >= 0 && e->producer_epoch != t->now.producer_epoch)
+    if (e->producer_id != NO_ID && e->producer_epoch != t->now.producer_epoch)
         return refuse_txn(KERR_PRODUCER_FENCED);
     return rotate_txn_producer(t, e);
 }

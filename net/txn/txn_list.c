@@ -46,6 +46,8 @@ void txn_describe(struct txn_question *q)
     struct describe_transactions_transaction_state *out = q->described;
     const struct txn_entry *e = c->error ? NULL : txn_log_find(txn_log_of(c->log), c->key);
     enum kerr error = c->error ? c->error : e ? KERR_NONE : KERR_TRANSACTIONAL_ID_NOT_FOUND;
+    if (c->key.n == 0)
+        error = KERR_INVALID_REQUEST;
     describe_transactions_transaction_state_init(out);
     out->transactional_id = c->key;
     if (e)

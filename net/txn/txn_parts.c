@@ -81,7 +81,8 @@ static enum err insert_part_topic(struct txn_parts *s, int32_t i, struct kview t
     uint8_t *name = heap_alloc(s->heap, (size_t)topic.n + 1);
     if (!name)
         return ERR_NO_MEMORY;
-    memcpy(name, topic.at, (size_t)topic.n);
+    if (topic.n > 0)
+        memcpy(name, topic.at, (size_t)topic.n);
     memmove(&topics[i + 1], &topics[i], (size_t)(s->count - i) * sizeof *topics);
     topics[i] = (struct txn_topic){.name = {name, topic.n}};
     s->count++;
@@ -116,7 +117,7 @@ static void drop_part_topic(struct txn_parts *s, int32_t i)
 
 enum err txn_parts_add(struct txn_parts *s, struct kview topic, int32_t partition)
 {
-    assert(topic.n > 0);
+    assert(topic.n >= 0);
     int32_t i = bisect_part_topic(s, topic);
     if (!is_part_topic(s, i, topic) && insert_part_topic(s, i, topic))
         return ERR_NO_MEMORY;

@@ -89,6 +89,7 @@ static const struct row {
      INIT(ID, EPOCH),
      {W + TXN_EMPTY, W + TXN_PREPARE_ABORT, CONC, CONC, W + TXN_EMPTY, W + TXN_EMPTY, CONC}},
     {"init, an older epoch", INIT(ID, EPOCH - 2), {FENCED, W + TXN_PREPARE_ABORT, CONC, CONC, FENCED, FENCED, CONC}},
+    {"init, an id that is none", INIT(-2, 0), {FENCED, FENCED, CONC, CONC, FENCED, FENCED, CONC}},
     {"init, another id", INIT(OTHER, EPOCH), {FENCED, FENCED, CONC, CONC, FENCED, FENCED, CONC}},
     {"add a new one",
      ADD(ID, EPOCH, new_part),
