@@ -142,8 +142,10 @@ enum err segment_put_aborted(const char *dir, const struct segment *s, bool sync
         if (at)
             aborted_encode(&s->aborted, 0, s->aborted.count, at);
         err = at ? segment_put_file(path, at, bytes, sync) : ERR_NO_MEMORY;
-        if (heap)
+        if (heap) {
+            heap_free(heap, at);
             heap_close(heap);
+        }
     } else {
         err = fs_unlink(path);
         err = err == ERR_NOT_FOUND ? ERR_NONE : err;

@@ -23,13 +23,15 @@ struct placed {
     int64_t segment, base_offset, end_offset;
     uint64_t at;
     uint32_t bytes;
+    bool other;   /* not of the producer ID */
+    bool aborted; /* a marker that aborts a transaction */
 };
 static struct world {
     struct heap *heap;
     int fd;
     int64_t base, next; /* of the active segment; of the log */
     uint64_t at;
-    int32_t epoch, sequence;
+    int32_t epoch, sequence, other_sequence;
     struct segment active;
     struct producers *producers;
     struct placed batches[1000];
@@ -60,6 +62,7 @@ static inline void open_segment(int64_t base)
     w.at = 0;
     w.active = (struct segment){.base_offset = base, .first_timestamp = -1};
     index_init(&w.active.index, w.heap, base, 1 << 20);
+    aborted_init(&w.active.aborted, w.heap);
 }
 static inline void close_segment(void)
 {
@@ -68,6 +71,7 @@ static inline void close_segment(void)
     fs_close(w.fd);
     w.fd = -1;
     index_deinit(&w.active.index);
+    aborted_deinit(&w.active.aborted);
 }
 static inline void fresh(void)
 {
@@ -114,13 +118,55 @@ static inline void append_one(int32_t records, uint32_t value_bytes, bool emptie
                                batch_newest_timestamp(&b), batch_last_offset(&b)),
                      ERR_NONE);
     assert_int_equal(producers_update(w.producers, &b, NULL, clock_wall_ms(), &(struct aborted_txn){0}), ERR_NONE);
-    w.batches[w.count++] = (struct placed){w.base, w.next, w.next + records, w.at, bytes};
+    w.batches[w.count++] = (struct placed){w.base, w.next, w.next + records, w.at, bytes, false, false};
     if (w.active.first_timestamp < 0)
         w.active.first_timestamp = b.max_timestamp;
     w.at += bytes;
     w.next += records;
     w.sequence += records;
     w.active.bytes = w.at;
+}
+static inline void append_other(const uint8_t *one, uint32_t bytes, const struct batch_marker *marker)
+{
+    struct batch b;
+    struct aborted_txn aborted;
+    assert_true(batch_parse(one, bytes, &b));
+    assert_int_equal(fs_write(w.fd, one, bytes, w.at), ERR_NONE);
+    assert_int_equal(index_add(&w.active.index, INTERVAL, batch_last_offset(&b), (uint32_t)w.at, bytes, b.max_timestamp,
+                               batch_last_offset(&b)),
+                     ERR_NONE);
+    assert_int_equal(producers_update(w.producers, &b, marker, clock_wall_ms(), &aborted), ERR_NONE);
+    producers_settle(w.producers, INT64_MAX);
+    if (aborted.producer_id >= 0 && !aborted_reserve(&w.active.aborted, 1))
+        aborted_add(&w.active.aborted, &aborted);
+    int64_t end = batch_last_offset(&b) + 1;
+    w.batches[w.count++] = (struct placed){w.base, w.next, end, w.at, bytes, true, aborted.producer_id >= 0};
+    w.at += bytes;
+    w.next = end;
+    w.active.bytes = w.at;
+}
+/* Of another producer; goes on until end_transaction. */
+static inline void append_transactional(void)
+{
+    static uint8_t one[MAKE_BATCH_MAX];
+    uint32_t bytes = make_batch(one, (struct make_batch){.base_offset = w.next,
+                                                         .timestamp = 1000 + w.next,
+                                                         .producer_id = ID + 1,
+                                                         .leader_epoch = w.epoch,
+                                                         .sequence = w.other_sequence++,
+                                                         .count = 1,
+                                                         .value_bytes = 50,
+                                                         .attributes = BATCH_TRANSACTIONAL});
+    append_other(one, bytes, NULL);
+}
+static inline void end_transaction(bool commit)
+{
+    uint8_t one[BATCH_MARKER_BYTES];
+    const struct batch_marker marker = {.coordinator_epoch = 1, .commit = commit};
+    batch_write_marker(one, ID + 1, 0, 1000 + w.next, &marker);
+    be64_put(one, (uint64_t)w.next);
+    be32_put(one + 12, (uint32_t)w.epoch);
+    append_other(one, sizeof one, &marker);
 }
 static inline void append(int32_t records, uint32_t value_bytes)
 {
@@ -146,6 +192,7 @@ static inline void trim_and_save(void)
     assert_int_equal(fs_truncate(w.fd, w.at), ERR_NONE);
     assert_int_equal(index_finish(&w.active.index), ERR_NONE);
     assert_int_equal(segment_save_index(dir, &w.active), ERR_NONE);
+    assert_int_equal(segment_put_aborted(dir, &w.active, true), ERR_NONE);
     write_snapshot(w.next);
 }
 static inline void roll(void)
@@ -158,6 +205,9 @@ static inline void checkpoint(void)
 {
     const struct index *ix = &w.active.index;
     assert_int_equal(segment_save_index(dir, &w.active), ERR_NONE);
+    assert_int_equal(segment_put_aborted(dir, &w.active, true), ERR_NONE);
+    uint8_t aborted[1000];
+    aborted_encode(&w.active.aborted, 0, w.active.aborted.count, aborted);
     size_t bytes = producers_saved_bytes(w.producers);
     w.saved_producers = heap_alloc(w.heap, bytes);
     producers_save(w.producers, w.saved_producers);
@@ -172,6 +222,8 @@ static inline void checkpoint(void)
                                              .index_crc = crc32c(0, ix->offsets, ix->offset_count * 8ul),
                                              .time_count = ix->time_count,
                                              .time_crc = crc32c(0, ix->times, ix->time_count * 12ul),
+                                             .aborted_count = w.active.aborted.count,
+                                             .aborted_crc = crc32c(0, aborted, aborted_file_bytes(&w.active.aborted)),
                                              .bytes_since_entry = ix->bytes_since_entry,
                                              .producers = w.saved_producers,
                                              .producers_bytes = (uint32_t)bytes};
@@ -293,12 +345,17 @@ static inline void check_zeros_behind(const struct segment *s)
 static inline void check_producers(const struct recovered *r, int batches)
 {
     int32_t sequence = 0;
+    int behind = 0; /* of that producer */
+    for (int i = 0; i < batches; i++)
+        behind += !w.batches[i].other;
     for (int i = 0; i < batches; i++) {
+        if (w.batches[i].other)
+            continue;
         int32_t count = (int32_t)(w.batches[i].end_offset - w.batches[i].base_offset);
         struct batch b = {.producer_id = ID, .base_sequence = sequence, .count = count, .last_offset_delta = count - 1};
         struct producer_duplicate d;
         enum kerr code = producers_check(r->producers, &b, &(struct producer_claim){0}, &d);
-        if (i >= batches - 5) {
+        if (behind-- <= 5) {
             assert_int_equal(code, KERR_NONE);
             assert_int_equal(d.base_offset, w.batches[i].base_offset);
         } else {
@@ -311,6 +368,20 @@ static inline void check_producers(const struct recovered *r, int batches)
     assert_int_equal(producers_check(r->producers, &next, &(struct producer_claim){0}, &d), KERR_NONE);
     assert_int_equal(d.base_offset, -1);
 }
+/* What was aborted is known, whatever was read of it. */
+static inline void check_aborted(const struct segment *s, int64_t end)
+{
+    uint32_t n = 0;
+    for (int i = 0; i < w.count; i++) {
+        const struct placed *p = &w.batches[i];
+        if (!p->aborted || p->segment != s->base_offset || p->end_offset > end)
+            continue;
+        assert_true(n < s->aborted.count);
+        assert_int_equal(s->aborted.v[n].producer_id, ID + 1);
+        assert_int_equal(s->aborted.v[n++].last_offset, p->base_offset);
+    }
+    assert_int_equal(s->aborted.count, n);
+}
 static inline void check_segments(const struct recovered *r, int64_t end)
 {
     int64_t next = r->log_start_offset;
@@ -321,6 +392,7 @@ static inline void check_segments(const struct recovered *r, int64_t end)
         next = s->next_offset;
         if (l->next != &r->segments)
             assert_int_equal(s->bytes, s->allocated);
+        check_aborted(s, end);
         check_zeros_behind(s);
     }
     assert_int_equal(next, end);

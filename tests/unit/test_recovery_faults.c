@@ -11,23 +11,36 @@
  * segment lies below the log start. */
 static int build(bool trimmed)
 {
-    append_many(8);
+    append_transactional();
+    append_many(3);
+    end_transaction(false);
+    append_transactional(); /* goes on in the next segments */
+    append_many(5);
     roll();
     if (trimmed)
         assert_int_equal(log_start_save(dir, "t", 0, w.base), ERR_NONE);
-    append_many(8);
+    append_many(4);
+    end_transaction(false);
+    append_transactional();
+    append_many(4);
     roll();
-    append_many(8);
+    append_many(4);
+    end_transaction(false);
+    append_many(4);
     checkpoint();
+    append_transactional();
     append_many(8);
     close_segment();
     open_segment(w.next);
-    append_many(20);
-    spoil_batch(44);
+    append_many(4);
+    end_transaction(false);
+    append_transactional();
+    append_many(16);
+    spoil_batch(52);
     unlink_file(0, ".index");
     fs_close(open_file(3, ".log.tmp", FS_WRITE | FS_CREATE));
     write_snapshot(w.next + 7);
-    return 44;
+    return 52;
 }
 
 static enum err run_once(struct recovered *r)

@@ -7,6 +7,7 @@
 enum { VALUE = 60000, KNOWN_MAX = 64, PRODUCERS = 4, OFFSETS_MAX = 1000 };
 static const struct topic_override small[] = {{"segment.bytes", "1048576"}};
 static const struct topic_override caching[] = {{"write.caching", "true"}, {"flush.ms", "1000000"}};
+static const struct topic_override one_segment[] = {{"segment.ms", "9223372036854775807"}}; /* markers are young */
 static const struct topic_override compacted[] = {{"cleanup.policy", "compact"},
                                                   {"internal.segment.bytes", "20000"},
                                                   {"min.cleanable.dirty.ratio", "0"},
@@ -461,6 +462,58 @@ static void aborted_transactions_are_found_in_the_log(void **state)
     }
 }
 
+static void let_time_pass(uint64_t ms)
+{
+    uint64_t end = clock_now_ns() + ms * NS_PER_MS;
+    while (clock_now_ns() < end)
+        turn();
+}
+
+/* Of the active segment the first ones are in the file, as far as the checkpoint says. */
+static void a_checkpoint_knows_what_was_aborted_before_it(void **state)
+{
+    (void)state;
+    static const char *const damage[] = {
+        "true",
+        "rm " LOG "/*.txnindex",
+        "printf x | dd of=" LOG "/00000000000000000000.txnindex bs=1 seek=40 conv=notrunc status=none",
+        "truncate -s 50 " LOG "/00000000000000000000.txnindex",
+        "head -c 34 " LOG "/00000000000000000000.txnindex > " LOG "/x && cat " LOG "/x >> " LOG "/00000000000000000000.txnindex",
+    };
+    make_topic(one_segment, 1);
+    write_some(3, 100);
+    for (size_t i = 0; i < COUNT_OF(damage); i++) {
+        for (int k = 0; k < 3; k++) {
+            write_some(k, 100);
+            write_some(k, 100);
+            end_it(k, k == 1);
+        }
+        let_time_pass(2 * CHECKPOINT_MS + 200);
+        assert_int_equal(access(LOG "/00000000000000000000.txnindex", F_OK), 0);
+        assert_true(w.p->checkpoint.saved_aborted > 0);
+        write_some(0, 100);
+        end_it(0, false);
+        write_some(1, 100);
+        check_all();
+        kill_broker();
+        forget_sent();
+        assert_int_equal(system(damage[i]), 0);
+        start();
+        find_partition("t");
+        check_all();
+        end_it(1, false);
+        check_all();
+    }
+    stop(); /* whole from then on */
+    struct folder f;
+    assert_int_equal(folder_read(&f, w.heap, LOG), ERR_NONE);
+    assert_int_equal(f.aborted.count, 1);
+    folder_close(&f);
+    start();
+    find_partition("t");
+    check_all();
+}
+
 /* --- compaction --- */
 
 static void await_clean_to(int64_t offset)
@@ -729,6 +782,7 @@ int main(void)
         TEST(what_is_open_is_not_stable),
         TEST(transactions_lie_across_segments),
         TEST(aborted_transactions_are_found_in_the_log),
+        TEST(a_checkpoint_knows_what_was_aborted_before_it),
         TEST(a_compaction_leaves_what_was_committed),
         TEST(a_marker_is_durable_whatever_caching_says),
         TEST(markers_keep_kafkas_rules),
