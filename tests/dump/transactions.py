@@ -4,7 +4,7 @@ import os
 import re
 
 from dump import TOOL
-from harness import run, run_ok
+from harness import binary, run, run_ok
 from segments import batches_of_file, logs
 from tools import java, venv_python
 
@@ -81,3 +81,16 @@ def same_as_log(broker):
                 assert says == opened[base], f"{path}: open are {says}, the log says {opened[base]}"
                 snapshots += 1
     assert found > 10 and segments > 2 and snapshots > 5, f"{found} aborted transactions in {segments} segments, {snapshots} snapshots"
+
+
+def made_again(broker):
+    """What is damaged or lost of these files is found in the log, at the next start after a kill."""
+    files = sorted(glob.glob(f"{broker.data}/mixed-0/*.txnindex"))
+    with open(files[0], "r+b") as file:
+        file.write(b"\xff" * 20)
+    code, out, err = run([binary(), "check", "--data", broker.data])
+    assert code == 0 and b"damaged or not this log's" in out + err, f"check ended with {code}: {out[-300:]} {err[-300:]}"
+    broker.start(), broker.stop()
+    same_as_log(broker)
+    code, out, err = run([binary(), "check", "--data", broker.data])
+    assert code == 0 and b" 0 notes" in out + err, f"check ended with {code}: {out[-300:]} {err[-300:]}"
