@@ -262,7 +262,8 @@ static void write_cleaned(const char *suffix)
         assert_int_equal(index_add(&s.index, INTERVAL, batch_last_offset(&b), (uint32_t)s.bytes, bytes,
                                    batch_newest_timestamp(&b), batch_last_offset(&b)),
                          ERR_NONE);
-        cleaned[cleaned_count++] = (struct placed){bases[0], b.base_offset, batch_last_offset(&b) + 1, s.bytes, bytes, false, false};
+        cleaned[cleaned_count++] =
+            (struct placed){bases[0], b.base_offset, batch_last_offset(&b) + 1, s.bytes, bytes, false, false};
         s.bytes += bytes;
     }
     fs_close(fd);

@@ -478,7 +478,8 @@ static void a_checkpoint_knows_what_was_aborted_before_it(void **state)
         "rm " LOG "/*.txnindex",
         "printf x | dd of=" LOG "/00000000000000000000.txnindex bs=1 seek=40 conv=notrunc status=none",
         "truncate -s 50 " LOG "/00000000000000000000.txnindex",
-        "head -c 34 " LOG "/00000000000000000000.txnindex > " LOG "/x && cat " LOG "/x >> " LOG "/00000000000000000000.txnindex",
+        "head -c 34 " LOG "/00000000000000000000.txnindex > " LOG "/x && cat " LOG "/x >> " LOG
+        "/00000000000000000000.txnindex",
     };
     make_topic(one_segment, 1);
     write_some(3, 100);
