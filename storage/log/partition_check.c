@@ -1,6 +1,26 @@
 /* What must hold between the fields of a partition, whatever it is doing: for the unit tests, the simulator and debug builds. */
 #include "storage/log/partition_state.h"
 
+static void check_aborted_of(const struct partition *p, const struct segment *s)
+{
+    const struct aborted_index *a = &s->aborted;
+    aborted_check(a);
+    if (!a->count)
+        return;
+    assert(a->v[0].last_offset >= s->base_offset);
+    assert(a->v[a->count - 1].last_offset < s->next_offset);
+    assert(a->v[a->count - 1].last_offset <= p->aborted_last_offset);
+}
+
+static void check_durable_waits(const struct partition *p)
+{
+    for (const struct list *l = p->durable_waits.next; l != &p->durable_waits; l = l->next) {
+        const struct durable_wait *w = container_of(l, const struct durable_wait, link);
+        assert(w->offset > p->durable.offset && w->offset <= p->end.offset);
+        assert(p->flusher.wanted_offset >= w->offset);
+    }
+}
+
 static void check_segments(const struct partition *p)
 {
     uint64_t closed_bytes = 0;
@@ -10,6 +30,7 @@ static void check_segments(const struct partition *p)
         assert(s->partition == p);
         assert(s == p->active || s->allocated == s->bytes);
         assert(s == p->active || !list_linked(&s->index_link) || s->index_loaded);
+        check_aborted_of(p, s);
         closed_bytes += s == p->active ? 0 : s->bytes;
     }
     assert((p->segments.count == 0) == !p->active);
@@ -52,6 +73,7 @@ void partition_check(const struct partition *p)
     check_marks(p);
     check_segments(p);
     check_appends(p);
+    check_durable_waits(p);
     unpack_check(p);
     assert(space_in_job(p) == (p->space.job != NULL));
     assert(!space_is_ready(p) || (p->active && p->active->file.fd >= 0));
