@@ -552,9 +552,10 @@ static void changes_find_blocks_behind_the_copies_however_many_there_were(void *
     (void)state;
     char name[240];
     for (int i = 0; i < 400; i++) { /* 100 KiB and more */
-        memset(name, 'x', sizeof name);
-        snprintf(name, 8, "t%d", i);
-        name[strlen(name)] = '-';
+        char head[16];
+        int n = snprintf(head, sizeof head, "t%d-", i);
+        memset(name, 'x', sizeof name - 1);
+        memcpy(name, head, (size_t)n);
         name[sizeof name - 1] = 0;
         assert_int_equal(create(name, 1), KERR_NONE);
         check_room(28 * 1024);
