@@ -35,6 +35,8 @@ static const struct api_row rows[] = {
     ROW(offset_delete, API_GROUP, API_DELETE),
     ROW(describe_cluster, API_CLUSTER, API_DESCRIBE),
     ROW(describe_producers, API_TOPIC, API_READ),
+    ROW(describe_transactions, API_TRANSACTIONAL_ID, API_DESCRIBE),
+    ROW(list_transactions, API_TRANSACTIONAL_ID, API_DESCRIBE),
     ROW(describe_topic_partitions, API_TOPIC, API_DESCRIBE),
 };
 

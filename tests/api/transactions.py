@@ -55,7 +55,8 @@ def a_batch_of_an_older_client_needs_its_partition_in_the_transaction(broker, c)
     assert [p.put("t", n, [b"c"], v).error_code for n, v in ((0, 7), (1, 9), (1, 11), (0, 10))] == [0] * 4
     assert p.end(True) == 0
     assert settled(c, "t", 0, 5) and settled(c, "t", 1, 3)
-    assert p.put("t", 0, [b"x"], 11).error_code in (INVALID_STATE, ABORTABLE), "the transaction is over"
+    refused = lambda: p.put("t", 0, [b"x"], 11, sequence=9).error_code in (INVALID_STATE, ABORTABLE)
+    assert wait_until(refused, 10), "the transaction is over"  # a broker that is still about it says NOT_ENOUGH_REPLICAS
     assert p.epoch == 0, "an end of the first generation raises no epoch"
 
 
