@@ -81,6 +81,15 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_alter_before_recovery /* simulator: a change that promises more does not wait for recoveries */
 #define PLANT_alter_before_recovery 0
 #endif
+#ifndef PLANT_marker_before_decision /* simulator: markers of a commit are put before its decision is durable */
+#define PLANT_marker_before_decision 0
+#endif
+#ifndef PLANT_epoch_not_raised /* simulator: InitProducerId gives the epoch that another producer has */
+#define PLANT_epoch_not_raised 0
+#endif
+#ifndef PLANT_pending_offsets_visible /* simulator: offsets of a transaction count before it has ended */
+#define PLANT_pending_offsets_visible 0
+#endif
 #ifndef PLANT_stable_end_of_youngest /* simulator: the youngest open transaction bounds what is stable, not the oldest */
 #define PLANT_stable_end_of_youngest 0
 #endif

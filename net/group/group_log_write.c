@@ -55,7 +55,8 @@ static enum err apply_commit(const struct group_write *w, const struct committed
 {
     struct group_entry *e = w->entry;
     group_log_force_memory(group_entry_log(e), true);
-    enum err err = w->txn ? group_txns_put(&e->txns, w->txn->of.producer_id, c) : offsets_put(&e->offsets, c);
+    bool pending = w->txn && !PLANTED(pending_offsets_visible);
+    enum err err = pending ? group_txns_put(&e->txns, w->txn->of.producer_id, c) : offsets_put(&e->offsets, c);
     group_log_force_memory(group_entry_log(e), false);
     return err;
 }

@@ -209,7 +209,7 @@ static struct txn_outcome raise_txn_epoch(struct txn *t, const struct txn_event 
         return refuse_txn(KERR_PRODUCER_FENCED);
     struct txn_values *to = begin_txn_init(t, e);
     if (!again) {
-        to->producer_epoch = (int16_t)(epoch + 1);
+        to->producer_epoch = (int16_t)(epoch + !(PLANTED(epoch_not_raised) && epoch >= 0));
         to->last_epoch = goes_on ? epoch : NO_EPOCH;
     }
     return write_txn(t, KERR_NONE);

@@ -108,6 +108,15 @@ static void txn_parts_are_durable(struct txn_round *r)
     txn_entry_wake(e);
 }
 
+static struct marker_call marker_of_txn(const struct txn_entry *e, const struct txn_values *v)
+{
+    return (struct marker_call){.producer_id = v->producer_id,
+                                .producer_epoch = v->producer_epoch,
+                                .commit = v->state == TXN_PREPARE_COMMIT,
+                                .coordinator_epoch = partition_facts(e->coord.log->partition).leader_epoch,
+                                .version = v->client_version};
+}
+
 static void flush_pending_txn(struct txn_entry *e)
 {
     struct txn_round *r = open_txn_round(e, false);
@@ -117,6 +126,10 @@ static void flush_pending_txn(struct txn_entry *e)
         return;
     }
     r->over = txn_parts_are_durable;
+    if (PLANTED(marker_before_decision)) {
+        r->marks = true;
+        r->what = marker_of_txn(e, &e->txn.to);
+    }
     txn_round_start(r);
 }
 
@@ -194,11 +207,7 @@ static void mark_txn_parts(struct txn_entry *e)
         return;
     }
     r->over = txn_parts_are_marked;
-    r->what = (struct marker_call){.producer_id = now->producer_id,
-                                   .producer_epoch = now->producer_epoch,
-                                   .commit = now->state == TXN_PREPARE_COMMIT,
-                                   .coordinator_epoch = partition_facts(e->coord.log->partition).leader_epoch,
-                                   .version = now->client_version};
+    r->what = marker_of_txn(e, now);
     txn_round_start(r);
 }
 

@@ -45,7 +45,10 @@ static const char *plant(void)
                 PLANT_NAME(caching_off_unflushed) PLANT_NAME(serve_unrecovered) PLANT_NAME(clean_mark_unrecovered)
                     PLANT_NAME(alter_before_recovery) PLANT_NAME(roll_before_old_durable)
                         PLANT_NAME(tombstone_dropped_early) PLANT_NAME(swap_before_sync)
-                            PLANT_NAME(key_lost_between_passes) "";
+                            PLANT_NAME(key_lost_between_passes) PLANT_NAME(marker_before_decision)
+                                PLANT_NAME(stable_end_of_youngest) PLANT_NAME(epoch_not_raised)
+                                    PLANT_NAME(pending_offsets_visible) PLANT_NAME(aborted_not_rebuilt)
+                                        PLANT_NAME(marker_dropped_early) "";
 }
 
 static const char *const fault_options[] = {
