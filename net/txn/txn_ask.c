@@ -213,8 +213,8 @@ static void ask_txn_change(struct txn_question *q, int64_t fresh_id)
         if (!e)
             return;
     }
-    if (!e) {
-        refuse_txn_question(q, KERR_INVALID_PRODUCER_ID_MAPPING);
+    if (!e || !txn_entry_settle_doubt(e)) {
+        refuse_txn_question(q, e ? KERR_CONCURRENT_TRANSACTIONS : KERR_INVALID_PRODUCER_ID_MAPPING);
         return;
     }
     struct txn_event event = txn_event_of_question(txn_shard_asked(q), q);
@@ -235,6 +235,8 @@ static void ask_known_txn(struct txn_question *q)
     struct txn_entry *e = txn_log_find(txn_log_of(q->call.log), q->call.key);
     if (!e)
         refuse_txn_question(q, KERR_INVALID_PRODUCER_ID_MAPPING);
+    else if (!txn_entry_settle_doubt(e))
+        refuse_txn_question(q, KERR_CONCURRENT_TRANSACTIONS);
     else if (q->kind == TXN_ASK_ADD)
         ask_txn_add(e, q);
     else

@@ -211,10 +211,38 @@ static void mark_txn_parts(struct txn_entry *e)
     txn_round_start(r);
 }
 
+/* --- what a lost cache may have taken --- */
+
+/* It wrote to a topic with write.caching before a start that was not clean. kill -9 lost nothing, but who knows whether the power went. */
+static bool is_txn_doubtful(const struct txn_entry *e)
+{
+    const struct store *st = store_of(e->coord.log->shard);
+    struct txn_partition part;
+    int32_t topic = 0, at = 0;
+    if (e->txn.now.state != TXN_ONGOING)
+        return false;
+    while (txn_parts_next(&e->txn.parts, &topic, &at, &part)) {
+        const struct topic *t = catalog_by_name(&st->catalog, part.topic.at, (size_t)part.topic.n);
+        if (t && t->config.write_caching && !root_was_clean(st->root, t->id, part.partition))
+            return true;
+    }
+    return false;
+}
+
+bool txn_entry_settle_doubt(struct txn_entry *e)
+{
+    if (e->doubtful && !e->txn.pending)
+        txn_entry_abort(txn_shard_of_entry(e), e, clock_wall_ms(),
+                        "what it wrote may be lost: write.caching, and the start was not clean");
+    return !e->doubtful || e->txn.pending;
+}
+
 /* Markers that are to be put, or put again; or all are, and that could not be written. */
 static void txn_timer_due(struct timer *t)
 {
     struct txn_entry *e = container_of(t, struct txn_entry, timer);
+    if (!txn_entry_settle_doubt(e))
+        start_txn_timer(e, TXN_RETRY_MS);
     if (!txn_state_prepared(e->txn.now.state) || e->txn.pending)
         return;
     if (e->round)
@@ -230,7 +258,8 @@ static void txn_timer_due(struct timer *t)
 static void txn_entry_made(struct txn_entry *e)
 {
     timer_init(&e->timer, txn_timer_due);
-    if (txn_state_prepared(e->txn.now.state)) /* a crash, or a stop, left it there */
+    e->doubtful = is_txn_doubtful(e);
+    if (e->doubtful || txn_state_prepared(e->txn.now.state)) /* a crash, or a stop, left it there */
         start_txn_timer(e, 0);
 }
 
@@ -253,10 +282,13 @@ static void txn_entry_written(struct txn_entry *e, enum kerr error)
     struct txn_outcome out = e->outcome;
     if (!e->known)
         return;
+    e->doubtful = e->doubtful && error;
     if (error)
         refuse_txn_questions(&e->asking, error);
     else
         answer_txn_questions(&e->asking, out.error, out.producer_id, out.producer_epoch);
+    if (e->doubtful)
+        start_txn_timer(e, TXN_RETRY_MS);
     if (!txn_state_prepared(e->txn.now.state))
         txn_entry_wake(e);
     else if (error)

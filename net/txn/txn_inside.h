@@ -41,6 +41,8 @@ static inline struct txn_shard *txn_shard_of_entry(const struct txn_entry *e)
 int16_t txn_level(const struct txn_shard *c); /* of transaction.version */
 /* What an event came to: an answer for those that ask for it, now or when its record is durable. Not for WANT_ID. `e` stays. */
 void txn_entry_go_on(struct txn_entry *e, struct txn_outcome out, struct list *asking);
+/* Before anything is asked of it: a doubtful one is aborted. False: that could not begin. */
+bool txn_entry_settle_doubt(struct txn_entry *e);
 /* One of `out` less. */
 void txn_shard_came_back(struct txn_shard *c);
 
@@ -58,4 +60,6 @@ void txn_list(struct txn_question *q);
 /* txn_sweep.c */
 void txn_sweeps_start(struct txn_shard *c);
 void txn_sweeps_stop(struct txn_shard *c);
+/* Aborts it, as the broker does in its producer's place. Without a producer id at hand, where it takes one, nothing happens. */
+void txn_entry_abort(struct txn_shard *c, struct txn_entry *e, int64_t now_ms, const char *why);
 void txn_expire_log(struct txn_shard *c, struct txn_log *l);

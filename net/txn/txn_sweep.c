@@ -7,11 +7,9 @@ enum { SWEEP_CHANGE_UNITS = 20 };
 
 /* --- time-outs --- */
 
-/* Without a producer id at hand, where it takes one, it is left to the next time. */
-static void time_txn_entry_out(struct txn_shard *c, struct txn_entry *e)
+void txn_entry_abort(struct txn_shard *c, struct txn_entry *e, int64_t now_ms, const char *why)
 {
-    struct txn_event timeout = {
-        .kind = TXN_TIMEOUT, .now_ms = c->sweep.now_ms, .version = txn_level(c), .fresh_id = -1};
+    struct txn_event timeout = {.kind = TXN_TIMEOUT, .now_ms = now_ms, .version = txn_level(c), .fresh_id = -1};
     struct txn_outcome out = txn_event(&e->txn, &timeout);
     struct list nobody;
     list_init(&nobody);
@@ -22,9 +20,9 @@ static void time_txn_entry_out(struct txn_shard *c, struct txn_entry *e)
         }
         out = txn_event(&e->txn, &timeout);
     }
-    log_info("a transaction has timed out", "id=\"%.*s\" producer=%lld open_ms=%lld", (int)e->coord.id.n,
+    log_info("a transaction is aborted", "why=\"%s\" id=\"%.*s\" producer=%lld open_ms=%lld", why, (int)e->coord.id.n,
              (const char *)e->coord.id.at, (long long)e->txn.now.producer_id,
-             (long long)(c->sweep.now_ms - e->txn.now.start_ms));
+             (long long)(now_ms - e->txn.now.start_ms));
     txn_entry_go_on(e, out, &nobody);
 }
 
@@ -55,7 +53,7 @@ static bool sweep_next_txn(struct txn_shard *c)
     }
     struct txn_entry *e = txn_entry_of(ce);
     if (e->known && txn_timed_out(&e->txn, w->now_ms)) {
-        time_txn_entry_out(c, e);
+        txn_entry_abort(c, e, w->now_ms, "it has timed out"); /* or at the next sweep */
         steps_spend(&w->steps, SWEEP_CHANGE_UNITS);
     }
     return true;
