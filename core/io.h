@@ -181,6 +181,8 @@ enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd,
 enum err io_socket_names(int fd, struct io_names *out_names) must_use;
 /* All numeric addresses of a host name ("" and "::" = all interfaces: "0.0.0.0" and "::"); returns how many. */
 uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32_t max);
+/* A numeric address, IPv4 or IPv6 without brackets. Looks nothing up. */
+bool io_is_address(const char *text);
 void io_shutdown(struct io_file *f);
 /* Detaches and closes a socket without pending ops. A file that may be the last of its name is closed by a job (fs_close). */
 void io_close(struct io *io, struct io_file *f);

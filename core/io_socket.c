@@ -150,6 +150,14 @@ static uint32_t look_up_host(const char *host, char (*out)[IO_NAME_MAX], uint32_
     return count;
 }
 
+bool io_is_address(const char *text)
+{
+    assert(text);
+    union address a;
+    socklen_t bytes;
+    return parse_address(text, 0, &a, &bytes);
+}
+
 uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32_t max)
 {
     assert(host && out_addresses);

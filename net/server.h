@@ -34,6 +34,7 @@ struct server {
     struct heap *session_heap; /* a part of the shard's: refuses, and then there is no session */
     struct heap_meter *session_meter;
     struct producer_ids producer_ids;
+    uint32_t kept_told;                    /* of api/kept.h: the kinds that the log was told of */
     struct coordinator_shard *coordinator; /* net/group/coordinator.h */
     struct txn_shard *txns;                /* net/txn/txn_coordinator.h */
     struct server_counters counters;

@@ -480,6 +480,20 @@ static void finish_preparations(struct store *st)
         (void)step_preparations(st, UINT32_MAX);
 }
 
+/* One that there is no memory for is there after the next start. */
+static void apply_entity(struct store *st, const struct catalog_change *c)
+{
+    assert(c->entity || c->old_entity);
+    struct entities *all = &st->catalog.entities;
+    if (!c->entity)
+        entities_remove(all, c->old_entity);
+    else if (c->old_entity)
+        entities_replace(all, c->old_entity, c->entity);
+    else if (entities_add(all, c->entity) != ERR_NONE)
+        log_error("settings not applied", "name=\"%.80s\" why=\"there is no memory\" shard=%u", c->entity->name,
+                  st->shard->id);
+}
+
 void store_apply(struct shard *s, struct catalog_change *c)
 {
     struct store *st = store_of(s);
@@ -493,6 +507,7 @@ void store_apply(struct shard *s, struct catalog_change *c)
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
     case CATALOG_BROKER_CONFIG: apply_in_steps(st, c); return;
+    case CATALOG_ENTITY: apply_entity(st, c); break;
     case CATALOG_PRODUCER_IDS: break;
     }
     catalog_change_applied(s, c);
@@ -531,6 +546,16 @@ static enum err init_store(struct store *st, struct shard *s, struct root *root)
     return err;
 }
 
+static enum err show_entities(struct store *st)
+{
+    const struct entities *found = catalog_file_entities(st->root->catalog);
+    enum err err = ERR_NONE;
+    assert(st->catalog.entities.count == 0);
+    for (uint32_t i = 0; !err && i < found->count; i++)
+        err = entities_add(&st->catalog.entities, found->sorted[i]);
+    return err;
+}
+
 enum err store_open(struct shard *s, struct root *root)
 {
     assert(!s->store);
@@ -556,6 +581,7 @@ enum err store_open(struct shard *s, struct root *root)
         if (!err)
             err = open_found_partitions(st, t);
     }
+    err = err ? err : show_entities(st);
     if (!err && root->traits.syncs_all)
         err = fs_open_folder(root->config->data_dir, &st->sync_fd);
     if (!err)

@@ -4,12 +4,15 @@
  *
  * However many resources there are, and settings of one, they are taken, compared, checked, started and answered in steps.
  *
- * Topics (2) and brokers (4) can be altered. There are no loggers (8) whose level could be, no subscriptions to client metrics
- * (16), and no settings of single groups (32). */
+ * Topics (2), brokers (4), subscriptions to client metrics (16) and groups (32) can be altered. There are no loggers (8) whose level
+ * could be. */
 #include "net/api/api.h"
 #include "net/api/configs.h"
 #include "net/api/reply.h"
+#include "net/api/kept.h"
 #include "net/countdown.h"
+#include "storage/config/entity_config.h"
+#include "storage/config/settings.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -113,14 +116,15 @@ static void config_change_done(struct catalog_change *c)
     countdown_done(&p->run->changes);
 }
 
-static void start_config_change(struct alter_part *p, enum catalog_change_kind kind)
+static void start_config_change(struct alter_part *p, enum catalog_change_kind kind,
+                                void (*done)(struct catalog_change *c))
 {
     p->change.kind = kind;
     p->change.ops = p->ops;
     p->change.op_count = p->op_count;
     p->change.replace_all = p->run->kind->replace_all;
     p->change.validate_only = p->run->validate_only;
-    p->change.done = config_change_done;
+    p->change.done = done;
     countdown_add(&p->run->changes);
     catalog_change_start(p->run->req->server->shard, &p->change);
 }
@@ -138,7 +142,7 @@ static void alter_topic(struct alter_part *p)
         refuse_alter_with(p, KERR_UNKNOWN_TOPIC_OR_PARTITION, "The topic '%s' does not exist.", p->text);
     } else {
         memcpy(p->change.topic_id, t->id, sizeof p->change.topic_id);
-        start_config_change(p, CATALOG_CONFIG);
+        start_config_change(p, CATALOG_CONFIG, config_change_done);
     }
 }
 
@@ -157,7 +161,56 @@ static void alter_broker(struct alter_part *p)
 {
     p->change.cluster_default = p->name.n == 0;
     if (p->change.cluster_default || check_altered_broker(p))
-        start_config_change(p, CATALOG_BROKER_CONFIG);
+        start_config_change(p, CATALOG_BROKER_CONFIG, config_change_done);
+}
+
+static enum kerr settle_group(struct settings *s, const struct broker_config *config, char *why)
+{
+    return group_settings_check(s->v, s->count, config, why);
+}
+
+static enum kerr settle_metrics(struct settings *s, const struct broker_config *config, char *why)
+{
+    (void)config;
+    return metrics_settings_check(s->v, s->count, why);
+}
+
+static bool find_metrics_key_facts(const char *name, enum config_type *out_type, const char **out_fallback)
+{
+    const struct topic_key *key = entity_key_find(&metrics_keys, name);
+    if (key) {
+        *out_type = key->type;
+        *out_fallback = key->fallback;
+    }
+    return key;
+}
+
+static void entity_change_done(struct catalog_change *c)
+{
+    struct alter_part *p = container_of(c, struct alter_part, change);
+    refuse_alter(p, c->error, c->error ? c->message : NULL);
+    if (!c->error && !c->validate_only && c->op_count > 0)
+        kept_tell(p->run->req->server, c->entity_kind);
+    countdown_done(&p->run->changes);
+}
+
+static void alter_entity(struct alter_part *p)
+{
+    bool group = p->type == RESOURCE_GROUP, full;
+    if (p->name.n == 0) {
+        refuse_alter(p, KERR_INVALID_REQUEST,
+                     group ? "Default group resources are not allowed." : "Subscription name can't be empty");
+        return;
+    }
+    p->change.name = kept_text(p->run->req, p->name, &full);
+    if (!p->change.name) {
+        refuse_alter(p, full ? KERR_UNKNOWN_SERVER_ERROR : KERR_INVALID_REQUEST, "A name cannot have a zero byte.");
+        return;
+    }
+    p->change.entity_kind = group ? ENTITY_GROUP : ENTITY_CLIENT_METRICS;
+    p->change.settle = group ? settle_group : settle_metrics;
+    p->change.key_facts = group ? NULL : find_metrics_key_facts;
+    start_config_change(p, CATALOG_ENTITY, entity_change_done);
 }
 
 static void alter_logger(struct alter_part *p)
@@ -178,6 +231,8 @@ static void alter_resource(struct alter_part *p)
     switch (p->type) {
     case RESOURCE_TOPIC: alter_topic(p); return;
     case RESOURCE_BROKER: alter_broker(p); return;
+    case RESOURCE_CLIENT_METRICS:
+    case RESOURCE_GROUP: alter_entity(p); return;
     case RESOURCE_BROKER_LOGGER:
         if (!p->run->kind->replace_all) {
             alter_logger(p);

@@ -60,6 +60,25 @@ api_run_fn describe_log_dirs_run; /* log_dirs.c */
 api_run_fn describe_configs_run;  /* configs.c */
 api_run_fn describe_cluster_run;  /* metadata.c */
 api_run_fn describe_topic_partitions_run;
+api_run_fn describe_acls_run; /* acls.c */
+api_run_fn create_acls_run;
+api_run_fn delete_acls_run;
+api_run_fn create_delegation_token_run; /* delegation_tokens.c */
+api_run_fn renew_delegation_token_run;
+api_run_fn expire_delegation_token_run;
+api_run_fn describe_delegation_token_run;
+api_run_fn elect_leaders_run;                 /* elections.c */
+api_run_fn alter_partition_reassignments_run; /* reassignments.c */
+api_run_fn list_partition_reassignments_run;
+api_run_fn alter_replica_log_dirs_run; /* replica_dirs.c */
+api_run_fn describe_quorum_run;        /* quorum.c */
+api_run_fn unregister_broker_run;
+api_run_fn describe_client_quotas_run; /* quotas.c */
+api_run_fn alter_client_quotas_run;
+api_run_fn describe_user_scram_credentials_run; /* scram.c */
+api_run_fn alter_user_scram_credentials_run;
+api_run_fn update_features_run;       /* features.c */
+api_run_fn list_config_resources_run; /* config_resources.c */
 api_run_fn init_producer_id_run;      /* init_producer_id.c */
 api_run_fn add_partitions_to_txn_run; /* txns.c */
 api_run_fn add_offsets_to_txn_run;

@@ -1,5 +1,6 @@
-/* ApiVersions: what the broker speaks, and who the client is. */
+/* ApiVersions: what the broker speaks, which features it has, and who the client is. */
 #include "net/api/api.h"
+#include "net/api/features.h"
 #include "net/api/reply.h"
 #include <stdio.h>
 
@@ -75,7 +76,12 @@ void api_versions_run(struct request *req)
         return;
     }
     r.error_code = (int16_t)judge_api_versions(req, m);
-    if (r.error_code == KERR_NONE)
+    if (r.error_code == KERR_NONE) {
         r.api_keys.n = list_apis(r.api_keys.v);
+        if (!features_show(req, &r)) {
+            request_fail(req, no_memory);
+            return;
+        }
+    }
     REQUEST_REPLY(req, api_versions_response, &r);
 }

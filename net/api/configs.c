@@ -1,9 +1,10 @@
-/* DescribeConfigs: topics, this broker, and what was altered for all brokers of the cluster. Resource by resource, in steps: for each its
+/* DescribeConfigs: topics, this broker, what was altered for all brokers of the cluster, groups and subscriptions to client metrics. Resource by resource, in steps: for each its
  * keys are listed, those that the request names are marked, and what is wanted goes into the reply. Of the configuration and the catalog
  * nothing is kept across steps: what can be altered is copied. */
 #include "net/api/configs.h"
 #include "net/api/api.h"
 #include "net/api/reply.h"
+#include "storage/config/entity_config.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -60,7 +61,9 @@ static bool take_topic_key(struct request *req, const struct topic_key *k, const
     if (!value)
         return false;
     topic_value_get(k, overrides, count, broker, value);
-    *out = (struct config_shown){.name = k->name, .doc = k->doc, .value = value->value, .type = k->type};
+    /* MirrorMaker 2 leaves what is read-only alone: a key that it copied would make a Kafka refuse the whole topic's configuration. */
+    *out = (struct config_shown){
+        .name = k->name, .doc = k->doc, .value = value->value, .type = k->type, .read_only = topic_key_foreign(k)};
     return take_synonyms(req, out, synonyms, topic_synonyms(k, overrides, count, broker, synonyms));
 }
 
@@ -153,6 +156,34 @@ static bool list_cluster_configs(struct request *req, struct config_list *out)
         good = keep_config_text(req, &c->name) &&
                take_synonyms(req, c, &(struct config_synonym){e->name, e->value, CONFIG_SOURCE_DYNAMIC_DEFAULT}, 1);
     }
+    return out->v && good;
+}
+
+/* A key without a broker's of its meaning comes from its default, which Kafka shows of groups alone. */
+static bool take_entity_key(struct request *req, const struct topic_key *k, const struct entity *e,
+                            enum config_source own, struct config_shown *out)
+{
+    struct config_synonym synonyms[CONFIG_SYNONYMS_MAX + 1];
+    struct topic_value value;
+    const struct topic_override *settings = e ? e->settings : NULL;
+    uint32_t set = e ? e->count : 0;
+    topic_value_get(k, settings, set, server_config(req->server), &value);
+    uint32_t count = topic_synonyms(k, settings, set, server_config(req->server), synonyms);
+    if (!k->synonym && own == CONFIG_SOURCE_GROUP)
+        synonyms[count++] = (struct config_synonym){k->name, k->fallback, CONFIG_SOURCE_DEFAULT};
+    if (count > 0 && synonyms[0].source == CONFIG_SOURCE_TOPIC)
+        synonyms[0].source = own;
+    *out = (struct config_shown){.name = k->name, .doc = k->doc, .value = value.value, .type = k->type};
+    return take_synonyms(req, out, synonyms, count);
+}
+
+static bool list_entity_configs(struct request *req, const struct entity_keys *keys, const struct entity *e,
+                                enum config_source own, struct config_list *out)
+{
+    bool good = true;
+    out->v = request_zalloc(req, keys->count * sizeof *out->v);
+    for (out->count = 0; out->v && good && out->count < keys->count; out->count++)
+        good = take_entity_key(req, &keys->v[out->count], e, own, &out->v[out->count]);
     return out->v && good;
 }
 
@@ -266,6 +297,23 @@ static void describe_broker_loggers(struct request *req, const struct describe_c
         (void)check_described_broker(req, ask, out); /* the answer is the refusal, or nothing */
 }
 
+static bool list_asked_entity(struct describe_configs_run *run, const struct describe_configs_resource *ask,
+                              struct describe_configs_result *out)
+{
+    bool group = ask->resource_type == RESOURCE_GROUP;
+    if (ask->resource_name.n == 0) {
+        refuse_describe(run->req, out, KERR_INVALID_REQUEST, "%s name must not be empty",
+                        group ? "Group" : "Client metrics subscription");
+        return true;
+    }
+    char *name = request_text(run->req, ask->resource_name);
+    const struct entity *e = name ? entities_find(&server_catalog(run->req->server)->entities,
+                                                  group ? ENTITY_GROUP : ENTITY_CLIENT_METRICS, name)
+                                  : NULL;
+    return name && list_entity_configs(run->req, group ? &group_keys : &metrics_keys, e,
+                                       group ? CONFIG_SOURCE_GROUP : CONFIG_SOURCE_CLIENT_METRICS, &run->list);
+}
+
 /* The keys of a resource, or why there are none. False: no memory. */
 static bool list_asked_resource(struct describe_configs_run *run, const struct describe_configs_resource *ask,
                                 struct describe_configs_result *out)
@@ -277,10 +325,9 @@ static bool list_asked_resource(struct describe_configs_run *run, const struct d
     case RESOURCE_TOPIC: return list_asked_topic(run, ask, out);
     case RESOURCE_BROKER: return list_asked_broker(run, ask, out);
     case RESOURCE_BROKER_LOGGER: describe_broker_loggers(run->req, ask, out); return true;
-    default:
-        refuse_describe(run->req, out, KERR_INVALID_REQUEST,
-                        "Unsupported resource type: topics (2) and brokers (4) are described.");
-        return true;
+    case RESOURCE_CLIENT_METRICS:
+    case RESOURCE_GROUP: return list_asked_entity(run, ask, out);
+    default: refuse_describe(run->req, out, KERR_INVALID_REQUEST, "Unsupported resource type."); return true;
     }
 }
 

@@ -19,6 +19,8 @@ static const uint8_t no_bytes[1];
 #define DFLT_int16 NUMBER_OF
 #define DFLT_int32 NUMBER_OF
 #define DFLT_int64 NUMBER_OF
+#define DFLT_uint16 NUMBER_OF
+#define DFLT_float64 NUMBER_OF
 #define DFLT_uuid(d) ((struct kuuid){.b = {(d)}})
 #define DFLT_string VIEW_OF
 #define DFLT_string16 VIEW_OF
@@ -33,6 +35,8 @@ static const uint8_t no_bytes[1];
 #define IS_int16 NUMBER_IS
 #define IS_int32 NUMBER_IS
 #define IS_int64 NUMBER_IS
+#define IS_uint16 NUMBER_IS
+#define IS_float64 NUMBER_IS
 #define IS_uuid(a, d) uuid_is_zero(&(a))
 #define IS_string SIZE_IS
 #define IS_string16 SIZE_IS
@@ -44,6 +48,8 @@ static const uint8_t no_bytes[1];
 #define LEAST_int16(flexible) 2
 #define LEAST_int32(flexible) 4
 #define LEAST_int64(flexible) 8
+#define LEAST_uint16(flexible) 2
+#define LEAST_float64(flexible) 8
 #define LEAST_uuid(flexible) 16
 #define LEAST_string(flexible) ((flexible) ? 1 : 2)
 #define LEAST_string16(flexible) 2
@@ -51,9 +57,11 @@ static const uint8_t no_bytes[1];
 #define LEAST_records(flexible) ((flexible) ? 1 : 4)
 #define LEAST_count(flexible) ((flexible) ? 1 : 4)
 
+#define ELEMENT_READ_int8(r) kread_int8(r)
 #define ELEMENT_READ_int32(r) kread_int32(r)
 #define ELEMENT_READ_int64(r) kread_int64(r)
 #define ELEMENT_READ_string(r) kread_string(r, false)
+#define ELEMENT_WRITE_int8(w, v) kwrite_int8(w, v)
 #define ELEMENT_WRITE_int32(w, v) kwrite_int32(w, v)
 #define ELEMENT_WRITE_int64(w, v) kwrite_int64(w, v)
 #define ELEMENT_WRITE_string(w, v) kwrite_string(w, v, false)

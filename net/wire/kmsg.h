@@ -27,6 +27,8 @@
 #define KTYPE_int16 int16_t
 #define KTYPE_int32 int32_t
 #define KTYPE_int64 int64_t
+#define KTYPE_uint16 uint16_t
+#define KTYPE_float64 double
 #define KTYPE_uuid struct kuuid
 #define KTYPE_string struct kview
 #define KTYPE_string16 struct kview

@@ -131,6 +131,19 @@ static inline int64_t kread_int64(struct kreader *r)
     return (int64_t)__builtin_bswap64(v);
 }
 
+static inline uint16_t kread_uint16(struct kreader *r)
+{
+    return (uint16_t)kread_int16(r);
+}
+
+static inline double kread_float64(struct kreader *r)
+{
+    int64_t bits = kread_int64(r);
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
 static inline struct kuuid kread_uuid(struct kreader *r)
 {
     struct kuuid u;
@@ -346,6 +359,18 @@ static inline void kwrite_int64(struct kwriter *w, int64_t v)
 {
     uint64_t b = __builtin_bswap64((uint64_t)v);
     memcpy(kwrite_room(w, sizeof b), &b, sizeof b);
+}
+
+static inline void kwrite_uint16(struct kwriter *w, uint16_t v)
+{
+    kwrite_int16(w, (int16_t)v);
+}
+
+static inline void kwrite_float64(struct kwriter *w, double v)
+{
+    int64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    kwrite_int64(w, bits);
 }
 
 static inline void kwrite_uuid(struct kwriter *w, struct kuuid v)

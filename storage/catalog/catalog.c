@@ -37,6 +37,7 @@ enum err catalog_init(struct catalog *c, struct heap *heap)
     *c = (struct catalog){.heap = heap};
     map_init(&c->by_name, heap);
     map_init(&c->by_id, heap);
+    entities_init(&c->entities, heap);
     return ERR_NONE;
 }
 
@@ -47,6 +48,7 @@ void catalog_deinit(struct catalog *c)
         return;
     map_deinit(&c->by_name);
     map_deinit(&c->by_id);
+    entities_deinit(&c->entities);
     heap_free(c->heap, c->sorted);
     *c = (struct catalog){0};
 }

@@ -12,6 +12,7 @@
  *           5 more partitions id 16 | i32 how many there are now
  *           6 topic config    id 16 | u16 count | u16 bytes, key | u16 bytes, value ...   (the whole set)
  *           7 broker config   u8 1: of this broker, 0: of all | u16 count | key, value ... (the whole set)
+ *           8 entity          u8 kind | u16 bytes, name | u16 count | key, value ... (the whole set; none: it is gone; entities.h)
  *
  * What one write carried is a wave, numbered; it counts whole or not at all. A file that is written anew holds all of it as one wave, with
  * the number of the last. Which copy is read, when they differ or one is damaged: catalog_choose.c. One lost or damaged file is survived;
@@ -38,6 +39,7 @@
 #pragma once
 #include "core/map.h"
 #include "core/shard.h"
+#include "storage/catalog/entities.h"
 #include "storage/config/topic_config.h"
 
 enum { TOPIC_NAME_MAX = 249, TOPIC_PARTITIONS_MAX = 100000 };
@@ -63,6 +65,7 @@ struct catalog {
     struct topic **sorted;     /* by name, for "all topics" and cursors */
     uint32_t count, cap;
     uint64_t partitions_total;
+    struct entities entities;
     struct heap *heap;
 };
 enum err catalog_init(struct catalog *c, struct heap *heap) must_use;
@@ -90,9 +93,11 @@ enum err catalog_file_prepare(struct catalog_file *f, char *why) must_use;
 enum err catalog_file_note_end(const struct catalog_file *f) must_use;
 void catalog_file_close(struct catalog_file *f);
 uint32_t catalog_file_topics(const struct catalog_file *f);
+const struct entities *catalog_file_entities(const struct catalog_file *f);
 struct topic *catalog_file_topic(const struct catalog_file *f, uint32_t i);
 bool catalog_file_knew(const struct catalog_file *f, const uint8_t id[16]); /* a live or deleted topic */
 int32_t catalog_file_epoch(const struct catalog_file *f);
+uint32_t catalog_file_waves(const struct catalog_file *f); /* written so far; shard 0's, once the broker runs */
 /* The broker's configuration with what was altered dynamically: the version at the start, for every shard. */
 const struct broker_config *catalog_file_config(const struct catalog_file *f);
 bool catalog_file_lives(const struct catalog_file *f, const uint8_t id[16]);
@@ -105,13 +110,15 @@ enum catalog_change_kind {
     CATALOG_CREATE,
     CATALOG_DELETE,
     CATALOG_PRODUCER_IDS,
-    CATALOG_PARTITIONS,   /* topic_id, partitions: the new total, more than now */
-    CATALOG_CONFIG,       /* topic_id, ops */
-    CATALOG_BROKER_CONFIG /* cluster_default, ops */
+    CATALOG_PARTITIONS,    /* topic_id, partitions: the new total, more than now */
+    CATALOG_CONFIG,        /* topic_id, ops */
+    CATALOG_BROKER_CONFIG, /* cluster_default, ops */
+    CATALOG_ENTITY         /* entity_kind, name, ops, settle */
 };
+struct settings;
 struct catalog_change {
     enum catalog_change_kind kind;
-    /* CREATE: in. Lent until done. */
+    /* CREATE, ENTITY: in. Lent until done. */
     const char *name;
     int32_t partitions;
     const struct topic_override *overrides; /* checked by topic_override_check */
@@ -120,12 +127,18 @@ struct catalog_change {
         automatic; /* nobody asked for it by name: not when there are folders of this name that the catalog does not know */
     /* DELETE, PARTITIONS, CONFIG: in */
     uint8_t topic_id[16];
-    /* CONFIG, BROKER_CONFIG: in. Lent until done. Worked out and checked on shard 0, against what is there by then. */
+    /* CONFIG, BROKER_CONFIG, ENTITY: in. Lent until done. Worked out and checked on shard 0, against what is there by then. */
     const struct config_op *ops;
     uint32_t op_count;
     bool replace_all;     /* AlterConfigs: what is not among the ops goes */
     bool cluster_default; /* BROKER_CONFIG: Kafka's resource "", not this broker's own */
-    bool validate_only;   /* PARTITIONS, CONFIG, BROKER_CONFIG: checked, and nothing changes */
+    bool validate_only;   /* PARTITIONS, CONFIG, BROKER_CONFIG, ENTITY: checked, and nothing changes */
+    /* ENTITY: in. */
+    enum entity_kind entity_kind;
+    /* What is known of a setting that is added to (settings.h); NULL: nothing. */
+    bool (*key_facts)(const char *name, enum config_type *out_type, const char **out_fallback);
+    /* What the settings come to, on shard 0: may refuse, with why[256], and may change them. NULL: whatever they are. Pure. */
+    enum kerr (*settle)(struct settings *s, const struct broker_config *config, char *why);
     /* out */
     enum kerr error;
     const char *message; /* static or `why`, or NULL */
@@ -136,11 +149,12 @@ struct catalog_change {
     int64_t producer_ids; /* PRODUCER_IDS: first of a block of CATALOG_PRODUCER_BLOCK, reserved durably */
     void (*done)(struct catalog_change *c); /* on the asking shard, never inside catalog_change_start */
     /* the catalog's */
-    struct topic *old;              /* PARTITIONS, CONFIG: the version that goes */
-    struct topic **versions;        /* BROKER_CONFIG: new ones, and behind them those that they replace */
-    uint32_t version_count, walked; /* walked: of the step that is made of all of them */
-    bool tightens;                  /* BROKER_CONFIG: of any topic */
-    struct broker_config *broker;   /* BROKER_CONFIG: the new version */
+    struct topic *old;                  /* PARTITIONS, CONFIG: the version that goes */
+    struct topic **versions;            /* BROKER_CONFIG: new ones, and behind them those that they replace */
+    uint32_t version_count, walked;     /* walked: of the step that is made of all of them */
+    bool tightens;                      /* BROKER_CONFIG: of any topic */
+    struct entity *entity, *old_entity; /* ENTITY: the new version, NULL: it goes; the one that goes, NULL: it is new */
+    struct broker_config *broker;       /* BROKER_CONFIG: the new version */
     const struct broker_config *old_broker;
     bool preparing, prepared, unready;
     struct shard_msg msg;

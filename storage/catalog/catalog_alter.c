@@ -215,6 +215,56 @@ bool catalog_alter_free_some(struct catalog_file *f, struct catalog_change *c, b
     return old ? c->walked > 0 : c->version_count > 0;
 }
 
+/* --- an entity --- */
+
+/* Nothing is known here of what it is: of what can be added to, its keys tell. */
+static bool find_no_key_facts(const char *name, enum config_type *out_type, const char **out_fallback)
+{
+    assert(name);
+    (void)out_type;
+    (void)out_fallback;
+    return false;
+}
+
+/* Within the bytes that all may take, counted with it in the old one's place. */
+static enum kerr make_entity_version(struct catalog_file *f, struct catalog_change *c, const struct settings *s)
+{
+    assert(!c->entity);
+    size_t old_bytes = c->old_entity ? c->old_entity->bytes : 0;
+    if (s->count == 0)
+        return KERR_NONE;
+    c->entity = entity_new(f->heap, c->entity_kind, c->name, s->v, s->count);
+    if (!c->entity)
+        return KERR_KAFKA_STORAGE_ERROR;
+    if (f->all.entities.bytes - old_bytes + c->entity->bytes <= ENTITIES_BYTES_MAX)
+        return KERR_NONE;
+    entity_free(f->heap, c->entity);
+    c->entity = NULL;
+    snprintf(c->why, WHY_BYTES,
+             "Groups, client metrics, quotas and credentials have %d bytes of settings at most, all of them together.",
+             ENTITIES_BYTES_MAX);
+    return KERR_POLICY_VIOLATION;
+}
+
+enum kerr catalog_alter_entity(struct catalog_file *f, struct catalog_change *c)
+{
+    assert(c->kind == CATALOG_ENTITY);
+    assert(!c->entity);
+    struct settings s;
+    settings_init(&s, f->heap);
+    c->old_entity = entities_find(&f->all.entities, c->entity_kind, c->name);
+    enum kerr error = KERR_KAFKA_STORAGE_ERROR;
+    if (!c->old_entity || !fill_settings(&s, c->old_entity->settings, c->old_entity->count))
+        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, c->key_facts ? c->key_facts : find_no_key_facts,
+                               c->why);
+    if (!error && c->settle)
+        error = c->settle(&s, f->config, c->why);
+    if (!error)
+        error = make_entity_version(f, c, &s);
+    settings_deinit(&s);
+    return error ? refuse_alteration(c, error) : KERR_NONE;
+}
+
 /* --- what becomes of it --- */
 
 bool catalog_alter_tightens(const struct catalog_change *c)
@@ -241,6 +291,7 @@ enum err catalog_alter_blob(struct catalog_file *f, const struct catalog_change 
     case CATALOG_BROKER_CONFIG: return blob_altered_layer(f, c, b);
     case CATALOG_CREATE:
     case CATALOG_DELETE:
+    case CATALOG_ENTITY:
     case CATALOG_PRODUCER_IDS: break;
     }
     assert(!"a change that alters nothing");

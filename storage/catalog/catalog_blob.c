@@ -140,6 +140,21 @@ enum err catalog_blob_broker(struct catalog_blob *b, bool cluster_default, const
     return close_blob_record(b);
 }
 
+enum err catalog_blob_entity(struct catalog_blob *b, enum entity_kind kind, const char *name,
+                             const struct topic_override *settings, uint32_t count)
+{
+    assert(settings || count == 0);
+    assert(strlen(name) <= ENTITY_NAME_MAX);
+    uint8_t *at =
+        open_blob_record(b, CATALOG_ENTITY_SETTINGS, 1 + 2 + strlen(name) + measure_settings(settings, count));
+    if (!at)
+        return ERR_NO_MEMORY;
+    at[0] = (uint8_t)kind;
+    at = put_blob_text(at + 1, name);
+    put_blob_settings(at, settings, count);
+    return close_blob_record(b);
+}
+
 enum err catalog_blob_deleted(struct catalog_blob *b, const uint8_t id[16])
 {
     uint8_t *at = open_blob_record(b, CATALOG_TOPIC_DELETED, 16);

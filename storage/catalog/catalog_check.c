@@ -25,6 +25,7 @@ void catalog_check(const struct catalog *c)
         partitions += (uint64_t)c->sorted[i]->partitions;
     }
     assert(partitions == c->partitions_total);
+    entities_check(&c->entities);
 }
 
 void catalog_file_check(const struct catalog_file *f)

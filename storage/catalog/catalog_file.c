@@ -212,6 +212,12 @@ uint32_t catalog_file_topics(const struct catalog_file *f)
     return f->all.count;
 }
 
+const struct entities *catalog_file_entities(const struct catalog_file *f)
+{
+    assert(f->all.entities.heap);
+    return &f->all.entities;
+}
+
 struct topic *catalog_file_topic(const struct catalog_file *f, uint32_t i)
 {
     assert(i < f->all.count);
@@ -222,6 +228,12 @@ int32_t catalog_file_epoch(const struct catalog_file *f)
 {
     assert(f->epoch >= 0);
     return f->epoch;
+}
+
+uint32_t catalog_file_waves(const struct catalog_file *f)
+{
+    assert(f->empty == (f->wave == 0));
+    return f->wave;
 }
 
 const struct broker_config *catalog_file_config(const struct catalog_file *f)
@@ -426,6 +438,17 @@ static enum err blob_settings_layer(const struct catalog_file *f, struct catalog
     return err;
 }
 
+static enum err blob_all_entities(const struct catalog_file *f, struct catalog_blob *b)
+{
+    assert(b->wave == f->wave);
+    enum err err = ERR_NONE;
+    for (uint32_t i = 0; err == ERR_NONE && i < f->all.entities.count; i++) {
+        const struct entity *e = f->all.entities.sorted[i];
+        err = catalog_blob_entity(b, e->kind, e->name, e->settings, e->count);
+    }
+    return err;
+}
+
 static enum err blob_whole_catalog(const struct catalog_file *f, struct catalog_blob *b)
 {
     assert(!f->empty);
@@ -437,6 +460,8 @@ static enum err blob_whole_catalog(const struct catalog_file *f, struct catalog_
         err = blob_settings_layer(f, b, true);
     if (err == ERR_NONE)
         err = blob_settings_layer(f, b, false);
+    if (err == ERR_NONE)
+        err = blob_all_entities(f, b);
     for (uint32_t i = 0; err == ERR_NONE && i < f->deleted_count; i++)
         err = catalog_blob_deleted(b, f->deleted[i]);
     for (uint32_t i = 0; err == ERR_NONE && i < f->all.count; i++)
@@ -725,6 +750,8 @@ void catalog_file_close(struct catalog_file *f)
     assert(f && !f->writer);
     for (uint32_t i = 0; i < f->all.count; i++)
         catalog_topic_free(f, f->all.sorted[i]);
+    for (uint32_t i = 0; i < f->all.entities.count; i++)
+        entity_free(f->heap, f->all.entities.sorted[i]);
     catalog_deinit(&f->all);
     map_deinit(&f->by_plain);
     strays_deinit(&f->strays);

@@ -12,7 +12,8 @@ enum catalog_kind {
     CATALOG_IDS_RESERVED,
     CATALOG_TOPIC_PARTITIONS,
     CATALOG_TOPIC_CONFIG,
-    CATALOG_BROKER_SETTINGS
+    CATALOG_BROKER_SETTINGS,
+    CATALOG_ENTITY_SETTINGS
 };
 enum { CATALOG_LAST = 128 }; /* with the kind: the wave ends here */
 
@@ -34,6 +35,10 @@ enum err catalog_blob_partitions(struct catalog_blob *b, const uint8_t id[16], i
 enum err catalog_blob_config(struct catalog_blob *b, const struct topic *t) must_use;
 enum err catalog_blob_broker(struct catalog_blob *b, bool cluster_default, const struct topic_override *settings,
                              uint32_t count) must_use;
+
+/* Without settings it says that the entity is gone. */
+enum err catalog_blob_entity(struct catalog_blob *b, enum entity_kind kind, const char *name,
+                             const struct topic_override *settings, uint32_t count) must_use;
 
 /* A topic as its file holds it; the struct topic that the shards share is its first field. One block of memory. */
 struct catalog_topic {
@@ -147,6 +152,8 @@ enum kerr catalog_alter_broker(struct catalog_file *f, struct catalog_change *c)
 bool catalog_alter_make(struct catalog_file *f, struct catalog_change *c, uint32_t most, enum err *out_err) must_use;
 bool catalog_alter_take_some(struct catalog_file *f, struct catalog_change *c, uint32_t most) must_use;
 bool catalog_alter_free_some(struct catalog_file *f, struct catalog_change *c, bool old, uint32_t most) must_use;
+/* With `old_entity` set if there is one; neither is there: nothing is to be done. */
+enum kerr catalog_alter_entity(struct catalog_file *f, struct catalog_change *c) must_use;
 bool catalog_alter_tightens(const struct catalog_change *c); /* it is to be prepared first */
 enum err catalog_alter_blob(struct catalog_file *f, const struct catalog_change *c, struct catalog_blob *b) must_use;
 void catalog_alter_drop(struct catalog_file *f, struct catalog_change *c); /* the new versions, not taken */

@@ -264,6 +264,43 @@ static enum err apply_broker_record(struct catalog_file *f, struct body *b)
     return err;
 }
 
+/* Another version in the place of the one before, if there is one; neither settings nor one before: nothing. */
+static enum err take_entity_version(struct catalog_file *f, enum entity_kind kind, const struct topic_record *r)
+{
+    assert(r->name);
+    struct entity *old = entities_find(&f->all.entities, kind, r->name), *e = NULL;
+    if (r->count > 0) {
+        e = entity_new(f->heap, kind, r->name, r->overrides, r->count);
+        if (!e)
+            return ERR_NO_MEMORY;
+    }
+    enum err err = ERR_NONE;
+    if (e && old)
+        entities_replace(&f->all.entities, old, e);
+    else if (e)
+        err = entities_add(&f->all.entities, e);
+    else if (old)
+        entities_remove(&f->all.entities, old);
+    entity_free(f->heap, err ? e : old);
+    return err;
+}
+
+static enum err apply_entity_record(struct catalog_file *f, struct body *b)
+{
+    assert(!b->bad);
+    struct topic_record r = {.count = 0};
+    enum err err = ERR_NONE;
+    uint8_t kind = take_bytes(b, 1)[0];
+    r.name = take_text(b, f->heap, &err);
+    if (err == ERR_NONE)
+        err = read_settings(&r, f->heap, b);
+    if (err == ERR_NONE)
+        err = kind < ENTITY_GROUP || kind > ENTITY_FEATURES ? ERR_CORRUPT
+                                                            : take_entity_version(f, (enum entity_kind)kind, &r);
+    topic_record_deinit(&r, f->heap);
+    return err;
+}
+
 static enum err apply_epoch_record(struct catalog_file *f, struct body *b)
 {
     int32_t epoch = b->left == 4 ? (int32_t)be32_get(take_bytes(b, 4)) : -1;
@@ -296,6 +333,7 @@ static enum err apply_record(struct catalog_file *f, const struct record *r)
     case CATALOG_TOPIC_PARTITIONS: return apply_partitions_record(f, &b);
     case CATALOG_TOPIC_CONFIG: return apply_config_record(f, &b);
     case CATALOG_BROKER_SETTINGS: return apply_broker_record(f, &b);
+    case CATALOG_ENTITY_SETTINGS: return apply_entity_record(f, &b);
     default: return ERR_CORRUPT; /* a kind that this release does not know: not ours to skip */
     }
 }

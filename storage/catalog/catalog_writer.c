@@ -174,6 +174,18 @@ static void broker_change_over(struct catalog_writer *w, struct catalog_change *
     catalog_writer_retry(w);
 }
 
+/* The version before is nobody's any more. */
+static void finish_entity(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(c->entity || c->old_entity);
+    if (c->entity)
+        c->entity->changing = false;
+    else
+        entities_remove(&w->file->all.entities, c->old_entity);
+    entity_free(w->file->heap, c->old_entity);
+    c->entity = c->old_entity = NULL; /* another change may free it */
+}
+
 /* All shards are done with it. */
 static void finish_change(struct catalog_writer *w, struct catalog_change *c)
 {
@@ -197,6 +209,7 @@ static void finish_change(struct catalog_writer *w, struct catalog_change *c)
         catalog_alter_over(w->file, c);
         hold_topic(w, t, false);
         break;
+    case CATALOG_ENTITY: finish_entity(w, c); break;
     case CATALOG_BROKER_CONFIG: walk_versions(w, c, free_old_versions, broker_change_over); return;
     case CATALOG_PRODUCER_IDS: break;
     }
@@ -274,6 +287,11 @@ static void change_written(struct catalog_writer *w, struct catalog_change *c)
         broadcast_change(w, c);
         break;
     case CATALOG_PRODUCER_IDS: answer_change(w, c); break;
+    case CATALOG_ENTITY:
+        if (c->entity && c->old_entity)
+            entities_replace(&w->file->all.entities, c->old_entity, c->entity);
+        broadcast_change(w, c);
+        break;
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
         catalog_alter_take(w->file, c);
@@ -302,6 +320,18 @@ static void broker_change_dropped(struct catalog_writer *w, struct catalog_chang
     catalog_writer_retry(w);
 }
 
+/* Nothing of it is left: one that was new was there already. */
+static void take_entity_back(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(c->entity || c->old_entity);
+    if (c->old_entity)
+        c->old_entity->changing = false;
+    else
+        entities_remove(&w->file->all.entities, c->entity);
+    entity_free(w->file->heap, c->entity);
+    c->entity = c->old_entity = NULL;
+}
+
 static void take_change_back(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(w->busy);
@@ -312,6 +342,7 @@ static void take_change_back(struct catalog_writer *w, struct catalog_change *c)
         break;
     case CATALOG_DELETE: catalog_topic_of(c->topic)->changing = false; break;
     case CATALOG_PRODUCER_IDS: break; /* the ids are given up */
+    case CATALOG_ENTITY: take_entity_back(w, c); break;
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG:
         catalog_alter_drop(w->file, c);
@@ -593,6 +624,46 @@ static void gather_alteration(struct catalog_writer *w, struct catalog_change *c
     catalog_writer_refuse(w, c, error, error ? c->message : NULL);
 }
 
+/* The record, and a place for one that is new: the next change of it finds it there. */
+static enum err begin_entity(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(c->entity || c->old_entity);
+    const struct entity *e = c->entity;
+    enum err err = make_shard_parts(w, c);
+    if (err == ERR_NONE && !c->old_entity)
+        err = entities_add(&w->file->all.entities, c->entity);
+    if (err != ERR_NONE) {
+        entity_free(w->file->heap, c->entity);
+        c->entity = NULL;
+        return err;
+    }
+    err = catalog_blob_entity(&w->write.blob, c->entity_kind, c->name, e ? e->settings : NULL, e ? e->count : 0);
+    if (err != ERR_NONE)
+        take_entity_back(w, c);
+    return err;
+}
+
+static void gather_entity(struct catalog_writer *w, struct catalog_change *c)
+{
+    assert(c->kind == CATALOG_ENTITY);
+    const struct entity *now = entities_find(&w->file->all.entities, c->entity_kind, c->name);
+    if (now && now->changing) {
+        catalog_writer_wait(w, c);
+        return;
+    }
+    enum kerr error = catalog_alter_entity(w->file, c);
+    bool nothing = error || c->validate_only || (!c->entity && !c->old_entity);
+    if (nothing) {
+        entity_free(w->file->heap, c->entity);
+        c->entity = c->old_entity = NULL;
+        catalog_writer_refuse(w, c, error, error ? c->message : NULL);
+    } else if (join_batch(w, c, begin_entity(w, c))) {
+        (c->old_entity ? c->old_entity : c->entity)->changing = true;
+        if (c->entity)
+            c->entity->changing = true;
+    }
+}
+
 static void gather_change(struct catalog_writer *w, struct catalog_change *c)
 {
     assert(!w->busy);
@@ -604,6 +675,7 @@ static void gather_change(struct catalog_writer *w, struct catalog_change *c)
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG: gather_alteration(w, c); break;
     case CATALOG_BROKER_CONFIG: gather_broker_alteration(w, c); break;
+    case CATALOG_ENTITY: gather_entity(w, c); break;
     }
 }
 
@@ -672,6 +744,7 @@ void catalog_change_start(struct shard *s, struct catalog_change *c)
     c->version_count = c->walked = 0;
     c->tightens = false;
     c->broker = NULL;
+    c->entity = c->old_entity = NULL;
     c->preparing = c->prepared = c->unready = false;
     c->parts = NULL;
     list_init(&c->link);

@@ -157,6 +157,8 @@ const char *broker_config_in(const struct broker_config *c, const char *name, en
         const struct broker_key *key = broker_key_find(name);
         return key ? key->fallback : NULL;
     }
+    case CONFIG_SOURCE_CLIENT_METRICS:
+    case CONFIG_SOURCE_GROUP:
     case CONFIG_SOURCE_TOPIC: break;
     }
     return NULL;

@@ -39,6 +39,8 @@ struct topic_key {
 uint32_t topic_key_count(void);
 const struct topic_key *topic_key_at(uint32_t i);         /* sorted by name */
 const struct topic_key *topic_key_find(const char *name); /* NULL: Kafka does not know it */
+/* Ours, or of releases long gone: no Kafka of today takes it. */
+bool topic_key_foreign(const struct topic_key *k);
 
 /* One override as the client gave it. Text is zero-terminated. */
 struct topic_override {
@@ -77,7 +79,9 @@ enum config_source {
     CONFIG_SOURCE_DYNAMIC_BROKER = 2,  /* altered, for this broker */
     CONFIG_SOURCE_DYNAMIC_DEFAULT = 3, /* altered, for all brokers of the cluster */
     CONFIG_SOURCE_BROKER = 4,          /* as the broker was started */
-    CONFIG_SOURCE_DEFAULT = 5
+    CONFIG_SOURCE_DEFAULT = 5,
+    CONFIG_SOURCE_CLIENT_METRICS = 7,
+    CONFIG_SOURCE_GROUP = 8
 };
 /* What counts for one key, as text. The pointers are lent by the key, the overrides and the broker's configuration; hours
  * and minutes of the broker's keys are converted into `text`, to which `value` may then point. */

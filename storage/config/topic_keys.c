@@ -113,6 +113,16 @@ static const struct topic_key keys[] = {
 };
 // clang-format on
 
+static const char foreign[] =
+    "batch.validation,disk.full.policy,internal.segment.bytes,max.decompressed.message.bytes,message.format.version,"
+    "message.timestamp.out.of.range,write.caching";
+
+bool topic_key_foreign(const struct topic_key *k)
+{
+    assert(k >= keys && k < keys + COUNT_OF(keys));
+    return config_list_has(foreign, k->name);
+}
+
 uint32_t topic_key_count(void)
 {
     return COUNT_OF(keys);

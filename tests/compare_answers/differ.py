@@ -2,11 +2,11 @@
 import re
 import struct
 
-IDENTITY = ("name", "topic", "topic_id", "group_id", "resource_type", "resource_name", "key", "partition_index", "partition", "index", "broker_id", "node_id",
+IDENTITY = ("name", "topic", "topic_name", "user", "entity_type", "entity_name", "feature", "topic_id", "group_id", "resource_type", "resource_name", "key", "partition_index", "partition", "index", "broker_id", "node_id",
             "api_key", "member_id", "batch_index", "log_dir", "error_code")
-DROPPED = {"throttle_time_ms", "cluster_id", "host", "port", "documentation", "log_dir", "total_bytes", "usable_bytes", "client_host"}
+DROPPED = {"log_end_offset", "last_caught_up_timestamp", "replica_directory_id", "throttle_time_ms", "cluster_id", "host", "port", "documentation", "log_dir", "total_bytes", "usable_bytes", "client_host"}
 PRESENT = {"error_message", "batch_index_error_message"}     # a text or none
-SIGN = {"session_id", "transaction_start_time_ms", "last_timestamp", "log_append_time_ms", "partition_size", "leader_epoch", "committed_leader_epoch", "epoch", "finalized_features_epoch"}
+SIGN = {"last_fetch_timestamp", "session_id", "transaction_start_time_ms", "last_timestamp", "log_append_time_ms", "partition_size", "leader_epoch", "committed_leader_epoch", "epoch", "finalized_features_epoch"}
 PARTS = ("partitions", "partition_responses")
 MADE_UP = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{22}$")  # in member ids
 OWN_KINDS = {4: "brokers", 8: "loggers", 16: "client metrics", 32: "groups"}  # of resources that are no topics
@@ -33,7 +33,7 @@ def alike(name, value, ids):
     if isinstance(value, dict):
         return {k: alike(k, v, ids) for k, v in value.items()}
     if isinstance(value, list):
-        return once(merged([alike(name, v, ids) for v in value]))
+        return once(merged([alike(name, v, ids) for v in value if not (isinstance(v, dict) and ELSEWHERE & {v.get("name"), v.get("resource_name"), v.get("topic")})]))
     return value
 
 
@@ -44,7 +44,7 @@ def merged(values):
         parts = next((p for p in PARTS if isinstance(v, dict) and p in v), None)
         if not parts or "error_code" in v:
             return values
-        topic = topics.setdefault((v.get("name"), v.get("topic"), v.get("topic_id")), {**v, parts: []})
+        topic = topics.setdefault((v.get("name"), v.get("topic"), v.get("topic_name"), v.get("topic_id")), {**v, parts: []})
         topic[parts] = once(topic[parts] + v[parts])
     return [t for t in topics.values() if any(t[p] for p in PARTS if p in t)]
 

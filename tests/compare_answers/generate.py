@@ -15,15 +15,25 @@ MISSING_NAMES = ("no", "", ".", "a b", "x" * 250)
 PRODUCERS = ("x1", "x2")                               # transactional ids with a producer
 TRANSACTIONS = {"add_partitions_to_txn", "add_offsets_to_txn", "end_txn", "txn_offset_commit", "write_txn_markers"}
 CHANGING = TRANSACTIONS | {"create_topics", "delete_topics", "create_partitions", "delete_records", "alter_configs", "incremental_alter_configs", "produce",
-            "offset_commit", "offset_delete", "delete_groups", "init_producer_id", "join_group", "sync_group", "leave_group"}
+            "offset_commit", "offset_delete", "delete_groups", "init_producer_id", "join_group", "sync_group", "leave_group",
+            "alter_client_quotas", "alter_user_scram_credentials", "update_features"}
 CONFIGS = (("retention.ms", "1000"), ("retention.ms", "-1"), ("retention.ms", "soon"), ("cleanup.policy", "compact"), ("cleanup.policy", "delete,compact"),
            ("cleanup.policy", "burn"), ("segment.bytes", "2000000"), ("segment.bytes", "5"), ("no.such.key", "1"), ("", ""), ("max.message.bytes", "900000"),
-           ("min.insync.replicas", "1"), ("compression.type", "lz4"), ("message.timestamp.type", "LogAppendTime"), ("retention.ms", ""), ("cleanup.policy", None))
+           ("min.insync.replicas", "1"), ("compression.type", "lz4"), ("message.timestamp.type", "LogAppendTime"), ("retention.ms", ""), ("cleanup.policy", None),
+           ("consumer.session.timeout.ms", "50000"), ("consumer.heartbeat.interval.ms", "1"), ("share.auto.offset.reset", "earliest"), ("share.isolation.level", "x"),
+           ("interval.ms", "1000"), ("interval.ms", "5"), ("match", "client_id=a"), ("match", "b"), ("metrics", "org.a"), ("metrics", "a,a"), ("metrics", "a,,b"))
+QUOTAS = (("user", "a"), ("user", "a"), ("user", None), ("user", ""), ("client-id", "c"), ("client-id", None), ("ip", "10.0.0.1"), ("ip", None), ("host", "x"), ("", "y"))
+QUOTA_KEYS = ("producer_byte_rate", "consumer_byte_rate", "request_percentage", "controller_mutation_rate", "connection_creation_rate", "nonsense")
+USERS = ("ann", "ann", "bob", "eve", "")
 STRINGS = ("", "x", "range", "consumer")
 
 
 class Symbol(str):
     """The id of the topic of this name."""
+
+
+class Place(str):
+    """The broker's data folder."""
 
 
 class Producers:
@@ -60,6 +70,11 @@ def batches(r):
         lambda: batch(values, records=b"".join(record(v, key=b"k", delta=i) for i, v in enumerate(values))),
         lambda: batch(values, records=varint(3) + b"abc", count=1), lambda: None))
     return made()
+
+
+def once_each(values, key):
+    """Without those whose key came before."""
+    return list({key(v): v for v in reversed(values)}.values())[::-1]
 
 
 class Maker:
@@ -130,13 +145,15 @@ class Maker:
         return self.pick(0, 0, 1, 2, -1, -2, 5, wide, -wide - 1)
 
     def of_topic(self):
-        return self.topic()
+        return self.topic() if self.api != "describe_quorum" else self.pick("__cluster_metadata", "__cluster_metadata", "no")
 
     of_topic_name = of_topic_names = of_topic
 
     def of_name(self):
         if self.api in ("alter_configs", "incremental_alter_configs", "describe_configs"):
             return self.random.choice(CONFIGS)[0]
+        if self.api.endswith("user_scram_credentials"):
+            return self.pick(*USERS)
         if self.api == "join_group":
             return self.pick("range", "roundrobin", "")
         return self.topic()
@@ -158,7 +175,7 @@ class Maker:
     of_groups = of_groups_names = of_group_id
 
     def of_key(self):
-        return self.pick("g1", "k", "")
+        return self.random.choice(QUOTA_KEYS) if self.api == "alter_client_quotas" else self.pick("g1", "k", "")
 
     of_coordinator_keys = of_key
 
@@ -276,7 +293,9 @@ class Maker:
         return self.random.choice(CONFIGS)[0]
 
     def of_resource_type(self):
-        return self.pick(2, 2, 2, 4, 8, 0, 1, 16)
+        return self.pick(2, 2, 2, 4, 8, 0, 1, 16, 16, 32, 32)
+
+    of_resource_types = of_resource_type
 
     def of_resource_name(self):
         return self.topic() if self.chance(0.6) else self.pick("1", "2", "", "x")
@@ -295,6 +314,53 @@ class Maker:
 
     def of_types_filter(self):
         return self.pick("classic", "Consumer", "nonsense")
+
+    def of_entity_type(self):
+        return self.random.choice(QUOTAS)[0]
+
+    def of_match(self):
+        return self.pick(None, None, "a", "c", "10.0.0.1")
+
+    def of_match_type(self):
+        return self.pick(0, 0, 1, 2, 2, 3)
+
+    def of_mechanism(self):
+        return self.pick(1, 1, 2, 2, 0, 3)
+
+    def of_iterations(self):
+        return self.pick(4096, 8192, 16384, 4095, 16385)
+
+    def of_salted_password(self):
+        return b"secret"
+
+    def of_election_type(self):
+        return self.pick(0, 0, 1, 1, 2)
+
+    def of_replicas(self):
+        return self.pick(1, 1, 1, 2, 0)
+
+    def of_path(self):
+        return self.pick(Place("own"), Place("own"), "/nowhere", "")
+
+    def of_broker_id(self):
+        return self.pick(2, 0, -1)  # Kafka would remove its own
+
+    def of_feature(self):
+        return self.pick("metadata.version", "metadata.version", "nonsense")
+
+    def of_max_version_level(self):
+        return self.pick(30, 30, 30, 29, 31, 7, 6, 0, -1)
+
+    def of_upgrade_type(self):
+        return self.pick(1, 1, 2, 3, 0, 4)
+
+    def of_pattern_type_filter(self):
+        return self.pick(*[3, 3, 1, 4] * 5, 0)
+
+    def of_operation(self):
+        return self.pick(*[1, 2, 3] * 6, 0)
+
+    of_resource_type_filter = of_permission_type = of_resource_pattern_type = of_operation
 
     def of_producer_id(self):
         return self.pick(-1, -1, 5, -2)
@@ -327,6 +393,23 @@ class Maker:
             fields["response_partition_limit"], fields["cursor"] = self.pick(2000, INT_MAX), None
         if name == "describe_topic_partitions_request" and any(t["name"] == "" for t in fields["topics"]):  # in Kafka it spoils all of them
             fields["topics"], fields["cursor"] = [{"name": ""}], None
+        if name in ("quota_alteration_entity", "quota_component"):
+            kind = self.random.choice(QUOTAS)
+            fields["entity_type"] = kind[0]
+            if name == "quota_alteration_entity":
+                fields["entity_name"] = kind[1]
+        if name == "quota_op":
+            fields["value"] = self.pick(1.0, 1000.0, 12.5, 0.0, -1.0, 1e19, 3e9)
+        if name == "alter_client_quotas_request":  # of what is named twice Kafka alters the first, and answers that the second is refused
+            fields["entries"] = once_each(fields["entries"], lambda e: str(sorted((p["entity_type"], str(p["entity_name"])) for p in e["entity"])))
+        if name == "quota_alteration":
+            fields["entity"] = once_each(fields["entity"], lambda p: p["entity_type"])
+            fields["ops"] = once_each(fields["ops"], lambda o: o["key"])
+        if name == "update_features_request":
+            fields["feature_updates"] = once_each(fields["feature_updates"], lambda u: u["feature"])
+        if name == "alter_replica_log_dirs_request":
+            pairs = once_each([(d["path"], t) for d in fields["dirs"] for t in d["topics"]], lambda pair: pair[1]["name"])
+            fields["dirs"] = [{"path": path, "topics": [t]} for path, t in pairs]
         if name == "produce_request":
             self.name_once(fields)
             if fields.get("transactional_id") is not None:

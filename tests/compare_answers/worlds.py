@@ -5,7 +5,7 @@ import time
 
 from apache import ApacheKafka
 from broker import Broker
-from generate import GROUPS, PRODUCERS, READ_TOPICS, SCRATCH_TOPICS, Producers, Symbol
+from generate import GROUPS, PRODUCERS, READ_TOPICS, SCRATCH_TOPICS, Place, Producers, Symbol
 from messages import call, coordinated, schema, send, take
 from process import wait_until
 from txn_wire import CONCURRENT, Producer, settled
@@ -33,6 +33,7 @@ class World:
         assert wait_until(lambda: self.call("init_producer_id", 1, transactional_id=None, transaction_timeout_ms=1000).error_code == 0, 30)
         self.write_transactions()
         self.remember_ids()
+        self.folder = self.call("describe_log_dirs", 4, topics=[]).results[0].log_dir
         return self
 
     def write_transactions(self):
@@ -80,6 +81,7 @@ class World:
         for name in SCRATCH_TOPICS[:3]:
             self.create(name, 2, {"retention.ms": "-1"})
             assert wait_until(lambda n=name: produced(self.connection, n, 0, batch([b"x", b"y"]))[0] == 0, 20)
+        self.forget_entities()
         for group in GROUPS:
             partitions = [{"partition_index": 0, "committed_offset": 1, "committed_metadata": "m"}]
             topics = [{"name": "r1", "partitions": partitions}]
@@ -89,12 +91,26 @@ class World:
             self.begin(name)
         self.remember_ids()
 
+    def forget_entities(self):
+        """What is kept of users, clients, addresses, groups and client metrics."""
+        for e in self.call("describe_client_quotas", 1, components=[], strict=False).entries:
+            ops = [{"key": v.key, "value": 0.0, "remove": True} for v in e["values"]]
+            self.call("alter_client_quotas", 1, entries=[{"entity": e.entity, "ops": ops}])
+        for u in self.call("describe_user_scram_credentials", 0, users=None).results:
+            for info in u.credential_infos:
+                self.call("alter_user_scram_credentials", 0, deletions=[{"name": u.user, "mechanism": info.mechanism}])
+        kept = [(r.resource_type, r.resource_name) for r in self.call("list_config_resources", 1, resource_types=[16, 32]).config_resources]
+        if kept:
+            self.call("alter_configs", 2, resources=[{"resource_type": t, "resource_name": n} for t, n in kept])
+
     def own(self, value):
         """The request's tree with this broker's ids."""
         if isinstance(value, Symbol):
             return self.by_name.get(str(value), (b"\x77" * 16 + value.encode())[-16:])
         if isinstance(value, Producers):
             return value.made(*self.producers[value.name])
+        if isinstance(value, Place):
+            return self.folder
         if isinstance(value, dict):
             return {k: self.own(v) for k, v in value.items()}
         if isinstance(value, list):

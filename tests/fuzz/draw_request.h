@@ -66,6 +66,8 @@ LEARN_NUMBER(int8)
 LEARN_NUMBER(int16)
 LEARN_NUMBER(int32)
 LEARN_NUMBER(int64)
+LEARN_NUMBER(uint16)
+LEARN_NUMBER(float64)
 static inline void learn_uuid(const char *name, const struct kuuid *v)
 {
     if (is_one_of(name, LEARNS))
@@ -146,6 +148,8 @@ DRAW_NUMBER(int8)
 DRAW_NUMBER(int16)
 DRAW_NUMBER(int32)
 DRAW_NUMBER(int64)
+DRAW_NUMBER(uint16)
+DRAW_NUMBER(float64)
 static inline void draw_bool(const char *within, const char *name, bool *v, bool null_ok)
 {
     (void)within, (void)name, (void)null_ok;
@@ -262,6 +266,7 @@ static inline int32_t draw_count(bool null_ok)
         for (int32_t i = 0; i < m->name.n; i++)                                       \
             draw_##e(&m->name.v[i], version);                                         \
     }
+#define DRAW_LIST_int8(within, name, v) draw_int8(within, name, v, false)
 #define DRAW_LIST_int32(within, name, v) draw_int32(within, name, v, false)
 #define DRAW_LIST_int64(within, name, v) draw_int64(within, name, v, false)
 #define DRAW_LIST_string(within, name, v) draw_string(within, name, v, false)

@@ -15,7 +15,7 @@ import struct
 import wire
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent.parent / "net/wire/schema"
-NUMBERS = {"bool": "?", "int8": "b", "int16": "h", "int32": "i", "int64": "q"}
+NUMBERS = {"bool": "?", "int8": "b", "int16": "h", "int32": "i", "int64": "q", "uint16": "H", "float64": "d"}
 WORDS = re.compile(r"(?<!\w)(API|STRUCT|FIELD|TEXT|LIST|ARRAY|NULLABLE|TAG_FIELD|TAG_TEXT|TAG_ARRAY|TAG_NEST|END)\(([^()]*)\)")
 LAST = NEVER = 1 << 15
 CONSTANTS = {"LAST": LAST, "NEVER": NEVER, "EMPTY": 0, "NONE": None, "MAY_DROP": 1, "MUST_FIT": 0, "true": True, "false": False,

@@ -12,7 +12,7 @@ import random
 import re
 import struct
 
-NUMBERS = {"int8": "b", "int16": "h", "int32": "i", "int64": "q"}
+NUMBERS = {"int8": "b", "int16": "h", "int32": "i", "int64": "q", "uint16": "H", "float64": "d"}
 FOREVER = 1 << 15
 
 
@@ -114,9 +114,11 @@ class Values:
         return bytes(self.random.choice(b"abcxyzABC019.-_") for _ in range(n))
 
     def number(self, kind):
+        if kind == "float64":
+            return self.random.choice([0.0, 1.0, -0.5, 1e300, float("inf"), self.random.uniform(-1e9, 1e9)])
         bits = 8 * struct.calcsize(">" + NUMBERS[kind])
-        low, high = -(1 << bits - 1), (1 << bits - 1) - 1
-        return self.random.choice([0, 1, -1, low, high, self.random.randint(low, high), self.random.randint(0, 127)])
+        low, high = (0, (1 << bits) - 1) if kind == "uint16" else (-(1 << bits - 1), (1 << bits - 1) - 1)
+        return self.random.choice([0, 1, max(low, -1), low, high, self.random.randint(low, high), self.random.randint(0, 127)])
 
     def of(self, field, room):
         kind = field["type"]

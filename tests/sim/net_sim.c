@@ -446,6 +446,11 @@ enum err io_socket_names(int fd, struct io_names *out_names)
     return ERR_NONE;
 }
 
+bool io_is_address(const char *text)
+{
+    return strcmp(text, "127.0.0.1") == 0;
+}
+
 uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32_t max)
 {
     (void)host;

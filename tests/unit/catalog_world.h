@@ -13,7 +13,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#ifndef DIR
 #define DIR "build/tests/unit/catalog_writer"
+#endif
 enum { SHARDS = 3, NO_FAULT = -1 };
 
 /* --- the world --- */
@@ -176,6 +178,16 @@ static void apply_broker(struct shard *s, const struct catalog_change *c)
     stores[s->id].config = c->broker;
 }
 
+static void apply_entity(struct catalog *view, const struct catalog_change *c)
+{
+    if (!c->entity)
+        entities_remove(&view->entities, c->old_entity);
+    else if (c->old_entity)
+        entities_replace(&view->entities, c->old_entity, c->entity);
+    else
+        assert_int_equal(entities_add(&view->entities, c->entity), ERR_NONE);
+}
+
 static void apply(struct shard *s, struct catalog_change *c)
 {
     struct catalog *view = &stores[s->id].catalog;
@@ -191,6 +203,7 @@ static void apply(struct shard *s, struct catalog_change *c)
     case CATALOG_PARTITIONS:
     case CATALOG_CONFIG: catalog_replace(view, c->old, c->topic); break;
     case CATALOG_BROKER_CONFIG: apply_broker(s, c); break;
+    case CATALOG_ENTITY: apply_entity(view, c); break;
     case CATALOG_PRODUCER_IDS: assert_false("producer ids go to nobody"); break;
     }
     catalog_change_applied(s, c);
@@ -218,6 +231,9 @@ static void open_world(void)
         assert_int_equal(catalog_init(&stores[i].catalog, heap), ERR_NONE);
         for (uint32_t t = 0; t < catalog_file_topics(root.catalog); t++)
             assert_int_equal(catalog_add(&stores[i].catalog, catalog_file_topic(root.catalog, t)), ERR_NONE);
+        const struct entities *kept = catalog_file_entities(root.catalog);
+        for (uint32_t e = 0; e < kept->count; e++)
+            assert_int_equal(entities_add(&stores[i].catalog.entities, kept->sorted[e]), ERR_NONE);
     }
     assert_int_equal(catalog_writer_start(&shards[0], root.catalog, apply), ERR_NONE);
 }

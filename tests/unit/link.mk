@@ -8,7 +8,7 @@ STORAGE_CONFIG := storage/config/config_value.o storage/config/topic_keys.o stor
                   storage/config/listener.o storage/config/broker_keys.o storage/config/broker_config.o storage/config/broker_dynamic.o
 LINK_test_topic_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_broker_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
-STORAGE_CATALOG := storage/catalog/catalog.o storage/catalog/catalog_file.o storage/catalog/catalog_check.o storage/catalog/catalog_choose.o storage/catalog/catalog_end.o storage/catalog/strays.o storage/catalog/catalog_read.o storage/catalog/catalog_blob.o storage/catalog/catalog_alter.o storage/config/settings.o storage/uuid.o \
+STORAGE_CATALOG := storage/catalog/catalog.o storage/catalog/entities.o storage/catalog/catalog_file.o storage/catalog/catalog_check.o storage/catalog/catalog_choose.o storage/catalog/catalog_end.o storage/catalog/strays.o storage/catalog/catalog_read.o storage/catalog/catalog_blob.o storage/catalog/catalog_alter.o storage/config/settings.o storage/uuid.o \
                    core/map.o core/crc.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_catalog := $(STORAGE_CATALOG)
 LINK_test_tail := storage/log/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
@@ -58,6 +58,7 @@ LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
 LINK_test_root := storage/root.o storage/expiry_clock.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/aborted.o storage/log/partition_dir.o storage/log/folder.o \
                   storage/log/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog/catalog_writer.o storage/catalog/catalog_writer_strays.o storage/catalog/catalog_write.o storage/log/ballast.o $(STORAGE_CATALOG)
+LINK_test_entities := storage/catalog/features.o $(LINK_test_catalog_writer)
 LINK_test_asking := net/api/asking.o net/steps.o
 LINK_test_steps := net/steps.o
 LINK_test_frame := net/conn/frame.o

@@ -39,6 +39,10 @@ static const struct smallest_text smallest_texts[] = {
     {NULL, "types_filter", "classic"},
     {"metadata_request_topic", "name", "topic"},
     {NULL, "rack_id", ""},
+    {NULL, "entity_type", "user"},
+    {"quota_op", "key", "producer_byte_rate"},
+    {"feature_update_key", "feature", "metadata.version"},
+    {"describe_quorum_topic", "topic_name", "__cluster_metadata"},
 };
 struct smallest_number {
     const char *field;
@@ -56,6 +60,13 @@ static const struct smallest_number smallest_numbers[] = {
     {"partition_max_bytes", 1 << 20},
     {"timestamp", -1},
     {"response_partition_limit", 10},
+    {"resource_type_filter", 2},
+    {"operation", 3},
+    {"permission_type", 3},
+    {"mechanism", 1},
+    {"iterations", 4096},
+    {"max_version_level", 30},
+    {"resource_types", 2},
 };
 
 static inline void smallest_view(struct kview *v, const char *within, const char *field)
@@ -97,6 +108,11 @@ static inline void smallest_bool(bool *at, const char *within, const char *field
 {
     (void)at, (void)within, (void)field;
 }
+static inline void smallest_float(double *at, const char *within, const char *field)
+{
+    (void)within, (void)field;
+    *at = 1;
+}
 #define SMALLEST_SET(at, within, field) \
     _Generic((at),                                   \
         struct kview *: smallest_view,               \
@@ -106,7 +122,9 @@ static inline void smallest_bool(bool *at, const char *within, const char *field
         int8_t *: smallest_set_int8,                 \
         int16_t *: smallest_set_int16,               \
         int32_t *: smallest_set_int32,               \
-        int64_t *: smallest_set_int64)(at, within, field)
+        int64_t *: smallest_set_int64,               \
+        uint16_t *: smallest_set_uint16,             \
+        double *: smallest_float)(at, within, field)
 #define SMALLEST_INT(t)                                                                       \
     static inline void smallest_set_##t(KTYPE_##t *at, const char *within, const char *field) \
     {                                                                                         \
@@ -117,6 +135,7 @@ SMALLEST_INT(int8)
 SMALLEST_INT(int16)
 SMALLEST_INT(int32)
 SMALLEST_INT(int64)
+SMALLEST_INT(uint16)
 
 #define STRUCT(s)                                                \
     static inline void smallest_##s(struct s *m)                 \

@@ -558,6 +558,11 @@ static void addresses_resolve_and_listen(void **state)
     assert_string_equal(names[1], "::");
     assert_int_equal(io_resolve("::ffff:10.1.2.3", names, 4), 1);
     assert_string_equal(names[0], "10.1.2.3");
+    assert_true(io_is_address("10.1.2.3"));
+    assert_true(io_is_address("2001:db8::1"));
+    assert_false(io_is_address("10.1.2"));
+    assert_false(io_is_address("localhost"));
+    assert_false(io_is_address(""));
     assert_int_equal(io_resolve("localhost", names, 1), 1);
     int a, b, c;
     uint16_t port, same;
