@@ -8,6 +8,8 @@ enum { METADATA_3_3 = 7, METADATA_4_3 = 30 }; /* Kafka's levels of metadata.vers
 
 static const struct feature features[] = {
     {"metadata.version", METADATA_3_3, METADATA_4_3, METADATA_4_3, true},
+    {"transaction.version", 0, 2, 2,
+     false}, /* 2: each transaction raises its epoch, and Produce adds its partitions (KIP-890) */
 };
 static const char entity_name[] = "cluster", epoch_key[] = "epoch";
 

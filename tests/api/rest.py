@@ -448,10 +448,29 @@ def features_are_shown_and_kept():
         assert features(c)[:2] == (supported, agreed) and features(c)[2] >= epoch
 
 
+def transaction_version_is_lowered_and_raised():
+    with served("transactionversion") as broker:
+        c = connected(broker)
+        supported, agreed, _ = features(c)
+        assert supported["transaction.version"] == (0, 2) and agreed["transaction.version"] == 2
+        assert "transaction.version" not in features(c, 3)[0] and features(c, 3)[1] == agreed
+        for level, type_, wanted in ((1, UPGRADE, 2), (3, UPGRADE, 2), (-1, SAFE, 2), (0, SAFE, 0), (2, SAFE, 0), (1, UPGRADE, 1), (0, UNSAFE, 0), (2, UPGRADE, 2)):
+            before = features(c)
+            assert update(c, ("transaction.version", level, type_), validate_only=True)[0] == (0 if level == wanted else UPDATE_VERSION)
+            assert features(c)[:2] == before[:2], "only validated"
+            assert update(c, ("transaction.version", level, type_))[0] == (0 if level == wanted else UPDATE_VERSION), (level, type_)
+            comes(lambda w=wanted: features(c)[1].get("transaction.version", 0) == w)
+            assert features(c)[2] > before[2] or level != wanted, "the epoch rises"
+            if level == 0:
+                epoch, c = features(c)[2], restarted(broker)
+                assert features(c)[1].get("transaction.version", 0) == 0 and features(c)[2] >= epoch
+        assert update(c, ("transaction.version", 1, SAFE), ("nonsense", 1, UPGRADE))[0] == UPDATE_VERSION and features(c)[1]["transaction.version"] == 2
+
+
 CASES = (
     acls_need_an_authorizer, delegation_tokens_are_not_allowed_without_logins, leaders_need_no_election, reassignments_stay_on_the_only_node,
     replicas_stay_in_the_only_folder, only_the_node_itself_is_registered, the_node_is_leader_and_voter_of_the_metadata,
     quotas_are_kept_and_described, impossible_quotas_are_refused, scram_credentials_are_kept_and_described, impossible_credentials_are_refused,
     groups_have_settings, client_metrics_have_settings, what_has_settings_is_listed, more_settings_than_may_be_kept_are_refused,
-    features_are_shown_and_kept,
+    features_are_shown_and_kept, transaction_version_is_lowered_and_raised,
 )
