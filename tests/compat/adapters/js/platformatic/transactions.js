@@ -51,10 +51,11 @@ export function transactionWords(settings, sendRuns) {
   }
 
   async function run(stream, to) {
+    const waiting = []
+    stream.on('error', failed)
+    stream.on('data', (message) => waiting.push(message))
     for (;;) {
-      const batch = []
-      for (let message; batch.length < TURN && (message = stream.read()) !== null; ) batch.push(message)
-      if (batch.length > 0) await turn(batch, to)
+      if (waiting.length > 0) await turn(waiting.splice(0, TURN), to)
       else await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
