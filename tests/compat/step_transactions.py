@@ -10,6 +10,7 @@ from wire_txn import ABORT, COMMIT, CONTROL, TRANSACTIONAL, end_of, group_offset
 
 PARTITIONS = 2
 LONG_MS, SHORT_MS = 60000, 1000
+CHAIN_MS = 5000  # a chain that does not ask for its id before its first record waits so long for what a killed one left
 SESSION_MS, HEARTBEAT_MS, REBALANCE_MS = 3000, 500, 15000
 
 
@@ -177,7 +178,7 @@ class Chain:
 
     def start(self, name):
         adapter = self.trial.crew.start(name)
-        adapter.call("transform", group=self.group, topic=self.source, to=self.target, txn=self.group, timeout_ms=LONG_MS,
+        adapter.call("transform", group=self.group, topic=self.source, to=self.target, txn=self.group, timeout_ms=CHAIN_MS,
                      session_ms=SESSION_MS, heartbeat_ms=HEARTBEAT_MS, rebalance_ms=REBALANCE_MS, instance=None,
                      strategy="eager")
         return adapter

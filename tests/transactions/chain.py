@@ -11,7 +11,7 @@ from wire_txn import committed, end_of, group_offsets, settled
 
 SOURCE, TARGET, GROUP, PARTITIONS = "chain-in", "chain-out", "chain", 4
 SESSION_MS, HEARTBEAT_MS, REBALANCE_MS = 3000, 500, 10000
-TIMEOUT_MS = 20000
+TIMEOUT_MS = 10000
 CLIENTS = ("java-4", "franz-go", "confluent-kafka", "kafka-python")
 
 
