@@ -576,8 +576,9 @@ int main(int argc, char **argv)
     if (!o.quiet)
         print_totals((double)(clock() - start) * 1000 / CLOCKS_PER_SEC);
     const struct totals *t = &sim.totals;
-    bool all_kinds = o.to - o.from < VERIFY_EVERY ||
-                     (t->fetched_commits && t->trims && t->out_of_range && t->alterations && t->shown_settings);
+    bool all_kinds =
+        o.to - o.from < VERIFY_EVERY || (t->fetched_commits && t->trims && t->out_of_range && t->alterations &&
+                                         t->shown_settings && t->committed && t->aborted && t->chained);
     if (t->acked_batches == 0 || t->compared_records == 0 || !all_kinds) {
         printf("failed: nothing was acknowledged, or nothing compared\n");
         return 1;

@@ -206,8 +206,8 @@ void transactions_begin(void)
 {
     memset(&once, 0, sizeof once);
     truth_begin();
-    once.active =
-        dice(2) && api_row(KAPI_end_txn) && api_row(KAPI_txn_offset_commit) && api_row(KAPI_write_txn_markers);
+    bool drawn = dice(2) || sim.fault.kind;
+    once.active = drawn && api_row(KAPI_end_txn) && api_row(KAPI_txn_offset_commit) && api_row(KAPI_write_txn_markers);
     if (!once.active)
         return;
     draw_topics();
