@@ -359,44 +359,69 @@ static void a_log_that_closes_answers_its_markers(void **state)
     assert_int_equal(offsets_count(&entry_of(1)->offsets), MANY);
 }
 
-/* Many transactions beside plain commits, while the log is compacted: what was answered stands, before and after every load. */
-static void random_transactions_stand_after_every_load(void **state)
+static bool is_clean(void)
+{
+    return !w.p->cleaning.busy && (w.p->segments.count < 2 || w.p->cleaning.first_dirty == w.p->active->base_offset);
+}
+
+static int64_t pending[3][GROUPS][KEYS], want[GROUPS][KEYS];
+static void end_and_note(int producer, bool commit)
+{
+    assert_int_equal(end_txn(producer, commit), KERR_NONE);
+    for (int i = 0; i < GROUPS; i++)
+        for (int k = 0; k < KEYS; k++) {
+            if (commit && pending[producer][i][k] > want[i][k])
+                want[i][k] = pending[producer][i][k];
+            pending[producer][i][k] = NONE;
+        }
+}
+static void write_something(int at)
+{
+    int p = at % 3, group = (at * 7 + at / 50) % GROUPS, k = (at * 5) % KEYS;
+    if (at % 23 == 22) {
+        end_and_note(p, at % 2);
+    } else if (at % 5 == 4) {
+        ask_and_wait(group, 1u << k, false);
+        want[group][k] = g.keys[group][k].acked;
+    } else {
+        pending[p][group][k] = pend(p, group, k);
+    }
+}
+static void all_is_as_wanted(int at)
+{
+    for (int i = 0; i < GROUPS; i++)
+        for (int k = 0; k < KEYS; k++) {
+            bool open = pending[0][i][k] != NONE || pending[1][i][k] != NONE || pending[2][i][k] != NONE;
+            if (stands(i, k) != want[i][k] || pends(i, k) != open)
+                fail_msg("write %d, group %d key %d: %lld, not %lld; pending %d", at, i, k, (long long)stands(i, k),
+                         (long long)want[i][k], pends(i, k));
+        }
+}
+
+/* Many transactions beside plain commits, while the log is compacted, below those that are open: what was answered stands, before and after
+ * every load. */
+static void random_transactions_stand_after_every_compaction_and_load(void **state)
 {
     (void)state;
-    int64_t pending[3][GROUPS][KEYS], want[GROUPS][KEYS];
     memset(pending, 0xff, sizeof pending);
     memset(want, 0xff, sizeof want);
     open_ready();
     begin_cleaning();
     for (int i = 0; i < 320; i++) {
-        int p = i % 3, group = (i * 7 + i / 50) % GROUPS, k = (i * 5) % KEYS;
-        if (i % 23 == 22) {
-            bool commit = i % 2;
-            assert_int_equal(end_txn(p, commit), KERR_NONE);
-            for (int a = 0; a < GROUPS; a++)
-                for (int b = 0; b < KEYS; b++) {
-                    if (commit && pending[p][a][b] > want[a][b])
-                        want[a][b] = pending[p][a][b];
-                    pending[p][a][b] = NONE;
-                }
-        } else if (i % 5 == 4) {
-            ask_and_wait(group, 1u << k, false);
-            want[group][k] = g.keys[group][k].acked;
-        } else {
-            pending[p][group][k] = pend(p, group, k);
+        write_something(i);
+        if (i % 80 == 40) {
+            for (int p = 0; p < 3; p++)
+                end_and_note(p, p != i / 80 % 3);
+            UNTIL(is_clean());
         }
-        if (i % 80 != 79)
+        if (i % 40 != 39)
             continue;
-        reopen(i % 160 == 159);
+        reopen(i % 160 == 79);
         begin_cleaning();
-        for (int a = 0; a < GROUPS; a++)
-            for (int b = 0; b < KEYS; b++) {
-                bool open = pending[0][a][b] != NONE || pending[1][a][b] != NONE || pending[2][a][b] != NONE;
-                if (stands(a, b) != want[a][b] || pends(a, b) != open)
-                    fail_msg("round %d, group %d key %d: %lld, not %lld; pending %d", i, a, b, (long long)stands(a, b),
-                             (long long)want[a][b], pends(a, b));
-            }
+        all_is_as_wanted(i);
     }
+    assert_true(w.p->segments.count > 1);
+    assert_true(partition_facts(w.p).log_start_offset == 0);
 }
 
 int main(void)
@@ -414,7 +439,7 @@ int main(void)
         CASE(the_log_goes_on_while_a_transaction_is_settled),
         CASE(a_deletion_and_markers_meet),
         CASE(a_log_that_closes_answers_its_markers),
-        CASE(random_transactions_stand_after_every_load),
+        CASE(random_transactions_stand_after_every_compaction_and_load),
     };
     return run_in_modes(tests, COUNT_OF(tests), COUNT_OF(modes));
 }
