@@ -45,6 +45,67 @@ static bool record(int group, int32_t generation)
     return true;
 }
 
+/* What a transaction commits or aborts; one producer a group. */
+static bool ended;
+static enum kerr ended_error;
+static void note_ended(struct coord_marker *m, enum kerr error)
+{
+    assert_true(m->log == &g.log->coord);
+    ended = true;
+    ended_error = error;
+}
+static bool end_in_txn(int group, bool commits)
+{
+    struct coord_marker m = {.marker = {.producer_id = 100 + group, .commit = commits}, .done = note_ended};
+    ended = false;
+    coord_log_end_txn(&g.log->coord, &m);
+    UNTIL(ended);
+    assert_true(ended_error == KERR_NONE || ended_error == KERR_NOT_COORDINATOR);
+    return ended_error == KERR_NONE;
+}
+static bool commit_in_txn(int group, uint32_t mask)
+{
+    struct asked a;
+    struct coord_txn txn = {{100 + group, 0}, 0};
+    for (int i = 0; i < 2; i++) {
+        a = (struct asked){.group = group};
+        for (int32_t k = 0; k < KEYS; k++)
+            if (mask & 1u << k)
+                a.commits[a.write.commit_count++] = a_commit(k, g.next++);
+        a.write = (struct group_write){.entry = entry_or_make(group),
+                                       .kind = GROUP_WRITE_COMMITS,
+                                       .commits = a.commits,
+                                       .commit_count = a.write.commit_count,
+                                       .txn = &txn,
+                                       .done = asked_done};
+        if (!a.write.entry)
+            return false;
+        group_log_write(g.log, &a.write);
+        UNTIL(a.over);
+        if (a.error != KERR_INVALID_TXN_STATE || !txn.guard)
+            break;
+    }
+    for (int i = 0; i < a.write.commit_count; i++) {
+        struct key *key = &g.keys[group][a.commits[i].partition];
+        key->busy = true; /* until it is known, either may stand */
+        key->under_way = a.commits[i].offset;
+    }
+    return a.error == KERR_NONE;
+}
+static bool in_txn(int group, uint32_t mask, bool commits)
+{
+    if (!commit_in_txn(group, mask) || !end_in_txn(group, commits))
+        return false;
+    for (int k = 0; k < KEYS; k++) {
+        struct key *key = &g.keys[group][k];
+        if (!(mask & 1u << k))
+            continue;
+        key->busy = false;
+        key->acked = commits ? key->under_way : key->acked;
+    }
+    return true;
+}
+
 static uint32_t deleted;
 static void note_deleted(struct group_write *write, enum kerr error)
 {
@@ -89,6 +150,8 @@ static void use(void)
         for (int i = 0; i < GROUPS; i += 1 + round)
             if (!commit(i, 0x7u << round, round == 1 && i == 2))
                 return;
+    if (!in_txn(2, 0x38, true) || !in_txn(6, 0x3, false) || !in_txn(0, 0x1c0, true))
+        return;
     if (!record(1, 2) || !record(4, 2) || !commit(5, ALL, false))
         return;
     if (commit(3, 0x5, true) && remove_group())
@@ -122,6 +185,8 @@ static void start_anew(void)
             g.keys[i][k].acked = NONE;
     assert_true(open_poor());
     assert_true(commit(0, ALL, false) && commit(4, 0x3, false) && commit(4, 0x1, true) && record(4, 1) && record(6, 1));
+    assert_true(end_in_txn(0, false) && end_in_txn(2, false) && end_in_txn(6, false)); /* what failed before */
+    assert_true(in_txn(0, 0x3, true) && in_txn(2, 0x7, true) && in_txn(6, 0x3, false));
     end_log();
 }
 
