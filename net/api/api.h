@@ -82,6 +82,7 @@ api_run_fn list_config_resources_run; /* config_resources.c */
 api_run_fn init_producer_id_run;      /* init_producer_id.c */
 api_run_fn add_partitions_to_txn_run; /* txns.c */
 api_run_fn add_offsets_to_txn_run;
+api_run_fn txn_offset_commit_run; /* group_txn_offsets.c */
 api_run_fn end_txn_run;
 api_run_fn describe_transactions_run; /* txn_admin.c */
 api_run_fn list_transactions_run;

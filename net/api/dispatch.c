@@ -24,6 +24,7 @@ static const struct api_row rows[] = {
     ROW(offset_for_leader_epoch, API_TOPIC, API_DESCRIBE),
     ROW(add_partitions_to_txn, API_TRANSACTIONAL_ID, API_WRITE),
     ROW(add_offsets_to_txn, API_TRANSACTIONAL_ID, API_WRITE),
+    ROW(txn_offset_commit, API_GROUP, API_READ),
     ROW(end_txn, API_TRANSACTIONAL_ID, API_WRITE),
     ROW(write_txn_markers, API_CLUSTER, API_CLUSTER_ACTION),
     ROW(describe_configs, API_TOPIC, API_DESCRIBE_CONFIGS),

@@ -2,6 +2,7 @@
 
 Each case has a broker of its own with 64 MiB: sessions may have an eighth of it, groups a quarter, connections an eighth (net/limits.h).
 """
+import collections
 import resource
 
 from crowds import Broker, FOLDER
@@ -69,6 +70,36 @@ def groups_take_no_more_than_their_share(_):
             assert wait_until(again, 10), "no new member after the others have gone"
 
 
+def pending_offsets_take_no_more_than_their_share(_):
+    """A transaction that goes on for ever commits offsets of ever more groups; others commit, and when it is aborted there is room again."""
+    with small_broker() as broker:
+        with Connection(broker.port, timeout=60) as c:
+            assert create_topic(c, "t", 4) == 0
+            assert wait_until(lambda: coordinated(c), 20), "there is no coordinator"
+            assert wait_until(lambda: call(c, "find_coordinator", 3, key="x", key_type=1).error_code == NONE, 20)
+            who = {}
+
+            def begun():
+                r = call(c, "init_producer_id", 4, transactional_id="x", transaction_timeout_ms=60000)
+                who.update(transactional_id="x", producer_id=r.producer_id, producer_epoch=r.producer_epoch)
+                return r.error_code == NONE
+
+            def pend(group, size=4000):
+                parts = [{"partition_index": p, "committed_offset": 1, "committed_metadata": "m" * size} for p in range(4)]
+                return call(c, "txn_offset_commit", 5, group_id=group, topics=[{"name": "t", "partitions": parts}], **who).topics[0].partitions[0].error_code
+
+            commit = lambda group: call(c, "offset_commit", 8, group_id=group, topics=[
+                {"name": "t", "partitions": [{"partition_index": 0, "committed_offset": 1}]}]).topics[0].partitions[0].error_code
+            assert wait_until(begun, 20) and commit("earlier") == NONE
+            codes = collections.Counter(pend(f"pending-{n}") for n in range(1500))
+            grown = resident_mb(broker.pid)
+            assert set(codes) == {NONE, NOT_AVAILABLE} and codes[NONE] > 100 and codes[NOT_AVAILABLE] > 100, codes
+            assert grown < SANITIZED * MEMORY_MB * 1.75, f"{grown:.0f} MB are resident"
+            assert commit("earlier") == NONE, "a group that was there cannot commit any more"
+            assert wait_until(begun, 20), "it cannot be aborted"
+            assert wait_until(lambda: pend("later") == NONE, 20), "nothing has room after the abort"
+
+
 def connections_take_no_more_than_their_share(_):
     """As many as the descriptors allow: those beyond the share are closed, those before and after are served."""
     most = 15_000
@@ -89,4 +120,5 @@ def connections_take_no_more_than_their_share(_):
         assert wait_until(lambda: len(Connection(broker.port).call(API_VERSIONS, 0, b"")) > 100, 10), "nobody is served afterwards"
 
 
-CASES = (fetch_sessions_take_no_more_than_their_share, groups_take_no_more_than_their_share, connections_take_no_more_than_their_share)
+CASES = (fetch_sessions_take_no_more_than_their_share, groups_take_no_more_than_their_share, pending_offsets_take_no_more_than_their_share,
+         connections_take_no_more_than_their_share)

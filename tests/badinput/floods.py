@@ -123,6 +123,38 @@ def ten_thousand_topics_are_committed_and_fetched(world):
             assert offsets_of(world, "many") == {("wide", p): 99_000 + p for p in range(1000)}, "the last of a request stands"
 
 
+def a_transaction_commits_a_hundred_thousand_offsets(world):
+    """All of them count, or the client is told; what names nobody's transaction is refused."""
+    ready(world)
+    assert wait_until(lambda: call(world.admin, "find_coordinator", 3, key="txn", key_type=1).error_code == NONE, 20)
+    who = {}
+
+    def begun():
+        r = call(world.admin, "init_producer_id", 4, transactional_id="txn", transaction_timeout_ms=60000)
+        who.update(transactional_id="txn", producer_id=r.producer_id, producer_epoch=r.producer_epoch)
+        return r.error_code == NONE
+
+    assert wait_until(begun, 20)
+    parts = [{"partition_index": p, "committed_offset": 1} for p in range(3)]
+    with Bounded(world):
+        r = attempt(world, "txn_offset_commit", 5, group_id="txn-many", topics=[{"name": f"no-{i}", "partitions": parts} for i in range(10_000)], **who)
+        assert r and {p.error_code for t in r.topics for p in t.partitions} == {UNKNOWN_TOPIC} and len(r.topics) == 10_000
+        for wrong in ({"producer_id": -1}, {"producer_id": (1 << 63) - 1}, {"producer_id": -1 << 63}, {"producer_epoch": -1}, {"producer_epoch": -32768},
+                      {"producer_epoch": 32767}, {"transactional_id": ""}, {"transactional_id": "x" * 32767}):
+            for version in (0, 3, 5):
+                r = attempt(world, "txn_offset_commit", version, group_id="txn-many", topics=[{"name": "wide", "partitions": parts}], **{**who, **wrong})
+                assert r and NONE not in {p.error_code for p in r.topics[0].partitions}, f"version {version}: {wrong} is taken"
+        again = [{"partition_index": i % 1000, "committed_offset": i} for i in range(100_000)]
+        r = attempt(world, "txn_offset_commit", 5, group_id="txn-many", topics=[{"name": "wide", "partitions": again}], **who)
+        assert r is None or len(r.topics[0].partitions) == 100_000
+        assert offsets_of(world, "txn-many") == {}, "what is pending is shown"
+        ended = call(world.admin, "end_txn", 3, committed=True, **who).error_code
+        if r and {p.error_code for p in r.topics[0].partitions} == {NONE}:
+            assert ended == NONE, f"EndTxn got {ended}"
+            wanted = {("wide", p): 99_000 + p for p in range(1000)}
+            assert wait_until(lambda: offsets_of(world, "txn-many") == wanted, 20), "the last of a request counts"
+
+
 def every_offset_of_a_large_group_is_fetched_whole(world):
     """Ten times in a request: 100,000 offsets. Ten thousand times: more than anybody could send."""
     ready(world)
@@ -259,7 +291,8 @@ def requests_that_name_everything_ten_thousand_times_are_bounded(world):
 
 
 CASES = (
-    group_ids_of_32_kib_are_ids, ten_thousand_topics_are_committed_and_fetched, every_offset_of_a_large_group_is_fetched_whole,
+    group_ids_of_32_kib_are_ids, ten_thousand_topics_are_committed_and_fetched,
+    a_transaction_commits_a_hundred_thousand_offsets, every_offset_of_a_large_group_is_fetched_whole,
     a_hundred_thousand_protocols_are_no_member, a_hundred_thousand_ids_for_one_group_are_bounded,
     twenty_thousand_groups_of_members_that_never_come_back_are_forgotten, members_that_join_and_never_sync_go_again,
     assignments_of_megabytes_are_kept_or_refused, requests_that_name_everything_ten_thousand_times_are_bounded,
