@@ -139,7 +139,7 @@ static void reply_describe_txns(struct told_run *told)
     REQUEST_REPLY_LARGE(told->req, describe_transactions_response, &run->r);
 }
 
-static enum kerr fill_describe_txns(struct describe_txns_run *run, const struct describe_transactions_request *m)
+static void fill_describe_txns(struct describe_txns_run *run, const struct describe_transactions_request *m)
 {
     run->r.transaction_states.n = m->transactional_ids.n;
     for (int32_t i = 0; i < m->transactional_ids.n; i++) {
@@ -148,7 +148,6 @@ static enum kerr fill_describe_txns(struct describe_txns_run *run, const struct 
         q->call.key = m->transactional_ids.v[i];
         q->described = &run->r.transaction_states.v[i];
     }
-    return KERR_NONE;
 }
 
 void describe_transactions_run(struct request *req)
@@ -166,7 +165,7 @@ void describe_transactions_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    (void)fill_describe_txns(run, m);
+    fill_describe_txns(run, m);
     start_telling(&run->told);
 }
 

@@ -11,6 +11,7 @@ enum {
     TXN_FENCED_SINCE = 2, /* older versions know PRODUCER_FENCED as INVALID_PRODUCER_EPOCH */
     END_NEW_SINCE = 5,    /* KIP-890: the end raises the epoch */
     ADD_BATCH_SINCE = 4,
+    ADDED_MAX = TOPIC_PARTITIONS_MAX, /* partitions in a request: the record of so many would be too large anyway */
 };
 
 static int16_t txn_error_code(const struct request *req, enum kerr error)
@@ -154,13 +155,22 @@ static void add_txn_answered(struct txn_question *q)
 }
 
 /* A topic that is named twice counts once, with all of its partitions; one without partitions does not count. False: no memory. */
-static bool gather_named_parts(const struct add_partitions_to_txn_transaction *t, struct txn_parts *out)
+static bool gather_named_parts(struct request *req, const struct add_partitions_to_txn_transaction *t,
+                               struct txn_parts *out)
 {
+    struct txn_parts none;
+    size_t count = 0;
+    uint32_t at = 0;
+    for (int32_t i = 0; i < t->topics.n; i++)
+        count += t->topics.v[i].partitions.n > 0 ? (size_t)t->topics.v[i].partitions.n : 0;
+    struct txn_partition *named = request_alloc(req, count * sizeof *named + 1);
+    if (!named)
+        return false;
     for (int32_t i = 0; i < t->topics.n; i++)
         for (int32_t k = 0; k < t->topics.v[i].partitions.n; k++)
-            if (txn_parts_add(out, t->topics.v[i].name, t->topics.v[i].partitions.v[k]))
-                return false;
-    return true;
+            named[at++] = (struct txn_partition){t->topics.v[i].name, t->topics.v[i].partitions.v[k]};
+    txn_parts_init(&none, out->heap);
+    return !txn_parts_merge(&none, named, at, out);
 }
 
 /* The question's partitions and the reply's, alike. False: no memory. */
@@ -241,7 +251,7 @@ static bool prepare_add_txn(struct add_txn_run *run, int32_t i, const struct add
     a->out->transactional_id = t->transactional_id;
     struct txn_parts named;
     txn_parts_init(&named, req->server->shard->heap);
-    bool good = gather_named_parts(t, &named) && lay_out_added_parts(req, a, &named);
+    bool good = gather_named_parts(req, t, &named) && lay_out_added_parts(req, a, &named);
     txn_parts_deinit(&named);
     return good;
 }
@@ -275,11 +285,31 @@ static bool prepare_add_txns(struct add_txn_run *run, const struct add_partition
     return good;
 }
 
+static size_t count_named_parts(const struct add_partitions_to_txn_topic *v, int32_t n)
+{
+    size_t count = 0;
+    for (int32_t i = 0; i < n; i++)
+        count += 1 + (v[i].partitions.n > 0 ? (size_t)v[i].partitions.n : 0);
+    return count;
+}
+
+static bool names_too_many_parts(const struct add_partitions_to_txn_request *m)
+{
+    size_t count = count_named_parts(m->v3_and_below_topics.v, m->v3_and_below_topics.n);
+    for (int32_t i = 0; i < m->transactions.n && count <= ADDED_MAX; i++)
+        count += 1 + count_named_parts(m->transactions.v[i].topics.v, m->transactions.v[i].topics.n);
+    return count > ADDED_MAX;
+}
+
 void add_partitions_to_txn_run(struct request *req)
 {
     const struct add_partitions_to_txn_request *m = REQUEST_DECODE(req, add_partitions_to_txn_request);
     if (!m)
         return;
+    if (names_too_many_parts(m)) {
+        request_fail(req, "it names more partitions than a transaction may have");
+        return;
+    }
     struct add_txn_run *run = request_zalloc(req, sizeof *run);
     if (run)
         run->req = req;

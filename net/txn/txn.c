@@ -247,16 +247,6 @@ static bool has_all_added(const struct txn *t, const struct txn_event *e)
     return true;
 }
 
-static enum err gather_txn_parts(struct txn *t, const struct txn_event *e)
-{
-    enum err err = txn_parts_copy(&t->parts, &t->to_parts);
-    for (uint32_t i = 0; i < e->added_count && !err; i++)
-        err = txn_parts_add(&t->to_parts, e->added[i].topic, e->added[i].partition);
-    if (err)
-        txn_parts_deinit(&t->to_parts);
-    return err;
-}
-
 static struct txn_outcome add_txn_parts(struct txn *t, const struct txn_event *e)
 {
     if (is_txn_busy(t))
@@ -267,7 +257,7 @@ static struct txn_outcome add_txn_parts(struct txn *t, const struct txn_event *e
         return refuse_txn(KERR_PRODUCER_FENCED);
     if (t->now.state == TXN_ONGOING && has_all_added(t, e))
         return refuse_txn(KERR_NONE);
-    if (gather_txn_parts(t, e))
+    if (txn_parts_merge(&t->parts, e->added, e->added_count, &t->to_parts))
         return refuse_txn(KERR_COORDINATOR_NOT_AVAILABLE);
     struct txn_values *to = begin_txn_step(t, TXN_ONGOING, e->now_ms);
     t->to_same_parts = false;

@@ -64,7 +64,6 @@ struct txn_question {
     /* the owner's, while it is there */
     struct list link;   /* of the entry: asking, or waiting */
     struct timer timer; /* of waiting */
-    bool waited;        /* its time is over */
     struct producer_id_wait id_wait;
     struct steps steps;
     struct coord_cursor cursor;

@@ -1,6 +1,7 @@
 /* See txn_parts.h. */
 #include "net/txn/txn_parts.h"
 #include "core/array.h"
+#include <stdlib.h>
 
 static int compare_part_topics(struct kview a, struct kview b)
 {
@@ -127,18 +128,51 @@ enum err txn_parts_add(struct txn_parts *s, struct kview topic, int32_t partitio
     return err;
 }
 
-enum err txn_parts_copy(const struct txn_parts *s, struct txn_parts *to)
+static int compare_txn_partitions(const struct txn_partition *a, const struct txn_partition *b)
+{
+    int by_topic = compare_part_topics(a->topic, b->topic);
+    return by_topic ? by_topic : (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+static int compare_for_sorting(const void *a, const void *b)
+{
+    return compare_txn_partitions(a, b);
+}
+
+/* One after the other in their order: each goes to the end, so that nothing is moved. */
+static enum err merge_sorted_parts(const struct txn_parts *s, const struct txn_partition *sorted, uint32_t count,
+                                   struct txn_parts *to)
 {
     struct txn_partition part;
     int32_t topic = 0, at = 0;
-    assert(to->count == 0);
-    while (txn_parts_next(s, &topic, &at, &part)) {
-        if (txn_parts_add(to, part.topic, part.partition)) {
-            txn_parts_deinit(to);
+    uint32_t i = 0;
+    bool more = txn_parts_next(s, &topic, &at, &part);
+    while (more || i < count) {
+        bool old = more && (i == count || compare_txn_partitions(&part, &sorted[i]) <= 0);
+        const struct txn_partition *next = old ? &part : &sorted[i++];
+        if (txn_parts_add(to, next->topic, next->partition))
             return ERR_NO_MEMORY;
-        }
+        if (old)
+            more = txn_parts_next(s, &topic, &at, &part);
     }
     return ERR_NONE;
+}
+
+enum err txn_parts_merge(const struct txn_parts *s, const struct txn_partition *added, uint32_t count,
+                         struct txn_parts *to)
+{
+    assert(to->count == 0);
+    struct txn_partition *sorted = heap_alloc(to->heap, (size_t)count * sizeof *sorted + 1);
+    if (!sorted)
+        return ERR_NO_MEMORY;
+    if (count > 0)
+        memcpy(sorted, added, (size_t)count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_for_sorting);
+    enum err err = merge_sorted_parts(s, sorted, count, to);
+    heap_free(to->heap, sorted);
+    if (err)
+        txn_parts_deinit(to);
+    return err;
 }
 
 bool txn_parts_next(const struct txn_parts *s, int32_t *topic, int32_t *at, struct txn_partition *out)

@@ -25,8 +25,9 @@ void txn_parts_deinit(struct txn_parts *s); /* and it is empty, to be used again
 bool txn_parts_has(const struct txn_parts *s, struct kview topic, int32_t partition);
 /* One that is there stays. */
 enum err txn_parts_add(struct txn_parts *s, struct kview topic, int32_t partition) must_use;
-/* `to` is empty. On an error it is empty again. */
-enum err txn_parts_copy(const struct txn_parts *s, struct txn_parts *to) must_use;
+/* Into `to`, which is empty (and is again on an error): what is in `s`, and these, however many there are and in whatever order. */
+enum err txn_parts_merge(const struct txn_parts *s, const struct txn_partition *added, uint32_t count,
+                         struct txn_parts *to) must_use;
 /* In its order: *topic = *at = 0 first. False: the end. */
 bool txn_parts_next(const struct txn_parts *s, int32_t *topic, int32_t *at, struct txn_partition *out);
 void txn_parts_check(const struct txn_parts *s);

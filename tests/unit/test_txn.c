@@ -403,7 +403,14 @@ static void a_set_has_what_was_put(void **state)
         there[t][p] = true;
         txn_parts_check(&set);
     }
-    assert_int_equal(txn_parts_copy(&set, &copy), ERR_NONE);
+    struct txn_partition more[PARTITIONS];
+    for (uint32_t p = 0; p < PARTITIONS; p++) { /* in any order, some of them twice, some there already */
+        uint32_t t = p % TOPICS, which = (PARTITIONS - p) / 2;
+        more[p] = (struct txn_partition){name_of(names[t]), (int32_t)which};
+        there[t][which] = true;
+    }
+    assert_int_equal(txn_parts_merge(&set, more, PARTITIONS, &copy), ERR_NONE);
+    txn_parts_check(&copy);
     uint32_t count = 0, seen = 0;
     for (uint32_t t = 0; t < TOPICS; t++)
         for (uint32_t p = 0; p < PARTITIONS; p++) {
