@@ -246,6 +246,7 @@ static bool begin_txn_offset_commit(struct txn_commit_run *run)
     txn_offset_commit_response_init(&run->r);
     run->r.topics.v = request_alloc(req, (size_t)m->topics.n * sizeof *run->r.topics.v + 1);
     run->txn.of = (struct record_txn){m->producer_id, m->producer_epoch};
+    run->txn.first_generation = req->version < ADDS_FROM;
     run->call.topic = &group_topic;
     run->call.key = m->group_id;
     run->call.ask = ask_txn_offset_commit;

@@ -66,7 +66,7 @@ static bool end_in_txn(int group, bool commits)
 static bool commit_in_txn(int group, uint32_t mask)
 {
     struct asked a;
-    struct coord_txn txn = {{100 + group, 0}, 0};
+    struct coord_txn txn = {.of = {100 + group, 0}};
     for (int i = 0; i < 2; i++) {
         a = (struct asked){.group = group};
         for (int32_t k = 0; k < KEYS; k++)
