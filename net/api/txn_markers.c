@@ -8,8 +8,10 @@ struct markers_run {
     struct asking asking;
     const struct write_txn_markers_request *ask;
     struct write_txn_markers_response r;
+    bool looked;                      /* at all of them; then they are put */
     int32_t marker, topic, partition; /* where it stands */
     bool failed;                      /* no memory */
+    enum kerr refused;                /* all of it */
 };
 struct marker_part {
     struct marker_call call;
@@ -93,15 +95,38 @@ static void next_marker_partition(struct markers_run *run, const struct writable
     struct writable_txn_marker_partition_result *out = &topic->partitions.v[topic->partitions.n++];
     writable_txn_marker_partition_result_init(out);
     out->partition_index = t->partition_indexes.v[run->partition++];
-    start_marker(run, m, t->name, out);
+    out->error_code = (int16_t)run->refused;
+    if (!run->refused)
+        start_marker(run, m, t->name, out);
+}
+
+/* A producer that cannot be is an exception in Kafka, which spoils the whole request: all are looked at before the first is put. */
+static void look_at_marker(struct markers_run *run, const struct writable_txn_marker *m)
+{
+    if ((m->producer_id < 0 || m->producer_epoch < 0) && marker_names_partitions(m))
+        run->refused = KERR_UNKNOWN_SERVER_ERROR;
+}
+
+static bool next_marker_pass(struct markers_run *run)
+{
+    bool more = !run->looked;
+    run->looked = true;
+    run->marker = 0;
+    return more;
 }
 
 /* One partition, or the beginning or the end of a topic or of a marker. */
 static bool next_marker(struct asking *asking)
 {
     struct markers_run *run = container_of(asking, struct markers_run, asking);
-    if (run->failed || run->marker == run->ask->markers.n)
+    if (run->failed)
         return false;
+    if (run->marker == run->ask->markers.n)
+        return next_marker_pass(run);
+    if (!run->looked) {
+        look_at_marker(run, &run->ask->markers.v[run->marker++]);
+        return true;
+    }
     const struct writable_txn_marker *m = &run->ask->markers.v[run->marker];
     if (run->topic == m->topics.n || (run->topic == 0 && run->partition == 0 && !marker_names_partitions(m))) {
         run->marker++;

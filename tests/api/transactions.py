@@ -334,7 +334,7 @@ def producers_are_described(broker, c):
 
 @on_one_and_many_cores
 def markers_of_an_administrator_end_what_hangs(broker, c):
-    p = Producer(c, "w")
+    p = Producer(c, "w").init()  # its epoch is 1: there is one below it
     for partition in range(PARTITIONS):
         assert p.put("t", partition, [b"x"]).error_code == 0
     everywhere = [("t", n) for n in range(PARTITIONS)]
@@ -345,12 +345,16 @@ def markers_of_an_administrator_end_what_hangs(broker, c):
         assert producers(c, "t", partition)[0].active_producers[0].current_txn_start_offset == -1
     assert listed(c, "t", 2, LATEST, COMMITTED)[2] == 0
     assert mark(c, p, True, everywhere[:1], coordinator_epoch=4) == [FENCED_COORDINATOR]
-    assert mark(c, p, True, everywhere[2:3], epoch=p.epoch - 1 if p.epoch else -1) == [STALE_EPOCH]
+    assert mark(c, p, True, everywhere[2:3], epoch=p.epoch - 1) == [STALE_EPOCH]
     assert mark(c, p, True, everywhere[2:3], version=2, generation=2) == [STALE_EPOCH], "not above the epoch of the transaction"
     assert mark(c, p, True, everywhere[2:3], epoch=p.epoch + 1, version=2, generation=2) == [0]
     assert listed(c, "t", 2, LATEST, COMMITTED)[2] == 2 and read_on(c, "t", 2) == ([0, 1], [])
     assert mark(c, p, True, everywhere[2:3], epoch=p.epoch + 1, version=2, generation=2) == [0], "the same again"
     assert call(c, "write_txn_markers", 1, markers=[]).markers == []
+    p.id = -1  # nobody: in Kafka an exception, and so for every marker of the request
+    for version in (1, 2):
+        assert mark(c, p, False, everywhere[:2], version=version) == [-1, -1]
+    assert listed(c, "t", 3, LATEST, COMMITTED)[2] == 0, "something was put"
 
 
 CASES = (

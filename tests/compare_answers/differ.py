@@ -7,7 +7,7 @@ IDENTITY = ("name", "topic", "topic_name", "user", "entity_type", "entity_name",
 DROPPED = {"log_end_offset", "last_caught_up_timestamp", "replica_directory_id", "throttle_time_ms", "cluster_id", "host", "port", "documentation", "log_dir", "total_bytes", "usable_bytes", "client_host"}
 PRESENT = {"error_message", "batch_index_error_message"}     # a text or none
 SIGN = {"last_fetch_timestamp", "session_id", "transaction_start_time_ms", "last_timestamp", "log_append_time_ms", "partition_size", "leader_epoch", "committed_leader_epoch", "epoch", "finalized_features_epoch"}
-PARTS = ("partitions", "partition_responses")
+PARTS = ("partitions", "partition_responses", "results_by_partition")
 MADE_UP = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{22}$")  # in member ids
 OWN_KINDS = {4: "brokers", 8: "loggers", 16: "client metrics", 32: "groups"}  # of resources that are no topics
 
