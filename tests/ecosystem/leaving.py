@@ -9,7 +9,6 @@ FILLER = os.path.join(HERE, "../adopt/client.py")
 OLD_RECORDS = {"log.retention.ms": "-1"}  # the records of the tests are from 2023
 KAFKA = {**OLD_RECORDS, "log.cleaner.backoff.ms": "200", "offsets.topic.num.partitions": "4"}
 
-OURS = "write.caching,disk.full.policy,message.timestamp.out.of.range,batch.validation"
 # What README tells to write, but for the addresses and intervals that suit a test.
 PROPERTIES = """
 clusters=odradek, kafka
@@ -30,7 +29,7 @@ sync.group.offsets.enabled=true
 emit.heartbeats.enabled=false
 heartbeats.topic.replication.factor=1
 sync.topic.acls.enabled=false
-config.properties.exclude=follower\\.replication\\.throttled\\.replicas,leader\\.replication\\.throttled\\.replicas,message\\.timestamp\\.difference\\.max\\.ms,log\\.message\\.timestamp\\.before\\.max\\.ms,log\\.message\\.timestamp\\.after\\.max\\.ms,message\\.timestamp\\.before\\.max\\.ms,message\\.timestamp\\.after\\.max\\.ms,unclean\\.leader\\.election\\.enable,min\\.insync\\.replicas,{excluded}
+config.properties.exclude=follower\\.replication\\.throttled\\.replicas,leader\\.replication\\.throttled\\.replicas,message\\.timestamp\\.difference\\.max\\.ms,log\\.message\\.timestamp\\.before\\.max\\.ms,log\\.message\\.timestamp\\.after\\.max\\.ms,message\\.timestamp\\.before\\.max\\.ms,message\\.timestamp\\.after\\.max\\.ms,unclean\\.leader\\.election\\.enable,min\\.insync\\.replicas
 sync.group.offsets.interval.seconds=1
 emit.checkpoints.interval.seconds=1
 refresh.topics.interval.seconds=2
@@ -95,7 +94,7 @@ def moves_to_kafka():
         assert records(there) and group_offsets(there), "nothing was read"
         read_all(kafka.address, f"{WORK}/left.records")  # asks for a group: its coordinator is there before MirrorMaker needs it
         with open(settings, "w", encoding="ascii") as file:
-            file.write(PROPERTIES.format(ours=broker.address, theirs=kafka.address, excluded=OURS.replace(".", "\\.")))
+            file.write(PROPERTIES.format(ours=broker.address, theirs=kafka.address))
         with open(said, "wb") as log:
             mirror = spawn(program("org.apache.kafka.connect.mirror.MirrorMaker", settings), stdout=log, stderr=log)
         try:
