@@ -264,6 +264,34 @@ def assignments_of_megabytes_are_kept_or_refused(world):
             gone(world, "heavy")
 
 
+def administration_that_names_everything_ten_thousand_times_is_bounded(world):
+    ready(world)
+    times = 10_000
+    acl = {"resource_type": 2, "resource_name": "t", "principal": "User:a", "host": "*", "operation": 3, "permission_type": 3}
+    user = {"entity": [{"entity_type": "user", "entity_name": "nobody"}], "ops": [{"key": "no_such_key", "value": 1.0, "remove": True}] * 10}
+    credential = {"mechanism": 1, "iterations": 4096, "salt": b"s", "salted_password": b"p"}
+    many = list(range(1000)) * 100
+    with Bounded(world):
+        for api, version, values in (
+                ("create_acls", 3, {"creations": [acl] * times}),
+                ("delete_acls", 3, {"filters": [{"resource_type_filter": 2, "operation": 3, "permission_type": 3}] * times}),
+                ("elect_leaders", 2, {"topic_partitions": [{"topic": "wide", "partitions": many}]}),
+                ("elect_leaders", 2, {"topic_partitions": None}),
+                ("alter_partition_reassignments", 1, {"topics": [{"name": "wide", "partitions": [{"partition_index": p, "replicas": [1, 2]} for p in many]}]}),
+                ("alter_replica_log_dirs", 2, {"dirs": [{"path": "/nowhere", "topics": [{"name": "wide", "partitions": many}]}]}),
+                ("describe_quorum", 2, {"topics": [{"topic_name": "none", "partitions": [{"partition_index": p} for p in many]}]}),
+                ("alter_client_quotas", 1, {"entries": [user] * times}),
+                ("describe_client_quotas", 1, {"components": [{"entity_type": "user", "match_type": 2, "match": None}] * times}),
+                ("alter_user_scram_credentials", 0, {"deletions": [{"name": f"u{i}", "mechanism": 1} for i in range(times)],
+                                                     "upsertions": [{"name": "twice", **credential}] * times}),
+                ("describe_user_scram_credentials", 0, {"users": [{"name": f"u{i}"} for i in range(times)]}),
+                ("update_features", 2, {"feature_updates": [{"feature": "metadata.version", "max_version_level": 30}] * times}),
+                ("list_config_resources", 1, {"resource_types": [2, 4, 8, 16, 32] * times}),
+                ("describe_configs", 4, {"resources": [{"resource_type": 32, "resource_name": "g"}] * times, "include_synonyms": 1})):
+            attempt(world, api, version, **values)
+            assert world.broker.running(), f"the broker is gone after {api}"
+
+
 def requests_that_name_everything_ten_thousand_times_are_bounded(world):
     ready(world)
     broker = {"resource_type": 4, "resource_name": "1"}
@@ -295,5 +323,6 @@ CASES = (
     a_transaction_commits_a_hundred_thousand_offsets, every_offset_of_a_large_group_is_fetched_whole,
     a_hundred_thousand_protocols_are_no_member, a_hundred_thousand_ids_for_one_group_are_bounded,
     twenty_thousand_groups_of_members_that_never_come_back_are_forgotten, members_that_join_and_never_sync_go_again,
-    assignments_of_megabytes_are_kept_or_refused, requests_that_name_everything_ten_thousand_times_are_bounded,
+    assignments_of_megabytes_are_kept_or_refused, administration_that_names_everything_ten_thousand_times_is_bounded,
+    requests_that_name_everything_ten_thousand_times_are_bounded,
 )
