@@ -33,7 +33,7 @@ def alike(name, value, ids):
     if isinstance(value, dict):
         return {k: alike(k, v, ids) for k, v in value.items()}
     if isinstance(value, list):
-        return once(merged([alike(name, v, ids) for v in value if not (isinstance(v, dict) and ELSEWHERE & {v.get("name"), v.get("resource_name"), v.get("topic")})]))
+        return once(merged([alike(name, v, ids) for v in value]))
     return value
 
 
