@@ -155,7 +155,7 @@ void truth_power_cut(void)
     for (uint32_t i = 0; i < group_count; i++)
         for (uint32_t k = 0; k < TRUTH_PARTS_MAX; k++)
             for (const struct truth_offset *o = groups[i].parts[k].offsets; o; o = o->next)
-                if (o->txn->commit_sent && o->txn->verdict != VERDICT_ABORTED && groups[i].parts[k].log->caching &&
+                if (o->txn->verdict != VERDICT_ABORTED && groups[i].parts[k].log->caching &&
                     o->offset > groups[i].parts[k].skip_below)
                     groups[i].parts[k].skip_below = o->offset;
 }
@@ -206,6 +206,7 @@ struct truth_txn *truth_txn_new(struct truth_id *id, int64_t producer_id, int16_
                             .epoch = epoch,
                             .bumps = bumps,
                             .group = group,
+                            .power_cuts = broker_power_cuts(),
                             .began_ns = sim.now_ns};
     world_note("transaction %u of %s, producer %" PRId64 " epoch %d", t->number, id->name, producer_id, epoch);
     return t;
@@ -303,6 +304,8 @@ void truth_offset_sent(struct truth_group *g, int32_t part, int64_t offset, stru
     struct truth_offset *o = world_alloc(sizeof *o);
     *o = (struct truth_offset){.next = g->parts[part].offsets, .order = ++order, .offset = offset, .txn = t};
     g->parts[part].offsets = o;
+    if (g->parts[part].log->caching && t->power_cuts != broker_power_cuts() && offset > g->parts[part].skip_below)
+        g->parts[part].skip_below = offset; /* what it consumed is of the time before */
 }
 
 uint64_t truth_offset_floor(const struct truth_group *g, int32_t part)

@@ -60,6 +60,7 @@ struct truth_txn {
     uint32_t first; /* record: its number and 1 more */
     struct truth_group *group;
     uint64_t began_ns;
+    uint32_t power_cuts; /* before it began */
 };
 struct truth_record {
     struct keyed_value sent;
