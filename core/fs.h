@@ -16,6 +16,7 @@ enum fs_flags {
         1
         << 6, /* with FS_WRITE: a file that has more names than this one (a backup by hard links, an adopted segment) is first
                          * replaced, durably, by a copy that has none but this (by way of <path>.tmp): what others see never changes */
+    FS_PRIVATE = 1 << 7, /* with FS_CREATE: nobody but its owner may read it */
 };
 
 enum err fs_open(const char *path, unsigned flags, int *out_fd) must_use;

@@ -45,7 +45,7 @@ static enum err open_at_path(const char *path, unsigned flags, int *out_fd)
     how |= flags & FS_DIRECT ? O_DIRECT : 0;
     int fd;
     do
-        fd = open(path, how, 0644);
+        fd = open(path, how, flags & FS_PRIVATE ? 0600 : 0644);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return last_fs_error();

@@ -498,7 +498,8 @@ static enum err replace_copy(struct catalog_file *f, struct catalog_copy *c, con
     int fd;
     bool sync = b->bytes > 0;
     snprintf(path, sizeof path, "%s/catalog.tmp", f->dir);
-    enum err err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
+    enum err err =
+        fs_open(path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE | FS_PRIVATE, &fd); /* it keeps credentials */
     if (err != ERR_NONE)
         return err;
     err = write_copy(fd, b, sync);

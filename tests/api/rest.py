@@ -285,6 +285,8 @@ def scram_credentials_are_kept_and_described():
         comes(lambda: scram(c) == {"b\u00f6b": {SHA_512: 4096}})
         if OURS:
             assert 'what="SCRAM credentials"' in broker.log()
+            for name in ("catalog", "catalog.copy"):  # where they are kept
+                assert os.stat(f"{broker.data}/{name}").st_mode & 0o077 == 0, f"others may read {name}"
             assert SECRET.hex() not in broker.log() and SECRET not in broker.log().encode("utf-8", "surrogateescape")
 
 
