@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "net/limits.h"
 #include "net/txn/txn_inside.h"
+#include "storage/catalog/features.h"
 
 static struct coord_shard *txn_coordinator_on(const struct shard *s)
 {
@@ -20,8 +21,7 @@ void txn_topic_change(const struct broker_config *config, char number[COORD_TOPI
 
 int16_t txn_level(const struct txn_shard *c)
 {
-    (void)c;
-    return TXN_VERSION_2;
+    return feature_level(&store_of(c->logs.shard)->catalog, "transaction.version");
 }
 
 static int16_t level_for_log(void *arg)
