@@ -137,6 +137,11 @@ static void ask_txn_of_commit(struct txn_commit_run *run)
     const struct txn_offset_commit_request *m = run->ask;
     bool adds = run->req->version >= ADDS_FROM;
     run->asked = true;
+    if (m->transactional_id.n == 0) {
+        run->error = KERR_INVALID_REQUEST;
+        reply_txn_offset_commit(run);
+        return;
+    }
     run->part = (struct txn_partition){view_of(GROUP_TOPIC), run->call.partition};
     run->question = (struct txn_question){.call.key = m->transactional_id,
                                           .kind = adds ? TXN_ASK_ADD : TXN_ASK_VERIFY,
