@@ -235,7 +235,9 @@ bool producers_asks(const struct producers *ps, const struct batch *b)
     if (!batch_is_transactional(b))
         return false;
     const struct producer *p = producer_find(ps, b->producer_id);
-    return !p || p->txn_first_offset < 0 || p->epoch != b->producer_epoch;
+    if (!p || p->epoch < b->producer_epoch)
+        return true;
+    return p->epoch == b->producer_epoch && p->txn_first_offset < 0;
 }
 
 static enum kerr check_sequence(const struct producer *p, const struct guard *g, const struct batch *b)

@@ -32,7 +32,8 @@ void producers_close(struct producers *ps);
 uint32_t producers_count(const struct producers *ps);
 /* Asserts that entries and table agree; slow. */
 void producers_agree(const struct producers *ps);
-/* A transactional batch whose producer has no transaction of that epoch open. */
+/* A transactional batch whose producer has no transaction of that epoch open. One of an older epoch is refused without a question: its
+ * guard would hold back the batches of the younger. */
 bool producers_asks(const struct producers *ps, const struct batch *b);
 /* The guard of such a batch: that of its producer, or a new one. `bumps`: its producer gets a new epoch with each transaction. 0: no memory. */
 uint64_t producers_guard(struct producers *ps, const struct batch *b, bool bumps, int64_t now_ms);

@@ -273,6 +273,25 @@ static void a_guard_remembers_the_lowest_sequence(void **state)
     producers_agree(w->ps);
 }
 
+/* Else whoever was fenced makes its successor's transaction fail, by trying again. */
+static void a_late_batch_of_an_older_epoch_does_not_ask(void **state)
+{
+    struct world *w = *state;
+    const struct producer_claim none = {0};
+    struct producer_duplicate d;
+    struct batch first = in_transaction(1, 0), next = in_transaction(1, 1), late = in_transaction(1, 0);
+    first.producer_epoch = next.producer_epoch = 14;
+    late.producer_epoch = 13;
+    assert_true(producers_asks(w->ps, &late));
+    append(w, first);
+    assert_false(producers_asks(w->ps, &late));
+    assert_int_equal(producers_check(w->ps, &late, &none, &d), KERR_INVALID_PRODUCER_EPOCH);
+    append(w, next);
+    late.producer_epoch = 15;
+    assert_true(producers_asks(w->ps, &late));
+    assert_int_equal(producers_check(w->ps, &late, &none, &d), KERR_INVALID_TXN_STATE);
+}
+
 static void a_marker_moves_the_epoch_only(void **state)
 {
     struct world *w = *state;
@@ -417,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_has_a_transaction_open_is_not_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(all_may_have_a_transaction_open, setup, teardown),
         cmocka_unit_test_setup_teardown(a_guard_remembers_the_lowest_sequence, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_late_batch_of_an_older_epoch_does_not_ask, setup, teardown),
         cmocka_unit_test_setup_teardown(saving_and_loading_keeps_all_five, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_keeps_the_batches, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_has_kafkas_bytes, setup, teardown),
