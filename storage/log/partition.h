@@ -31,7 +31,7 @@ enum {
  *
  * An append in vain changes nothing but that guard. What ends the wait for it, a marker or the first batch of the transaction, voids it: INVALID_TXN_STATE
  * with guard 0 is the final answer. Several appends of a producer that are asked about have the same guard. Where the transaction is
- * open the guard counts for nothing: nobody needs to be asked. */
+ * open the guard counts for nothing: nobody needs to be asked. (From PRODUCE_ADDS_PARTITIONS on that is one that was begun so, too: producers_asks.) */
 struct append {
     const uint8_t *records; /* one batch as sent; lent until `copied`, or else until done */
     uint32_t bytes;

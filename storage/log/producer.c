@@ -193,24 +193,36 @@ static void void_guard(struct producers *ps, const struct batch *b, bool marker)
         drop_guard(ps, g);
 }
 
+static bool is_guard_bumping(const struct producers *ps, const struct batch *b)
+{
+    assert(batch_is_transactional(b));
+    const struct guard *g = ps->guard_count ? find_guard(ps, b->producer_id) : NULL;
+    return g && g->bumps && g->epoch == b->producer_epoch;
+}
+
 /* The sequence must not be above the lowest one that was seen while the answer was waited for. */
-static void lower_guard(struct guard *g, const struct batch *b)
+static void lower_guard(struct guard *g, const struct batch *b, bool bumps)
 {
     assert(g->producer_id == b->producer_id);
     if (b->producer_epoch == g->epoch && b->base_sequence < g->lowest_sequence)
         g->lowest_sequence = b->base_sequence;
     if (b->producer_epoch > g->epoch) {
         g->epoch = b->producer_epoch;
+        g->bumps = bumps;
         g->lowest_sequence = b->base_sequence;
     }
 }
 
 uint64_t producers_guard(struct producers *ps, const struct batch *b, bool bumps, int64_t now_ms)
 {
-    assert(producers_asks(ps, b));
+    assert(producers_asks(ps, b, bumps));
     struct guard *g = find_guard(ps, b->producer_id);
+    if (g && g->epoch == b->producer_epoch && g->bumps != bumps) { /* of the transaction before */
+        drop_guard(ps, g);
+        g = NULL;
+    }
     if (g) {
-        lower_guard(g, b);
+        lower_guard(g, b, bumps);
         return g->number;
     }
     if (ps->guard_count == PRODUCER_GUARDS_MAX)
@@ -228,7 +240,7 @@ uint64_t producers_guard(struct producers *ps, const struct batch *b, bool bumps
 
 /* --- what may be appended --- */
 
-bool producers_asks(const struct producers *ps, const struct batch *b)
+bool producers_asks(const struct producers *ps, const struct batch *b, bool bumps)
 {
     assert(b->producer_id >= 0 || !batch_is_transactional(b));
     assert(!batch_is_control(b));
@@ -237,7 +249,7 @@ bool producers_asks(const struct producers *ps, const struct batch *b)
     const struct producer *p = producer_find(ps, b->producer_id);
     if (!p || p->epoch < b->producer_epoch)
         return true;
-    return p->epoch == b->producer_epoch && p->txn_first_offset < 0;
+    return p->epoch == b->producer_epoch && (p->txn_first_offset < 0 || (bumps && !p->bumps));
 }
 
 static enum kerr check_sequence(const struct producer *p, const struct guard *g, const struct batch *b)
@@ -263,18 +275,21 @@ enum kerr producers_check(const struct producers *ps, const struct batch *b, con
     assert(ps->count <= PRODUCERS_MAX);
     *out_duplicate = (struct producer_duplicate){-1, -1, -1};
     const struct producer *p = producer_find(ps, b->producer_id);
-    const struct guard *g = ps->guard_count ? find_guard(ps, b->producer_id) : NULL;
+    bool asks = producers_asks(ps, b, claim->bumps);
+    const struct guard *g = asks && ps->guard_count ? find_guard(ps, b->producer_id) : NULL;
     const struct remembered *d =
         p && p->epoch == b->producer_epoch && !claim->no_sequence ? find_duplicate(p, b) : NULL;
     if (d) {
         *out_duplicate = (struct producer_duplicate){d->base_offset, d->last_offset, d->timestamp};
         return KERR_NONE;
     }
-    if (producers_asks(ps, b) && (!g || g->number != claim->guard))
+    if (asks && (!g || g->number != claim->guard))
         return KERR_INVALID_TXN_STATE;
     if (p && b->producer_epoch < p->epoch)
         return KERR_INVALID_PRODUCER_EPOCH;
-    enum kerr error = claim->no_sequence ? KERR_NONE : check_sequence(p, g, b);
+    /* Where its transaction is open, what was appended of it says which sequence is next, not what else was asked about. */
+    bool begins = producers_asks(ps, b, false);
+    enum kerr error = claim->no_sequence ? KERR_NONE : check_sequence(p, begins ? g : NULL, b);
     if (!error && p && p->txn_first_offset >= 0 && !batch_is_transactional(b))
         return KERR_INVALID_TXN_STATE;
     return error;
@@ -363,6 +378,7 @@ static void begin_txn(struct producers *ps, struct producer *p, int64_t first_of
     assert(ps->txn_count < ps->txn_cap);
     assert(!ps->txn_count || ps->txns[ps->txn_count - 1].first_offset < first_offset);
     p->txn_first_offset = first_offset;
+    p->bumps = false;
     ps->txns[ps->txn_count++] = (struct txn){first_offset, p->id, -1};
 }
 
@@ -430,6 +446,7 @@ enum err producers_update(struct producers *ps, const struct batch *b, const str
     enter_epoch(p, b);
     p->written_ms = now_ms;
     p->last_timestamp = b->max_timestamp;
+    bool bumps = batch_is_transactional(b) && is_guard_bumping(ps, b);
     if (batch_is_transactional(b))
         void_guard(ps, b, marker);
     if (!marker) {
@@ -437,6 +454,7 @@ enum err producers_update(struct producers *ps, const struct batch *b, const str
             p, &(struct remembered){b->base_offset, batch_last_offset(b), b->max_timestamp, batch_last_sequence(b)});
         if (batch_is_transactional(b) && p->txn_first_offset < 0)
             begin_txn(ps, p, b->base_offset);
+        p->bumps |= bumps;
         return ERR_NONE;
     }
     p->coordinator_epoch = marker->coordinator_epoch;

@@ -33,13 +33,16 @@ uint32_t producers_count(const struct producers *ps);
 /* Asserts that entries and table agree; slow. */
 void producers_agree(const struct producers *ps);
 /* A transactional batch whose producer has no transaction of that epoch open. One of an older epoch is refused without a question: its
- * guard would hold back the batches of the younger. */
-bool producers_asks(const struct producers *ps, const struct batch *b);
-/* The guard of such a batch: that of its producer, or a new one. `bumps`: its producer gets a new epoch with each transaction. 0: no memory. */
+ * guard would hold back the batches of the younger. `bumps`: its producer gets a new epoch with each transaction
+ * (KIP-890). In the first generation it does not: what is open may be its transaction before, which has ended, but whose marker is still on its way.
+ * So a batch that bumps asks also where what is open was not begun by such a batch, or nobody knows (the log was opened anew). */
+bool producers_asks(const struct producers *ps, const struct batch *b, bool bumps);
+/* The guard of such a batch: that of its producer, or a new one. 0: no memory. */
 uint64_t producers_guard(struct producers *ps, const struct batch *b, bool bumps, int64_t now_ms);
 /* What an append says of itself. */
 struct producer_claim {
     bool no_sequence; /* a coordinator's batch: only its epoch is checked */
+    bool bumps;
     uint64_t guard;
 };
 /* For a data batch with producer_id >= 0. KERR_NONE: append it, or, when *out_duplicate->base_offset >= 0, answer as before.

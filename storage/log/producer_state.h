@@ -13,6 +13,7 @@ struct producer {
     int64_t txn_first_offset; /* -1: none is open */
     int32_t coordinator_epoch;
     int16_t epoch;
+    bool bumps;    /* its open transaction is known to be of the second generation; not saved */
     uint8_t count; /* of v, oldest first; 0 after a marker or an epoch without data */
     struct remembered v[PRODUCER_BATCHES];
 };

@@ -327,16 +327,23 @@ static void answer_duplicate(struct partition *p, struct append *a, const struct
         insert_pending(p, a);
 }
 
+static bool append_bumps(const struct append *a)
+{
+    return a->produce_version >= PRODUCE_ADDS_PARTITIONS;
+}
+
 /* Its transaction's coordinator is to be asked first. */
 static inline bool append_asks(const struct partition *p, const struct append *a, const struct batch *b)
 {
-    return unlikely(batch_is_transactional(b)) && !a->guard && b->producer_id >= 0 && producers_asks(p->producers, b);
+    return unlikely(batch_is_transactional(b)) && !a->guard && b->producer_id >= 0 &&
+           producers_asks(p->producers, b, append_bumps(a));
 }
 
 static struct producer_claim claim_of(const struct append *a)
 {
     assert(!a->marker);
-    return (struct producer_claim){.no_sequence = a->origin == APPEND_COORDINATOR, .guard = a->guard};
+    return (struct producer_claim){
+        .no_sequence = a->origin == APPEND_COORDINATOR, .bumps = append_bumps(a), .guard = a->guard};
 }
 
 /* A batch that was sent again needs no room: it is answered from the log, also while the disk is full or a roll is under way.
@@ -440,7 +447,7 @@ static bool take_unpacked_append(struct partition *p, struct append *a, const st
 static bool refuse_unasked(struct partition *p, struct append *a, const struct batch *b)
 {
     assert(!a->guard);
-    a->guard = producers_guard(p->producers, b, a->produce_version >= PRODUCE_ADDS_PARTITIONS, clock_wall_ms());
+    a->guard = producers_guard(p->producers, b, append_bumps(a), clock_wall_ms());
     return refuse_append(p, a, a->guard ? KERR_INVALID_TXN_STATE : KERR_KAFKA_STORAGE_ERROR);
 }
 

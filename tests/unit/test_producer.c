@@ -248,22 +248,22 @@ static void a_guard_remembers_the_lowest_sequence(void **state)
     struct world *w = *state;
     struct producer_duplicate d;
     struct batch later = in_transaction(1, 5), first = in_transaction(1, 3);
-    assert_true(producers_asks(w->ps, &later));
+    assert_true(producers_asks(w->ps, &later, false));
     const struct producer_claim claim = {.guard = producers_guard(w->ps, &later, false, 1000)};
     assert_true(claim.guard == producers_guard(w->ps, &first, false, 1000));
     assert_int_equal(producers_check(w->ps, &later, &claim, &d), KERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
     assert_int_equal(producers_check(w->ps, &first, &claim, &d), KERR_NONE);
     struct batch other = in_transaction(2, 3);
-    const struct producer_claim bumps = {.guard = producers_guard(w->ps, &other, true, 1000)};
+    const struct producer_claim bumps = {.bumps = true, .guard = producers_guard(w->ps, &other, true, 1000)};
     assert_true(bumps.guard > claim.guard);
     assert_int_equal(producers_check(w->ps, &other, &bumps, &d), KERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
     assert_int_equal(producers_check(w->ps, &other, &claim, &d), KERR_INVALID_TXN_STATE);
-    const struct producer_claim coordinator = {.no_sequence = true, .guard = bumps.guard};
+    const struct producer_claim coordinator = {.no_sequence = true, .bumps = true, .guard = bumps.guard};
     assert_int_equal(producers_check(w->ps, &other, &coordinator, &d), KERR_NONE);
     append(w, first);
     assert_int_equal(producers_check(w->ps, &later, &claim, &d), KERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
     struct batch next = in_transaction(1, 4);
-    assert_false(producers_asks(w->ps, &next));
+    assert_false(producers_asks(w->ps, &next, false));
     assert_int_equal(producers_check(w->ps, &next, &(struct producer_claim){0}, &d), KERR_NONE);
     for (int64_t id = 0; id < PRODUCER_GUARDS_MAX; id++) {
         struct batch many = in_transaction(1000 + id, 0);
@@ -282,14 +282,54 @@ static void a_late_batch_of_an_older_epoch_does_not_ask(void **state)
     struct batch first = in_transaction(1, 0), next = in_transaction(1, 1), late = in_transaction(1, 0);
     first.producer_epoch = next.producer_epoch = 14;
     late.producer_epoch = 13;
-    assert_true(producers_asks(w->ps, &late));
+    assert_true(producers_asks(w->ps, &late, true));
     append(w, first);
-    assert_false(producers_asks(w->ps, &late));
+    assert_false(producers_asks(w->ps, &late, true));
     assert_int_equal(producers_check(w->ps, &late, &none, &d), KERR_INVALID_PRODUCER_EPOCH);
     append(w, next);
     late.producer_epoch = 15;
-    assert_true(producers_asks(w->ps, &late));
+    assert_true(producers_asks(w->ps, &late, true));
     assert_int_equal(producers_check(w->ps, &late, &none, &d), KERR_INVALID_TXN_STATE);
+}
+
+/* A producer of the first generation has ended its transaction, whose marker is still on its way, and begins the next one with a batch that
+ * asks nobody beforehand: it must not get into the transaction before. */
+static void a_batch_of_the_second_generation_does_not_join_one_of_the_first(void **state)
+{
+    struct world *w = *state;
+    struct producer_duplicate d;
+    struct batch first = in_transaction(1, 0), second = in_transaction(1, 1), third = in_transaction(1, 2);
+    producers_guard(w->ps, &first, false, 1000);
+    append(w, first);
+    assert_false(producers_asks(w->ps, &second, false));
+    assert_true(producers_asks(w->ps, &second, true));
+    struct producer_claim claim = {.bumps = true};
+    assert_int_equal(producers_check(w->ps, &second, &claim, &d), KERR_INVALID_TXN_STATE);
+    claim.guard = producers_guard(w->ps, &second, true, 1000);
+    mark(w, 1, 0, false); /* the guard outlives it */
+    assert_int_equal(producers_check(w->ps, &second, &claim, &d), KERR_NONE);
+    append(w, second);
+    assert_false(producers_asks(w->ps, &third, true)); /* that one was begun so */
+    assert_int_equal(mark(w, 1, 0, true).producer_id, -1);
+}
+
+/* Nobody knows any more which generation began it. What was sent again and is there leaves its guard, which says nothing of what follows. */
+static void a_transaction_that_was_loaded_is_asked_about_once(void **state)
+{
+    struct world *w = *state;
+    struct producer_duplicate d;
+    struct batch first = in_transaction(1, 0), second = in_transaction(1, 1), third = in_transaction(1, 2);
+    append(w, first);
+    assert_true(producers_asks(w->ps, &first, true));
+    struct producer_claim claim = {.bumps = true, .guard = producers_guard(w->ps, &first, true, 1000)};
+    assert_int_equal(producers_check(w->ps, &first, &claim, &d), KERR_NONE);
+    assert_int_equal(d.base_offset, 0);
+    assert_true(producers_asks(w->ps, &second, true));
+    claim.guard = producers_guard(w->ps, &second, true, 1000);
+    assert_int_equal(producers_check(w->ps, &second, &claim, &d), KERR_NONE);
+    append(w, second);
+    assert_false(producers_asks(w->ps, &third, true));
+    assert_int_equal(producers_check(w->ps, &third, &(struct producer_claim){.bumps = true}, &d), KERR_NONE);
 }
 
 static void a_marker_moves_the_epoch_only(void **state)
@@ -437,6 +477,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_may_have_a_transaction_open, setup, teardown),
         cmocka_unit_test_setup_teardown(a_guard_remembers_the_lowest_sequence, setup, teardown),
         cmocka_unit_test_setup_teardown(a_late_batch_of_an_older_epoch_does_not_ask, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_batch_of_the_second_generation_does_not_join_one_of_the_first, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_transaction_that_was_loaded_is_asked_about_once, setup, teardown),
         cmocka_unit_test_setup_teardown(saving_and_loading_keeps_all_five, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_keeps_the_batches, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_has_kafkas_bytes, setup, teardown),
