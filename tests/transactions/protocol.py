@@ -157,6 +157,19 @@ def fenced(w):
     same(w.values(topic), [b"newer"])
 
 
+def late_batch(w):
+    """Whoever is fenced tries again in the middle of its successor's transaction."""
+    topic = w.topic()
+    for produce in (11, NEW_PRODUCE):
+        older = w.producer(topic)
+        newer = w.producer(topic)
+        for value in (b"one", b"two", b"three"):
+            same(newer.send(topic, 0, [value], NEW_PRODUCE)[0], OK)
+            same(older.send(topic, 0, [b"late"], produce, patient=False)[0], OLD_EPOCH)
+        same(newer.end(True, NEW_END), OK)
+    same(w.values(topic), [b"one", b"two", b"three"] * 2)
+
+
 def unknown(w):
     topic = w.topic()
     t = w.producer(topic)
@@ -300,6 +313,7 @@ CASES = [
     ("a partition that was not added is refused, by version", not_added),
     ("an end may be repeated, and a late one ends no later transaction", after_the_end),
     ("a fenced producer is refused everything", fenced),
+    ("a fenced producer's late batch stops no transaction of its successor", late_batch),
     ("unknown ids, and times that are none, are refused", unknown),
     ("batches outside a transaction are refused within one", mixed_producer),
     ("offsets are pending until the marker, and dropped by an abort", offsets),
