@@ -313,8 +313,6 @@ static uint32_t run_all(void)
 {
     uint32_t runs = 0;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        if (!api_row(cases[i].key))
-            continue; /* a message that is not served (yet) */
         runs += run_version(&cases[i], cases[i].last);
         if (cases[i].first < cases[i].last)
             runs += run_version(&cases[i], cases[i].first);
@@ -687,9 +685,9 @@ static void each_api_has_one_row_and_nothing_else_has(void **state)
     uint32_t rows = 0;
     for (int32_t key = INT16_MIN; key <= INT16_MAX; key++) {
         const struct api_row *row = api_row((int16_t)key);
+        assert_int_equal(row != NULL, kapi_find((int16_t)key) != NULL);
         if (!row)
             continue;
-        assert_non_null(kapi_find((int16_t)key));
         assert_int_equal(row->key, key);
         assert_non_null(row->run);
         assert_int_equal(row->resource == API_ANY, row->operation == API_NOTHING);
@@ -697,8 +695,7 @@ static void each_api_has_one_row_and_nothing_else_has(void **state)
         assert_int_equal(api_dispatcher.overlaps((int16_t)key), row->overlaps);
         rows++;
     }
-    assert_true(rows > 0);
-    assert_true(rows <= COUNT_OF(cases));
+    assert_int_equal(rows, COUNT_OF(cases));
 }
 
 int main(void)
