@@ -30,6 +30,11 @@ def versions(text):
     return range(int(first), int(last or first) + 1)
 
 
+def versions_of(field):
+    """A field that is always tagged may only say in which versions it is that."""
+    return versions(field.get("versions") or field["taggedVersions"])
+
+
 class Definitions:
     """The newest description that has a version wins; lower versions come from Kafka 3.9's files."""
 
@@ -49,7 +54,7 @@ class Definitions:
     def fields(self, name, version):
         file = self.message(name, version)
         shared = {s["name"]: s["fields"] for s in file.get("commonStructs", [])}
-        fields = [as_of(f, version, shared) for f in file["fields"] if version in versions(f["versions"])]
+        fields = [as_of(f, version, shared) for f in file["fields"] if version in versions_of(f)]
         return fields if file is self.files(name)[0] else [without_idle_ignorable(f, file) for f in fields]
 
     def flexible(self, name, version):
@@ -67,12 +72,12 @@ def as_of(field, version, shared):
     return {
         "name": snake(field["name"]),
         "type": kind,
-        "fields": inner and [as_of(f, version, shared) for f in inner if version in versions(f["versions"])],
+        "fields": inner and [as_of(f, version, shared) for f in inner if version in versions_of(f)],
         "nullable": nullable,
         "default": default(kind, field.get("default"), inner),
         "tag": field["tag"] if version in versions(field.get("taggedVersions")) else None,
         "ignorable": bool(field.get("ignorable", False)),
-        "versions": versions(field["versions"]),
+        "versions": versions_of(field),
         "flexible": field.get("flexibleVersions") != "none",
     }
 
