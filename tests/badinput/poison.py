@@ -4,6 +4,7 @@
     spoilt_lengths(api, version, values)   each length in the request in turn, with each lie
     mutated(seeded, frame)              the same frame with a few bytes changed, cut, doubled or taken out of its body
 """
+import math
 import struct
 
 import messages
@@ -13,7 +14,8 @@ from wire import *
 MANY = 1 << 31
 TEXTS = ("", "v", "victim", "victim-2", "victim-group", "consumer", "range", "1", "retention.ms", "ungr\u00fcn", "x" * 300)
 NUMBERS = {"bool": (0, 1), "int8": (-128, -1, 0, 1, 2, 4, 127), "int16": (-32768, -1, 0, 1, 3, 32767),
-           "int32": (-MANY, -1, 0, 1, 2, 3, 10, 1000, MANY - 1), "int64": (-(1 << 63), -2, -1, 0, 1, 100, (1 << 63) - 1)}
+           "int32": (-MANY, -1, 0, 1, 2, 3, 10, 1000, MANY - 1), "int64": (-(1 << 63), -2, -1, 0, 1, 100, (1 << 63) - 1),
+           "uint16": (0, 1, 9092, 65535), "float64": (0.0, 1.0, -1.0, 1e300, math.inf, math.nan)}
 # What must not be drawn: it would cost the machine its disk, or hide an answer.
 FIXED = {"create_topics": {"validate_only": 1}, "create_partitions": {"validate_only": 1}, "alter_configs": {"validate_only": 1},
          "incremental_alter_configs": {"validate_only": 1}, "produce": {"acks": -1}, "fetch": {"max_wait_ms": 0},
