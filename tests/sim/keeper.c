@@ -13,10 +13,14 @@ bool keeper_passes(int16_t error)
     return error == KERR_KAFKA_STORAGE_ERROR || error == KERR_NOT_LEADER_OR_FOLLOWER || topics_may_lag(error);
 }
 
-void keeper_may_crash(void)
+static bool crash_is_drawn(bool promised)
 {
-    if (!trouble() || sim.crash_in || broker_state() == BROKER_DOWN ||
-        !chance(CRASH_MORE * sim.knobs.crash_at_ack_rate))
+    return promised ? sim.knobs.crash_at_ack_rate > 0 && !dice(3) : chance(CRASH_MORE * sim.knobs.crash_at_ack_rate);
+}
+
+void keeper_may_crash(bool promised)
+{
+    if (!trouble() || sim.crash_in || broker_state() == BROKER_DOWN || !crash_is_drawn(promised))
         return;
     sim.crash_in = dice_between(1, 40);
     sim.crash_kind = sim.knobs.power_cuts && dice(3) ? CRASH_POWER : CRASH_KILL;

@@ -65,7 +65,7 @@ static void grown(const struct reply *r)
     world_note("keeper: %d partitions: error %d", growth.asked, error);
     if (!error) {
         there_are(growth.asked);
-        keeper_may_crash();
+        keeper_may_crash(false);
     }
     world_check(!error || (error == KERR_INVALID_PARTITIONS && growth.may_be_there) || keeper_passes(error),
                 "%d partitions instead of %d: error %d", growth.asked, growth.least_then, error);

@@ -114,9 +114,10 @@ static void took(struct question *q, int16_t error, uint32_t power_cuts)
     world_note("keeper: settings of %s: error %d", t->topic->name, error);
     world_check(!error || keeper_passes(error), "altering the settings of %s: error %d", t->topic->name, error);
     if (!error && !q->only_checks) {
+        bool promised = is_durable(&t->next) && !is_durable(&t->now); /* what was cached, too */
         becomes(t, &t->next, power_cuts);
         sim.totals.alterations++;
-        keeper_may_crash();
+        keeper_may_crash(promised);
     }
     keeper_next(q->keeper);
 }

@@ -58,7 +58,7 @@ static void answered(const struct trim *t, const struct delete_records_partition
                 t->before, m->error_code);
     oracle_start_seen(t->part, t->least, m->low_watermark);
     sim.totals.trims++;
-    keeper_may_crash();
+    keeper_may_crash(false);
 }
 
 static void deleted(const struct reply *r)
@@ -99,7 +99,7 @@ void keeper_trim(struct keeper *k)
     m.timeout_ms = 10000;
     client_call(&k->peer.client, delete_records, &m, version, deleted, t);
     if (dice(3) == 0)
-        keeper_may_crash(); /* in the middle of it */
+        keeper_may_crash(false); /* in the middle of it */
 }
 
 /* --- asking where the log starts --- */
