@@ -14,8 +14,7 @@ void keeper_next(struct keeper *k);
 /* The answer may have been no, without a reason that the keeper could know. */
 bool keeper_passes(int16_t error);
 /* Something was asked for or acknowledged just now: a good moment for a crash. Promised: of what was not durable before, so that a crash would show it. */
-void keeper_may_crash(
-    bool promised); /* promised: something that was not durable before, so that a crash would show it */
+void keeper_may_crash(bool promised);
 
 /* keeper_trim.c */
 void keeper_trim(struct keeper *k);
