@@ -6,6 +6,7 @@ IDENTITY = ("name", "topic", "topic_name", "user", "entity_type", "entity_name",
             "api_key", "member_id", "batch_index", "log_dir", "error_code")
 DROPPED = {"log_end_offset", "last_caught_up_timestamp", "replica_directory_id", "throttle_time_ms", "cluster_id", "host", "port", "documentation", "log_dir", "total_bytes", "usable_bytes", "client_host"}
 PRESENT = {"error_message", "batch_index_error_message"}     # a text or none
+NOW_FROM_MS = 1_750_000_000_000  # records have times of 2023, markers of transactions that of the broker
 SIGN = {"last_fetch_timestamp", "session_id", "transaction_start_time_ms", "last_timestamp", "log_append_time_ms", "partition_size", "leader_epoch", "committed_leader_epoch", "epoch", "finalized_features_epoch"}
 PARTS = ("partitions", "partition_responses", "results_by_partition")
 MADE_UP = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{22}$")  # in member ids
@@ -20,6 +21,8 @@ def alike(name, value, ids):
         return "none" if value is None else "text"
     if name in SIGN and isinstance(value, int):
         return value if value <= 0 else "positive"
+    if name == "timestamp" and value >= NOW_FROM_MS:
+        return "now"
     if name == "coordinator_epoch":
         return value if value < 0 else "some"
     if name == "producer_id":
