@@ -209,14 +209,9 @@ static bool pin_group(struct clean_run *r, uint32_t rank)
 /* What was aborted in it, in memory of the shard. */
 static bool lend_aborted(struct clean_run *r)
 {
-    assert(r->made->aborted.count == 0);
-    const struct aborted_index *from = &r->work.aborted;
-    if (aborted_reserve(&r->made->aborted, from->count))
-        return false;
-    for (uint32_t i = 0; i < from->count; i++)
-        aborted_add(&r->made->aborted, &from->v[i]);
-    r->made->aborted_file = from->count > 0;
-    return true;
+    assert(!r->made->aborted_file);
+    r->made->aborted_file = r->work.aborted.count > 0;
+    return !aborted_copy(&r->work.aborted, &r->made->aborted);
 }
 
 static void begin_seal(struct clean_run *r)
@@ -448,13 +443,14 @@ static uint32_t count_range_segments(const struct partition *p, const struct cle
 /* All that has anything below `end`, wherever its marker is. */
 static bool fill_aborted(const struct partition *p, struct clean_work *w, int64_t end)
 {
-    struct aborted_list list = {.heap = shard_of(p)->heap};
+    struct aborted_index list;
+    aborted_init(&list, shard_of(p)->heap);
     assert(end <= last_stable_offset(p));
     bool complete = p->aborted_last_offset < 0;
     for (uint32_t i = 0; i < p->segments.count && !complete; i++) {
         if (!aborted_collect(&segments_at(&p->segments, i)->aborted, 0, end, &list, &complete))
             continue;
-        heap_free(list.heap, list.v);
+        aborted_deinit(&list);
         return false;
     }
     w->txns.aborted = list.v;

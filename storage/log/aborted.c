@@ -44,6 +44,15 @@ void aborted_add(struct aborted_index *a, const struct aborted_txn *t)
     a->v[a->count++] = *t;
 }
 
+enum err aborted_copy(const struct aborted_index *from, struct aborted_index *to)
+{
+    assert(to->count == 0);
+    enum err err = aborted_reserve(to, from->count);
+    for (uint32_t i = 0; i < from->count && !err; i++)
+        aborted_add(to, &from->v[i]);
+    return err;
+}
+
 uint32_t aborted_count_before(const struct aborted_index *a, int64_t offset)
 {
     uint32_t low = 0, high = a->count;
@@ -115,26 +124,17 @@ enum err aborted_load(struct aborted_index *a, const uint8_t *at, size_t bytes)
 
 /* --- reading --- */
 
-static enum err list_aborted_txn(struct aborted_list *list, const struct aborted_txn *t)
-{
-    assert(list->heap);
-    struct aborted_txn *v = array_grow(list->heap, list->v, &list->cap, list->count + 1, sizeof *v);
-    if (!v)
-        return ERR_NO_MEMORY;
-    list->v = v;
-    list->v[list->count++] = *t;
-    return ERR_NONE;
-}
-
-enum err aborted_collect(const struct aborted_index *a, int64_t from, int64_t to, struct aborted_list *list,
+enum err aborted_collect(const struct aborted_index *a, int64_t from, int64_t to, struct aborted_index *list,
                          bool *out_complete)
 {
     assert(from <= to);
     *out_complete = false;
     for (uint32_t i = aborted_count_before(a, from); i < a->count && !*out_complete; i++) {
-        enum err err = a->v[i].first_offset < to ? list_aborted_txn(list, &a->v[i]) : ERR_NONE;
-        if (err)
-            return err;
+        if (a->v[i].first_offset < to) {
+            if (aborted_reserve(list, 1))
+                return ERR_NO_MEMORY;
+            aborted_add(list, &a->v[i]);
+        }
         *out_complete = a->v[i].last_stable_offset >= to;
     }
     return ERR_NONE;

@@ -16,7 +16,7 @@ struct aborted_txn {
     int64_t last_offset;  /* its marker's */
     int64_t last_stable_offset;
 };
-/* Of one segment. */
+/* Of one segment; or what was collected of several. */
 struct aborted_index {
     struct aborted_txn *v; /* by last_offset, which rises */
     uint32_t count, cap;
@@ -27,9 +27,11 @@ void aborted_init(struct aborted_index *a, struct heap *heap);
 void aborted_deinit(struct aborted_index *a);
 /* Asserts the order; slow. */
 void aborted_check(const struct aborted_index *a);
-/* Room for one more: aborted_add never fails then. */
+/* Room for `more`: aborted_add never fails then. */
 enum err aborted_reserve(struct aborted_index *a, uint32_t more) must_use;
 void aborted_add(struct aborted_index *a, const struct aborted_txn *t);
+/* Into an empty one, which has its own heap. */
+enum err aborted_copy(const struct aborted_index *from, struct aborted_index *to) must_use;
 /* Those whose marker lies at or behind `offset` go. */
 void aborted_truncate(struct aborted_index *a, int64_t offset);
 static inline size_t aborted_file_bytes(const struct aborted_index *a)
@@ -42,12 +44,7 @@ void aborted_encode(const struct aborted_index *a, uint32_t from, uint32_t to, u
 /* Replaces what is there. ERR_CORRUPT: no such file, or not in order; nothing is there then. */
 enum err aborted_load(struct aborted_index *a, const uint8_t *at, size_t bytes) must_use;
 
-/* What a read of [from, to) must know, of several segments in order. */
-struct aborted_list {
-    struct aborted_txn *v;
-    uint32_t count, cap;
-    struct heap *heap;
-};
-/* Adds those that have records or their marker in [from, to). *out_complete: nothing in later segments counts. */
-enum err aborted_collect(const struct aborted_index *a, int64_t from, int64_t to, struct aborted_list *list,
+/* What a read of [from, to) must know, of several segments in order: adds those that have records or their marker there.
+ * *out_complete: nothing in later segments counts. */
+enum err aborted_collect(const struct aborted_index *a, int64_t from, int64_t to, struct aborted_index *list,
                          bool *out_complete) must_use;

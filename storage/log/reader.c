@@ -122,7 +122,8 @@ static bool wants_aborted(const struct partition *p, const struct part_read *r)
 static enum err list_aborted(const struct partition *p, struct part_read *r, int64_t to)
 {
     assert(to > r->offset);
-    struct aborted_list list = {.heap = r->slices.heap};
+    struct aborted_index list;
+    aborted_init(&list, r->slices.heap);
     enum err err = ERR_NONE;
     bool complete = false;
     for (uint32_t i = segments_rank(&p->segments, r->offset); i < p->segments.count && !err && !complete; i++) {
@@ -132,7 +133,7 @@ static enum err list_aborted(const struct partition *p, struct part_read *r, int
             err = aborted_collect(&s->aborted, r->offset, to, &list, &complete);
     }
     if (err) {
-        heap_free(list.heap, list.v);
+        aborted_deinit(&list);
         return err;
     }
     if (list.count)

@@ -31,15 +31,6 @@ static enum err copy_index(struct heap *heap, const struct index *from, struct i
     return err;
 }
 
-static enum err copy_aborted(const struct aborted_index *from, struct aborted_index *to)
-{
-    assert(to->count == 0);
-    enum err err = aborted_reserve(to, from->count);
-    for (uint32_t i = 0; i < from->count && !err; i++)
-        aborted_add(to, &from->v[i]);
-    return err;
-}
-
 static enum err copy_segment(struct heap *heap, struct heap *index_heap, const struct segment *from,
                              struct recovered *out)
 {
@@ -53,7 +44,7 @@ static enum err copy_segment(struct heap *heap, struct heap *index_heap, const s
     list_init(&s->index_link);
     list_push(&out->segments, &s->link);
     aborted_init(&s->aborted, index_heap);
-    enum err err = copy_aborted(&from->aborted, &s->aborted);
+    enum err err = aborted_copy(&from->aborted, &s->aborted);
     return err ? err : copy_index(index_heap, &from->index, &s->index);
 }
 

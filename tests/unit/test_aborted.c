@@ -35,14 +35,15 @@ static void a_read_is_told_what_lies_in_it(void **state)
     struct aborted_index a;
     fill(&a, heap);
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct aborted_list list = {.heap = heap};
+        struct aborted_index list;
         bool complete;
+        aborted_init(&list, heap);
         assert_int_equal(aborted_collect(&a, cases[i].from, cases[i].to, &list, &complete), ERR_NONE);
         assert_int_equal(list.count, strlen(cases[i].found));
         for (uint32_t k = 0; k < list.count; k++)
             assert_memory_equal(&list.v[k], &some[cases[i].found[k] - '0'], sizeof some[0]);
         assert_int_equal(complete, cases[i].complete);
-        heap_free(heap, list.v);
+        aborted_deinit(&list);
     }
     aborted_deinit(&a);
     heap_close(heap);
