@@ -56,7 +56,8 @@ enum err recovery_restore_aborted(struct recovery *r, struct segment *s)
         return err;
     err = bytes >= wanted && crc32c(0, at, wanted) == c->aborted_crc ? aborted_load(&s->aborted, at, wanted)
                                                                      : ERR_CORRUPT;
-    if (!err && s->aborted.v[s->aborted.count - 1].last_offset >= c->offset) {
+    if (!err &&
+        (s->aborted.v[0].last_offset < s->base_offset || s->aborted.v[s->aborted.count - 1].last_offset >= c->offset)) {
         s->aborted.count = 0;
         err = ERR_CORRUPT;
     }
