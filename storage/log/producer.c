@@ -371,6 +371,16 @@ static enum err find_or_add_producer(struct producers *ps, int64_t id, struct pr
     return producer_add(ps, id, out);
 }
 
+enum err producers_reserve_txn(struct producers *ps)
+{
+    assert(ps->txn_count <= ps->txn_cap);
+    struct txn *v = array_grow(ps->heap, ps->txns, &ps->txn_cap, ps->txn_count + 1, sizeof *v);
+    if (!v)
+        return ERR_NO_MEMORY;
+    ps->txns = v;
+    return ERR_NONE;
+}
+
 /* Its first batch. There is room in txns. */
 static void begin_txn(struct producers *ps, struct producer *p, int64_t first_offset)
 {
@@ -396,14 +406,14 @@ static uint32_t rank_of_txn(const struct producers *ps, int64_t first_offset)
     return low;
 }
 
-/* Without those that have a marker: what Kafka notes in .txnindex. */
-static int64_t first_open_offset(const struct producers *ps, int64_t otherwise)
+/* NULL: none is open. */
+static const struct txn *oldest_open_txn(const struct producers *ps)
 {
     assert(ps->ended <= ps->txn_count);
-    for (uint32_t i = 0; i < ps->txn_count; i++)
+    for (uint32_t i = 0; ps->ended < ps->txn_count && i < ps->txn_count; i++)
         if (ps->txns[i].marker_offset < 0)
-            return ps->txns[i].first_offset;
-    return otherwise;
+            return &ps->txns[i];
+    return NULL;
 }
 
 static void end_txn(struct producers *ps, struct producer *p, const struct batch *b, bool commit,
@@ -415,9 +425,11 @@ static void end_txn(struct producers *ps, struct producer *p, const struct batch
     ps->txns[rank_of_txn(ps, first_offset)].marker_offset = b->base_offset;
     ps->ended++;
     p->txn_first_offset = -1;
-    if (!commit)
-        *out_aborted =
-            (struct aborted_txn){p->id, first_offset, b->base_offset, first_open_offset(ps, b->base_offset + 1)};
+    if (commit)
+        return;
+    const struct txn *open = oldest_open_txn(ps); /* without those that have a marker: what Kafka notes in .txnindex */
+    *out_aborted =
+        (struct aborted_txn){p->id, first_offset, b->base_offset, open ? open->first_offset : b->base_offset + 1};
 }
 
 static void enter_epoch(struct producer *p, const struct batch *b)
@@ -438,9 +450,9 @@ enum err producers_update(struct producers *ps, const struct batch *b, const str
     if (batch_is_control(b) && !marker) /* its transaction was cleaned from the log */
         return ERR_NONE;
     struct producer *p;
-    struct txn *txns = array_grow(ps->heap, ps->txns, &ps->txn_cap, ps->txn_count + 1, sizeof *txns);
-    ps->txns = txns ? txns : ps->txns;
-    enum err err = txns ? find_or_add_producer(ps, b->producer_id, &p) : ERR_NO_MEMORY;
+    enum err err = batch_is_transactional(b) && !marker ? producers_reserve_txn(ps) : ERR_NONE;
+    if (!err)
+        err = find_or_add_producer(ps, b->producer_id, &p);
     if (err)
         return err;
     enter_epoch(p, b);
@@ -519,16 +531,14 @@ void producers_facts(const struct producers *ps, struct producer_facts *out)
 
 bool producers_oldest_open(const struct producers *ps, struct producer_facts *out)
 {
-    assert(ps->ended <= ps->txn_count);
-    for (uint32_t i = 0; ps->ended < ps->txn_count && i < ps->txn_count; i++) {
-        if (ps->txns[i].marker_offset >= 0)
-            continue;
-        const struct producer *p = producer_find(ps, ps->txns[i].producer_id);
-        assert(p);
-        *out = facts_of_producer(p);
-        return true;
-    }
-    return false;
+    const struct txn *open = oldest_open_txn(ps);
+    if (!open)
+        return false;
+    const struct producer *p = producer_find(ps, open->producer_id);
+    assert(p);
+    assert(p->txn_first_offset == open->first_offset);
+    *out = facts_of_producer(p);
+    return true;
 }
 
 uint32_t producers_last_offsets(const struct producers *ps, struct producer_last *out)

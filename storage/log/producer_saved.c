@@ -5,7 +5,6 @@
  * timestamp 8. Covered by the CRC of the record it lies in. Where the highest bit is not set (data folders before format 4) the
  * three fields of transactions are missing. */
 #include "storage/log/producer_state.h"
-#include "core/array.h"
 #include "core/crc.h"
 #include <stdlib.h>
 
@@ -125,10 +124,8 @@ static enum err list_open_txns(struct producers *ps)
         const struct producer *p = &ps->v[i];
         if (p->txn_first_offset < 0)
             continue;
-        struct txn *v = array_grow(ps->heap, ps->txns, &ps->txn_cap, ps->txn_count + 1, sizeof *v);
-        if (!v)
+        if (producers_reserve_txn(ps))
             return ERR_NO_MEMORY;
-        ps->txns = v;
         ps->txns[ps->txn_count++] = (struct txn){p->txn_first_offset, p->id, -1};
     }
     if (ps->txn_count)

@@ -48,3 +48,4 @@ struct producer *producer_find(const struct producers *ps, int64_t id);         
 enum err producer_add(struct producers *ps, int64_t id, struct producer **out) must_use; /* one that is not known */
 void producer_remember(struct producer *p, const struct remembered *r);                  /* its youngest batch */
 void producers_rebuild_table(struct producers *ps);
+enum err producers_reserve_txn(struct producers *ps) must_use; /* room for one more */
