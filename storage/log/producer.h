@@ -85,6 +85,8 @@ bool producers_oldest_open(const struct producers *ps, struct producer_facts *ou
 /* Drops those whose last batch is older than expiration (producer.id.expiration.ms), and such guards. Returns how many producers. */
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms);
 
+void producers_forget(struct producers *ps); /* all of them */
+
 /* Our own form, all five batches: for the checkpoint. */
 size_t producers_saved_bytes(const struct producers *ps);
 void producers_save(const struct producers *ps, uint8_t *out);

@@ -103,7 +103,7 @@ static enum err add_read_producer(struct producers *ps, const struct producer *r
     return ERR_NONE;
 }
 
-static void forget_all_producers(struct producers *ps)
+void producers_forget(struct producers *ps)
 {
     assert(ps->slots || ps->count == 0);
     ps->count = ps->txn_count = ps->ended = ps->guard_count = 0;
@@ -158,11 +158,11 @@ static enum err load_saved_producers(struct producers *ps, const uint8_t *at, si
 
 enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes)
 {
-    forget_all_producers(ps);
+    producers_forget(ps);
     assert(ps->count == 0);
     enum err err = load_saved_producers(ps, at, bytes);
     if (err)
-        forget_all_producers(ps);
+        producers_forget(ps);
     return err;
 }
 
@@ -273,10 +273,10 @@ static enum err load_snapshot(struct producers *ps, const uint8_t *at, size_t by
 
 enum err producers_snapshot_load(struct producers *ps, const uint8_t *at, size_t bytes)
 {
-    forget_all_producers(ps);
+    producers_forget(ps);
     assert(ps->count == 0);
     enum err err = load_snapshot(ps, at, bytes);
     if (err)
-        forget_all_producers(ps);
+        producers_forget(ps);
     return err;
 }

@@ -289,7 +289,20 @@ enum err recovery_load_snapshot(struct recovery *r, int64_t offset, struct produ
     if (err && err != ERR_CORRUPT)
         return err;
     log_warn("bad snapshot", "file=%s effect=\"producers are known from their batches alone\"", path);
-    return producers_load(producers, (const uint8_t[4]){0}, 4);
+    producers_forget(producers);
+    return ERR_NONE;
+}
+
+/* ERR_CORRUPT: they are damaged, or of something behind it; none is known then. */
+static enum err load_checkpoint_producers(struct recovery *r)
+{
+    const struct checkpoint_entry *c = r->in->checkpoint;
+    assert(c);
+    enum err err = producers_load(r->out->producers, c->producers, c->producers_bytes);
+    if (err || producers_are_before(r->out->producers, c->offset))
+        return err;
+    producers_forget(r->out->producers);
+    return ERR_CORRUPT;
 }
 
 /* Where the walk starts and what is known there. Without a checkpoint that is the log's first batch. */
@@ -307,9 +320,7 @@ static enum err plan_walk(struct recovery *r)
     r->producers_from = r->next_offset = r->files[0].segment->base_offset;
     uint32_t file = c ? find_segment_file(r, c->segment_base_offset) : r->count;
     if (file < r->count) {
-        enum err err = producers_load(r->out->producers, c->producers, c->producers_bytes);
-        if (!err && !producers_are_before(r->out->producers, c->offset))
-            err = producers_load(r->out->producers, (const uint8_t[4]){0}, 4) ? ERR_NO_MEMORY : ERR_CORRUPT;
+        enum err err = load_checkpoint_producers(r);
         if (err != ERR_CORRUPT)
             return err ? err : trust_checkpoint(r, file);
     }
@@ -475,7 +486,7 @@ static enum err recover_empty_folder(struct recovery *r)
         r->start > offset)
         return recovery_corrupt(r, c ? c->segment_base_offset : 0, 0);
     r->out->end_offset = r->out->log_start_offset = offset;
-    return c ? producers_load(r->out->producers, c->producers, c->producers_bytes) : ERR_NONE;
+    return c ? load_checkpoint_producers(r) : ERR_NONE;
 }
 
 /* What the checkpoint says of the timestamps of segments that were not walked; of those that were, the walk says it. Of a log that was

@@ -33,6 +33,31 @@ static void no_folder_is_not_found_unless_something_was_in_it(void **state)
     recovered_deinit(&r);
 }
 
+/* Of a checkpoint whose CRC is good: what it says may still be of something else. */
+static void an_empty_log_has_no_transaction_that_begins_behind_it(void **state)
+{
+    (void)state;
+    append(1, 10);
+    append_transactional(); /* from 1 on */
+    checkpoint();
+    close_segment();
+    empty_dir(dir);
+    for (int64_t offset = 1; offset <= 2; offset++) {
+        struct recovered r;
+        const struct checkpoint_entry c = {.segment_base_offset = offset,
+                                           .offset = offset,
+                                           .producers = w.saved_producers,
+                                           .producers_bytes = w.checkpoint.producers_bytes};
+        const struct recovery_input in = {.heap = w.heap, .dir = dir, .checkpoint = &c, .known_end_offset = -1};
+        assert_int_equal(recovery_run(&in, &r), offset == 1 ? ERR_CORRUPT : ERR_NONE);
+        if (offset == 1)
+            continue;
+        assert_int_equal(producers_open_transactions(r.producers), 1);
+        assert_int_equal(producers_first_unstable(r.producers), 1);
+        recovered_deinit(&r);
+    }
+}
+
 static void zeros_end_the_log(void **state)
 {
     (void)state;
@@ -725,6 +750,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(nothing_is_an_empty_log),
+        TEST(an_empty_log_has_no_transaction_that_begins_behind_it),
         TEST(no_folder_is_not_found_unless_something_was_in_it),
         TEST(a_checkpoint_below_the_log_start_is_not_needed),
         TEST(a_gap_below_the_log_start_is_no_gap),
