@@ -3,7 +3,6 @@
 #include "storage/catalog/catalog_file.h"
 #include "core/log.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { FILE_BYTES_MAX = 1 << 30, REWRITE_BYTES_MIN = 64 * 1024, ROOM_BYTES = 64 * 1024, FOLDERS_MAX = 64 };
@@ -18,47 +17,13 @@ void catalog_plain_name(const char *name, char out[TOPIC_NAME_MAX + 1])
         out[i] = name[i] == '.' ? '_' : name[i];
 }
 
-static int compare_override(const void *a, const void *b)
-{
-    const struct topic_override *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
-static size_t measure_overrides(const struct topic_override *overrides, uint32_t count)
-{
-    assert(overrides || count == 0);
-    size_t bytes = count * sizeof *overrides;
-    for (uint32_t i = 0; i < count; i++)
-        bytes += strlen(overrides[i].name) + strlen(overrides[i].value) + 2;
-    return bytes;
-}
-
-/* Copies them behind the topic: the array, then the texts. */
-static void copy_overrides(struct topic *t, uint8_t *block, const struct topic_override *overrides, uint32_t count)
-{
-    assert(!t->overrides);
-    assert(((uintptr_t)block & 7) == 0);
-    char *text = (char *)block + count * sizeof *overrides;
-    t->overrides = (struct topic_override *)(void *)block;
-    t->override_count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        size_t name_bytes = strlen(overrides[i].name) + 1, value_bytes = strlen(overrides[i].value) + 1;
-        memcpy(text, overrides[i].name, name_bytes);
-        memcpy(text + name_bytes, overrides[i].value, value_bytes);
-        t->overrides[i] = (struct topic_override){text, text + name_bytes};
-        text += name_bytes + value_bytes;
-    }
-    if (count > 1)
-        qsort(t->overrides, count, sizeof *t->overrides, compare_override);
-}
-
 static struct topic *make_topic_object(struct catalog_file *f, const uint8_t id[16], const char *name,
                                        int32_t partitions, const struct topic_override *overrides, uint32_t count,
                                        const struct broker_config *config)
 {
     assert(partitions > 0 && strlen(name) <= TOPIC_NAME_MAX);
     size_t head = align_up(sizeof(struct catalog_topic), 16);
-    uint8_t *block = heap_zalloc(f->heap, head + measure_overrides(overrides, count));
+    uint8_t *block = heap_zalloc(f->heap, head + topic_overrides_bytes(overrides, count));
     if (!block)
         return NULL;
     struct catalog_topic *ct = (struct catalog_topic *)(void *)block;
@@ -67,7 +32,8 @@ static struct topic *make_topic_object(struct catalog_file *f, const uint8_t id[
     catalog_plain_name(name, ct->plain);
     ct->topic.partitions = partitions;
     ct->topic.internal = strcmp(name, "__consumer_offsets") == 0 || strcmp(name, "__transaction_state") == 0;
-    copy_overrides(&ct->topic, block + head, overrides, count);
+    ct->topic.overrides = topic_overrides_copy(block + head, overrides, count);
+    ct->topic.override_count = count;
     topic_config_resolve(&ct->topic.config, ct->topic.overrides, count, config);
     return &ct->topic;
 }

@@ -1,56 +1,24 @@
 /* See entities.h. */
 #include "storage/catalog/entities.h"
 #include "core/array.h"
-#include <stdlib.h>
 #include <string.h>
 
 /* --- one --- */
-
-static int compare_setting(const void *a, const void *b)
-{
-    const struct topic_override *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
-static size_t measure_entity_texts(const char *name, const struct topic_override *settings, uint32_t count)
-{
-    assert(name);
-    size_t bytes = strlen(name) + 1;
-    for (uint32_t i = 0; i < count; i++)
-        bytes += strlen(settings[i].name) + strlen(settings[i].value) + 2;
-    return bytes;
-}
-
-static char *put_entity_text(char **at, const char *text)
-{
-    size_t bytes = strlen(text) + 1;
-    assert(at && *at);
-    char *copy = memcpy(*at, text, bytes);
-    *at += bytes;
-    return copy;
-}
 
 struct entity *entity_new(struct heap *heap, enum entity_kind kind, const char *name,
                           const struct topic_override *settings, uint32_t count)
 {
     assert(settings && count > 0);
     assert(kind >= ENTITY_GROUP && kind <= ENTITY_FEATURES);
-    size_t head = align_up(sizeof(struct entity), 16), bytes = head + count * sizeof *settings;
-    bytes += measure_entity_texts(name, settings, count);
+    size_t head = align_up(sizeof(struct entity), 16), texts = topic_overrides_bytes(settings, count);
+    size_t name_bytes = strlen(name) + 1, bytes = head + texts + name_bytes;
     uint8_t *block = heap_zalloc(heap, bytes);
     if (!block)
         return NULL;
     struct entity *e = (struct entity *)(void *)block;
     *e = (struct entity){.kind = kind, .count = count, .bytes = bytes};
-    e->settings = (struct topic_override *)(void *)(block + head);
-    char *text = (char *)(e->settings + count);
-    e->name = put_entity_text(&text, name);
-    for (uint32_t i = 0; i < count; i++) {
-        e->settings[i].name = put_entity_text(&text, settings[i].name);
-        e->settings[i].value = put_entity_text(&text, settings[i].value);
-    }
-    assert(text == (char *)block + bytes);
-    qsort(e->settings, count, sizeof *e->settings, compare_setting);
+    e->settings = topic_overrides_copy(block + head, settings, count);
+    e->name = memcpy(block + head + texts, name, name_bytes);
     return e;
 }
 

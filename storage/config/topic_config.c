@@ -1,8 +1,9 @@
-/* The checks of a topic's configuration: one key, and all together (topic_config.h; the table is topic_keys.c, what counts in
+/* The checks of a topic's configuration: one key, and all together; copies of its overrides (topic_config.h; the table is topic_keys.c, what counts in
  * the end topic_value.c). */
 #include "storage/config/topic_config.h"
 #include "core/config.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WHY_BYTES = 256, TOPIC_KEYS_MAX = 64 };
@@ -45,6 +46,38 @@ const char *topic_override_find(const struct topic_override *overrides, uint32_t
         if (strcmp(overrides[i].name, name) == 0)
             return overrides[i].value;
     return NULL;
+}
+
+static int compare_override(const void *a, const void *b)
+{
+    const struct topic_override *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+size_t topic_overrides_bytes(const struct topic_override *overrides, uint32_t count)
+{
+    assert(overrides || count == 0);
+    size_t bytes = count * sizeof *overrides;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += strlen(overrides[i].name) + strlen(overrides[i].value) + 2;
+    return bytes;
+}
+
+struct topic_override *topic_overrides_copy(void *to, const struct topic_override *overrides, uint32_t count)
+{
+    assert(((uintptr_t)to & 7) == 0);
+    struct topic_override *v = to;
+    char *text = (char *)(v + count);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t name_bytes = strlen(overrides[i].name) + 1, value_bytes = strlen(overrides[i].value) + 1;
+        memcpy(text, overrides[i].name, name_bytes);
+        memcpy(text + name_bytes, overrides[i].value, value_bytes);
+        v[i] = (struct topic_override){text, text + name_bytes};
+        text += name_bytes + value_bytes;
+    }
+    if (count > 1)
+        qsort(v, count, sizeof *v, compare_override);
+    return v;
 }
 
 /* The number that the overrides give this key, or else its default. */

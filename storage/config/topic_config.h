@@ -60,6 +60,9 @@ enum kerr topic_override_check(const char *name, const char *value, char *why) m
 enum kerr topic_overrides_check(const struct topic_override *overrides, uint32_t count, char *why) must_use;
 /* NULL: not among them. */
 const char *topic_override_find(const struct topic_override *overrides, uint32_t count, const char *name);
+/* A copy of them in topic_overrides_bytes of memory, 8-aligned: the array, sorted by name, then the texts. */
+size_t topic_overrides_bytes(const struct topic_override *overrides, uint32_t count);
+struct topic_override *topic_overrides_copy(void *to, const struct topic_override *overrides, uint32_t count);
 /* Resolves the overrides (checked before) over the broker's defaults. */
 void topic_config_resolve(struct topic_config *out, const struct topic_override *overrides, uint32_t count,
                           const struct broker_config *broker);
