@@ -48,13 +48,16 @@ static bool find_topic_key_facts(const char *name, enum config_type *out_type, c
     return key != NULL;
 }
 
-static enum err fill_settings(struct settings *s, const struct topic_override *v, uint32_t count)
+/* What is there now, and the ops of the change. To be deinited whatever this says. */
+static enum kerr make_altered_settings(struct catalog_file *f, struct catalog_change *c, const struct topic_override *v,
+                                       uint32_t count, settings_key_fn *key_facts, struct settings *out)
 {
     assert(v || count == 0);
     enum err err = ERR_NONE;
+    settings_init(out, f->heap);
     for (uint32_t i = 0; i < count && !err; i++)
-        err = settings_put(s, v[i].name, v[i].value);
-    return err;
+        err = settings_put(out, v[i].name, v[i].value);
+    return err ? KERR_KAFKA_STORAGE_ERROR : settings_apply(out, c->ops, c->op_count, c->replace_all, key_facts, c->why);
 }
 
 /* Only what was named is checked: what a newer release left there stays. */
@@ -77,10 +80,7 @@ enum kerr catalog_alter_config(struct catalog_file *f, struct catalog_change *c)
     assert(!c->topic);
     const struct topic *t = c->old;
     struct settings s;
-    settings_init(&s, f->heap);
-    enum kerr error = KERR_KAFKA_STORAGE_ERROR;
-    if (!fill_settings(&s, t->overrides, t->override_count))
-        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, find_topic_key_facts, c->why);
+    enum kerr error = make_altered_settings(f, c, t->overrides, t->override_count, find_topic_key_facts, &s);
     if (!error)
         error = check_topic_ops(c, &s, c->why);
     if (!error) {
@@ -127,10 +127,9 @@ static enum kerr make_altered_layer(struct catalog_file *f, struct catalog_chang
     struct settings s;
     uint32_t count;
     struct topic_override *now = catalog_file_layer(f->heap, f->config, c->cluster_default, &count);
-    settings_init(&s, f->heap);
-    enum kerr error = KERR_KAFKA_STORAGE_ERROR;
-    if (now && !fill_settings(&s, now, count))
-        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, find_broker_key_facts, c->why);
+    if (!now)
+        return KERR_KAFKA_STORAGE_ERROR;
+    enum kerr error = make_altered_settings(f, c, now, count, find_broker_key_facts, &s);
     if (!error)
         error = check_broker_ops(c, &s, c->why);
     if (!error) {
@@ -217,15 +216,6 @@ bool catalog_alter_free_some(struct catalog_file *f, struct catalog_change *c, b
 
 /* --- an entity --- */
 
-/* Nothing is known here of what it is: of what can be added to, its keys tell. */
-static bool find_no_key_facts(const char *name, enum config_type *out_type, const char **out_fallback)
-{
-    assert(name);
-    (void)out_type;
-    (void)out_fallback;
-    return false;
-}
-
 /* Within the bytes that all may take, counted with it in the old one's place. */
 static enum kerr make_entity_version(struct catalog_file *f, struct catalog_change *c, const struct settings *s)
 {
@@ -251,12 +241,8 @@ enum kerr catalog_alter_entity(struct catalog_file *f, struct catalog_change *c)
     assert(c->kind == CATALOG_ENTITY);
     assert(!c->entity);
     struct settings s;
-    settings_init(&s, f->heap);
-    c->old_entity = entities_find(&f->all.entities, c->entity_kind, c->name);
-    enum kerr error = KERR_KAFKA_STORAGE_ERROR;
-    if (!c->old_entity || !fill_settings(&s, c->old_entity->settings, c->old_entity->count))
-        error = settings_apply(&s, c->ops, c->op_count, c->replace_all, c->key_facts ? c->key_facts : find_no_key_facts,
-                               c->why);
+    const struct entity *old = c->old_entity = entities_find(&f->all.entities, c->entity_kind, c->name);
+    enum kerr error = make_altered_settings(f, c, old ? old->settings : NULL, old ? old->count : 0, c->key_facts, &s);
     if (!error && c->settle)
         error = c->settle(&s, f->config, c->why);
     if (!error)

@@ -658,7 +658,8 @@ static void gather_entity(struct catalog_writer *w, struct catalog_change *c)
         c->entity = c->old_entity = NULL;
         catalog_writer_refuse(w, c, error, error ? c->message : NULL);
     } else if (join_batch(w, c, begin_entity(w, c))) {
-        (c->old_entity ? c->old_entity : c->entity)->changing = true;
+        if (c->old_entity)
+            c->old_entity->changing = true;
         if (c->entity)
             c->entity->changing = true;
     }

@@ -131,7 +131,7 @@ static enum kerr change_list_setting(struct settings *s, const struct config_op 
     enum config_type type;
     const char *fallback, *now;
     const struct topic_override *own = find_setting(s, op->name);
-    if (!key(op->name, &type, &fallback) || type != CONFIG_LIST) {
+    if (!key || !key(op->name, &type, &fallback) || type != CONFIG_LIST) {
         snprintf(why, WHY_BYTES, "%.120s is no list: it can be set or deleted, not added to or taken from", op->name);
         return KERR_INVALID_CONFIG;
     }

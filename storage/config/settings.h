@@ -18,7 +18,7 @@ void settings_init(struct settings *s, struct heap *heap);
 void settings_deinit(struct settings *s);
 enum err settings_put(struct settings *s, const char *name, const char *value) must_use;
 
-/* What is known of a key: false: nothing. */
+/* What is known of a key; false, or no function: nothing. */
 typedef bool settings_key_fn(const char *name, enum config_type *out_type, const char **out_fallback);
 /* KERR_INVALID_CONFIG, KERR_INVALID_REQUEST with a sentence in why[256]; KERR_KAFKA_STORAGE_ERROR: no memory. Values are not
  * checked. `replace_all`: what no op names goes. */
