@@ -99,11 +99,7 @@ static inline void group_turn(void)
     if (g.log)
         coord_log_check(&g.log->coord);
 }
-#define UNTIL(condition)                                                      \
-    for (uint64_t end_ = clock_now_ns() + WAIT_S * NS_PER_S; !(condition);) { \
-        assert_true(clock_now_ns() < end_);                                   \
-        group_turn();                                                         \
-    }
+#define UNTIL(condition) TURN_UNTIL(group_turn, condition)
 
 static inline void init_log(void)
 {

@@ -94,13 +94,14 @@ static inline void turn(void)
     store_check(store_of(w.shard));
     note_lent();
 }
+#define TURN_UNTIL(one_turn, condition)                                       \
+    for (uint64_t end_ = clock_now_ns() + WAIT_S * NS_PER_S; !(condition);) { \
+        assert_true(clock_now_ns() < end_);                                   \
+        one_turn();                                                           \
+    }
 static inline void until(const bool *flag)
 {
-    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
-    while (!*flag) {
-        assert_true(clock_now_ns() < end);
-        turn();
-    }
+    TURN_UNTIL(turn, *flag);
 }
 
 /* --- start and stop --- */
@@ -165,16 +166,12 @@ static inline void looked_up(struct time_lookup *l)
     lookups_over++;
 }
 /* Begun and awaited. */
-static inline struct time_lookup look_up_by_time(int64_t timestamp, bool max)
+static inline struct time_lookup look_up_by_time(int64_t timestamp, bool max, bool committed)
 {
-    struct time_lookup l = {.timestamp = timestamp, .max = max, .done = looked_up};
+    struct time_lookup l = {.timestamp = timestamp, .max = max, .committed = committed, .done = looked_up};
     lookups_over = 0;
     assert_false(partition_lookup(w.p, &l));
-    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
-    while (!lookups_over) {
-        assert_true(clock_now_ns() < end);
-        turn();
-    }
+    TURN_UNTIL(turn, lookups_over);
     return l;
 }
 
@@ -333,17 +330,22 @@ static inline void appended(struct append *a)
     s->over = true;
     s->place = w.answers++;
 }
-static inline struct sent *append_made(struct make_batch m)
+static inline struct sent *append_guarded(struct make_batch m, uint64_t guard, int16_t produce_version)
 {
     assert_true(w.sent_count < APPENDS_MAX);
     struct sent *s = &w.sent[w.sent_count++];
     uint8_t *bytes = malloc(MAKE_BATCH_MAX);
     uint32_t size = make_batch(bytes, m);
     *s = (struct sent){.bytes = bytes, .count = (uint32_t)m.count};
-    s->append = (struct append){.records = bytes, .bytes = size, .produce_version = 9, .done = appended};
+    s->append = (struct append){
+        .records = bytes, .bytes = size, .produce_version = produce_version, .guard = guard, .done = appended};
     partition_append(w.p, &s->append);
     assert_false(s->over); /* never inside the call */
     return s;
+}
+static inline struct sent *append_made(struct make_batch m)
+{
+    return append_guarded(m, 0, 9);
 }
 static inline struct sent *append(int32_t count, uint32_t value_bytes)
 {
@@ -353,6 +355,22 @@ static inline struct sent *append(int32_t count, uint32_t value_bytes)
                                            .timestamp = 1000,
                                            .count = count,
                                            .value_bytes = value_bytes});
+}
+static bool marker_is_over;
+static inline void marker_over(struct txn_marker *m)
+{
+    (void)m;
+    marker_is_over = true;
+}
+/* Put and awaited. */
+static inline struct txn_marker put_txn_marker(struct txn_marker m)
+{
+    m.done = marker_over;
+    marker_is_over = false;
+    partition_end_txn(w.p, &m);
+    assert_false(marker_is_over); /* never inside the call */
+    until(&marker_is_over);
+    return m;
 }
 static inline void expect(const struct sent *s)
 {

@@ -146,7 +146,7 @@ static int64_t read_at(int64_t offset, uint32_t max_bytes)
 
 static void must_look_up(int64_t timestamp, bool max, int64_t want, int64_t want_timestamp)
 {
-    struct time_lookup l = look_up_by_time(timestamp, max);
+    struct time_lookup l = look_up_by_time(timestamp, max, false);
     assert_int_equal(l.error, KERR_NONE);
     assert_int_equal(l.found_offset, want);
     assert_int_equal(l.found_timestamp, want_timestamp);

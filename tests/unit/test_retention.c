@@ -652,37 +652,28 @@ static void numbers_follow(void **state)
 /* --- transactions that hang --- */
 
 static uint32_t hanging_lines;
+static bool line_says(const char *line, size_t bytes, const char *text)
+{
+    return memmem(line, bytes, text, strlen(text)) != NULL;
+}
 static void hear_of_hanging(const char *line, size_t bytes)
 {
-    if (!memmem(line, bytes, "transaction hangs", strlen("transaction hangs")))
+    if (!line_says(line, bytes, "transaction hangs"))
         return;
     hanging_lines++;
-    assert_non_null(memmem(line, bytes, "partition=t-0 start_offset=0 producer_id=7", 42));
+    assert_true(line_says(line, bytes, "partition=t-0 start_offset=0 producer_id=7"));
 }
 static uint64_t write_in_transaction(uint64_t guard)
 {
-    struct sent *s = &w.sent[w.sent_count++];
-    uint8_t *bytes = malloc(MAKE_BATCH_MAX);
-    *s = (struct sent){.bytes = bytes, .count = 1};
-    s->append.records = bytes;
-    s->append.bytes = make_batch(bytes, (struct make_batch){.producer_id = 7,
-                                                            .timestamp = clock_wall_ms(),
-                                                            .count = 1,
-                                                            .value_bytes = 10,
-                                                            .attributes = BATCH_TRANSACTIONAL});
-    s->append.produce_version = 11;
-    s->append.guard = guard;
-    s->append.done = appended;
-    partition_append(w.p, &s->append);
+    const struct make_batch m = {.producer_id = 7,
+                                 .timestamp = clock_wall_ms(),
+                                 .count = 1,
+                                 .value_bytes = 10,
+                                 .attributes = BATCH_TRANSACTIONAL};
+    struct sent *s = append_guarded(m, guard, 11);
     until(&s->over);
     assert_int_equal(s->append.error, guard ? KERR_NONE : KERR_INVALID_TXN_STATE);
     return s->append.guard;
-}
-static bool marker_is_put;
-static void marker_put(struct txn_marker *m)
-{
-    assert_int_equal(m->error, KERR_NONE);
-    marker_is_put = true;
 }
 static void hangs_after(int64_t ms, uint32_t lines)
 {
@@ -694,10 +685,8 @@ static void hangs_after(int64_t ms, uint32_t lines)
 static void transactions_that_hang_are_named_once_a_minute(void **state)
 {
     (void)state;
-    struct txn_marker m = {.producer_id = 7, .done = marker_put};
     topic(NULL, 0);
     hanging_lines = 0;
-    marker_is_put = false;
     log_sink(hear_of_hanging);
     (void)write_in_transaction(write_in_transaction(0));
     forget_sent();
@@ -705,8 +694,7 @@ static void transactions_that_hang_are_named_once_a_minute(void **state)
     hangs_after(20 * 1000, 1);
     hangs_after(10 * 1000, 1);
     hangs_after(60 * 1000, 2);
-    partition_end_txn(w.p, &m);
-    until(&marker_is_put);
+    assert_int_equal(put_txn_marker((struct txn_marker){.producer_id = 7}).error, KERR_NONE);
     hangs_after(120 * 1000, 2);
     log_sink(NULL);
 }

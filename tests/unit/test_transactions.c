@@ -53,35 +53,13 @@ static struct make_batch batch_of(int64_t id, int16_t epoch, int32_t sequence, i
 
 static struct sent *send_of_version(struct make_batch m, uint64_t guard, int16_t produce_version)
 {
-    struct sent *s = &w.sent[w.sent_count++];
-    uint8_t *bytes = malloc(MAKE_BATCH_MAX);
-    uint32_t size = make_batch(bytes, m);
-    *s = (struct sent){.bytes = bytes, .count = (uint32_t)m.count};
-    s->append = (struct append){
-        .records = bytes, .bytes = size, .produce_version = produce_version, .guard = guard, .done = appended};
-    partition_append(w.p, &s->append);
+    struct sent *s = append_guarded(m, guard, produce_version);
     until(&s->over);
     return s;
 }
 static struct sent *send_guarded(struct make_batch m, uint64_t guard)
 {
     return send_of_version(m, guard, 9);
-}
-
-static bool marker_is_over;
-static void marker_done(struct txn_marker *m)
-{
-    (void)m;
-    marker_is_over = true;
-}
-static struct txn_marker end_txn(struct txn_marker m)
-{
-    m.done = marker_done;
-    marker_is_over = false;
-    partition_end_txn(w.p, &m);
-    assert_false(marker_is_over); /* never inside the call */
-    until(&marker_is_over);
-    return m;
 }
 
 /* One batch of a transaction, of its own or the producer's open one. */
@@ -117,7 +95,7 @@ static void write_plain(void)
 }
 static void end_it(int producer, bool commit)
 {
-    struct txn_marker m = end_txn((struct txn_marker){.producer_id = producer, .commit = commit});
+    struct txn_marker m = put_txn_marker((struct txn_marker){.producer_id = producer, .commit = commit});
     assert_int_equal(m.error, KERR_NONE);
     known[open_of[producer]].marker_offset = m.offset;
     known[open_of[producer]].commit = commit;
@@ -333,7 +311,7 @@ static void a_marker_voids_the_guard(void **state)
     struct make_batch m = batch_of(1, 0, 0, BATCH_TRANSACTIONAL);
     struct sent *s = send_guarded(m, 0);
     uint64_t guard = s->append.guard;
-    struct txn_marker marker = end_txn((struct txn_marker){.producer_id = 1});
+    struct txn_marker marker = put_txn_marker((struct txn_marker){.producer_id = 1});
     assert_int_equal(marker.error, KERR_NONE);
     assert_int_equal(marker.offset, 0);
     s = send_guarded(m, guard);
@@ -356,7 +334,7 @@ static void but_not_that_of_the_epoch_that_follows(void **state)
         s = send_of_version(batch_of(id, 1, 0, BATCH_TRANSACTIONAL), 0, version);
         assert_true(s->append.guard != 0);
         uint64_t guard = s->append.guard;
-        (void)end_txn(
+        (void)put_txn_marker(
             (struct txn_marker){.producer_id = id, .producer_epoch = 1, .transaction_version = 2, .commit = true});
         s = send_of_version(batch_of(id, 1, 0, BATCH_TRANSACTIONAL), guard, version);
         assert_int_equal(s->append.error, version == 12 ? KERR_NONE : KERR_INVALID_TXN_STATE);
@@ -412,11 +390,7 @@ static void transactions_lie_across_segments(void **state)
     }
     check_all();
     struct folder f;
-    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
-    while (w.p->space.closing) {
-        assert_true(clock_now_ns() < end);
-        turn();
-    }
+    TURN_UNTIL(turn, !w.p->space.closing);
     assert_int_equal(folder_read(&f, w.heap, LOG), ERR_NONE);
     assert_true(f.aborted.count > 0);
     folder_close(&f);
@@ -462,13 +436,6 @@ static void aborted_transactions_are_found_in_the_log(void **state)
     }
 }
 
-static void let_time_pass(uint64_t ms)
-{
-    uint64_t end = clock_now_ns() + ms * NS_PER_MS;
-    while (clock_now_ns() < end)
-        turn();
-}
-
 /* Of the active segment the first ones are in the file, as far as the checkpoint says. */
 static void a_checkpoint_knows_what_was_aborted_before_it(void **state)
 {
@@ -489,7 +456,7 @@ static void a_checkpoint_knows_what_was_aborted_before_it(void **state)
             write_some(k, 100);
             end_it(k, k == 1);
         }
-        let_time_pass(2 * CHECKPOINT_MS + 200);
+        TURN_UNTIL(turn, w.p->checkpoint.saved_aborted == w.p->active->aborted.count);
         assert_int_equal(access(LOG "/00000000000000000000.txnindex", F_OK), 0);
         assert_true(w.p->checkpoint.saved_aborted > 0);
         write_some(0, 100);
@@ -519,11 +486,7 @@ static void a_checkpoint_knows_what_was_aborted_before_it(void **state)
 
 static void await_clean_to(int64_t offset)
 {
-    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
-    while (w.p->cleaning.busy || w.p->cleaning.first_dirty < offset) {
-        assert_true(clock_now_ns() < end);
-        turn();
-    }
+    TURN_UNTIL(turn, !w.p->cleaning.busy && w.p->cleaning.first_dirty >= offset);
 }
 static uint32_t count_markers(void)
 {
@@ -622,6 +585,19 @@ static void a_marker_is_durable_whatever_caching_says(void **state)
     assert_int_equal(d.error, KERR_NONE);
 }
 
+/* The one that there is at most. */
+static uint32_t look_at_producer(struct producer_facts *out)
+{
+    struct producer_facts *v;
+    uint32_t count;
+    assert_int_equal(partition_producers(w.p, w.heap, &v, &count), ERR_NONE);
+    assert_in_range(count, 0, 1);
+    if (count)
+        *out = v[0];
+    heap_free(w.heap, v);
+    return count;
+}
+
 static void markers_keep_kafkas_rules(void **state)
 {
     (void)state;
@@ -648,38 +624,31 @@ static void markers_keep_kafkas_rules(void **state)
     bool is_open = false;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         if (cases[i].open && !is_open) {
-            struct make_batch m = batch_of(1, epoch, 0, BATCH_TRANSACTIONAL);
-            m.sequence = w.p->producers ? m.sequence : 0;
-            struct producer_facts *v;
-            uint32_t count;
-            assert_int_equal(partition_producers(w.p, w.heap, &v, &count), ERR_NONE);
-            m.sequence = count ? v[0].last_sequence + 1 : 0;
-            heap_free(w.heap, v);
+            struct producer_facts known_of_it = {.last_sequence = -1};
+            (void)look_at_producer(&known_of_it);
+            struct make_batch m = batch_of(1, epoch, known_of_it.last_sequence + 1, BATCH_TRANSACTIONAL);
             struct sent *s = send_guarded(m, 0);
             s = send_guarded(m, s->append.guard);
             assert_int_equal(s->append.error, KERR_NONE);
             is_open = true;
         }
-        struct txn_marker m = end_txn((struct txn_marker){.producer_id = 1,
-                                                          .producer_epoch = cases[i].epoch,
-                                                          .coordinator_epoch = cases[i].coordinator_epoch,
-                                                          .transaction_version = cases[i].version,
-                                                          .commit = i % 2});
+        struct txn_marker m = put_txn_marker((struct txn_marker){.producer_id = 1,
+                                                                 .producer_epoch = cases[i].epoch,
+                                                                 .coordinator_epoch = cases[i].coordinator_epoch,
+                                                                 .transaction_version = cases[i].version,
+                                                                 .commit = i % 2});
         assert_int_equal(m.error, cases[i].error);
         if (!m.error) {
             epoch = cases[i].epoch;
             is_open = false;
         }
     }
-    struct producer_facts *v;
-    uint32_t count;
-    assert_int_equal(partition_producers(w.p, w.heap, &v, &count), ERR_NONE);
-    assert_int_equal(count, 1);
-    assert_int_equal(v[0].producer_epoch, 3);
-    assert_int_equal(v[0].coordinator_epoch, 6);
-    assert_int_equal(v[0].last_sequence, -1);
-    assert_int_equal(v[0].txn_start_offset, -1);
-    heap_free(w.heap, v);
+    struct producer_facts last;
+    assert_int_equal(look_at_producer(&last), 1);
+    assert_int_equal(last.producer_epoch, 3);
+    assert_int_equal(last.coordinator_epoch, 6);
+    assert_int_equal(last.last_sequence, -1);
+    assert_int_equal(last.txn_start_offset, -1);
 }
 
 static uint32_t moves;
@@ -759,15 +728,7 @@ static void time_look_ups_keep_below_what_is_stable(void **state)
                  {0, true, true, -1},
                  {0, true, false, 3}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct time_lookup l = {
-            .timestamp = cases[i].timestamp, .max = cases[i].max, .committed = cases[i].committed, .done = looked_up};
-        lookups_over = 0;
-        assert_false(partition_lookup(w.p, &l));
-        uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
-        while (!lookups_over) {
-            assert_true(clock_now_ns() < end);
-            turn();
-        }
+        struct time_lookup l = look_up_by_time(cases[i].timestamp, cases[i].max, cases[i].committed);
         assert_int_equal(l.error, KERR_NONE);
         assert_int_equal(l.found_offset, cases[i].offset);
     }

@@ -105,7 +105,7 @@ static enum kerr read_at(int64_t offset)
 
 static int64_t look_up(int64_t timestamp, bool max)
 {
-    struct time_lookup l = look_up_by_time(timestamp, max);
+    struct time_lookup l = look_up_by_time(timestamp, max, false);
     assert_int_equal(l.error, KERR_NONE);
     return l.found_offset;
 }

@@ -67,11 +67,7 @@ static void txn_turn(void)
     if (t.log)
         coord_log_check(&t.log->coord);
 }
-#define UNTIL(condition)                                                      \
-    for (uint64_t end_ = clock_now_ns() + WAIT_S * NS_PER_S; !(condition);) { \
-        assert_true(clock_now_ns() < end_);                                   \
-        txn_turn();                                                           \
-    }
+#define UNTIL(condition) TURN_UNTIL(txn_turn, condition)
 
 static void open_ready(void)
 {
