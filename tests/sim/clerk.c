@@ -1,7 +1,8 @@
 #include "tests/sim/clerk.h"
 #include "storage/kerr.h"
+#include "tests/sim/requests.h"
 
-enum { FIND_VERSION = 3, COMMIT_VERSION = 7, FETCH_VERSION = 8, AGAIN_MS = 5 };
+enum { COMMIT_VERSION = 7, FETCH_VERSION = 8, AGAIN_MS = 5 };
 
 struct errand {
     struct clerk *clerk;
@@ -89,23 +90,14 @@ static void commit(struct clerk *c)
 static void found(const struct reply *r)
 {
     struct clerk *c = r->context;
-    struct find_coordinator_response m;
     if (r->body.n < 0)
         return;
-    client_decode(r, find_coordinator_response, &m);
-    world_check(!m.error_code || is_passing(m.error_code), "FindCoordinator: error %d", m.error_code);
-    if (m.error_code)
+    int16_t error = answer_coordinator(r);
+    world_check(!error || is_passing(error), "FindCoordinator: error %d", error);
+    if (error)
         later(c);
     else
         commit(c);
-}
-
-static void find(struct clerk *c)
-{
-    struct find_coordinator_request m;
-    find_coordinator_request_init(&m);
-    m.key = view_of(c->group->name);
-    client_call(&c->peer.client, find_coordinator, &m, FIND_VERSION, found, c);
 }
 
 /* --- judging --- */
@@ -166,7 +158,7 @@ static void ask(struct clerk *c)
     if (c->judges)
         fetch(c);
     else
-        find(c);
+        request_coordinator(&c->peer.client, c->group->name, COORDINATES_GROUP, found, c);
 }
 
 static void ready(struct peer *p)

@@ -1,8 +1,9 @@
 /* A topic of the keeper's own that gets more and more partitions. */
 #include "storage/kerr.h"
 #include "tests/sim/keeper_parts.h"
+#include "tests/sim/requests.h"
 
-enum { METADATA_VERSION = 12, CREATE_VERSION = 7, MORE_VERSION_MAX = 3, PARTITIONS_WANTED = 12 };
+enum { METADATA_VERSION = 12, MORE_VERSION_MAX = 3, PARTITIONS_WANTED = 12 };
 static const char name[] = "growing";
 
 static struct growth {
@@ -40,16 +41,8 @@ static void created(const struct reply *r)
 
 static void create(struct keeper *k)
 {
-    struct creatable_topic topic;
-    struct create_topics_request m;
-    creatable_topic_init(&topic);
-    create_topics_request_init(&m);
-    topic.name = view_of(name);
-    topic.num_partitions = growth.most = 1;
-    topic.replication_factor = 1;
-    m.topics.v = &topic;
-    m.topics.n = 1;
-    client_call(&k->peer.client, create_topics, &m, CREATE_VERSION, created, NULL);
+    const struct new_topic topic = {.name = name, .partitions = growth.most = 1};
+    request_topics(&k->peer.client, &topic, 1, created, NULL);
 }
 
 /* --- more partitions --- */

@@ -67,12 +67,10 @@ static void wish(const struct keyed_log *l, struct new_topic *t)
 
 static void make(void)
 {
-    struct new_topic topics[LOGS_MAX], *all[LOGS_MAX];
-    for (uint32_t i = 0; i < keyed.log_count; i++) {
-        all[i] = &topics[i];
-        wish(&keyed.logs[i], all[i]);
-    }
-    request_topics(&keyed.client, all, (int32_t)keyed.log_count, made, NULL);
+    struct new_topic topics[LOGS_MAX];
+    for (uint32_t i = 0; i < keyed.log_count; i++)
+        wish(&keyed.logs[i], &topics[i]);
+    request_topics(&keyed.client, topics, (int32_t)keyed.log_count, made, NULL);
 }
 
 static bool passes(int16_t error)

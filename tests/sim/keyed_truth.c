@@ -14,8 +14,7 @@ uint32_t keyed_sends(struct keyed_log *l, const struct keyed_value *v, uint32_t 
                                            .sent_wall_ms = clock_wall_ms(),
                                            .key = v->key,
                                            .bytes = bytes,
-                                           .value_bytes = v->value_bytes,
-                                           .tombstone = v->value_bytes < 0};
+                                           .value_bytes = v->value_bytes};
     return l->count++;
 }
 
@@ -55,15 +54,14 @@ void keyed_acked(struct keyed_log *l, uint32_t number, int64_t offset)
 
 /* --- what may be gone --- */
 
-/* Nothing that steps the wall clock happened: ages are what they seem. */
-static bool clock_is_good(void)
+static bool is_tombstone(const struct keyed_record *r)
 {
-    return !sim.knobs.clock_steps && !sim.knobs.pauses;
+    return r->value_bytes < 0;
 }
 
 static bool may_expire(const struct keyed_log *l, const struct keyed_record *r)
 {
-    return r->tombstone && (!clock_is_good() || clock_wall_ms() - r->sent_wall_ms >= l->delete_retention_ms);
+    return is_tombstone(r) && (!world_clock_is_good() || clock_wall_ms() - r->sent_wall_ms >= l->delete_retention_ms);
 }
 
 /* A later record of the key is there or was; one that may have been there unseen counts if it may have gone unseen too. */
@@ -95,7 +93,7 @@ static void check_dropped(const struct keyed_log *l, int64_t start)
     }
     bool old = l->retention_ms >= 0 && youngest <= now_ms - l->retention_ms;
     bool large = l->retention_bytes >= 0 && (bytes >= l->retention_bytes || l->compacts);
-    if (clock_is_good() && !old && !large)
+    if (world_clock_is_good() && !old && !large)
         fail(l,
              "the log starts at %" PRId64 ": a record below is %" PRId64 " ms old (retention.ms %" PRId64 "), %" PRId64
              " bytes are left (retention.bytes %" PRId64 ")",
@@ -190,7 +188,7 @@ static void check_missing(struct keyed_log *l, uint32_t number)
         fail(l, "record %u at %" PRId64 " is gone; the log starts at %" PRId64, number, r->offset, l->start);
     if (!is_replaced(l, r) && !may_expire(l, r))
         fail(l, "record %u at %" PRId64 ", the last one of key %u (%s), is gone", number, r->offset, r->key,
-             r->tombstone ? "a tombstone" : "a value");
+             is_tombstone(r) ? "a tombstone" : "a value");
     sim.totals.compacted += !r->gone;
     r->gone = true;
 }
@@ -198,7 +196,7 @@ static void check_missing(struct keyed_log *l, uint32_t number)
 /* Where a tombstone is gone, an older record of its key is not there: the reading was quicker than two cleanings. */
 static void check_dead(const struct keyed_log *l, const struct keyed_record *tombstone)
 {
-    if (!clock_is_good() || (int64_t)((sim.now_ns - l->reading_since_ns) / NS_PER_MS) >= l->delete_retention_ms)
+    if (!world_clock_is_good() || (int64_t)((sim.now_ns - l->reading_since_ns) / NS_PER_MS) >= l->delete_retention_ms)
         return;
     for (uint32_t i = 0; i < l->count; i++)
         if (l->v[i].key == tombstone->key && l->v[i].seen_in == l->reading && l->v[i].offset < tombstone->offset)
@@ -216,7 +214,7 @@ void keyed_reading_ends(struct keyed_log *l, int64_t watermark)
         if (r->offset >= watermark)
             fail(l, "record %u was at %" PRId64 ", the log ends at %" PRId64, i, r->offset, watermark);
         check_missing(l, i);
-        if (r->tombstone && !is_replaced(l, r))
+        if (is_tombstone(r) && !is_replaced(l, r))
             check_dead(l, r);
     }
     sim.totals.reads++;

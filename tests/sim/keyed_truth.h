@@ -19,7 +19,7 @@ struct keyed_record {
     uint32_t key, bytes,
         seen_in; /* bytes: of its batch, with the first record of that; seen_in: the last reading that saw it */
     int32_t value_bytes;
-    bool tombstone, gone;
+    bool gone;
 };
 struct keyed_log {
     char topic[KEYED_NAME];

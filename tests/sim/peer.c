@@ -1,9 +1,10 @@
 #include "tests/sim/peer.h"
 #include "storage/kerr.h"
 #include "tests/sim/broker.h"
+#include "tests/sim/requests.h"
 #include <stdio.h>
 
-enum { API_VERSIONS_VERSION = 3, METADATA_VERSION = 12, CREATE_VERSION = 7, AGAIN_NS = 20 * 1000 * 1000 };
+enum { API_VERSIONS_VERSION = 3, METADATA_VERSION = 12, AGAIN_NS = 20 * 1000 * 1000 };
 
 /* --- topics --- */
 
@@ -236,36 +237,18 @@ static void created(const struct reply *r)
         event_in(AGAIN_NS, create_again, &admin);
 }
 
-static void set_config(struct creatable_topic_config *config, const char *name, const char *value)
-{
-    creatable_topic_config_init(config);
-    config->name = view_of(name);
-    config->value = view_of(value);
-}
-
 static void create(struct client *c)
 {
-    enum { CONFIGS = 5 };
-    struct creatable_topic asked[TOPICS_MAX];
-    struct creatable_topic_config configs[TOPICS_MAX][CONFIGS];
-    struct create_topics_request m;
-    create_topics_request_init(&m);
-    m.topics.v = asked;
-    m.topics.n = (int32_t)topic_count;
+    struct new_topic asked[TOPICS_MAX];
     for (uint32_t i = 0; i < topic_count; i++) {
-        creatable_topic_init(&asked[i]);
-        asked[i].name = view_of(topics[i].name);
-        asked[i].num_partitions = topics[i].partitions;
-        asked[i].replication_factor = 1;
-        set_config(&configs[i][0], "write.caching", topics[i].caching ? "true" : "false");
-        set_config(&configs[i][1], "internal.segment.bytes", topics[i].segment_bytes);
-        set_config(&configs[i][2], "index.interval.bytes", topics[i].interval_bytes);
-        set_config(&configs[i][3], "flush.ms", topics[i].flush_ms);
-        set_config(&configs[i][4], "compression.type", topics[i].codec);
-        asked[i].configs.v = configs[i];
-        asked[i].configs.n = CONFIGS;
+        asked[i] = (struct new_topic){.name = topics[i].name, .partitions = topics[i].partitions};
+        new_topic_set(&asked[i], "write.caching", topics[i].caching ? "true" : "false");
+        new_topic_set(&asked[i], "internal.segment.bytes", topics[i].segment_bytes);
+        new_topic_set(&asked[i], "index.interval.bytes", topics[i].interval_bytes);
+        new_topic_set(&asked[i], "flush.ms", topics[i].flush_ms);
+        new_topic_set(&asked[i], "compression.type", topics[i].codec);
     }
-    client_call(c, create_topics, &m, CREATE_VERSION, created, NULL);
+    request_topics(c, asked, (int32_t)topic_count, created, NULL);
 }
 
 static void admin_down(struct client *c)

@@ -2,7 +2,13 @@
 #include "storage/kerr.h"
 #include <stdio.h>
 
-enum { LIST_VERSION = 6, CREATE_VERSION = 7, NEW_TOPICS_MAX = 8, RESPONSE_MAX_BYTES = 1024 * 1024 };
+enum {
+    LIST_VERSION = 6,
+    CREATE_VERSION = 7,
+    FIND_VERSION = 3,
+    NEW_TOPICS_MAX = 8,
+    RESPONSE_MAX_BYTES = 1024 * 1024,
+};
 
 /* --- Produce --- */
 
@@ -121,7 +127,7 @@ void new_topic_set_number(struct new_topic *t, const char *key, int64_t value)
     new_topic_set(t, key, text);
 }
 
-void request_topics(struct client *c, struct new_topic *const *topics, int32_t count, client_done_fn *done,
+void request_topics(struct client *c, const struct new_topic *topics, int32_t count, client_done_fn *done,
                     void *context)
 {
     struct creatable_topic asked[NEW_TOPICS_MAX];
@@ -133,15 +139,15 @@ void request_topics(struct client *c, struct new_topic *const *topics, int32_t c
     m.topics.n = count;
     for (int32_t i = 0; i < count; i++) {
         creatable_topic_init(&asked[i]);
-        asked[i].name = view_of(topics[i]->name);
-        asked[i].num_partitions = topics[i]->partitions;
+        asked[i].name = view_of(topics[i].name);
+        asked[i].num_partitions = topics[i].partitions;
         asked[i].replication_factor = 1;
         asked[i].configs.v = configs[i];
-        asked[i].configs.n = topics[i]->config_count;
-        for (int32_t k = 0; k < topics[i]->config_count; k++) {
+        asked[i].configs.n = topics[i].config_count;
+        for (int32_t k = 0; k < topics[i].config_count; k++) {
             creatable_topic_config_init(&configs[i][k]);
-            configs[i][k].name = view_of(topics[i]->keys[k]);
-            configs[i][k].value = view_of(topics[i]->values[k]);
+            configs[i][k].name = view_of(topics[i].keys[k]);
+            configs[i][k].value = view_of(topics[i].values[k]);
         }
     }
     client_call(c, create_topics, &m, CREATE_VERSION, done, context);
@@ -160,4 +166,22 @@ bool answer_topics(const struct reply *r, int32_t count)
         all = all && (!error || error == KERR_TOPIC_ALREADY_EXISTS);
     }
     return all;
+}
+
+/* --- FindCoordinator --- */
+
+void request_coordinator(struct client *c, const char *name, int8_t type, client_done_fn *done, void *context)
+{
+    struct find_coordinator_request m;
+    find_coordinator_request_init(&m);
+    m.key = view_of(name);
+    m.key_type = type;
+    client_call(c, find_coordinator, &m, FIND_VERSION, done, context);
+}
+
+int16_t answer_coordinator(const struct reply *r)
+{
+    struct find_coordinator_response m;
+    client_decode(r, find_coordinator_response, &m);
+    return m.error_code;
 }

@@ -1,5 +1,5 @@
 /* Requests that several clients of the simulator send, and their answers: about one partition, which is all that the answer may
- * be about, and the making of topics. */
+ * be about, the making of topics, and finding coordinators. */
 #pragma once
 #include "tests/sim/client.h"
 
@@ -45,7 +45,12 @@ struct new_topic {
 };
 void new_topic_set(struct new_topic *t, const char *key, const char *value);
 void new_topic_set_number(struct new_topic *t, const char *key, int64_t value);
-void request_topics(struct client *c, struct new_topic *const *topics, int32_t count, client_done_fn *done,
+void request_topics(struct client *c, const struct new_topic *topics, int32_t count, client_done_fn *done,
                     void *context);
 /* Are they all there now? Settings must be good. */
 bool answer_topics(const struct reply *r, int32_t count);
+
+/* --- FindCoordinator, of one name --- */
+enum { COORDINATES_GROUP, COORDINATES_TRANSACTION };
+void request_coordinator(struct client *c, const char *name, int8_t type, client_done_fn *done, void *context);
+int16_t answer_coordinator(const struct reply *r); /* the error; 0: it is found */

@@ -5,14 +5,7 @@
 #include "tests/sim/peer.h"
 #include "tests/sim/requests.h"
 
-enum {
-    IDS_MAX = 1024,
-    TURNED_PARTITIONS_MAX = 3,
-    METADATA_VERSION = 12,
-    CREATE_VERSION = 7,
-    DELETE_VERSION = 6,
-    PRODUCE_VERSION = 13
-};
+enum { IDS_MAX = 1024, TURNED_PARTITIONS_MAX = 3, METADATA_VERSION = 12, DELETE_VERSION = 6, PRODUCE_VERSION = 13 };
 static const char name[] = "turnover";
 
 enum presence { PRESENCE_UNKNOWN, PRESENCE_THERE, PRESENCE_GONE };
@@ -116,16 +109,8 @@ static void created(const struct reply *r)
 
 static void create(void)
 {
-    struct creatable_topic topic;
-    struct create_topics_request m;
-    creatable_topic_init(&topic);
-    create_topics_request_init(&m);
-    topic.name = view_of(name);
-    topic.num_partitions = (int32_t)dice_between(1, TURNED_PARTITIONS_MAX);
-    topic.replication_factor = 1;
-    m.topics.v = &topic;
-    m.topics.n = 1;
-    client_call(&turn.client, create_topics, &m, CREATE_VERSION, created, NULL);
+    const struct new_topic topic = {.name = name, .partitions = (int32_t)dice_between(1, TURNED_PARTITIONS_MAX)};
+    request_topics(&turn.client, &topic, 1, created, NULL);
 }
 
 /* --- deleting --- */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 enum {
-    FIND_VERSION = 3,
     OFFSET_FETCH_VERSION = 9,
     FETCH_VERSION = 11,
     TAKE_MAX = 6, /* records of one transaction */
@@ -207,27 +206,18 @@ static void consume(struct txn_client *c)
 static void group_found(const struct reply *r)
 {
     struct txn_client *c = r->context;
-    struct find_coordinator_response m;
     if (r->body.n < 0)
         return;
-    client_decode(r, find_coordinator_response, &m);
-    world_check(!m.error_code || txn_passes(m.error_code), "%s: FindCoordinator: error %d", c->main.name, m.error_code);
-    c->place.found = !m.error_code;
+    int16_t error = answer_coordinator(r);
+    world_check(!error || txn_passes(error), "%s: FindCoordinator: error %d", c->main.name, error);
+    c->place.found = !error;
     txn_later(c, 5 * NS_PER_MS);
-}
-
-static void find_group(struct txn_client *c)
-{
-    struct find_coordinator_request m;
-    find_coordinator_request_init(&m);
-    m.key = view_of(c->place.group->name);
-    client_call(&c->main, find_coordinator, &m, FIND_VERSION, group_found, c);
 }
 
 void chain_step(struct txn_client *c)
 {
     if (!c->place.found)
-        find_group(c);
+        request_coordinator(&c->main, c->place.group->name, COORDINATES_GROUP, group_found, c);
     else if (!chain_is_member(c))
         ;
     else if (!c->place.known)

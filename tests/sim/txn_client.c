@@ -5,8 +5,6 @@
 #include <stdio.h>
 
 enum {
-    FIND_VERSION = 3,
-    KEY_TYPE_TRANSACTION = 1,
     INIT_VERSION = 4,
     RECORDS_MAX = 3,
     KEYS = 8,
@@ -35,7 +33,7 @@ static bool has_excuse(const struct txn_client *c)
     const struct truth_id *id = c->id;
     uint64_t other_ns = id->init_sent_ns[1 - c->which];
     uint64_t age_ns = c->txn ? sim.now_ns - c->txn->began_ns : 0;
-    return world_disk_fails() || world_disk_fills() || world_runs_short() || !truth_clock_is_good() ||
+    return world_disk_fails() || world_disk_fills() || world_runs_short() || !world_clock_is_good() ||
            truth_fenced(id, c->producer_id, c->epoch) || sim.now_ns < id->unanswered_until_ns ||
            (!c->bumps && sim.now_ns < c->lost_until_ns) ||
            (other_ns && sim.now_ns - other_ns < LATE_SECONDS * NS_PER_S) ||
@@ -87,23 +85,13 @@ void txn_refused(struct txn_client *c, const char *what, int16_t error)
 static void found(const struct reply *r)
 {
     struct txn_client *c = r->context;
-    struct find_coordinator_response m;
     if (r->body.n < 0)
         return;
-    client_decode(r, find_coordinator_response, &m);
-    world_check(!m.error_code || txn_passes(m.error_code), "%s: FindCoordinator: error %d", c->main.name, m.error_code);
-    if (!m.error_code)
+    int16_t error = answer_coordinator(r);
+    world_check(!error || txn_passes(error), "%s: FindCoordinator: error %d", c->main.name, error);
+    if (!error)
         c->step = TXN_FOUND;
     txn_later(c, 5 * NS_PER_MS);
-}
-
-static void find(struct txn_client *c)
-{
-    struct find_coordinator_request m;
-    find_coordinator_request_init(&m);
-    m.key = view_of(c->id->name);
-    m.key_type = KEY_TYPE_TRANSACTION;
-    client_call(&c->main, find_coordinator, &m, FIND_VERSION, found, c);
 }
 
 static void take_epoch(struct txn_client *c, int64_t producer_id, int16_t epoch)
@@ -537,7 +525,7 @@ static void die(struct txn_client *c)
 static void act(struct txn_client *c)
 {
     switch (c->step) {
-    case TXN_OUT: find(c); break;
+    case TXN_OUT: request_coordinator(&c->main, c->id->name, COORDINATES_TRANSACTION, found, c); break;
     case TXN_FOUND: init(c); break;
     case TXN_IDLE: idle(c); break;
     case TXN_WRITING: produce(c); break;

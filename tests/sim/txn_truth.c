@@ -61,11 +61,6 @@ bool truth_is_record(uint64_t number)
     return number < record_count;
 }
 
-bool truth_clock_is_good(void)
-{
-    return !sim.knobs.clock_steps && !sim.knobs.pauses;
-}
-
 /* --- where things are --- */
 
 struct truth_place *truth_place_at(struct truth_log *l, int64_t offset)
@@ -237,8 +232,6 @@ uint32_t truth_sends(struct truth_log *l, struct truth_txn *t, struct keyed_valu
     v.number = record_count;
     *r = (struct truth_record){.sent = v, .log = l, .txn = t, .offset = -1, .input = input};
     if (t) {
-        r->next = t->first;
-        t->first = record_count + 1;
         r->fenced = truth_fenced(t->id, t->producer_id, t->epoch);
     }
     return record_count++;
@@ -252,7 +245,6 @@ void truth_acked(uint32_t number, int64_t offset, uint32_t power_cuts)
                    r->txn->producer_id, r->txn->epoch);
     if (offset < 0)
         truth_fail(r->log, "record %u was acknowledged without an offset", number);
-    r->acked = true;
     if (!r->log->caching || power_cuts == broker_power_cuts())
         truth_learn(r->log, number + 1, offset, power_cuts);
 }

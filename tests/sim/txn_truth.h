@@ -57,7 +57,6 @@ struct truth_txn {
     bool commit_sent; /* somebody asked for it */
     enum truth_verdict verdict;
     const char *proof;
-    uint32_t first; /* record: its number and 1 more */
     struct truth_group *group;
     uint64_t began_ns;
     uint32_t power_cuts; /* before it began */
@@ -67,11 +66,9 @@ struct truth_record {
     struct truth_log *log;
     struct truth_txn *txn; /* NULL: of none */
     int64_t offset;        /* -1: not known */
-    uint32_t next;         /* of its transaction: number and 1 more */
     uint32_t input;        /* what it was made of: number and 1 more */
     uint32_t seen_in;      /* the last answer that held it */
-    bool acked, fenced;    /* fenced: it was sent first when its producer was known to be */
-    bool shown;            /* to a read_committed reader */
+    bool fenced;           /* it was sent first when its producer was known to be */
     bool shown_at_end, there_at_end;
     uint32_t outputs[TRUTH_GROUPS_MAX]; /* what each group made of it: number and 1 more */
 };
@@ -160,5 +157,4 @@ struct truth_place *truth_place_at(struct truth_log *l, int64_t offset);
 bool truth_firm(const struct truth_log *l, const struct truth_place *p);
 void truth_learn(struct truth_log *l, uint32_t what, int64_t offset, uint32_t power_cuts);
 bool truth_replaced_key(const struct truth_record *r);
-bool truth_clock_is_good(void);
 void truth_markers_begin(void);

@@ -138,6 +138,11 @@ static inline bool world_runs_short(void)
 {
     return sim.knobs.poor_periods || sim.fault.kind == FAULT_OPEN || sim.fault.kind == FAULT_MEMORY;
 }
+/* Nothing steps the wall clock: ages are what they seem. */
+static inline bool world_clock_is_good(void)
+{
+    return !sim.knobs.clock_steps && !sim.knobs.pauses;
+}
 /* Does this operation on the disk fail? Is this request for memory refused, this one for a descriptor? */
 bool world_breaks(void);
 bool world_refuses_memory(void);
