@@ -1,5 +1,6 @@
 /* Regular expressions: what matches, what does not, what is refused; hostile ones take no longer than others. */
 #include "net/regex.h"
+#include "tests/unit/one_heap.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-
-static struct heap *heap;
 
 static int matches(const char *expression, const char *text)
 {
@@ -168,19 +167,6 @@ static void hostile_ones_take_no_longer(void **state)
             "(((((((((((((((((((((((((((((((((((((((((((((((((((a)))))))))))))))))))))))))))))))))))))))))))))))))))",
             "a"),
         -1);
-}
-
-static int open_heap(void **state)
-{
-    (void)state;
-    heap = heap_open();
-    return heap ? 0 : -1;
-}
-static int close_heap(void **state)
-{
-    (void)state;
-    heap_close(heap);
-    return 0;
 }
 
 int main(void)

@@ -3,6 +3,7 @@
 #include "storage/log/codec.h"
 #include "storage/log/repack.h"
 #include "tests/unit/make_batch.h"
+#include "tests/unit/one_heap.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -13,7 +14,6 @@
 enum { NOW = 1700000000, ROOM = 4 << 20 };
 static uint8_t plain[MAKE_BATCH_MAX], sent[MAKE_BATCH_MAX];
 static _Alignas(16) uint8_t room[ROOM];
-static struct heap *heap;
 static const struct batch_limits usual = {
     .max_message_bytes = 1048588,
     .segment_bytes = 1 << 30,
@@ -305,19 +305,6 @@ static void flipped_bits_never_crash(void **state)
             struct repack r = repack(bytes, (int8_t)(round % 6 - 1), &limits);
             assert_true(!r.error || r.error == KERR_INVALID_RECORD || r.error == KERR_INVALID_TIMESTAMP);
         }
-}
-
-static int open_heap(void **state)
-{
-    (void)state;
-    heap = heap_open();
-    return heap ? 0 : -1;
-}
-static int close_heap(void **state)
-{
-    (void)state;
-    heap_close(heap);
-    return 0;
 }
 
 static void what_may_take_seconds_is_known(void **state)

@@ -2,6 +2,7 @@
  * partition set against one that is obviously right. */
 #include "core/rng.h"
 #include "net/txn/txn.h"
+#include "tests/unit/one_heap.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,6 @@
 
 enum { ID = 1000, OTHER = 999, FRESH = 2000, EPOCH = 5, NOW = 700, TIMEOUT_MS = 60 };
 
-static struct heap *heap;
 static struct txn txn;
 static struct kview name_of(const char *text)
 {
@@ -398,7 +398,7 @@ static void a_set_has_what_was_put(void **state)
     txn_parts_init(&set, heap);
     txn_parts_init(&copy, heap);
     for (int i = 0; i < 300; i++) {
-        uint32_t t = (uint32_t)(rng_next(&rng) % TOPICS), p = (uint32_t)(rng_next(&rng) % PARTITIONS);
+        uint32_t t = (uint32_t)rng_below(&rng, TOPICS), p = (uint32_t)rng_below(&rng, PARTITIONS);
         assert_int_equal(txn_parts_add(&set, name_of(names[t]), (int32_t)p), ERR_NONE);
         there[t][p] = true;
         txn_parts_check(&set);
@@ -424,19 +424,6 @@ static void a_set_has_what_was_put(void **state)
     assert_int_equal(copy.partitions, count);
     txn_parts_deinit(&set);
     txn_parts_deinit(&copy);
-}
-
-static int open_heap(void **state)
-{
-    (void)state;
-    heap = heap_open();
-    return heap ? 0 : -1;
-}
-static int close_heap(void **state)
-{
-    (void)state;
-    heap_close(heap);
-    return 0;
 }
 
 int main(void)

@@ -1,6 +1,7 @@
 /* Pending offsets against a plain table of what a log says: plain commits, commits of transactions, tombstones, markers. */
 #include "tests/unit/faulty_heap.h"
 
+#include "core/rng.h"
 #include "net/group/txn_offsets.h"
 
 #include <setjmp.h>
@@ -13,11 +14,8 @@ enum { GROUPS = 3, PRODUCERS = 5, KEYS = 12, ROUNDS = 60000 };
 
 static uint32_t random_below(uint32_t n)
 {
-    static uint32_t x = 1;
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    return x % n;
+    static struct rng rng = {.state = 1};
+    return (uint32_t)rng_below(&rng, n);
 }
 
 static const struct kview topic = {(const uint8_t *)"topic", 5};
@@ -35,7 +33,6 @@ static struct committed commit_at(int key, int64_t position)
 /* What must stand: positions of records, 0: none. */
 static struct model {
     int64_t counts[GROUPS][KEYS], pending[PRODUCERS][GROUPS][KEYS];
-
     int64_t next;
 } model;
 static struct world {

@@ -1,6 +1,7 @@
 /* Records of __transaction_state: the bytes are Kafka's (made by Kafka 4.3.1's TransactionLog), in both versions and both directions;
  * what makes no sense is seen. */
 #include "net/txn/txn_records.h"
+#include "tests/unit/one_heap.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-static struct heap *heap;
 static uint8_t bytes[4096];
 static _Alignas(16) uint8_t arena_bytes[65536];
 
@@ -154,19 +154,6 @@ static void keys_of_other_kinds_are_unknown(void **state)
     assert_non_null(txn_record_read((struct kview){NULL, -1}, (struct kview){NULL, -1}, &arena, &r));
     assert_null(read_value((struct kview){NULL, -1}, &r));
     assert_true(r.tombstone);
-}
-
-static int open_heap(void **state)
-{
-    (void)state;
-    heap = heap_open();
-    return heap ? 0 : -1;
-}
-static int close_heap(void **state)
-{
-    (void)state;
-    heap_close(heap);
-    return 0;
 }
 
 int main(void)
