@@ -196,9 +196,11 @@ static void txn_parts_are_marked(struct txn_round *r)
         complete_txn_entry(e);
 }
 
+/* The timer may run for a doubt that was settled meanwhile; from now on it is that of the markers. */
 static void mark_txn_parts(struct txn_entry *e)
 {
     const struct txn_values *now = &e->txn.now;
+    timer_stop(&e->coord.log->shard->timers, &e->timer);
     e->marked = false;
     e->tries = 0;
     struct txn_round *r = open_txn_round(e, true);

@@ -99,6 +99,7 @@ LINK_test_group_log_txn := $(LINK_test_group_log)
 LINK_test_group_log_faults := $(NET_GROUP_LOG) $(filter-out core/mem_libc.o,$(LINK_test_partition))
 # Everything but the process around it.
 LINK_test_request_faults := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c core/mem_libc.c core/buf.c net/main.c net/options.c,$(LAYERS)))
+LINK_test_txn_coordinator := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c net/main.c net/options.c net/txn/txn_coordinator.c,$(LAYERS)))
 LINK_test_regex := net/regex.o $(CORE_HEAP)
 LINK_test_txn := net/txn/txn.o net/txn/txn_parts.o $(CORE_HEAP)
 LINK_test_txn_records := net/txn/txn_records.o net/txn/txn_parts.o net/coord/coord_batch.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o core/crc.o $(CORE_HEAP)

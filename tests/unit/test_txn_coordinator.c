@@ -1,0 +1,163 @@
+/* What comes behind an event of a transactional id, with a log and a round that do as the test says: when its one timer runs. */
+#define txn_log_write write_when_told
+#define txn_round_open open_the_round
+#define txn_round_start start_the_round
+#define txn_round_again again_the_round
+#define partition_facts facts_of_none
+#include "net/txn/txn_coordinator.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static struct world {
+    struct heap *heap;
+    struct shard shard;
+    struct store store;
+    struct server server;
+    struct txn_shard txns;
+    struct txn_log log;
+    struct txn_entry entry;
+    struct txn_round round;
+    bool refuses_writes;
+    uint32_t rounds, again;
+} w;
+
+/* --- what it stands on --- */
+
+struct partition_facts facts_of_none(const struct partition *p)
+{
+    assert_null(p);
+    return (struct partition_facts){0};
+}
+
+enum err write_when_told(struct txn_entry *e)
+{
+    if (!w.refuses_writes)
+        return ERR_NONE;
+    txn_drop(&e->txn);
+    return ERR_NO_MEMORY;
+}
+
+static struct txn_round *a_round(struct shard *home, const struct txn_parts *parts)
+{
+    w.round = (struct txn_round){.home = home, .parts = parts};
+    return &w.round;
+}
+
+struct txn_round *open_the_round(struct shard *home, struct heap *heap, struct steps_line *line,
+                                 const struct txn_parts *parts)
+{
+    (void)heap;
+    (void)line;
+    return a_round(home, parts);
+}
+
+void start_the_round(struct txn_round *r)
+{
+    assert_ptr_equal(r, &w.round);
+    w.rounds++;
+}
+
+void again_the_round(struct txn_round *r)
+{
+    assert_ptr_equal(r, &w.round);
+    assert_true(r->failed > 0);
+    r->failed = 0;
+    w.again++;
+}
+
+/* A transaction that is open, as a load found it. */
+static int make_world(void **state)
+{
+    struct kview topic = {(const uint8_t *)"topic", 5};
+    (void)state;
+    memset(&w, 0, sizeof w);
+    w.heap = heap_open();
+    timers_init(&w.shard.timers);
+    w.shard.heap = w.heap;
+    w.store.catalog.heap = w.heap;
+    w.shard.store = &w.store;
+    w.shard.net = &w.server;
+    w.server.shard = &w.shard;
+    w.server.txns = &w.txns;
+    w.txns.server = &w.server;
+    w.txns.logs.shard = &w.shard;
+    w.txns.hooks.arg = &w.txns;
+    w.log.hooks = &w.txns.hooks;
+    w.log.coord.shard = &w.shard;
+    w.entry.coord.log = &w.log.coord;
+    w.entry.known = true;
+    w.entry.record.n = -1;
+    list_init(&w.entry.asking);
+    list_init(&w.entry.waiting);
+    timer_init(&w.entry.timer, txn_timer_due);
+    txn_init(&w.entry.txn, w.heap, 1, 1000, 0);
+    w.entry.txn.now.state = TXN_ONGOING;
+    w.entry.txn.now.producer_epoch = 0;
+    assert_int_equal(txn_parts_add(&w.entry.txn.parts, topic, 0), ERR_NONE);
+    return 0;
+}
+
+static int drop_world(void **state)
+{
+    (void)state;
+    txn_deinit(&w.entry.txn);
+    heap_close(w.heap);
+    return 0;
+}
+
+static void pass(uint64_t ms)
+{
+    w.shard.now_ns += ms * NS_PER_MS;
+    timers_fire(&w.shard.timers, w.shard.now_ns, 10);
+}
+
+static void end_write(void)
+{
+    txn_apply(&w.entry.txn);
+    txn_entry_written(&w.entry, KERR_NONE);
+}
+
+/* --- the tests --- */
+
+static void markers_that_failed_are_put_again_a_little_later(void **state)
+{
+    (void)state;
+    txn_entry_abort(&w.txns, &w.entry, 0, "a test");
+    end_write();
+    assert_int_equal(w.rounds, 1);
+    w.round.failed = 1;
+    w.round.over(&w.round);
+    pass(TXN_RETRY_MS - 1);
+    assert_int_equal(w.again, 0);
+    pass(1);
+    assert_int_equal(w.again, 1);
+}
+
+static void a_try_to_abort_that_failed_does_not_disturb_the_markers_of_one_that_did_not(void **state)
+{
+    (void)state;
+    w.entry.doubtful = true;
+    w.refuses_writes = true;
+    txn_timer_due(&w.entry.timer);
+    assert_true(timer_started(&w.entry.timer));
+    w.refuses_writes = false;
+    assert_true(txn_entry_settle_doubt(&w.entry)); /* somebody asks something of it */
+    end_write();
+    assert_int_equal(w.rounds, 1);
+    pass(2 * TXN_RETRY_MS); /* the disk takes its time for the markers */
+    assert_int_equal(w.again, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(markers_that_failed_are_put_again_a_little_later, make_world, drop_world),
+        cmocka_unit_test_setup_teardown(a_try_to_abort_that_failed_does_not_disturb_the_markers_of_one_that_did_not,
+                                        make_world, drop_world),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
