@@ -98,13 +98,6 @@ static void reply_page(struct page_run *run)
 
 /* --- the names that were asked for, as a heap with the first one on top --- */
 
-static int compare_names(struct kview a, struct kview b)
-{
-    int32_t n = a.n < b.n ? a.n : b.n;
-    int order = memcmp(a.at, b.at, (size_t)n);
-    return order ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 static void swap_names(struct describe_topic_partitions_topic *v, int32_t a, int32_t b)
 {
     struct describe_topic_partitions_topic t = v[a];
@@ -115,9 +108,9 @@ static void swap_names(struct describe_topic_partitions_topic *v, int32_t a, int
 static void sift_name_down(struct describe_topic_partitions_topic *v, int32_t count, int32_t at)
 {
     for (int32_t child; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count && compare_names(v[child + 1].name, v[child].name) < 0)
+        if (child + 1 < count && kview_compare(v[child + 1].name, v[child].name) < 0)
             child++;
-        if (compare_names(v[at].name, v[child].name) <= 0)
+        if (kview_compare(v[at].name, v[child].name) <= 0)
             return;
         swap_names(v, at, child);
     }
@@ -141,8 +134,8 @@ static void page_next_name(struct page_run *run)
 {
     const struct describe_topic_partitions_cursor *cursor = run->ask->cursor;
     struct kview name = take_first_name(run);
-    int order = cursor ? compare_names(name, cursor->topic_name) : 1;
-    bool again = run->last_name.n >= 0 && compare_names(name, run->last_name) == 0;
+    int order = cursor ? kview_compare(name, cursor->topic_name) : 1;
+    bool again = run->last_name.n >= 0 && kview_compare(name, run->last_name) == 0;
     run->last_name = name;
     if (order < 0 || again)
         return;
@@ -194,7 +187,7 @@ static bool is_cursor_possible(const struct describe_topic_partitions_request *m
     if (m->cursor->partition_index < 0)
         return false;
     for (int32_t i = 0; i < m->topics.n; i++)
-        if (compare_names(m->topics.v[i].name, m->cursor->topic_name) == 0)
+        if (kview_compare(m->topics.v[i].name, m->cursor->topic_name) == 0)
             return true;
     return m->topics.n == 0;
 }

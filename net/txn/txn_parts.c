@@ -3,20 +3,13 @@
 #include "core/array.h"
 #include <stdlib.h>
 
-static int compare_part_topics(struct kview a, struct kview b)
-{
-    size_t n = (size_t)(a.n < b.n ? a.n : b.n);
-    int by_bytes = n > 0 ? memcmp(a.at, b.at, n) : 0;
-    return by_bytes ? by_bytes : a.n - b.n;
-}
-
 /* The first topic that is not before this one. */
 static int32_t bisect_part_topic(const struct txn_parts *s, struct kview topic)
 {
     int32_t low = 0, high = s->count;
     while (low < high) {
         int32_t middle = low + (high - low) / 2;
-        if (compare_part_topics(s->topics[middle].name, topic) < 0)
+        if (kview_compare(s->topics[middle].name, topic) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -130,7 +123,7 @@ enum err txn_parts_add(struct txn_parts *s, struct kview topic, int32_t partitio
 
 static int compare_txn_partitions(const struct txn_partition *a, const struct txn_partition *b)
 {
-    int by_topic = compare_part_topics(a->topic, b->topic);
+    int by_topic = kview_compare(a->topic, b->topic);
     return by_topic ? by_topic : (a->partition > b->partition) - (a->partition < b->partition);
 }
 
@@ -194,7 +187,7 @@ void txn_parts_check(const struct txn_parts *s)
     for (int32_t i = 0; i < s->count; i++) {
         const struct txn_topic *t = &s->topics[i];
         assert(t->count > 0);
-        assert(i == 0 || compare_part_topics(s->topics[i - 1].name, t->name) < 0);
+        assert(i == 0 || kview_compare(s->topics[i - 1].name, t->name) < 0);
         for (int32_t k = 1; k < t->count; k++)
             assert(t->partitions[k - 1] < t->partitions[k]);
         partitions += (uint32_t)t->count;

@@ -30,6 +30,13 @@ static inline bool kview_same(struct kview a, struct kview b)
 {
     return a.n == b.n && (a.n <= 0 || memcmp(a.at, b.at, (size_t)a.n) == 0);
 }
+/* Less than 0, 0 or more, as their bytes compare; what the other begins with comes before it, and null before all. */
+static inline int kview_compare(struct kview a, struct kview b)
+{
+    int32_t n = a.n < b.n ? a.n : b.n;
+    int by_bytes = n > 0 ? memcmp(a.at, b.at, (size_t)n) : 0;
+    return by_bytes ? by_bytes : (a.n > b.n) - (a.n < b.n);
+}
 
 /* The bytes of a `records` field. n == -1 is null. Received or in memory: `at` points to them.
  * Elsewhere (a file, slices of an arena): `at` is NULL and `from` means something to the sender,
