@@ -145,6 +145,16 @@ struct coord_sweep {
 };
 /* In the order of asking. While LOADING it waits. `over` runs in any case, with NOT_COORDINATOR when the log closes before. */
 void coord_log_sweep(struct coord_log *l, struct coord_sweep *s);
+/* What nobody has needed for so long: a sweep of each kind. */
+struct coord_expiry {
+    struct coord_sweep sweep;
+    int64_t wall_ms, after_ms; /* for its `write`: now, and for how long something is kept */
+    bool asked;                /* it waits or is under way */
+};
+/* Only when READY. One that waits gets these times; while one is under way nothing happens. */
+void coord_log_expire(struct coord_log *l, struct coord_expiry *x,
+                      struct coord_write *(*write)(struct coord_sweep *s, struct coord_entry *e), int64_t wall_ms,
+                      int64_t after_ms);
 
 /* --- loading --- */
 struct coord_record {

@@ -97,6 +97,27 @@ void coord_log_sweep(struct coord_log *l, struct coord_sweep *s)
     coord_sweep_want(l);
 }
 
+static void coord_expiry_over(struct coord_sweep *s, enum kerr error)
+{
+    (void)error; /* the next one goes through all again */
+    container_of(s, struct coord_expiry, sweep)->asked = false;
+}
+
+void coord_log_expire(struct coord_log *l, struct coord_expiry *x,
+                      struct coord_write *(*write)(struct coord_sweep *s, struct coord_entry *e), int64_t wall_ms,
+                      int64_t after_ms)
+{
+    if (l->state != COORD_LOG_READY || l->sweep == &x->sweep)
+        return;
+    x->wall_ms = wall_ms;
+    x->after_ms = after_ms;
+    if (x->asked)
+        return;
+    x->asked = true;
+    x->sweep = (struct coord_sweep){.what = "expiry", .write = write, .over = coord_expiry_over};
+    coord_log_sweep(l, &x->sweep);
+}
+
 void coord_sweep_close(struct coord_log *l)
 {
     struct list *i;

@@ -54,11 +54,7 @@ struct group_log {
     struct txn_offsets txns;
     struct list lost; /* of entries: group_persisted is due, with an error */
     struct shard_defer tell_lost;
-    struct group_expiry {
-        struct coord_sweep sweep;
-        int64_t wall_ms, retention_ms;
-        bool asked; /* it waits or is under way */
-    } expiry;
+    struct coord_expiry expiry;
 };
 static inline struct group_log *group_log_of(const struct coord_log *l)
 {

@@ -115,14 +115,14 @@ static bool offset_expires_from(struct group *g, const struct committed *c, int6
     return group_reads_topics(g) && g->state == GROUP_STABLE && !group_subscribed(g, c->topic);
 }
 
-static bool offset_expired(const struct group_expiry *x, struct group *g, const struct committed *c)
+static bool offset_expired(const struct coord_expiry *x, struct group *g, const struct committed *c)
 {
     int64_t from_ms;
     if (!offset_expires_from(g, c, &from_ms))
         return false;
     if (c->expire_ms >= 0)
         return x->wall_ms >= c->expire_ms;
-    return x->wall_ms - from_ms >= x->retention_ms;
+    return x->wall_ms - from_ms >= x->after_ms;
 }
 
 static bool is_topic_gone(const struct group_log *l, struct kview topic)
@@ -419,24 +419,9 @@ static struct coord_write *expire_entry(struct coord_sweep *s, struct coord_entr
     return removal_of_entry(e, GROUP_WRITE_EXPIRE);
 }
 
-static void expiry_over(struct coord_sweep *s, enum kerr error)
-{
-    (void)error;
-    container_of(s, struct group_expiry, sweep)->asked = false;
-}
-
 void group_log_expire(struct group_log *l, int64_t wall_ms, int64_t retention_ms)
 {
-    struct group_expiry *x = &l->expiry;
-    if (l->coord.state != COORD_LOG_READY || l->coord.sweep == &x->sweep)
-        return;
-    x->wall_ms = wall_ms;
-    x->retention_ms = retention_ms;
-    if (x->asked)
-        return;
-    x->asked = true;
-    x->sweep = (struct coord_sweep){.what = "expiry", .write = expire_entry, .over = expiry_over};
-    coord_log_sweep(&l->coord, &x->sweep);
+    coord_log_expire(&l->coord, &l->expiry, expire_entry, wall_ms, retention_ms);
 }
 
 static struct coord_write *forget_in_entry(struct coord_sweep *s, struct coord_entry *e)

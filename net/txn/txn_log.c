@@ -234,8 +234,8 @@ struct txn_removal {
 
 static bool txn_entry_expired(struct txn_entry *e)
 {
-    const struct txn_expiry *x = &txn_entry_log(e)->expiry;
-    if (!e->recorded || e->txn.now.update_ms > x->wall_ms - x->expiration_ms)
+    const struct coord_expiry *x = &txn_entry_log(e)->expiry;
+    if (!e->recorded || e->txn.now.update_ms > x->wall_ms - x->after_ms)
         return false;
     struct txn_event expire = {.kind = TXN_EXPIRE, .now_ms = x->wall_ms};
     return txn_event(&e->txn, &expire).action == TXN_WRITE;
@@ -279,24 +279,9 @@ static struct coord_write *expire_txn_entry(struct coord_sweep *s, struct coord_
     return &r->write;
 }
 
-static void txn_expiry_over(struct coord_sweep *s, enum kerr error)
-{
-    (void)error;
-    container_of(s, struct txn_expiry, sweep)->asked = false;
-}
-
 void txn_log_expire(struct txn_log *l, int64_t wall_ms, int64_t expiration_ms)
 {
-    struct txn_expiry *x = &l->expiry;
-    if (l->coord.state != COORD_LOG_READY || l->coord.sweep == &x->sweep)
-        return;
-    x->wall_ms = wall_ms;
-    x->expiration_ms = expiration_ms;
-    if (x->asked)
-        return;
-    x->asked = true;
-    x->sweep = (struct coord_sweep){.what = "expiry", .write = expire_txn_entry, .over = txn_expiry_over};
-    coord_log_sweep(&l->coord, &x->sweep);
+    coord_log_expire(&l->coord, &l->expiry, expire_txn_entry, wall_ms, expiration_ms);
 }
 
 /* --- the log --- */

@@ -46,11 +46,7 @@ struct txn_log {
     struct coord_log coord;
     const struct txn_log_hooks *hooks;
     struct heap *heap;
-    struct txn_expiry {
-        struct coord_sweep sweep;
-        int64_t wall_ms, expiration_ms;
-        bool asked; /* it waits or is under way */
-    } expiry;
+    struct coord_expiry expiry;
 };
 static inline struct txn_log *txn_log_of(const struct coord_log *l)
 {
