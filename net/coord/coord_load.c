@@ -204,8 +204,7 @@ static enum err open_coord_batch(struct coord_load *ld, const uint8_t *at)
         ld->is_marker =
             ld->log->kind->end_txn && b->base_offset >= ld->read.log_start_offset && batch_read_marker(b, at, &marker);
         if (ld->is_marker)
-            ld->end = (struct coord_end){
-                .producer_id = b->producer_id, .producer_epoch = b->producer_epoch, .commit = marker.commit};
+            ld->end = (struct coord_end){.producer_id = b->producer_id, .commit = marker.commit};
         b->count = 0;
         return ERR_NONE;
     }
@@ -252,11 +251,9 @@ static bool next_coord_batch(struct coord_log *l)
 static struct coord_record coord_record_of(const struct batch *b, const struct batch_record *raw)
 {
     return (struct coord_record){.offset = b->base_offset + raw->offset_delta,
-                                 .timestamp_ms = batch_record_timestamp(b, raw),
                                  .key = {raw->key, raw->key_bytes},
                                  .value = {raw->value, raw->value ? raw->value_bytes : -1},
                                  .producer_id = b->producer_id,
-                                 .producer_epoch = b->producer_epoch,
                                  .transactional = batch_is_transactional(b)};
 }
 

@@ -1,6 +1,6 @@
 /* One partition of a compacted internal topic, on the shard that owns it: the entries whose keys hash there, and the log that makes
  * them durable. What an entry is, and what the bytes of keys and values say, is its kind's: groups stand on this
- * (net/group/group_log.h), transactions and share groups can.
+ * (net/group/group_log.h), and transactional ids (net/txn/txn_log.h); share groups can.
  *
  *   coord_log_open --> LOADING: log start to high watermark, replayed in the background --> READY --> coord_log_close
  *                               no memory for it, or its partition offline --> FAILED
@@ -78,8 +78,8 @@ struct coord_write_ops {
 struct coord_txn {
     struct record_txn of;
     uint64_t guard; /* in; and out, with INVALID_TXN_STATE */
-    bool
-        first_generation; /* its producer keeps its epoch from one transaction to the next (TxnOffsetCommit below version 5) */
+    /* Its producer keeps its epoch from one transaction to the next (TxnOffsetCommit below version 5). */
+    bool first_generation;
 };
 /* The caller's until `done`, as what it points to. A large one is appended in several batches: one that fails may have been written,
  * and applied, in part. */
@@ -116,7 +116,6 @@ bool coord_write_takes(struct coord_write *w, struct record_batch *b, uint32_t b
 /* A transaction that ends, for its kind: `state` is the kind's, NULL at first. */
 struct coord_end {
     int64_t producer_id;
-    int16_t producer_epoch;
     bool commit;
     void *state;
 };
@@ -158,10 +157,9 @@ void coord_log_expire(struct coord_log *l, struct coord_expiry *x,
 
 /* --- loading --- */
 struct coord_record {
-    int64_t offset, timestamp_ms;
+    int64_t offset;
     struct kview key, value; /* n == -1: null */
     int64_t producer_id;     /* -1: none */
-    int16_t producer_epoch;
     bool transactional;
     const char *why; /* of one that is not replayed: static */
 };

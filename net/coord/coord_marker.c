@@ -64,8 +64,7 @@ void coord_log_end_txn(struct coord_log *l, struct coord_marker *m)
 {
     assert(m->done);
     m->log = l;
-    m->end = (struct coord_end){
-        .producer_id = m->marker.producer_id, .producer_epoch = m->marker.producer_epoch, .commit = m->marker.commit};
+    m->end = (struct coord_end){.producer_id = m->marker.producer_id, .commit = m->marker.commit};
     list_init(&m->link);
     if (l->state != COORD_LOG_READY) {
         end_marker_this_turn(l, m, KERR_NOT_COORDINATOR);

@@ -97,9 +97,9 @@ struct group_write {
     int32_t commit_count;
     const struct committed *removed; /* ... and to give a tombstone (only topic and partition count) */
     int32_t removed_count;
-    struct coord_txn *
-        txn; /* of GROUP_WRITE_COMMITS with commits only: they are pending in it; NULL: they count at once. net/coord/coord_log.h
-                            * has what INVALID_TXN_STATE means then */
+    /* Of GROUP_WRITE_COMMITS with commits only: they are pending in it; NULL: they count at once. net/coord/coord_log.h has what
+     * INVALID_TXN_STATE means then. */
+    struct coord_txn *txn;
     struct group_text record;
     void (*done)(struct group_write *w, enum kerr error);
     /* the log's */

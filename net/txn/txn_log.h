@@ -15,8 +15,8 @@ struct txn_entry {
     struct txn txn;
     bool recorded; /* the log has a record of it */
     bool known;    /* the hook `made` was called, `going` not */
-    bool
-        doubtful; /* it was loaded open, and what it wrote to a cached topic may have gone with the power: it is aborted first */
+    /* It was loaded open, and what it wrote to a cached topic may have gone with the power: it is aborted first. */
+    bool doubtful;
     struct coord_write write;
     struct kview record; /* of the pending one; null: none */
     /* the coordinator's (txn_inside.h) */
