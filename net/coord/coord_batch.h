@@ -20,6 +20,13 @@ struct record_txn {
  * write them, such a batch has a producer and no sequence. */
 uint32_t record_batch_end(struct record_batch *b, int64_t now_ms, const struct record_txn *txn) must_use;
 
+/* Keys and values of coordinators' records begin with the version of what follows. */
+enum { RECORD_VERSION_BYTES = 2 };
+static inline struct kview record_behind_version(struct kview v)
+{
+    return (struct kview){v.at + RECORD_VERSION_BYTES, v.n - RECORD_VERSION_BYTES};
+}
+
 /* Not less than a record takes whose key and value have so many bytes (-1: null, a tombstone). */
 static inline uint32_t record_bytes(uint32_t key_bytes, int32_t value_bytes)
 {

@@ -7,27 +7,21 @@ enum {
     VALUE_OFFSET = 3,
     VALUE_OFFSET_EXPIRES = 1,
     VALUE_GROUP = 3,
-    VERSION_BYTES = 2,
     MEMBER_LEAST = 15, /* bytes of the shortest member in a value: four texts, two bytes, two times, tags (version 4) */
 };
 
 /* --- reading --- */
 
-static struct kview skip_record_version(struct kview v)
-{
-    return (struct kview){v.at + VERSION_BYTES, v.n - VERSION_BYTES};
-}
-
 static const char *decode_offset_value(struct kview value, struct committed *out)
 {
     struct arena none = {0};
     struct offset_commit_value v;
-    if (value.n < VERSION_BYTES)
+    if (value.n < RECORD_VERSION_BYTES)
         return "an offset without a version";
     int16_t version = (int16_t)be16_get(value.at);
     if (version < KFIRST_offset_commit_value || version > KLAST_offset_commit_value)
         return "an offset of an unknown version";
-    if (!offset_commit_value_decode(&v, skip_record_version(value), version, &none))
+    if (!offset_commit_value_decode(&v, record_behind_version(value), version, &none))
         return "an offset that cannot be decoded";
     out->offset = v.offset;
     out->leader_epoch = v.leader_epoch;
@@ -68,15 +62,15 @@ const char *record_read(struct kview key, struct kview value, struct record *out
     *out = (struct record){.kind = RECORD_UNKNOWN, .tombstone = value.n < 0};
     if (key.n < 0)
         return NULL;
-    if (key.n < VERSION_BYTES)
+    if (key.n < RECORD_VERSION_BYTES)
         return "a key without a version";
     int16_t version = (int16_t)be16_get(key.at);
     if (version < 0)
         return "a key of a negative version";
     if (version == KEY_OFFSET_OLD || version == KEY_OFFSET)
-        return decode_offset_record(skip_record_version(key), value, out);
+        return decode_offset_record(record_behind_version(key), value, out);
     if (version == KEY_GROUP)
-        return decode_group_record(skip_record_version(key), value, out);
+        return decode_group_record(record_behind_version(key), value, out);
     return NULL;
 }
 
@@ -90,16 +84,16 @@ size_t record_group_arena_bytes(struct kview value)
 
 bool record_group_value(struct kview value, struct arena *arena, struct group_metadata_value *out)
 {
-    if (value.n < VERSION_BYTES)
+    if (value.n < RECORD_VERSION_BYTES)
         return false;
     int16_t version = (int16_t)be16_get(value.at);
     return version >= KFIRST_group_metadata_value && version <= KLAST_group_metadata_value &&
-           group_metadata_value_decode(out, skip_record_version(value), version, arena);
+           group_metadata_value_decode(out, record_behind_version(value), version, arena);
 }
 
 uint32_t record_group_bytes(const struct group_metadata_value *v)
 {
-    uint64_t bytes = group_metadata_value_size(v, VALUE_GROUP).bytes + VERSION_BYTES;
+    uint64_t bytes = group_metadata_value_size(v, VALUE_GROUP).bytes + RECORD_VERSION_BYTES;
     return bytes < INT32_MAX ? (uint32_t)bytes : INT32_MAX;
 }
 
@@ -115,17 +109,17 @@ void record_group_encode(const struct group_metadata_value *v, uint8_t *out, uin
 
 static uint32_t offset_record_key_bytes(struct kview group, const struct committed *c)
 {
-    return VERSION_BYTES + 2 + (uint32_t)group.n + 2 + (uint32_t)c->topic.n + 4;
+    return RECORD_VERSION_BYTES + 2 + (uint32_t)group.n + 2 + (uint32_t)c->topic.n + 4;
 }
 
 static uint32_t offset_record_value_bytes(const struct committed *c)
 {
-    return VERSION_BYTES + 8 + 2 + (uint32_t)c->metadata.n + 8 + (c->expire_ms >= 0 ? 8 : 4);
+    return RECORD_VERSION_BYTES + 8 + 2 + (uint32_t)c->metadata.n + 8 + (c->expire_ms >= 0 ? 8 : 4);
 }
 
 static uint32_t group_record_key_bytes(struct kview group)
 {
-    return VERSION_BYTES + 2 + (uint32_t)group.n;
+    return RECORD_VERSION_BYTES + 2 + (uint32_t)group.n;
 }
 
 uint32_t record_offset_bytes(struct kview group, const struct committed *c)

@@ -2,14 +2,9 @@
 #include "net/txn/txn_records.h"
 #include "core/bytes.h"
 
-enum { KEY_TXN = 0, KEY_OR_VALUE_VERSION_BYTES = 2 };
+enum { KEY_TXN = 0 };
 
 /* --- reading --- */
-
-static struct kview behind_txn_version(struct kview v)
-{
-    return (struct kview){v.at + KEY_OR_VALUE_VERSION_BYTES, v.n - KEY_OR_VALUE_VERSION_BYTES};
-}
 
 static const char *check_txn_topics(const struct transaction_log_value *v)
 {
@@ -43,12 +38,12 @@ static const char *take_txn_value(const struct transaction_log_value *v, struct 
 static const char *read_txn_value(struct kview value, struct arena *arena, struct txn_record *out)
 {
     struct transaction_log_value v;
-    if (value.n < KEY_OR_VALUE_VERSION_BYTES)
+    if (value.n < RECORD_VERSION_BYTES)
         return "a transaction without a version";
     int16_t version = (int16_t)be16_get(value.at);
     if (version < KFIRST_transaction_log_value || version > KLAST_transaction_log_value)
         return "a transaction of an unknown version";
-    if (!transaction_log_value_decode(&v, behind_txn_version(value), version, arena))
+    if (!transaction_log_value_decode(&v, record_behind_version(value), version, arena))
         return "a transaction that cannot be decoded";
     return take_txn_value(&v, out);
 }
@@ -57,11 +52,11 @@ const char *txn_record_read(struct kview key, struct kview value, struct arena *
 {
     struct transaction_log_key k;
     *out = (struct txn_record){.tombstone = value.n < 0};
-    if (key.n < KEY_OR_VALUE_VERSION_BYTES)
+    if (key.n < RECORD_VERSION_BYTES)
         return "a key without a version";
     if ((int16_t)be16_get(key.at) != KEY_TXN)
         return (int16_t)be16_get(key.at) < 0 ? "a key of a negative version" : NULL;
-    if (!transaction_log_key_decode(&k, behind_txn_version(key), 0, arena))
+    if (!transaction_log_key_decode(&k, record_behind_version(key), 0, arena))
         return "a transaction's key that cannot be decoded";
     out->known = true;
     out->id = k.transactional_id;
@@ -112,7 +107,7 @@ static void fill_txn_topics(const struct txn_parts *parts, struct partitions_sch
 
 static struct kview encode_txn_value(const struct transaction_log_value *v, int16_t version, struct heap *heap)
 {
-    uint64_t bytes = transaction_log_value_size(v, version).bytes + KEY_OR_VALUE_VERSION_BYTES;
+    uint64_t bytes = transaction_log_value_size(v, version).bytes + RECORD_VERSION_BYTES;
     uint8_t *at = bytes < INT32_MAX ? heap_alloc(heap, bytes) : NULL;
     if (!at)
         return (struct kview){NULL, -1};
@@ -142,7 +137,7 @@ struct kview txn_record_encode(const struct txn_values *v, const struct txn_part
 
 static uint32_t txn_key_bytes(struct kview id)
 {
-    return KEY_OR_VALUE_VERSION_BYTES + 2 + (uint32_t)id.n;
+    return RECORD_VERSION_BYTES + 2 + (uint32_t)id.n;
 }
 
 uint32_t txn_record_bytes(struct kview id, struct kview value)
