@@ -112,6 +112,12 @@ void coord_write_refuse(struct coord_log *l, struct coord_write *w, enum kerr er
  * record. A first one that is larger than any batch gets one to itself; the partition says whether it takes that. */
 bool coord_write_takes(struct coord_write *w, struct record_batch *b, uint32_t bytes) must_use;
 
+/* An error that `done` gets of a batch that is too large even for one record: what is answered is the kind's. */
+static inline bool coord_write_too_large(enum kerr error)
+{
+    return error == KERR_MESSAGE_TOO_LARGE || error == KERR_RECORD_LIST_TOO_LARGE;
+}
+
 /* --- markers --- */
 /* A transaction that ends, for its kind: `state` is the kind's, NULL at first. */
 struct coord_end {

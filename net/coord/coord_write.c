@@ -190,8 +190,7 @@ static enum kerr coord_answer_for(enum kerr error)
 /* The topic's max.message.bytes is less than what was gathered: less is gathered from now on. */
 static bool halve_batch_bytes(struct coord_log *l, struct coord_write *w)
 {
-    bool too_large = w->append.error == KERR_MESSAGE_TOO_LARGE || w->append.error == KERR_RECORD_LIST_TOO_LARGE;
-    if (!too_large || w->batch_count <= 1)
+    if (!coord_write_too_large(w->append.error) || w->batch_count <= 1)
         return false;
     uint32_t half = w->append.bytes / 2;
     l->batch_bytes = half > BATCH_BYTES_MIN ? half : BATCH_BYTES_MIN;

@@ -268,9 +268,7 @@ static enum err apply_tombstones(struct coord_write *cw)
 /* Of the rest the coordinator's log has made an answer already (net/coord/coord_write.c). */
 static enum kerr group_write_answer(const struct group_write *w, enum kerr error)
 {
-    bool too_large =
-        error == KERR_MESSAGE_TOO_LARGE || error == KERR_RECORD_LIST_TOO_LARGE || error == KERR_INVALID_FETCH_SIZE;
-    if (!too_large)
+    if (!coord_write_too_large(error))
         return error;
     return w->kind == GROUP_WRITE_RECORD ? KERR_UNKNOWN_SERVER_ERROR : KERR_INVALID_COMMIT_OFFSET_SIZE;
 }

@@ -194,9 +194,7 @@ static void free_txn_value(struct txn_entry *e)
 /* Kafka's answer for what is too large; of the rest the coordinator's log has made an answer already. */
 static enum kerr txn_write_answer(enum kerr error)
 {
-    bool too_large =
-        error == KERR_MESSAGE_TOO_LARGE || error == KERR_RECORD_LIST_TOO_LARGE || error == KERR_INVALID_FETCH_SIZE;
-    return too_large ? KERR_UNKNOWN_SERVER_ERROR : error;
+    return coord_write_too_large(error) ? KERR_UNKNOWN_SERVER_ERROR : error;
 }
 
 static void txn_record_written(struct coord_write *w, enum kerr error)
