@@ -2,20 +2,18 @@
 #include "net/txn/marker_call.h"
 #include "net/group/coordinator.h"
 
-/* --- on the owner --- */
+/* --- on the owner. The error of a partition that is not there was set at home. --- */
 
-static void marker_put(struct txn_marker *t)
-{
-    struct marker_call *m = container_of(container_of(t, struct coord_marker, marker), struct marker_call, marker);
-    m->error = t->error;
-    part_call_done(&m->call);
-}
-
-static void group_marker_put(struct coord_marker *c, enum kerr error)
+static void coord_marker_put(struct coord_marker *c, enum kerr error)
 {
     struct marker_call *m = container_of(c, struct marker_call, marker);
     m->error = error;
     part_call_done(&m->call);
+}
+
+static void marker_put(struct txn_marker *t)
+{
+    coord_marker_put(container_of(t, struct coord_marker, marker), t->error);
 }
 
 static struct txn_marker txn_marker_of(const struct marker_call *m)
@@ -32,7 +30,6 @@ static void ask_marker(struct part_call *c, struct partition *p)
 {
     struct marker_call *m = container_of(c, struct marker_call, call);
     if (!p) {
-        m->error = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         part_call_done(c);
         return;
     }
@@ -44,11 +41,10 @@ static void ask_group_marker(struct part_call *c, struct partition *p)
 {
     struct marker_call *m = container_of(c, struct marker_call, call);
     if (!p) {
-        m->error = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         part_call_done(c);
         return;
     }
-    m->marker = (struct coord_marker){.marker = txn_marker_of(m), .done = group_marker_put};
+    m->marker = (struct coord_marker){.marker = txn_marker_of(m), .done = coord_marker_put};
     coordinator_end_txn(c->owner, c->partition, &m->marker);
 }
 
@@ -63,7 +59,6 @@ static void ask_durable(struct part_call *c, struct partition *p)
 {
     struct durable_call *d = container_of(c, struct durable_call, call);
     if (!p) {
-        d->error = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         part_call_done(c);
         return;
     }

@@ -64,9 +64,8 @@ static void start_txn_timer(struct txn_entry *e, uint64_t after_ms)
 static struct txn_round *open_txn_round(struct txn_entry *e, bool marks)
 {
     struct txn_shard *c = txn_shard_of_entry(e);
-    struct shard *s = c->logs.shard;
     assert(!e->round);
-    struct txn_round *r = txn_round_open(s, s->heap, &c->server->steps, &e->txn.parts);
+    struct txn_round *r = txn_round_open(c->logs.shard, &c->server->steps, &e->txn.parts);
     if (!r)
         return NULL;
     r->owner = e;
@@ -269,7 +268,6 @@ static void txn_entry_going(struct txn_entry *e)
 {
     timer_stop(&e->coord.log->shard->timers, &e->timer);
     if (e->round) {
-        e->round->owner = NULL;
         txn_round_abandon(e->round);
         if (e->txn.pending && e->record.n < 0)
             txn_drop(&e->txn);

@@ -2,18 +2,18 @@
 #include "net/txn/txn_round.h"
 #include "core/log.h"
 
-struct txn_round *txn_round_open(struct shard *home, struct heap *heap, struct steps_line *line,
-                                 const struct txn_parts *parts)
+struct txn_round *txn_round_open(struct shard *home, struct steps_line *line, const struct txn_parts *parts)
 {
-    struct txn_round *r = heap_zalloc(heap, sizeof *r);
+    struct heap *heap = home->heap;
+    struct txn_round *r = heap_alloc(heap, sizeof *r);
     if (!r)
         return NULL;
-    *r = (struct txn_round){.home = home, .heap = heap, .line = line, .parts = parts, .count = parts->partitions};
-    r->slot_count = r->count < TXN_ROUND_OUT_MAX ? r->count : TXN_ROUND_OUT_MAX;
+    *r = (struct txn_round){.home = home, .line = line, .parts = parts, .count = parts->partitions};
+    uint32_t slots = r->count < TXN_ROUND_OUT_MAX ? r->count : TXN_ROUND_OUT_MAX;
     list_init(&r->steps.link);
     r->has = heap_zalloc(heap, (size_t)r->count + 1);
-    r->slots = heap_alloc(heap, ((size_t)r->slot_count + 1) * sizeof *r->slots);
-    for (uint32_t i = 0; i < r->slot_count; i++)
+    r->slots = heap_alloc(heap, ((size_t)slots + 1) * sizeof *r->slots);
+    for (uint32_t i = 0; i < slots; i++)
         r->free_slots[r->free_count++] = (uint8_t)i;
     if (r->has && r->slots)
         return r;
@@ -28,9 +28,9 @@ void txn_round_close(struct txn_round *r)
     assert(r->out == 0);
     assert(!list_linked(&r->steps.link));
     list_remove(&r->ending.link);
-    heap_free(r->heap, r->has);
-    heap_free(r->heap, r->slots);
-    heap_free(r->heap, r);
+    heap_free(r->home->heap, r->has);
+    heap_free(r->home->heap, r->slots);
+    heap_free(r->home->heap, r);
 }
 
 /* --- answers --- */
@@ -127,7 +127,7 @@ static bool txn_round_step(struct steps *s)
     }
     r->stepping = false;
     bool more = !r->abandoned && r->index < r->count && r->free_count > 0;
-    if (!more && is_round_done(r))
+    if (is_round_done(r))
         shard_defer(r->home, &r->ending);
     return more;
 }

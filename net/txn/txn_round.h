@@ -22,13 +22,12 @@ struct txn_round_slot {
     uint32_t index;
     struct txn_partition part; /* for the log */
 };
-/* On a heap: made by txn_round_open, freed by txn_round_close. */
+/* On the heap of its shard: made by txn_round_open, freed by txn_round_close. */
 struct txn_round {
     struct shard *home;
-    struct heap *heap;
     struct steps_line *line;
     void (*over)(struct txn_round *r); /* never inside txn_round_start, and not before the last one is back */
-    void *owner;                       /* of who asks */
+    void *owner;                       /* of who asks; not looked at any more when it is abandoned */
     bool marks;                        /* else it makes durable */
     struct marker_call what;           /* marks: the marker */
     enum kerr error;                   /* of the first that failed */
@@ -39,15 +38,13 @@ struct txn_round {
     uint32_t index, count;
     uint8_t *has; /* a byte for each partition */
     struct txn_round_slot *slots;
-    uint32_t slot_count;
     uint8_t free_slots[TXN_ROUND_OUT_MAX];
     uint32_t free_count;
     struct steps steps;
     struct shard_defer ending;
 };
 /* NULL: no memory. */
-struct txn_round *txn_round_open(struct shard *home, struct heap *heap, struct steps_line *line,
-                                 const struct txn_parts *parts) must_use;
+struct txn_round *txn_round_open(struct shard *home, struct steps_line *line, const struct txn_parts *parts) must_use;
 /* Set: over, marks, what. */
 void txn_round_start(struct txn_round *r);
 void txn_round_again(struct txn_round *r);

@@ -41,18 +41,10 @@ enum err write_when_told(struct txn_entry *e)
     return ERR_NO_MEMORY;
 }
 
-static struct txn_round *a_round(struct shard *home, const struct txn_parts *parts)
+struct txn_round *open_the_round(struct shard *home, struct steps_line *line, const struct txn_parts *parts)
 {
-    w.round = (struct txn_round){.home = home, .parts = parts};
+    w.round = (struct txn_round){.home = home, .line = line, .parts = parts};
     return &w.round;
-}
-
-struct txn_round *open_the_round(struct shard *home, struct heap *heap, struct steps_line *line,
-                                 const struct txn_parts *parts)
-{
-    (void)heap;
-    (void)line;
-    return a_round(home, parts);
 }
 
 void start_the_round(struct txn_round *r)
