@@ -96,15 +96,15 @@ static void txn_parts_are_durable(struct txn_round *r)
     struct txn_entry *e = close_txn_round(r);
     if (!e)
         return;
-    if (!failed) {
+    if (failed) {
+        log_warn("a transaction cannot be committed now", "id=\"%.*s\" why=\"what it wrote is not durable: %s\"",
+                 (int)e->coord.id.n, (const char *)e->coord.id.at, kerr_name(failed));
+        txn_drop(&e->txn);
+        refuse_txn_questions(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
+    } else {
         write_pending_txn(e);
-        return;
     }
-    log_warn("a transaction cannot be committed now", "id=\"%.*s\" why=\"what it wrote is not durable: %s\"",
-             (int)e->coord.id.n, (const char *)e->coord.id.at, kerr_name(failed));
-    txn_drop(&e->txn);
-    refuse_txn_questions(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
-    txn_entry_wake(e);
+    txn_entry_wake(e); /* when it is not pending any more */
 }
 
 static struct marker_call marker_of_txn(const struct txn_entry *e, const struct txn_values *v)

@@ -3,6 +3,7 @@
 #define txn_round_open open_the_round
 #define txn_round_start start_the_round
 #define txn_round_again again_the_round
+#define txn_round_close close_the_round
 #define partition_facts facts_of_none
 #include "net/txn/txn_coordinator.c"
 
@@ -21,7 +22,7 @@ static struct world {
     struct txn_log log;
     struct txn_entry entry;
     struct txn_round round;
-    bool refuses_writes;
+    uint32_t writes_refused; /* so many of those to come */
     uint32_t rounds, again;
 } w;
 
@@ -35,8 +36,9 @@ struct partition_facts facts_of_none(const struct partition *p)
 
 enum err write_when_told(struct txn_entry *e)
 {
-    if (!w.refuses_writes)
+    if (w.writes_refused == 0)
         return ERR_NONE;
+    w.writes_refused--;
     txn_drop(&e->txn);
     return ERR_NO_MEMORY;
 }
@@ -59,6 +61,11 @@ void again_the_round(struct txn_round *r)
     assert_true(r->failed > 0);
     r->failed = 0;
     w.again++;
+}
+
+void close_the_round(struct txn_round *r)
+{
+    assert_ptr_equal(r, &w.round);
 }
 
 /* A transaction that is open, as a load found it. */
@@ -133,10 +140,9 @@ static void a_try_to_abort_that_failed_does_not_disturb_the_markers_of_one_that_
 {
     (void)state;
     w.entry.doubtful = true;
-    w.refuses_writes = true;
+    w.writes_refused = 1;
     txn_timer_due(&w.entry.timer);
     assert_true(timer_started(&w.entry.timer));
-    w.refuses_writes = false;
     assert_true(txn_entry_settle_doubt(&w.entry)); /* somebody asks something of it */
     end_write();
     assert_int_equal(w.rounds, 1);
@@ -144,11 +150,36 @@ static void a_try_to_abort_that_failed_does_not_disturb_the_markers_of_one_that_
     assert_int_equal(w.again, 0);
 }
 
+static void who_waits_for_a_commit_that_finds_no_memory_for_its_record_is_asked_again(void **state)
+{
+    struct kview other = {(const uint8_t *)"other", 5};
+    struct txn_partition part = {other, 0};
+    struct txn_question adds = {.kind = TXN_ASK_ADD, .producer_id = 1, .parts = &part, .part_count = 1};
+    struct txn_event commit = {.kind = TXN_END, .producer_id = 1, .commit = true, .fresh_id = -1};
+    struct list nobody;
+    (void)state;
+    list_init(&nobody);
+    list_init(&adds.link);
+    txn_entry_go_on(&w.entry, txn_event(&w.entry.txn, &commit), &nobody);
+    assert_int_equal(w.rounds, 1);
+    list_push(&w.entry.waiting, &adds.link);
+    w.writes_refused = 1;
+    w.round.over(&w.round);
+    assert_int_equal(w.writes_refused, 0);
+    assert_true(list_empty(&w.entry.waiting));
+    assert_ptr_equal(list_first(&w.entry.asking), &adds.link);
+    assert_int_equal(w.entry.txn.to.state, TXN_ONGOING);
+    list_remove(&adds.link);
+    txn_drop(&w.entry.txn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(markers_that_failed_are_put_again_a_little_later, make_world, drop_world),
         cmocka_unit_test_setup_teardown(a_try_to_abort_that_failed_does_not_disturb_the_markers_of_one_that_did_not,
+                                        make_world, drop_world),
+        cmocka_unit_test_setup_teardown(who_waits_for_a_commit_that_finds_no_memory_for_its_record_is_asked_again,
                                         make_world, drop_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
