@@ -26,6 +26,15 @@ static void refuse_txn_question(struct txn_question *q, enum kerr error)
     txn_question_answer(q, error, -1, -1);
 }
 
+void txn_questions_answer(struct list *asking, enum kerr error, int64_t producer_id, int16_t producer_epoch)
+{
+    struct list due, *l;
+    list_init(&due);
+    list_splice(&due, asking);
+    while ((l = list_pop(&due)))
+        txn_question_answer(container_of(l, struct txn_question, link), error, producer_id, producer_epoch);
+}
+
 static void go_on_for_question(struct txn_entry *e, struct txn_outcome out, struct txn_question *q)
 {
     struct list asking;
@@ -103,18 +112,19 @@ static struct txn_partition *gather_alike(struct heap *heap, struct list *waitin
 }
 
 /* As one: a record for each of them would have to be durable before the next could begin. */
-static void ask_txn_add_together(struct txn_entry *e, struct list *waiting)
+static void ask_txn_add_together(struct txn_entry *e)
 {
     struct heap *heap = e->coord.log->shard->heap;
-    struct txn_event add = txn_add_event(container_of(list_first(waiting), struct txn_question, link));
-    struct txn_outcome out = {
-        .action = TXN_ANSWER, .error = KERR_COORDINATOR_NOT_AVAILABLE, .producer_id = -1, .producer_epoch = -1};
+    struct txn_event add = txn_add_event(container_of(list_first(&e->waiting), struct txn_question, link));
     struct list same;
     list_init(&same);
-    struct txn_partition *parts = gather_alike(heap, waiting, &same, &add.added_count);
+    struct txn_partition *parts = gather_alike(heap, &e->waiting, &same, &add.added_count);
+    if (!parts) {
+        txn_questions_refuse(&same, KERR_COORDINATOR_NOT_AVAILABLE);
+        return;
+    }
     add.added = parts;
-    if (parts)
-        out = txn_event(&e->txn, &add);
+    struct txn_outcome out = txn_event(&e->txn, &add);
     heap_free(heap, parts); /* the entry has its own by now */
     txn_entry_go_on(e, out, &same);
 }
@@ -122,14 +132,7 @@ static void ask_txn_add_together(struct txn_entry *e, struct list *waiting)
 void txn_entry_wake(struct txn_entry *e)
 {
     while (!list_empty(&e->waiting) && !e->txn.pending && !txn_state_prepared(e->txn.now.state))
-        ask_txn_add_together(e, &e->waiting);
-}
-
-void txn_entry_refuse_waiting(struct txn_entry *e, enum kerr error)
-{
-    struct list *l;
-    while ((l = list_pop(&e->waiting)))
-        refuse_txn_question(container_of(l, struct txn_question, link), error);
+        ask_txn_add_together(e);
 }
 
 /* --- the others --- */

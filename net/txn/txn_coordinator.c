@@ -36,22 +36,6 @@ void txn_shard_came_back(struct txn_shard *c)
         c->stopped(c->server);
 }
 
-/* --- answers --- */
-
-static void answer_txn_questions(struct list *asking, enum kerr error, int64_t producer_id, int16_t producer_epoch)
-{
-    struct list due, *l;
-    list_init(&due);
-    list_splice(&due, asking);
-    while ((l = list_pop(&due)))
-        txn_question_answer(container_of(l, struct txn_question, link), error, producer_id, producer_epoch);
-}
-
-static void refuse_txn_questions(struct list *asking, enum kerr error)
-{
-    answer_txn_questions(asking, error, -1, -1);
-}
-
 /* --- the partitions of a transaction --- */
 
 static void start_txn_timer(struct txn_entry *e, uint64_t after_ms)
@@ -100,7 +84,7 @@ static void txn_parts_are_durable(struct txn_round *r)
         log_warn("a transaction cannot be committed now", "id=\"%.*s\" why=\"what it wrote is not durable: %s\"",
                  (int)e->coord.id.n, (const char *)e->coord.id.at, kerr_name(failed));
         txn_drop(&e->txn);
-        refuse_txn_questions(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
+        txn_questions_refuse(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
     } else {
         write_pending_txn(e);
     }
@@ -121,7 +105,7 @@ static void flush_pending_txn(struct txn_entry *e)
     struct txn_round *r = open_txn_round(e, false);
     if (!r) {
         txn_drop(&e->txn);
-        refuse_txn_questions(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
+        txn_questions_refuse(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
         return;
     }
     r->over = txn_parts_are_durable;
@@ -138,7 +122,7 @@ static void write_pending_txn(struct txn_entry *e)
 {
     if (!txn_log_write(e))
         return;
-    refuse_txn_questions(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
+    txn_questions_refuse(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
     if (txn_state_prepared(e->txn.now.state))
         start_txn_timer(e, TXN_RETRY_MS); /* it is to be completed all the same */
 }
@@ -146,7 +130,7 @@ static void write_pending_txn(struct txn_entry *e)
 void txn_entry_go_on(struct txn_entry *e, struct txn_outcome out, struct list *asking)
 {
     switch (out.action) {
-    case TXN_ANSWER: answer_txn_questions(asking, out.error, out.producer_id, out.producer_epoch); return;
+    case TXN_ANSWER: txn_questions_answer(asking, out.error, out.producer_id, out.producer_epoch); return;
     case TXN_WRITE:
         assert(list_empty(&e->asking));
         list_splice(&e->asking, asking);
@@ -273,8 +257,8 @@ static void txn_entry_going(struct txn_entry *e)
             txn_drop(&e->txn);
     }
     e->round = NULL;
-    refuse_txn_questions(&e->asking, KERR_NOT_COORDINATOR);
-    txn_entry_refuse_waiting(e, KERR_NOT_COORDINATOR);
+    txn_questions_refuse(&e->asking, KERR_NOT_COORDINATOR);
+    txn_questions_refuse(&e->waiting, KERR_NOT_COORDINATOR);
 }
 
 static void txn_entry_written(struct txn_entry *e, enum kerr error)
@@ -284,9 +268,9 @@ static void txn_entry_written(struct txn_entry *e, enum kerr error)
         return;
     e->doubtful = e->doubtful && error;
     if (error)
-        refuse_txn_questions(&e->asking, error);
+        txn_questions_refuse(&e->asking, error);
     else
-        answer_txn_questions(&e->asking, out.error, out.producer_id, out.producer_epoch);
+        txn_questions_answer(&e->asking, out.error, out.producer_id, out.producer_epoch);
     if (e->doubtful)
         start_txn_timer(e, TXN_RETRY_MS);
     if (!txn_state_prepared(e->txn.now.state))

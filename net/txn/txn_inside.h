@@ -48,10 +48,14 @@ void txn_shard_came_back(struct txn_shard *c);
 
 /* txn_ask.c */
 void txn_question_answer(struct txn_question *q, enum kerr error, int64_t producer_id, int16_t producer_epoch);
-/* Nothing is pending any more: those that wait are asked again. */
+/* All of a list, which is empty then. */
+void txn_questions_answer(struct list *asking, enum kerr error, int64_t producer_id, int16_t producer_epoch);
+static inline void txn_questions_refuse(struct list *asking, enum kerr error)
+{
+    txn_questions_answer(asking, error, -1, -1);
+}
+/* Those that wait are asked again, unless something is pending. */
 void txn_entry_wake(struct txn_entry *e);
-/* Those that wait get this. */
-void txn_entry_refuse_waiting(struct txn_entry *e, enum kerr error);
 
 /* txn_list.c */
 void txn_describe(struct txn_question *q);
