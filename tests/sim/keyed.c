@@ -113,7 +113,7 @@ static void produce(struct keyed_log *l)
     uint32_t bytes = make_keyed_batch_bytes(room, values, keyed.count, BATCH_SENDER_NONE);
     assert(bytes <= sizeof room);
     for (uint32_t i = 0; i < keyed.count; i++)
-        (void)keyed_sends(l, &values[i], i ? 0 : bytes);
+        keyed_sends(l, &values[i], i ? 0 : bytes);
     const struct one_batch b = {
         .topic = l->topic, .index = l->index, .at = room, .bytes = bytes, .version = PRODUCE_VERSION};
     request_produce(&keyed.client, &b, wrote, NULL);

@@ -4,7 +4,7 @@
 
 #define fail(l, fmt, ...) world_fail("%s-%d: " fmt, (l)->topic, (l)->index, __VA_ARGS__)
 
-uint32_t keyed_sends(struct keyed_log *l, const struct keyed_value *v, uint32_t bytes)
+void keyed_sends(struct keyed_log *l, const struct keyed_value *v, uint32_t bytes)
 {
     if (l->count == l->cap)
         l->v = world_grow(l->v, (l->cap = l->cap ? l->cap * 2 : 256) * sizeof *l->v);
@@ -15,7 +15,7 @@ uint32_t keyed_sends(struct keyed_log *l, const struct keyed_value *v, uint32_t 
                                            .key = v->key,
                                            .bytes = bytes,
                                            .value_bytes = v->value_bytes};
-    return l->count++;
+    l->count++;
 }
 
 static uint32_t *place_at(struct keyed_log *l, int64_t offset)

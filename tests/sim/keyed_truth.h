@@ -37,8 +37,8 @@ struct keyed_log {
     int64_t next, from;
 };
 
-/* A record is about to be sent. Its number. */
-uint32_t keyed_sends(struct keyed_log *l, const struct keyed_value *v, uint32_t bytes);
+/* A record is about to be sent: number l->count. */
+void keyed_sends(struct keyed_log *l, const struct keyed_value *v, uint32_t bytes);
 void keyed_acked(struct keyed_log *l, uint32_t number, int64_t offset);
 /* Somebody was told where the log starts, who asked when it was `at_least`. */
 void keyed_start_seen(struct keyed_log *l, int64_t at_least, int64_t start);

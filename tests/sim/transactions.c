@@ -36,7 +36,7 @@ static void wish_topic(struct new_topic *t, const char *name, int32_t partitions
     new_topic_set_number(t, "min.cleanable.dirty.ratio", 0);
     new_topic_set_number(t, "file.delete.delay.ms", 50);
     for (int32_t i = 0; i < partitions; i++)
-        (void)truth_log_new(name, i, caching, compacts, kept_ms);
+        truth_log_new(name, i, caching, compacts, kept_ms);
 }
 
 static void draw_topics(void)

@@ -20,15 +20,13 @@ void truth_begin(void)
     truth_markers_begin();
 }
 
-struct truth_log *truth_log_new(const char *topic, int32_t index, bool caching, bool compacts,
-                                int64_t delete_retention_ms)
+void truth_log_new(const char *topic, int32_t index, bool caching, bool compacts, int64_t delete_retention_ms)
 {
     assert(log_count < TRUTH_LOGS_MAX);
     struct truth_log *l = &logs[log_count++];
     *l = (struct truth_log){
         .index = index, .caching = caching, .compacts = compacts, .delete_retention_ms = delete_retention_ms};
     snprintf(l->topic, sizeof l->topic, "%s", topic);
-    return l;
 }
 
 uint32_t truth_log_count(void)

@@ -91,8 +91,7 @@ struct truth_group {
 };
 
 void truth_begin(void);
-struct truth_log *truth_log_new(const char *topic, int32_t index, bool caching, bool compacts,
-                                int64_t delete_retention_ms);
+void truth_log_new(const char *topic, int32_t index, bool caching, bool compacts, int64_t delete_retention_ms);
 uint32_t truth_log_count(void);
 struct truth_log *truth_log_at(uint32_t i);
 struct truth_group *truth_group_new(const char *name);

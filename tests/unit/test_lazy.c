@@ -458,8 +458,7 @@ static void a_change_of_the_broker_reaches_a_large_topic_in_steps(void **state)
     change_is_over = false;
     catalog_change_start(w.shard, &c);
     old = topic_t();
-    while (ls->all[0]->topic == old && ls->all[ls->count - 1]->topic == old)
-        turn();
+    TURN_UNTIL(turn, ls->all[0]->topic != old || ls->all[ls->count - 1]->topic != old);
     assert_false(change_is_over);
     stop();
     start();

@@ -480,14 +480,58 @@ static void join_and_sync(void)
     }
 }
 
-/* The group is sound, whatever failed, and goes on. */
-static void end_membership(void)
+/* --- a client of several requests, each of which finds no memory once --- */
+
+struct actor {
+    const char *name;
+    const struct api_case *cases; /* the first of them needs nothing that begin does */
+    size_t count;
+    void (*begin)(void);
+    void (*end)(void); /* what it uses is sound, whatever failed, and goes on */
+};
+
+static void check_log(struct coord_shard *cs)
 {
     enum kerr error;
     int32_t at = 0;
-    struct coord_log *l = coord_shard_next_log(group_topic.on(w.shard), &at, &error);
+    struct coord_log *l = coord_shard_next_log(cs, &at, &error);
     if (l)
         coord_log_check(l);
+}
+
+static bool run_actor_fault(const struct actor *a, const struct api_case *c, int n, bool forever)
+{
+    connect_client();
+    if (c != a->cases)
+        a->begin();
+    fault_begin(n, forever);
+    send_frame(c, c->last);
+    bool over = wait_for_end(SHORT_MS);
+    bool fired = fault_end();
+    if (!over && !wait_for_end(WAIT_S * 1000))
+        fail_msg("a %s's API %d hangs after request for memory %d failed", a->name, c->key, n);
+    disconnect_client();
+    a->end();
+    return fired;
+}
+
+static void actor_stays_sound(const struct actor *a)
+{
+    uint32_t runs = 0;
+    for (size_t i = 0; i < a->count; i++)
+        for (int forever = 0; forever < 2; forever++) {
+            int n = 1;
+            while (n < FAULTS_MAX && run_actor_fault(a, &a->cases[i], n, forever))
+                n++;
+            assert_true(n < FAULTS_MAX);
+            runs += (uint32_t)n;
+        }
+    printf("%u faults\n", runs);
+}
+
+static void end_membership(void)
+{
+    check_log(group_topic.on(w.shard));
     connect_client();
     join_and_sync();
     send_frame(&member_cases[COUNT_OF(member_cases) - 1], 2);
@@ -495,35 +539,11 @@ static void end_membership(void)
     disconnect_client();
 }
 
-static bool run_member_fault(const struct api_case *c, int n, bool forever)
-{
-    connect_client();
-    if (c->key != KAPI_join_group)
-        join_and_sync();
-    fault_begin(n, forever);
-    send_frame(c, c->last);
-    bool over = wait_for_end(SHORT_MS);
-    bool fired = fault_end();
-    if (!over && !wait_for_end(WAIT_S * 1000))
-        fail_msg("a member's API %d hangs after request for memory %d failed", c->key, n);
-    disconnect_client();
-    end_membership();
-    return fired;
-}
-
 static void a_group_with_a_member_stays_sound(void **state)
 {
     (void)state;
-    uint32_t runs = 0;
-    for (size_t i = 0; i < COUNT_OF(member_cases); i++)
-        for (int forever = 0; forever < 2; forever++) {
-            int n = 1;
-            while (n < FAULTS_MAX && run_member_fault(&member_cases[i], n, forever))
-                n++;
-            assert_true(n < FAULTS_MAX);
-            runs += (uint32_t)n;
-        }
-    printf("%u faults\n", runs);
+    static const struct actor actor = {"member", member_cases, COUNT_OF(member_cases), join_and_sync, end_membership};
+    actor_stays_sound(&actor);
 }
 
 /* --- a transactional producer, from its first InitProducerId to its EndTxn --- */
@@ -636,47 +656,20 @@ static void begin_transaction(void)
     assert_false(w.closed);
 }
 
-static void check_transactions(void)
+static void end_producer(void)
 {
-    enum kerr error;
-    int32_t at = 0;
-    struct coord_log *l = coord_shard_next_log(txn_topic.on(w.shard), &at, &error);
-    if (l)
-        coord_log_check(l);
-}
-
-static bool run_producer_fault(const struct api_case *c, int n, bool forever)
-{
-    connect_client();
-    if (c->key != KAPI_find_coordinator)
-        begin_transaction();
-    fault_begin(n, forever);
-    send_frame(c, c->last);
-    bool over = wait_for_end(SHORT_MS);
-    bool fired = fault_end();
-    if (!over && !wait_for_end(WAIT_S * 1000))
-        fail_msg("a producer's API %d hangs after request for memory %d failed", c->key, n);
-    disconnect_client();
-    check_transactions();
+    check_log(txn_topic.on(w.shard));
     connect_client();
     begin_transaction(); /* which aborts what the fault left, or waits for what it decided */
     disconnect_client();
-    return fired;
 }
 
 static void a_transaction_stays_sound(void **state)
 {
     (void)state;
-    uint32_t runs = 0;
-    for (size_t i = 0; i < COUNT_OF(producer_cases); i++)
-        for (int forever = 0; forever < 2; forever++) {
-            int n = 1;
-            while (n < FAULTS_MAX && run_producer_fault(&producer_cases[i], n, forever))
-                n++;
-            assert_true(n < FAULTS_MAX);
-            runs += (uint32_t)n;
-        }
-    printf("%u faults\n", runs);
+    static const struct actor actor = {"producer", producer_cases, COUNT_OF(producer_cases), begin_transaction,
+                                       end_producer};
+    actor_stays_sound(&actor);
 }
 
 static void each_api_has_one_row_and_nothing_else_has(void **state)
