@@ -420,7 +420,7 @@ static void pieces_run_by_turns_in_one_thread(void **state)
 static void a_turn_takes_so_many_messages_to_oneself(void **state)
 {
     (void)state;
-    enum { SENT = 1000, TURN_MAX = 256 };
+    enum { SENT = 1000, TURN_MAX = 128 };
     struct play p = {0};
     struct shard_group *g;
     struct shard_options options = {
@@ -465,7 +465,7 @@ static void hear_one(struct shard *s, struct shard_msg *msg)
 static void a_turn_takes_so_many_messages_of_all_others_together(void **state)
 {
     (void)state;
-    enum { TURN_MAX = 256 };
+    enum { TURN_MAX = 128 };
     struct play p = {0};
     struct shard_group *g;
     struct shard_options options = {
