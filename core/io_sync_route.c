@@ -19,17 +19,12 @@ void sync_route_check(const struct sync_route *r)
     assert(r->used < SYNC_WAYS);
     assert(r->trial_every >= SYNC_PROBE_MIN && r->trial_every <= SYNC_PROBE_MAX);
     assert(!r->timed || r->out[r->timed_way] > 0);
+    assert(r->out[SYNC_THREAD] <= 1);
 }
 
 static enum sync_way other_way(enum sync_way way)
 {
     return way == SYNC_RING ? SYNC_THREAD : SYNC_RING;
-}
-
-/* How long a write would take that begins now: the thread does one after the other. */
-static uint64_t expected_ns(const struct sync_route *r, enum sync_way way)
-{
-    return way == SYNC_THREAD ? r->took_ns[way] * (r->out[way] + 1) : r->took_ns[way];
 }
 
 static bool trial_is_due(struct sync_route *r)
@@ -45,13 +40,14 @@ static bool trial_is_due(struct sync_route *r)
 
 static enum sync_way choose_way(struct sync_route *r)
 {
-    enum sync_way other = other_way(r->used);
+    assert(r->out[SYNC_THREAD] <= 1);
     if (trial_is_due(r)) {
         r->since_trial = 0;
-        return other;
+        return other_way(r->used);
     }
-    bool both_known = r->took_ns[SYNC_RING] && r->took_ns[SYNC_THREAD];
-    return r->out[r->used] > 0 && both_known && expected_ns(r, other) < expected_ns(r, r->used) ? other : r->used;
+    if (r->used == SYNC_THREAD && r->out[SYNC_THREAD] > 0)
+        return SYNC_RING;
+    return r->used;
 }
 
 enum sync_way sync_route_begin(struct sync_route *r, const void *write, uint64_t now_ns)

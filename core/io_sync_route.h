@@ -6,6 +6,8 @@
  *
  *   a write that finds none before it on its way is timed; the way that took less is taken, and the other one is tried now and then: each 64th
  *   write, and ever more rarely (to each 4096th) while it takes more than twice as long
+ *   the thread never has more than one write: what stands behind one whose disk stands still could not be acknowledged, and may be of
+ *   another disk
  *
  * Pure: no clock, no kernel. Inside core/io_uring* only. */
 #pragma once

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* What a write takes each way, alone; the thread's wait for each other. */
+/* What a write takes each way, alone. */
 struct machine {
     struct sync_route route;
     uint64_t now_ns, takes_ns[SYNC_WAYS];
@@ -78,7 +78,7 @@ static void alike_ways_are_not_changed_for_nothing(void **state)
     assert_int_equal(m.changes, 0);
 }
 
-static void what_would_wait_for_the_thread_goes_through_the_ring(void **state)
+static void nothing_waits_behind_a_write_of_the_thread(void **state)
 {
     (void)state;
     struct machine m = machine_of(400000, 100000);
@@ -88,8 +88,9 @@ static void what_would_wait_for_the_thread_goes_through_the_ring(void **state)
     uint32_t out[SYNC_WAYS] = {0};
     for (uint32_t i = 0; i < COUNT_OF(ops); i++)
         out[sync_route_begin(&m.route, &ops[i], m.now_ns)]++;
-    assert_in_range(out[SYNC_THREAD], 2, 5);
-    assert_int_equal(out[SYNC_RING] + out[SYNC_THREAD], COUNT_OF(ops));
+    assert_int_equal(out[SYNC_THREAD], 1); /* however quick it was: a disk may stand still now */
+    assert_int_equal(out[SYNC_RING], COUNT_OF(ops) - 1);
+    sync_route_check(&m.route);
 }
 
 int main(void)
@@ -99,7 +100,7 @@ int main(void)
         cmocka_unit_test(a_machine_that_becomes_busy_is_noticed_at_once),
         cmocka_unit_test(and_one_that_becomes_quiet_in_time),
         cmocka_unit_test(alike_ways_are_not_changed_for_nothing),
-        cmocka_unit_test(what_would_wait_for_the_thread_goes_through_the_ring),
+        cmocka_unit_test(nothing_waits_behind_a_write_of_the_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
