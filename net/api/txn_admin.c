@@ -181,8 +181,9 @@ struct list_txns_run {
     struct steps steps;
 };
 
-static bool txn_id_passes(const void *arg, struct kview id)
+static bool txn_id_passes(const void *arg, struct kview id, struct steps *s)
 {
+    steps_spend(s, regex_units(arg, (size_t)id.n));
     return regex_matches(arg, id.at, (size_t)id.n);
 }
 
