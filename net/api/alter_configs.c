@@ -13,8 +13,6 @@
 #include "net/countdown.h"
 #include "storage/config/entity_config.h"
 #include "storage/config/settings.h"
-#include <stdarg.h>
-#include <stdio.h>
 
 enum { MESSAGE_BYTES = 256 };
 
@@ -88,10 +86,8 @@ static void refuse_alter_with(struct alter_part *p, enum kerr error, const char 
 static void refuse_alter_with(struct alter_part *p, enum kerr error, const char *fmt, ...)
 {
     va_list args;
-    char *text = request_alloc(p->run->req, MESSAGE_BYTES);
     va_start(args, fmt);
-    if (text)
-        vsnprintf(text, MESSAGE_BYTES, fmt, args);
+    char *text = request_vsay(p->run->req, MESSAGE_BYTES, fmt, args);
     va_end(args);
     refuse_alter(p, error, text);
 }

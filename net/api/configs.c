@@ -5,7 +5,6 @@
 #include "net/api/api.h"
 #include "net/api/reply.h"
 #include "storage/config/entity_config.h"
-#include <stdarg.h>
 #include <stdio.h>
 
 enum { MESSAGE_BYTES = 256 };
@@ -240,10 +239,8 @@ static void refuse_describe(struct request *req, struct describe_configs_result 
                             ...)
 {
     va_list args;
-    char *text = request_alloc(req, MESSAGE_BYTES);
     va_start(args, fmt);
-    if (text)
-        vsnprintf(text, MESSAGE_BYTES, fmt, args);
+    char *text = request_vsay(req, MESSAGE_BYTES, fmt, args);
     va_end(args);
     out->error_code = (int16_t)error;
     out->error_message = view_of(text);

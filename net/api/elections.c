@@ -3,7 +3,6 @@
 #include "net/api/answering.h"
 #include "net/api/asking_topics.h"
 #include "net/api/reply.h"
-#include <stdio.h>
 
 enum { ELECT_PREFERRED = 0, ELECT_UNCLEAN = 1, MESSAGE_BYTES = 400 };
 
@@ -28,12 +27,8 @@ static int32_t begin_elected_topic(struct answering *walk)
 
 static struct kview say_unknown_partition(struct request *req, const struct topic *t, struct kview name, int32_t index)
 {
-    char *text = request_alloc(req, MESSAGE_BYTES);
-    if (text && t)
-        snprintf(text, MESSAGE_BYTES, "No such partition as %s-%d", t->name, index);
-    else if (text)
-        snprintf(text, MESSAGE_BYTES, "No such topic as %.*s", (int)name.n, (const char *)name.at);
-    return view_of(text);
+    return view_of(t ? request_say(req, MESSAGE_BYTES, "No such partition as %s-%d", t->name, index)
+                     : request_say(req, MESSAGE_BYTES, "No such topic as %.*s", name.n, (const char *)name.at));
 }
 
 static void elect_leader(struct answering *walk)
@@ -82,11 +77,8 @@ static int32_t name_elected_topic(struct answering *walk)
 /* Null: it is one of Kafka's. */
 static struct kview find_election_fault(struct request *req, int8_t type)
 {
-    char *text = request_alloc(req, MESSAGE_BYTES);
-    if (type == ELECT_PREFERRED || type == ELECT_UNCLEAN || !text)
-        return view_of(NULL);
-    snprintf(text, MESSAGE_BYTES, "Unknown election type %d", type);
-    return view_of(text);
+    bool known = type == ELECT_PREFERRED || type == ELECT_UNCLEAN;
+    return view_of(known ? NULL : request_say(req, MESSAGE_BYTES, "Unknown election type %d", type));
 }
 
 static const struct answering_kind elect_all_kind = {.begin = name_elected_topic, .reply = reply_elections};

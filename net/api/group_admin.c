@@ -2,7 +2,6 @@
 #include "net/api/api.h"
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
-#include <stdio.h>
 #include <strings.h>
 
 /* Copied for an answer in about a microsecond. */
@@ -14,11 +13,7 @@ enum { GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 };
 static struct kview group_not_found_text(struct request *req, struct kview id)
 {
     size_t bytes = (size_t)id.n + sizeof "Group  not found.";
-    char *text = request_alloc(req, bytes);
-    if (!text)
-        return view_of(NULL);
-    snprintf(text, bytes, "Group %.*s not found.", id.n, (const char *)id.at);
-    return view_of(text);
+    return view_of(request_say(req, bytes, "Group %.*s not found.", id.n, (const char *)id.at));
 }
 
 /* --- DescribeGroups --- */

@@ -6,7 +6,6 @@
 #include "net/api/reply.h"
 #include "net/countdown.h"
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,10 +47,8 @@ static bool refuse_quota(struct request *req, struct altered_quota *out, const c
 static bool refuse_quota(struct request *req, struct altered_quota *out, const char *fmt, ...)
 {
     va_list args;
-    char *text = request_alloc(req, MESSAGE_BYTES);
     va_start(args, fmt);
-    if (text)
-        vsnprintf(text, MESSAGE_BYTES, fmt, args);
+    char *text = request_vsay(req, MESSAGE_BYTES, fmt, args);
     va_end(args);
     out->error_code = KERR_INVALID_REQUEST;
     out->error_message = view_of(text);

@@ -3,8 +3,6 @@
 #include "net/api/answering.h"
 #include "net/api/asking_topics.h"
 #include "net/api/reply.h"
-#include <stdarg.h>
-#include <stdio.h>
 
 enum { MESSAGE_BYTES = 400 };
 
@@ -20,10 +18,8 @@ static void refuse_reassignment(struct reassign_run *run, struct reassignable_pa
                                 const char *fmt, ...)
 {
     va_list args;
-    char *text = request_alloc(run->walk.req, MESSAGE_BYTES);
     va_start(args, fmt);
-    if (text)
-        vsnprintf(text, MESSAGE_BYTES, fmt, args);
+    char *text = request_vsay(run->walk.req, MESSAGE_BYTES, fmt, args);
     va_end(args);
     out->error_code = (int16_t)error;
     out->error_message = view_of(text);

@@ -1,5 +1,6 @@
 /* See reply.h. */
 #include "net/api/reply.h"
+#include <stdio.h>
 
 struct kview view_of(const char *text)
 {
@@ -21,6 +22,23 @@ char *request_text(struct request *req, struct kview v)
 bool view_is(struct kview v, const char *text)
 {
     return v.n >= 0 && (size_t)v.n == strlen(text) && memcmp(v.at, text, (size_t)v.n) == 0;
+}
+
+char *request_vsay(struct request *req, size_t bytes, const char *fmt, va_list args)
+{
+    char *text = request_alloc(req, bytes);
+    if (text)
+        vsnprintf(text, bytes, fmt, args);
+    return text;
+}
+
+char *request_say(struct request *req, size_t bytes, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *text = request_vsay(req, bytes, fmt, args);
+    va_end(args);
+    return text;
 }
 
 bool is_reserved_topic(struct kview name)

@@ -2,12 +2,16 @@
 #pragma once
 #include "net/api/api.h"
 #include "net/api/topology.h"
+#include <stdarg.h>
 
 /* A zero-terminated text as a view; lent. NULL gives null. */
 struct kview view_of(const char *text);
 /* A zero-terminated copy in the request's memory; NULL: over its limit. A null view gives NULL too. */
 char *request_text(struct request *req, struct kview v) must_use;
 bool view_is(struct kview v, const char *text);
+/* A sentence in the request's memory, cut off where it has `bytes` with its zero. NULL: over its limit. */
+char *request_say(struct request *req, size_t bytes, const char *fmt, ...) printf_like(3, 4) must_use;
+char *request_vsay(struct request *req, size_t bytes, const char *fmt, va_list args) must_use;
 /* Which of `count` names stand there more than once. Bit by bit, as a request may name a hundred thousand: one name each duplicates_next,
  * which answers false when there are no more, or no memory; or all of it in steps, until `found` is called, perhaps inside. The names stay
  * until then (NULL: no memory). In the request's memory. */

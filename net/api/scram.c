@@ -276,11 +276,9 @@ static void refuse_described_user(struct request *req, struct describe_user_scra
                                   enum kerr error, const char *begin)
 {
     enum { TEXT_BYTES = 400 };
-    char *text = request_alloc(req, TEXT_BYTES);
-    if (text)
-        snprintf(text, TEXT_BYTES, "%s%.*s", begin, (int)out->user.n, (const char *)out->user.at);
     out->error_code = (int16_t)error;
-    out->error_message = view_of(text);
+    out->error_message =
+        view_of(request_say(req, TEXT_BYTES, "%s%.*s", begin, out->user.n, (const char *)out->user.at));
 }
 
 static int32_t describe_named_user(struct answering *walk)
