@@ -129,7 +129,7 @@ static void alter_topic(struct alter_part *p)
 {
     const uint8_t *name = p->name.at;
     size_t bytes = (size_t)p->name.n;
-    const struct topic *t = catalog_by_name(server_catalog(p->run->req->server), name, bytes);
+    const struct topic *t = topic_named(p->run->req, p->name);
     if (bytes == 0) {
         refuse_alter(p, KERR_INVALID_REQUEST, "Default topic resources are not allowed.");
     } else if (!topic_name_legal(name, bytes)) {

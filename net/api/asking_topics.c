@@ -17,7 +17,7 @@ static bool next_walked_partition(struct asking *asking)
     if (run->topic == run->topic_count)
         return next_walked_pass(run);
     struct asked_topic ask = run->kind->topic(run);
-    const struct topic *t = catalog_by_name(server_catalog(asking->req->server), ask.name.at, (size_t)ask.name.n);
+    const struct topic *t = topic_named(asking->req, ask.name);
     if (run->counted && run->partition == 0)
         run->kind->begin(run, t);
     if (run->failed)

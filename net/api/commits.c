@@ -29,7 +29,7 @@ static int32_t java_text_length(struct kview v)
 
 void commits_add(struct commits *c, const struct commits_topic *t, struct committed what, int16_t *out_error)
 {
-    if (!t->found || what.partition < 0 || what.partition >= t->found->partitions) {
+    if (!topic_has_partition(t->found, what.partition)) {
         *out_error = !t->found && c->by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
         return;
     }

@@ -251,7 +251,7 @@ static bool list_asked_topic(struct describe_configs_run *run, const struct desc
                              struct describe_configs_result *out)
 {
     struct kview name = ask->resource_name;
-    const struct topic *t = catalog_by_name(server_catalog(run->req->server), name.at, (size_t)name.n);
+    const struct topic *t = topic_named(run->req, name);
     if (t)
         return configs_of_topic(run->req, t->overrides, t->override_count, &run->list);
     if (topic_name_legal(name.at, (size_t)name.n))

@@ -276,7 +276,7 @@ static bool prepare_offset_delete_topic(struct delete_run *run, const struct off
                                         struct offset_delete_response_topic *out)
 {
     struct request *req = run->asking.req;
-    const struct topic *t = topic_asked(req, false, in->name, (struct kuuid){{0}});
+    const struct topic *t = topic_named(req, in->name);
     if (run->r.topics.n == run->topic_at) {
         run->r.topics.n++;
         offset_delete_response_topic_init(out);
@@ -289,7 +289,7 @@ static bool prepare_offset_delete_topic(struct delete_run *run, const struct off
         struct offset_delete_response_partition *p = &out->partitions.v[out->partitions.n];
         offset_delete_response_partition_init(p);
         p->partition_index = in->partitions.v[out->partitions.n++].partition_index;
-        if (!t || p->partition_index < 0 || p->partition_index >= t->partitions)
+        if (!topic_has_partition(t, p->partition_index))
             p->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         else
             run->parts[run->part_count++] =

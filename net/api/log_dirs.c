@@ -212,13 +212,10 @@ static struct log_topic *add_sized_topic(struct log_dirs_run *run, const struct 
 /* Of all topics, in the order of names. False: there are no more. */
 static bool begin_next_topic(struct log_dirs_run *run, bool *out_failed)
 {
-    const struct catalog *c = server_catalog(run->req->server);
-    uint32_t at = run->last.n < 0 ? 0 : catalog_lower_bound(c, run->last.at, (size_t)run->last.n);
-    if (at < c->count && run->last.n >= 0 && view_is(run->last, c->sorted[at]->name))
-        at++;
-    if (at == c->count || run->dir.topics.n == run->topics_room)
+    const struct topic *t = topic_after(run->req, run->last);
+    if (!t || run->dir.topics.n == run->topics_room)
         return false;
-    run->topic = add_sized_topic(run, c->sorted[at]);
+    run->topic = add_sized_topic(run, t);
     *out_failed = !run->topic;
     if (run->topic)
         run->last = run->topic->out->name;
@@ -231,7 +228,7 @@ static bool begin_named_topic(struct log_dirs_run *run, bool *out_failed)
     if (run->asked_at == run->ask->topics.n)
         return false;
     struct kview name = run->ask->topics.v[run->asked_at].topic;
-    const struct topic *t = catalog_by_name(server_catalog(run->req->server), name.at, (size_t)name.n);
+    const struct topic *t = topic_named(run->req, name);
     run->topic = t ? map_get(&run->named, t->id, sizeof t->id) : NULL;
     if (t && !run->topic) {
         run->topic = add_sized_topic(run, t);

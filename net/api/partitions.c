@@ -126,7 +126,7 @@ static void add_partitions(struct more_run *run, const struct create_partitions_
                            struct create_partitions_topic_result *out)
 {
     const char *message;
-    const struct topic *t = catalog_by_name(server_catalog(run->req->server), ask->name.at, (size_t)ask->name.n);
+    const struct topic *t = topic_named(run->req, ask->name);
     enum kerr error = check_more_partitions(run->req, ask, t, &message);
     if (error) {
         refuse_more(out, error, message);

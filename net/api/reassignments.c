@@ -1,7 +1,6 @@
 /* AlterPartitionReassignments and ListPartitionReassignments. There is one node, and every partition is on it: to be assigned to it is done
  * as soon as it is asked, nothing else is possible, and nothing is ever under way. */
 #include "net/api/answering.h"
-#include "net/api/asking_topics.h"
 #include "net/api/reply.h"
 
 enum { MESSAGE_BYTES = 400 };
@@ -79,7 +78,7 @@ static void reassign_partition(struct answering *walk)
     const struct reassignable_topic *topic = &run->ask->topics.v[walk->row];
     const struct reassignable_partition *ask = &topic->partitions.v[walk->item];
     struct reassignable_partition_response *out = &run->r.responses.v[walk->row].partitions.v[walk->item];
-    const struct topic *t = catalog_by_name(server_catalog(walk->req->server), topic->name.at, (size_t)topic->name.n);
+    const struct topic *t = topic_named(walk->req, topic->name);
     reassignable_partition_response_init(out);
     out->partition_index = ask->partition_index;
     out->error_message = view_of(NULL);

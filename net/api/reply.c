@@ -127,8 +127,21 @@ void duplicates_find(struct duplicates *d, struct request *req, const struct kvi
     steps_start(&req->server->steps, &d->steps, duplicates_step);
 }
 
+const struct topic *topic_named(const struct request *req, struct kview name)
+{
+    return catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n);
+}
+
 const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id)
 {
+    return by_id ? catalog_by_id(server_catalog(req->server), id.b) : topic_named(req, name);
+}
+
+const struct topic *topic_after(const struct request *req, struct kview last)
+{
     const struct catalog *c = server_catalog(req->server);
-    return by_id ? catalog_by_id(c, id.b) : catalog_by_name(c, name.at, (size_t)name.n);
+    uint32_t at = last.n < 0 ? 0 : catalog_lower_bound(c, last.at, (size_t)last.n);
+    if (at < c->count && view_is(last, c->sorted[at]->name))
+        at++;
+    return at < c->count ? c->sorted[at] : NULL;
 }

@@ -57,7 +57,14 @@ bool is_reserved_topic(struct kview name);
 /* What a change of a topic that was found by its name came to: between the look and the change it may have been deleted. */
 enum kerr error_by_name(enum kerr error);
 /* NULL: there is none. Valid in this turn. */
+const struct topic *topic_named(const struct request *req, struct kview name);
 const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id);
+/* Of all topics, in the order of their names, the one behind `last`; null: the first. They may come and go between steps. */
+const struct topic *topic_after(const struct request *req, struct kview last);
+static inline bool topic_has_partition(const struct topic *t, int32_t index)
+{
+    return t && index >= 0 && index < t->partitions;
+}
 /* What stands before any question to a partition (NULL: it is gone): is it there, does it work, is the client's epoch of the leader ours (KIP-320; -1 asks nothing), and is it
  * recovered (or else `not_recovered`, in time to wait for: part_call.h)? `out_facts` are filled in when there is no error. */
 enum kerr partition_check_asked(const struct partition *p, int32_t leader_epoch, enum kerr not_recovered,

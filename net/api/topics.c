@@ -189,7 +189,7 @@ static enum kerr judge_new_name(const struct request *req, struct kview name, co
     if (!topic_name_legal(name.at, (size_t)name.n))
         return KERR_INVALID_TOPIC_EXCEPTION;
     *out_message = "A topic with this name already exists.";
-    if (catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n))
+    if (topic_named(req, name))
         return KERR_TOPIC_ALREADY_EXISTS;
     return KERR_NONE;
 }
