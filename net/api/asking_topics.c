@@ -50,7 +50,7 @@ void asking_topics_begin(struct asking_topics *run, struct request *req, const s
     run->kind = kind;
     run->topic_count = topic_count;
     run->counted = !kind->count;
-    asking_begin(&run->asking, req, next_walked_partition, asked_topics_over);
+    asking_begin(&run->asking, req, ASKING_OUT_MAX, next_walked_partition, asked_topics_over);
 }
 
 void *asking_array(struct asking_topics *run, int32_t count, size_t bytes_each)
