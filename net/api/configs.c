@@ -3,6 +3,7 @@
  * nothing is kept across steps: what can be altered is copied. */
 #include "net/api/configs.h"
 #include "net/api/api.h"
+#include "net/api/kept.h"
 #include "net/api/reply.h"
 #include "storage/config/entity_config.h"
 #include <stdio.h>
@@ -303,12 +304,13 @@ static bool list_asked_entity(struct describe_configs_run *run, const struct des
                         group ? "Group" : "Client metrics subscription");
         return true;
     }
-    char *name = request_text(run->req, ask->resource_name);
+    bool full;
+    const char *name = kept_text(run->req, ask->resource_name, &full); /* NULL: nothing can have been set of it */
     const struct entity *e = name ? entities_find(&server_catalog(run->req->server)->entities,
                                                   group ? ENTITY_GROUP : ENTITY_CLIENT_METRICS, name)
                                   : NULL;
-    return name && list_entity_configs(run->req, group ? &group_keys : &metrics_keys, e,
-                                       group ? CONFIG_SOURCE_GROUP : CONFIG_SOURCE_CLIENT_METRICS, &run->list);
+    return !full && list_entity_configs(run->req, group ? &group_keys : &metrics_keys, e,
+                                        group ? CONFIG_SOURCE_GROUP : CONFIG_SOURCE_CLIENT_METRICS, &run->list);
 }
 
 /* The keys of a resource, or why there are none. False: no memory. */

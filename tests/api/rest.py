@@ -334,7 +334,8 @@ def groups_have_settings():
         for turn in range(2):
             comes(lambda: settings(c, GROUP, "g")["consumer.session.timeout.ms"] ==
                   ("55000", BY_GROUP, [("consumer.session.timeout.ms", "55000", BY_GROUP)] + inherited))
-            assert settings(c, GROUP, "g")["share.auto.offset.reset"][:2] == ("earliest", BY_GROUP) and settings(c, GROUP, "other") == found
+            assert settings(c, GROUP, "g")["share.auto.offset.reset"][:2] == ("earliest", BY_GROUP)
+            assert settings(c, GROUP, "other") == settings(c, GROUP, "g\0") == found
             c = restarted(broker) if not turn else c
         for key, value in (("no.such.key", "1"), ("consumer.session.timeout.ms", "1"), ("consumer.session.timeout.ms", "soon"), ("consumer.heartbeat.interval.ms", "70000"),
                            ("share.isolation.level", "x"), ("streams.num.standby.replicas", "3"), ("share.delivery.count.limit", "1"), ("share.auto.offset.reset", "never")):
