@@ -170,6 +170,7 @@ static void *drive(void *arg)
     uint64_t cpu_from = 0;
     if (d->cpu >= 0)
         cpu_pin(d->cpu);
+    cpu_wake_on_time();
     while (*d->phase != PHASE_END && !d->failed) {
         note_cpu(d, &seen, &cpu_from);
         change_second(d);

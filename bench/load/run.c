@@ -14,7 +14,15 @@
 #include "bench/load/sock.h"
 #include "bench/load/source.h"
 
-enum { LEADERS_TRIES = 100, LEADERS_WAIT_US = 100000, DRAIN_S = 30, SWAP_WAIT_US = 200, HALVINGS = 4 };
+enum {
+    LEADERS_TRIES = 100,
+    LEADERS_WAIT_US = 100000,
+    DRAIN_S = 30,
+    SWAP_WAIT_US = 200,
+    LOOK_US = 500, /* how often it looks whether a run has done enough */
+    TICK_US = 5000,
+    HALVINGS = 4
+};
 
 struct run {
     const struct plan *plan;
@@ -284,7 +292,7 @@ static bool pass_seconds(struct run *r, struct outcome *o, double seconds, bool 
             end_second(r, o, counts);
             next += 1000000000u;
         }
-        usleep(500);
+        usleep(enough ? LOOK_US : TICK_US); /* seldom: it takes a processor from somebody */
     }
     return false;
 }
@@ -460,6 +468,8 @@ bool run_once(const struct plan *plan, double rate, struct outcome *out, char *w
     struct run r = {.plan = plan, .why = why};
     *why = 0;
     out->rate = rate;
+    if (plan->cpu >= 0)
+        cpu_pin(plan->cpu); /* this thread too: it would wake on the broker's */
     bool fine = set_topic_up(&r);
     if (fine && plan->data)
         durable_look(&r.own, leader_of(&r, 0), out->ack_meaning, sizeof out->ack_meaning);
