@@ -25,7 +25,8 @@ bool cpu_pin(int cpu)
 
 void cpu_wake_on_time(void)
 {
-    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* a kernel that refuses only makes the load later, which it measures */
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL,
+                0UL); /* a kernel that refuses only makes the load later, which it measures */
 }
 
 uint64_t cpu_now_ns(void)
