@@ -145,9 +145,10 @@ static void alter_topic(struct alter_part *p)
 static bool check_altered_broker(struct alter_part *p)
 {
     int64_t id = 0;
+    uint32_t at;
     if (!config_to_i64(p->text, &id))
         refuse_alter_with(p, KERR_INVALID_REQUEST, "Node id must be an integer, but it is: %s", p->text);
-    else if (id != topology_own_id(p->run->req->server))
+    else if (!topology_find_node(p->run->req->server, id, &at))
         refuse_alter_with(p, KERR_INVALID_REQUEST, "Unexpected broker id, expected %d, but received %s",
                           topology_own_id(p->run->req->server), p->text);
     return !p->error;

@@ -64,7 +64,7 @@ static const char *find_update_fault(const struct update_run *run, const struct 
     if (to < 0)
         return "A feature version cannot be less than 0.";
     if (!f || to < f->least || to > f->most) {
-        int n = snprintf(room, FAULT_BYTES, "Local controller %d ", topology_own_id(run->walk.req->server));
+        int n = snprintf(room, FAULT_BYTES, "Local controller %d ", topology_controller(run->walk.req->server));
         if (f)
             snprintf(room + n, FAULT_BYTES - (size_t)n, "only supports versions %d-%d", f->least, f->most);
         else

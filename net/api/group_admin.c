@@ -178,7 +178,7 @@ void describe_groups_run(struct request *req)
     steps_start(&req->server->steps, &run->steps, prepare_describe_step);
 }
 
-/* --- ListGroups: every shard lists its own --- */
+/* --- ListGroups: every shard that this node tells of lists its own --- */
 
 enum { LIST_CHUNK = 128 };
 struct list_chunk { /* the owner's */
@@ -348,21 +348,21 @@ void list_groups_run(struct request *req)
     const struct list_groups_request *m = REQUEST_DECODE(req, list_groups_request);
     if (!m)
         return;
-    uint16_t shards = req->server->shard->count;
+    struct topology_shards shards = topology_told(req->server);
     uint32_t states = listed_states(m);
     struct list_run *run = request_zalloc(req, sizeof *run);
-    struct list_part *parts = request_zalloc(req, shards * sizeof *parts);
+    struct list_part *parts = request_zalloc(req, shards.count * sizeof *parts);
     if (!run || !parts) {
         request_fail(req, no_memory);
         return;
     }
     group_asking_init(&run->asking, req, reply_list_groups);
     run->parts = parts;
-    run->shards = shards;
-    for (uint16_t i = 0; i < shards; i++) {
+    run->shards = shards.count;
+    for (uint16_t i = 0; i < shards.count; i++) {
         parts[i].states = states;
         parts[i].question.call.ask = ask_list_groups;
-        group_asking_ask_shard(&run->asking, &parts[i].question, i);
+        group_asking_ask_shard(&run->asking, &parts[i].question, (uint16_t)(shards.first + i));
     }
     group_asking_end(&run->asking);
 }

@@ -170,13 +170,18 @@ static void start_size_lists(struct log_dirs_run *run)
 
 /* --- what is asked --- */
 
+static uint16_t find_size_owner(const struct log_dirs_run *run, const struct log_topic *t, int32_t index)
+{
+    return topic_shard(t->id, index, run->req->server->shard->count);
+}
+
 /* False: no memory. */
 static bool ask_partition_size(struct log_dirs_run *run, struct log_topic *t, int32_t index)
 {
     struct size_ask *a = request_alloc(run->req, sizeof *a);
     if (!a)
         return false;
-    struct size_list *list = &run->lists[topic_shard(t->id, index, run->req->server->shard->count)];
+    struct size_list *list = &run->lists[find_size_owner(run, t, index)];
     *a = (struct size_ask){t->id, &t->out->partitions.v[t->out->partitions.n++], list->next};
     list->next = a;
     describe_log_dirs_partition_init(a->out);
@@ -252,7 +257,8 @@ static bool ask_next_size(struct log_dirs_run *run)
     int32_t index = named ? named->partitions.v[run->index_at] : run->index_at;
     run->index_at++;
     bool there = index >= 0 && index < t->partitions && !t->asked[index];
-    return !there || ask_partition_size(run, t, index);
+    return !there || !topology_tells_of(run->req->server, find_size_owner(run, t, index)) ||
+           ask_partition_size(run, t, index);
 }
 
 static void start_log_dir_job(struct log_dirs_run *run);

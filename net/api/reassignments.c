@@ -1,5 +1,5 @@
-/* AlterPartitionReassignments and ListPartitionReassignments. There is one node, and every partition is on it: to be assigned to it is done
- * as soon as it is asked, nothing else is possible, and nothing is ever under way. */
+/* AlterPartitionReassignments and ListPartitionReassignments. Every partition is on the one node that leads it (topology.h): to be assigned to
+ * that is done as soon as it is asked, nothing else is possible, and nothing is ever under way. */
 #include "net/api/answering.h"
 #include "net/api/reply.h"
 
@@ -24,16 +24,17 @@ static void refuse_reassignment(struct reassign_run *run, struct reassignable_pa
     out->error_message = view_of(text);
 }
 
-/* Of those that are none of ours the lowest, and how often ours is there. False: all are ours. */
-static bool find_foreign_broker(const struct reassignable_partition *ask, int32_t own, int32_t *out_id,
-                                uint32_t *out_own)
+/* Of those that are none of ours the lowest, and how often the leader is there. False: all are ours. */
+static bool find_foreign_broker(const struct server *sv, const struct reassignable_partition *ask, int32_t leader,
+                                int32_t *out_id, uint32_t *out_leader)
 {
     bool found = false;
-    *out_own = 0;
+    uint32_t at;
+    *out_leader = 0;
     for (int32_t i = 0; i < ask->replicas.n; i++) {
         int32_t id = ask->replicas.v[i];
-        *out_own += id == own;
-        if (id != own && (!found || id < *out_id)) {
+        *out_leader += id == leader;
+        if (!topology_find_node(sv, id, &at) && (!found || id < *out_id)) {
             *out_id = id;
             found = true;
         }
@@ -42,20 +43,26 @@ static bool find_foreign_broker(const struct reassignable_partition *ask, int32_
 }
 
 /* Kafka looks at the ids in ascending order: the first fault is named. */
-static void judge_replicas(struct reassign_run *run, const struct reassignable_partition *ask,
+static void judge_replicas(struct reassign_run *run, const struct topic *t, const struct reassignable_partition *ask,
                            struct reassignable_partition_response *out)
 {
     const char *begin = "The manual partition assignment includes";
-    int32_t own = topology_own_id(run->walk.req->server), foreign = 0;
-    uint32_t own_count;
-    bool other = find_foreign_broker(ask, own, &foreign, &own_count);
+    const struct server *sv = run->walk.req->server;
+    int32_t leader = topology_leader_of(sv, t->id, ask->partition_index).node_id, foreign = 0;
+    uint32_t leader_count;
+    bool other = find_foreign_broker(sv, ask, leader, &foreign, &leader_count);
     if (ask->replicas.n == 0)
         refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT, "%s an empty replica list.", begin);
-    else if (own_count > 1 && (!other || foreign > own))
-        refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT, "%s the broker %d more than once.", begin, own);
+    else if (leader_count > 1 && (!other || foreign > leader))
+        refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT, "%s the broker %d more than once.", begin,
+                            leader);
     else if (other)
         refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT,
                             "%s broker %d, but no such broker is registered.", begin, foreign);
+    else if (ask->replicas.n != 1 || leader_count != 1)
+        refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT,
+                            "The partition stays with broker %d alone: its topic's id decides which core has it.",
+                            leader);
 }
 
 /* --- the walk --- */
@@ -91,7 +98,7 @@ static void reassign_partition(struct answering *walk)
     else if (ask->replicas.n < 0)
         out->error_code = KERR_NO_REASSIGNMENT_IN_PROGRESS;
     else
-        judge_replicas(run, ask, out);
+        judge_replicas(run, t, ask, out);
 }
 
 static void reply_reassignments(struct answering *walk)

@@ -78,11 +78,18 @@ static void topic_created(struct catalog_change *c)
     countdown_done(&part->run->changes);
 }
 
-/* The partitions that a manual assignment means; only [this node] can be assigned. */
+/* The partitions that a manual assignment means; only this node can be assigned, where it is the only one: of several, the topic's
+ * id decides, which nobody knows yet. */
 static enum kerr count_assigned_partitions(const struct request *req, const struct creatable_topic *t,
                                            const char **out_message, int32_t *out_partitions)
 {
     int32_t n = t->assignments.n;
+    if (topology_node_count(req->server) > 1) {
+        *out_message =
+            "Which core leads a partition follows from its topic's id (listeners.per.core=true): name a number "
+            "of partitions instead of assignments.";
+        return KERR_INVALID_REPLICA_ASSIGNMENT;
+    }
     uint8_t *seen = request_zalloc((struct request *)(uintptr_t)req, (size_t)n);
     for (int32_t i = 0; i < n; i++) {
         const struct creatable_replica_assignment *a = &t->assignments.v[i];

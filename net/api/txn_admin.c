@@ -18,7 +18,8 @@ struct told_run {
     struct told *told;
     int32_t count, at; /* asked up to there; then given back */
     bool by_shard;
-    size_t bytes; /* that the answers hold */
+    uint16_t first_shard; /* by_shard: the question of each from there on */
+    size_t bytes;         /* that the answers hold */
     struct countdown back;
     struct steps steps;
 };
@@ -90,7 +91,7 @@ static bool ask_next_told(struct asking *asking)
     steps_spend(&asking->steps, TOLD_UNITS);
     asking_add(asking);
     if (run->by_shard)
-        txn_ask_shard(home, (uint16_t)i, q);
+        txn_ask_shard(home, (uint16_t)(run->first_shard + i), q);
     else
         txn_ask(home, q);
     return true;
@@ -278,12 +279,14 @@ void list_transactions_run(struct request *req)
     if (!m)
         return;
     struct list_txns_run *run = request_zalloc(req, sizeof *run);
-    if (!run || !open_telling(&run->told, req, req->server->shard->count, reply_list_txns)) {
+    struct topology_shards shards = topology_told(req->server);
+    if (!run || !open_telling(&run->told, req, shards.count, reply_list_txns)) {
         request_fail(req, no_memory);
         return;
     }
     list_transactions_response_init(&run->r);
     run->told.by_shard = true;
+    run->told.first_shard = shards.first;
     run->filter.producer_ids = m->producer_id_filters.v;
     run->filter.producer_id_count = m->producer_id_filters.n > 0 ? m->producer_id_filters.n : 0;
     run->filter.open_ms_min = m->duration_filter;
