@@ -15,7 +15,7 @@ from wire import PRODUCE, Connection, batch, produce, produce_answer, request  #
 # Answers for a partition that is being opened, recovered or has no room just now: ask again.
 RETRIABLE = {3, 5, 6, 7, 13, 14, 15, 16, 56, 78, 80}
 PER_REQUEST = 1000
-__all__ = ["Connection", "batch", "call", "connect", "create", "delete", "ends", "fetch_one", "fetch_slice", "frame", "kafka", "produce_many", "produce_slice",
+__all__ = ["Connection", "batch", "call", "connect", "create", "delete", "ends", "fetch_one", "fetch_slice", "frame", "kafka", "produce_each", "produce_many", "produce_slice",
            "produce_to", "request", "send", "take"]
 
 
@@ -50,6 +50,24 @@ def produce_many(connection, topic, batches, count, window):
             error, _ = produce_answer(connection.reply()[1], topic)
             if error:
                 raise h.Wrong(f"Produce to {topic} answers {error}")
+
+
+def produce_each(connection, topic, batches, window):
+    """Produces each of these batches once."""
+    out = 0
+
+    def answer():
+        error, _ = produce_answer(connection.reply()[1], topic)
+        if error:
+            raise h.Wrong(f"Produce to {topic} answers {error}")
+    for b in batches:
+        connection.send(request(PRODUCE, 7, produce(topic, 0, b)))
+        out += 1
+        if out > window:
+            answer()
+            out -= 1
+    for _ in range(out):
+        answer()
 
 
 def delete(connection, names):

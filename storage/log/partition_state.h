@@ -199,8 +199,7 @@ struct partition_checkpoint {
     enum checkpoint_state state;
     bool wanted; /* the next wave captures */
     struct mark mark;
-    uint8_t *producers;
-    uint32_t producers_bytes;
+    struct producers *producers; /* held as they were there */
     int32_t epoch;
     uint8_t *entry; /* the last one written, encoded */
     uint32_t entry_bytes;

@@ -1,13 +1,8 @@
-/* Producer entries stand in one dense array; a table of slots (open addressing, linear probing) finds them by id. Entries go
- * only when they expire, many at once: then the array is packed and the table built anew. */
+/* The rules of producers: what may be appended, and what is known of it then. Where they stand: producer_table.c. */
 #include "storage/log/producer_state.h"
 #include "core/array.h"
-#include <stdlib.h>
 
-enum {
-    PRODUCERS_EVICTED = PRODUCERS_MAX / 8,
-    REMEMBERED = PRODUCER_BATCHES - PLANTED(duplicate_window_off_by_one),
-};
+enum { REMEMBERED = PRODUCER_BATCHES - PLANTED(duplicate_window_off_by_one) };
 
 static int32_t first_sequence_of(const struct remembered *r)
 { /* wraps below 0 to INT32_MAX, as Kafka's decrementSequence */
@@ -16,100 +11,11 @@ static int32_t first_sequence_of(const struct remembered *r)
     return (int32_t)(first >= 0 ? first : first + INT32_MAX + 1ll);
 }
 
-/* --- the table --- */
-
-static uint32_t slot_of_producer(const struct producers *ps, int64_t id)
+static const struct producer *known_producer(const struct producers *ps, int64_t id)
 {
-    assert(ps->slot_mask);
-    uint64_t h = (uint64_t)id * 0x9e3779b97f4a7c15ull;
-    return (uint32_t)(h >> 32) & ps->slot_mask;
-}
-static void put_producer_slot(struct producers *ps, uint32_t index)
-{
-    assert(index < ps->cap);
-    assert(ps->count <= ps->slot_mask);
-    uint32_t s = slot_of_producer(ps, ps->v[index].id);
-    while (ps->slots[s])
-        s = (s + 1) & ps->slot_mask;
-    ps->slots[s] = index + 1;
-}
-struct producer *producer_find(const struct producers *ps, int64_t id)
-{
-    if (!ps->slots)
-        return NULL;
-    for (uint32_t s = slot_of_producer(ps, id); ps->slots[s]; s = (s + 1) & ps->slot_mask) {
-        struct producer *p = &ps->v[ps->slots[s] - 1];
-        if (p->id == id)
-            return p;
-    }
-    return NULL;
-}
-void producers_rebuild_table(struct producers *ps)
-{
-    assert(ps->slots);
-    assert(ps->count <= ps->cap);
-    memset(ps->slots, 0, (ps->slot_mask + 1ull) * sizeof *ps->slots);
-    for (uint32_t i = 0; i < ps->count; i++)
-        put_producer_slot(ps, i);
-}
-/* Twice as many slots as entries, at least. */
-static enum err grow_producers(struct producers *ps)
-{
-    assert(ps->count == ps->cap);
-    uint32_t cap = ps->cap ? ps->cap * 2 : 4;
-    struct producer *v = heap_realloc(ps->heap, ps->v, cap * sizeof *v);
-    if (!v)
-        return ERR_NO_MEMORY;
-    ps->v = v;
-    uint32_t *slots = heap_realloc(ps->heap, ps->slots, cap * 2ull * sizeof *slots);
-    if (!slots)
-        return ERR_NO_MEMORY;
-    ps->slots = slots;
-    ps->cap = cap;
-    ps->slot_mask = cap * 2 - 1;
-    producers_rebuild_table(ps);
-    return ERR_NONE;
-}
-enum err producer_add(struct producers *ps, int64_t id, struct producer **out)
-{
-    assert(ps->count <= PRODUCERS_MAX);
-    if (ps->count == PRODUCERS_MAX)
-        return ERR_NO_MEMORY;
-    if (ps->count == ps->cap) {
-        enum err err = grow_producers(ps);
-        if (err)
-            return err;
-    }
-    struct producer *p = &ps->v[ps->count];
-    *p =
-        (struct producer){.id = id, .epoch = -1, .coordinator_epoch = -1, .txn_first_offset = -1, .last_timestamp = -1};
-    put_producer_slot(ps, ps->count++);
-    *out = p;
-    return ERR_NONE;
-}
-
-struct producers *producers_open(struct heap *heap)
-{
-    assert(heap);
-    struct producers *ps = heap_zalloc(heap, sizeof *ps);
-    if (ps)
-        ps->heap = heap;
-    return ps;
-}
-void producers_close(struct producers *ps)
-{
-    if (!ps)
-        return;
-    heap_free(ps->heap, ps->v);
-    heap_free(ps->heap, ps->slots);
-    heap_free(ps->heap, ps->txns);
-    heap_free(ps->heap, ps->guards);
-    heap_free(ps->heap, ps);
-}
-uint32_t producers_count(const struct producers *ps)
-{
-    assert(ps->count <= PRODUCERS_MAX);
-    return ps->count;
+    uint32_t index = producer_find(ps, id);
+    assert(index == PRODUCER_NONE || producer_at(ps, index)->id == id);
+    return index == PRODUCER_NONE ? NULL : producer_at(ps, index);
 }
 
 static void check_producer(const struct producer *p)
@@ -125,7 +31,7 @@ static void check_txns(const struct producers *ps)
     uint32_t ended = 0;
     for (uint32_t i = 0; i < ps->txn_count; i++) {
         const struct txn *t = &ps->txns[i];
-        const struct producer *p = producer_find(ps, t->producer_id);
+        const struct producer *p = known_producer(ps, t->producer_id);
         assert(i == 0 || ps->txns[i - 1].first_offset < t->first_offset);
         assert(t->marker_offset >= 0 || (p && p->txn_first_offset == t->first_offset));
         assert(t->marker_offset < 0 || t->marker_offset > t->first_offset);
@@ -137,13 +43,10 @@ static void check_txns(const struct producers *ps)
 void producers_agree(const struct producers *ps)
 {
     uint32_t open = 0;
-    assert(ps->count <= ps->cap && ps->count <= PRODUCERS_MAX);
-    assert(ps->cap == 0 || (ps->v && ps->slots));
-    assert(ps->cap == 0 || ps->slot_mask == ps->cap * 2 - 1);
+    producers_table_agree(ps);
     for (uint32_t i = 0; i < ps->count; i++) {
-        check_producer(&ps->v[i]);
-        assert(producer_find(ps, ps->v[i].id) == &ps->v[i]);
-        open += ps->v[i].txn_first_offset >= 0;
+        check_producer(producer_at(ps, i));
+        open += producer_at(ps, i)->txn_first_offset >= 0;
     }
     assert(open == ps->txn_count - ps->ended);
     assert(ps->guard_count <= PRODUCER_GUARDS_MAX);
@@ -246,7 +149,7 @@ bool producers_asks(const struct producers *ps, const struct batch *b, bool bump
     assert(!batch_is_control(b));
     if (!batch_is_transactional(b))
         return false;
-    const struct producer *p = producer_find(ps, b->producer_id);
+    const struct producer *p = known_producer(ps, b->producer_id);
     if (!p || p->epoch < b->producer_epoch)
         return true;
     return p->epoch == b->producer_epoch && (p->txn_first_offset < 0 || (bumps && !p->bumps));
@@ -274,7 +177,7 @@ enum kerr producers_check(const struct producers *ps, const struct batch *b, con
     assert(b->producer_id >= 0);
     assert(ps->count <= PRODUCERS_MAX);
     *out_duplicate = (struct producer_duplicate){-1, -1, -1};
-    const struct producer *p = producer_find(ps, b->producer_id);
+    const struct producer *p = known_producer(ps, b->producer_id);
     bool asks = producers_asks(ps, b, claim->bumps);
     const struct guard *g = asks && ps->guard_count ? find_guard(ps, b->producer_id) : NULL;
     const struct remembered *d =
@@ -299,7 +202,7 @@ enum kerr producers_check_marker(const struct producers *ps, const struct batch 
                                  int16_t transaction_version)
 {
     assert(batch_is_control(b));
-    const struct producer *p = producer_find(ps, b->producer_id);
+    const struct producer *p = known_producer(ps, b->producer_id);
     if (!p)
         return KERR_NONE;
     /* From version 2 on the marker's epoch is one more than that of the transaction: the same one again ended it before. */
@@ -321,54 +224,25 @@ void producer_remember(struct producer *p, const struct remembered *r)
     p->v[p->count++] = *r;
 }
 
-static int64_t last_offset_of_producer(const struct producer *p)
+int64_t producer_last_offset(const struct producer *p)
 {
     assert(p->count <= PRODUCER_BATCHES);
     return p->count ? p->v[p->count - 1].last_offset : -1;
 }
-static int compare_producer_offsets(const void *x, const void *y)
-{
-    int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
-    return (a > b) - (a < b);
-}
-/* Forgets an eighth: those whose last batch is the oldest, but for open transactions. */
-static enum err evict_oldest_producer(struct producers *ps)
-{
-    assert(ps->count == PRODUCERS_MAX);
-    int64_t *offsets = heap_alloc(ps->heap, ps->count * sizeof *offsets);
-    uint32_t idle = 0;
-    if (!offsets)
-        return ERR_NO_MEMORY;
-    for (uint32_t i = 0; i < ps->count; i++)
-        if (ps->v[i].txn_first_offset < 0)
-            offsets[idle++] = last_offset_of_producer(&ps->v[i]);
-    if (idle)
-        qsort(offsets, idle, sizeof *offsets, compare_producer_offsets);
-    int64_t threshold = idle ? offsets[u64_min(PRODUCERS_EVICTED, idle - 1)] : -1;
-    heap_free(ps->heap, offsets);
-    if (!idle)
-        return ERR_NO_MEMORY;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < ps->count; i++) {
-        if (ps->v[i].txn_first_offset >= 0 || last_offset_of_producer(&ps->v[i]) > threshold)
-            ps->v[kept++] = ps->v[i];
-    }
-    ps->count = kept;
-    producers_rebuild_table(ps);
-    return ERR_NONE;
-}
 
-static enum err find_or_add_producer(struct producers *ps, int64_t id, struct producer **out)
+/* To be written to. It is not among the ages then. */
+static struct producer *find_or_add_producer(struct producers *ps, int64_t id, uint32_t *out_index)
 {
-    *out = producer_find(ps, id);
-    if (*out)
-        return ERR_NONE;
-    if (ps->count == PRODUCERS_MAX) {
-        enum err err = evict_oldest_producer(ps);
-        if (err)
-            return err;
+    *out_index = producer_find(ps, id);
+    if (*out_index != PRODUCER_NONE) {
+        struct producer *p = producer_own(ps, *out_index);
+        if (p && p->txn_first_offset < 0)
+            producer_age_unlink(ps, *out_index);
+        return p;
     }
-    return producer_add(ps, id, out);
+    if (ps->count == PRODUCERS_MAX && (!ps->oldest || producer_remove(ps, ps->oldest - 1)))
+        return NULL;
+    return producer_add(ps, id, out_index) ? NULL : producer_own(ps, *out_index);
 }
 
 enum err producers_reserve_txn(struct producers *ps)
@@ -440,6 +314,29 @@ static void enter_epoch(struct producer *p, const struct batch *b)
     p->epoch = b->producer_epoch;
 }
 
+static void note_producer_batch(struct producers *ps, struct producer *p, const struct batch *b)
+{
+    assert(p->id == b->producer_id);
+    bool transactional = batch_is_transactional(b), bumps = transactional && is_guard_bumping(ps, b);
+    if (transactional)
+        void_guard(ps, b, false);
+    producer_remember(
+        p, &(struct remembered){b->base_offset, batch_last_offset(b), b->max_timestamp, batch_last_sequence(b)});
+    if (transactional && p->txn_first_offset < 0)
+        begin_txn(ps, p, b->base_offset);
+    p->bumps |= bumps;
+}
+static void note_producer_marker(struct producers *ps, struct producer *p, const struct batch *b,
+                                 const struct batch_marker *marker, struct aborted_txn *out_aborted)
+{
+    assert(batch_is_control(b));
+    if (batch_is_transactional(b))
+        void_guard(ps, b, true);
+    p->coordinator_epoch = marker->coordinator_epoch;
+    if (p->txn_first_offset >= 0)
+        end_txn(ps, p, b, marker->commit, out_aborted);
+}
+
 enum err producers_update(struct producers *ps, const struct batch *b, const struct batch_marker *marker,
                           int64_t now_ms, struct aborted_txn *out_aborted)
 {
@@ -449,29 +346,23 @@ enum err producers_update(struct producers *ps, const struct batch *b, const str
     *out_aborted = (struct aborted_txn){.producer_id = -1};
     if (batch_is_control(b) && !marker) /* its transaction was cleaned from the log */
         return ERR_NONE;
-    struct producer *p;
-    enum err err = batch_is_transactional(b) && !marker ? producers_reserve_txn(ps) : ERR_NONE;
-    if (!err)
-        err = find_or_add_producer(ps, b->producer_id, &p);
-    if (err)
-        return err;
+    uint32_t index;
+    if (batch_is_transactional(b) && !marker && producers_reserve_txn(ps))
+        return ERR_NO_MEMORY;
+    struct producer *p = find_or_add_producer(ps, b->producer_id, &index);
+    if (!p)
+        return ERR_NO_MEMORY;
+    int batches = p->count;
     enter_epoch(p, b);
     p->written_ms = now_ms;
     p->last_timestamp = b->max_timestamp;
-    bool bumps = batch_is_transactional(b) && is_guard_bumping(ps, b);
-    if (batch_is_transactional(b))
-        void_guard(ps, b, marker);
-    if (!marker) {
-        producer_remember(
-            p, &(struct remembered){b->base_offset, batch_last_offset(b), b->max_timestamp, batch_last_sequence(b)});
-        if (batch_is_transactional(b) && p->txn_first_offset < 0)
-            begin_txn(ps, p, b->base_offset);
-        p->bumps |= bumps;
-        return ERR_NONE;
-    }
-    p->coordinator_epoch = marker->coordinator_epoch;
-    if (p->txn_first_offset >= 0)
-        end_txn(ps, p, b, marker->commit, out_aborted);
+    if (marker)
+        note_producer_marker(ps, p, b, marker, out_aborted);
+    else
+        note_producer_batch(ps, p, b);
+    producers_recount(ps, batches, p->count);
+    if (p->txn_first_offset < 0)
+        producer_age_link(ps, index);
     return ERR_NONE;
 }
 
@@ -526,7 +417,7 @@ void producers_facts(const struct producers *ps, struct producer_facts *out)
 {
     assert(out || !ps->count);
     for (uint32_t i = 0; i < ps->count; i++)
-        out[i] = facts_of_producer(&ps->v[i]);
+        out[i] = facts_of_producer(producer_at(ps, i));
 }
 
 bool producers_oldest_open(const struct producers *ps, struct producer_facts *out)
@@ -534,7 +425,7 @@ bool producers_oldest_open(const struct producers *ps, struct producer_facts *ou
     const struct txn *open = oldest_open_txn(ps);
     if (!open)
         return false;
-    const struct producer *p = producer_find(ps, open->producer_id);
+    const struct producer *p = known_producer(ps, open->producer_id);
     assert(p);
     assert(p->txn_first_offset == open->first_offset);
     *out = facts_of_producer(p);
@@ -546,8 +437,8 @@ uint32_t producers_last_offsets(const struct producers *ps, struct producer_last
     assert(out || !ps->count);
     uint32_t n = 0;
     for (uint32_t i = 0; i < ps->count; i++) {
-        const struct producer *p = &ps->v[i];
-        out[n++] = (struct producer_last){p->id, last_offset_of_producer(p), p->epoch};
+        const struct producer *p = producer_at(ps, i);
+        out[n++] = (struct producer_last){p->id, producer_last_offset(p), p->epoch};
     }
     return n;
 }
@@ -564,17 +455,19 @@ static bool is_producer_expired(int64_t written_ms, int64_t now_ms, int64_t expi
 
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms)
 {
-    assert(ps->count <= ps->cap);
     assert(expiration_ms > 0);
-    uint32_t kept = 0, before = ps->count;
-    for (uint32_t i = 0; i < before; i++) {
-        if (ps->v[i].txn_first_offset >= 0 || !is_producer_expired(ps->v[i].written_ms, now_ms, expiration_ms))
-            ps->v[kept++] = ps->v[i];
+    uint32_t gone = 0, place = ps->oldest;
+    for (uint32_t looks = 0; place && looks < PRODUCERS_EXPIRED_MAX; looks++) {
+        uint32_t index = place - 1, last = ps->count - 1;
+        place = ps->ages[index].younger;
+        if (!is_producer_expired(producer_at(ps, index)->written_ms, now_ms, expiration_ms))
+            continue; /* the clock was set back behind it */
+        if (producer_remove(ps, index))
+            break;
+        gone++;
+        place = place == last + 1 ? index + 1 : place; /* that one stands there now */
     }
-    ps->count = kept;
     while (ps->guard_count && is_producer_expired(ps->guards[0].made_ms, now_ms, expiration_ms))
         drop_guard(ps, &ps->guards[0]);
-    if (kept < before)
-        producers_rebuild_table(ps);
-    return before - kept;
+    return gone;
 }

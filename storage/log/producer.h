@@ -19,7 +19,8 @@ enum {
     PRODUCER_BATCHES = 5,
     PRODUCER_GUARDS_MAX = 4096, /* per partition: of questions under way; the oldest goes, its batch is refused */
     PRODUCERS_MAX =
-        65536, /* per partition: 12 MiB. Kafka has no bound; here the ones that wrote longest ago are forgotten */
+        65536, /* per partition: 13 MiB. Kafka has no bound; here the one that wrote longest ago is forgotten */
+    PRODUCERS_EXPIRED_MAX = 1024, /* in one go, some 100 us */
 };
 struct producers;
 
@@ -29,9 +30,15 @@ struct producer_duplicate {
 
 struct producers *producers_open(struct heap *heap) must_use;
 void producers_close(struct producers *ps);
+/* As they are now, whatever comes: to be counted, saved, told and closed, nothing else. It costs a page's share of each 64 producers until they are
+ * appended to. May be read on another thread, and is closed on its own. NULL: no memory. */
+struct producers *producers_hold(const struct producers *ps) must_use;
+/* With memory of its own, without guards: from a heap to one of another thread. NULL: no memory. */
+struct producers *producers_copy(const struct producers *ps, struct heap *heap) must_use;
 uint32_t producers_count(const struct producers *ps);
 /* Asserts that entries and table agree; slow. */
 void producers_agree(const struct producers *ps);
+void producers_table_agree(const struct producers *ps); /* the same, of places alone; for a held copy too */
 /* A transactional batch whose producer has no transaction of that epoch open. One of an older epoch is refused without a question: its
  * guard would hold back the batches of the younger. `bumps`: its producer gets a new epoch with each transaction
  * (KIP-890). In the first generation it does not: what is open may be its transaction before, which has ended, but whose marker is still on its way.
@@ -82,7 +89,8 @@ struct producer_facts {
 void producers_facts(const struct producers *ps, struct producer_facts *out);
 /* Whose transaction is open and began first; false: none is. */
 bool producers_oldest_open(const struct producers *ps, struct producer_facts *out) must_use;
-/* Drops those whose last batch is older than expiration (producer.id.expiration.ms), and such guards. Returns how many producers. */
+/* Drops those whose last batch is older than expiration (producer.id.expiration.ms), and such guards. Returns how many producers; after
+ * PRODUCERS_EXPIRED_MAX there may be more. */
 uint32_t producers_expire(struct producers *ps, int64_t now_ms, int64_t expiration_ms);
 
 void producers_forget(struct producers *ps); /* all of them */

@@ -23,11 +23,8 @@ static const uint32_t saved_with_transactions = 1u << 31;
 
 size_t producers_saved_bytes(const struct producers *ps)
 {
-    assert(ps->count <= ps->cap);
-    size_t bytes = 4 + (size_t)ps->count * SAVED_HEAD_BYTES;
-    for (uint32_t i = 0; i < ps->count; i++)
-        bytes += ps->v[i].count * (size_t)SAVED_BATCH_BYTES;
-    return bytes;
+    assert(ps->batches <= ps->count * (uint32_t)PRODUCER_BATCHES);
+    return 4 + (size_t)ps->count * SAVED_HEAD_BYTES + (size_t)ps->batches * SAVED_BATCH_BYTES;
 }
 
 static uint8_t *save_producer(const struct producer *p, uint8_t *out)
@@ -55,7 +52,7 @@ void producers_save(const struct producers *ps, uint8_t *out)
     be32_put(out, ps->count | saved_with_transactions);
     out += 4;
     for (uint32_t i = 0; i < ps->count; i++)
-        out = save_producer(&ps->v[i], out);
+        out = save_producer(producer_at(ps, i), out);
 }
 
 /* Returns the bytes taken, 0 for nonsense. */
@@ -92,23 +89,19 @@ static size_t load_producer(const uint8_t *at, size_t bytes, bool transactions, 
 /* Takes an entry that was read, unless its id stands there already. */
 static enum err add_read_producer(struct producers *ps, const struct producer *read)
 {
-    struct producer *p;
-    if (producer_find(ps, read->id) || ps->count == PRODUCERS_MAX)
+    uint32_t index;
+    if (producer_find(ps, read->id) != PRODUCER_NONE || ps->count == PRODUCERS_MAX)
         return ERR_CORRUPT;
-    enum err err = producer_add(ps, read->id, &p);
+    enum err err = producer_add(ps, read->id, &index);
     if (err)
         return err;
+    struct producer *p = producer_own(ps, index);
+    if (!p)
+        return ERR_NO_MEMORY;
     *p = *read;
     p->txn_first_offset = p->txn_first_offset < 0 ? -1 : p->txn_first_offset;
+    producers_recount(ps, 0, p->count);
     return ERR_NONE;
-}
-
-void producers_forget(struct producers *ps)
-{
-    assert(ps->slots || ps->count == 0);
-    ps->count = ps->txn_count = ps->ended = ps->guard_count = 0;
-    if (ps->slots)
-        producers_rebuild_table(ps);
 }
 
 static int compare_txns(const void *x, const void *y)
@@ -116,12 +109,12 @@ static int compare_txns(const void *x, const void *y)
     const struct txn *a = x, *b = y;
     return (a->first_offset > b->first_offset) - (a->first_offset < b->first_offset);
 }
-/* Of what was read. ERR_CORRUPT: two began at one offset. */
-static enum err list_open_txns(struct producers *ps)
+/* Open transactions and ages. ERR_CORRUPT: two transactions began at one offset. */
+static enum err list_what_was_read(struct producers *ps)
 {
     assert(ps->txn_count == 0);
     for (uint32_t i = 0; i < ps->count; i++) {
-        const struct producer *p = &ps->v[i];
+        const struct producer *p = producer_at(ps, i);
         if (p->txn_first_offset < 0)
             continue;
         if (producers_reserve_txn(ps))
@@ -133,7 +126,7 @@ static enum err list_open_txns(struct producers *ps)
     for (uint32_t i = 1; i < ps->txn_count; i++)
         if (ps->txns[i - 1].first_offset == ps->txns[i].first_offset)
             return ERR_CORRUPT;
-    return ERR_NONE;
+    return producers_sort_ages(ps);
 }
 
 static enum err load_saved_producers(struct producers *ps, const uint8_t *at, size_t bytes)
@@ -153,7 +146,7 @@ static enum err load_saved_producers(struct producers *ps, const uint8_t *at, si
             return err;
         at += taken;
     }
-    return at == end ? list_open_txns(ps) : ERR_CORRUPT;
+    return at == end ? list_what_was_read(ps) : ERR_CORRUPT;
 }
 
 enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes)
@@ -178,11 +171,8 @@ bool producers_are_before(const struct producers *ps, int64_t offset)
 
 static uint32_t snapshot_entries(const struct producers *ps)
 {
-    assert(ps->count <= ps->cap);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < ps->count; i++)
-        n += ps->v[i].count ? ps->v[i].count : 1;
-    return n;
+    assert(ps->without <= ps->count);
+    return ps->batches + ps->without;
 }
 size_t producers_snapshot_bytes(const struct producers *ps)
 {
@@ -218,7 +208,7 @@ void producers_snapshot(const struct producers *ps, uint8_t *out)
     be16_put(out, SNAPSHOT_VERSION);
     be32_put(out + SNAPSHOT_CRC_FROM, snapshot_entries(ps));
     for (uint32_t i = 0; i < ps->count; i++)
-        at = snapshot_one(&ps->v[i], at);
+        at = snapshot_one(producer_at(ps, i), at);
     be32_put(out + 2, crc32c(0, out + SNAPSHOT_CRC_FROM, (size_t)(at - out) - SNAPSHOT_CRC_FROM));
 }
 
@@ -247,11 +237,15 @@ static void snapshot_read_one(const uint8_t *at, struct producer *p)
 /* One more batch of the producer whose entry came last? */
 static bool snapshot_joins(struct producers *ps, const struct producer *read)
 {
-    struct producer *last = ps->count ? &ps->v[ps->count - 1] : NULL;
+    const struct producer *last = ps->count ? producer_at(ps, ps->count - 1) : NULL;
     if (!last || last->id != read->id || last->epoch != read->epoch || !read->count)
         return false;
-    producer_remember(last, &read->v[0]);
-    last->written_ms = last->last_timestamp = read->written_ms;
+    struct producer *p = producer_own(ps, ps->count - 1);
+    assert(p); /* nothing that is read is shared */
+    int before = p->count;
+    producer_remember(p, &read->v[0]);
+    producers_recount(ps, before, p->count);
+    p->written_ms = p->last_timestamp = read->written_ms;
     return true;
 }
 
@@ -268,7 +262,7 @@ static enum err load_snapshot(struct producers *ps, const uint8_t *at, size_t by
         if (err)
             return err;
     }
-    return list_open_txns(ps);
+    return list_what_was_read(ps);
 }
 
 enum err producers_snapshot_load(struct producers *ps, const uint8_t *at, size_t bytes)

@@ -366,6 +366,16 @@ static void end_sweep(struct retention *r)
     sweep_after(r, wait_ns);
 }
 
+/* True: there may be more, and the partition has another turn. */
+static bool expire_producers(struct retention *r, struct partition *p)
+{
+    assert(p->producers);
+    int64_t expiration_ms = r->store->config->producer_id_expiration_ms;
+    bool more = producers_expire(p->producers, r->now_ms, expiration_ms) == PRODUCERS_EXPIRED_MAX;
+    r->next += more;
+    return more;
+}
+
 /* Returns how many looks it was. */
 static uint32_t look_at_partition(struct retention *r, struct partition *p)
 {
@@ -374,14 +384,13 @@ static uint32_t look_at_partition(struct retention *r, struct partition *p)
     r->unrecovered += p->condition == PARTITION_UNRECOVERED;
     if (p->condition != PARTITION_OPEN || p->retention.state != RETENTION_IDLE)
         return 1;
-    uint32_t producers = producers_count(p->producers);
-    if (r->timed && producers > 0)
-        (void)producers_expire(p->producers, r->now_ms, r->store->config->producer_id_expiration_ms);
+    if (r->timed && expire_producers(r, p))
+        return SWEEP_LOOKS_PER_TURN;
     if (r->timed)
         hanging_look(&r->hanging, p, r->now_ms);
     begin_retention_act(r, p);
     act_on_partition(p);
-    return 1 + producers / SWEEP_PRODUCERS_A_LOOK;
+    return 1 + (uint32_t)u64_min(producers_count(p->producers), PRODUCERS_EXPIRED_MAX) / SWEEP_PRODUCERS_A_LOOK;
 }
 
 /* Those that are acted upon: what they wait for may have failed without a word. */

@@ -25,7 +25,7 @@ enum { CLOSE_RETRY_MS = 500 };
 static void free_space_job(struct space_job *j)
 {
     struct heap *h = shard_of(j->partition)->heap;
-    heap_free(h, j->snapshot);
+    producers_close(j->producers);
     heap_free(h, j->epochs);
     heap_free(h, j);
 }
@@ -53,11 +53,8 @@ static bool lend_old_segment(struct space_job *j, struct segment *old)
         return false;
     if (j->kind == JOB_STOP && producers_count(p->producers) == 0)
         return true;
-    j->snapshot_bytes = producers_snapshot_bytes(p->producers);
-    j->snapshot = heap_alloc(shard_of(p)->heap, j->snapshot_bytes);
-    if (j->snapshot)
-        producers_snapshot(p->producers, j->snapshot);
-    return j->snapshot != NULL;
+    j->producers = producers_hold(p->producers);
+    return j->producers != NULL;
 }
 
 static struct space_job *new_space_job(struct partition *p, enum job_kind kind)

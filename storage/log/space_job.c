@@ -27,20 +27,37 @@ static enum err save_epochs(const struct space_job *j)
     return j->epochs ? write_partition_file(j, "leader-epoch-checkpoint", j->epochs, j->epochs_bytes) : ERR_NONE;
 }
 
+static enum err save_snapshot(const struct space_job *j)
+{
+    assert(j->producers);
+    char path[FS_PATH_MAX];
+    if (!segment_path(path, j->dir, j->next_offset, ".snapshot"))
+        return ERR_INVALID;
+    struct heap *heap = heap_open();
+    size_t bytes = producers_snapshot_bytes(j->producers);
+    uint8_t *at = heap ? heap_alloc(heap, bytes) : NULL;
+    enum err err = at ? ERR_NONE : ERR_NO_MEMORY;
+    if (at) {
+        producers_snapshot(j->producers, at);
+        err = segment_put_file(path, at, bytes, !j->sync_later);
+        heap_free(heap, at);
+    }
+    if (heap)
+        heap_close(heap);
+    return err;
+}
+
 /* Saves what stands beside the segment, and trims it to its batches last: so one that is not trimmed tells that its indexes may not
  * be whole. */
 static enum err save_old_segment(struct space_job *j)
 {
     assert(j->old_fd >= 0);
-    assert(j->snapshot || j->kind == JOB_STOP);
-    char path[FS_PATH_MAX];
+    assert(j->producers || j->kind == JOB_STOP);
     enum err err = segment_put_index(j->dir, j->old, !j->sync_later);
     if (!err)
         err = segment_put_aborted(j->dir, j->old, !j->sync_later);
-    if (!err && !segment_path(path, j->dir, j->next_offset, ".snapshot"))
-        err = ERR_INVALID;
-    if (!err && j->snapshot)
-        err = segment_put_file(path, j->snapshot, j->snapshot_bytes, !j->sync_later);
+    if (!err && j->producers)
+        err = save_snapshot(j);
     return err ? err : fs_truncate(j->old_fd, j->old_bytes);
 }
 

@@ -18,8 +18,8 @@ struct space_job {
     uint64_t old_bytes;
     int64_t next_offset; /* ROLL: the new segment's base; CLOSE, STOP: the snapshot's name */
     bool direct;
-    uint8_t *snapshot;
-    size_t snapshot_bytes, epochs_bytes;
+    struct producers *producers; /* held: what the snapshot is to have; NULL: there is none */
+    size_t epochs_bytes;
     char *epochs;
     uint8_t topic_id[16];
     uint8_t *block; /* WAKE: where the tail block goes; NULL: none */

@@ -36,7 +36,7 @@ struct checkpoint_set {
 
 size_t checkpoint_entry_bytes(const struct checkpoint_entry *e)
 {
-    assert(e->producers || !e->producers_bytes);
+    assert(e->producers_bytes <= FILE_BYTES_MAX);
     return FIXED_BYTES + (size_t)e->producers_bytes;
 }
 
@@ -104,7 +104,7 @@ void checkpoint_entry_encode(const struct checkpoint_entry *e, uint8_t *out)
     at = encode_index_part(encode_log_part(at, e), e);
     put_u32(&at, e->producers_bytes);
     assert(at == out + FIXED_BYTES);
-    if (e->producers_bytes)
+    if (e->producers_bytes && e->producers != at)
         memcpy(at, e->producers, e->producers_bytes);
     be32_put(out, (uint32_t)bytes);
     be32_put(out + 4, crc32c(0, out + HEAD_BYTES, bytes - HEAD_BYTES));

@@ -61,6 +61,7 @@ uint64_t checkpoint_serial_max(const struct checkpoint_set *set);
 void checkpoint_set_close(struct checkpoint_set *set);
 
 size_t checkpoint_entry_bytes(const struct checkpoint_entry *e);
+/* Producers are an entry's end, and may stand there already. */
 void checkpoint_entry_encode(const struct checkpoint_entry *e, uint8_t *out);
 /* Bytes taken; 0: torn or no entry. */
 size_t checkpoint_entry_decode(const uint8_t *at, size_t bytes, struct checkpoint_entry *out);

@@ -4,7 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { COMPACT_MIN_BYTES = 1 << 14 /* a file that is shorter is not worth it */, BLOB_SPARE = 4096 };
+enum {
+    COMPACT_MIN_BYTES = 1 << 14 /* a file that is shorter is not worth it */,
+    BLOB_SPARE = 4096,
+    BLOB_KEPT_BYTES = 1 << 20
+};
 
 bool checkpoint_blob_add(struct checkpoint_blob *b, const uint8_t *at, size_t bytes)
 {
@@ -17,9 +21,36 @@ bool checkpoint_blob_add(struct checkpoint_blob *b, const uint8_t *at, size_t by
     if (!grown)
         return false;
     b->at = grown;
-    memcpy(b->at + b->bytes, at, bytes);
-    b->bytes += bytes;
+    checkpoint_blob_put(b, at, bytes);
     return true;
+}
+
+bool checkpoint_blob_reserve(struct checkpoint_blob *b, size_t bytes)
+{
+    assert(b->bytes == 0);
+    if (bytes <= b->cap)
+        return true;
+    heap_free(b->heap, b->at); /* nothing stands there that would be moved */
+    b->at = heap_alloc(b->heap, bytes + BLOB_SPARE);
+    b->cap = b->at ? bytes + BLOB_SPARE : 0;
+    return b->at != NULL;
+}
+
+void checkpoint_blob_put(struct checkpoint_blob *b, const uint8_t *at, size_t bytes)
+{
+    assert(bytes <= b->cap - b->bytes);
+    if (bytes)
+        memcpy(b->at + b->bytes, at, bytes);
+    b->bytes += bytes;
+}
+
+void checkpoint_blob_shrink(struct checkpoint_blob *b)
+{
+    assert(b->bytes <= b->cap);
+    if (b->cap <= BLOB_KEPT_BYTES)
+        return;
+    heap_free(b->heap, b->at);
+    *b = (struct checkpoint_blob){.heap = b->heap};
 }
 
 void checkpoint_file_init(struct checkpoint_file *f, const char *dir, uint32_t shard)
@@ -68,8 +99,10 @@ static enum err write_blob(int fd, const struct checkpoint_blob *b, uint64_t *at
     assert(fd >= 0);
     assert(b->at || !b->bytes);
     enum err err = b->bytes ? fs_write(fd, b->at, b->bytes, *at) : ERR_NONE;
+    if (!err && b->lent_bytes)
+        err = fs_write(fd, b->lent, b->lent_bytes, *at + b->bytes);
     if (!err)
-        *at += b->bytes;
+        *at += b->bytes + b->lent_bytes;
     return err;
 }
 

@@ -9,8 +9,14 @@ struct checkpoint_blob {
     struct heap *heap;
     uint8_t *at;
     size_t bytes, cap;
+    const uint8_t *lent; /* somebody's, written behind them; NULL: nothing */
+    size_t lent_bytes;
 };
 bool checkpoint_blob_add(struct checkpoint_blob *b, const uint8_t *at, size_t bytes) must_use; /* false: no memory */
+/* Room for so many bytes in an empty one, and putting them there, which takes no memory and may be done by a job. */
+bool checkpoint_blob_reserve(struct checkpoint_blob *b, size_t bytes) must_use;
+void checkpoint_blob_put(struct checkpoint_blob *b, const uint8_t *at, size_t bytes);
+void checkpoint_blob_shrink(struct checkpoint_blob *b); /* what was large goes */
 
 struct checkpoint_file {
     const char *dir; /* the data folder */

@@ -6,7 +6,7 @@
  *   the next tick's job appends the new index entries to the index files, then the entries to the checkpoint file
  *
  * Producers are captured when the wave starts because they must not know a batch that the durable end does not cover: a
- * resent batch would be answered as a duplicate of one that is lost.
+ * resent batch would be answered as a duplicate of one that is lost. They are held (producer.h), and written down by the job: there may be 65,536.
  *
  * A job takes ITEMS_PER_JOB partitions at most; while more are ready the next one follows at once. Index files go first: an entry
  * whose index bytes are missing is found by their CRC.
@@ -18,10 +18,8 @@
  *
  *   GROWING --too much is stale--> COMPACTING: a piece with each job --the last piece: sync, rename--> GROWING */
 #include "core/clock.h"
-#include "core/crc.h"
 #include "core/log.h"
-#include "storage/log/partition_state.h"
-#include "storage/recovery/checkpoint_file.h"
+#include "storage/recovery/checkpoint_item.h"
 #include <string.h>
 
 enum {
@@ -30,28 +28,6 @@ enum {
     LOOK_STEP_MS = 1,                   /* between such turns */
     COMPACT_PIECE_BYTES = 1 << 18,      /* of live entries in one job */
     CHECKPOINT_ROOM_BYTES = 512 * 1024, /* of the ballast, where the disk is full */
-    SEGMENTS_PER_ITEM = 64,             /* closed segments that are noted with one entry */
-};
-
-/* New index entries of one partition. */
-struct delta {
-    char *dir;
-    int64_t segment;
-    uint64_t offsets_at, times_at;
-    uint64_t aborted_at;
-    uint32_t offsets_bytes, times_bytes, aborted_bytes;
-    uint8_t *bytes; /* offsets, then times, then aborted transactions */
-};
-struct item {
-    struct partition *partition; /* NULL: it was closed meanwhile */
-    struct delta delta;
-    uint8_t *entry;
-    uint32_t entry_bytes;
-    uint8_t *segments; /* encoded: closed ones, from number segments_from on */
-    uint32_t segments_bytes;
-    struct mark mark;
-    int64_t segment;
-    uint32_t offsets, times, aborted, offsets_crc, times_crc, aborted_crc; /* saved when the job succeeds */
 };
 
 struct checkpointer {
@@ -67,10 +43,12 @@ struct checkpointer {
     uint32_t last_next;    /* how many of store->all may still have a clean entry */
     uint32_t compact_next; /* while the file is compacted: how many of store->all are still to come */
     /* the job's: not touched while busy */
-    struct item *items;
+    struct checkpoint_item *items;
     uint32_t item_count, item_cap;
     struct checkpoint_file file;
     struct checkpoint_blob news, piece; /* for the file, and for its compaction alone */
+    const struct partition *lender;     /* whose entry `piece` borrows */
+    uint8_t *orphan;                    /* that entry, when its partition is gone */
     bool sync, finish;                  /* the file is synced; the compaction's takes its place */
     enum err err;
     void (*stopped)(struct checkpointer *c, enum err err);
@@ -87,7 +65,7 @@ static struct checkpointer *checkpointer_of(const struct partition *p)
 static void release_mark(struct partition *p)
 {
     assert((p->checkpoint.state == CHECKPOINT_HELD) == (p->checkpoint.producers != NULL));
-    heap_free(p->store->checkpoint_heap, p->checkpoint.producers);
+    producers_close(p->checkpoint.producers);
     p->checkpoint.producers = NULL;
     p->checkpoint.state = CHECKPOINT_NONE;
 }
@@ -98,15 +76,9 @@ static void capture_mark(struct partition *p)
     assert(p->active);
     assert(p->end.offset >= p->active->base_offset);
     release_mark(p);
-    size_t bytes = producers_saved_bytes(p->producers);
-    assert(bytes <= UINT32_MAX);
-    p->store->checkpoint_meter->forced = false; /* these alone can be refused: they are as large as clients make them */
-    p->checkpoint.producers = heap_alloc(p->store->checkpoint_heap, bytes ? bytes : 1);
-    p->store->checkpoint_meter->forced = true;
+    p->checkpoint.producers = producers_hold(p->producers);
     if (!p->checkpoint.producers)
         return; /* wanted again at the next tick */
-    producers_save(p->producers, p->checkpoint.producers);
-    p->checkpoint.producers_bytes = (uint32_t)bytes;
     p->checkpoint.mark = p->end;
     p->checkpoint.epoch = epochs_latest(&p->epochs);
     p->checkpoint.state = CHECKPOINT_HELD;
@@ -181,214 +153,31 @@ void checkpoint_opened(struct partition *p)
 
 /* --- building the job --- */
 
-static uint32_t count_offsets_below(const struct index *ix, uint64_t position)
-{
-    assert(ix->offsets || !ix->offset_count);
-    uint32_t low = 0, high = ix->offset_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (be32_get(ix->offsets + (size_t)middle * INDEX_OFFSET_BYTES + 4) < position)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static uint32_t count_times_below(const struct index *ix, int64_t offset)
-{
-    assert(ix->times || !ix->time_count);
-    assert(offset >= ix->base_offset);
-    uint32_t low = 0, high = ix->time_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if ((int64_t)be32_get(ix->times + (size_t)middle * INDEX_TIME_BYTES + 8) < offset - ix->base_offset)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static uint32_t bytes_since_index_entry(const struct index *ix, uint32_t offsets, const struct mark *m)
-{
-    assert(offsets <= ix->offset_count);
-    uint64_t last = offsets ? be32_get(ix->offsets + (size_t)(offsets - 1) * INDEX_OFFSET_BYTES + 4) : 0;
-    assert(m->position >= last);
-    return (uint32_t)(m->position - last);
-}
-
-static void copy_aborted_delta(struct item *it)
-{
-    struct partition *p = it->partition;
-    const struct aborted_index *a = &p->active->aborted;
-    struct delta *d = &it->delta;
-    uint8_t *to = d->bytes + d->offsets_bytes + d->times_bytes;
-    aborted_encode(a, p->checkpoint.saved_aborted, it->aborted, to);
-    p->active->aborted_file |= d->aborted_bytes > 0;
-    it->aborted_crc = crc32c(p->checkpoint.saved_aborted_crc, to, d->aborted_bytes);
-}
-
-static bool build_index_delta(struct item *it)
-{
-    struct partition *p = it->partition;
-    const struct index *ix = &p->active->index;
-    struct delta *d = &it->delta;
-    assert(it->offsets >= p->checkpoint.saved_offsets);
-    assert(it->times >= p->checkpoint.saved_times);
-    assert(it->offsets <= ix->offset_count);
-    assert(it->times <= ix->time_count);
-    d->segment = it->segment;
-    d->offsets_at = (uint64_t)p->checkpoint.saved_offsets * INDEX_OFFSET_BYTES;
-    d->times_at = (uint64_t)p->checkpoint.saved_times * INDEX_TIME_BYTES;
-    d->offsets_bytes = (it->offsets - p->checkpoint.saved_offsets) * INDEX_OFFSET_BYTES;
-    d->times_bytes = (it->times - p->checkpoint.saved_times) * INDEX_TIME_BYTES;
-    assert(it->aborted >= p->checkpoint.saved_aborted && it->aborted <= p->active->aborted.count);
-    d->aborted_at = (uint64_t)p->checkpoint.saved_aborted * ABORTED_ENTRY_BYTES;
-    d->aborted_bytes = (it->aborted - p->checkpoint.saved_aborted) * ABORTED_ENTRY_BYTES;
-    d->dir = heap_strdup(p->store->checkpoint_heap, p->dir);
-    d->bytes = heap_alloc(p->store->checkpoint_heap, (size_t)d->offsets_bytes + d->times_bytes + d->aborted_bytes + 1);
-    if (!d->dir || !d->bytes)
-        return false;
-    if (d->offsets_bytes)
-        memcpy(d->bytes, ix->offsets + d->offsets_at, d->offsets_bytes);
-    if (d->times_bytes)
-        memcpy(d->bytes + d->offsets_bytes, ix->times + d->times_at, d->times_bytes);
-    it->offsets_crc = crc32c(p->checkpoint.saved_offsets_crc, d->bytes, d->offsets_bytes);
-    it->times_crc = crc32c(p->checkpoint.saved_times_crc, d->bytes + d->offsets_bytes, d->times_bytes);
-    copy_aborted_delta(it);
-    return true;
-}
-
-static bool build_checkpoint_entry(struct checkpointer *c, struct item *it, bool clean)
-{
-    assert(it->partition->checkpoint.state == CHECKPOINT_HELD);
-    assert(!it->entry);
-    struct partition *p = it->partition;
-    struct checkpoint_entry e = {
-        .serial = ++c->serial,
-        .partition = p->index,
-        .log_start_offset = p->log_start_offset,
-        .segment_base_offset = it->segment,
-        .offset = it->mark.offset,
-        .position = it->mark.position,
-        .leader_epoch = p->checkpoint.epoch,
-        .max_timestamp = it->mark.max_timestamp,
-        .max_timestamp_offset = it->mark.max_timestamp_offset,
-        .first_timestamp = p->active->first_timestamp,
-        .index_count = it->offsets,
-        .index_crc = it->offsets_crc,
-        .time_count = it->times,
-        .time_crc = it->times_crc,
-        .aborted_count = it->aborted,
-        .aborted_crc = it->aborted_crc,
-        .bytes_since_entry = bytes_since_index_entry(&p->active->index, it->offsets, &it->mark),
-        .clean = clean,
-        .caching = !durable_acks(p),
-        .producers = p->checkpoint.producers,
-        .producers_bytes = p->checkpoint.producers_bytes,
-    };
-    memcpy(e.topic_id, p->topic->id, 16);
-    it->entry_bytes = (uint32_t)checkpoint_entry_bytes(&e);
-    it->entry = heap_alloc(c->store->checkpoint_heap, it->entry_bytes);
-    if (it->entry)
-        checkpoint_entry_encode(&e, it->entry);
-    return it->entry != NULL;
-}
-
-static void free_item_memory(struct checkpointer *c, struct item *it)
-{
-    assert(it >= c->items && it < c->items + ITEMS_PER_JOB);
-    struct heap *h = c->store->checkpoint_heap;
-    heap_free(h, it->delta.dir);
-    heap_free(h, it->delta.bytes);
-    heap_free(h, it->entry);
-    heap_free(h, it->segments);
-    it->delta.dir = NULL;
-    it->delta.bytes = it->entry = it->segments = NULL;
-}
-
-static struct item *new_checkpoint_item(struct checkpointer *c, struct partition *p)
+static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, bool clean)
 {
     assert(c->item_count < ITEMS_PER_JOB);
     assert(!c->busy);
     if (!c->items)
         c->items = heap_alloc(c->store->checkpoint_heap, ITEMS_PER_JOB * sizeof *c->items);
-    if (!c->items)
-        return NULL;
-    struct item *it = &c->items[c->item_count++];
-    *it = (struct item){.partition = p, .mark = p->checkpoint.mark, .segment = p->active->base_offset};
-    return it;
-}
-
-static void encode_segment(struct checkpointer *c, const struct partition *p, const struct segment *s, uint8_t *out)
-{
-    assert(s != p->active);
-    assert(s->times_known);
-    struct checkpoint_segment known = {
-        .serial = ++c->serial,
-        .partition = p->index,
-        .base_offset = s->base_offset,
-        .bytes = s->bytes,
-        .first_timestamp = s->first_timestamp,
-        .max_timestamp = s->max_timestamp,
-        .max_timestamp_offset = s->max_timestamp_offset,
-    };
-    memcpy(known.topic_id, p->topic->id, sizeof known.topic_id);
-    checkpoint_segment_encode(&known, out);
-}
-
-/* Closed segments that the file does not have yet: mostly the youngest. */
-static bool build_segments(struct checkpointer *c, struct item *it)
-{
-    assert(it->partition->segments.count > 0);
-    assert(!it->segments);
-    const struct partition *p = it->partition;
-    uint32_t end = p->segments.count - 1, from = end;
-    while (from > 0 && end - from < SEGMENTS_PER_ITEM && !segments_at(&p->segments, from - 1)->times_saved)
-        from--;
-    if (from == end)
-        return true;
-    it->segments = heap_alloc(c->store->checkpoint_heap, (size_t)(end - from) * CHECKPOINT_SEGMENT_BYTES);
-    if (!it->segments)
+    if (!c->items || !checkpoint_item_build(&c->items[c->item_count], p, clean, &c->serial))
         return false;
-    for (uint32_t i = from; i < end; i++) {
-        const struct segment *s = segments_at(&p->segments, i);
-        if (!s->times_known)
-            continue;
-        encode_segment(c, p, s, it->segments + it->segments_bytes);
-        it->segments_bytes += CHECKPOINT_SEGMENT_BYTES;
-    }
-    return true;
-}
-
-/* Takes a partition whose held mark is durable. */
-static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, bool clean)
-{
-    assert(p->checkpoint.state == CHECKPOINT_HELD);
-    assert(p->active);
-    assert(p->checkpoint.mark.offset <= p->durable.offset || PLANTED(roll_before_old_durable));
-    struct item *it = new_checkpoint_item(c, p);
-    if (!it)
-        return false;
-    const struct index *ix = &p->active->index;
-    it->offsets = clean ? ix->offset_count : count_offsets_below(ix, it->mark.position);
-    it->times = clean ? ix->time_count : count_times_below(ix, it->mark.offset);
-    it->aborted = aborted_count_before(&p->active->aborted, it->mark.offset);
-    if (!build_index_delta(it) || !build_checkpoint_entry(c, it, clean) || !build_segments(c, it)) {
-        free_item_memory(c, it);
-        c->item_count--;
-        return false;
-    }
+    c->item_count++;
     return true;
 }
 
 /* --- compacting --- */
 
-/* Its own that was written, or the one that was found. */
+/* Its own that was written, or the one that was found. A large one is not copied: the job reads it where it is, and the piece ends with it. */
 static bool add_live_entry(struct checkpointer *c, const struct partition *p)
 {
     assert(!p->checkpoint.entry || p->checkpoint.entry_bytes > 0);
+    assert(!c->lender);
+    if (p->checkpoint.entry && p->checkpoint.entry_bytes >= CHECKPOINT_LARGE_BYTES) {
+        c->lender = p;
+        c->piece.lent = p->checkpoint.entry;
+        c->piece.lent_bytes = p->checkpoint.entry_bytes;
+        return true;
+    }
     return !p->checkpoint.entry || checkpoint_blob_add(&c->piece, p->checkpoint.entry, p->checkpoint.entry_bytes);
 }
 
@@ -416,7 +205,7 @@ static bool add_live_segments(struct checkpointer *c, const struct partition *p)
         const struct segment *s = segments_at(&p->segments, i);
         if (!s->times_known || !s->times_saved)
             continue;
-        encode_segment(c, p, s, encoded);
+        checkpoint_item_segment(p, s, &c->serial, encoded);
         if (!checkpoint_blob_add(&c->piece, encoded, sizeof encoded))
             return false;
     }
@@ -428,7 +217,7 @@ static bool build_piece(struct checkpointer *c)
 {
     assert(c->file.compacting);
     c->compact_next = (uint32_t)u64_min(c->compact_next, c->store->count);
-    while (c->compact_next > 0 && c->piece.bytes < COMPACT_PIECE_BYTES) {
+    while (c->compact_next > 0 && c->piece.bytes < COMPACT_PIECE_BYTES && !c->lender) {
         const struct partition *p = c->store->all[--c->compact_next];
         if (!add_live_entry(c, p) || !add_live_segments(c, p))
             return false;
@@ -438,65 +227,52 @@ static bool build_piece(struct checkpointer *c)
     return true;
 }
 
-/* What a job is to write: the new entries, and a piece of what a compaction still has to. */
+/* Room for what a job is to write, which puts the new entries there, and a piece of what a compaction still has to. */
 static bool build_blobs(struct checkpointer *c)
 {
     assert(!c->busy);
-    bool fits = true;
-    c->news.bytes = c->piece.bytes = 0;
+    assert(!c->orphan);
+    size_t bytes = 0;
+    c->news.bytes = c->piece.bytes = c->piece.lent_bytes = 0;
+    c->piece.lent = NULL;
+    c->lender = NULL;
     c->finish = false;
-    for (uint32_t i = 0; fits && i < c->item_count; i++) {
-        const struct item *it = &c->items[i];
-        fits = checkpoint_blob_add(&c->news, it->entry, it->entry_bytes) &&
-               checkpoint_blob_add(&c->news, it->segments, it->segments_bytes);
-    }
+    for (uint32_t i = 0; i < c->item_count; i++)
+        bytes += (size_t)c->items[i].entry_bytes + c->items[i].segments_bytes;
     if (!c->file.compacting && checkpoint_file_is_stale(&c->file) && !c->stopped) {
         c->file.compacting = true;
         c->compact_next = c->store->count;
     }
-    return fits && (!c->file.compacting || build_piece(c));
+    return checkpoint_blob_reserve(&c->news, bytes) && (!c->file.compacting || build_piece(c));
 }
 
 /* --- the job --- */
-
-static enum err write_index_delta(const struct delta *d, const char *suffix, const uint8_t *bytes, uint32_t n,
-                                  uint64_t at)
-{
-    char path[FS_PATH_MAX];
-    int fd;
-    if (n == 0)
-        return ERR_NONE;
-    if (!segment_path(path, d->dir, d->segment, suffix))
-        return ERR_INVALID;
-    assert(bytes);
-    enum err err = fs_open(path, FS_WRITE | FS_CREATE | FS_OWN, &fd);
-    if (err)
-        return err == ERR_NOT_FOUND ? ERR_NONE : err; /* the topic is being deleted */
-    err = fs_write(fd, bytes, n, at);
-    fs_close(fd);
-    return err;
-}
 
 static enum err write_checkpoint(struct checkpointer *c)
 {
     assert(c->item_count <= ITEMS_PER_JOB);
     enum err err = ERR_NONE;
-    for (uint32_t i = 0; i < c->item_count && !err; i++) {
-        const struct delta *d = &c->items[i].delta;
-        err = write_index_delta(d, ".index", d->bytes, d->offsets_bytes, d->offsets_at);
-        if (!err)
-            err = write_index_delta(d, ".timeindex", d->bytes + d->offsets_bytes, d->times_bytes, d->times_at);
-        if (!err)
-            err = write_index_delta(d, ".txnindex", d->bytes + d->offsets_bytes + d->times_bytes, d->aborted_bytes,
-                                    d->aborted_at);
-    }
+    for (uint32_t i = 0; i < c->item_count && !err; i++)
+        err = checkpoint_item_put_indexes(&c->items[i]);
     return err ? err : checkpoint_file_write(&c->file, &c->news, &c->piece, c->finish, c->sync);
+}
+
+static void encode_items(struct checkpointer *c)
+{
+    assert(c->news.bytes == 0);
+    for (uint32_t i = 0; i < c->item_count; i++) {
+        const struct checkpoint_item *it = &c->items[i];
+        checkpoint_item_encode(&c->items[i]);
+        checkpoint_blob_put(&c->news, it->entry, it->entry_bytes);
+        checkpoint_blob_put(&c->news, it->segments, it->segments_bytes);
+    }
 }
 
 static int32_t run_checkpoint_job(void *arg)
 {
     struct checkpointer *c = arg;
     assert(c->busy);
+    encode_items(c);
     c->err = root_place_check(c->store->root);
     c->folder_lost = c->err != ERR_NONE;
     if (!c->err)
@@ -523,7 +299,7 @@ static void note_segment_saved(struct partition *p, const uint8_t *encoded)
             segments_at(&p->segments, i)->times_saved = segments_at(&p->segments, i)->times_known;
 }
 
-static void note_item_saved(struct checkpointer *c, struct item *it)
+static void note_item_saved(struct checkpointer *c, struct checkpoint_item *it)
 {
     assert(it->entry);
     assert(it->segments_bytes % CHECKPOINT_SEGMENT_BYTES == 0);
@@ -550,8 +326,12 @@ static void free_checkpoint_items(struct checkpointer *c)
 {
     assert(c->item_count <= ITEMS_PER_JOB);
     for (uint32_t i = 0; i < c->item_count; i++)
-        free_item_memory(c, &c->items[i]);
+        checkpoint_item_free(&c->items[i], c->store->checkpoint_heap);
     c->item_count = 0;
+    heap_free(c->store->checkpoint_heap, c->orphan);
+    c->orphan = NULL;
+    c->lender = NULL;
+    checkpoint_blob_shrink(&c->news);
 }
 
 static void checkpoint_job_failed(struct checkpointer *c)
@@ -715,7 +495,13 @@ void checkpoint_forget(struct partition *p)
     struct checkpointer *c = checkpointer_of(p);
     list_remove(&p->checkpoint.link);
     release_mark(p);
-    heap_free(p->store->checkpoint_heap, p->checkpoint.entry);
+    if (c && c->lender == p) {
+        assert(c->busy && !c->orphan);
+        c->orphan = p->checkpoint.entry;
+        c->lender = NULL;
+    } else {
+        heap_free(p->store->checkpoint_heap, p->checkpoint.entry);
+    }
     p->checkpoint.entry = NULL;
     for (uint32_t i = 0; c && i < c->item_count; i++)
         if (c->items[i].partition == p)

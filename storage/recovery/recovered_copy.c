@@ -48,18 +48,6 @@ static enum err copy_segment(struct heap *heap, struct heap *index_heap, const s
     return err ? err : copy_index(index_heap, &from->index, &s->index);
 }
 
-static enum err copy_producers(struct heap *heap, const struct producers *from, struct producers *to)
-{
-    size_t bytes = producers_saved_bytes(from);
-    uint8_t *saved = heap_alloc(heap, bytes ? bytes : 1);
-    if (!saved)
-        return ERR_NO_MEMORY;
-    producers_save(from, saved);
-    enum err err = producers_load(to, saved, bytes);
-    heap_free(heap, saved);
-    return err;
-}
-
 enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct recovered *from, struct recovered *out)
 {
     assert(heap != from->epochs.heap);
@@ -68,8 +56,8 @@ enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct
     list_init(&out->segments);
     out->gone = (struct folder_offsets){0}; /* that stays the other's */
     epochs_init(&out->epochs, heap);
-    out->producers = producers_open(heap);
-    enum err err = out->producers ? copy_producers(heap, from->producers, out->producers) : ERR_NO_MEMORY;
+    out->producers = producers_copy(from->producers, heap);
+    enum err err = out->producers ? ERR_NONE : ERR_NO_MEMORY;
     for (uint32_t i = 0; !err && i < from->epochs.count; i++)
         err = epochs_add(&out->epochs, from->epochs.v[i].epoch, from->epochs.v[i].start_offset);
     for (const struct list *l = from->segments.next; !err && l != &from->segments; l = l->next)

@@ -25,7 +25,7 @@ CORE_IO     := core/io_op.o core/io_engine.o core/io_socket.o core/io_helper.o c
 CORE_SHARD  := core/stat.o core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/timer.o $(CORE_IO) $(CORE_HEAP)
 LINK_test_io := $(CORE_IO) $(CORE_HEAP)
 CORE_HEAP := core/mem.o core/mem_libc.o core/mem_os.o
-LINK_test_producer := storage/log/producer.o storage/log/producer_saved.o storage/log/batch.o core/crc.o $(CORE_HEAP)
+LINK_test_producer := storage/log/producer.o storage/log/producer_table.o storage/log/producer_saved.o storage/log/batch.o core/crc.o $(CORE_HEAP)
 LINK_test_epochs := storage/log/epochs.o $(CORE_HEAP)
 LINK_test_index := storage/log/index.o $(CORE_HEAP)
 LINK_test_shard := $(CORE_SHARD)
@@ -49,7 +49,7 @@ LINK_test_log_ring := core/log_ring_os.o core/log.o core/log_os.o core/clock_os.
 LINK_test_buf := core/buf.o $(CORE_HEAP)
 LINK_test_fs := core/fs_os.o core/err.o core/clock_os.o
 STORAGE_RECOVERY := storage/recovery/recovery_run.o storage/recovery/recovery_judge.o storage/recovery/recovery_repair.o storage/recovery/recovery_epochs.o \
-                    storage/recovery/recovery_swap.o storage/recovery/recovery_aborted.o storage/log/deleted.o storage/log/folder.o storage/log/log_start.o storage/recovery/scan.o storage/log/segment.o storage/log/aborted.o storage/log/index.o storage/log/batch.o storage/log/epochs.o storage/log/producer.o storage/log/producer_saved.o
+                    storage/recovery/recovery_swap.o storage/recovery/recovery_aborted.o storage/log/deleted.o storage/log/folder.o storage/log/log_start.o storage/recovery/scan.o storage/log/segment.o storage/log/aborted.o storage/log/index.o storage/log/batch.o storage/log/epochs.o storage/log/producer.o storage/log/producer_table.o storage/log/producer_saved.o
 LINK_test_clean_work := storage/clean/clean_work.o storage/clean/clean_offset.o storage/clean/filter.o storage/clean/clean_txns.o storage/clean/dedupe.o storage/clean/key_hash.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch_check.o $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery := $(STORAGE_RECOVERY) $(CORE_FILES) core/log.o core/log_os.o core/clock_os.o
 LINK_test_recovery_rolls := $(LINK_test_recovery)

@@ -463,6 +463,134 @@ static void the_bound_forgets_those_that_wrote_longest_ago(void **state)
     assert_int_equal(ask(w->ps, batch_of(PRODUCERS_MAX / 2, 0, 0, 1), &d), DUPLICATE);
 }
 
+/* What a checkpoint writes while appends go on. */
+static void what_is_held_does_not_change(void **state)
+{
+    struct world *w = *state;
+    for (int64_t id = 0; id < 300; id++)
+        append(w, batch_of(id, 0, 0, 1));
+    size_t bytes = producers_saved_bytes(w->ps);
+    uint8_t *before = malloc(bytes), *after = malloc(bytes);
+    producers_save(w->ps, before);
+    struct producers *held = producers_hold(w->ps);
+    for (int64_t id = 0; id < 600; id++)
+        append(w, batch_of(id, 0, id < 300 ? 1 : 0, 1));
+    mark(w, 7, 1, true);
+    assert_int_equal(producers_expire(w->ps, INT64_MAX / 2, 600), 600);
+    producers_agree(w->ps);
+    producers_table_agree(held);
+    assert_int_equal(producers_saved_bytes(held), bytes);
+    producers_save(held, after);
+    assert_memory_equal(before, after, bytes);
+    producers_forget(w->ps);
+    append(w, batch_of(9, 0, 0, 1));
+    producers_save(held, after);
+    assert_memory_equal(before, after, bytes);
+    producers_close(held);
+    producers_agree(w->ps);
+    free(before);
+    free(after);
+}
+
+/* A day after many wrote at once. */
+static void not_all_that_are_expired_go_in_one_go(void **state)
+{
+    struct world *w = *state;
+    for (int64_t id = 0; id < 2 * PRODUCERS_EXPIRED_MAX + 1; id++)
+        append(w, batch_of(id, 0, 0, 1));
+    assert_int_equal(producers_expire(w->ps, 1000000, 600), PRODUCERS_EXPIRED_MAX);
+    assert_int_equal(producers_expire(w->ps, 1000000, 600), PRODUCERS_EXPIRED_MAX);
+    assert_int_equal(producers_expire(w->ps, 1000000, 600), 1);
+    assert_int_equal(producers_count(w->ps), 0);
+    producers_agree(w->ps);
+}
+
+/* One whose clock was ahead does not keep the others. */
+static void who_wrote_in_a_future_keeps_nobody(void **state)
+{
+    struct world *w = *state;
+    for (int64_t id = 0; id < 10; id++) {
+        struct batch b = batch_of(id, 0, 0, 1);
+        int64_t now_ms = id == 0 ? 1000000 : id;
+        assert_int_equal(producers_update(w->ps, &b, NULL, now_ms, &(struct aborted_txn){0}), ERR_NONE);
+    }
+    assert_int_equal(producers_expire(w->ps, 2000, 600), 9);
+    assert_int_equal(producers_count(w->ps), 1);
+}
+
+static void what_is_loaded_is_forgotten_in_the_order_of_its_writes(void **state)
+{
+    struct world *w = *state;
+    struct producer_duplicate d;
+    for (int64_t id = 0; id < PRODUCERS_MAX; id++) {
+        struct batch b = batch_of(id, 0, 0, 1);
+        b.base_offset = w->end++;
+        int64_t now_ms = id == 5 ? 1 : 1000 + id;
+        assert_int_equal(producers_update(w->ps, &b, NULL, now_ms, &(struct aborted_txn){0}), ERR_NONE);
+    }
+    size_t bytes = producers_saved_bytes(w->ps);
+    uint8_t *at = malloc(bytes);
+    producers_save(w->ps, at);
+    assert_int_equal(producers_load(w->ps, at, bytes), ERR_NONE);
+    free(at);
+    append(w, batch_of(PRODUCERS_MAX, 0, 0, 1));
+    assert_int_equal(producers_count(w->ps), PRODUCERS_MAX);
+    assert_int_equal(ask(w->ps, batch_of(5, 0, 7, 1), &d), APPEND); /* not known any more */
+    assert_int_equal(ask(w->ps, batch_of(0, 0, 7, 1), &d), GAP);
+    producers_agree(w->ps);
+}
+
+/* Whatever comes, in seeded order: all parts agree, held copies stay, and a copy is the same. */
+static void random_courses_agree(void **state)
+{
+    struct world *w = *state;
+    struct rng rng = {77};
+    struct producers *held[4] = {NULL};
+    size_t held_bytes[4] = {0};
+    uint8_t *held_as[4] = {NULL};
+    for (int step = 0; step < 6000; step++) {
+        int64_t id = (int64_t)rng_below(&rng, 400);
+        uint32_t what = (uint32_t)rng_below(&rng, 40), at = (uint32_t)rng_below(&rng, COUNT_OF(held));
+        if (what == 0) {
+            (void)producers_expire(w->ps, 5000 + step, 900);
+        } else if (what == 1 && held[at]) {
+            uint8_t *now = malloc(held_bytes[at]);
+            producers_table_agree(held[at]);
+            assert_int_equal(producers_saved_bytes(held[at]), held_bytes[at]);
+            producers_save(held[at], now);
+            assert_memory_equal(now, held_as[at], held_bytes[at]);
+            producers_close(held[at]);
+            free(now);
+            free(held_as[at]);
+            held[at] = NULL;
+            held_as[at] = NULL;
+        } else if (what == 1) {
+            held[at] = producers_hold(w->ps);
+            held_bytes[at] = producers_saved_bytes(w->ps);
+            held_as[at] = malloc(held_bytes[at]);
+            producers_save(w->ps, held_as[at]);
+        } else if (what == 2) {
+            struct producers *copy = producers_copy(w->ps, w->heap);
+            producers_agree(copy);
+            assert_int_equal(producers_saved_bytes(copy), producers_saved_bytes(w->ps));
+            producers_close(copy);
+        } else if (what < 8) {
+            (void)mark(w, id, 0, what & 1);
+        } else {
+            struct batch b = what < 16 ? in_transaction(id, step) : batch_of(id, 0, step, 1);
+            b.base_offset = w->end++;
+            assert_int_equal(producers_update(w->ps, &b, NULL, 5000 + step, &(struct aborted_txn){0}), ERR_NONE);
+        }
+        producers_settle(w->ps, w->end);
+        if (step % 50 == 0)
+            producers_agree(w->ps);
+    }
+    for (uint32_t i = 0; i < COUNT_OF(held); i++) {
+        producers_close(held[i]);
+        free(held_as[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -484,6 +612,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_snapshot_keeps_the_batches, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_has_kafkas_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(producers_expire_by_their_last_write, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_held_does_not_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(not_all_that_are_expired_go_in_one_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_wrote_in_a_future_keeps_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_loaded_is_forgotten_in_the_order_of_its_writes, setup, teardown),
+        cmocka_unit_test_setup_teardown(random_courses_agree, setup, teardown),
         cmocka_unit_test_setup_teardown(the_bound_forgets_those_that_wrote_longest_ago, setup, teardown),
     };
     return cmocka_run_group_tests_name("producer", tests, NULL, NULL);
