@@ -4,8 +4,6 @@
 #include "net/api/reply.h"
 #include <strings.h>
 
-/* Copied for an answer in about a microsecond. */
-enum { ANSWER_UNIT_BYTES = 1024 };
 /* Of a group, without an authorizer: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS, a bit each. */
 enum { GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 };
 

@@ -43,7 +43,8 @@ void group_asking_end(struct group_asking *run);
 /* The only question waits in a group for long: tells it to give up. For request->cancel. */
 void group_asking_cancel(struct request *req);
 
-/* On the owner, for `ask`: the answer is made in steps, the first of them now. In each of them group_asked tells what is there. */
+enum { ANSWER_UNIT_BYTES = 1024 }; /* of what is copied into an answer: another unit of a step */
+/* On the owner, for `ask` or later: the answer is made in steps, the first of them now. In each of them group_asked tells what is there. */
 void group_question_steps(struct group_question *q, bool (*step)(struct steps *s));
 /* The group; NULL: with call.error, or it is not known. */
 static inline struct group_entry *group_asked(const struct coord_call *c)

@@ -55,6 +55,9 @@ struct join_run {
     struct join_group_response r;
     struct kview client_id, client_host, fresh_id;
     int16_t version;
+    /* the owner's, while a leader is told of the members */
+    int32_t capacity; /* members that fit */
+    uint64_t born;    /* of the last one that was told */
 };
 
 static void end_join_group(struct join_run *run, enum kerr error, struct kview member_id)
@@ -64,46 +67,58 @@ static void end_join_group(struct join_run *run, enum kerr error, struct kview m
     coord_call_done(&run->question.call);
 }
 
-static size_t count_joined_bytes(const struct group *g)
+static void tell_joined_member(struct join_run *run, const struct group *g, const struct group_member *m)
 {
-    size_t bytes = 0;
-    for (const struct list *l = g->members.next; l != &g->members; l = l->next) {
-        const struct group_member *m = container_of(l, struct group_member, link);
-        struct kview texts[] = {group_view(m->id), group_view(m->instance_id), group_metadata(g, m)};
-        for (size_t i = 0; i < COUNT_OF(texts); i++)
-            bytes += texts[i].n > 0 ? (size_t)texts[i].n : 0;
-    }
-    return bytes;
+    struct coord_call *c = &run->question.call;
+    struct join_group_response_member *out = &run->r.members.v[run->r.members.n++];
+    join_group_response_member_init(out);
+    run->born = m->born;
+    out->member_id = coord_call_text(c, group_view(m->id));
+    out->group_instance_id = coord_call_text(c, group_view(m->instance_id));
+    out->metadata = coord_call_text(c, group_metadata(g, m));
 }
 
-/* Null stays null. */
-static struct kview copy_joined_text(uint8_t **at, struct kview v)
+static bool tell_joined_members_some(struct join_run *run, const struct group *g, struct steps *s)
 {
-    struct kview copy = {*at, v.n < 0 ? -1 : v.n};
-    if (v.n <= 0)
-        return copy;
-    memcpy(*at, v.at, (size_t)v.n);
-    *at += v.n;
-    return copy;
+    const struct coord_call *c = &run->question.call;
+    const struct list *l = g->members.next;
+    while (l != &g->members && container_of(l, struct group_member, link)->born <= run->born)
+        l = l->next;
+    for (; l != &g->members && run->r.members.n < run->capacity && !c->starved; l = l->next) {
+        size_t before = c->memory.used_bytes;
+        if (!steps_go_on(s))
+            return true;
+        tell_joined_member(run, g, container_of(l, struct group_member, link));
+        steps_spend(s, 1 + (uint32_t)((c->memory.used_bytes - before) / ANSWER_UNIT_BYTES));
+    }
+    return false;
 }
 
-/* In one piece: of ten thousand members, thirty thousand pieces would make the turn too long. */
-static bool list_joined_members(struct coord_call *c, const struct group *g, struct join_group_response *r)
+/* A generation that is over before its leader knows the members is not worth telling: the leader joins again when it sees the error. */
+static bool tell_joined_members_step(struct steps *s)
 {
-    size_t heads = (size_t)g->member_count * sizeof *r->members.v;
-    r->members.v = coord_call_alloc(c, heads + count_joined_bytes(g));
-    if (!r->members.v)
-        return false;
-    uint8_t *at = (uint8_t *)r->members.v + heads;
-    for (const struct list *l = g->members.next; l != &g->members; l = l->next) {
-        const struct group_member *m = container_of(l, struct group_member, link);
-        struct join_group_response_member *out = &r->members.v[r->members.n++];
-        join_group_response_member_init(out);
-        out->member_id = copy_joined_text(&at, group_view(m->id));
-        out->group_instance_id = copy_joined_text(&at, group_view(m->instance_id));
-        out->metadata = copy_joined_text(&at, group_metadata(g, m));
-    }
-    return true;
+    struct join_run *run = container_of(s, struct join_run, question.steps);
+    struct coord_call *c = &run->question.call;
+    coord_call_look_again(c);
+    const struct group_entry *e = group_asked(c);
+    bool same = e && e->group->generation == run->r.generation_id;
+    if (same && tell_joined_members_some(run, e->group, s))
+        return true;
+    struct kview id = run->r.member_id;
+    if (!same || c->starved)
+        join_group_response_init(&run->r);
+    end_join_group(run, same && !c->starved ? KERR_NONE : KERR_COORDINATOR_NOT_AVAILABLE, id);
+    return false;
+}
+
+/* In steps: there may be ten thousand, and 64 MiB of what they said. */
+static void tell_joined_members(struct join_run *run, const struct group *g)
+{
+    struct coord_call *c = &run->question.call;
+    c->forget = NULL; /* it waits in the group no longer */
+    run->r.members.v = coord_call_alloc(c, (size_t)g->member_count * sizeof *run->r.members.v);
+    run->capacity = run->r.members.v ? g->member_count : 0;
+    group_question_steps(&run->question, tell_joined_members_step);
 }
 
 static bool fill_join_answer(struct coord_call *c, const struct group *g, const struct group_action *a,
@@ -115,21 +130,26 @@ static bool fill_join_answer(struct coord_call *c, const struct group *g, const 
     r->protocol_name = coord_call_text(c, group_view(g->protocol));
     r->leader = coord_call_text(c, empty_if_null(leader));
     r->skip_assignment = a->skip_assignment;
-    bool leads = kview_same(id, leader);
-    return (!leads || list_joined_members(c, g, r)) && !c->starved;
+    r->member_id = coord_call_text(c, empty_if_null(id));
+    return !c->starved;
 }
 
 static void join_group_answered(struct group_waiter *w, const struct group *g, const struct group_action *a)
 {
     struct join_run *run = container_of(w, struct join_run, question.waiter);
     struct coord_call *c = &run->question.call;
-    enum kerr error = a->error;
-    struct kview id = coord_call_text(c, empty_if_null(a->member_id));
-    if (c->starved || (!error && !fill_join_answer(c, g, a, &run->r))) { /* it joins again when it sees this */
+    if (a->error) {
+        struct kview id = coord_call_text(c, empty_if_null(a->member_id));
+        end_join_group(run, c->starved ? KERR_COORDINATOR_NOT_AVAILABLE : a->error, id);
+    } else if (!fill_join_answer(c, g, a, &run->r)) { /* it joins again when it sees this */
+        struct kview id = run->r.member_id;
         join_group_response_init(&run->r);
-        error = KERR_COORDINATOR_NOT_AVAILABLE;
+        end_join_group(run, KERR_COORDINATOR_NOT_AVAILABLE, id);
+    } else if (kview_same(a->member_id, a->leader)) {
+        tell_joined_members(run, g);
+    } else {
+        end_join_group(run, KERR_NONE, run->r.member_id);
     }
-    end_join_group(run, error, id);
 }
 
 /* Kafka's members without an id are in no group yet: only they make one. */

@@ -1,8 +1,10 @@
 """Cases: requests that take the broker many turns are answered whole, and others are served meanwhile."""
+import time
+
 from members import *
 from messages import call, frame, take
 
-PARTITIONS, GROUPS, LEAVERS = 2500, 1200, 5000
+PARTITIONS, GROUPS, LEAVERS, JOINERS = 2500, 1200, 5000, 1500
 
 
 def many_offsets_are_committed_fetched_and_deleted_at_once(w):
@@ -65,5 +67,24 @@ def thousands_leave_at_once(w):
         m.close()
 
 
+def a_leader_is_told_of_thousands(w):
+    """In steps. The others are static members whose connections are gone: they stay."""
+    group, said = w.group(), bytes(range(256)) * 4
+    leader = w.member(group, instance="leader", rebalance=3000, protocols=(("range", said),))
+    leader.start()
+    for i in range(JOINERS):
+        other = w.member(group, instance=f"i{i}", rebalance=3000, protocols=(("range", said + str(i).encode()),))
+        other.send_join()
+        if i % 50 == 49:
+            time.sleep(0.02)  # let them be read
+        other.connection.close()
+    r = leader.join()
+    told = {m.group_instance_id: m.metadata for m in r.members}
+    assert r.error_code == NONE and r.leader == leader.id and len(r.members) == len(told)
+    assert len(told) > JOINERS // 2, f"{len(told)} are told of"
+    assert told.pop("leader") == said and all(m == said + n[1:].encode() for n, m in told.items())
+    leader.close()
+
+
 CASES = (many_offsets_are_committed_fetched_and_deleted_at_once, many_groups_are_listed_described_and_deleted_at_once,
-         thousands_leave_at_once)
+         thousands_leave_at_once, a_leader_is_told_of_thousands)
