@@ -1,4 +1,3 @@
-/* Which transaction was left alone for longest, and the line about it (hanging.h). */
 #include "storage/log/hanging.h"
 #include "core/clock.h"
 #include "core/log.h"

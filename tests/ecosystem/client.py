@@ -6,6 +6,7 @@
     client.py keyed ADDRESS TOPIC COUNT KEYS records whose keys are w0, w1, ...
     client.py texts ADDRESS TOPIC FILE      the values of each key in their order, as a reader of committed records is given them
     client.py gaps ADDRESS TOPIC            records and offsets of a topic, over its partitions: compacted ones have fewer records
+    client.py repeat ADDRESS TOPIC COUNT    the first record of a topic's first partition, again and again
     client.py topic ADDRESS NAME PARTITIONS
 """
 import json
@@ -60,6 +61,14 @@ def keyed(address, name, count, keys):
     producer.flush()
 
 
+def repeat(address, name, count):
+    first, _ = next(each_record(address, name))
+    producer = KafkaProducer(bootstrap_servers=address, linger_ms=5)
+    for _ in range(int(count)):
+        producer.send(name, first.value, first.key, first.headers, partition=0)
+    producer.flush()
+
+
 def texts(address, name, path):
     found = {}
     for record, _ in each_record(address, name, "read_committed"):
@@ -77,4 +86,4 @@ def gaps(address, name):
 
 
 if __name__ == "__main__":
-    {"words": words, "counts": counts, "values": values, "keyed": keyed, "texts": texts, "gaps": gaps, "topic": topic}[sys.argv[1]](*sys.argv[2:])
+    {"words": words, "counts": counts, "values": values, "keyed": keyed, "texts": texts, "gaps": gaps, "repeat": repeat, "topic": topic}[sys.argv[1]](*sys.argv[2:])

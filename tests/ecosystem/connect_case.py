@@ -1,6 +1,4 @@
 """Kafka Connect, distributed: its three topics are compacted, and it goes on from them; exactly once, with two workers."""
-import json
-import signal
 import time
 import urllib.error
 import urllib.request
@@ -37,15 +35,13 @@ scheduled.rebalance.max.delay.ms=1000
 """
 
 
-class Worker:
+class Worker(Running):
     def __init__(self, broker, name="connect", more=""):
         self.port = free_ports(1)[0]
         path = f"{WORK}/{name}.properties"
         with open(path, "w", encoding="ascii") as file:
-            folder = os.path.abspath(jars(pom=os.path.join(HERE, "pom.xml"), name="jars-ecosystem"))
-            file.write(WORKER.format(address=broker.address, port=self.port, plugins=folder) + more)
-        self.log = open(f"{WORK}/{name}.log", "ab")
-        self.process = spawn(program("org.apache.kafka.connect.cli.ConnectDistributed", path), stdout=self.log, stderr=self.log)
+            file.write(WORKER.format(address=broker.address, port=self.port, plugins=os.path.abspath(pom_jars())) + more)
+        super().__init__(program("org.apache.kafka.connect.cli.ConnectDistributed", path), f"{WORK}/{name}.log")
 
     def ask(self, method, path, body=None):
         """(status, what it says); (0, None): nobody listens."""
@@ -68,11 +64,6 @@ class Worker:
     def running(self, name):
         status, said = self.ask("GET", f"/connectors/{name}/status")
         return status == 200 and [task["state"] for task in said["tasks"]] == ["RUNNING"]
-
-    def end(self, how):
-        self.process.send_signal(how)
-        self.process.wait(seconds(40))
-        self.log.close()
 
 
 def lines_of(path):
@@ -107,7 +98,7 @@ def goes_on():
         assert wait_until(lambda: lines_of(sink) == [f"line {i}" for i in range(LINES)], 60, 0.2), len(lines_of(sink))
         for topic in ("connect-offsets", "connect-configs"):
             compacted(broker, topic)
-        worker.end(signal.SIGKILL)
+        worker.kill()
         broker.kill(), broker.start()
         append(source, LINES, 50)
         worker = Worker(broker)
@@ -118,21 +109,19 @@ def goes_on():
         assert wait_until(lambda: set(wanted) == set(lines_of(sink)), 60, 0.2), f"{len(lines_of(sink))} lines"
         again = len(lines_of(sink)) - len(wanted)
         assert again <= 120, f"{again} lines came again: the source did not go on from its offset"
-        worker.end(signal.SIGTERM)
+        worker.stop()
         broker.stop()
 
 
 def told(broker):
     """What the source wrote, as a reader of committed records is given it."""
-    client("values", broker.address, "once", f"{WORK}/once.json")
-    with open(f"{WORK}/once.json", encoding="ascii") as file:
-        return json.load(file)
+    return asked("values", broker.address, "once")
 
 
 def come(broker, wanted):
     assert wait_until(lambda: len(told(broker)) >= len(wanted), 90, 0.5), f"{len(told(broker))} of {len(wanted)} lines come"
     have = told(broker)
-    assert have == wanted, f"{len(have)} lines, {len(set(have))} different, the first at fault is {next((i for i, (a, b) in enumerate(zip(have, wanted)) if a != b), len(wanted))}"
+    assert have == wanted, f"{len(have)} lines, {len(set(have))} different, the first at fault is {next(i for i, (a, b) in enumerate(zip(have, wanted)) if a != b)}"
 
 
 def runner(workers):
@@ -175,7 +164,7 @@ def exactly_once():
         append(source, LINES // 4, LINES // 4)
         one = runner(workers)
         assert one, "no task runs"
-        one.end(signal.SIGKILL)
+        one.kill()
         workers[workers.index(one)] = Worker(broker, "once-again", EXACTLY_ONCE)
         append(source, LINES // 2, LINES // 4)
         come(broker, lines[:LINES * 3 // 4])
@@ -190,7 +179,7 @@ def exactly_once():
         change_offsets(worker, "DELETE")
         come(broker, lines + lines[LINES // 2:] + lines)
         for worker in workers:
-            worker.end(signal.SIGTERM)
+            worker.stop()
         broker.stop()
 
 

@@ -1,6 +1,5 @@
 """The way out: MirrorMaker 2 moves everything to a real Kafka, as README says."""
 import json
-import signal
 
 from apache import ApacheKafka
 from world import *

@@ -1,8 +1,16 @@
-"""What the cases share: a broker that compacts soon, and the programs that stand on it."""
+"""What the cases share: a broker that compacts soon, and the programs that stand on it.
+
+A tool brings a list of what it needs from the registries: NAME.pom.xml (Maven), NAME_requirements.txt (PyPI). They are fetched once, into
+build/tests/jars-NAME and build/tests/python-NAME; `pom.xml` is Kafka's own Connect, Streams and MirrorMaker 2.
+"""
+import json
 import os
+import shutil
+import signal
+import sys
 
 from harness import *
-from tools import jars, java, venv_python
+from tools import installed, jars, java, must, venv_python
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORK = "build/tests/ecosystem"
@@ -19,14 +27,82 @@ def client(*words):
     return run_ok([venv_python(), os.path.join(HERE, "client.py"), *map(str, words)], timeout=120)
 
 
-def program(main, *arguments, more_classes=None):
-    """The command line of a Java program on the ecosystem's jars."""
-    folder = jars(pom=os.path.join(HERE, "pom.xml"), name="jars-ecosystem")
-    command = java(main, *arguments, heap="512m", folder=folder)
-    if more_classes:
-        at = command.index("-cp") + 1
-        command[at] = f"{more_classes}:{command[at]}"
-    return command
+def read_json(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def asked(*words):
+    """What client.py writes to a file: the words, with the file's path as the last."""
+    path = f"{WORK}/{words[0]}-{words[2]}.json" if len(words) > 2 else f"{WORK}/{words[0]}.json"
+    client(*words, path)
+    return read_json(path)
+
+
+def pom_jars(name="ecosystem"):
+    """The folder with the jars of a pom of this folder."""
+    return jars(pom=os.path.join(HERE, "pom.xml" if name == "ecosystem" else f"{name}.pom.xml"), name=f"jars-{name}")
+
+
+def program(main, *arguments, classes=None, pom="ecosystem", heap="512m", options=()):
+    """The command line of a Java program on the jars of a pom; `classes`: a folder of our own in front of them."""
+    command = java(main, *map(str, arguments), heap=heap, folder=pom_jars(pom))
+    at = command.index("-cp")
+    if classes:
+        command[at + 1] = f"{classes}:{command[at + 1]}"
+    return [*command[:at], *options, *command[at:]]
+
+
+def compiled(source, pom="ecosystem"):
+    """The folder with the classes of a Java program of this folder."""
+    classes = fresh_dir(f"{WORK}/classes-{source.removesuffix('.java')}")
+    run_ok([need("javac"), "-d", classes, "-cp", f"{pom_jars(pom)}/*", os.path.join(HERE, source)], timeout=120)
+    return classes
+
+
+def python_of(name):
+    """The interpreter of an environment with the packages of NAME_requirements.txt."""
+    requirements = os.path.join(HERE, f"{name}_requirements.txt")
+
+    def make(folder):
+        must([sys.executable, "-m", "venv", folder], 120)
+        must([os.path.join(folder, "bin/pip"), "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements], 900)
+    return os.path.join(installed(f"python-{name}", requirements, make), "bin/python")
+
+
+class Running:
+    """A program that was started; what it says goes to a file, over several starts."""
+
+    def __init__(self, command, log_path, **options):
+        self.log_path = log_path
+        with open(log_path, "ab") as log:
+            self.from_byte = log.tell()
+            self.process = spawn(command, stdin=-3, stdout=log, stderr=log, **options)
+
+    def said(self):
+        """What it said since this start."""
+        with open(self.log_path, "rb") as file:
+            file.seek(self.from_byte)
+            return file.read().decode(errors="replace")
+
+    def ended(self):
+        return self.process.poll() is not None
+
+    def kill(self):
+        self.end(signal.SIGKILL)
+
+    def stop(self):
+        self.end(signal.SIGTERM)
+
+    def end(self, how):
+        self.process.send_signal(how)
+        self.process.wait(seconds(60))
+
+
+def empty(path):
+    """No folder there; one that a program makes for itself."""
+    shutil.rmtree(path, ignore_errors=True)
+    return os.path.abspath(path)
 
 
 def compacted(broker, topic, most=0.9):
