@@ -1,5 +1,7 @@
 """What the bench scripts share: where things are, starting and stopping servers, pinning, the near/far label, medians."""
 
+import importlib.machinery
+import importlib.util
 import json
 import math
 import os
@@ -126,8 +128,14 @@ class Server:
 
 
 def start_broker(folder, *settings, cpu=None):
+    """On one processor, or a shard on each of several."""
+    cpus = [] if cpu is None else [str(c) for c in (cpu if isinstance(cpu, list) else [cpu])]
     command = [broker(), "serve", f"log.dirs={folder}/data", "listeners=PLAINTEXT://localhost:0", *settings, *ODRADEK_ARGS]
-    return Server(command + ([] if cpu is None else ["--cores", "1", "--cpu-list", str(cpu)]), folder)
+    return Server(command + (["--cores", str(len(cpus)), "--cpu-list", ",".join(cpus)] if cpus else []), folder)
+
+
+def start_echo(folder, cpu):
+    return Server([program("echo"), str(cpu)], folder)
 
 
 def start_bare(folder, ack, cpu, file_mb):
@@ -206,12 +214,24 @@ def _read(path):
         return "unknown"
 
 
+def commit():
+    return _first_line("git", "-C", ROOT, "rev-parse", "--short", "HEAD")
+
+
+def script(name):
+    """bench/<name> as a module."""
+    loader = importlib.machinery.SourceFileLoader(f"bench_{name}", os.path.join(ROOT, "bench", name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
 def machine_lines():
     """What the figures depend on, for the head of every table."""
     os.makedirs(WORK, exist_ok=True)
     model = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo", encoding="utf-8") if l.startswith("model name")), "unknown")
     return [
-        f"machine: {model}, {os.cpu_count()} processors, kernel {platform.release()}, commit {_first_line('git', 'rev-parse', '--short', 'HEAD')}",
+        f"machine: {model}, {os.cpu_count()} processors, kernel {platform.release()}, commit {commit()}",
         f"compiler: {_first_line('cc', '--version')}; file system: {_first_line('stat', '-f', '-c', '%T', WORK)} "
         f"({_first_line('findmnt', '-no', 'SOURCE', '-T', WORK)}); TCP: {_read('/proc/sys/net/ipv4/tcp_congestion_control')}",
     ]

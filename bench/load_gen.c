@@ -27,7 +27,7 @@ static const char usage_text[] =
     "load_gen produce --to HOST:PORT --topic T [--bare] [--partitions N] [--acks N] [--lanes N] [--window N] [--batch "
     "BYTES]\n"
     "                 [--record BYTES] [--requests N] [--warmup N] [--rate N] [--pid BROKER] [--cpu N] [--file PATH]\n"
-    "                 [--coalesce] [--may-be-cut]\n"
+    "                 [--coalesce] [--sleep] [--may-be-cut]\n"
     "load_gen fetch   --to HOST:PORT --topic T [--partition N] [--offset N] [--fetch BYTES] [--bytes N] [--crc] [--pid "
     "BROKER]\n"
     "                 [--cpu N]\n";
@@ -55,7 +55,8 @@ enum {
     OPT_BYTES,
     OPT_CRC,
     OPT_CONFIG,
-    OPT_COALESCE
+    OPT_COALESCE,
+    OPT_SLEEP
 };
 
 static const struct option option_names[] = {{"to", 1, NULL, OPT_TO},
@@ -81,6 +82,7 @@ static const struct option option_names[] = {{"to", 1, NULL, OPT_TO},
                                              {"crc", 0, NULL, OPT_CRC},
                                              {"config", 1, NULL, OPT_CONFIG},
                                              {"coalesce", 0, NULL, OPT_COALESCE},
+                                             {"sleep", 0, NULL, OPT_SLEEP},
                                              {NULL, 0, NULL, 0}};
 
 __attribute__((noreturn)) static void usage(void)
@@ -123,6 +125,7 @@ static void option_set(struct options *o, int option, const char *text)
     case OPT_BYTES: o->consume.bytes = n; break;
     case OPT_CRC: o->consume.check_crc = true; break;
     case OPT_COALESCE: o->load.coalesce = true; break;
+    case OPT_SLEEP: o->load.sleep = true; break;
     case OPT_CONFIG: config_add(o, text); break;
     default: usage();
     }
@@ -247,7 +250,7 @@ int main(int argc, char **argv)
     for (int option; (option = getopt_long(argc, argv, "", option_names, NULL)) != -1;)
         option_set(&o, option, optarg);
     if (optind + 1 != argc || !o.load.address || o.load.lanes == 0 || o.load.partitions == 0 ||
-        o.load.warmup >= o.load.requests)
+        o.load.warmup >= o.load.requests || (o.load.sleep && (o.load.lanes != 1 || o.load.rate <= 0)))
         usage();
     if (o.cpu >= 0 && !cpu_pin(o.cpu))
         perror("pin");

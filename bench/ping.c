@@ -65,6 +65,7 @@ int main(int argc, char **argv)
         fputs("usage: ping HOST:PORT INTERVAL_US [CPU]\n", stderr);
         return 2;
     }
+    cpu_wake_on_time();
     int fd = sock_connect(argv[1], false);
     uint64_t due_ns = cpu_now_ns();
     uint32_t count = 0;

@@ -176,8 +176,12 @@ struct io_names {
     uint16_t local_port, peer_port;
 };
 /* A listening socket on one numeric address. `shared` sets SO_REUSEPORT (every shard its own); the first bind of a broker is
- * made without it, so that a foreign listener is found out: ERR_BUSY. Port 0: the kernel chooses; *out_port is the real one. */
-enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd, uint16_t *out_port) must_use;
+ * made without it, so that a foreign listener is found out: ERR_BUSY. Port 0: the kernel chooses; *out_port is the real one.
+ * `congestion`: what accepted sockets have for TCP_CONGESTION, a name that io_check_congestion took; NULL: the kernel's default. */
+enum err io_listen(const char *address, uint16_t port, bool shared, const char *congestion, int *out_fd,
+                   uint16_t *out_port) must_use;
+/* ERR_NOT_FOUND: the kernel knows no such congestion control; ERR_PERMISSION: only with privileges. */
+enum err io_check_congestion(const char *name) must_use;
 enum err io_socket_names(int fd, struct io_names *out_names) must_use;
 /* All numeric addresses of a host name ("" and "::" = all interfaces: "0.0.0.0" and "::"); returns how many. */
 uint32_t io_resolve(const char *host, char (*out_addresses)[IO_NAME_MAX], uint32_t max);

@@ -62,13 +62,32 @@ static bool set_socket_option(int fd, int level, int option)
     return setsockopt(fd, level, option, &one, sizeof one) == 0;
 }
 
-/* Accepted sockets inherit TCP_NODELAY, which saves a call for each. V6ONLY lets both families have the same port. */
-static bool prepare_socket(int fd, int family, bool shared)
+static bool set_congestion(int fd, const char *name)
+{
+    assert(fd >= 0);
+    return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) == 0;
+}
+
+/* Accepted sockets inherit TCP_NODELAY and TCP_CONGESTION, which saves calls for each. V6ONLY lets both families have the same port. */
+static bool prepare_socket(int fd, int family, bool shared, const char *congestion)
 {
     assert(family == AF_INET || family == AF_INET6);
     return set_socket_option(fd, SOL_SOCKET, SO_REUSEADDR) && set_socket_option(fd, IPPROTO_TCP, TCP_NODELAY) &&
+           (!congestion || set_congestion(fd, congestion)) &&
            (!shared || set_socket_option(fd, SOL_SOCKET, SO_REUSEPORT)) &&
            (family != AF_INET6 || set_socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY));
+}
+
+enum err io_check_congestion(const char *name)
+{
+    assert(name && name[0]);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_from_errno(errno);
+    bool good = set_congestion(fd, name);
+    enum err err = good ? ERR_NONE : errno == EPERM ? ERR_PERMISSION : err_from_errno(errno);
+    close(fd);
+    return err;
 }
 
 static bool read_local_port(int fd, uint16_t *out_port)
@@ -83,7 +102,8 @@ static bool read_local_port(int fd, uint16_t *out_port)
     return true;
 }
 
-enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd, uint16_t *out_port)
+enum err io_listen(const char *address, uint16_t port, bool shared, const char *congestion, int *out_fd,
+                   uint16_t *out_port)
 {
     assert(address && out_fd && out_port);
     union address a;
@@ -94,8 +114,8 @@ enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd,
     if (fd < 0)
         return err_from_errno(errno);
     uint16_t real_port;
-    if (!prepare_socket(fd, a.any.sa_family, shared) || bind(fd, &a.any, bytes) != 0 || listen(fd, BACKLOG) != 0 ||
-        !read_local_port(fd, &real_port)) {
+    if (!prepare_socket(fd, a.any.sa_family, shared, congestion) || bind(fd, &a.any, bytes) != 0 ||
+        listen(fd, BACKLOG) != 0 || !read_local_port(fd, &real_port)) {
         enum err err = err_from_errno(errno);
         close(fd);
         return err;

@@ -11,6 +11,7 @@
 #include "core/map.h"
 #include "core/rng.h"
 #include "net/api/api.h"
+#include "net/api/topology.h"
 #include "net/coordinators.h"
 #include "net/inspect.h"
 #include "net/options.h"
@@ -34,11 +35,12 @@ enum {
     WHY_BYTES = 512,
 };
 
-/* One listening address: a socket for each shard. */
+/* One listening address: a socket for each shard, all on one port or each on its own (net/api/topology.h). */
 struct opening {
     const struct listener *listener;
     char address[IO_NAME_MAX];
-    uint16_t port;
+    uint16_t failed; /* this port was not to be had */
+    uint16_t ports[SHARDS_MAX];
     int fds[SHARDS_MAX];
 };
 /* The partitions that one shard stopped cleanly: in memory of its own, since the shard's is gone when it is read. */
@@ -53,6 +55,7 @@ struct clean_list {
 struct broker {
     struct options options;
     struct broker_config config;
+    struct topology topology;
     struct heap *heap;
     struct root *root;
     struct shard_group *group;
@@ -156,32 +159,76 @@ static void close_opening(const struct broker *b, const struct opening *o)
             fs_close(o->fds[i]);
 }
 
-/* The first socket is bound alone, which finds out a foreign listener; with several shards it then gives way to shared ones. */
-static enum err open_address_sockets(const struct broker *b, struct opening *o, uint16_t port)
+/* NULL: the kernel's default. */
+static const char *find_congestion(const struct broker *b)
 {
-    uint16_t cores = b->options.cores;
-    for (uint16_t i = 0; i < cores; i++)
-        o->fds[i] = -1;
-    enum err err = io_listen(o->address, port, false, &o->fds[0], &o->port);
-    if (err || cores == 1)
+    const char *name = broker_config_get(&b->config, "socket.congestion.control");
+    return name && name[0] ? name : NULL;
+}
+
+static enum err open_shard_socket(const struct broker *b, struct opening *o, uint16_t shard, uint16_t port, bool shared)
+{
+    enum err err = io_listen(o->address, port, shared, find_congestion(b), &o->fds[shard], &o->ports[shard]);
+    if (err)
+        o->failed = port;
+    return err;
+}
+
+/* The first socket is bound alone, which finds out a foreign listener; with several shards it then gives way to shared ones. */
+static enum err open_shared_sockets(const struct broker *b, struct opening *o, uint16_t port)
+{
+    enum err err = open_shard_socket(b, o, 0, port, false);
+    if (err || b->options.cores == 1)
         return err;
     fs_close(o->fds[0]);
     o->fds[0] = -1;
-    for (uint16_t i = 0; i < cores && !err; i++)
-        err = io_listen(o->address, o->port, true, &o->fds[i], &o->port);
+    port = o->ports[0];
+    for (uint16_t i = 0; i < b->options.cores && !err; i++)
+        err = open_shard_socket(b, o, i, port, true);
+    return err;
+}
+
+/* `ports`: where each shard is to listen; 0: anywhere. */
+static enum err open_address_sockets(const struct broker *b, struct opening *o, const uint16_t *ports)
+{
+    enum err err = ERR_NONE;
+    for (uint16_t i = 0; i < b->options.cores; i++)
+        o->fds[i] = -1;
+    if (!b->topology.per_core)
+        err = open_shared_sockets(b, o, ports[0]);
+    for (uint16_t i = 0; b->topology.per_core && i < b->options.cores && !err; i++)
+        err = open_shard_socket(b, o, i, ports[i], false);
     if (err)
         close_opening(b, o);
     return err;
 }
 
-static int explain_no_listening(const struct opening *o, uint16_t port, enum err err)
+/* Is it one of our own listeners that has this port? NULL: no. */
+static const struct opening *find_own_opening(const struct broker *b, const struct opening *failed)
 {
-    char what[WHY_BYTES];
-    const char *hint = err == ERR_BUSY
-                           ? "another program listens there: stop it, or choose another port with listeners="
-                       : err == ERR_PERMISSION ? "this port needs privileges: choose one above 1023 with listeners="
-                                               : "choose another address with listeners=";
-    snprintf(what, sizeof what, "cannot listen on %s port %u (%s); %s", o->address, port, err_text(err), hint);
+    for (uint32_t i = 0; i < b->opening_count; i++)
+        for (uint16_t k = 0; k < b->options.cores; k++)
+            if (b->openings[i].ports[k] == failed->failed && b->openings[i].listener != failed->listener)
+                return &b->openings[i];
+    return NULL;
+}
+
+static int explain_no_listening(const struct broker *b, const struct opening *o, enum err err)
+{
+    char what[WHY_BYTES], hint[WHY_BYTES / 2];
+    const struct opening *own = err == ERR_BUSY ? find_own_opening(b, o) : NULL;
+    const char *more = b->topology.per_core ? " (with listeners.per.core=true each core takes one more)" : "";
+    if (own)
+        snprintf(hint, sizeof hint, "%s has that port already: leave more between the two in listeners=%s",
+                 own->listener->name, more);
+    else if (err == ERR_BUSY)
+        snprintf(hint, sizeof hint, "another program listens there: stop it, or choose another port with listeners=%s",
+                 more);
+    else if (err == ERR_PERMISSION)
+        snprintf(hint, sizeof hint, "this port needs privileges: choose one above 1023 with listeners=%s", more);
+    else
+        snprintf(hint, sizeof hint, "choose another address with listeners=");
+    snprintf(what, sizeof what, "cannot listen on %s port %u (%s); %s", o->address, o->failed, err_text(err), hint);
     return print_complaint(what);
 }
 
@@ -196,13 +243,15 @@ static enum err open_host_sockets(struct broker *b, const struct listener *l, ch
                                   uint32_t count, struct opening *out_failed)
 {
     uint32_t first = b->opening_count;
-    uint16_t port = l->port;
+    uint16_t ports[SHARDS_MAX];
     enum err err = ERR_NOT_FOUND;
+    for (uint16_t i = 0; i < b->options.cores; i++)
+        ports[i] = topology_port(&b->topology, l, i);
     for (uint32_t i = 0; i < count && b->opening_count < SOCKETS_MAX; i++) {
         struct opening *o = &b->openings[b->opening_count];
         *o = (struct opening){.listener = l};
         memcpy(o->address, names[i], sizeof o->address);
-        enum err e = open_address_sockets(b, o, port);
+        enum err e = open_address_sockets(b, o, ports);
         *out_failed = *o;
         if (e && !is_address_absent(e)) {
             while (b->opening_count > first)
@@ -214,9 +263,10 @@ static enum err open_host_sockets(struct broker *b, const struct listener *l, ch
             continue;
         }
         err = ERR_NONE;
-        port = o->port;
+        memcpy(ports, o->ports, sizeof ports);
         b->opening_count++;
     }
+    topology_opened(&b->topology, (uint32_t)(l - b->config.listeners), ports);
     return err;
 }
 
@@ -238,7 +288,42 @@ static int open_listener(struct broker *b, const struct listener *l)
         clock_sleep_ms(PORT_STEP_MS);
         err = open_host_sockets(b, l, names, count, &failed);
     }
-    return err ? explain_no_listening(&failed, l->port, err) : 0;
+    return err ? explain_no_listening(b, &failed, err) : 0;
+}
+
+/* Those that this process may choose. */
+static void list_congestions(char *out, size_t bytes)
+{
+    char text[WHY_BYTES / 2] = "", *rest = text;
+    int fd;
+    size_t got = 0, used = 0;
+    out[0] = 0;
+    if (fs_open("/proc/sys/net/ipv4/tcp_available_congestion_control", FS_READ, &fd) == ERR_NONE) {
+        if (fs_read(fd, text, sizeof text - 1, 0, &got) != ERR_NONE)
+            text[0] = 0;
+        fs_close(fd);
+    }
+    for (const char *name; (name = strsep(&rest, " \n")) && used < bytes;)
+        if (name[0] && io_check_congestion(name) == ERR_NONE) {
+            int n = snprintf(out + used, bytes - used, " %s", name);
+            used += n > 0 ? (size_t)n : 0;
+        }
+}
+
+static int check_congestion(const struct broker *b)
+{
+    char what[WHY_BYTES], names[WHY_BYTES / 2];
+    const char *name = find_congestion(b);
+    enum err err = name ? io_check_congestion(name) : ERR_NONE;
+    if (!err)
+        return 0;
+    list_congestions(names, sizeof names);
+    snprintf(what, sizeof what, "socket.congestion.control=%.60s: %s; leave it out, or choose one of these:%s", name,
+             err == ERR_PERMISSION  ? "that takes privileges (net.ipv4.tcp_allowed_congestion_control)"
+             : err == ERR_NOT_FOUND ? "this kernel has no congestion control of that name"
+                                    : err_text(err),
+             names);
+    return print_complaint(what);
 }
 
 static int open_listeners(struct broker *b)
@@ -266,25 +351,31 @@ static void list_openings(const struct broker *b, char *out, size_t bytes)
     for (uint32_t i = 0; i < b->opening_count && used < bytes; i++) {
         const struct opening *o = &b->openings[i];
         bool six = strchr(o->address, ':'), all = strcmp(o->address, "0.0.0.0") == 0 || strcmp(o->address, "::") == 0;
-        int n = snprintf(out + used, bytes - used, "%s%s%s%s:%u%s", i ? "," : "", six ? "[" : "", o->address,
-                         six ? "]" : "", o->port, all ? " (all interfaces)" : "");
-        used += n > 0 ? (size_t)n : 0;
+        for (uint16_t k = 0; k < b->topology.nodes && used < bytes; k++) {
+            int n = snprintf(out + used, bytes - used, "%s%s%s%s:%u%s", i || k ? "," : "", six ? "[" : "", o->address,
+                             six ? "]" : "", o->ports[k], all ? " (all interfaces)" : "");
+            used += n > 0 ? (size_t)n : 0;
+        }
     }
 }
 
 static void log_started(const struct broker *b, const struct shard *s)
 {
-    char listening[1024];
+    char listening[1024], nodes[32] = "";
+    int32_t first_id = b->topology.ids[0];
+    if (b->topology.per_core)
+        snprintf(nodes, sizeof nodes, " nodes=%d-%d", first_id, first_id + b->topology.nodes - 1);
     list_openings(b, listening, sizeof listening);
     const struct opening *first = &b->openings[0];
     const char *host = shown_listener_host(first->listener), *why = shard_group_why(b->group);
     bool six = strchr(host, ':'), caching = catalog_file_config(b->root->catalog)->topic_defaults.write_caching;
-    log_info(
-        "started",
-        "address=%s%s%s:%u listening=\"%s\" engine=%s%s%s%s disk=%s ack=%s route=written cores=%u data=%s took_ms=%llu",
-        six ? "[" : "", host, six ? "]" : "", first->port, listening, io_engine_name(s->io), why[0] ? " why=\"" : "",
-        why, why[0] ? "\"" : "", b->root->direct ? "direct" : "buffered", caching ? "crash-safe" : "durable",
-        b->options.cores, b->config.data_dir, (unsigned long long)((clock_now_ns() - b->began_ns) / NS_PER_MS));
+    log_info("started",
+             "address=%s%s%s:%u listening=\"%s\" engine=%s%s%s%s disk=%s ack=%s route=written cores=%u%s data=%s "
+             "took_ms=%llu",
+             six ? "[" : "", host, six ? "]" : "", first->ports[0], listening, io_engine_name(s->io),
+             why[0] ? " why=\"" : "", why, why[0] ? "\"" : "", b->root->direct ? "direct" : "buffered",
+             caching ? "crash-safe" : "durable", b->options.cores, nodes, b->config.data_dir,
+             (unsigned long long)((clock_now_ns() - b->began_ns) / NS_PER_MS));
 }
 
 static enum err listen_on_openings(struct broker *b, struct shard *s)
@@ -303,7 +394,7 @@ static enum err start_shard(struct shard *s, void *arg)
     enum err err = store_open(s, b->root);
     if (err)
         return err;
-    err = server_start(s, b->root, &api_dispatcher);
+    err = server_start(s, b->root, &b->topology, &api_dispatcher);
     if (!err)
         err = coordinators_start(server_of(s));
     if (!err)
@@ -425,9 +516,14 @@ static int serve_folder(struct broker *b)
 {
     if (log_ring_start())
         return print_complaint("there is not enough memory to start: no thread for the log");
+    if (!topology_init(&b->topology, &b->config, b->options.cores, b->why))
+        return print_complaint(b->why);
+    int code = check_congestion(b);
+    if (code)
+        return code;
     if (root_open(&b->config, b->heap, &b->root, b->why))
         return print_complaint(b->why);
-    int code = open_listeners(b);
+    code = open_listeners(b);
     if (!code)
         code = open_stat_file(b);
     if (!code && !open_signals(b))

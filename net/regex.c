@@ -630,11 +630,23 @@ static bool is_in_ranges(const struct regex *r, const struct regex_step *s, uint
     return false;
 }
 
-static bool is_in_class(const struct regex *r, const struct regex_step *s, uint32_t c)
+/* A character of the text. Repetitions copy a class hundreds of times: it is compared with its ranges once. */
+enum { NOT_COMPARED, NOT_IN_RANGES, IN_RANGES };
+struct regex_character {
+    uint32_t c;
+    uint8_t known[REGEX_RANGES_MAX]; /* by the first of them */
+};
+
+static bool is_in_class(const struct regex *r, const struct regex_step *s, struct regex_character *of)
 {
     assert(s->op == REGEX_CLASS);
-    bool in = is_in_ranges(r, s, c) || (s->folded && is_in_ranges(r, s, other_case(c)));
-    return in != s->negated;
+    if (s->b == 0)
+        return s->negated;
+    if (of->known[s->a] == NOT_COMPARED) {
+        bool in = is_in_ranges(r, s, of->c) || (s->folded && is_in_ranges(r, s, other_case(of->c)));
+        of->known[s->a] = in ? IN_RANGES : NOT_IN_RANGES;
+    }
+    return (of->known[s->a] == IN_RANGES) != s->negated;
 }
 
 static void empty_regex_ways(struct regex_ways *w)
@@ -652,21 +664,29 @@ static struct regex_place place_in_text(const uint8_t *text, size_t bytes, size_
         .start = at == 0, .end = at == bytes, .word_before = word_before, .word_behind = word_behind};
 }
 
+uint32_t regex_units(const struct regex *r, size_t bytes)
+{
+    enum { WAYS_PER_UNIT = 64 };
+    return (uint32_t)u64_min((uint64_t)bytes * r->count / WAYS_PER_UNIT, UINT32_MAX);
+}
+
 bool regex_matches(const struct regex *r, const uint8_t *text, size_t bytes)
 {
     struct regex_ways ways[2];
     struct regex_ways *now = &ways[0], *next = &ways[1];
+    struct regex_character of;
     size_t at = 0;
     struct regex_place place = place_in_text(text, bytes, 0, false);
     assert(r->count > 0);
     empty_regex_ways(now);
     add_regex_ways(r, now, 0, &place);
     while (at < bytes && now->count > 0) {
-        uint32_t c = read_character(text, bytes, &at);
-        place = place_in_text(text, bytes, at, is_word_character(c));
+        of.c = read_character(text, bytes, &at);
+        memset(of.known, 0, r->range_count * sizeof *of.known);
+        place = place_in_text(text, bytes, at, is_word_character(of.c));
         empty_regex_ways(next);
         for (uint32_t i = 0; i < now->count; i++)
-            if (r->steps[now->at[i]].op == REGEX_CLASS && is_in_class(r, &r->steps[now->at[i]], c))
+            if (r->steps[now->at[i]].op == REGEX_CLASS && is_in_class(r, &r->steps[now->at[i]], &of))
                 add_regex_ways(r, next, now->at[i] + 1, &place);
         struct regex_ways *done = now;
         now = next;

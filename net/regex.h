@@ -21,3 +21,5 @@ enum err regex_open(struct heap *heap, const uint8_t *at, size_t bytes, struct r
 void regex_close(struct regex *r);
 /* The whole text, from its first to its last character. */
 bool regex_matches(const struct regex *r, const uint8_t *at, size_t bytes);
+/* What that takes at most, in units of a step (net/steps.h). */
+uint32_t regex_units(const struct regex *r, size_t bytes);

@@ -25,13 +25,15 @@ static uint32_t session_slots_of_shard(const struct shard *s, const struct broke
     return (uint32_t)u64_max(config->fetch_session_slots / s->count, config->fetch_session_slots ? 1 : 0);
 }
 
-enum err server_start(struct shard *s, struct root *root, const struct dispatcher *dispatcher)
+enum err server_start(struct shard *s, struct root *root, const struct topology *topology,
+                      const struct dispatcher *dispatcher)
 {
     struct server *sv = heap_zalloc(s->heap, sizeof *sv);
     if (!sv)
         return ERR_NO_MEMORY;
     sv->shard = s;
     sv->root = root;
+    sv->topology = topology;
     sv->handler = (struct conn_handler){.overlaps = dispatcher->overlaps,
                                         .start = start_request,
                                         .cancel = request_cancel,

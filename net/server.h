@@ -16,6 +16,7 @@
 struct coordinator_shard;
 struct server;
 struct shutdown_part;
+struct topology;
 struct txn_shard;
 
 struct server_counters {
@@ -25,6 +26,7 @@ struct server_counters {
 struct server {
     struct shard *shard;
     struct root *root;
+    const struct topology *topology; /* net/api/topology.h: whom clients are told of */
     struct conns conns;
     struct conn_handler handler;
     struct requests requests;
@@ -45,7 +47,8 @@ struct server {
 };
 
 /* After store_open, on the shard's thread. */
-enum err server_start(struct shard *s, struct root *root, const struct dispatcher *dispatcher) must_use;
+enum err server_start(struct shard *s, struct root *root, const struct topology *topology,
+                      const struct dispatcher *dispatcher) must_use;
 /* Takes over a listening socket (io_listen) and begins to accept. `listener` lives as long as the configuration. */
 enum err server_listen(struct server *sv, int fd, const struct listener *listener) must_use;
 void server_stop(struct server *sv, void (*stopped)(struct server *sv));

@@ -24,22 +24,8 @@ static struct put begin(uint8_t *out, uint16_t key, uint16_t version, uint32_t c
 {
     struct put p = {out, out + TALK_REQUEST_MAX};
 
-    put_u32(&p, 0); /* size, set by finish() */
-    put_u16(&p, key);
-    put_u16(&p, version);
-    put_u32(&p, correlation);
-    put_text(&p, "bench");
+    put_begin(&p, key, version, correlation);
     return p;
-}
-
-/* The size in front of what was written behind `at`. */
-static size_t finish(const struct put *p, uint8_t *at)
-{
-    size_t bytes = (size_t)(p->at - at);
-    struct put size = {at, at + 4};
-
-    put_u32(&size, (uint32_t)(bytes - 4));
-    return bytes;
 }
 
 size_t talk_find(uint8_t *out, uint32_t correlation, const char *group)
@@ -48,7 +34,7 @@ size_t talk_find(uint8_t *out, uint32_t correlation, const char *group)
 
     put_text(&p, group);
     put_u8(&p, 0);
-    return finish(&p, out);
+    return put_end(&p, out, 0);
 }
 
 /* ConsumerProtocolSubscription v0, with its length in front. */
@@ -61,7 +47,7 @@ static void put_subscription(struct put *p, const char *topic)
     put_u32(p, 1);
     put_text(p, topic);
     put_u32(p, UINT32_MAX); /* no user data */
-    finish(p, at);
+    put_end(p, at, 0);
 }
 
 /* ConsumerProtocolAssignment v0, with its length in front. */
@@ -76,7 +62,7 @@ static void put_assignment(struct put *p, const char *topic, uint32_t partition)
     put_u32(p, 1);
     put_u32(p, partition);
     put_u32(p, UINT32_MAX);
-    finish(p, at);
+    put_end(p, at, 0);
 }
 
 size_t talk_join(uint8_t *out, uint32_t correlation, const struct talk_who *who, uint32_t session_ms, const char *topic)
@@ -92,7 +78,7 @@ size_t talk_join(uint8_t *out, uint32_t correlation, const struct talk_who *who,
     put_u32(&p, 1);
     put_text(&p, "range");
     put_subscription(&p, topic);
-    return finish(&p, out);
+    return put_end(&p, out, 0);
 }
 
 size_t talk_sync(uint8_t *out, uint32_t correlation, const struct talk_who *who, const struct talk_joined *joined,
@@ -110,7 +96,7 @@ size_t talk_sync(uint8_t *out, uint32_t correlation, const struct talk_who *who,
         put_text(&p, joined->members[i]);
         put_assignment(&p, topic, i);
     }
-    return finish(&p, out);
+    return put_end(&p, out, 0);
 }
 
 size_t talk_heartbeat(uint8_t *out, uint32_t correlation, const struct talk_who *who)
@@ -121,7 +107,7 @@ size_t talk_heartbeat(uint8_t *out, uint32_t correlation, const struct talk_who 
     put_u32(&p, (uint32_t)who->generation);
     put_text(&p, who->member);
     put_null(&p);
-    return finish(&p, out);
+    return put_end(&p, out, 0);
 }
 
 size_t talk_leave(uint8_t *out, uint32_t correlation, const struct talk_who *who)
@@ -130,7 +116,7 @@ size_t talk_leave(uint8_t *out, uint32_t correlation, const struct talk_who *who
 
     put_text(&p, who->group);
     put_text(&p, who->member);
-    return finish(&p, out);
+    return put_end(&p, out, 0);
 }
 
 size_t talk_commit(uint8_t *out, uint32_t correlation, const struct talk_who *who, const char *topic,
@@ -149,7 +135,7 @@ size_t talk_commit(uint8_t *out, uint32_t correlation, const struct talk_who *wh
     put_u64(&p, offset);
     put_u32(&p, UINT32_MAX); /* leader epoch unknown */
     put_text(&p, "");
-    return finish(&p, out);
+    return put_end(&p, out, 0);
 }
 
 size_t talk_fetch(uint8_t *out, uint32_t correlation, const struct talk_who *who, const char *topic, uint32_t partition)
@@ -161,7 +147,7 @@ size_t talk_fetch(uint8_t *out, uint32_t correlation, const struct talk_who *who
     put_text(&p, topic);
     put_u32(&p, 1);
     put_u32(&p, partition);
-    return finish(&p, out);
+    return put_end(&p, out, 0);
 }
 
 /* --- answers --- */

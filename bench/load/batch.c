@@ -2,55 +2,23 @@
 #include "bench/load/batch.h"
 
 #include <assert.h>
-#include <isa-l.h>
-#include <string.h>
 
+#include "bench/load/fill.h"
 #include "bench/load/wire.h"
 
 enum { PRODUCER_AT = 43, TRANSACTIONAL = 16 };
 
-static uint64_t xorshift(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-static unsigned varint_bytes(uint64_t zigzag)
-{
-    unsigned n = 1;
-
-    for (; zigzag >= 0x80; zigzag >>= 7)
-        n++;
-    return n;
-}
-
 /* A record is: length, attributes, timestamp delta 0, offset delta, key -1, value length, value, no headers. */
 static uint32_t body_bytes(uint32_t delta, uint32_t value_bytes)
 {
-    return 1 + 1 + varint_bytes((uint64_t)delta << 1) + 1 + varint_bytes((uint64_t)value_bytes << 1) + value_bytes + 1;
+    return 1 + 1 + varint_bytes(delta) + 1 + varint_bytes(value_bytes) + value_bytes + 1;
 }
 
 static uint32_t record_size(uint32_t delta, uint32_t value_bytes)
 {
     uint32_t body = body_bytes(delta, value_bytes);
 
-    return varint_bytes((uint64_t)body << 1) + body;
-}
-
-static void put_value(struct put *p, uint64_t number, uint32_t value_bytes, uint64_t *state)
-{
-    uint8_t *value = p->at;
-
-    assert((size_t)(p->end - p->at) >= value_bytes && value_bytes >= sizeof number);
-    memset(value, 0, value_bytes);
-    memcpy(value, &number, sizeof number);
-    for (uint32_t i = sizeof number; i + 16 <= value_bytes; i += 16) {
-        uint64_t r = xorshift(state);
-        memcpy(value + i, &r, sizeof r);
-    }
-    p->at += value_bytes;
+    return varint_bytes(body) + body;
 }
 
 static void put_record(struct put *p, uint64_t number, uint32_t delta, uint32_t value_bytes, uint64_t *state)
@@ -61,7 +29,7 @@ static void put_record(struct put *p, uint64_t number, uint32_t delta, uint32_t 
     put_varint(p, delta);
     put_varint(p, -1);
     put_varint(p, value_bytes);
-    put_value(p, number, value_bytes, state);
+    fill_value(p, number, value_bytes, state);
     put_varint(p, 0);
 }
 
@@ -77,31 +45,6 @@ static uint32_t next_value(uint32_t delta, uint32_t room, uint32_t record_bytes)
     return value;
 }
 
-static void put_header(struct put *p, uint32_t bytes, uint32_t records, int64_t now_ms)
-{
-    put_u64(p, 0);
-    put_u32(p, bytes - 12);
-    put_u32(p, (uint32_t)-1);
-    put_u8(p, 2);
-    put_u32(p, 0);
-    put_u16(p, 0);
-    put_u32(p, records - 1);
-    put_u64(p, (uint64_t)now_ms);
-    put_u64(p, (uint64_t)now_ms);
-    put_u64(p, (uint64_t)-1);
-    put_u16(p, (uint16_t)-1);
-    put_u32(p, (uint32_t)-1);
-    put_u32(p, records);
-}
-
-static void put_crc(uint8_t *batch, uint32_t bytes)
-{
-    uint32_t crc = ~crc32_iscsi(batch + BATCH_CRC_FROM, (int)(bytes - BATCH_CRC_FROM), 0xffffffff);
-    struct put at = {batch + BATCH_CRC_AT, batch + BATCH_CRC_FROM};
-
-    put_u32(&at, crc);
-}
-
 struct batch batch_make(uint64_t number, int64_t now_ms, uint32_t want_bytes, uint32_t record_bytes, uint8_t *out)
 {
     struct put body = {out + BATCH_HEADER_BYTES, out + want_bytes};
@@ -113,11 +56,10 @@ struct batch batch_make(uint64_t number, int64_t now_ms, uint32_t want_bytes, ui
         put_record(&body, number, records, next_value(records, (uint32_t)(body.end - body.at), record_bytes), &state);
         records++;
     }
-    struct put head = {out, out + BATCH_HEADER_BYTES};
     uint32_t bytes = (uint32_t)(body.at - out);
+    struct fill_head head = {.records = records, .now_ms = now_ms, .producer_id = -1, .epoch = -1, .sequence = -1};
 
-    put_header(&head, bytes, records, now_ms);
-    put_crc(out, bytes);
+    fill_header(out, bytes, &head);
     return (struct batch){.bytes = bytes, .records = records};
 }
 
@@ -130,5 +72,5 @@ void batch_in_transaction(uint8_t *batch, uint32_t bytes, uint64_t producer_id, 
     put_u64(&producer, producer_id);
     put_u16(&producer, producer_epoch);
     put_u32(&producer, 0); /* sequence */
-    put_crc(batch, bytes);
+    fill_crc(batch, bytes);
 }

@@ -8,6 +8,8 @@
 #include <sys/types.h>
 
 bool cpu_pin(int cpu);
+/* The calling thread's sleeps end when they are due, not up to the kernel's usual 50 us later. */
+void cpu_wake_on_time(void);
 uint64_t cpu_now_ns(void);
 int64_t cpu_wall_ms(void);
 /* 0 when there is no such process, or none is meant (0). */

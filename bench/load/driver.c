@@ -39,17 +39,12 @@ void driver_fail(struct driver *d, const char *what, int error)
 
 /* --- the heap of what is due --- */
 
-static void place(struct driver *d, uint32_t at, struct source *s)
-{
-    d->heap[at] = s;
-}
-
 static void sift_up(struct driver *d, uint32_t at)
 {
     struct source *s = d->heap[at];
     for (uint32_t up; at > 0 && d->heap[up = (at - 1) / 2]->heap_ns > s->heap_ns; at = up)
-        place(d, at, d->heap[up]);
-    place(d, at, s);
+        d->heap[at] = d->heap[up];
+    d->heap[at] = s;
 }
 
 static void sift_down(struct driver *d, uint32_t at)
@@ -60,9 +55,9 @@ static void sift_down(struct driver *d, uint32_t at)
             down++;
         if (d->heap[down]->heap_ns >= s->heap_ns)
             break;
-        place(d, at, d->heap[down]);
+        d->heap[at] = d->heap[down];
     }
-    place(d, at, s);
+    d->heap[at] = s;
 }
 
 void driver_due(struct driver *d, struct source *s, uint64_t at_ns)
@@ -134,9 +129,8 @@ static struct timespec until_due(const struct driver *d, bool *out_spin)
     return (struct timespec){.tv_sec = 0, .tv_nsec = *out_spin ? 0 : (long)left};
 }
 
-static void handle(struct driver *d, const struct epoll_event *e)
+static void handle(const struct epoll_event *e)
 {
-    (void)d;
     enum party *who = e->data.ptr;
     if (*who == PARTY_SOURCE)
         source_ready(e->data.ptr, e->events);
@@ -176,6 +170,7 @@ static void *drive(void *arg)
     uint64_t cpu_from = 0;
     if (d->cpu >= 0)
         cpu_pin(d->cpu);
+    cpu_wake_on_time();
     while (*d->phase != PHASE_END && !d->failed) {
         note_cpu(d, &seen, &cpu_from);
         change_second(d);
@@ -186,7 +181,7 @@ static void *drive(void *arg)
         int n = epoll_pwait2(d->epoll, events, EVENTS, &left, NULL);
         uint64_t began = d->now_ns = cpu_now_ns();
         for (int i = 0; i < n && !d->failed; i++)
-            handle(d, &events[i]);
+            handle(&events[i]);
         measure_turn(d, began, n);
     }
     note_cpu(d, &seen, &cpu_from);

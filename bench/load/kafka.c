@@ -14,22 +14,22 @@ enum { PRODUCE = 0, FETCH = 1, METADATA = 3, CREATE_TOPICS = 19, INIT_PRODUCER_I
 
 static void put_header(struct put *p, uint16_t key, uint16_t version)
 {
-    put_u32(p, 0); /* size, set by finish() */
-    put_u16(p, key);
-    put_u16(p, version);
-    put_u32(p, 0); /* correlation id */
-    put_u16(p, 5);
-    put_bytes(p, "bench", 5);
-    put_u8(p, 0);
+    put_begin(p, key, version, 0);
+    put_u8(p, 0); /* no tagged fields */
 }
 
-static size_t finish(struct put *p, uint8_t *start, size_t more)
+/* Asks what was put into `buf`, and takes the answer there, up to what follows the throttle time. False: no answer came. */
+static bool ask(int fd, const struct put *p, uint8_t *buf, size_t room, struct get *out)
 {
-    size_t bytes = (size_t)(p->at - start);
-    struct put size = {start, start + 4};
+    size_t len;
 
-    put_u32(&size, (uint32_t)(bytes - 4 + more));
-    return bytes;
+    if (!sock_send(fd, buf, put_end(p, buf, 0)) || !sock_recv_frame(fd, buf, room, &len))
+        return false;
+    *out = (struct get){buf, buf + len, false};
+    get_u32(out); /* correlation id */
+    get_skip_tags(out);
+    get_u32(out);
+    return true;
 }
 
 static size_t produce_put(const struct produce_to *to, uint32_t batch_bytes, uint8_t *out)
@@ -45,7 +45,7 @@ static size_t produce_put(const struct produce_to *to, uint32_t batch_bytes, uin
     put_uvarint(&p, 2);
     put_u32(&p, to->partition);
     put_uvarint(&p, (uint64_t)batch_bytes + 1);
-    return finish(&p, out, batch_bytes + PROTO_TAIL_MAX);
+    return put_end(&p, out, batch_bytes + PROTO_TAIL_MAX);
 }
 
 static bool produce_get(const uint8_t *frame, size_t len, struct produce_reply *out_reply)
@@ -87,7 +87,6 @@ bool kafka_create_topic(int fd, const struct kafka_topic *topic, int16_t *out_er
 {
     uint8_t buf[KAFKA_REQUEST_MAX];
     struct put p = {buf, buf + sizeof buf};
-    size_t len;
 
     put_header(&p, CREATE_TOPICS, 5);
     put_uvarint(&p, 2);
@@ -100,13 +99,9 @@ bool kafka_create_topic(int fd, const struct kafka_topic *topic, int16_t *out_er
     put_u32(&p, 30000);
     put_u8(&p, 0); /* not only a check */
     put_u8(&p, 0);
-    if (!sock_send(fd, buf, finish(&p, buf, 0)) || !sock_recv_frame(fd, buf, sizeof buf, &len))
+    struct get g;
+    if (!ask(fd, &p, buf, sizeof buf, &g))
         return false;
-    struct get g = {buf, buf + len, false};
-
-    get_u32(&g);
-    get_skip_tags(&g);
-    get_u32(&g); /* throttle time */
     bool one = get_uvarint(&g) == 2;
     get_skip_compact(&g);
     *out_error = (int16_t)get_u16(&g);
@@ -139,7 +134,7 @@ size_t kafka_fetch_put(const struct kafka_fetch *fetch, uint8_t *out)
     put_uvarint(&p, 1); /* no forgotten topics */
     put_compact(&p, "");
     put_u8(&p, 0);
-    return finish(&p, out, 0);
+    return put_end(&p, out, 0);
 }
 
 bool kafka_fetch_get(const uint8_t *frame, size_t len, struct kafka_fetched *out)
@@ -229,23 +224,19 @@ static void get_leaders(struct get *g, struct kafka_leaders *out, const uint32_t
     }
 }
 
-static bool leaders_get(const uint8_t *frame, size_t len, struct kafka_leaders *out)
+static bool leaders_get(struct get *g, struct kafka_leaders *out)
 {
-    struct get g = {frame, frame + len, false};
     uint32_t nodes[KAFKA_BROKERS_MAX];
-    get_u32(&g);
-    get_skip_tags(&g);
-    get_u32(&g); /* throttle time */
     out->brokers = 0;
-    get_brokers(&g, out, nodes);
-    get_skip_compact(&g); /* cluster */
-    get_u32(&g);          /* controller */
-    bool one = get_uvarint(&g) == 2;
-    out->error = (int16_t)get_u16(&g);
-    get_skip_compact(&g);
-    get_u8(&g);
-    get_leaders(&g, out, nodes);
-    return one && !g.bad;
+    get_brokers(g, out, nodes);
+    get_skip_compact(g); /* cluster */
+    get_u32(g);          /* controller */
+    bool one = get_uvarint(g) == 2;
+    out->error = (int16_t)get_u16(g);
+    get_skip_compact(g);
+    get_u8(g);
+    get_leaders(g, out, nodes);
+    return one && !g->bad;
 }
 
 bool kafka_leaders(int fd, const char *topic, struct kafka_leaders *out)
@@ -254,7 +245,6 @@ bool kafka_leaders(int fd, const char *topic, struct kafka_leaders *out)
     if (!buf)
         return false;
     struct put p = {buf, buf + KAFKA_REQUEST_MAX};
-    size_t len;
     put_header(&p, METADATA, 9);
     put_uvarint(&p, 2);
     put_compact(&p, topic);
@@ -263,8 +253,8 @@ bool kafka_leaders(int fd, const char *topic, struct kafka_leaders *out)
     put_u8(&p, 0);
     put_u8(&p, 0);
     put_u8(&p, 0);
-    bool fine = sock_send(fd, buf, finish(&p, buf, 0)) && sock_recv_frame(fd, buf, ANSWER_MAX, &len) &&
-                leaders_get(buf, len, out);
+    struct get g;
+    bool fine = ask(fd, &p, buf, ANSWER_MAX, &g) && leaders_get(&g, out);
     free(buf);
     return fine;
 }
@@ -273,17 +263,13 @@ bool kafka_init_producer(int fd, int64_t *out_id, int16_t *out_epoch, int16_t *o
 {
     uint8_t buf[KAFKA_REQUEST_MAX];
     struct put p = {buf, buf + sizeof buf};
-    size_t len;
     put_header(&p, INIT_PRODUCER_ID, 2);
     put_uvarint(&p, 0); /* no transactional id */
     put_u32(&p, 60000);
     put_u8(&p, 0);
-    if (!sock_send(fd, buf, finish(&p, buf, 0)) || !sock_recv_frame(fd, buf, sizeof buf, &len))
+    struct get g;
+    if (!ask(fd, &p, buf, sizeof buf, &g))
         return false;
-    struct get g = {buf, buf + len, false};
-    get_u32(&g);
-    get_skip_tags(&g);
-    get_u32(&g);
     *out_error = (int16_t)get_u16(&g);
     *out_id = (int64_t)get_u64(&g);
     *out_epoch = (int16_t)get_u16(&g);

@@ -120,6 +120,12 @@ static uint64_t intended_ns(const struct lane *l, uint64_t number)
     return l->due_from_ns + (uint64_t)((double)number * l->due_step_ns);
 }
 
+uint64_t lane_due_ns(const struct lane *l)
+{
+    bool may = l->sent < l->to_send && l->sent < l->acked + l->load->window;
+    return may ? intended_ns(l, l->sent) : UINT64_MAX;
+}
+
 static uint64_t due_count(const struct lane *l, uint64_t now_ns)
 {
     if (l->load->rate <= 0)

@@ -30,6 +30,8 @@ struct load {
     bool coalesce;
     /* Requests per second of an open loop, 0 for a closed one. */
     double rate;
+    /* Of an open loop with one lane: sleep while nothing is due soon, as a client does, instead of spinning. */
+    bool sleep;
     /* Where the bare loop writes, to read it back. */
     const char *file;
     int pid;
@@ -94,6 +96,8 @@ bool lane_open(struct lane *l, const struct load *load, struct totals *totals, u
 void lane_close(struct lane *l);
 /* Sends what is due and fits in the window. */
 bool lane_fill(struct lane *l, uint64_t now_ns);
+/* Open loop: when the next request is due; UINT64_MAX if none is, or the window is full. */
+uint64_t lane_due_ns(const struct lane *l);
 /* Receives (waiting only if `wait`) and takes every whole answer. False when the connection or an answer is broken. */
 bool lane_drain(struct lane *l, bool wait);
 

@@ -15,9 +15,8 @@ enum {
 struct plan {
     const char *address; /* host:port of one broker; the others come from its metadata */
     const char *topic;
-    const char *workload; /* its name, for the report */
-    const char *label;    /* the broker's name in the report */
-    bool create;
+    const char *workload;                      /* its name, for the report */
+    const char *label;                         /* the broker's name in the report */
     const char *configs[PLAN_CONFIGS_MAX + 1]; /* "key=value", NULL at the end */
     uint32_t partitions, connections, threads;
     uint32_t fan_out; /* how many readers each partition has */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include "bench/load/kafka.h"
 #include "bench/load/sock.h"
 
-enum { ALIGN = 4096, FETCH_ROOM = 4 << 20 };
+enum { ALIGN = 4096, FETCH_ROOM = 4 << 20, SPIN_NS = 50000, SLEEP_NS_MAX = 100000000 };
 
 static bool run_one(struct lane *l)
 {
@@ -51,7 +52,20 @@ static bool run_many(struct lane *lanes, const struct load *load, const struct t
     return good;
 }
 
-/* Spins instead of sleeping: the load's core is its own, and a late wake-up must not look like a late answer. */
+/* Until an answer comes or a request is nearly due. */
+static void sleep_between(const struct lane *l)
+{
+    uint64_t now = cpu_now_ns(), due = lane_due_ns(l), left = due > now ? due - now : 0;
+    struct pollfd p = {.fd = l->fd, .events = POLLIN};
+
+    if (left <= SPIN_NS)
+        return;
+    left = left - SPIN_NS < SLEEP_NS_MAX ? left - SPIN_NS : SLEEP_NS_MAX;
+    struct timespec t = {.tv_nsec = (long)left};
+    ppoll(&p, 1, &t, NULL);
+}
+
+/* Spins instead of sleeping, unless told to: the load's core is its own, and a late wake-up must not look like a late answer. */
 static bool run_schedule(struct lane *lanes, const struct load *load, const struct totals *t)
 {
     uint64_t from_ns = cpu_now_ns() + 1000000;
@@ -61,7 +75,11 @@ static bool run_schedule(struct lane *lanes, const struct load *load, const stru
         lanes[i].due_from_ns = from_ns + (uint64_t)(step_ns * i);
         lanes[i].due_step_ns = step_ns * load->lanes;
     }
+    if (load->sleep)
+        cpu_wake_on_time();
     while (t->acked < load->requests) {
+        if (load->sleep)
+            sleep_between(&lanes[0]);
         for (uint32_t i = 0; i < load->lanes; i++) {
             if (!lane_fill(&lanes[i], cpu_now_ns()) || !lane_drain(&lanes[i], false))
                 return false;

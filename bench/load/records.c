@@ -2,59 +2,20 @@
 #include "bench/load/records.h"
 
 #include <assert.h>
-#include <isa-l.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/load/cpu.h"
+#include "bench/load/fill.h"
 #include "bench/load/wire.h"
 #include "storage/log/codec.h"
 
-enum {
-    AT_BASE = 0,
-    AT_LENGTH = 8,
-    AT_CRC = 17,
-    AT_ATTRIBUTES = 21,
-    AT_LAST_DELTA = 23,
-    AT_TIMES = 27,
-    AT_PRODUCER = 43,
-    AT_COUNT = 57,
-    RECORD_OVERHEAD = 24
-};
-
-static uint64_t next_random(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-static unsigned varint_size(uint64_t v)
-{
-    unsigned n = 1;
-    for (; v >= 0x80; v >>= 7)
-        n++;
-    return n;
-}
-
-static void put_padded_value(struct put *p, uint32_t bytes, uint64_t *random)
-{
-    uint8_t *value = p->at;
-    assert((size_t)(p->end - p->at) >= bytes);
-    memset(value, 0, bytes);
-    for (uint32_t i = RECORDS_STAMP_BYTES; i + 16 <= bytes; i += 16) {
-        uint64_t r = next_random(random);
-        memcpy(value + i, &r, sizeof r);
-    }
-    p->at += bytes;
-}
+enum { AT_LENGTH = 8, AT_ATTRIBUTES = 21, AT_LAST_DELTA = 23, AT_COUNT = 57, RECORD_OVERHEAD = 24 };
 
 static void put_one(struct records *r, struct put *p, uint32_t i, uint32_t value_bytes)
 {
     uint32_t key_bytes = r->keys ? RECORDS_KEY_BYTES : 0;
-    size_t body = 1 + 1 + varint_size((uint64_t)i << 1) + 1 + key_bytes + varint_size((uint64_t)value_bytes << 1) +
-                  value_bytes + 1;
+    size_t body = 1 + 1 + varint_bytes(i) + 1 + key_bytes + varint_bytes(value_bytes) + value_bytes + 1;
     put_varint(p, (int64_t)body);
     put_u8(p, 0);
     put_varint(p, 0);
@@ -65,7 +26,7 @@ static void put_one(struct records *r, struct put *p, uint32_t i, uint32_t value
         put_bytes(p, "key000000000", RECORDS_KEY_BYTES);
     put_varint(p, value_bytes);
     r->stamp_at[i] = (uint32_t)(p->at - r->batch);
-    put_padded_value(p, value_bytes, &r->random);
+    fill_value(p, 0, value_bytes, &r->random); /* the stamp comes later */
     put_varint(p, 0);
     r->end_of[i] = (uint32_t)(p->at - r->batch);
 }
@@ -109,30 +70,9 @@ void records_close(struct records *r)
 
 static void write_key(struct records *r, uint32_t i)
 {
-    uint64_t key = next_random(&r->random) % r->keys;
+    uint64_t key = fill_random(&r->random) % r->keys;
     for (int digit = RECORDS_KEY_BYTES - 1; digit >= 3; digit--, key /= 10)
         r->batch[r->key_at[i] + (uint32_t)digit] = (uint8_t)('0' + key % 10);
-}
-
-static void write_header(uint8_t *at, size_t bytes, const struct records_of *of, uint8_t codec)
-{
-    struct put p = {at, at + BATCH_HEADER_BYTES};
-    uint64_t now = (uint64_t)cpu_wall_ms();
-    put_u64(&p, 0);
-    put_u32(&p, (uint32_t)(bytes - 12));
-    put_u32(&p, (uint32_t)-1);
-    put_u8(&p, 2);
-    put_u32(&p, 0);
-    put_u16(&p, codec);
-    put_u32(&p, of->count - 1);
-    put_u64(&p, now);
-    put_u64(&p, now);
-    put_u64(&p, (uint64_t)of->producer_id);
-    put_u16(&p, (uint16_t)of->epoch);
-    put_u32(&p, (uint32_t)of->sequence);
-    put_u32(&p, of->count);
-    struct put crc = {at + AT_CRC, at + BATCH_CRC_FROM};
-    put_u32(&crc, ~crc32_iscsi(at + BATCH_CRC_FROM, (int)(bytes - BATCH_CRC_FROM), 0xffffffff));
 }
 
 const uint8_t *records_make(struct records *r, const struct records_of *of, size_t *out_bytes)
@@ -144,9 +84,15 @@ const uint8_t *records_make(struct records *r, const struct records_of *of, size
         if (r->keys)
             write_key(r, i);
     }
+    struct fill_head head = {.attributes = r->codec,
+                             .records = of->count,
+                             .now_ms = cpu_wall_ms(),
+                             .producer_id = of->producer_id,
+                             .epoch = of->epoch,
+                             .sequence = of->sequence};
     size_t plain = r->end_of[of->count - 1];
     if (!r->codec) {
-        write_header(r->batch, plain, of, 0);
+        fill_header(r->batch, plain, &head);
         *out_bytes = plain;
         return r->batch;
     }
@@ -159,7 +105,7 @@ const uint8_t *records_make(struct records *r, const struct records_of *of, size
                        r->packed + BATCH_HEADER_BYTES, r->packed_room - BATCH_HEADER_BYTES, &packed))
         return NULL;
     *out_bytes = BATCH_HEADER_BYTES + packed;
-    write_header(r->packed, *out_bytes, of, r->codec);
+    fill_header(r->packed, *out_bytes, &head);
     return r->packed;
 }
 

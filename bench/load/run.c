@@ -14,7 +14,15 @@
 #include "bench/load/sock.h"
 #include "bench/load/source.h"
 
-enum { LEADERS_TRIES = 100, LEADERS_WAIT_US = 100000, DRAIN_S = 30, SWAP_WAIT_US = 200, HALVINGS = 4 };
+enum {
+    LEADERS_TRIES = 100,
+    LEADERS_WAIT_US = 100000,
+    DRAIN_S = 30,
+    SWAP_WAIT_US = 200,
+    LOOK_US = 500, /* how often it looks whether a run has done enough */
+    TICK_US = 5000,
+    HALVINGS = 4
+};
 
 struct run {
     const struct plan *plan;
@@ -160,10 +168,10 @@ static bool open_sinks(struct run *r)
 
 static bool open_threads(struct run *r)
 {
-    r->threads = r->plan->threads;
-    r->drivers = calloc(r->threads, sizeof *r->drivers);
+    r->drivers = calloc(r->plan->threads, sizeof *r->drivers);
     if (!r->drivers)
         return run_fails(r, "out of memory", "");
+    r->threads = r->plan->threads;
     for (uint32_t i = 0; i < r->threads; i++) {
         if (!open_driver(r, &r->drivers[i], i))
             return false;
@@ -284,7 +292,7 @@ static bool pass_seconds(struct run *r, struct outcome *o, double seconds, bool 
             end_second(r, o, counts);
             next += 1000000000u;
         }
-        usleep(500);
+        usleep(enough ? LOOK_US : TICK_US); /* seldom: it takes a processor from somebody */
     }
     return false;
 }
@@ -390,14 +398,19 @@ static bool measure(struct run *r, struct outcome *o, double seconds, bool (*eno
     return fine;
 }
 
+/* Records that each producer writes for it. */
+static uint64_t backlog_each(const struct plan *plan)
+{
+    return plan->backlog_bytes / plan->record_bytes / plan->connections + 1;
+}
+
 /* All of it acknowledged, by threads of its own that end then. */
 static bool write_backlog(struct run *r)
 {
-    uint64_t each = r->plan->backlog_bytes / r->plan->record_bytes / r->plan->connections + 1;
     struct outcome unused = {0};
     bool fine = open_threads(r) && open_sources(r);
     if (fine)
-        begin_sources(r, 0, each);
+        begin_sources(r, 0, backlog_each(r->plan));
     fine = fine && start_threads(r) && pass_seconds(r, &unused, 0, false, all_is_acked);
     join_threads(r);
     return fine;
@@ -407,9 +420,7 @@ static bool backlog_is_read(struct run *r)
 {
     uint64_t acked, read, in_flight;
     sum(r, &acked, &read, &in_flight);
-    uint64_t records =
-        (r->plan->backlog_bytes / r->plan->record_bytes / r->plan->connections + 1) * r->plan->connections;
-    return read >= records * r->plan->fan_out;
+    return read >= backlog_each(r->plan) * r->plan->connections * r->plan->fan_out;
 }
 
 static bool read_backlog(struct run *r, double rate, struct outcome *o)
@@ -457,6 +468,8 @@ bool run_once(const struct plan *plan, double rate, struct outcome *out, char *w
     struct run r = {.plan = plan, .why = why};
     *why = 0;
     out->rate = rate;
+    if (plan->cpu >= 0)
+        cpu_pin(plan->cpu); /* this thread too: it would wake on the broker's */
     bool fine = set_topic_up(&r);
     if (fine && plan->data)
         durable_look(&r.own, leader_of(&r, 0), out->ack_meaning, sizeof out->ack_meaning);

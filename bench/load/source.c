@@ -33,11 +33,7 @@ bool source_open(struct source *s, struct driver *d, const char *address, uint32
         return false;
     if (s->producer_id >= 0)
         s->sequence = 0;
-    if (!flow_open(&s->flow, address))
-        return false;
-    struct produce_to to = {.topic = d->plan->topic, .partition = partition, .acks = d->plan->acks};
-    s->head_bytes = proto_kafka.head_put(&to, 1, s->head);
-    return true;
+    return flow_open(&s->flow, address);
 }
 
 void source_close(struct source *s)
@@ -102,8 +98,7 @@ static uint32_t arrived(const struct source *s)
     return (uint32_t)(n < s->left ? n : s->left);
 }
 
-/* The head's sizes, for this batch: the frame's and the records field's. */
-static size_t patch_head(struct source *s, size_t batch_bytes)
+static size_t put_head(struct source *s, size_t batch_bytes)
 {
     struct produce_to to = {.topic = s->driver->plan->topic, .partition = s->partition, .acks = s->driver->plan->acks};
     size_t bytes = proto_kafka.head_put(&to, (uint32_t)batch_bytes, s->head);
@@ -157,7 +152,7 @@ static bool send_batch(struct source *s)
     if (!batch)
         return false;
     static const uint8_t tail[PROTO_TAIL_MAX];
-    size_t head = patch_head(s, bytes);
+    size_t head = put_head(s, bytes);
     struct iovec parts[] = {
         {s->head, head}, {(void *)(uintptr_t)batch, bytes}, {(void *)(uintptr_t)tail, proto_kafka.tail_bytes}};
     remember(s, &of, bytes);

@@ -29,7 +29,6 @@ struct source {
     bool in_heap;
     uint64_t heap_ns;
     uint8_t head[512];
-    size_t head_bytes;
 };
 bool source_open(struct source *s, struct driver *d, const char *address, uint32_t partition);
 void source_close(struct source *s);

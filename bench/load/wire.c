@@ -57,6 +57,34 @@ void put_compact(struct put *p, const char *text)
     put_bytes(p, text, len);
 }
 
+void put_begin(struct put *p, uint16_t key, uint16_t version, uint32_t correlation)
+{
+    put_u32(p, 0); /* size, set by put_end() */
+    put_u16(p, key);
+    put_u16(p, version);
+    put_u32(p, correlation);
+    put_u16(p, 5);
+    put_bytes(p, "bench", 5);
+}
+
+size_t put_end(const struct put *p, uint8_t *at, size_t more)
+{
+    size_t bytes = (size_t)(p->at - at);
+    struct put size = {at, at + 4};
+
+    put_u32(&size, (uint32_t)(bytes - 4 + more));
+    return bytes;
+}
+
+unsigned varint_bytes(int64_t v)
+{
+    unsigned n = 1;
+
+    for (uint64_t zigzag = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); zigzag >= 0x80; zigzag >>= 7)
+        n++;
+    return n;
+}
+
 const uint8_t *get_bytes(struct get *g, size_t len)
 {
     const uint8_t *at = g->at;

@@ -29,6 +29,12 @@ void put_varint(struct put *p, int64_t v);
 void put_bytes(struct put *p, const void *bytes, size_t len);
 /* A string of the flexible versions: length + 1 as uvarint, then the bytes. */
 void put_compact(struct put *p, const char *text);
+/* The size that put_end() sets, and header v1 of a request; a flexible version's ends with a byte 0 (no tags). */
+void put_begin(struct put *p, uint16_t key, uint16_t version, uint32_t correlation);
+/* Sets the size in front of what was written behind `at`, with `more` bytes that follow; returns what was written. */
+size_t put_end(const struct put *p, uint8_t *at, size_t more);
+/* What put_varint() takes. */
+unsigned varint_bytes(int64_t v);
 
 uint8_t get_u8(struct get *g);
 uint16_t get_u16(struct get *g);

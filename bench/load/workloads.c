@@ -16,13 +16,13 @@ struct workload {
 };
 
 static const struct workload workloads[] = {
-    {"simple", "simple-workload: 1 topic, 10 partitions, 1 KiB, 10,000 records/s, read by one", 10, 1, 1, KIB,
-     128 * KIB, 5, LINGER_MS(1), 10000, 0},
+    {"simple", "simple-workload: 10 partitions, one producer, so to one of them, 10,000 records/s of 1 KiB", 10, 1, 1,
+     KIB, 128 * KIB, 5, LINGER_MS(1), 10000, 0},
     {"1-topic-1-partition-1kb", "50,000 records/s of 1 KiB to one partition, read by one", 1, 1, 1, KIB, 128 * KIB, 5,
      LINGER_MS(1), 50000, 0},
-    {"1-topic-16-partitions-1kb", "50,000 records/s of 1 KiB to 16 partitions, read by one", 16, 4, 1, KIB, 128 * KIB,
+    {"1-topic-16-partitions-1kb", "50,000 records/s of 1 KiB to 16 partitions, read by one", 16, 16, 1, KIB, 128 * KIB,
      5, LINGER_MS(1), 50000, 0},
-    {"1-topic-100-partitions-1kb-4p-4c-200k", "200,000 records/s of 1 KiB from 4 producers to 100 partitions", 100, 100,
+    {"1-topic-100-partitions-1kb-4p-4c-200k", "200,000 records/s of 1 KiB to 100 partitions, a producer each", 100, 100,
      1, KIB, 128 * KIB, 5, LINGER_MS(1), 200000, 0},
     {"max-rate-1-topic-1-partition-1p-1c-1kb", "as fast as it goes, 1 KiB records in batches of 1 MiB", 1, 1, 1, KIB,
      MIB, 5, 0, 0, 0},

@@ -106,7 +106,7 @@ static bool opened(struct actor *a, const uint8_t *at, size_t len, uint64_t now_
 {
     struct txn_said said;
 
-    if (!txn_get_init(at, len, &said))
+    if (!txn_get_said(at, len, &said))
         return fail_stage(a, "an answer of InitProducerId makes no sense");
     become(a, &said);
     return go_on(a, said.error, ACTOR_SENDING, now_ns, "InitProducerId was refused");
@@ -128,7 +128,7 @@ static bool ended(struct actor *a, const uint8_t *at, size_t len, uint64_t now_n
 {
     struct txn_said said;
 
-    if (!txn_get_ended(at, len, &said))
+    if (!txn_get_said(at, len, &said))
         return fail_stage(a, "an answer of EndTxn makes no sense");
     if (said.error == TXN_NONE && said.producer_id == a->who.producer_id && said.epoch != a->who.epoch + 1)
         return fail_stage(a, "EndTxn did not raise the epoch");

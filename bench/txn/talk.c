@@ -18,24 +18,15 @@ static struct put begin_request(uint8_t *out, uint16_t key, uint16_t version, ui
 {
     struct put p = {out, out + TXN_REQUEST_MAX};
 
-    put_u32(&p, 0); /* size, set by end_request() */
-    put_u16(&p, key);
-    put_u16(&p, version);
-    put_u32(&p, correlation);
-    put_u16(&p, 5);
-    put_bytes(&p, "bench", 5);
-    put_u8(&p, 0);
+    put_begin(&p, key, version, correlation);
+    put_u8(&p, 0); /* no tagged fields, here and at the end */
     return p;
 }
 
 static size_t end_request(struct put *p, uint8_t *at)
 {
-    put_u8(p, 0); /* no tagged fields */
-    size_t bytes = (size_t)(p->at - at);
-    struct put size = {at, at + 4};
-
-    put_u32(&size, (uint32_t)(bytes - 4));
-    return bytes;
+    put_u8(p, 0);
+    return put_end(p, at, 0);
 }
 
 size_t txn_put_find(uint8_t *out, uint32_t correlation, const struct txn_who *who)
@@ -107,26 +98,16 @@ bool txn_get_found(const uint8_t *at, size_t len, int16_t *out_error)
     return one && !g.bad;
 }
 
-static bool take_said(const uint8_t *at, size_t len, struct txn_said *out)
+bool txn_get_said(const uint8_t *at, size_t len, struct txn_said *out)
 {
     struct get g = {at, at + len, false};
 
     get_skip_tags(&g);
-    get_u32(&g);
+    get_u32(&g); /* throttle time */
     out->error = (int16_t)get_u16(&g);
     out->producer_id = get_u64(&g);
     out->epoch = get_u16(&g);
     return !g.bad;
-}
-
-bool txn_get_init(const uint8_t *at, size_t len, struct txn_said *out)
-{
-    return take_said(at, len, out);
-}
-
-bool txn_get_ended(const uint8_t *at, size_t len, struct txn_said *out)
-{
-    return take_said(at, len, out);
 }
 
 /* The error of a partition. */

@@ -49,9 +49,9 @@ size_t txn_put_end(uint8_t *out, uint32_t correlation, const struct txn_who *who
 
 /* Each reads an answer behind its correlation id. False: it makes no sense. */
 bool txn_get_found(const uint8_t *at, size_t len, int16_t *out_error);
-bool txn_get_init(const uint8_t *at, size_t len, struct txn_said *out);
 /* The first error of a partition, or none; *out_count: of how many partitions. */
 bool txn_get_produced(const uint8_t *at, size_t len, int16_t *out_error, uint32_t *out_count);
-bool txn_get_ended(const uint8_t *at, size_t len, struct txn_said *out);
+/* InitProducerId's and EndTxn's are alike. */
+bool txn_get_said(const uint8_t *at, size_t len, struct txn_said *out);
 
 #endif

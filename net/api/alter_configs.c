@@ -13,8 +13,6 @@
 #include "net/countdown.h"
 #include "storage/config/entity_config.h"
 #include "storage/config/settings.h"
-#include <stdarg.h>
-#include <stdio.h>
 
 enum { MESSAGE_BYTES = 256 };
 
@@ -88,10 +86,8 @@ static void refuse_alter_with(struct alter_part *p, enum kerr error, const char 
 static void refuse_alter_with(struct alter_part *p, enum kerr error, const char *fmt, ...)
 {
     va_list args;
-    char *text = request_alloc(p->run->req, MESSAGE_BYTES);
     va_start(args, fmt);
-    if (text)
-        vsnprintf(text, MESSAGE_BYTES, fmt, args);
+    char *text = request_vsay(p->run->req, MESSAGE_BYTES, fmt, args);
     va_end(args);
     refuse_alter(p, error, text);
 }
@@ -133,7 +129,7 @@ static void alter_topic(struct alter_part *p)
 {
     const uint8_t *name = p->name.at;
     size_t bytes = (size_t)p->name.n;
-    const struct topic *t = catalog_by_name(server_catalog(p->run->req->server), name, bytes);
+    const struct topic *t = topic_named(p->run->req, p->name);
     if (bytes == 0) {
         refuse_alter(p, KERR_INVALID_REQUEST, "Default topic resources are not allowed.");
     } else if (!topic_name_legal(name, bytes)) {
@@ -149,9 +145,10 @@ static void alter_topic(struct alter_part *p)
 static bool check_altered_broker(struct alter_part *p)
 {
     int64_t id = 0;
+    uint32_t at;
     if (!config_to_i64(p->text, &id))
         refuse_alter_with(p, KERR_INVALID_REQUEST, "Node id must be an integer, but it is: %s", p->text);
-    else if (id != topology_own_id(p->run->req->server))
+    else if (!topology_find_node(p->run->req->server, id, &at))
         refuse_alter_with(p, KERR_INVALID_REQUEST, "Unexpected broker id, expected %d, but received %s",
                           topology_own_id(p->run->req->server), p->text);
     return !p->error;

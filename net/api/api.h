@@ -56,11 +56,11 @@ api_run_fn delete_records_run;    /* delete_records.c */
 api_run_fn create_partitions_run; /* partitions.c */
 api_run_fn alter_configs_run;     /* alter_configs.c */
 api_run_fn incremental_alter_configs_run;
-api_run_fn describe_log_dirs_run; /* log_dirs.c */
-api_run_fn describe_configs_run;  /* configs.c */
-api_run_fn describe_cluster_run;  /* metadata.c */
-api_run_fn describe_topic_partitions_run;
-api_run_fn describe_acls_run; /* acls.c */
+api_run_fn describe_log_dirs_run;         /* log_dirs.c */
+api_run_fn describe_configs_run;          /* configs.c */
+api_run_fn describe_cluster_run;          /* cluster.c */
+api_run_fn describe_topic_partitions_run; /* topic_pages.c */
+api_run_fn describe_acls_run;             /* acls.c */
 api_run_fn create_acls_run;
 api_run_fn delete_acls_run;
 api_run_fn create_delegation_token_run; /* delegation_tokens.c */
@@ -82,11 +82,11 @@ api_run_fn list_config_resources_run; /* config_resources.c */
 api_run_fn init_producer_id_run;      /* init_producer_id.c */
 api_run_fn add_partitions_to_txn_run; /* txns.c */
 api_run_fn add_offsets_to_txn_run;
-api_run_fn txn_offset_commit_run; /* group_txn_offsets.c */
 api_run_fn end_txn_run;
+api_run_fn txn_offset_commit_run;     /* group_txn_offsets.c */
 api_run_fn describe_transactions_run; /* txn_admin.c */
 api_run_fn list_transactions_run;
-api_run_fn describe_producers_run; /* describe_producers.c */
-api_run_fn list_offsets_run;       /* offsets.c */
-api_run_fn write_txn_markers_run;  /* txn_markers.c */
-api_run_fn offset_for_leader_epoch_run;
+api_run_fn describe_producers_run;      /* describe_producers.c */
+api_run_fn list_offsets_run;            /* offsets.c */
+api_run_fn write_txn_markers_run;       /* txn_markers.c */
+api_run_fn offset_for_leader_epoch_run; /* epoch_ends.c */

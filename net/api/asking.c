@@ -11,7 +11,7 @@ static bool asking_step(struct steps *s)
 {
     struct asking *run = container_of(s, struct asking, steps);
     for (; steps_go_on(s); steps_spend(s, 1)) {
-        run->held = run->out.left > ASKING_OUT_MAX; /* the steps themselves count as one */
+        run->held = run->out.left > run->out_max; /* the steps themselves count as one */
         if (run->held)
             return false;
         if (!run->next(run)) {
@@ -22,13 +22,16 @@ static bool asking_step(struct steps *s)
     return true;
 }
 
-void asking_begin(struct asking *run, struct request *req, bool (*next)(struct asking *), void (*over)(struct asking *))
+void asking_begin(struct asking *run, struct request *req, uint32_t out_max, bool (*next)(struct asking *),
+                  void (*over)(struct asking *))
 {
     assert(next);
     assert(over);
+    assert(out_max > 1);
     run->req = req;
     run->next = next;
     run->over = over;
+    run->out_max = out_max;
     run->held = false;
     run->out_most = 0;
     countdown_begin(&run->out, all_answered);
@@ -37,7 +40,7 @@ void asking_begin(struct asking *run, struct request *req, bool (*next)(struct a
 
 void asking_answered(struct asking *run)
 {
-    if (run->held && run->out.left <= ASKING_OUT_MAX / 2) {
+    if (run->held && run->out.left <= run->out_max / 2) {
         run->held = false;
         steps_resume(&run->req->server->steps, &run->steps);
     }

@@ -1,6 +1,6 @@
-/* A request whose partitions are asked one by one on their owners (ListOffsets, OffsetForLeaderEpoch, DeleteRecords): however many
- * it names, they are started in steps, and at most ASKING_OUT_MAX are out at a time, so that neither the jobs of its look-ups nor
- * its messages stand before those of others.
+/* A request whose partitions are asked one by one on their owners (ListOffsets, OffsetForLeaderEpoch, DeleteRecords), or anything else with
+ * many questions: however many it names, they are started in steps, and at most `out_max` are out at a time, so that neither the
+ * jobs of its look-ups nor its messages stand before those of others.
  *
  *   asking_begin --> next() for each partition, which calls asking_ask or answers by itself --> false: no more
  *                    the last answer --> over(), with REQUEST_REPLY */
@@ -9,13 +9,14 @@
 #include "net/conn/request.h"
 #include "net/countdown.h"
 
-enum { ASKING_OUT_MAX = 64 };
+enum { ASKING_OUT_MAX = 64 }; /* of partitions */
 
 struct asking {
     struct request *req;
     bool (*next)(struct asking *run);
     void (*over)(struct asking *run);
     struct countdown out;
+    uint32_t out_max;
     uint32_t out_most; /* for tests: so many have been out at a time */
     bool held;         /* as many are out as may be */
     struct steps steps;
@@ -27,7 +28,7 @@ struct asked_partition {
     void (*at_home)(struct asked_partition *a); /* with the answer; NULL: it needs nothing more */
 };
 
-void asking_begin(struct asking *run, struct request *req, bool (*next)(struct asking *),
+void asking_begin(struct asking *run, struct request *req, uint32_t out_max, bool (*next)(struct asking *),
                   void (*over)(struct asking *));
 /* From `next`, once at most. `ask` runs on the owner and ends with part_call_done(&a->call). */
 void asking_ask(struct asking *run, struct asked_partition *a, const struct topic *t, int32_t partition,

@@ -17,7 +17,7 @@ static bool next_walked_partition(struct asking *asking)
     if (run->topic == run->topic_count)
         return next_walked_pass(run);
     struct asked_topic ask = run->kind->topic(run);
-    const struct topic *t = catalog_by_name(server_catalog(asking->req->server), ask.name.at, (size_t)ask.name.n);
+    const struct topic *t = topic_named(asking->req, ask.name);
     if (run->counted && run->partition == 0)
         run->kind->begin(run, t);
     if (run->failed)
@@ -50,7 +50,7 @@ void asking_topics_begin(struct asking_topics *run, struct request *req, const s
     run->kind = kind;
     run->topic_count = topic_count;
     run->counted = !kind->count;
-    asking_begin(&run->asking, req, next_walked_partition, asked_topics_over);
+    asking_begin(&run->asking, req, ASKING_OUT_MAX, next_walked_partition, asked_topics_over);
 }
 
 void *asking_array(struct asking_topics *run, int32_t count, size_t bytes_each)

@@ -36,7 +36,3 @@ void *asking_array(struct asking_topics *run, int32_t count, size_t bytes_each);
 /* What is asked of one partition: `bytes` of zeros that begin with struct asked_partition. NULL: no memory, and *out_error tells the
  * client to ask again. */
 void *asking_part(struct asking_topics *run, size_t bytes, int16_t *out_error);
-static inline bool topic_has_partition(const struct topic *t, int32_t index)
-{
-    return t && index >= 0 && index < t->partitions;
-}

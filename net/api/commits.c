@@ -1,5 +1,7 @@
+/* See commits.h. */
 #include "net/api/commits.h"
 #include "core/clock.h"
+#include "net/api/group_asking.h"
 #include "net/api/reply.h"
 #include "net/server.h"
 
@@ -29,7 +31,7 @@ static int32_t java_text_length(struct kview v)
 
 void commits_add(struct commits *c, const struct commits_topic *t, struct committed what, int16_t *out_error)
 {
-    if (!t->found || what.partition < 0 || what.partition >= t->found->partitions) {
+    if (!topic_has_partition(t->found, what.partition)) {
         *out_error = !t->found && c->by_id ? KERR_UNKNOWN_TOPIC_ID : KERR_UNKNOWN_TOPIC_OR_PARTITION;
         return;
     }
@@ -43,6 +45,17 @@ void commits_add(struct commits *c, const struct commits_topic *t, struct commit
     what.expire_ms = c->expire_ms;
     what.metadata = what.metadata.n < 0 ? view_of("") : what.metadata;
     c->v[c->count++] = what;
+}
+
+struct group_entry *commits_group(const struct coord_call *call, int32_t generation, bool knows_no_group,
+                                  enum kerr *out_error)
+{
+    struct group_entry *e = group_asked(call);
+    if (!e && generation >= 0)
+        *out_error = knows_no_group ? KERR_GROUP_ID_NOT_FOUND : KERR_ILLEGAL_GENERATION;
+    else if (!e && !(e = group_log_make(group_log_of(call->log), call->key)))
+        *out_error = KERR_COORDINATOR_NOT_AVAILABLE;
+    return e;
 }
 
 void commits_answer(const struct commits *c, enum kerr error)

@@ -63,12 +63,8 @@ static void add_listed(struct list_run *run, const char *name)
 
 static const char *next_topic_name(const struct list_run *run)
 {
-    const struct catalog *c = server_catalog(run->req->server);
-    const uint8_t *last = (const uint8_t *)(run->last ? run->last : "");
-    uint32_t at = catalog_lower_bound(c, last, strlen((const char *)last));
-    if (run->last && at < c->count && strcmp(c->sorted[at]->name, run->last) == 0)
-        at++;
-    return at < c->count ? c->sorted[at]->name : NULL;
+    const struct topic *t = topic_after(run->req, view_of(run->last));
+    return t ? t->name : NULL;
 }
 
 static const char *next_node_name(struct list_run *run, char room[ID_BYTES])

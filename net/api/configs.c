@@ -3,12 +3,12 @@
  * nothing is kept across steps: what can be altered is copied. */
 #include "net/api/configs.h"
 #include "net/api/api.h"
+#include "net/api/kept.h"
 #include "net/api/reply.h"
 #include "storage/config/entity_config.h"
-#include <stdarg.h>
 #include <stdio.h>
 
-enum { MESSAGE_BYTES = 256 };
+enum { MESSAGE_BYTES = 256, SETTING_BYTES = LISTENERS_MAX * (HOST_MAX + 48) };
 
 struct describe_configs_run {
     struct request *req;
@@ -79,10 +79,12 @@ bool configs_of_topic(struct request *req, const struct topic_override *override
     return out->v && good;
 }
 
-static bool take_broker_key(struct request *req, const struct broker_key *k, struct config_shown *out)
+/* `node`: its ids and addresses are its own, all else is the process's. */
+static bool take_broker_key(struct request *req, uint32_t node, const struct broker_key *k, struct config_shown *out)
 {
     const struct broker_config *broker = server_config(req->server);
     struct config_synonym synonyms[CONFIG_SYNONYMS_MAX];
+    char own[SETTING_BYTES];
     const char *set = broker_config_get(broker, k->name);
     *out = (struct config_shown){.name = k->name,
                                  .doc = k->doc,
@@ -90,7 +92,13 @@ static bool take_broker_key(struct request *req, const struct broker_key *k, str
                                  .type = k->type,
                                  .read_only = !broker_key_dynamic(k->name),
                                  .sensitive = k->type == CONFIG_PASSWORD};
-    return take_synonyms(req, out, synonyms, broker_synonyms(k->name, broker, synonyms));
+    uint32_t count = broker_synonyms(k->name, broker, synonyms);
+    if (topology_setting(req->server, node, k->name, own, sizeof own)) {
+        out->value = own;
+        for (uint32_t i = 0; i < count && synonyms[i].source != CONFIG_SOURCE_DEFAULT; i++)
+            synonyms[i].value = own;
+    }
+    return take_synonyms(req, out, synonyms, count) && (out->value != own || keep_config_text(req, &out->value));
 }
 
 /* Keys that are in no table (listener.name.<name>.<key>, those of plugins): of unknown type, so perhaps secrets. */
@@ -121,7 +129,7 @@ static uint32_t count_config_entries(const struct config_entry *e)
     return count;
 }
 
-static bool list_broker_configs(struct request *req, struct config_list *out)
+static bool list_broker_configs(struct request *req, uint32_t node, struct config_list *out)
 {
     const struct broker_config *broker = server_config(req->server);
     const struct config_entry *layers[] = {broker->set, broker->dynamic, broker->dynamic_default};
@@ -131,7 +139,7 @@ static bool list_broker_configs(struct request *req, struct config_list *out)
     out->v = request_zalloc(req, room * sizeof *out->v);
     bool good = out->v;
     for (out->count = 0; good && out->count < broker_key_count(); out->count++)
-        good = take_broker_key(req, broker_key_at(out->count), &out->v[out->count]);
+        good = take_broker_key(req, node, broker_key_at(out->count), &out->v[out->count]);
     for (uint32_t i = 0; good && i < COUNT_OF(layers); i++)
         good = take_unknown_keys(req, layers[i], room, out);
     return good;
@@ -240,10 +248,8 @@ static void refuse_describe(struct request *req, struct describe_configs_result 
                             ...)
 {
     va_list args;
-    char *text = request_alloc(req, MESSAGE_BYTES);
     va_start(args, fmt);
-    if (text)
-        vsnprintf(text, MESSAGE_BYTES, fmt, args);
+    char *text = request_vsay(req, MESSAGE_BYTES, fmt, args);
     va_end(args);
     out->error_code = (int16_t)error;
     out->error_message = view_of(text);
@@ -254,7 +260,7 @@ static bool list_asked_topic(struct describe_configs_run *run, const struct desc
                              struct describe_configs_result *out)
 {
     struct kview name = ask->resource_name;
-    const struct topic *t = catalog_by_name(server_catalog(run->req->server), name.at, (size_t)name.n);
+    const struct topic *t = topic_named(run->req, name);
     if (t)
         return configs_of_topic(run->req, t->overrides, t->override_count, &run->list);
     if (topic_name_legal(name.at, (size_t)name.n))
@@ -264,7 +270,7 @@ static bool list_asked_topic(struct describe_configs_run *run, const struct desc
     return true;
 }
 
-static bool check_described_broker(struct request *req, const struct describe_configs_resource *ask,
+static bool check_described_broker(struct request *req, const struct describe_configs_resource *ask, uint32_t *out_at,
                                    struct describe_configs_result *out)
 {
     char text[24];
@@ -272,7 +278,7 @@ static bool check_described_broker(struct request *req, const struct describe_co
     snprintf(text, sizeof text, "%.*s", ask->resource_name.n, (const char *)ask->resource_name.at);
     if (!config_to_i64(text, &id))
         refuse_describe(req, out, KERR_INVALID_REQUEST, "Broker id must be an integer, but it is: %s", text);
-    else if (id != topology_own_id(req->server))
+    else if (!topology_find_node(req->server, id, out_at))
         refuse_describe(req, out, KERR_INVALID_REQUEST,
                         "Unexpected broker id, expected %d or empty string, but received %s",
                         topology_own_id(req->server), text);
@@ -284,17 +290,19 @@ static bool list_asked_broker(struct describe_configs_run *run, const struct des
 {
     if (ask->resource_name.n == 0)
         return list_cluster_configs(run->req, &run->list);
-    return !check_described_broker(run->req, ask, out) || list_broker_configs(run->req, &run->list);
+    uint32_t node;
+    return !check_described_broker(run->req, ask, &node, out) || list_broker_configs(run->req, node, &run->list);
 }
 
 /* There are no loggers whose level could be shown. */
 static void describe_broker_loggers(struct request *req, const struct describe_configs_resource *ask,
                                     struct describe_configs_result *out)
 {
+    uint32_t node;
     if (ask->resource_name.n == 0)
         refuse_describe(req, out, KERR_INVALID_REQUEST, "Broker id must not be empty");
     else
-        (void)check_described_broker(req, ask, out); /* the answer is the refusal, or nothing */
+        (void)check_described_broker(req, ask, &node, out); /* the answer is the refusal, or nothing */
 }
 
 static bool list_asked_entity(struct describe_configs_run *run, const struct describe_configs_resource *ask,
@@ -306,12 +314,13 @@ static bool list_asked_entity(struct describe_configs_run *run, const struct des
                         group ? "Group" : "Client metrics subscription");
         return true;
     }
-    char *name = request_text(run->req, ask->resource_name);
+    bool full;
+    const char *name = kept_text(run->req, ask->resource_name, &full); /* NULL: nothing can have been set of it */
     const struct entity *e = name ? entities_find(&server_catalog(run->req->server)->entities,
                                                   group ? ENTITY_GROUP : ENTITY_CLIENT_METRICS, name)
                                   : NULL;
-    return name && list_entity_configs(run->req, group ? &group_keys : &metrics_keys, e,
-                                       group ? CONFIG_SOURCE_GROUP : CONFIG_SOURCE_CLIENT_METRICS, &run->list);
+    return !full && list_entity_configs(run->req, group ? &group_keys : &metrics_keys, e,
+                                        group ? CONFIG_SOURCE_GROUP : CONFIG_SOURCE_CLIENT_METRICS, &run->list);
 }
 
 /* The keys of a resource, or why there are none. False: no memory. */

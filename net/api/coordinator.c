@@ -1,4 +1,4 @@
-/* FindCoordinator: this broker, for groups and for transactional ids. The first question makes __consumer_offsets or __transaction_state, and is
+/* FindCoordinator: which node, for groups and for transactional ids. The first question makes __consumer_offsets or __transaction_state, and is
  * answered when that is durable and usable; of several at a time one makes it, and the others wait for that.
  * Share groups: INVALID_REQUEST, as Kafka answers where they are off. */
 #include "net/api/api.h"
@@ -39,18 +39,18 @@ static const char *find_coordinator_message(const struct find_run *run, enum ker
     return error && run->change.message ? run->change.message : kerr_name(error);
 }
 
-static void fill_coordinator(struct coordinator *out, const struct request *req, struct kview key, enum kerr error,
-                             const char *message)
+static void fill_coordinator(const struct find_run *run, struct kview key, struct coordinator *out)
 {
     coordinator_init(out);
     out->key = key;
-    out->error_code = (int16_t)error;
+    out->error_code = (int16_t)run->error;
     out->node_id = out->port = -1;
-    if (error) {
-        out->error_message = view_of(message);
+    if (run->error) {
+        out->error_message = view_of(run->message);
         return;
     }
-    struct topology_node node = topology_coordinator_of(request_conn(req), key);
+    struct topology_node node =
+        topology_coordinator_of(request_conn(run->req), coordinated_by(run->ask->key_type), key);
     out->node_id = node.id;
     out->host = node.host;
     out->port = node.port;
@@ -65,7 +65,7 @@ static bool find_coordinators_step(struct steps *s)
         int32_t i = r->coordinators.n;
         if (!steps_go_on(s))
             return true;
-        fill_coordinator(&r->coordinators.v[i], run->req, m->coordinator_keys.v[i], run->error, run->message);
+        fill_coordinator(run, m->coordinator_keys.v[i], &r->coordinators.v[i]);
     }
     REQUEST_REPLY_LARGE(run->req, find_coordinator_response, r);
     return false;
@@ -80,7 +80,7 @@ static void reply_find_coordinator(struct find_run *run)
     run->error = find_coordinator_error(run);
     run->message = find_coordinator_message(run, run->error);
     find_coordinator_response_init(r);
-    fill_coordinator(&one, req, m->key, run->error, run->message);
+    fill_coordinator(run, m->key, &one);
     r->error_code = one.error_code;
     r->error_message = view_of(run->message);
     r->node_id = one.node_id;

@@ -132,6 +132,11 @@ static void start_producers_part(struct asking_topics *walk, const struct topic 
         refuse_producers_part(run, t, out);
         return;
     }
+    const struct server *sv = walk->asking.req->server;
+    if (!topology_tells_of(sv, topic_shard(t->id, index, sv->shard->count))) {
+        out->error_code = KERR_NOT_LEADER_OR_FOLLOWER;
+        return;
+    }
     struct producers_part *part = asking_part(walk, sizeof *part, &out->error_code);
     if (!part)
         return;

@@ -1,9 +1,7 @@
 /* ElectLeaders. Every partition is led by its one replica, which is the preferred one: ELECTION_NOT_NEEDED, or nothing to tell when all
  * partitions are asked for. */
 #include "net/api/answering.h"
-#include "net/api/asking_topics.h"
 #include "net/api/reply.h"
-#include <stdio.h>
 
 enum { ELECT_PREFERRED = 0, ELECT_UNCLEAN = 1, MESSAGE_BYTES = 400 };
 
@@ -28,12 +26,8 @@ static int32_t begin_elected_topic(struct answering *walk)
 
 static struct kview say_unknown_partition(struct request *req, const struct topic *t, struct kview name, int32_t index)
 {
-    char *text = request_alloc(req, MESSAGE_BYTES);
-    if (text && t)
-        snprintf(text, MESSAGE_BYTES, "No such partition as %s-%d", t->name, index);
-    else if (text)
-        snprintf(text, MESSAGE_BYTES, "No such topic as %.*s", (int)name.n, (const char *)name.at);
-    return view_of(text);
+    return view_of(t ? request_say(req, MESSAGE_BYTES, "No such partition as %s-%d", t->name, index)
+                     : request_say(req, MESSAGE_BYTES, "No such topic as %.*s", name.n, (const char *)name.at));
 }
 
 static void elect_leader(struct answering *walk)
@@ -42,7 +36,7 @@ static void elect_leader(struct answering *walk)
     const struct elect_leaders_topic *topic = &run->ask->topic_partitions.v[walk->row];
     struct elect_leaders_partition_result *out =
         &run->r.replica_election_results.v[walk->row].partition_result.v[walk->item];
-    const struct topic *t = catalog_by_name(server_catalog(walk->req->server), topic->topic.at, (size_t)topic->topic.n);
+    const struct topic *t = topic_named(walk->req, topic->topic);
     elect_leaders_partition_result_init(out);
     out->partition_id = topic->partitions.v[walk->item];
     out->error_code = (int16_t)(run->fault.n < 0 ? KERR_ELECTION_NOT_NEEDED : KERR_INVALID_REQUEST);
@@ -69,12 +63,13 @@ static const struct answering_kind elect_kind = {
 static int32_t name_elected_topic(struct answering *walk)
 {
     struct elect_run *run = container_of(walk, struct elect_run, walk);
-    const struct catalog *c = server_catalog(walk->req->server);
-    struct replica_election_result *out = &run->r.replica_election_results.v[run->r.replica_election_results.n];
-    if ((uint32_t)walk->row >= c->count) /* some were deleted meanwhile */
+    int32_t n = run->r.replica_election_results.n;
+    struct replica_election_result *out = &run->r.replica_election_results.v[n];
+    const struct topic *t = topic_after(walk->req, n > 0 ? out[-1].topic : view_of(NULL));
+    if (!t) /* some were deleted meanwhile */
         return 0;
     replica_election_result_init(out);
-    out->topic = request_copy(walk->req, view_of(c->sorted[walk->row]->name));
+    out->topic = request_copy(walk->req, view_of(t->name));
     run->r.replica_election_results.n++;
     return out->topic.n < 0 ? -1 : 0;
 }
@@ -82,11 +77,8 @@ static int32_t name_elected_topic(struct answering *walk)
 /* Null: it is one of Kafka's. */
 static struct kview find_election_fault(struct request *req, int8_t type)
 {
-    char *text = request_alloc(req, MESSAGE_BYTES);
-    if (type == ELECT_PREFERRED || type == ELECT_UNCLEAN || !text)
-        return view_of(NULL);
-    snprintf(text, MESSAGE_BYTES, "Unknown election type %d", type);
-    return view_of(text);
+    bool known = type == ELECT_PREFERRED || type == ELECT_UNCLEAN;
+    return view_of(known ? NULL : request_say(req, MESSAGE_BYTES, "Unknown election type %d", type));
 }
 
 static const struct answering_kind elect_all_kind = {.begin = name_elected_topic, .reply = reply_elections};

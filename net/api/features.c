@@ -64,7 +64,7 @@ static const char *find_update_fault(const struct update_run *run, const struct 
     if (to < 0)
         return "A feature version cannot be less than 0.";
     if (!f || to < f->least || to > f->most) {
-        int n = snprintf(room, FAULT_BYTES, "Local controller %d ", topology_own_id(run->walk.req->server));
+        int n = snprintf(room, FAULT_BYTES, "Local controller %d ", topology_controller(run->walk.req->server));
         if (f)
             snprintf(room + n, FAULT_BYTES - (size_t)n, "only supports versions %d-%d", f->least, f->most);
         else
@@ -83,12 +83,10 @@ static const char *find_update_fault(const struct update_run *run, const struct 
 
 static void refuse_update(struct update_run *run, const struct feature_update_key *ask, const char *fault)
 {
-    char *text = request_alloc(run->walk.req, MESSAGE_BYTES);
-    if (text)
-        snprintf(text, MESSAGE_BYTES, "%sInvalid update version %d for feature %.*s. %.150s", all_fail,
-                 ask->max_version_level, (int)ask->feature.n, (const char *)ask->feature.at, fault);
     run->r.error_code = KERR_INVALID_UPDATE_VERSION;
-    run->r.error_message = view_of(text);
+    run->r.error_message =
+        view_of(request_say(run->walk.req, MESSAGE_BYTES, "%sInvalid update version %d for feature %.*s. %.150s",
+                            all_fail, ask->max_version_level, ask->feature.n, (const char *)ask->feature.at, fault));
 }
 
 /* Of one that is named twice the last counts, as in Kafka. False: no memory. */
@@ -97,12 +95,18 @@ static bool add_level(struct update_run *run, const struct feature *f, int16_t l
     uint32_t at = 0;
     while (at < run->op_count && strcmp(run->ops[at].name, f->name) != 0)
         at++;
-    char *text = request_alloc(run->walk.req, LEVEL_BYTES);
-    if (text)
-        snprintf(text, LEVEL_BYTES, "%d", level);
+    char *text = request_say(run->walk.req, LEVEL_BYTES, "%d", level);
     run->ops[at] = (struct config_op){f->name, CONFIG_OP_SET, text};
     run->op_count += at == run->op_count;
     return text;
+}
+
+static const struct feature *find_named_feature(struct kview name)
+{
+    for (uint32_t i = 0; i < feature_count(); i++)
+        if (view_is(name, feature_at(i)->name))
+            return feature_at(i);
+    return NULL;
 }
 
 /* Looks at one feature; its result stands in the answers of versions 0 and 1. */
@@ -111,10 +115,8 @@ static int32_t judge_update(struct answering *walk)
     struct update_run *run = container_of(walk, struct update_run, walk);
     const struct feature_update_key *ask = &run->ask->feature_updates.v[walk->row];
     struct updatable_feature_result *out = &run->r.results.v[walk->row];
-    char room[FAULT_BYTES], name[64];
-    snprintf(name, sizeof name, "%.*s", (int)(ask->feature.n < 63 ? ask->feature.n : 63),
-             (const char *)ask->feature.at);
-    const struct feature *f = view_is(ask->feature, name) ? feature_find(name) : NULL;
+    const struct feature *f = find_named_feature(ask->feature);
+    char room[FAULT_BYTES];
     updatable_feature_result_init(out);
     out->feature = ask->feature;
     out->error_message = view_of(NULL);

@@ -2,7 +2,6 @@
 #include "net/api/api.h"
 #include "net/api/group_asking.h"
 #include "net/api/reply.h"
-#include <stdio.h>
 #include <strings.h>
 
 /* Of a group, without an authorizer: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS, a bit each. */
@@ -12,11 +11,7 @@ enum { GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 };
 static struct kview group_not_found_text(struct request *req, struct kview id)
 {
     size_t bytes = (size_t)id.n + sizeof "Group  not found.";
-    char *text = request_alloc(req, bytes);
-    if (!text)
-        return view_of(NULL);
-    snprintf(text, bytes, "Group %.*s not found.", id.n, (const char *)id.at);
-    return view_of(text);
+    return view_of(request_say(req, bytes, "Group %.*s not found.", id.n, (const char *)id.at));
 }
 
 /* --- DescribeGroups --- */
@@ -181,7 +176,7 @@ void describe_groups_run(struct request *req)
     steps_start(&req->server->steps, &run->steps, prepare_describe_step);
 }
 
-/* --- ListGroups: every shard lists its own --- */
+/* --- ListGroups: every shard that this node tells of lists its own --- */
 
 enum { LIST_CHUNK = 128 };
 struct list_chunk { /* the owner's */
@@ -351,21 +346,21 @@ void list_groups_run(struct request *req)
     const struct list_groups_request *m = REQUEST_DECODE(req, list_groups_request);
     if (!m)
         return;
-    uint16_t shards = req->server->shard->count;
+    struct topology_shards shards = topology_told(req->server);
     uint32_t states = listed_states(m);
     struct list_run *run = request_zalloc(req, sizeof *run);
-    struct list_part *parts = request_zalloc(req, shards * sizeof *parts);
+    struct list_part *parts = request_zalloc(req, shards.count * sizeof *parts);
     if (!run || !parts) {
         request_fail(req, no_memory);
         return;
     }
     group_asking_init(&run->asking, req, reply_list_groups);
     run->parts = parts;
-    run->shards = shards;
-    for (uint16_t i = 0; i < shards; i++) {
+    run->shards = shards.count;
+    for (uint16_t i = 0; i < shards.count; i++) {
         parts[i].states = states;
         parts[i].question.call.ask = ask_list_groups;
-        group_asking_ask_shard(&run->asking, &parts[i].question, i);
+        group_asking_ask_shard(&run->asking, &parts[i].question, (uint16_t)(shards.first + i));
     }
     group_asking_end(&run->asking);
 }

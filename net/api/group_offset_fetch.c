@@ -286,7 +286,7 @@ static void name_offset_topic_ids(const struct request *req, struct offset_fetch
     int32_t kept = 0;
     for (int32_t i = 0; i < g->topics.n; i++) {
         struct offset_fetch_response_topics *t = &g->topics.v[i];
-        const struct topic *found = topic_asked(req, false, t->name, t->topic_id);
+        const struct topic *found = topic_named(req, t->name);
         if (!found)
             continue;
         t->topic_id = uuid_of(found->id);
@@ -329,7 +329,7 @@ static struct offset_fetch_response_topics *begin_offset_topic(struct request *r
                                                                struct offset_fetch_response_topics *out)
 {
     bool by_id = req->version >= 10;
-    const struct topic *t = by_id ? topic_asked(req, by_id, in->name, in->topic_id) : NULL;
+    const struct topic *t = by_id ? topic_asked(req, true, in->name, in->topic_id) : NULL;
     offset_fetch_response_topics_init(out);
     out->name = by_id && t ? request_copy(req, view_of(t->name)) : in->name;
     out->topic_id = in->topic_id;

@@ -35,24 +35,13 @@ static void offsets_committed(struct group_write *w, enum kerr error)
     end_offset_commit(container_of(w, struct commit_run, write), error);
 }
 
-/* Whoever commits without a generation makes a simple group, which has offsets and no members. */
-static struct group_entry *group_to_commit(const struct commit_run *run, enum kerr *out_error)
-{
-    const struct coord_call *c = &run->question.call;
-    struct group_entry *e = group_asked(c);
-    if (!e && run->ask->generation_id_or_member_epoch >= 0)
-        *out_error = run->version >= 9 ? KERR_GROUP_ID_NOT_FOUND : KERR_ILLEGAL_GENERATION;
-    else if (!e && !(e = group_log_make(group_log_of(c->log), c->key)))
-        *out_error = KERR_COORDINATOR_NOT_AVAILABLE;
-    return e;
-}
-
 static void ask_offset_commit(struct coord_call *c)
 {
     struct commit_run *run = container_of(c, struct commit_run, question.call);
     const struct offset_commit_request *m = run->ask;
     enum kerr error = c->error;
-    struct group_entry *e = error ? NULL : group_to_commit(run, &error);
+    struct group_entry *e =
+        error ? NULL : commits_group(c, m->generation_id_or_member_epoch, run->version >= 9, &error);
     if (e)
         error = group_commit_check(e->group, m->member_id, m->group_instance_id, m->generation_id_or_member_epoch,
                                    group_log_now());
@@ -276,7 +265,7 @@ static bool prepare_offset_delete_topic(struct delete_run *run, const struct off
                                         struct offset_delete_response_topic *out)
 {
     struct request *req = run->asking.req;
-    const struct topic *t = topic_asked(req, false, in->name, (struct kuuid){{0}});
+    const struct topic *t = topic_named(req, in->name);
     if (run->r.topics.n == run->topic_at) {
         run->r.topics.n++;
         offset_delete_response_topic_init(out);
@@ -289,7 +278,7 @@ static bool prepare_offset_delete_topic(struct delete_run *run, const struct off
         struct offset_delete_response_partition *p = &out->partitions.v[out->partitions.n];
         offset_delete_response_partition_init(p);
         p->partition_index = in->partitions.v[out->partitions.n++].partition_index;
-        if (!t || p->partition_index < 0 || p->partition_index >= t->partitions)
+        if (!topic_has_partition(t, p->partition_index))
             p->error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
         else
             run->parts[run->part_count++] =

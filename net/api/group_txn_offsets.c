@@ -56,18 +56,6 @@ static void txn_offsets_written(struct group_write *w, enum kerr error)
     end_txn_offset_commit(container_of(w, struct txn_commit_run, write), error);
 }
 
-/* Whoever commits without a generation makes a simple group. */
-static struct group_entry *group_to_commit_in_txn(const struct txn_commit_run *run, enum kerr *out_error)
-{
-    const struct coord_call *c = &run->call;
-    struct group_entry *e = group_asked(c);
-    if (!e && run->ask->generation_id_or_member_epoch >= 0)
-        *out_error = run->req->version >= NO_GROUP_FROM ? KERR_GROUP_ID_NOT_FOUND : KERR_ILLEGAL_GENERATION;
-    else if (!e && !(e = group_log_make(group_log_of(c->log), c->key)))
-        *out_error = KERR_COORDINATOR_NOT_AVAILABLE;
-    return e;
-}
-
 static void write_txn_offsets(struct txn_commit_run *run, struct group_entry *e)
 {
     run->written = true;
@@ -86,7 +74,8 @@ static void ask_txn_offset_commit(struct coord_call *c)
     const struct txn_offset_commit_request *m = run->ask;
     enum kerr error = c->error;
     run->written = false;
-    struct group_entry *e = error ? NULL : group_to_commit_in_txn(run, &error);
+    bool knows_no_group = run->req->version >= NO_GROUP_FROM;
+    struct group_entry *e = error ? NULL : commits_group(c, m->generation_id_or_member_epoch, knows_no_group, &error);
     if (e)
         error = group_txn_commit_check(e->group, m->member_id, m->group_instance_id, m->generation_id_or_member_epoch);
     bool of_producer =

@@ -170,13 +170,18 @@ static void start_size_lists(struct log_dirs_run *run)
 
 /* --- what is asked --- */
 
+static uint16_t find_size_owner(const struct log_dirs_run *run, const struct log_topic *t, int32_t index)
+{
+    return topic_shard(t->id, index, run->req->server->shard->count);
+}
+
 /* False: no memory. */
 static bool ask_partition_size(struct log_dirs_run *run, struct log_topic *t, int32_t index)
 {
     struct size_ask *a = request_alloc(run->req, sizeof *a);
     if (!a)
         return false;
-    struct size_list *list = &run->lists[topic_shard(t->id, index, run->req->server->shard->count)];
+    struct size_list *list = &run->lists[find_size_owner(run, t, index)];
     *a = (struct size_ask){t->id, &t->out->partitions.v[t->out->partitions.n++], list->next};
     list->next = a;
     describe_log_dirs_partition_init(a->out);
@@ -212,13 +217,10 @@ static struct log_topic *add_sized_topic(struct log_dirs_run *run, const struct 
 /* Of all topics, in the order of names. False: there are no more. */
 static bool begin_next_topic(struct log_dirs_run *run, bool *out_failed)
 {
-    const struct catalog *c = server_catalog(run->req->server);
-    uint32_t at = run->last.n < 0 ? 0 : catalog_lower_bound(c, run->last.at, (size_t)run->last.n);
-    if (at < c->count && run->last.n >= 0 && view_is(run->last, c->sorted[at]->name))
-        at++;
-    if (at == c->count || run->dir.topics.n == run->topics_room)
+    const struct topic *t = topic_after(run->req, run->last);
+    if (!t || run->dir.topics.n == run->topics_room)
         return false;
-    run->topic = add_sized_topic(run, c->sorted[at]);
+    run->topic = add_sized_topic(run, t);
     *out_failed = !run->topic;
     if (run->topic)
         run->last = run->topic->out->name;
@@ -231,7 +233,7 @@ static bool begin_named_topic(struct log_dirs_run *run, bool *out_failed)
     if (run->asked_at == run->ask->topics.n)
         return false;
     struct kview name = run->ask->topics.v[run->asked_at].topic;
-    const struct topic *t = catalog_by_name(server_catalog(run->req->server), name.at, (size_t)name.n);
+    const struct topic *t = topic_named(run->req, name);
     run->topic = t ? map_get(&run->named, t->id, sizeof t->id) : NULL;
     if (t && !run->topic) {
         run->topic = add_sized_topic(run, t);
@@ -255,7 +257,8 @@ static bool ask_next_size(struct log_dirs_run *run)
     int32_t index = named ? named->partitions.v[run->index_at] : run->index_at;
     run->index_at++;
     bool there = index >= 0 && index < t->partitions && !t->asked[index];
-    return !there || ask_partition_size(run, t, index);
+    return !there || !topology_tells_of(run->req->server, find_size_owner(run, t, index)) ||
+           ask_partition_size(run, t, index);
 }
 
 static void start_log_dir_job(struct log_dirs_run *run);

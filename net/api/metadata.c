@@ -107,25 +107,13 @@ static const struct topic *find_asked_topic(const struct request *req, const str
     return ask->name.n < 0 ? NULL : catalog_by_name(c, ask->name.at, (size_t)ask->name.n);
 }
 
-/* NULL: there are no more. */
-static const struct topic *next_of_all_topics(const struct metadata_run *run)
-{
-    const struct catalog *c = server_catalog(run->req->server);
-    uint32_t at = 0;
-    if (run->last.n >= 0)
-        at = catalog_lower_bound(c, run->last.at, (size_t)run->last.n);
-    if (at < c->count && run->last.n >= 0 && view_is(run->last, c->sorted[at]->name))
-        at++;
-    return at < c->count ? c->sorted[at] : NULL;
-}
-
 /* False: all of them are answered. */
 static bool reply_next_topic(struct metadata_run *run)
 {
     if (run->r.topics.n == run->topics_room)
         return false;
     const struct metadata_request_topic *ask = run->all ? NULL : &run->ask->topics.v[run->asked_at++];
-    const struct topic *t = run->all ? next_of_all_topics(run) : find_asked_topic(run->req, ask);
+    const struct topic *t = run->all ? topic_after(run->req, run->last) : find_asked_topic(run->req, ask);
     if (ask && run->by_id && uuid_zero(ask->topic_id))
         run->topics_room--;
     else if (t)

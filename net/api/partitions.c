@@ -33,28 +33,34 @@ static void all_partitions_added(struct countdown *c)
 
 /* --- what can be refused without the catalog's writer --- */
 
-/* Nobody but this node can have a replica. NULL: it does. */
-static const char *find_replica_fault(const struct create_partitions_assignment *a, int32_t self, char *room)
+/* Nobody but the node that will lead the partition can have a replica. NULL: it does. */
+static const char *find_replica_fault(const struct server *sv, const struct create_partitions_assignment *a,
+                                      int32_t leader, char *room)
 {
     const char *begin = "The manual partition assignment includes";
+    uint32_t at;
     for (int32_t i = 0; i < a->broker_ids.n; i++) {
-        if (a->broker_ids.v[i] == self)
+        if (topology_find_node(sv, a->broker_ids.v[i], &at))
             continue;
         snprintf(room, MESSAGE_BYTES, "%s broker %d, but no such broker is registered.", begin, a->broker_ids.v[i]);
         return room;
     }
-    if (a->broker_ids.n == 1)
+    if (a->broker_ids.n == 1 && a->broker_ids.v[0] == leader)
         return NULL;
     if (a->broker_ids.n == 0)
         snprintf(room, MESSAGE_BYTES, "%s an empty replica list.", begin);
+    else if (a->broker_ids.n > 1 && a->broker_ids.v[0] == a->broker_ids.v[1])
+        snprintf(room, MESSAGE_BYTES, "%s the broker %d more than once.", begin, a->broker_ids.v[0]);
     else
-        snprintf(room, MESSAGE_BYTES, "%s the broker %d more than once.", begin, self);
+        snprintf(room, MESSAGE_BYTES,
+                 "Broker %d alone can have this partition: its topic's id decides which core does.", leader);
     return room;
 }
 
 static enum kerr check_more_assignments(const struct request *req, const struct create_partitions_topic *ask,
-                                        int32_t additional, char *room, const char **out_message)
+                                        const struct topic *t, char *room, const char **out_message)
 {
+    int32_t additional = ask->count - t->partitions;
     *out_message = room;
     if (ask->assignments.n != additional) {
         snprintf(room, MESSAGE_BYTES,
@@ -63,7 +69,8 @@ static enum kerr check_more_assignments(const struct request *req, const struct 
         return KERR_INVALID_REPLICA_ASSIGNMENT;
     }
     for (int32_t i = 0; i < additional; i++) {
-        *out_message = find_replica_fault(&ask->assignments.v[i], topology_own_id(req->server), room);
+        *out_message = find_replica_fault(req->server, &ask->assignments.v[i],
+                                          topology_leader_of(req->server, t->id, t->partitions + i).node_id, room);
         if (*out_message)
             return KERR_INVALID_REPLICA_ASSIGNMENT;
     }
@@ -103,7 +110,7 @@ static enum kerr check_more_partitions(struct request *req, const struct create_
     }
     enum kerr error = check_more_count(ask, t, room, out_message);
     if (!error && ask->assignments.n >= 0)
-        error = check_more_assignments(req, ask, ask->count - t->partitions, room, out_message);
+        error = check_more_assignments(req, ask, t, room, out_message);
     return error;
 }
 
@@ -126,7 +133,7 @@ static void add_partitions(struct more_run *run, const struct create_partitions_
                            struct create_partitions_topic_result *out)
 {
     const char *message;
-    const struct topic *t = catalog_by_name(server_catalog(run->req->server), ask->name.at, (size_t)ask->name.n);
+    const struct topic *t = topic_named(run->req, ask->name);
     enum kerr error = check_more_partitions(run->req, ask, t, &message);
     if (error) {
         refuse_more(out, error, message);

@@ -39,11 +39,6 @@ void produce_refuse(struct produce *all, struct partition_produce_response *out,
     all->failed = true;
 }
 
-static struct kview text(const char *s)
-{
-    return (struct kview){(const uint8_t *)s, (int32_t)strlen(s)};
-}
-
 /* Which records were wrong, for Produce v8 and later; older versions drop them. The batch is still in the frame: none was copied. */
 static void explain_fault(struct produce_part *part)
 {
@@ -53,7 +48,7 @@ static void explain_fault(struct produce_part *part)
     const char *message;
     if (!a->fault.message)
         return;
-    part->out->error_message = text(a->fault.message);
+    part->out->error_message = view_of(a->fault.message);
     if (part->all->req->version < 8 || a->fault.record < 0)
         return;
     batch_faults_init(&faults, &a->fault, a->records, a->bytes);
@@ -67,7 +62,7 @@ static void explain_fault(struct produce_part *part)
     while (batch_faults_next(&faults, &record, &message)) {
         batch_index_and_error_message_init(v);
         v->batch_index = record;
-        v->batch_index_error_message = text(message);
+        v->batch_index_error_message = view_of(message);
         v++;
     }
     part->out->record_errors.n = count;
@@ -179,9 +174,7 @@ static void append_part(struct part_call *c, struct partition *p)
 /* Kafka's tools may write to internal topics under this client id only. */
 static bool is_admin_client(const struct request *req)
 {
-    static const char admin[] = "__admin_client";
-    struct kview id = req->header.client_id;
-    return id.n == (int32_t)sizeof admin - 1 && memcmp(id.at, admin, sizeof admin - 1) == 0;
+    return view_is(req->header.client_id, "__admin_client");
 }
 
 /* One batch of a transaction without a transactional id spoils the whole request, as in Kafka. */
@@ -224,7 +217,7 @@ static enum kerr check_produce_partition(const struct produce *all, const struct
 {
     if (topic_error)
         return topic_error;
-    if (in->index < 0 || in->index >= t->partitions)
+    if (!topic_has_partition(t, in->index))
         return KERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (in->records.n <= 0)
         return KERR_INVALID_RECORD; /* at least one batch */
@@ -269,12 +262,6 @@ static void start_produce_part(struct produce *all, const struct topic *t, const
     produce_ask(part);
 }
 
-static const struct topic *find_produce_topic(const struct request *req, const struct topic_produce_data *in)
-{
-    const struct catalog *c = server_catalog(req->server);
-    return req->version >= 13 ? catalog_by_id(c, in->topic_id.b) : catalog_by_name(c, in->name.at, (size_t)in->name.n);
-}
-
 static void start_produce_partition(struct produce *all, const struct topic *t, enum kerr topic_error,
                                     const struct partition_produce_data *in, struct partition_produce_response *out)
 {
@@ -304,7 +291,7 @@ static void start_produce_topic(struct produce *all, struct steps *s)
 {
     const struct topic_produce_data *in = &all->ask->topic_data.v[all->at_topic];
     struct topic_produce_response *out = &all->response.responses.v[all->at_topic];
-    const struct topic *t = find_produce_topic(all->req, in);
+    const struct topic *t = topic_asked(all->req, all->req->version >= 13, in->name, in->topic_id);
     enum kerr topic_error = check_produce_topic(all, t);
     if (all->at_partition == 0)
         begin_produce_topic(all, in, out);

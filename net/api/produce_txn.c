@@ -38,9 +38,10 @@ struct produce_txn {
 
 /* --- which parts wait --- */
 
-static bool is_question_open(const struct append *a)
+static bool is_question_open(const struct produce_part *part)
 {
-    return a->error == KERR_INVALID_TXN_STATE && a->guard;
+    const struct append *a = &part->append;
+    return a->error == KERR_INVALID_TXN_STATE && a->guard && !part->txn->refused;
 }
 
 static void ask_transaction_coordinator(struct produce_txn *txn);
@@ -89,13 +90,13 @@ bool produce_txn_refused(const struct produce_part *part)
 
 bool produce_txn_keeps_copy(const struct produce_part *part)
 {
-    return is_question_open(&part->append) && !part->txn->refused;
+    return is_question_open(part);
 }
 
 bool produce_txn_answered(struct produce_part *part)
 {
     struct produce_txn *txn = part->all->txn;
-    bool open = is_question_open(&part->append) && !part->txn->refused;
+    bool open = is_question_open(part);
     if (open) {
         assert(txn->asking_count < txn->count);
         txn->asking[txn->asking_count] = part;
@@ -293,7 +294,7 @@ bool produce_txn_add(struct produce_part *part, const struct topic *t)
     struct produce_txn *txn = all->txn;
     const struct topic_produce_data *in = &all->ask->topic_data.v[all->at_topic];
     if (txn->named != in)
-        txn->name = request_copy(all->req, (struct kview){(const uint8_t *)t->name, (int32_t)strlen(t->name)});
+        txn->name = request_copy(all->req, view_of(t->name));
     txn->named = in;
     part->txn = request_zalloc(all->req, sizeof *part->txn);
     if (!part->txn || txn->name.n < 0)

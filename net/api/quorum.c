@@ -168,7 +168,7 @@ void describe_quorum_run(struct request *req)
 
 /* --- UnregisterBroker --- */
 
-/* Our own would remove the only broker: what Kafka does then (its partitions have no leader any more) helps nobody. */
+/* One of ours runs as long as we do: what Kafka does then (its partitions have no leader any more) helps nobody. */
 void unregister_broker_run(struct request *req)
 {
     struct unregister_broker_request *m = REQUEST_DECODE(req, unregister_broker_request);
@@ -176,9 +176,10 @@ void unregister_broker_run(struct request *req)
         return;
     struct unregister_broker_response r;
     unregister_broker_response_init(&r);
-    if (m->broker_id == topology_own_id(req->server)) {
+    uint32_t at;
+    if (topology_find_node(req->server, m->broker_id, &at)) {
         r.error_code = KERR_INVALID_REQUEST;
-        r.error_message = view_of("This is the only broker, and it runs: stop it instead.");
+        r.error_message = view_of("This broker runs: stop it instead.");
     } else {
         r.error_code = KERR_BROKER_ID_NOT_REGISTERED;
         r.error_message = view_of("The given broker ID was not registered.");

@@ -101,7 +101,7 @@ static bool read_quota_part(struct request *req, const char *text, size_t bytes,
 
 bool quota_name_read(struct request *req, const char *text, struct quota_name *out)
 {
-    *out = (struct quota_name){.names = {{NULL, -1}, {NULL, -1}, {NULL, -1}}};
+    *out = quota_of_nobody;
     for (size_t bytes = strcspn(text, ",");; bytes = strcspn(text, ",")) {
         if (!read_quota_part(req, text, bytes, out))
             return false;

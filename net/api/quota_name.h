@@ -15,6 +15,7 @@ struct quota_name {
     bool has[QUOTA_PARTS];
     struct kview names[QUOTA_PARTS]; /* of those that it has; null: the default */
 };
+static const struct quota_name quota_of_nobody = {.names = {{NULL, -1}, {NULL, -1}, {NULL, -1}}};
 /* -1: no part is called so. */
 int quota_part_find(struct kview type);
 /* In the request's memory; NULL: none left. */

@@ -6,7 +6,6 @@
 #include "net/api/reply.h"
 #include "net/countdown.h"
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,10 +47,8 @@ static bool refuse_quota(struct request *req, struct altered_quota *out, const c
 static bool refuse_quota(struct request *req, struct altered_quota *out, const char *fmt, ...)
 {
     va_list args;
-    char *text = request_alloc(req, MESSAGE_BYTES);
     va_start(args, fmt);
-    if (text)
-        vsnprintf(text, MESSAGE_BYTES, fmt, args);
+    char *text = request_vsay(req, MESSAGE_BYTES, fmt, args);
     va_end(args);
     out->error_code = KERR_INVALID_REQUEST;
     out->error_message = view_of(text);
@@ -88,7 +85,7 @@ static bool take_quota_part(struct request *req, const struct quota_alteration_e
 static bool take_quota_name(struct request *req, const struct quota_alteration *ask, struct quota_name *name,
                             struct altered_quota *out)
 {
-    *name = (struct quota_name){.names = {{NULL, -1}, {NULL, -1}, {NULL, -1}}};
+    *name = quota_of_nobody;
     if (ask->entity.n == 0)
         return refuse_quota(req, out, "Invalid empty client quota entity");
     for (int32_t i = 0; i < ask->entity.n; i++)
@@ -278,14 +275,12 @@ void alter_client_quotas_run(struct request *req)
 /* --- DescribeClientQuotas --- */
 
 struct describe_quotas_run {
-    struct request *req;
+    struct answering walk; /* rows: as many entities as there were when it began */
     const struct describe_client_quotas_request *ask;
     struct describe_client_quotas_response r;
     struct quota_name wanted;   /* what the filter says of each part; a name: exactly that, null: the default ... */
     bool any_name[QUOTA_PARTS]; /* ... unless any will do */
     const char *last;           /* the entity before; NULL: none */
-    int32_t room;               /* of the reply's entries: as many as there were when it began */
-    struct steps steps;
 };
 
 static void refuse_quota_filter(struct describe_quotas_run *run, enum kerr error, const char *message)
@@ -327,7 +322,7 @@ static bool take_quota_filter(struct describe_quotas_run *run)
 {
     enum kerr error;
     const char *fault = NULL;
-    run->wanted = (struct quota_name){.names = {{NULL, -1}, {NULL, -1}, {NULL, -1}}};
+    run->wanted = quota_of_nobody;
     for (int32_t i = 0; !fault && i < run->ask->components.n; i++)
         fault = take_quota_component(run, &run->ask->components.v[i], &error);
     if (!fault && run->wanted.has[QUOTA_IP] && (run->wanted.has[QUOTA_USER] || run->wanted.has[QUOTA_CLIENT])) {
@@ -389,38 +384,32 @@ static bool show_quota_values(struct request *req, const struct entity *e, struc
     return out->values.v;
 }
 
-/* False: no memory. */
-static bool describe_quota(struct describe_quotas_run *run, const struct entity *e)
+static int32_t describe_next_quota(struct answering *walk)
 {
+    struct describe_quotas_run *run = container_of(walk, struct describe_quotas_run, walk);
+    const struct entity *e = kept_next(walk->req->server, ENTITY_QUOTA, run->last);
     struct quota_name name;
-    char *text = request_text(run->req, view_of(e->name));
-    run->last = text;
-    if (!text || !quota_name_read(run->req, text, &name))
-        return false;
+    if (!e) /* some were removed meanwhile */
+        return 0;
+    steps_spend(&walk->steps, 1);
+    run->last = request_text(walk->req, view_of(e->name));
+    if (!run->last || !quota_name_read(walk->req, run->last, &name))
+        return -1;
     if (!is_quota_wanted(run, &name))
-        return true;
+        return 0;
     struct described_quota *out = &run->r.entries.v[run->r.entries.n++];
     described_quota_init(out);
-    return show_quota_entity(run->req, &name, out) && show_quota_values(run->req, e, out);
+    return show_quota_entity(walk->req, &name, out) && show_quota_values(walk->req, e, out) ? 0 : -1;
 }
 
-static bool describe_quotas_step(struct steps *s)
+static void reply_described_quotas(struct answering *walk)
 {
-    enum { UNITS_EACH = 2 };
-    struct describe_quotas_run *run = container_of(s, struct describe_quotas_run, steps);
-    for (; steps_go_on(s); steps_spend(s, UNITS_EACH)) {
-        const struct entity *e = kept_next(run->req->server, ENTITY_QUOTA, run->last);
-        if (!e || run->r.entries.n == run->room) {
-            REQUEST_REPLY_LARGE(run->req, describe_client_quotas_response, &run->r);
-            return false;
-        }
-        if (!describe_quota(run, e)) {
-            request_fail(run->req, no_memory);
-            return false;
-        }
-    }
-    return true;
+    struct describe_quotas_run *run = container_of(walk, struct describe_quotas_run, walk);
+    REQUEST_REPLY_LARGE(walk->req, describe_client_quotas_response, &run->r);
 }
+
+static const struct answering_kind describe_quotas_kind = {.begin = describe_next_quota,
+                                                           .reply = reply_described_quotas};
 
 void describe_client_quotas_run(struct request *req)
 {
@@ -434,13 +423,11 @@ void describe_client_quotas_run(struct request *req)
         request_fail(req, no_memory);
         return;
     }
-    run->req = req;
     run->ask = m;
-    run->room = (int32_t)room;
     describe_client_quotas_response_init(&run->r);
     run->r.entries.v = entries;
     if (take_quota_filter(run))
-        steps_start(&req->server->steps, &run->steps, describe_quotas_step);
+        answering_begin(&run->walk, req, &describe_quotas_kind, (int32_t)room);
     else
         REQUEST_REPLY(req, describe_client_quotas_response, &run->r);
 }

@@ -1,10 +1,7 @@
-/* AlterPartitionReassignments and ListPartitionReassignments. There is one node, and every partition is on it: to be assigned to it is done
- * as soon as it is asked, nothing else is possible, and nothing is ever under way. */
+/* AlterPartitionReassignments and ListPartitionReassignments. Every partition is on the one node that leads it (topology.h): to be assigned to
+ * that is done as soon as it is asked, nothing else is possible, and nothing is ever under way. */
 #include "net/api/answering.h"
-#include "net/api/asking_topics.h"
 #include "net/api/reply.h"
-#include <stdarg.h>
-#include <stdio.h>
 
 enum { MESSAGE_BYTES = 400 };
 
@@ -20,25 +17,24 @@ static void refuse_reassignment(struct reassign_run *run, struct reassignable_pa
                                 const char *fmt, ...)
 {
     va_list args;
-    char *text = request_alloc(run->walk.req, MESSAGE_BYTES);
     va_start(args, fmt);
-    if (text)
-        vsnprintf(text, MESSAGE_BYTES, fmt, args);
+    char *text = request_vsay(run->walk.req, MESSAGE_BYTES, fmt, args);
     va_end(args);
     out->error_code = (int16_t)error;
     out->error_message = view_of(text);
 }
 
-/* Of those that are none of ours the lowest, and how often ours is there. False: all are ours. */
-static bool find_foreign_broker(const struct reassignable_partition *ask, int32_t own, int32_t *out_id,
-                                uint32_t *out_own)
+/* Of those that are none of ours the lowest, and how often the leader is there. False: all are ours. */
+static bool find_foreign_broker(const struct server *sv, const struct reassignable_partition *ask, int32_t leader,
+                                int32_t *out_id, uint32_t *out_leader)
 {
     bool found = false;
-    *out_own = 0;
+    uint32_t at;
+    *out_leader = 0;
     for (int32_t i = 0; i < ask->replicas.n; i++) {
         int32_t id = ask->replicas.v[i];
-        *out_own += id == own;
-        if (id != own && (!found || id < *out_id)) {
+        *out_leader += id == leader;
+        if (!topology_find_node(sv, id, &at) && (!found || id < *out_id)) {
             *out_id = id;
             found = true;
         }
@@ -47,20 +43,26 @@ static bool find_foreign_broker(const struct reassignable_partition *ask, int32_
 }
 
 /* Kafka looks at the ids in ascending order: the first fault is named. */
-static void judge_replicas(struct reassign_run *run, const struct reassignable_partition *ask,
+static void judge_replicas(struct reassign_run *run, const struct topic *t, const struct reassignable_partition *ask,
                            struct reassignable_partition_response *out)
 {
     const char *begin = "The manual partition assignment includes";
-    int32_t own = topology_own_id(run->walk.req->server), foreign = 0;
-    uint32_t own_count;
-    bool other = find_foreign_broker(ask, own, &foreign, &own_count);
+    const struct server *sv = run->walk.req->server;
+    int32_t leader = topology_leader_of(sv, t->id, ask->partition_index).node_id, foreign = 0;
+    uint32_t leader_count;
+    bool other = find_foreign_broker(sv, ask, leader, &foreign, &leader_count);
     if (ask->replicas.n == 0)
         refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT, "%s an empty replica list.", begin);
-    else if (own_count > 1 && (!other || foreign > own))
-        refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT, "%s the broker %d more than once.", begin, own);
+    else if (leader_count > 1 && (!other || foreign > leader))
+        refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT, "%s the broker %d more than once.", begin,
+                            leader);
     else if (other)
         refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT,
                             "%s broker %d, but no such broker is registered.", begin, foreign);
+    else if (ask->replicas.n != 1 || leader_count != 1)
+        refuse_reassignment(run, out, KERR_INVALID_REPLICA_ASSIGNMENT,
+                            "The partition stays with broker %d alone: its topic's id decides which core has it.",
+                            leader);
 }
 
 /* --- the walk --- */
@@ -83,7 +85,7 @@ static void reassign_partition(struct answering *walk)
     const struct reassignable_topic *topic = &run->ask->topics.v[walk->row];
     const struct reassignable_partition *ask = &topic->partitions.v[walk->item];
     struct reassignable_partition_response *out = &run->r.responses.v[walk->row].partitions.v[walk->item];
-    const struct topic *t = catalog_by_name(server_catalog(walk->req->server), topic->name.at, (size_t)topic->name.n);
+    const struct topic *t = topic_named(walk->req, topic->name);
     reassignable_partition_response_init(out);
     out->partition_index = ask->partition_index;
     out->error_message = view_of(NULL);
@@ -96,7 +98,7 @@ static void reassign_partition(struct answering *walk)
     else if (ask->replicas.n < 0)
         out->error_code = KERR_NO_REASSIGNMENT_IN_PROGRESS;
     else
-        judge_replicas(run, ask, out);
+        judge_replicas(run, t, ask, out);
 }
 
 static void reply_reassignments(struct answering *walk)

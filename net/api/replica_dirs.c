@@ -2,7 +2,6 @@
  * on, which is what clients name, is found out by a job. */
 #include "core/fs.h"
 #include "net/api/answering.h"
-#include "net/api/asking_topics.h"
 #include "net/api/reply.h"
 
 /* Kafka's folder of a replica that is being moved is <topic>-<partition>.<32 hex digits>-future, of at most 255 letters. */
@@ -64,7 +63,7 @@ static void move_partition(struct answering *walk)
     struct move_run *run = container_of(walk, struct move_run, walk);
     const struct alter_replica_log_dir_topic *ask = &asked_dir(run)->topics.v[run->topic];
     struct alter_replica_log_dir_partition_result *out = &run->r.results.v[walk->row].partitions.v[walk->item];
-    const struct topic *t = catalog_by_name(server_catalog(walk->req->server), ask->name.at, (size_t)ask->name.n);
+    const struct topic *t = topic_named(walk->req, ask->name);
     alter_replica_log_dir_partition_result_init(out);
     out->partition_index = ask->partitions.v[walk->item];
     if ((size_t)ask->name.n + 1 + count_digits(out->partition_index) + MOVING_SUFFIX > MOVING_NAME_MAX)

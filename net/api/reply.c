@@ -1,5 +1,6 @@
 /* See reply.h. */
 #include "net/api/reply.h"
+#include <stdio.h>
 
 struct kview view_of(const char *text)
 {
@@ -21,6 +22,23 @@ char *request_text(struct request *req, struct kview v)
 bool view_is(struct kview v, const char *text)
 {
     return v.n >= 0 && (size_t)v.n == strlen(text) && memcmp(v.at, text, (size_t)v.n) == 0;
+}
+
+char *request_vsay(struct request *req, size_t bytes, const char *fmt, va_list args)
+{
+    char *text = request_alloc(req, bytes);
+    if (text)
+        vsnprintf(text, bytes, fmt, args);
+    return text;
+}
+
+char *request_say(struct request *req, size_t bytes, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *text = request_vsay(req, bytes, fmt, args);
+    va_end(args);
+    return text;
 }
 
 bool is_reserved_topic(struct kview name)
@@ -109,8 +127,21 @@ void duplicates_find(struct duplicates *d, struct request *req, const struct kvi
     steps_start(&req->server->steps, &d->steps, duplicates_step);
 }
 
+const struct topic *topic_named(const struct request *req, struct kview name)
+{
+    return catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n);
+}
+
 const struct topic *topic_asked(const struct request *req, bool by_id, struct kview name, struct kuuid id)
 {
+    return by_id ? catalog_by_id(server_catalog(req->server), id.b) : topic_named(req, name);
+}
+
+const struct topic *topic_after(const struct request *req, struct kview last)
+{
     const struct catalog *c = server_catalog(req->server);
-    return by_id ? catalog_by_id(c, id.b) : catalog_by_name(c, name.at, (size_t)name.n);
+    uint32_t at = last.n < 0 ? 0 : catalog_lower_bound(c, last.at, (size_t)last.n);
+    if (at < c->count && view_is(last, c->sorted[at]->name))
+        at++;
+    return at < c->count ? c->sorted[at] : NULL;
 }

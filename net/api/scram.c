@@ -235,14 +235,12 @@ void alter_user_scram_credentials_run(struct request *req)
 /* --- DescribeUserScramCredentials --- */
 
 struct describe_scram_run {
-    struct answering walk; /* rows: the users that the request names */
+    struct answering walk; /* rows: the users that the request names, or as many as there were when it began */
     const struct describe_user_scram_credentials_request *ask;
     struct describe_user_scram_credentials_response r;
     struct kview *names;
     struct duplicates duplicates;
     const char *last; /* of all users the one before; NULL: none */
-    int32_t room;     /* of the results */
-    struct steps steps;
 };
 
 /* Mechanism by mechanism: the beginning of the text is the number. False: no memory. */
@@ -276,11 +274,9 @@ static void refuse_described_user(struct request *req, struct describe_user_scra
                                   enum kerr error, const char *begin)
 {
     enum { TEXT_BYTES = 400 };
-    char *text = request_alloc(req, TEXT_BYTES);
-    if (text)
-        snprintf(text, TEXT_BYTES, "%s%.*s", begin, (int)out->user.n, (const char *)out->user.at);
     out->error_code = (int16_t)error;
-    out->error_message = view_of(text);
+    out->error_message =
+        view_of(request_say(req, TEXT_BYTES, "%s%.*s", begin, out->user.n, (const char *)out->user.at));
 }
 
 static int32_t describe_named_user(struct answering *walk)
@@ -338,24 +334,17 @@ static void all_described_users_named(struct answering *walk)
 static const struct answering_kind name_described_kind = {.begin = name_described_user,
                                                           .reply = all_described_users_named};
 
-static bool describe_all_users_step(struct steps *s)
+static int32_t describe_next_user(struct answering *walk)
 {
-    struct describe_scram_run *run = container_of(s, struct describe_scram_run, steps);
-    struct request *req = run->walk.req;
-    for (; steps_go_on(s); steps_spend(s, 1)) {
-        const struct entity *e = kept_next(req->server, ENTITY_SCRAM, run->last);
-        if (!e || run->r.results.n == run->room) {
-            REQUEST_REPLY_LARGE(req, describe_user_scram_credentials_response, &run->r);
-            return false;
-        }
-        run->last = request_text(req, view_of(e->name));
-        if (!run->last || !show_credentials(req, e, add_described_user(run, view_of(run->last)))) {
-            request_fail(req, no_memory);
-            return false;
-        }
-    }
-    return true;
+    struct describe_scram_run *run = container_of(walk, struct describe_scram_run, walk);
+    const struct entity *e = kept_next(walk->req->server, ENTITY_SCRAM, run->last);
+    if (!e) /* some were removed meanwhile */
+        return 0;
+    run->last = request_text(walk->req, view_of(e->name));
+    return run->last && show_credentials(walk->req, e, add_described_user(run, view_of(run->last))) ? 0 : -1;
 }
+
+static const struct answering_kind describe_all_kind = {.begin = describe_next_user, .reply = reply_described_users};
 
 void describe_user_scram_credentials_run(struct request *req)
 {
@@ -373,12 +362,7 @@ void describe_user_scram_credentials_run(struct request *req)
     }
     run->ask = m;
     run->names = names;
-    run->walk.req = req;
-    run->room = room;
     describe_user_scram_credentials_response_init(&run->r);
     run->r.results.v = results;
-    if (all)
-        steps_start(&req->server->steps, &run->steps, describe_all_users_step);
-    else
-        answering_begin(&run->walk, req, &name_described_kind, room);
+    answering_begin(&run->walk, req, all ? &describe_all_kind : &name_described_kind, room);
 }

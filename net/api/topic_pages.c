@@ -139,7 +139,7 @@ static void page_next_name(struct page_run *run)
     run->last_name = name;
     if (order < 0 || again)
         return;
-    const struct topic *t = catalog_by_name(server_catalog(run->req->server), name.at, (size_t)name.n);
+    const struct topic *t = topic_named(run->req, name);
     if (t)
         page_topic(run, t, order == 0 ? cursor->partition_index : 0);
     else

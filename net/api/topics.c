@@ -78,11 +78,18 @@ static void topic_created(struct catalog_change *c)
     countdown_done(&part->run->changes);
 }
 
-/* The partitions that a manual assignment means; only [this node] can be assigned. */
+/* The partitions that a manual assignment means; only this node can be assigned, where it is the only one: of several, the topic's
+ * id decides, which nobody knows yet. */
 static enum kerr count_assigned_partitions(const struct request *req, const struct creatable_topic *t,
                                            const char **out_message, int32_t *out_partitions)
 {
     int32_t n = t->assignments.n;
+    if (topology_node_count(req->server) > 1) {
+        *out_message =
+            "Which core leads a partition follows from its topic's id (listeners.per.core=true): name a number "
+            "of partitions instead of assignments.";
+        return KERR_INVALID_REPLICA_ASSIGNMENT;
+    }
     uint8_t *seen = request_zalloc((struct request *)(uintptr_t)req, (size_t)n);
     for (int32_t i = 0; i < n; i++) {
         const struct creatable_replica_assignment *a = &t->assignments.v[i];
@@ -189,7 +196,7 @@ static enum kerr judge_new_name(const struct request *req, struct kview name, co
     if (!topic_name_legal(name.at, (size_t)name.n))
         return KERR_INVALID_TOPIC_EXCEPTION;
     *out_message = "A topic with this name already exists.";
-    if (catalog_by_name(server_catalog(req->server), name.at, (size_t)name.n))
+    if (topic_named(req, name))
         return KERR_TOPIC_ALREADY_EXISTS;
     return KERR_NONE;
 }

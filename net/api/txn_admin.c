@@ -1,26 +1,25 @@
 /* DescribeTransactions, ListTransactions: what coordinators tell of transactional ids. The answers are copied on the owners and stay theirs
  * until the reply was sent (net/coord/coord_call.h). */
 #include "net/regex.h"
-#include "net/api/api.h"
+#include "net/api/asking.h"
 #include "net/api/reply.h"
 #include "net/countdown.h"
 #include "net/txn/txn_ask.h"
 
-enum { TOLD_OUT_MAX = 16, TOLD_UNITS = 2 };
+enum { TOLD_OUT_MAX = 16, TOLD_UNITS = 1 /* besides asking.c's */ };
 
-/* One question of a request, of which as many are out at a time as may be. */
 struct told {
     struct txn_question question;
     struct told_run *run;
 };
 struct told_run {
-    struct request *req;
+    struct asking asking;
     void (*reply)(struct told_run *run);
     struct told *told;
     int32_t count, at; /* asked up to there; then given back */
-    uint32_t out;
-    bool stepping, by_shard;
-    size_t bytes; /* that the answers hold */
+    bool by_shard;
+    uint16_t first_shard; /* by_shard: the question of each from there on */
+    size_t bytes;         /* that the answers hold */
     struct countdown back;
     struct steps steps;
 };
@@ -29,7 +28,7 @@ struct told_run {
 
 static void all_told_back(struct countdown *c)
 {
-    request_free(container_of(c, struct told_run, back)->req);
+    request_free(container_of(c, struct told_run, back)->asking.req);
 }
 
 static void told_memory_back(struct coord_call *c)
@@ -65,54 +64,43 @@ static void give_told_back(struct request *req)
 
 /* --- asking --- */
 
-static void end_telling(struct told_run *run)
+static void end_telling(struct asking *asking)
 {
-    run->req->context = run;
-    run->req->sent = give_told_back;
+    struct told_run *run = container_of(asking, struct told_run, asking);
+    asking->req->context = run;
+    asking->req->sent = give_told_back;
     run->reply(run);
 }
 
 static void told_answered(struct txn_question *q)
 {
     struct told_run *run = container_of(q, struct told, question)->run;
-    run->out--;
     run->bytes += coord_call_bytes(&q->call);
-    if (run->stepping)
-        return;
-    if (run->at < run->count)
-        steps_resume(&run->req->server->steps, &run->steps);
-    else if (run->out == 0)
-        end_telling(run);
+    asking_answered(&run->asking);
 }
 
-static bool ask_told_step(struct steps *s)
+static bool ask_next_told(struct asking *asking)
 {
-    struct told_run *run = container_of(s, struct told_run, steps);
-    struct shard *home = run->req->server->shard;
-    run->stepping = true;
-    while (run->at < run->count && run->out < TOLD_OUT_MAX && steps_go_on(s)) {
-        int32_t i = run->at++;
-        struct txn_question *q = &run->told[i].question;
-        run->out++;
-        q->call.spent_bytes = run->bytes;
-        if (run->by_shard)
-            txn_ask_shard(home, (uint16_t)i, q);
-        else
-            txn_ask(home, q);
-        steps_spend(s, TOLD_UNITS);
-    }
-    run->stepping = false;
-    if (run->at < run->count)
-        return run->out < TOLD_OUT_MAX;
-    if (run->out == 0)
-        end_telling(run);
-    return false;
+    struct told_run *run = container_of(asking, struct told_run, asking);
+    struct shard *home = asking->req->server->shard;
+    if (run->at == run->count)
+        return false;
+    int32_t i = run->at++;
+    struct txn_question *q = &run->told[i].question;
+    q->call.spent_bytes = run->bytes;
+    steps_spend(&asking->steps, TOLD_UNITS);
+    asking_add(asking);
+    if (run->by_shard)
+        txn_ask_shard(home, (uint16_t)(run->first_shard + i), q);
+    else
+        txn_ask(home, q);
+    return true;
 }
 
 /* False: no memory. Each question is then to be filled in. */
 static bool open_telling(struct told_run *run, struct request *req, int32_t count, void (*reply)(struct told_run *run))
 {
-    run->req = req;
+    run->asking.req = req;
     run->reply = reply;
     run->count = count;
     run->told = request_zalloc(req, (size_t)count * sizeof *run->told + 1);
@@ -123,7 +111,7 @@ static bool open_telling(struct told_run *run, struct request *req, int32_t coun
 
 static void start_telling(struct told_run *run)
 {
-    steps_start(&run->req->server->steps, &run->steps, ask_told_step);
+    asking_begin(&run->asking, run->asking.req, TOLD_OUT_MAX, ask_next_told, end_telling);
 }
 
 /* --- DescribeTransactions --- */
@@ -136,7 +124,7 @@ struct describe_txns_run {
 static void reply_describe_txns(struct told_run *told)
 {
     struct describe_txns_run *run = container_of(told, struct describe_txns_run, told);
-    REQUEST_REPLY_LARGE(told->req, describe_transactions_response, &run->r);
+    REQUEST_REPLY_LARGE(told->asking.req, describe_transactions_response, &run->r);
 }
 
 static void fill_describe_txns(struct describe_txns_run *run, const struct describe_transactions_request *m)
@@ -181,8 +169,9 @@ struct list_txns_run {
     struct steps steps;
 };
 
-static bool txn_id_passes(const void *arg, struct kview id)
+static bool txn_id_passes(const void *arg, struct kview id, struct steps *s)
 {
+    steps_spend(s, regex_units(arg, (size_t)id.n));
     return regex_matches(arg, id.at, (size_t)id.n);
 }
 
@@ -190,7 +179,7 @@ static void end_list_txns(struct list_txns_run *run)
 {
     if (run->pattern)
         regex_close(run->pattern);
-    REQUEST_REPLY_LARGE(run->told.req, list_transactions_response, &run->r);
+    REQUEST_REPLY_LARGE(run->told.asking.req, list_transactions_response, &run->r);
 }
 
 static bool copy_listed_txns_step(struct steps *s)
@@ -218,7 +207,7 @@ static bool copy_listed_txns_step(struct steps *s)
 static void reply_list_txns(struct told_run *told)
 {
     struct list_txns_run *run = container_of(told, struct list_txns_run, told);
-    struct request *req = told->req;
+    struct request *req = told->asking.req;
     size_t total = 0;
     for (int32_t i = 0; i < told->count; i++) {
         const struct txn_question *q = &told->told[i].question;
@@ -243,7 +232,7 @@ static void reply_list_txns(struct told_run *told)
 static bool read_state_filters(struct list_txns_run *run, const struct list_transactions_request *m)
 {
     int32_t n = m->state_filters.n > 0 ? m->state_filters.n : 0;
-    struct kview *unknown = request_alloc(run->told.req, (size_t)n * sizeof *unknown + 1);
+    struct kview *unknown = request_alloc(run->told.asking.req, (size_t)n * sizeof *unknown + 1);
     run->r.unknown_state_filters.v = unknown;
     run->r.unknown_state_filters.n = 0;
     for (int32_t i = 0; unknown && i < n; i++) {
@@ -266,7 +255,7 @@ static enum kerr read_id_pattern(struct list_txns_run *run, struct kview pattern
     const char *why;
     if (pattern.n <= 0)
         return KERR_NONE;
-    switch (regex_open(run->told.req->server->shard->heap, pattern.at, (size_t)pattern.n, &run->pattern, &why)) {
+    switch (regex_open(run->told.asking.req->server->shard->heap, pattern.at, (size_t)pattern.n, &run->pattern, &why)) {
     case ERR_NONE: break;
     case ERR_NO_MEMORY: return KERR_COORDINATOR_NOT_AVAILABLE;
     default: return KERR_INVALID_REGULAR_EXPRESSION;
@@ -290,12 +279,14 @@ void list_transactions_run(struct request *req)
     if (!m)
         return;
     struct list_txns_run *run = request_zalloc(req, sizeof *run);
-    if (!run || !open_telling(&run->told, req, req->server->shard->count, reply_list_txns)) {
+    struct topology_shards shards = topology_told(req->server);
+    if (!run || !open_telling(&run->told, req, shards.count, reply_list_txns)) {
         request_fail(req, no_memory);
         return;
     }
     list_transactions_response_init(&run->r);
     run->told.by_shard = true;
+    run->told.first_shard = shards.first;
     run->filter.producer_ids = m->producer_id_filters.v;
     run->filter.producer_id_count = m->producer_id_filters.n > 0 ? m->producer_id_filters.n : 0;
     run->filter.open_ms_min = m->duration_filter;

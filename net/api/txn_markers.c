@@ -172,5 +172,5 @@ void write_txn_markers_run(struct request *req)
     write_txn_markers_response_init(&run->r);
     run->r.markers.v = request_alloc(req, (size_t)m->markers.n * sizeof *run->r.markers.v + 1);
     run->failed = !run->r.markers.v;
-    asking_begin(&run->asking, req, next_marker, all_markers_answered);
+    asking_begin(&run->asking, req, ASKING_OUT_MAX, next_marker, all_markers_answered);
 }

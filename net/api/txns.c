@@ -212,10 +212,10 @@ static bool refuse_unknown_parts(struct add_txn *a)
     fill_add_results(a, KERR_OPERATION_NOT_ATTEMPTED, NULL);
     for (int32_t i = 0; i < a->out->topic_results.n; i++) {
         struct add_partitions_to_txn_topic_result *out = &a->out->topic_results.v[i];
-        const struct topic *t = topic_asked(a->run->req, false, out->name, (struct kuuid){0});
+        const struct topic *t = topic_named(a->run->req, out->name);
         for (int32_t k = 0; k < out->results_by_partition.n; k++) {
             struct add_partitions_to_txn_partition_result *p = &out->results_by_partition.v[k];
-            if (t && p->partition_index >= 0 && p->partition_index < t->partitions)
+            if (topic_has_partition(t, p->partition_index))
                 continue;
             p->partition_error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
             all_known = false;

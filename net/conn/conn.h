@@ -14,7 +14,7 @@
  * Ending (life.c). conn_fail and conn_close shut the socket down, cancel what waits, and free the connection when the last operation
  * and the last request have come back. Handlers never look at it after that, they look at request->exchange.conn->closing if at all.
  *
- * Who the peer is and at which address it can reach us: peer.c. */
+ * Who the peer is: peer.c. At which address it can reach us: net/api/topology.h. */
 #pragma once
 #include "net/conn/conns.h"
 #include "net/conn/order.h"
@@ -67,9 +67,6 @@ void conn_resume(struct conn *c);
 void conn_cancel(struct conn *c);
 /* From the handler's `start`: the request of this frame has its place in the order; nothing about its start can fail any more. */
 void conn_started(struct conn *c, struct exchange *e, bool overlaps, uint32_t frame_bytes);
-/* The address that this client can reach us by: advertised.listeners of its listener, else the host name of the listener, else the
- * local end of its connection. */
-void conn_address(const struct conn *c, struct kview *out_host, int32_t *out_port);
 
 /* --- between the files of this folder --- */
 static inline struct shard *conn_shard(const struct conn *c)

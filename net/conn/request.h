@@ -26,7 +26,7 @@
  * - The message may be the same for all versions: look at req->version only when behaviour differs.
  * - Waiting: set req->cancel if it can take long; it is called when the connection closes or the broker stops, and the handler
  *   then ends the request soon. Without it the request is waited for.
- * - The client: request_conn(req)->names, peer, software; conn_address(request_conn(req), ...) is the address to name in replies.
+ * - The client: request_conn(req)->names, peer, software; the address to name in replies is net/api/topology.h's.
  *   req->header.client_id is a view into the frame.
  *
  * Other shards. Catalog changes (create, delete, producer ids) are asked with catalog_change_start, whose `done` runs on home.

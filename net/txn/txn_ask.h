@@ -33,9 +33,10 @@ struct txn_list_chunk {
 struct txn_filter {  /* of LIST */
     uint32_t states; /* that are asked for, a bit each */
     const int64_t *producer_ids;
-    int32_t producer_id_count;                        /* 0: any */
-    int64_t open_ms_min;                              /* open for longer than this; -1: any */
-    bool (*passes)(const void *arg, struct kview id); /* NULL: any; on the owner */
+    int32_t producer_id_count; /* 0: any */
+    int64_t open_ms_min;       /* open for longer than this; -1: any */
+    /* NULL: any; on the owner, in its step, which spends what it took. */
+    bool (*passes)(const void *arg, struct kview id, struct steps *s);
     const void *passes_arg;
 };
 struct txn_question {

@@ -70,15 +70,17 @@ static bool is_listed_producer(const struct txn_filter *f, int64_t producer_id)
     return f->producer_id_count == 0;
 }
 
-static bool is_txn_listed(const struct txn_question *q, const struct txn_entry *e)
+static bool is_txn_listed(struct txn_question *q, const struct txn_entry *e)
 {
+    enum { PRODUCERS_PER_UNIT = 1000 };
     const struct txn_filter *f = &q->filter;
+    steps_spend(&q->steps, (uint32_t)f->producer_id_count / PRODUCERS_PER_UNIT);
     const struct txn_values *now = &e->txn.now;
     if (!(f->states & 1u << now->state) || !is_listed_producer(f, now->producer_id))
         return false;
     if (f->open_ms_min >= 0 && clock_wall_ms() - now->start_ms <= f->open_ms_min)
         return false;
-    return !f->passes || f->passes(f->passes_arg, e->coord.id);
+    return !f->passes || f->passes(f->passes_arg, e->coord.id, &q->steps);
 }
 
 static struct list_transactions_transaction_state *next_listed_txn(struct txn_question *q)

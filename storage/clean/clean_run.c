@@ -154,17 +154,30 @@ static void wait_paced(struct clean_run *r, uint64_t until_ns)
 }
 
 /* log.cleaner.io.max.bytes.per.second counts what is read and what is written; each shard has its share. */
+static uint64_t owed_to_the_limit(const struct clean_run *r)
+{
+    const struct cleaner *c = r->cleaner;
+    double pace = c->config->cleaner_bytes_per_second / c->store->shard->count;
+    assert(pace >= 0);
+    return pace < pace_max ? (uint64_t)((double)r->work.step_bytes / (pace > 1 ? pace : 1) * (double)NS_PER_S) : 0;
+}
+
+static uint64_t owed_to_producers(const struct clean_run *r)
+{
+    struct cleaner *c = r->cleaner;
+    bool written = c->waves_seen != c->store->waves;
+    assert(c->yield <= CLEAN_YIELD_MAX);
+    c->waves_seen = c->store->waves;
+    return written && !r->overdue ? u64_min(r->work.step_ns * c->yield, CLEAN_YIELD_MS_MAX * NS_PER_MS) : 0;
+}
+
 static void submit_paced(struct clean_run *r)
 {
     assert(r->state == RUN_JOB);
     struct cleaner *c = r->cleaner;
     uint64_t now = c->store->shard->now_ns;
-    double pace = c->config->cleaner_bytes_per_second / c->store->shard->count;
-    if (pace < pace_max && r->work.step_bytes) {
-        double ns = (double)r->work.step_bytes / (pace > 1 ? pace : 1) * (double)NS_PER_S;
-        c->free_at_ns = u64_max(c->free_at_ns, now) + (uint64_t)ns;
-    }
-    if (pace < pace_max && c->free_at_ns > now + NS_PER_MS)
+    c->free_at_ns = u64_max(c->free_at_ns, now) + u64_max(owed_to_the_limit(r), owed_to_producers(r));
+    if (c->free_at_ns > now + NS_PER_MS)
         wait_paced(r, c->free_at_ns);
     else
         submit_step(r);
@@ -504,6 +517,14 @@ static void fill_limits(struct clean_run *r)
     r->work.secret[1] = rng_seed_os();
 }
 
+static void adapt_yield(struct cleaner *c)
+{
+    bool keeps_up = c->begun_dirty_bytes == 0 || c->dirty_bytes <= c->begun_dirty_bytes + c->begun_dirty_bytes / 4;
+    c->yield = keeps_up ? (uint32_t)u64_min(2 * c->yield + 1, CLEAN_YIELD_MAX) : c->yield / 2;
+    assert(c->yield <= CLEAN_YIELD_MAX);
+    c->begun_dirty_bytes = c->dirty_bytes;
+}
+
 bool clean_run_start(struct cleaner *c, struct partition *p, const struct clean_range *range)
 {
     assert(!c->run && !p->cleaning.busy);
@@ -520,6 +541,9 @@ bool clean_run_start(struct cleaner *c, struct partition *p, const struct clean_
         return false;
     }
     fill_limits(r);
+    r->overdue = range->overdue;
+    c->waves_seen = c->store->waves;
+    adapt_yield(c);
     c->run = r;
     p->cleaning.busy = true;
     clean_work_begin(&r->work);

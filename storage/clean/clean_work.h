@@ -56,7 +56,7 @@ struct clean_work {
     enum err err;
     int64_t bad_segment; /* with ERR_CORRUPT, or -1 */
     uint64_t bad_position;
-    uint64_t step_bytes;           /* read and written by the last step: for the pace */
+    uint64_t step_bytes, step_ns;  /* read and written by the last step, and how long it took: for the pace */
     uint32_t group_from, group_to; /* of segments */
     struct clean_segment made;     /* the group's new one */
     int64_t first_timestamp;       /* of it, as of a segment */

@@ -28,6 +28,7 @@ static const struct field {
     {"group.max.session.timeout.ms", FIELD_I32, offsetof(struct broker_config, group_max_session_timeout_ms)},
     {"group.max.size", FIELD_I32, offsetof(struct broker_config, group_max_size)},
     {"group.min.session.timeout.ms", FIELD_I32, offsetof(struct broker_config, group_min_session_timeout_ms)},
+    {"listeners.per.core", FIELD_BOOL, offsetof(struct broker_config, listeners_per_core)},
     {"log.cleaner.backoff.ms", FIELD_I64, offsetof(struct broker_config, cleaner_backoff_ms)},
     {"log.cleaner.dedupe.buffer.size", FIELD_I64, offsetof(struct broker_config, cleaner_dedupe_bytes)},
     {"log.cleaner.enable", FIELD_BOOL, offsetof(struct broker_config, cleaner_enable)},

@@ -18,7 +18,8 @@ struct broker_config {
     uint32_t listener_count;
     struct listener advertised[LISTENERS_MAX]; /* count 0: what the client connected to */
     uint32_t advertised_count;
-    enum disk_io disk; /* disk.io */
+    bool listeners_per_core; /* listeners.per.core: how many cores that are, net/api/topology.h knows */
+    enum disk_io disk;       /* disk.io */
     bool auto_create_topics, delete_topic_enable;
     int32_t num_partitions;
     uint32_t socket_request_max_bytes, fetch_max_bytes;

@@ -1,6 +1,6 @@
 /* Unlinks the files of dropped segments of one shard's partitions when file.delete.delay.ms is over: one segment after the other, by
- * jobs of the background. What is left at a stop goes at the next start, a few
- * segments' files while the log is recovered, the rest behind that. */
+ * jobs of the background. What is left at a stop goes at the next start, a few segments' files while the log is recovered, the rest
+ * behind that. */
 #pragma once
 #include "storage/log/log_store.h"
 

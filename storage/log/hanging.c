@@ -1,3 +1,4 @@
+/* Which transaction was left alone for longest, and the line about it (hanging.h). */
 #include "storage/log/hanging.h"
 #include "core/clock.h"
 #include "core/log.h"

@@ -74,6 +74,7 @@ struct log_store {
     struct list wave_wanted; /* partitions for which a wave may start */
     struct list watched;     /* partitions whose watchers are to be told */
 
+    uint64_t waves; /* begun: who works in the background sees by it that producers write */
     uint32_t cold_reads;
     struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
     struct {

@@ -92,8 +92,8 @@ struct txn_marker {
 };
 void partition_end_txn(struct partition *p, struct txn_marker *m);
 
-/* What is known of each producer, in no order: for DescribeProducers. In memory of `heap`, which the caller gives back. */
-/* A partition that serves (its facts are neither offline nor recovering); else there are none. */
+/* What is known of each producer, in no order: for DescribeProducers. In memory of `heap`, which the caller gives back. Of a partition that
+ * does not serve (its facts are offline or recovering) there are none. */
 enum err partition_producers(const struct partition *p, struct heap *heap, struct producer_facts **out,
                              uint32_t *out_count) must_use;
 

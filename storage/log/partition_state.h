@@ -423,7 +423,6 @@ bool unpack_holds(struct partition *p, struct append *a, enum kerr error) must_u
 void unpack_check(const struct partition *p);
 /* transactions.c */
 void durable_wait_step(struct partition *p); /* the durable end or the condition changed */
-void durable_wait_begin(struct partition *p, struct durable_wait *w, int64_t offset);
 /* An append that the promise covers is a marker: it is answered when it is durable. */
 bool marker_promised(struct partition *p, struct append *a) must_use;
 /* trim.c */

@@ -28,7 +28,7 @@ void durable_wait_step(struct partition *p)
     }
 }
 
-void durable_wait_begin(struct partition *p, struct durable_wait *w, int64_t offset)
+static void begin_durable_wait(struct partition *p, struct durable_wait *w, int64_t offset)
 {
     assert(offset <= p->end.offset);
     w->offset = offset;
@@ -42,7 +42,7 @@ void durable_wait_begin(struct partition *p, struct durable_wait *w, int64_t off
 void partition_make_durable(struct partition *p, struct durable_wait *w)
 {
     assert(w->done);
-    durable_wait_begin(p, w, p->end.offset);
+    begin_durable_wait(p, w, p->end.offset);
 }
 
 /* --- markers --- */
@@ -85,7 +85,7 @@ bool marker_promised(struct partition *p, struct append *a)
     assert(!list_linked(&a->link));
     if (!a->marker)
         return false;
-    durable_wait_begin(p, &a->marker->durable, a->end_offset);
+    begin_durable_wait(p, &a->marker->durable, a->end_offset);
     return true;
 }
 

@@ -789,6 +789,7 @@ void writer_start_wave(struct partition *p)
         add_last_block(w, last);
     assert(w->count > 0 && w->count <= pieces);
     w->left = w->count;
+    p->store->waves++;
     checkpoint_capture(p);
     for (uint32_t i = 0; i < w->count; i++)
         start_wave_piece(&w->v[i]);

@@ -6,7 +6,8 @@
 
 /* --- from the file --- */
 
-enum err recovery_read_aborted(struct recovery *r, const struct segment *s, uint8_t **out_at, size_t *out_bytes)
+static enum err read_aborted_file(const struct recovery *r, const struct segment *s, uint8_t **out_at,
+                                  size_t *out_bytes)
 {
     char path[FS_PATH_MAX];
     assert(s->base_offset >= 0);
@@ -29,7 +30,7 @@ enum err recovery_load_aborted(struct recovery *r, struct segment *s)
 {
     uint8_t *at;
     size_t bytes;
-    enum err err = recovery_read_aborted(r, s, &at, &bytes);
+    enum err err = read_aborted_file(r, s, &at, &bytes);
     if (err)
         return err;
     assert(s->aborted.count == 0);
@@ -51,7 +52,7 @@ enum err recovery_restore_aborted(struct recovery *r, struct segment *s)
     assert(c->segment_base_offset == s->base_offset);
     if (!wanted)
         return ERR_NONE;
-    enum err err = recovery_read_aborted(r, s, &at, &bytes);
+    enum err err = read_aborted_file(r, s, &at, &bytes);
     if (err)
         return err;
     err = bytes >= wanted && crc32c(0, at, wanted) == c->aborted_crc ? aborted_load(&s->aborted, at, wanted)
@@ -75,7 +76,7 @@ enum err recovery_note_producer(struct producers *ps, struct scan *scan, const s
     struct aborted_txn t;
     bool is_marker = false;
     enum err err = batch_is_control(b) ? scan_marker(scan, b, &marker, &is_marker) : ERR_NONE;
-    if (!err)
+    if (!err && is_marker)
         err = aborted_reserve(aborted, 1);
     if (!err)
         err = producers_update(ps, b, is_marker ? &marker : NULL, clock_wall_ms(), &t);
@@ -116,8 +117,11 @@ static enum err replay_segment(struct recovery *r, const struct segment *s, stru
 static uint32_t known_producers_before(const struct recovery *r, uint32_t file)
 {
     assert(file < r->count);
-    while (file > r->passed && !recovery_has_snapshot(r, r->files[file].segment->base_offset))
-        file--;
+    for (; file > r->passed; file--) {
+        int64_t base_offset = r->files[file].segment->base_offset;
+        if (base_offset == r->resaved || recovery_has_snapshot(r, base_offset))
+            break;
+    }
     return file;
 }
 

@@ -154,6 +154,8 @@ static enum err make_snapshot(struct recovery *r, const struct segment *s, struc
     producers_snapshot(ps, at);
     enum err err = recovery_save_snapshot(r, s->next_offset, at, producers_snapshot_bytes(ps));
     heap_free(r->in->heap, at);
+    if (!err)
+        r->resaved = s->next_offset;
     return err;
 }
 

@@ -560,7 +560,7 @@ enum err recovery_run(const struct recovery_input *in, struct recovered *out)
     assert(in->dir);
     assert(in->known_end_offset >= -1);
     assert(in->segments || !in->segment_count);
-    struct recovery r = {.in = in, .out = out, .folder.heap = in->heap};
+    struct recovery r = {.in = in, .out = out, .folder.heap = in->heap, .resaved = -1};
     *out = (struct recovered){.corrupt_segment = -1};
     list_init(&out->segments);
     epochs_init(&out->epochs, in->heap);

@@ -38,6 +38,7 @@ struct recovery {
     bool gaps;           /* the segment that is walked is a closed one: offsets may be missing */
     int32_t epoch;       /* of the last good batch */
     uint32_t unlinked;   /* segments whose files go, so far */
+    int64_t resaved;     /* where recovery_check_trusted made its last snapshot; -1: it made none */
     bool changed;        /* something in the folder is new: it is synced */
     bool walks_again;    /* `first` is walked from its start although its producers are known from further on */
 };
@@ -77,8 +78,6 @@ enum err recovery_save_snapshot(struct recovery *r, int64_t offset, const uint8_
 enum err recovery_load_aborted(struct recovery *r, struct segment *s) must_use;
 enum err recovery_restore_aborted(struct recovery *r,
                                   struct segment *s) must_use; /* up to the checkpoint; ERR_CORRUPT */
-enum err recovery_read_aborted(struct recovery *r, const struct segment *s, uint8_t **out_at,
-                               size_t *out_bytes) must_use; /* the file; nothing if there is none */
 /* A batch of a producer that the scan stands at: what it does to producers, and the transaction that it aborts. */
 enum err recovery_note_producer(struct producers *ps, struct scan *scan, const struct batch *b,
                                 struct aborted_index *aborted) must_use;

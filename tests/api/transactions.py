@@ -11,14 +11,13 @@ from harness import open_broker
 from messages import call, send, take
 from odd import create
 from process import wait_until
-from txn_wire import *
-from wire import Connection, batch, split_batches
+from wire import EARLIEST, LATEST, Connection, batch, split_batches
+from wire_txn import COMMITTED, LATER, UNCOMMITTED, Transactional, aborted, listed, read, send_read, stable_up_to, take_read
 
 OUT_OF_RANGE, UNKNOWN_TOPIC, INVALID_TOPIC, NOT_IN_ORDER, STALE_EPOCH, INVALID_STATE, WRONG_ID = 1, 3, 17, 45, 47, 48, 49
 FENCED_COORDINATOR, NO_TRANSACTIONAL_ID, FENCED, ABORTABLE = 52, 53, 90, 120
 PARTITIONS = 6
 T0 = 1700000000000
-LATEST, EARLIEST = -1, -2
 
 
 @contextlib.contextmanager
@@ -40,21 +39,48 @@ def on_one_and_many_cores(case):
     return both
 
 
+def read_on(c, topic, partition, offset=0, isolation=COMMITTED):
+    """([base offset of each batch], [aborted transactions]) from there to the end of what may be read, in as many reads as it takes."""
+    bases, named = [], set()
+    while True:
+        part = read(c, topic, partition, offset, isolation)
+        assert part.error_code == 0, part
+        brought = list(split_batches(part.records))
+        if not brought:
+            return bases, sorted(named, key=lambda a: a[1])
+        bases += [base for base, _ in brought]
+        named |= set(aborted(part) or [])
+        offset = brought[-1][0] + struct.unpack_from(">i", brought[-1][1], 23)[0] + 1
+
+
+def mark(c, producer, commit, parts, coordinator_epoch=0, epoch=None, version=1, generation=0):
+    """The errors of a WriteTxnMarkers for [(topic, partition)]."""
+    marker = {"producer_id": producer.id, "producer_epoch": producer.epoch if epoch is None else epoch, "transaction_result": commit,
+              "coordinator_epoch": coordinator_epoch, "transaction_version": generation,
+              "topics": [{"name": t, "partition_indexes": [p]} for t, p in parts]}
+    r = call(c, "write_txn_markers", version, markers=[marker])
+    return [p.error_code for m in r.markers for t in m.topics for p in t.partitions]
+
+
+def producers(c, topic, *partitions):
+    return call(c, "describe_producers", 0, topics=[{"name": topic, "partition_indexes": list(partitions)}]).topics[0].partitions
+
+
 # --- Produce ---
 
 @on_one_and_many_cores
 def a_batch_of_an_older_client_needs_its_partition_in_the_transaction(broker, c):
-    p = Producer(c, "old")
+    p = Transactional(c, "old")
     for version, error in ((7, INVALID_STATE), (9, INVALID_STATE), (10, INVALID_STATE), (11, ABORTABLE)):
         for partition in range(PARTITIONS):
             assert p.put("t", partition, [b"x"], version, sequence=0).error_code == error, (version, partition)
-    assert p.add("t", 0, 1) == [0, 0]
+    assert p.add("t", [0, 1], later=LATER) == 0
     r = p.put("t", 0, [b"a", b"b"], 11)
     assert (r.error_code, r.base_offset) == (0, 0), r
     assert p.put("t", 2, [b"x"], 11, sequence=0).error_code == ABORTABLE
     assert [p.put("t", n, [b"c"], v).error_code for n, v in ((0, 7), (1, 9), (1, 11), (0, 10))] == [0] * 4
     assert p.end(True) == 0
-    assert settled(c, "t", 0, 5) and settled(c, "t", 1, 3)
+    assert stable_up_to(c, "t", 0, 5) and stable_up_to(c, "t", 1, 3)
     refused = lambda: p.put("t", 0, [b"x"], 11, sequence=9).error_code in (INVALID_STATE, ABORTABLE)
     assert wait_until(refused, 10), "the transaction is over"  # a broker that is still about it says NOT_ENOUGH_REPLICAS
     assert p.epoch == 0, "an end of the first generation raises no epoch"
@@ -62,7 +88,7 @@ def a_batch_of_an_older_client_needs_its_partition_in_the_transaction(broker, c)
 
 @on_one_and_many_cores
 def a_batch_of_a_newer_client_adds_its_partition(broker, c):
-    p = Producer(c, "new")
+    p = Transactional(c, "new")
     for n in range(5):
         raws = [("t", partition, p.batch("t", partition, [b"%d" % n])) for partition in range(PARTITIONS)]
         answers = p.put_raw(raws, 12)
@@ -71,14 +97,14 @@ def a_batch_of_a_newer_client_adds_its_partition(broker, c):
         epoch = p.epoch
         assert p.end(n % 2 == 0, 5) == 0 and p.epoch == epoch + 1
     for partition in range(PARTITIONS):
-        assert settled(c, "t", partition, 10)
+        assert stable_up_to(c, "t", partition, 10)
         assert read_on(c, "t", partition) == (list(range(10)), [(p.id, 2), (p.id, 6)])
 
 
 @on_one_and_many_cores
 def a_newer_client_that_is_nobody_is_told_so(broker, c):
-    p, other = Producer(c, "one"), Producer(c, "two")
-    old = Producer(c, "one")  # fences the first
+    p, other = Transactional(c, "one"), Transactional(c, "two")
+    old = Transactional(c, "one")  # fences the first
     for version in (9, 11, 12):
         assert p.put("t", 0, [b"x"], version, sequence=0).error_code == STALE_EPOCH, version
         wrong = [("t", 0, other.batch("t", 0, [b"x"], sequence=0))]
@@ -89,11 +115,11 @@ def a_newer_client_that_is_nobody_is_told_so(broker, c):
 
 @on_one_and_many_cores
 def a_request_has_one_producer_and_a_name(broker, c):
-    p, q = Producer(c, "one"), Producer(c, "two")
+    p, q = Transactional(c, "one"), Transactional(c, "two")
     both = [("t", 0, p.batch("t", 0, [b"x"], sequence=0)), ("t", 1, q.batch("t", 1, [b"x"], sequence=0))]
     for version in (7, 11, 12):
         assert [r.error_code for r in p.put_raw(both, version)] == [WRONG_ID] * 2, version
-        nameless = {**p.produce_request(both[:1] + [("t", 3, batch([b"plain"]))], version), "transactional_id": None}
+        nameless = {**p.produce_request(both[:1] + [("t", 3, batch([b"plain"]))]), "transactional_id": None}
         answers = call(c, "produce", version, **nameless).responses[0].partition_responses
         assert [r.error_code for r in answers] == [NO_TRANSACTIONAL_ID] * 2, version
     for partition in range(PARTITIONS):
@@ -102,7 +128,7 @@ def a_request_has_one_producer_and_a_name(broker, c):
 
 @on_one_and_many_cores
 def plain_batches_beside_those_of_a_transaction_are_taken(broker, c):
-    p = Producer(c, "mixed")
+    p = Transactional(c, "mixed")
     raws = [("t", 0, p.batch("t", 0, [b"x"])), ("t", 1, batch([b"plain"]))]
     assert [r.error_code for r in p.put_raw(raws, 12)] == [0, 0]
     plain = p.batch("t", 0, [b"y"], sequence=1, attributes=0)
@@ -113,15 +139,15 @@ def plain_batches_beside_those_of_a_transaction_are_taken(broker, c):
 @on_one_and_many_cores
 def a_producer_that_pipelines_keeps_its_order(broker, c):
     """Five requests on their way at a time, the first of which begin the transaction in their partitions."""
-    p = Producer(c, "pipe")
+    p = Transactional(c, "pipe")
     for version in (12, 11):
         for round_number in range(6):
             if version == 11:
-                assert p.add("t", *range(PARTITIONS)) == [0] * PARTITIONS
+                assert p.add("t", range(PARTITIONS), later=LATER) == 0
             sent = []
             for n in range(5):
                 raws = [("t", partition, p.batch("t", partition, [b"%d" % n] * 3)) for partition in range(round_number % 2, PARTITIONS, 2)]
-                sent.append(p.produce_request(raws, version))
+                sent.append(p.produce_request(raws))
             for request in sent:
                 send(c, "produce", version, **request)
             for n in range(5):
@@ -136,34 +162,34 @@ def a_producer_that_pipelines_keeps_its_order(broker, c):
 
 def acks_of_nothing_and_of_one_work_too():
     with world("txn-acks", 2) as (broker, c):
-        p = Producer(c, "acks")
+        p = Transactional(c, "acks")
         for partition in range(PARTITIONS):
-            send(c, "produce", 12, **p.produce_request([("t", partition, p.batch("t", partition, [b"x"]))], 12, acks=0))
-            send(c, "produce", 12, **p.produce_request([("t", partition, p.batch("t", partition, [b"y"]))], 12, acks=1))
+            send(c, "produce", 12, **p.produce_request([("t", partition, p.batch("t", partition, [b"x"]))], acks=0))
+            send(c, "produce", 12, **p.produce_request([("t", partition, p.batch("t", partition, [b"y"]))], acks=1))
             assert take(c, "produce", 12).responses[0].partition_responses[0].error_code == 0
         assert p.end(True, 5) == 0
         for partition in range(PARTITIONS):
-            assert settled(c, "t", partition, 3)
+            assert stable_up_to(c, "t", partition, 3)
 
 
 def the_ids_of_topics_are_as_good_as_their_names():
     with world("txn-ids", 2) as (broker, c):
         topic_id = call(c, "metadata", 12, topics=[{"topic_id": bytes(16), "name": "t"}]).topics[0].topic_id
-        p = Producer(c, "ids")
+        p = Transactional(c, "ids")
         for partition in range(PARTITIONS):
-            request = p.produce_request([("t", partition, p.batch("t", partition, [b"x"]))], 13)
+            request = p.produce_request([("t", partition, p.batch("t", partition, [b"x"]))])
             request["topic_data"][0].update(topic_id=topic_id, name="")
             assert call(c, "produce", 13, **request).responses[0].partition_responses[0].error_code == 0
         assert p.end(True, 5) == 0
         for partition in range(PARTITIONS):
-            assert settled(c, "t", partition, 2)
+            assert stable_up_to(c, "t", partition, 2)
 
 
 # --- Fetch ---
 
 @on_one_and_many_cores
 def nothing_past_the_stable_end_is_read_committed(broker, c):
-    p = Producer(c, "w")
+    p = Transactional(c, "w")
     for partition in range(PARTITIONS):
         assert call(c, "produce", 9, acks=-1, timeout_ms=9000,
                     topic_data=[{"name": "t", "partition_data": [{"index": partition, "records": batch([b"first"])}]}]).responses[0].partition_responses[0].error_code == 0
@@ -179,18 +205,18 @@ def nothing_past_the_stable_end_is_read_committed(broker, c):
         assert read(c, "t", partition, 3).error_code == OUT_OF_RANGE
     assert p.end(True, 5) == 0
     for partition in range(PARTITIONS):
-        assert settled(c, "t", partition, 3)
+        assert stable_up_to(c, "t", partition, 3)
         assert read(c, "t", partition).last_stable_offset == 3
         assert read_on(c, "t", partition) == ([0, 1, 2], [])
 
 
 @on_one_and_many_cores
 def aborted_transactions_are_named_where_their_records_are(broker, c):
-    one, two = Producer(c, "one"), Producer(c, "two")
+    one, two = Transactional(c, "one"), Transactional(c, "two")
     for topic_offset, (p, commit) in enumerate(((one, False), (two, True), (one, False), (two, False))):
         assert p.put("t", 0, [b"%d" % topic_offset] * 2).error_code == 0
         assert p.end(commit, 5) == 0
-        assert settled(c, "t", 0, 3 * (topic_offset + 1))
+        assert stable_up_to(c, "t", 0, 3 * (topic_offset + 1))
     assert read_on(c, "t", 0)[1] == [(one.id, 0), (one.id, 6), (two.id, 9)]
     assert aborted(read(c, "t", 0, 3, max_bytes=10)) == [], "what lies behind is not told"
     assert read_on(c, "t", 0, 7)[1] == [(one.id, 6), (two.id, 9)], "from within a transaction"
@@ -202,20 +228,20 @@ def aborted_transactions_are_named_where_their_records_are(broker, c):
 
 @on_one_and_many_cores
 def transactions_that_overlap_are_named_by_their_first_offset(broker, c):
-    one, two = Producer(c, "one"), Producer(c, "two")
+    one, two = Transactional(c, "one"), Transactional(c, "two")
     assert [p.put("t", 0, [b"x"]).error_code for p in (one, two, one, two)] == [0] * 4
     assert listed(c, "t", 0, LATEST, COMMITTED)[2] == 0
     assert two.end(False, 5) == 0
     assert wait_until(lambda: listed(c, "t", 0, LATEST, UNCOMMITTED)[2] == 5, 10)
     assert listed(c, "t", 0, LATEST, COMMITTED)[2] == 0, "the older one is open"
     assert one.end(False, 5) == 0
-    assert settled(c, "t", 0, 6)
+    assert stable_up_to(c, "t", 0, 6)
     assert read_on(c, "t", 0)[1] == [(one.id, 0), (two.id, 1)]
 
 
 @on_one_and_many_cores
 def a_waiting_fetch_is_answered_by_the_marker(broker, c):
-    p = Producer(c, "w")
+    p = Transactional(c, "w")
     for partition in (0, 1, 2):
         with Connection(broker.port) as reader:
             assert p.put("t", partition, [b"x" * 1000]).error_code == 0
@@ -237,7 +263,7 @@ def a_waiting_fetch_is_answered_by_the_marker(broker, c):
 
 @on_one_and_many_cores
 def bytes_that_are_not_stable_do_not_count(broker, c):
-    p = Producer(c, "w")
+    p = Transactional(c, "w")
     assert p.put("t", 0, [b"x" * 5000]).error_code == 0
     began = time.monotonic()
     assert read(c, "t", 0, wait=500, min_bytes=100).records == b""
@@ -249,7 +275,7 @@ def bytes_that_are_not_stable_do_not_count(broker, c):
 
 def a_session_tells_what_became_stable():
     with world("txn-session", 2) as (broker, c):
-        p = Producer(c, "w")
+        p = Transactional(c, "w")
         for partition in range(PARTITIONS):
             assert p.put("t", partition, [b"x"]).error_code == 0
         asked = [{"partition": n, "fetch_offset": 0, "partition_max_bytes": 1 << 20} for n in range(PARTITIONS)]
@@ -274,7 +300,7 @@ def a_session_tells_what_became_stable():
 
 @on_one_and_many_cores
 def offsets_are_listed_by_isolation(broker, c):
-    p = Producer(c, "w")
+    p = Transactional(c, "w")
     plain = lambda at: call(c, "produce", 9, acks=-1, timeout_ms=9000, topic_data=[
         {"name": "t", "partition_data": [{"index": 0, "records": batch([b"p"], timestamp=at)}]}]).responses[0].partition_responses[0].error_code
     assert plain(T0) == 0
@@ -288,7 +314,7 @@ def offsets_are_listed_by_isolation(broker, c):
         for at in (T0 + 1, T0 + 15):
             assert listed(c, "t", 0, at, COMMITTED, version) == (0, -1, -1)
         assert listed(c, "t", 0, T0 + 1, UNCOMMITTED, version) == (0, T0 + 10, 1)
-    assert p.end(False, 5) == 0 and settled(c, "t", 0, 4)
+    assert p.end(False, 5) == 0 and stable_up_to(c, "t", 0, 4)
     assert listed(c, "t", 0, LATEST, COMMITTED) == (0, -1, 4)
     assert listed(c, "t", 0, T0 + 15, COMMITTED) == (0, T0 + 20, 2)
 
@@ -298,7 +324,7 @@ def records_are_deleted_up_to_the_high_watermark(broker, c):
     def delete(offset):
         r = call(c, "delete_records", 2, timeout_ms=10000, topics=[{"name": "t", "partitions": [{"partition_index": 0, "offset": offset}]}])
         return r.topics[0].partitions[0].error_code, r.topics[0].partitions[0].low_watermark
-    p = Producer(c, "w")
+    p = Transactional(c, "w")
     for n in range(3):
         assert p.put("t", 0, [b"x"]).error_code == 0
     assert delete(4) == (OUT_OF_RANGE, -1) and delete(-2)[0] == OUT_OF_RANGE
@@ -306,7 +332,7 @@ def records_are_deleted_up_to_the_high_watermark(broker, c):
     assert delete(-1) == (0, 3)
     assert read(c, "t", 0).error_code == OUT_OF_RANGE
     assert p.put("t", 0, [b"y"]).error_code == 0
-    assert p.end(False, 5) == 0 and settled(c, "t", 0, 5)
+    assert p.end(False, 5) == 0 and stable_up_to(c, "t", 0, 5)
     assert listed(c, "t", 0, LATEST, COMMITTED)[2] == 5
     assert read(c, "t", 0, 3).error_code == 0
 
@@ -315,7 +341,7 @@ def records_are_deleted_up_to_the_high_watermark(broker, c):
 
 @on_one_and_many_cores
 def producers_are_described(broker, c):
-    p = Producer(c, "w")
+    p = Transactional(c, "w")
     assert producers(c, "t", 0)[0].active_producers == []
     assert p.put("t", 0, [b"x", b"y"], timestamp=T0).error_code == 0
     found = producers(c, "t", *range(PARTITIONS))
@@ -323,7 +349,7 @@ def producers_are_described(broker, c):
     (state,) = next(f for f in found if f.partition_index == 0).active_producers
     assert (state.producer_id, state.producer_epoch, state.last_sequence, state.last_timestamp, state.current_txn_start_offset) == (p.id, p.epoch, 1, T0, 0), state
     assert state.coordinator_epoch == -1
-    assert p.end(True, 5) == 0 and settled(c, "t", 0, 3)
+    assert p.end(True, 5) == 0 and stable_up_to(c, "t", 0, 3)
     (state,) = producers(c, "t", 0)[0].active_producers
     assert (state.producer_epoch, state.last_sequence, state.current_txn_start_offset) == (p.epoch, -1, -1), state
     assert state.coordinator_epoch >= 0
@@ -334,7 +360,8 @@ def producers_are_described(broker, c):
 
 @on_one_and_many_cores
 def markers_of_an_administrator_end_what_hangs(broker, c):
-    p = Producer(c, "w").init()  # its epoch is 1: there is one below it
+    p = Transactional(c, "w")
+    assert p.init() == 0  # its epoch is 1: there is one below it
     for partition in range(PARTITIONS):
         assert p.put("t", partition, [b"x"]).error_code == 0
     everywhere = [("t", n) for n in range(PARTITIONS)]

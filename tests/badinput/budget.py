@@ -10,6 +10,7 @@ from floods import SANITIZED
 from harness import resident_mb, wait_until
 from messages import call, coordinated, frame, take
 from wire import *
+from wire_txn import Transactional
 
 MEMORY_MB = 64
 NONE, NOT_AVAILABLE = 0, 15
@@ -76,27 +77,21 @@ def pending_offsets_take_no_more_than_their_share(_):
         with Connection(broker.port, timeout=60) as c:
             assert create_topic(c, "t", 4) == 0
             assert wait_until(lambda: coordinated(c), 20), "there is no coordinator"
-            assert wait_until(lambda: call(c, "find_coordinator", 3, key="x", key_type=1).error_code == NONE, 20)
-            who = {}
-
-            def begun():
-                r = call(c, "init_producer_id", 4, transactional_id="x", transaction_timeout_ms=60000)
-                who.update(transactional_id="x", producer_id=r.producer_id, producer_epoch=r.producer_epoch)
-                return r.error_code == NONE
+            t = Transactional(c, "x")
 
             def pend(group, size=4000):
                 parts = [{"partition_index": p, "committed_offset": 1, "committed_metadata": "m" * size} for p in range(4)]
-                return call(c, "txn_offset_commit", 5, group_id=group, topics=[{"name": "t", "partitions": parts}], **who).topics[0].partitions[0].error_code
+                return call(c, "txn_offset_commit", 5, group_id=group, topics=[{"name": "t", "partitions": parts}], **t.who()).topics[0].partitions[0].error_code
 
             commit = lambda group: call(c, "offset_commit", 8, group_id=group, topics=[
                 {"name": "t", "partitions": [{"partition_index": 0, "committed_offset": 1}]}]).topics[0].partitions[0].error_code
-            assert wait_until(begun, 20) and commit("earlier") == NONE
+            assert commit("earlier") == NONE
             codes = collections.Counter(pend(f"pending-{n}") for n in range(1500))
             grown = resident_mb(broker.pid)
             assert set(codes) == {NONE, NOT_AVAILABLE} and codes[NONE] > 100 and codes[NOT_AVAILABLE] > 100, codes
             assert grown < SANITIZED * MEMORY_MB * 1.75, f"{grown:.0f} MB are resident"
             assert commit("earlier") == NONE, "a group that was there cannot commit any more"
-            assert wait_until(begun, 20), "it cannot be aborted"
+            assert wait_until(lambda: t.init() == NONE, 20), "it cannot be aborted"
             assert wait_until(lambda: pend("later") == NONE, 20), "nothing has room after the abort"
 
 

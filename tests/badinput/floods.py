@@ -7,6 +7,7 @@ import threading
 from messages import call, coordinated, frame, take
 from harness import resident_mb, wait_until
 from wire import *
+from wire_txn import Transactional
 
 NONE, UNKNOWN_TOPIC, NOT_AVAILABLE, UNKNOWN_MEMBER, MEMBER_ID_REQUIRED = 0, 3, 15, 25, 79
 PENDING_MAX = 10_000  # net/limits.h
@@ -126,15 +127,7 @@ def ten_thousand_topics_are_committed_and_fetched(world):
 def a_transaction_commits_a_hundred_thousand_offsets(world):
     """All of them count, or the client is told; what names nobody's transaction is refused."""
     ready(world)
-    assert wait_until(lambda: call(world.admin, "find_coordinator", 3, key="txn", key_type=1).error_code == NONE, 20)
-    who = {}
-
-    def begun():
-        r = call(world.admin, "init_producer_id", 4, transactional_id="txn", transaction_timeout_ms=60000)
-        who.update(transactional_id="txn", producer_id=r.producer_id, producer_epoch=r.producer_epoch)
-        return r.error_code == NONE
-
-    assert wait_until(begun, 20)
+    who = Transactional(world.admin, "txn").who()
     parts = [{"partition_index": p, "committed_offset": 1} for p in range(3)]
     with Bounded(world):
         r = attempt(world, "txn_offset_commit", 5, group_id="txn-many", topics=[{"name": f"no-{i}", "partitions": parts} for i in range(10_000)], **who)

@@ -1,6 +1,6 @@
 """The group's records in __consumer_offsets: who was assigned what in which generation."""
+from batches import batches_of
 from messages import Cursor, get_plain, get_struct
-from stored import batches_of
 from wire import EARLIEST, Connection, list_offset
 
 TOPIC = "__consumer_offsets"

@@ -53,19 +53,20 @@ def quorum(broker):
     has(said(broker, "MetadataQuorumCommand", "describe", "--status"), "LeaderId:               1", "MaxFollowerLag:         0", '"id": 1')
     has(said(broker, "MetadataQuorumCommand", "describe", "--replication"), "Leader")
     code, out, err = run(java(TOOLS + "ClusterTool", "unregister", "--bootstrap-server", broker.address, "--id", "7"), timeout=60)
-    has((out + err).decode(), "7 is not registered" if code == 0 else "not registered")
+    assert code == 1, f"kafka-cluster unregister ended with {code}"
+    has((out + err).decode(), "BrokerIdNotRegisteredException")
 
 
 def features(broker):
     has(said(broker, "FeatureCommand", "describe"), "Feature: metadata.version", "FinalizedVersionLevel: 4.3-IV0")
-    has(said(broker, "FeatureCommand", "downgrade", "--metadata", "4.2-IV1", code=1), "metadata.version")
-    has(said(broker, "FeatureCommand", "upgrade", "--metadata", "4.3-IV0"), "metadata.version")
+    has(said(broker, "FeatureCommand", "downgrade", "--metadata", "4.2-IV1", code=1), "Could not downgrade metadata.version to 29. The update failed for all features")
+    has(said(broker, "FeatureCommand", "upgrade", "--metadata", "4.3-IV0"), "metadata.version was upgraded to 30.")
 
 
 def tokens(broker):
     path = os.path.join(broker.folder, "empty.properties")
     open(path, "w", encoding="ascii").close()
-    has(said(broker, "DelegationTokenCommand", "--describe", "--command-config", path, code=1), "Delegation")
+    has(said(broker, "DelegationTokenCommand", "--describe", "--command-config", path, code=1), "UnsupportedByAuthenticationException: Delegation Token requests are not allowed")
 
 
 def set_entities(broker):
@@ -84,7 +85,7 @@ def describe_entities(broker):
     has(configs(broker, "--describe", "--entity-type", "ips"), "127.0.0.1", "connection_creation_rate=5.0")
     has(configs(broker, "--describe", "--entity-type", "groups"), "Dynamic configs for group g", "consumer.session.timeout.ms=50000")
     has(configs(broker, "--describe", "--entity-type", "client-metrics", "--entity-name", "m"), "interval.ms=1000", "metrics=org.apache.a,org.apache.b")
-    has(said(broker, "ClientMetricsCommand", "--list"), "m")
+    assert "m" in said(broker, "ClientMetricsCommand", "--list").split()
 
 
 def survive(broker):
@@ -105,12 +106,24 @@ def own_settings_are_shown(broker):
     has(said(broker, "TopicCommand", "--describe", "--topic", TOPIC), "write.caching=true")
 
 
+CASES = (
+    ("kafka-topics creates a topic", create),
+    ("kafka-acls is told that there is no authorizer", acls),
+    ("kafka-leader-election finds nothing to elect", elections),
+    ("kafka-reassign-partitions stays on the node", reassignments),
+    ("kafka-metadata-quorum and kafka-cluster see one node", quorum),
+    ("kafka-features shows what was agreed on", features),
+    ("kafka-delegation-tokens is refused", tokens),
+    ("kafka-configs sets quotas, passwords, groups and client metrics", set_entities),
+    ("they are described back", describe_entities),
+    ("they are there after kill -9", survive),
+    ("kafka-configs deletes them", delete_entities),
+)
+OURS = (("settings of ours are shown to who asks", own_settings_are_shown),)
+
+
 def run_all(report, broker):
     jars()
     broker.start()
-    for name, step in (("kafka-topics creates a topic", create), ("kafka-acls is told that there is no authorizer", acls), ("kafka-leader-election finds nothing to elect", elections),
-                       ("kafka-reassign-partitions stays on the node", reassignments), ("kafka-metadata-quorum and kafka-cluster see one node", quorum),
-                       ("kafka-features shows what was agreed on", features), ("kafka-delegation-tokens is refused", tokens),
-                       ("kafka-configs sets quotas, passwords, groups and client metrics", set_entities), ("they are described back", describe_entities),
-                       ("they are there after kill -9", survive), ("kafka-configs deletes them", delete_entities), ("settings of ours are shown to who asks", own_settings_are_shown)):
+    for name, step in CASES + (() if broker.start_line.startswith("Kafka") else OURS):
         report.case(f"admin tools: {name}", step, broker)

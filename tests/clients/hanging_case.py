@@ -1,8 +1,8 @@
 """Transactions that hang, found and ended with Kafka's own tool: kafka-transactions find-hanging, describe-producers, abort."""
 from harness import run_ok
 from tools import java
-from txn_wire import COMMITTED, Producer, aborted, listed, read, settled
-from wire import Connection, create_topic
+from wire import LATEST, Connection, create_topic
+from wire_txn import COMMITTED, LATER, Transactional, aborted, listed, read, stable_up_to
 
 PARTITIONS = 3
 HUNG = 1
@@ -18,14 +18,14 @@ class Hanging:
     def __init__(self, broker):
         self.broker, self.c = broker, Connection(broker.port)
         assert create_topic(self.c, "hang", PARTITIONS) == 0
-        self.lost = Producer(self.c, "lost")
-        self.known = Producer(self.c, "known")
+        self.lost = Transactional(self.c, "lost")
+        self.known = Transactional(self.c, "known")
 
     def one_hangs_and_one_is_only_open(self):
         """Without verification an old client's batch begins a transaction that its coordinator knows nothing of."""
         assert self.lost.put("hang", HUNG, [b"x"], 11).error_code == 0
-        assert self.known.add("hang", 2) == [0] and self.known.put("hang", 2, [b"y"], 11).error_code == 0
-        assert listed(self.c, "hang", HUNG, -1, COMMITTED)[2] == 0
+        assert self.known.add("hang", [2], later=LATER) == 0 and self.known.put("hang", 2, [b"y"], 11).error_code == 0
+        assert listed(self.c, "hang", HUNG, LATEST, COMMITTED)[2] == 0
 
     def is_found(self):
         for where in (("--topic", "hang"), ("--broker-id", "1")):
@@ -40,12 +40,12 @@ class Hanging:
         transactions_out = java("org.apache.kafka.tools.TransactionsCommand", "--bootstrap-server", self.broker.address, "abort", "--topic", "hang",
                                 "--partition", str(HUNG), "--start-offset", "0")
         run_ok(transactions_out, timeout=60)
-        assert settled(self.c, "hang", HUNG, 2)
+        assert stable_up_to(self.c, "hang", HUNG, 2)
         assert aborted(read(self.c, "hang", HUNG)) == [(self.lost.id, 0)]
         assert transactions(self.broker, "find-hanging", "--topic", "hang", "--max-transaction-timeout", "0") == []
 
     def and_the_other_goes_on(self):
-        assert self.known.end(True) == 0 and settled(self.c, "hang", 2, 2)
+        assert self.known.end(True) == 0 and stable_up_to(self.c, "hang", 2, 2)
 
 
 def run_all(report, broker):

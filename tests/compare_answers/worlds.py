@@ -8,8 +8,8 @@ from broker import Broker
 from generate import GROUPS, PRODUCERS, READ_TOPICS, SCRATCH_TOPICS, Place, Producers, Symbol
 from messages import call, coordinated, schema, send, take
 from process import wait_until
-from txn_wire import CONCURRENT, Producer, settled
 from wire import Connection, batch, produced
+from wire_txn import CONCURRENT, Transactional, stable_up_to
 
 SETTINGS = {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0", "num.partitions": "1", "offsets.topic.num.partitions": "1"}
 PARTITIONS = {"r1": 3, "r2": 1, "empty": 2, "compacted": 1, "stable": 1}
@@ -39,14 +39,14 @@ class World:
     def write_transactions(self):
         """In `stable`: one that was aborted, one that was committed, and one that is open."""
         for end, commit in ((3, False), (6, True), (None, None)):
-            p = Producer(self.connection, f"stable{end}", 900000)
+            p = Transactional(self.connection, f"stable{end}", 900000)
             assert p.put("stable", 0, [b"t", b"u"]).error_code == 0
-            assert end is None or (p.end(commit, 5) == 0 and settled(self.connection, "stable", 0, end))
+            assert end is None or (p.end(commit, 5) == 0 and stable_up_to(self.connection, "stable", 0, end))
         for name in PRODUCERS:
             self.begin(name)
 
     def begin(self, name):
-        p = Producer(self.connection, name, 900000)
+        p = Transactional(self.connection, name, 900000)
         self.producers[name] = (p.id, p.epoch)
 
     def connect(self):

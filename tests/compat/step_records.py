@@ -1,6 +1,6 @@
 """Produce, read, offsets by time, delete records, idempotence: what needs no group."""
+from batches import batches_of
 from driver import Refused, decoded, encoded
-from stored import batches_of
 from wire import fetched
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")

@@ -2,9 +2,9 @@
 that reads as a member, writes with its offsets, and is killed."""
 import struct
 
+from batches import batches_of
 from driver import Refused, encoded
 from step_records import check_read, check_stored, sent
-from stored import batches_of
 from wire import batch, produced
 from wire_txn import ABORT, COMMIT, CONTROL, TRANSACTIONAL, end_of, group_offsets, settled
 

@@ -121,7 +121,7 @@ def told(broker):
 def come(broker, wanted):
     assert wait_until(lambda: len(told(broker)) >= len(wanted), 90, 0.5), f"{len(told(broker))} of {len(wanted)} lines come"
     have = told(broker)
-    assert have == wanted, f"{len(have)} lines, {len(set(have))} different, the first at fault is {next(i for i, (a, b) in enumerate(zip(have, wanted)) if a != b)}"
+    assert have == wanted, f"{len(have)} lines, {len(set(have))} different, the first at fault is {next((i for i, (a, b) in enumerate(zip(have, wanted)) if a != b), len(wanted))}"
 
 
 def runner(workers):

@@ -2,10 +2,10 @@
 import threading
 
 from members import *
-from messages import call, coordinated, versions
+from messages import call, versions
+from wire_txn import LATER, again, find_coordinator
 
-INVALID_EPOCH, INVALID_TXN_STATE, INVALID_MAPPING, CONCURRENT, UNSTABLE, PRODUCER_FENCED, ABORTABLE = 47, 48, 49, 51, 88, 90, 120
-RETRIED = (LOADING, 15, NOT_COORDINATOR, CONCURRENT)
+INVALID_EPOCH, INVALID_TXN_STATE, INVALID_MAPPING, UNSTABLE, ABORTABLE = 47, 48, 49, 88, 120
 
 
 class Transactions:
@@ -18,14 +18,9 @@ class Transactions:
 
     def call(self, api, version, **fields):
         """Asked again while somebody is loading, or the transaction before is completing."""
-        answer = []
-
-        def settled():
-            answer[:] = [call(self.connection, api, version, **fields)]
-            return self.error_of(answer[0]) not in RETRIED
-
-        assert wait_until(settled, 20, 0.01), f"{api}: error {self.error_of(answer[0])}"
-        return answer[0]
+        answer = again(lambda: call(self.connection, api, version, **fields), self.error_of, LATER)
+        assert self.error_of(answer) not in LATER, f"{api}: error {self.error_of(answer)}"
+        return answer
 
     @staticmethod
     def error_of(r):
@@ -80,7 +75,7 @@ def settled(w, group, topic, partition=0):
 
 
 def find_coordinators(w):
-    assert wait_until(lambda: call(w.admin, "find_coordinator", 3, key="txn", key_type=1).error_code == NONE, 20)
+    assert find_coordinator(w.admin, "txn") == NONE
 
 
 def offsets_of_a_transaction_count_when_it_is_committed(w):

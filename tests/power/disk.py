@@ -38,9 +38,10 @@ def needs():
 
 
 class Disk:
-    def __init__(self, folder, kind):
+    def __init__(self, folder, kind, flush_us=0):
         self.folder = fresh_dir(folder)
         self.kind = kind
+        self.flush_us = flush_us  # what a flush takes
         self.image = os.path.join(self.folder, "image")
         self.mount = os.path.join(self.folder, "mount")
         self.round = 0
@@ -74,7 +75,7 @@ class Disk:
     def start_nbdkit(self, seed, keep):
         os.mkfifo(self.fifo)
         command = ["nbdkit", "-f", "-U", self.path("socket"), os.path.abspath(PLUGIN), f"file={self.image}",
-                   f"size={SIZE_MIB}M", f"cut={self.fifo}", f"report={self.path('report')}", f"seed={seed}"]
+                   f"size={SIZE_MIB}M", f"cut={self.fifo}", f"report={self.path('report')}", f"seed={seed}", f"flush_us={self.flush_us}"]
         with open(self.path("nbdkit.log"), "wb") as log:
             self.nbdkit = spawn(command + ([] if keep is None else [f"keep={keep}"]), stdout=log, stderr=log)
         came = wait_until(lambda: os.path.exists(self.path("socket")), 10, 0.005)

@@ -3,11 +3,11 @@
  * was not flushed is decided sector by sector, as a real write cache would: each 512-byte sector that is still
  * volatile keeps the bytes of the image, or gets the newest ones, or those of a write between the two.
  *
- *   file=IMAGE size=BYTES cut=FIFO seed=N [keep=PERCENT] report=FILE
+ *   file=IMAGE size=BYTES cut=FIFO seed=N [keep=PERCENT] [flush_us=N] report=FILE
  *
  * A byte written to the FIFO is the cut: the seeded choice goes into the image, one line about it into the report, and
  * the process ends. Without keep= the seed also draws how much survives, and whether 4 KiB share
- * their fate. */
+ * their fate. With flush_us= each flush and FUA write takes so long, and everything else waits meanwhile. */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 #include <errno.h>
@@ -34,6 +34,7 @@ static struct {
     char *file, *cut, *report;
     int64_t size;
     uint64_t seed;
+    int flush_us;           /* what a flush takes */
     int keep;               /* percent of the sectors that survive; -1: the seed decides */
     uint8_t *image;         /* what is durable: the file itself */
     uint8_t *now;           /* what reads see: a private copy of it */
@@ -154,6 +155,8 @@ static int forget_config(const char *key, const char *value)
         disk.size = nbdkit_parse_size(value);
     else if (!strcmp(key, "keep"))
         return nbdkit_parse_int("keep", value, &disk.keep);
+    else if (!strcmp(key, "flush_us"))
+        return nbdkit_parse_int("flush_us", value, &disk.flush_us);
     else if (!strcmp(key, "seed"))
         return nbdkit_parse_uint64_t("seed", value, &disk.seed);
     else
@@ -230,12 +233,20 @@ static void write_sector(uint64_t s, const uint8_t *from)
     bit_set(disk.open, s, true);
 }
 
+static void take_time(void)
+{
+    if (disk.flush_us > 0)
+        usleep((useconds_t)disk.flush_us);
+}
+
 static int forget_pwrite(void *handle, const void *from, uint32_t n, uint64_t at, uint32_t flags)
 {
     (void)handle;
     if (n % SECTOR || at % SECTOR)
         return nbdkit_error("a write of %" PRIu32 " bytes at %" PRIu64 " is not made of sectors", n, at), -1;
     uint64_t first = at / SECTOR, end = (at + n) / SECTOR;
+    if (flags & NBDKIT_FLAG_FUA)
+        take_time();
     pthread_mutex_lock(&disk.lock);
     for (uint64_t s = first; s < end; s++)
         write_sector(s, (const uint8_t *)from + (s - first) * SECTOR);
@@ -249,6 +260,7 @@ static int forget_flush(void *handle, uint32_t flags)
 {
     (void)handle;
     (void)flags;
+    take_time();
     pthread_mutex_lock(&disk.lock);
     commit_all();
     pthread_mutex_unlock(&disk.lock);

@@ -1,17 +1,22 @@
 """A telemetry ring on a small disk: produce is never refused, the oldest goes, groups go on committing."""
+import json
 import os
 import re
+import statistics
 import time
 
 from harness import Broker, Report, wait_until
 from messages import call, coordinated
+from process import run_ok, spawn
 from mounts import Mount
 from wire import *
 from world import *
 
-SECONDS = float(os.environ.get("RETENTION_RING_S", 15))
-DISK_BYTES = 64 << 20
-RESERVE = 8 << 20
+SECONDS = 15
+FULL_SPEED_S = int(os.environ.get("RETENTION_RING_S", 60))
+DISK_BYTES, RESERVE = 64 << 20, 8 << 20
+LARGE_DISK_BYTES, LARGE_RESERVE = 2 << 30, 128 << 20
+LOAD = "build/odradek-bench"
 
 
 def commit(c, offset):
@@ -73,5 +78,83 @@ def ring(kind, engine, cores):
                   f"slowest answer {slowest * 1000:.0f} ms")
 
 
-CASES = [(f"a ring on a small disk refuses nothing, drops the oldest and lets groups commit ({kind}, {engine}, {cores} cores)", ring, kind, engine, cores)
-         for kind, engine, cores in (("ext4", "io_uring", 2), ("tmpfs", "epoll", 1))]
+
+# --- at full speed ---
+
+def load(broker, topic, seconds, **more):
+    """odradek-bench on a new ring: four connections, each with eight batches of 64 KiB on their way. It fails if one is refused."""
+    options = {"to": broker.address, "topic": topic, "partitions": 4, "connections": 4, "in-flight": 8, "record": 1024, "batch": 65536, "rate": 0,
+               "readers": 0, "warmup": 0, "duration": seconds, "config": "disk.full.policy=delete-oldest", **more}
+    return [LOAD] + [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
+def stopped_reader(port):
+    """Asks from the start and never takes the answers."""
+    c = Connection(port)
+    assert wait_until(lambda: list_offset(c, "ring", 0, LATEST)[1] > 0, 20), "nothing is written"
+    for _ in range(8):
+        c.send(request(FETCH, 4, fetch("ring", 0, 0, wait=0)))
+    return c
+
+
+def commits_until(process, c):
+    """A group commits once a second while the load runs; answers how often."""
+    commits = 0
+    while process.poll() is None:
+        commits += 1
+        error = commit(c, commits)
+        assert error == 0, f"commit {commits} got error {error}"
+        time.sleep(1)
+    return commits
+
+
+def minute_p99_ms(series, minute):
+    """The median of the p99s of that minute's seconds."""
+    return statistics.median(second[4] for second in series[60 * minute:60 * (minute + 1)]) / 1000
+
+
+def is_bounded(broker, folder):
+    disk = os.statvfs(folder)
+    assert disk.f_bfree * disk.f_frsize > LARGE_RESERVE // 4, f"{disk.f_bfree * disk.f_frsize} bytes are free, {LARGE_RESERVE} are to be"
+    assert broker.logged("rule=disk"), "the log does not name what went"
+
+
+def full_speed(cores):
+    run_ok(["make", "-s", LOAD], timeout=600)
+    with Mount("ext4", f"{WORK}/ring-large", LARGE_DISK_BYTES) as folder:
+        data, result = os.path.join(folder, "data"), os.path.abspath(f"{WORK}/ring.json")
+        properties = settings(**{"log.dirs": data, "disk.reserve.bytes": LARGE_RESERVE, "log.segment.bytes": 1 << 30, "offsets.topic.num.partitions": 1})
+        with Broker(f"{WORK}/ring", properties, ["--cores", str(cores)]) as broker:
+            c = Connection(broker.port)
+            await_coordinator(c)
+            with spawn(load(broker, "ring", FULL_SPEED_S, json=result), stdout=-3) as process:
+                reader = stopped_reader(broker.port)
+                commits = commits_until(process, c)
+            assert process.returncode == 0, f"the load ended with {process.returncode}: {broker.log_since()[-600:]}"
+            with open(result, encoding="ascii") as file:
+                told = json.load(file)
+            is_bounded(broker, folder)
+            with spawn(load(broker, "again", 60), stdout=-3, stderr=-3):  # dies with its broker
+                time.sleep(2)
+                ends = [list_offset(c, "again", p, LATEST)[1] for p in range(4)]
+                broker.kill()
+            broker.start()
+            c = Connection(broker.port)
+            await_recovered(c, "again", 4)
+            assert min(ends) > 0 and all(list_offset(c, "again", p, LATEST)[1] >= ends[p] for p in range(4)), "what was acknowledged is gone"
+            await_coordinator(c)
+            r = call(c, "offset_fetch", 7, group_id="g", topics=None)
+            assert r.topics[0].partitions[0].committed_offset == commits, "the last commit is lost"
+            run_ok(load(broker, "third", 5), timeout=120)
+            is_bounded(broker, folder)
+            reader.close()
+            broker.stop()
+        minutes = max(1, round(len(told["series"]) / 60))
+        first, last = minute_p99_ms(told["series"], 0), minute_p99_ms(told["series"], minutes - 1)
+        print(f"    {FULL_SPEED_S} s: {told['acked_bytes'] / 1e9:.1f} GB at {told['acked_bytes'] / 1e6 / told['seconds']:.0f} MB/s through 2 GB, none refused, "
+              f"{commits} commits; p99 of minute 1 {first:.1f} ms, of minute {minutes} {last:.1f} ms (x{last / first:.2f}, wanted at most 1.5)")
+
+
+CASES = [*((f"a ring on a small disk refuses nothing, drops the oldest and lets groups commit ({kind}, {engine}, {cores} cores)", ring, kind, engine, cores)
+         for kind, engine, cores in (("ext4", "io_uring", 2), ("tmpfs", "epoll", 1))),
+         (f"at full speed beside a reader that stopped it goes on for {FULL_SPEED_S} s, and after kill -9 on the full disk", full_speed, 2)]

@@ -4,6 +4,7 @@
 #include "core/limits.h"
 #include "core/list.h"
 #include "net/api/api.h"
+#include "net/api/topology.h"
 #include "net/coordinators.h"
 #include "net/server.h"
 #include "net/shutdown.h"
@@ -25,6 +26,7 @@ static struct {
     struct heap *heap;
     struct broker_config *config;
     struct root *root;
+    struct topology topology;
     struct shard_group *group;
     struct shutdown shutdown;
     uint64_t busy_until_ns[SHARDS_MAX];
@@ -206,11 +208,11 @@ static enum err start_shard(struct shard *s, void *arg)
     uint16_t port;
     enum err err = store_open(s, arg);
     if (!err)
-        err = server_start(s, arg, &api_dispatcher);
+        err = server_start(s, arg, &broker.topology, &api_dispatcher);
     if (!err)
         err = coordinators_start(server_of(s));
     if (!err)
-        err = io_listen("127.0.0.1", PORT, true, &fd, &port);
+        err = io_listen("127.0.0.1", PORT, true, NULL, &fd, &port);
     return err ? err : server_listen(server_of(s), fd, &broker.config->listeners[0]);
 }
 
@@ -252,6 +254,8 @@ static enum err start(void)
 {
     hash_seed(rng_seed_os());
     enum err err = configure();
+    if (!err && !topology_init(&broker.topology, broker.config, sim.knobs.shards, broker.why))
+        err = ERR_INVALID;
     if (!err)
         err = root_open(broker.config, broker.heap, &broker.root, broker.why);
     return err ? err : open_shards();

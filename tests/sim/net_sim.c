@@ -259,8 +259,10 @@ static void out_moves(void *arg)
 
 /* --- listening --- */
 
-enum err io_listen(const char *address, uint16_t port, bool shared, int *out_fd, uint16_t *out_port)
+enum err io_listen(const char *address, uint16_t port, bool shared, const char *congestion, int *out_fd,
+                   uint16_t *out_port)
 {
+    (void)congestion;
     struct listener_sim *free_one = NULL;
     world_door();
     for (int i = LISTENERS_MAX - 1; i >= 0; i--) {

@@ -35,7 +35,6 @@ static bool take_offsets(struct asking *q, const struct offset_fetch_response_gr
     world_check(!g->error_code || group_passes(g->error_code), "%s: OffsetFetch: error %d", name, g->error_code);
     if (g->error_code)
         return false;
-    world_check(g->topics.n == TRUTH_PARTS_MAX, "%s: OffsetFetch answers for %d topics", name, g->topics.n);
     for (int32_t i = 0; i < TRUTH_PARTS_MAX; i++) {
         const struct offset_fetch_response_partitions *one = &g->topics.v[i].partitions.v[0];
         world_check(!one->error_code || group_passes(one->error_code), "%s: OffsetFetch: error %d", name,
@@ -52,11 +51,8 @@ static void offsets_told(const struct reply *r)
 {
     struct asking *q = r->context;
     struct txn_client *c = q->client;
-    struct offset_fetch_response m;
     if (r->body.n >= 0) {
-        client_decode(r, offset_fetch_response, &m);
-        world_check(m.groups.n == 1, "%s: OffsetFetch answers for %d groups", c->main.name, m.groups.n);
-        c->place.known = take_offsets(q, &m.groups.v[0]);
+        c->place.known = take_offsets(q, chain_answer_offsets(r));
         txn_later(c, 5 * NS_PER_MS);
     }
     world_free(q);
@@ -82,6 +78,20 @@ void chain_ask_offsets(struct client *by, const struct truth_group *g, client_do
     m.groups.v = &group;
     m.groups.n = 1;
     client_call(by, offset_fetch, &m, OFFSET_FETCH_VERSION, done, context);
+}
+
+const struct offset_fetch_response_group *chain_answer_offsets(const struct reply *r)
+{
+    static struct offset_fetch_response m;
+    client_decode(r, offset_fetch_response, &m);
+    world_check(m.groups.n == 1, "%s: OffsetFetch answers for %d groups", r->client->name, m.groups.n);
+    const struct offset_fetch_response_group *g = &m.groups.v[0];
+    world_check(g->error_code || g->topics.n == TRUTH_PARTS_MAX, "%s: OffsetFetch answers for %d topics",
+                r->client->name, g->topics.n);
+    for (int32_t i = 0; !g->error_code && i < g->topics.n; i++)
+        world_check(g->topics.v[i].partitions.n == 1, "%s: OffsetFetch answers for %d partitions", r->client->name,
+                    g->topics.v[i].partitions.n);
+    return g;
 }
 
 static void ask_offsets(struct txn_client *c)

@@ -95,6 +95,8 @@ void chain_step(struct txn_client *c);
 void chain_send_offsets(struct txn_client *c);
 void chain_forget(struct txn_client *c); /* its positions, and what it has in hand */
 void chain_ask_offsets(struct client *by, const struct truth_group *g, client_done_fn *done, void *context);
+/* With an error, or with one partition for each part of the group. Until the next answer is decoded; r->body.n >= 0. */
+const struct offset_fetch_response_group *chain_answer_offsets(const struct reply *r);
 /* txn_member.c: joins, when it is not in the group (returns false then), and heartbeats (returns false when one was sent). */
 bool chain_is_member(struct txn_client *c);
 void chain_expelled(struct txn_client *c);

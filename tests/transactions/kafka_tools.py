@@ -6,11 +6,11 @@ import re
 import time
 
 import step_transactions
+from batches import batches_of
 from cli_tools import CONSUMER, PACKAGE, Tools
 from harness import run_ok, wait_until
 from messages import call
 from rows import ROWS
-from stored import batches_of
 from tools import java
 from trial import Trial
 from wire import Connection, batch, create_topic

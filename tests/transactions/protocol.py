@@ -3,11 +3,11 @@ of Apache Kafka 4.3.1 (`run --against-kafka`)."""
 import threading
 import time
 
+from batches import batches_of
 from messages import call, send, take
-from stored import batches_of
 from wire import Connection, batch, create_topic, produced
-from wire_txn import (ABORT, COMMIT, CONTROL, LATER, NEW_END, NEW_PRODUCE, OLD_END, TRANSACTIONAL, Transactional, again,
-                      committed, described, end_of, find_coordinator, group_offsets, settled)
+from wire_txn import (ABORT, COMMIT, CONTROL, LATER, NEW_END, NEW_PRODUCE, OLD_END, Transactional, again,
+                      committed, described, end_of, find_coordinator, group_offsets, read, settled)
 
 OK, ABORTABLE = 0, 120
 FENCED, OLD_EPOCH, BAD_STATE, BAD_MAPPING, BAD_TIMEOUT = 90, 47, 48, 49, 50
@@ -94,10 +94,9 @@ def new_behind_old(w):
         same(t.add(topic, many), OK)
         same(t.send(topic, last, [b"aborted"])[0], OK)
         value = b"%d" % n
-        data = batch([value], attributes=TRANSACTIONAL, producer=(t.id, t.epoch, t.sequences[topic, last]))
+        data = t.batch(topic, last, [value], sequence=t.sequences[topic, last])
         send(w.connection, "end_txn", OLD_END, **t.who(), committed=False)
-        send(w.connection, "produce", NEW_PRODUCE, transactional_id=t.txn, acks=-1, timeout_ms=30000,
-             topic_data=[{"name": topic, "partition_data": [{"index": last, "records": data}]}])
+        send(w.connection, "produce", NEW_PRODUCE, **t.produce_request([(topic, last, data)]))
         same(take(w.connection, "end_txn", OLD_END).error_code, OK)
         error = take(w.connection, "produce", NEW_PRODUCE).responses[0].partition_responses[0].error_code
         same(error if error not in LATER else t.send(topic, last, [value], NEW_PRODUCE)[0], OK)
@@ -289,13 +288,11 @@ def long_poll(w):
     same(t.send(topic, 0, [b"waits"])[0], OK)
     seen = []
 
-    def read():
+    def wait_for_it():
         with Connection(w.broker.port, w.broker.host) as mine:
-            asked = [{"topic": topic, "partitions": [{"partition": 0, "fetch_offset": 0, "partition_max_bytes": 1 << 20}]}]
-            answer = call(mine, "fetch", 11, replica_id=-1, max_wait_ms=15000, min_bytes=1, max_bytes=1 << 20, isolation_level=1,
-                          topics=asked)
-            seen.append((time.monotonic(), answer.responses[0].partitions[0].records))
-    reader = threading.Thread(target=read)
+            records = read(mine, topic, 0, wait=15000).records
+            seen.append((time.monotonic(), records))
+    reader = threading.Thread(target=wait_for_it)
     reader.start()
     time.sleep(0.3)
     same(seen, [])

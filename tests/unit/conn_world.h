@@ -401,7 +401,7 @@ static int setup(void **state)
     w.config.connections_max_idle_ms = 600000;
     w.in = heap_alloc(w.shard.heap, STREAM_MAX);
     w.out = heap_alloc(w.shard.heap, STREAM_MAX);
-    assert_int_equal(server_start(&w.shard, &w.root, &dispatcher), ERR_NONE);
+    assert_int_equal(server_start(&w.shard, &w.root, NULL, &dispatcher), ERR_NONE);
     conn_open(&server_of(&w.shard)->conns, CONN_FD, &w.listener);
     return 0;
 }

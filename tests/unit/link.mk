@@ -8,6 +8,7 @@ STORAGE_CONFIG := storage/config/config_value.o storage/config/topic_keys.o stor
                   storage/config/listener.o storage/config/broker_keys.o storage/config/broker_config.o storage/config/broker_dynamic.o
 LINK_test_topic_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_broker_config := $(STORAGE_CONFIG) $(CORE_CONFIG)
+LINK_test_topology := net/api/topology.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 STORAGE_CATALOG := storage/catalog/catalog.o storage/catalog/entities.o storage/catalog/catalog_file.o storage/catalog/catalog_check.o storage/catalog/catalog_choose.o storage/catalog/catalog_end.o storage/catalog/strays.o storage/catalog/catalog_read.o storage/catalog/catalog_blob.o storage/catalog/catalog_alter.o storage/config/settings.o storage/uuid.o \
                    core/map.o core/crc.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_catalog := $(STORAGE_CATALOG)

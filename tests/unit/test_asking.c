@@ -97,7 +97,7 @@ static void begin(int32_t count)
     server.shard = &shard;
     req.server = &server;
     steps_line_init(&server.steps, &shard);
-    asking_begin(&run, &req, ask_next, all_over);
+    asking_begin(&run, &req, ASKING_OUT_MAX, ask_next, all_over);
 }
 
 static void however_many_are_named_few_are_out_at_a_time(void **state)

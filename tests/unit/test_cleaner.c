@@ -395,6 +395,44 @@ static void another_pace_counts_at_once(void **state)
     cleaner_configure(c, store_of(w.shard)->config);
 }
 
+/* How long it owed at most while it cleaned a log from scratch, with or without somebody who writes to others. */
+static uint64_t longest_owed_ns(bool others_write, uint32_t yields)
+{
+    struct cleaner *c = store_of(w.shard)->log.cleaner;
+    uint64_t owed = 0;
+    fill();
+    begin_cleaning();
+    for (uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S; !is_clean(); turn()) {
+        assert_true(clock_now_ns() < end);
+        c->store->waves += others_write;
+        assert_true(!c->run || c->yield == yields);
+        if (c->run && c->free_at_ns > w.shard->now_ns && c->free_at_ns - w.shard->now_ns > owed)
+            owed = c->free_at_ns - w.shard->now_ns;
+    }
+    only_the_latest_is_there();
+    return owed;
+}
+
+static void it_rests_while_producers_write(void **state)
+{
+    (void)state;
+    assert_in_range(longest_owed_ns(true, CLEAN_YIELD_MAX), 1, CLEAN_YIELD_MS_MAX * NS_PER_MS);
+}
+
+static void and_does_not_while_nobody_does(void **state)
+{
+    (void)state;
+    assert_int_equal(longest_owed_ns(false, CLEAN_YIELD_MAX), 0);
+}
+
+static void rests_get_shorter_where_it_does_not_keep_up(void **state)
+{
+    (void)state;
+    store_of(w.shard)->log.cleaner->begun_dirty_bytes = 1; /* more is dirty than when the last one began */
+    longest_owed_ns(true, CLEAN_YIELD_MAX / 2);
+    assert_true(store_of(w.shard)->log.cleaner->begun_dirty_bytes > 1);
+}
+
 /* --- what happens in the midst of it: after so many turns; false: it was over before --- */
 
 static bool turn_into_cleaning(uint32_t turns)
@@ -541,6 +579,9 @@ int main(void)
         CASE(readers_and_lookups_go_on_while_segments_are_swapped),
         CASE(lookups_wait_for_a_swap),
         CASE(another_pace_counts_at_once),
+        CASE(it_rests_while_producers_write),
+        CASE(and_does_not_while_nobody_does),
+        CASE(rests_get_shorter_where_it_does_not_keep_up),
         CASE(the_log_start_may_move),
         CASE(the_broker_may_be_killed),
         CASE(the_broker_may_stop),

@@ -27,7 +27,7 @@ static void pair_open(struct world *w, struct pair *p)
 {
     uint16_t port;
     int fd;
-    assert_int_equal(io_listen("127.0.0.1", 0, false, &fd, &port), ERR_NONE);
+    assert_int_equal(io_listen("127.0.0.1", 0, false, "reno", &fd, &port), ERR_NONE);
     io_file_init(&p->listener, fd);
     struct call accept = {0};
     io_accept(w->io, &accept.op, &p->listener, called);
@@ -50,14 +50,17 @@ static void pair_close(struct world *w, struct pair *p)
     close(p->client);
 }
 
-static void accepts_a_socket_with_nodelay(struct world *w)
+static void accepts_a_socket_with_nodelay_and_congestion_control(struct world *w)
 {
     struct pair p;
     int on = 0;
-    socklen_t bytes = sizeof on;
+    char name[16] = "";
+    socklen_t bytes = sizeof on, name_bytes = sizeof name;
     pair_open(w, &p);
     assert_int_equal(getsockopt(p.server.fd, IPPROTO_TCP, TCP_NODELAY, &on, &bytes), 0);
     assert_int_not_equal(on, 0);
+    assert_int_equal(getsockopt(p.server.fd, IPPROTO_TCP, TCP_CONGESTION, name, &name_bytes), 0);
+    assert_string_equal(name, "reno"); /* every kernel has it, and lets everybody have it */
     struct io_names names;
     assert_int_equal(io_socket_names(p.server.fd, &names), ERR_NONE);
     assert_string_equal(names.peer, "127.0.0.1");
@@ -521,7 +524,7 @@ static void closing_gives_up_what_is_pending(struct world *w)
 }
 
 static const struct io_case cases[] = {
-    CASE(accepts_a_socket_with_nodelay),
+    CASE(accepts_a_socket_with_nodelay_and_congestion_control),
     CASE(receives_what_was_sent_before_and_after_the_op),
     CASE(receives_the_rest_in_further_ops),
     CASE(pooled_receive_holds_a_buffer_only_when_there_is_data),
@@ -566,21 +569,21 @@ static void addresses_resolve_and_listen(void **state)
     assert_int_equal(io_resolve("localhost", names, 1), 1);
     int a, b, c;
     uint16_t port, same;
-    assert_int_equal(io_listen("127.0.0.1", 0, false, &a, &port), ERR_NONE);
+    assert_int_equal(io_listen("127.0.0.1", 0, false, NULL, &a, &port), ERR_NONE);
     assert_true(port != 0);
-    assert_int_equal(io_listen("127.0.0.1", port, false, &b, &same), ERR_BUSY);
-    assert_int_equal(io_listen("127.0.0.1", port, true, &b, &same), ERR_BUSY);
-    enum err err = io_listen("::1", port, false, &b, &same);
+    assert_int_equal(io_listen("127.0.0.1", port, false, NULL, &b, &same), ERR_BUSY);
+    assert_int_equal(io_listen("127.0.0.1", port, true, NULL, &b, &same), ERR_BUSY);
+    enum err err = io_listen("::1", port, false, NULL, &b, &same);
     if (!err) {
         assert_int_equal(same, port);
         close(b);
     }
     close(a);
-    assert_int_equal(io_listen("127.0.0.1", port, true, &b, &same), ERR_NONE);
-    assert_int_equal(io_listen("127.0.0.1", port, true, &c, &same), ERR_NONE);
+    assert_int_equal(io_listen("127.0.0.1", port, true, NULL, &b, &same), ERR_NONE);
+    assert_int_equal(io_listen("127.0.0.1", port, true, NULL, &c, &same), ERR_NONE);
     close(b);
     close(c);
-    assert_int_equal(io_listen("nonsense", 0, false, &a, &port), ERR_INVALID);
+    assert_int_equal(io_listen("nonsense", 0, false, NULL, &a, &port), ERR_INVALID);
 }
 
 static void feature_names_parse(void **state)
@@ -661,10 +664,18 @@ static void where_io_uring_is_denied_epoll_comes_with_the_reason(void **state)
     }
 }
 
+static void unknown_congestion_control_is_not_found(void **state)
+{
+    (void)state;
+    assert_int_equal(io_check_congestion("reno"), ERR_NONE);
+    assert_int_equal(io_check_congestion("no-such-one"), ERR_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_resolve_and_listen),
+        cmocka_unit_test(unknown_congestion_control_is_not_found),
         cmocka_unit_test(feature_names_parse),
         cmocka_unit_test(where_io_uring_is_denied_epoll_comes_with_the_reason),
         cmocka_unit_test(every_case_holds_on_io_uring),

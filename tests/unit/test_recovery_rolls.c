@@ -99,12 +99,42 @@ static void a_snapshot_that_a_roll_left_out_is_made(void **state)
     recovered_deinit(&r);
 }
 
+/* Each segment's batches once, from the snapshot that was made before it: not from the log's start. */
+static void a_log_whose_snapshots_are_gone_is_read_once_for_them(void **state)
+{
+    (void)state;
+    enum { ROLLS = 20 };
+    int64_t rolled[ROLLS];
+    uint64_t bytes = 0;
+    for (int i = 0; i < ROLLS; i++) {
+        append_many(8);
+        if (i > 0)
+            end_transaction(i % 2);
+        append_transactional(); /* goes on in the next segment */
+        bytes += w.at;
+        roll();
+        rolled[i] = w.next;
+    }
+    append(1, 100);
+    checkpoint();
+    for (int i = 0; i < ROLLS; i++)
+        unlink_file(rolled[i], ".snapshot");
+    struct recovered r;
+    ends_behind(w.count, &r);
+    assert_int_equal(producers_first_unstable(r.producers), rolled[ROLLS - 1] - 1);
+    assert_true(r.scanned_bytes < 2 * bytes + SPACE);
+    for (int i = 0; i < ROLLS; i++)
+        assert_true(exists(rolled[i], ".snapshot"));
+    recovered_deinit(&r);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_roll_may_be_cut_short_between_any_two_steps),
         TEST(a_snapshot_that_a_roll_left_out_is_made),
+        TEST(a_log_whose_snapshots_are_gone_is_read_once_for_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,6 +112,13 @@ static const struct row {
     {"(?<name>ab)+", "ab", 1},
     {"my-.*-\\d{1,3}", "my-app-17", 1},
     {"my-.*-\\d{1,3}", "my-app-1789", 0},
+    {"[^a-c]{2}[a-c]{2}", "xyab", 1},
+    {"[^a-c]{2}[a-c]{2}", "xayb", 0},
+    {"(?s).{2}[a-c]{2}", "\n\nab", 1},
+    {"(?s).{2}[a-c]{2}", "\n\naz", 0},
+    {"[a-c]{2}(?s).{2}", "ab\nz", 1},
+    {"([a-c]|(?i)[a-c]x)+", "aBxb", 1},
+    {"([a-c]|(?i)[a-c]x)+", "aBb", 0},
     {"\xc3\xa4+", "\xc3\xa4\xc3\xa4", 1},
     {".", "\xc3\xa4", 1},
     {"[\xc3\xa4-\xc3\xbc]", "\xc3\xb6", 1},
@@ -169,11 +176,29 @@ static void hostile_ones_take_no_longer(void **state)
         -1);
 }
 
+/* So that a step of a list ends after a few texts that are matched at length. */
+static void what_it_takes_is_told(void **state)
+{
+    (void)state;
+    struct regex *small, *large;
+    const char *why;
+    assert_int_equal(regex_open(heap, (const uint8_t *)"a", 1, &small, &why), ERR_NONE);
+    assert_int_equal(regex_open(heap, (const uint8_t *)"(?:a?){490}", 11, &large, &why), ERR_NONE);
+    assert_int_equal(regex_units(small, 0), 0);
+    assert_in_range(regex_units(small, 1000), 1, 50);
+    assert_in_range(regex_units(large, 36), 500, 1000);
+    assert_in_range(regex_units(large, 3600), 100 * regex_units(large, 36), 101 * regex_units(large, 36));
+    assert_int_equal(regex_units(large, SIZE_MAX / 2000), UINT32_MAX);
+    regex_close(small);
+    regex_close(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_matches),
         cmocka_unit_test(hostile_ones_take_no_longer),
+        cmocka_unit_test(what_it_takes_is_told),
     };
     return cmocka_run_group_tests(tests, open_heap, close_heap);
 }

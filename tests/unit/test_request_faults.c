@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/shard.h"
 #include "net/api/api.h"
+#include "net/api/topology.h"
 #include "net/coordinators.h"
 #include "net/group/coordinator.h"
 #include "net/txn/txn_coordinator.h"
@@ -48,6 +49,7 @@ static struct world {
     struct heap *heap;
     struct broker_config config;
     struct root *root;
+    struct topology topology;
     struct shard_group *group;
     struct shard *shard;
     struct shutdown shutdown;
@@ -180,11 +182,11 @@ static enum err start_shard(struct shard *s, void *arg)
     int fd;
     enum err err = store_open(s, arg);
     if (!err)
-        err = server_start(s, arg, &api_dispatcher);
+        err = server_start(s, arg, &w.topology, &api_dispatcher);
     if (!err)
         err = coordinators_start(server_of(s));
     if (!err)
-        err = io_listen("127.0.0.1", 0, false, &fd, &w.port);
+        err = io_listen("127.0.0.1", 0, false, NULL, &fd, &w.port);
     return err ? err : server_listen(server_of(s), fd, &w.config.listeners[0]);
 }
 
@@ -212,6 +214,7 @@ static void start_broker(void)
     set("transaction.state.log.num.partitions", "1");
     set("group.initial.rebalance.delay.ms", "0");
     assert_int_equal(broker_config_finish(&w.config, w.why), ERR_NONE);
+    assert_true(topology_init(&w.topology, &w.config, 1, w.why));
     if (root_open(&w.config, w.heap, &w.root, w.why))
         fail_msg("%s", w.why);
     struct shard_options options = {.count = 1,

@@ -3,8 +3,8 @@ import json
 import re
 import time
 
+from batches import batches_of
 from cli_tools import CONSUMER, PACKAGE, Running, documents
-from stored import batches_of
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 LINES = 500

@@ -2,9 +2,9 @@
 console consumer."""
 import re
 
+from batches import batches_of
 from cli_tools import CONSUMER, PACKAGE, documents, table
 from step_transactions import markers
-from stored import batches_of
 from wire_txn import ABORT, COMMIT, Transactional, end_of, settled
 
 TRANSACTIONS = PACKAGE + "TransactionsCommand"

@@ -7,8 +7,8 @@ import re
 
 import kcat_groups
 import kcat_transactions
+from batches import batches_of
 from harness import need, run_ok
-from stored import batches_of
 from wire import fetched
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")

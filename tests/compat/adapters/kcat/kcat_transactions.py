@@ -1,9 +1,9 @@
 """kcat's transactional producer: all that it is given is one transaction."""
 import subprocess
 
+from batches import batches_of
 from harness import spawn, wait_until
 from step_transactions import markers
-from stored import batches_of
 from wire_txn import ABORT, COMMIT, end_of, settled
 
 
