@@ -4,6 +4,7 @@ BENCH_LOAD := bench/load/wire.o bench/load/batch.o bench/load/fill.o bench/load/
 
 LINK_bare_loop := bench/bare/disk.o bench/bare/conn.o bench/load/wire.o bench/load/cpu.o
 LINK_echo      := bench/load/wire.o bench/load/cpu.o
+LINK_raw_loop  :=
 LINK_disk_floor := bench/load/hist.o bench/load/cpu.o
 LINK_load_gen  := $(BENCH_LOAD) bench/load/lane.o bench/load/produce.o bench/load/consume.o
 LINK_odradek_bench := bench/load/wire.o bench/load/fill.o bench/load/hist.o bench/load/sock.o bench/load/cpu.o bench/load/kafka.o bench/load/records.o bench/load/flow.o \
