@@ -33,8 +33,10 @@ void producers_close(struct producers *ps);
 /* As they are now, whatever comes: to be counted, saved, told and closed, nothing else. It costs a page's share of each 64 producers until they are
  * appended to. May be read on another thread, and is closed on its own. NULL: no memory. */
 struct producers *producers_hold(const struct producers *ps) must_use;
-/* With memory of its own, without guards: from a heap to one of another thread. NULL: no memory. */
+/* With memory of its own, without guards: from a heap to one of another thread, which may be 13 MiB. NULL: no memory. It is whole when
+ * producers_copy_some has said so; until then there is more to do in another turn. */
 struct producers *producers_copy(const struct producers *ps, struct heap *heap) must_use;
+enum err producers_copy_some(const struct producers *ps, struct producers *copy, bool *out_whole) must_use;
 uint32_t producers_count(const struct producers *ps);
 /* Asserts that entries and table agree; slow. */
 void producers_agree(const struct producers *ps);

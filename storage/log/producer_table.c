@@ -3,7 +3,7 @@
 #include "core/array.h"
 #include <stdlib.h>
 
-enum { FIRST_PAGE_CAP = 4, SLOTS_MIN = 8 };
+enum { FIRST_PAGE_CAP = 4, SLOTS_MIN = 8, COPIED_PAGES = 32 /* in one go, some 100 us */ };
 
 /* --- slots --- */
 
@@ -335,20 +335,20 @@ static void *copy_block(struct heap *heap, const void *from, size_t bytes)
     return to;
 }
 
-static bool copy_pages(const struct producers *from, struct producers *to)
+enum err producers_copy_some(const struct producers *ps, struct producers *copy, bool *out_whole)
 {
-    to->pages = heap_alloc(to->heap, (from->page_count + 1ull) * sizeof(struct producer_page *));
-    to->page_cap = to->pages ? from->page_count : 0;
-    for (; to->page_count < to->page_cap; to->page_count++) {
-        const struct producer_page *page = from->pages[to->page_count];
-        struct producer_page *own = copy_block(to->heap, page, sizeof *page + page->cap * sizeof *page->v);
+    assert(copy->page_cap == ps->page_count);
+    assert(copy->page_count <= ps->page_count);
+    for (uint32_t n = 0; n < COPIED_PAGES && copy->page_count < ps->page_count; n++, copy->page_count++) {
+        const struct producer_page *page = ps->pages[copy->page_count];
+        struct producer_page *own = copy_block(copy->heap, page, sizeof *page + page->cap * sizeof *page->v);
         if (!own)
-            return false;
+            return ERR_NO_MEMORY;
         own->holders = 1;
-        to->pages[to->page_count] = own;
+        copy->pages[copy->page_count] = own;
     }
-    assert(to->page_count <= from->page_count);
-    return to->pages != NULL;
+    *out_whole = copy->page_count == ps->page_count;
+    return ERR_NONE;
 }
 
 struct producers *producers_copy(const struct producers *ps, struct heap *heap)
@@ -361,14 +361,15 @@ struct producers *producers_copy(const struct producers *ps, struct heap *heap)
     to->heap = heap;
     to->guards = NULL;
     to->guard_count = to->guard_cap = 0;
-    to->pages = NULL;
-    to->page_count = to->page_cap = 0;
+    to->page_count = 0;
+    to->page_cap = ps->page_count;
+    to->pages = heap_alloc(heap, (ps->page_count ? ps->page_count : 1) * sizeof(struct producer_page *));
     to->txn_cap = ps->txn_count;
     to->age_cap = ps->count;
     to->txns = copy_block(heap, ps->txns, ps->txn_count * sizeof *ps->txns);
     to->slots = ps->slots ? copy_block(heap, ps->slots, (ps->slot_mask + 1ull) * sizeof *ps->slots) : NULL;
     to->ages = copy_block(heap, ps->ages, ps->count * sizeof *ps->ages);
-    if (copy_pages(ps, to) && to->txns && to->ages && (to->slots || !ps->slots))
+    if (to->pages && to->txns && to->ages && (to->slots || !ps->slots))
         return to;
     producers_close(to);
     return NULL;

@@ -48,16 +48,17 @@ static enum err copy_segment(struct heap *heap, struct heap *index_heap, const s
     return err ? err : copy_index(index_heap, &from->index, &s->index);
 }
 
-enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct recovered *from, struct recovered *out)
+enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct recovered *from,
+                        struct producers *producers, struct recovered *out)
 {
     assert(heap != from->epochs.heap);
-    assert(from->producers);
+    assert(producers_count(producers) == producers_count(from->producers));
     *out = *from;
     list_init(&out->segments);
     out->gone = (struct folder_offsets){0}; /* that stays the other's */
     epochs_init(&out->epochs, heap);
-    out->producers = producers_copy(from->producers, heap);
-    enum err err = out->producers ? ERR_NONE : ERR_NO_MEMORY;
+    out->producers = producers;
+    enum err err = ERR_NONE;
     for (uint32_t i = 0; !err && i < from->epochs.count; i++)
         err = epochs_add(&out->epochs, from->epochs.v[i].epoch, from->epochs.v[i].start_offset);
     for (const struct list *l = from->segments.next; !err && l != &from->segments; l = l->next)

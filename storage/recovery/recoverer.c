@@ -3,7 +3,7 @@
  *   IDLE --a partition is queued--> RUNNING: a job reads its folder --done: installed, the next--> ... --none--> TIDYING --> IDLE
  *
  * The job works in a heap of its own, which belongs to the thread that runs it: the shard copies what it found, and the next job,
- * or one that does nothing else (TIDYING), closes it. */
+ * or one that does nothing else (TIDYING), closes it. Of many producers it copies some in each turn, before anything else. */
 #include "storage/recovery/recoverer.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -23,12 +23,14 @@ struct recovery_job {
     struct recovery_input in;
     struct checkpoint_entry entry; /* `in` points to it */
     uint8_t *encoded;              /* which points into this; of the shard's heap */
+    bool lent;                     /* `encoded` is the partition's */
     uint8_t topic_id[16];
     struct ballast *ballast; /* what it gets where it finds no room; NULL: nothing */
     _Atomic bool give_up;
     struct heap *heap; /* of the job that ran last */
     struct recovered recovered;
     enum err err;
+    struct producers *producers; /* the shard's copy of what was found */
 };
 struct recoverer {
     struct log_store *store;
@@ -41,6 +43,7 @@ struct recoverer {
     struct list deadlines; /* struct recovery_wait, the first due first */
     struct timer deadline_timer;
     uint32_t waiting_bytes;
+    struct timer copy_timer;  /* the next turn */
     struct shard_defer begin; /* so that none begins before the loop runs */
     bool stop_over;
     void (*stopped)(struct log_store *ls);
@@ -346,6 +349,11 @@ static bool lend_checkpoint(struct recovery_job *j, const struct partition *p)
     assert(!j->encoded);
     assert(!p->checkpoint.entry || p->checkpoint.entry_bytes > 0);
     struct heap *heap = shard_of(p)->heap;
+    j->lent = !p->recovery.done; /* nothing was written meanwhile that would take its place */
+    if (j->lent) {
+        j->encoded = p->checkpoint.entry;
+        return true;
+    }
     j->encoded = p->checkpoint.entry ? heap_alloc(heap, p->checkpoint.entry_bytes) : NULL;
     if (!j->encoded)
         return !p->checkpoint.entry;
@@ -416,14 +424,23 @@ static void unlink_gone(struct recoverer *rc, struct partition *p)
         log_warn("files not removed", "partition=%s-%d effect=\"they go at the next start\"", p->topic->name, p->index);
 }
 
+/* False: no memory. */
+static bool copy_result(struct recoverer *rc, struct recovered *out)
+{
+    struct recovery_job *j = &rc->job;
+    assert(!j->err);
+    struct producers *producers = j->producers;
+    j->producers = NULL;
+    return recovered_copy(rc->store->shard->heap, rc->store->index_heap, &j->recovered, producers, out) == ERR_NONE;
+}
+
 static void take_result(struct recoverer *rc, struct partition *p)
 {
     assert(p->recovery.state == RECOVERY_NONE);
     struct recovery_job *j = &rc->job;
     struct recovered r;
-    enum err err = j->err ? j->err : recovered_copy(rc->store->shard->heap, rc->store->index_heap, &j->recovered, &r);
-    bool found = !err;
-    partition_recovered(p, &j->in, found ? &r : NULL, err);
+    bool found = !j->err && copy_result(rc, &r);
+    partition_recovered(p, &j->in, found ? &r : NULL, found ? ERR_NONE : j->err ? j->err : ERR_NO_MEMORY);
     if (found && p->condition == PARTITION_OPEN)
         unlink_gone(rc, p);
     if (found)
@@ -432,23 +449,29 @@ static void take_result(struct recoverer *rc, struct partition *p)
         probe_over(rc);
 }
 
-static void recovery_done(struct io_op *op, int32_t res)
+static bool wants_result(const struct partition *p)
 {
-    (void)res;
-    struct recoverer *rc = container_of(op, struct recoverer, job.op);
+    return !p->stop.done && is_recoverable(p);
+}
+
+static void end_recovery(struct recoverer *rc)
+{
     struct partition *p = rc->running;
     assert(rc->state == RECOVERER_RUNNING);
     assert(p && p->recovery.state == RECOVERY_RUNNING);
     rc->running = NULL;
     p->recovery.state = RECOVERY_NONE;
-    if (p->stop.done || !is_recoverable(p)) {
+    if (!wants_result(p)) {
         /* nobody wants to know */
     } else if (rc->job.err == ERR_CLOSED) { /* it gave way */
         queue_recovery(rc, p, p->recovery.urgency);
     } else {
         take_result(rc, p);
     }
-    heap_free(rc->store->shard->heap, rc->job.encoded);
+    producers_close(rc->job.producers);
+    rc->job.producers = NULL;
+    if (!rc->job.lent)
+        heap_free(rc->store->shard->heap, rc->job.encoded);
     rc->job.encoded = NULL;
     struct list waiting;
     list_init(&waiting);
@@ -458,6 +481,37 @@ static void recovery_done(struct io_op *op, int32_t res)
     recoverer_tell(&waiting);
     rc->state = RECOVERER_IDLE;
     begin_next_recovery(rc);
+}
+
+/* Some of the producers that were found; the result is taken when the shard has all of them. */
+static void copy_found_producers(struct recoverer *rc)
+{
+    struct recovery_job *j = &rc->job;
+    assert(rc->state == RECOVERER_RUNNING);
+    if (!j->err && wants_result(rc->running)) {
+        if (!j->producers)
+            j->producers = producers_copy(j->recovered.producers, rc->store->shard->heap);
+        bool whole = false;
+        j->err = j->producers ? producers_copy_some(j->recovered.producers, j->producers, &whole) : ERR_NO_MEMORY;
+        if (!j->err && !whole) {
+            timer_start(&rc->store->shard->timers, &rc->copy_timer, rc->store->shard->now_ns);
+            return;
+        }
+    }
+    end_recovery(rc);
+}
+
+static void copy_due(struct timer *t)
+{
+    copy_found_producers(container_of(t, struct recoverer, copy_timer));
+}
+
+static void recovery_done(struct io_op *op, int32_t res)
+{
+    (void)res;
+    struct recoverer *rc = container_of(op, struct recoverer, job.op);
+    assert(!rc->job.producers);
+    copy_found_producers(rc);
 }
 
 /* --- stopping --- */
@@ -503,6 +557,7 @@ struct recoverer *recoverer_open(struct log_store *ls)
     list_init(&rc->deadlines);
     shard_defer_init(&rc->begin, begin_deferred);
     timer_init(&rc->probe_timer, probe_due);
+    timer_init(&rc->copy_timer, copy_due);
     timer_init(&rc->deadline_timer, deadline_due);
     ls->reopen = wait_for_room;
     return rc;
@@ -514,8 +569,11 @@ void recoverer_close(struct recoverer *rc)
     struct shard *s = rc->store->shard;
     timer_stop(&s->timers, &rc->probe_timer);
     timer_stop(&s->timers, &rc->deadline_timer);
+    timer_stop(&s->timers, &rc->copy_timer);
     list_remove(&rc->begin.link);
-    heap_free(s->heap, rc->job.encoded);
+    producers_close(rc->job.producers);
+    if (!rc->job.lent)
+        heap_free(s->heap, rc->job.encoded);
     rc->store->recoverer = NULL;
     heap_free(s->heap, rc);
 }

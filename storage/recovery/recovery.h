@@ -57,8 +57,8 @@ struct recovered {
 /* Segments that the walk did not touch have no index loaded, and timestamps of -1 unless the checkpoint knows them. ERR_NOT_FOUND: no
  * folder, and nothing says that there was one. ERR_IO, ERR_NO_SPACE, ERR_NO_MEMORY: the machine failed. */
 enum err recovery_run(const struct recovery_input *in, struct recovered *out) must_use;
-/* The same in memory of another heap. ERR_NO_MEMORY: nothing is left behind. */
+/* The same in memory of another heap, with the copy of its producers, which is taken. ERR_NO_MEMORY: nothing is left behind. */
 enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct recovered *from,
-                        struct recovered *out) must_use;
+                        struct producers *producers, struct recovered *out) must_use;
 /* Frees what was not taken out: segments by popping them, producers by setting NULL, epochs by epochs_init. */
 void recovered_deinit(struct recovered *r);

@@ -531,6 +531,13 @@ static void what_is_loaded_is_forgotten_in_the_order_of_its_writes(void **state)
     size_t bytes = producers_saved_bytes(w->ps);
     uint8_t *at = malloc(bytes);
     producers_save(w->ps, at);
+    struct producers *copy = producers_copy(w->ps, w->heap);
+    uint32_t turns = 0;
+    for (bool whole = false; !whole; turns++)
+        assert_int_equal(producers_copy_some(w->ps, copy, &whole), ERR_NONE);
+    assert_int_equal(turns, 32);
+    producers_agree(copy);
+    producers_close(copy);
     assert_int_equal(producers_load(w->ps, at, bytes), ERR_NONE);
     free(at);
     append(w, batch_of(PRODUCERS_MAX, 0, 0, 1));
@@ -571,6 +578,9 @@ static void random_courses_agree(void **state)
             producers_save(w->ps, held_as[at]);
         } else if (what == 2) {
             struct producers *copy = producers_copy(w->ps, w->heap);
+            bool whole;
+            assert_int_equal(producers_copy_some(w->ps, copy, &whole), ERR_NONE);
+            assert_true(whole);
             producers_agree(copy);
             assert_int_equal(producers_saved_bytes(copy), producers_saved_bytes(w->ps));
             producers_close(copy);
