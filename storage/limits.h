@@ -11,10 +11,27 @@ enum {
     ALLOCATE_STEP_MAX = 64 * 1024 * 1024, /* ... and doubles to this */
     /* With less free ext4 now and then waits for its journal before it takes a write into space that was allocated: no shard begins these. */
     WRITES_WAIT_FREE_BYTES = 256 * 1024 * 1024,
-    COLD_READ_BYTES = 256 * 1024,    /* one disk read for a fetch, unless its first batch is larger */
-    COLD_READS_MAX = 32,             /* per shard: a backlog drain does not starve producers */
-    CHECKPOINT_MS = 500,             /* twice a second, so that recovery is at most 1 s behind */
-    SEGMENT_BYTES_MIN = 1024 * 1024, /* Kafka's least segment.bytes */
+    COLD_BLOCK_BYTES = 256 * 1024, /* one disk read for fetches, and what is kept of it in one piece ... */
+    COLD_BLOCK_MIDDLE = 64 * 1024, /* ... with less than 64 MiB of memory for bufs ... */
+    COLD_BLOCK_SMALL = 16 * 1024,  /* ... and with less than 16 MiB */
+    COLD_READS_MAX = 32,           /* fetches at work per shard: a backlog drain does not starve producers */
+    COLD_KEPT_BYTES =
+        64 * 1024 * 1024, /* of blocks per shard, unless many readers need more: fresh memory costs more than a read */
+    COLD_SHARE = 8,       /* and never more than this part of the pool, which is what it keeps for them */
+    COLD_ANSWER_SHARE = 128,       /* one answer holds no more than this part of the pool ... */
+    COLD_ANSWER_MIN = 1024 * 1024, /* ... or this, if that is more; what is larger is answered in several */
+    COLD_BUCKETS = 1024,
+    COLD_CURSORS = 256, /* readers whose place is remembered: 12 KiB */
+    COLD_CURSOR_WAYS = 4,
+    COLD_AHEAD_MAX = 16,               /* blocks read ahead of one reader: 4 MiB, what a quick disk needs in flight */
+    COLD_READER_S = 2,                 /* who has not read for so long counts no more when memory is shared out */
+    COLD_STEP_BYTES = 1024 * 1024,     /* checked in one step of a fetch: some 60 us */
+    COLD_BATCH_COST = 1024,            /* so many bytes are checked in the time that a batch costs beside */
+    COLD_TURN_BYTES = 4 * 1024 * 1024, /* checked in one turn for all of them */
+    COLD_RETRY_MS = 5,                 /* fetches that found no memory look again */
+    COLD_WAIT_MS = 1000,               /* and are refused after this */
+    CHECKPOINT_MS = 500,               /* twice a second, so that recovery is at most 1 s behind */
+    SEGMENT_BYTES_MIN = 1024 * 1024,   /* Kafka's least segment.bytes */
     CHECKPOINT_BYTES = 64 * 1024 * 1024,
     IDLE_TAIL_S = 60,                         /* an idle partition keeps no bytes in memory */
     IDLE_LOOK_S = 10,                         /* how often idle ones are looked for */

@@ -236,7 +236,11 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
     list_init(&ls->parked);
     list_init(&ls->wave_wanted);
     list_init(&ls->watched);
+    cold_blocks_init(&ls->cold, s, root->direct);
     list_init(&ls->cold_waiting);
+    list_init(&ls->cold_ready);
+    list_init(&ls->cold_starved);
+    timer_init(&ls->cold_timer, reader_retry_starved);
     list_init(&ls->lookup_waiting);
     list_init(&ls->open_files);
     list_init(&ls->closes_free);
@@ -274,6 +278,8 @@ void log_store_deinit(struct log_store *ls)
     assert(list_empty(&ls->unpack.waiting));
     timer_stop(&ls->shard->timers, &ls->retry_timer);
     timer_stop(&ls->shard->timers, &ls->idle_timer);
+    timer_stop(&ls->shard->timers, &ls->cold_timer);
+    cold_blocks_deinit(&ls->cold);
     list_remove(&ls->turn_end.link);
     assert(ls->closes_waiting_count == 0);
     heap_free(ls->shard->heap, ls->closes_waiting);
@@ -289,6 +295,7 @@ void log_store_check(const struct log_store *ls)
 {
     assert(ls->count <= ls->cap);
     assert(list_empty(&ls->retry) || timer_started(&ls->retry_timer));
+    cold_blocks_check(&ls->cold);
     for (uint32_t i = 0; i < ls->count; i++) {
         assert(ls->all[i]->place == i);
         assert(ls->all[i]->store == ls);

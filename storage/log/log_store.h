@@ -6,6 +6,7 @@
 #pragma once
 #include "storage/expiry_clock.h"
 #include "storage/log/ballast.h"
+#include "storage/log/cold_blocks.h"
 #include "storage/log/partition.h"
 #include "storage/root.h"
 
@@ -74,9 +75,15 @@ struct log_store {
     struct list wave_wanted; /* partitions for which a wave may start */
     struct list watched;     /* partitions whose watchers are to be told */
 
-    uint64_t waves; /* begun: who works in the background sees by it that producers write */
-    uint32_t cold_reads;
-    struct list cold_waiting; /* disk reads beyond COLD_READS_MAX */
+    uint64_t waves;           /* begun: who works in the background sees by it that producers write */
+    struct cold_blocks cold;  /* what was read from the disk for fetches */
+    uint32_t cold_reads;      /* fetches that are at it */
+    struct list cold_waiting; /* those beyond COLD_READS_MAX */
+    struct list cold_ready;   /* of those at it: that may go on */
+    struct list cold_starved; /* that look again for memory, by cold_timer */
+    struct cold *cold_hungry; /* the one of them that keeps what it holds */
+    struct timer cold_timer;
+    uint64_t cold_checked, cold_until; /* bytes that were checked so far; in this turn up to there */
     struct {
         uint32_t jobs;
         size_t room_bytes;                                     /* for results, of those that run or wait to be taken */

@@ -23,6 +23,7 @@ static void drop_all_segments(struct partition *p)
     while ((l = list_pop(&p->trimmer.dropped))) {
         struct segment *s = container_of(l, struct segment, link);
         files_close(p->store, s);
+        cold_blocks_drop(&p->store->cold, s);
         files_index_drop(p->store, s);
         aborted_deinit(&s->aborted);
         heap_free(shard_of(p)->heap, s);
@@ -292,6 +293,7 @@ void partition_close(struct partition *p)
     deleter_forget(p->store->deleter, p);
     retention_forget(p);
     full_disk_forget(p);
+    cold_cursors_forget(&p->store->cold, p);
     partition_drop_log(p);
     tail_deinit(&p->tail);
     segments_deinit(&p->segments);

@@ -2,6 +2,7 @@
  *
  *   partition.c    opening, facts, epochs, watches      writer.c   appends and waves; flusher.c
  *   space.c        rolls, waking, space ahead (jobs)    reader.c   fetches from memory and disk
+ *   cold_read.c    fetches from the disk; cold_blocks.c
  *   lookup.c       offsets by time                      checkpointer.c  durable ends, lazily
  *   trim.c         the log's start              log_store.c  the end of a turn
  *   transactions.c markers, durable waits
@@ -275,6 +276,7 @@ struct partition {
     bool gone;              /* its stop is at its last step, or over: no more jobs of its own */
     struct list ring_link;  /* full_disk.c: it is one of a ring */
     struct list readers;    /* part_reads on disk */
+    uint32_t block_reads;   /* reads of cold blocks in flight */
     struct list lookups;    /* time_lookups in a job */
     struct list durable_waits;
     int64_t aborted_last_offset; /* no aborted transaction has its marker behind this; -1: there is none */
@@ -361,7 +363,7 @@ static inline bool partition_busy(const struct partition *p)
     return p->recovery.state == RECOVERY_RUNNING || partition_writes(p) || p->space.ahead == AHEAD_MAKING ||
            p->space.closing || p->closes || p->cleaning.busy || p->unpack.state == UNPACK_RUNNING ||
            p->trimmer.state != TRIMMER_IDLE || p->retention.state == RETENTION_LEARNING || !list_empty(&p->readers) ||
-           !list_empty(&p->lookups);
+           p->block_reads || !list_empty(&p->lookups);
 }
 /* A job has the batch of the first parked append: until it ends there is nothing to see, and a look walks all of its records. */
 static inline bool unpack_blocks(const struct partition *p)
@@ -481,8 +483,29 @@ void swap_take(struct partition *p, uint32_t rank, uint32_t count, struct segmen
 bool swap_is_drained(const struct list *old); /* the last reader comes back through log_store's cleaning_step */
 void swap_release(struct partition *p, struct list *old); /* their files have other names */
 /* reader.c */
-void lookup_begin_waiting(struct log_store *ls); /* the same of look-ups by time */
-void reader_begin_waiting(struct log_store *st); /* from the store's end of turn: disk reads that may start */
+enum err slices_add(struct slices *s, struct buf *buf, const uint8_t *at, uint32_t bytes) must_use;
+static inline uint64_t readable_end(const struct partition *p, const struct segment *s)
+{
+    assert(s->partition == p);
+    return s == p->active ? p->promised.position : s->bytes;
+}
+/* While a wake loads the tail's last block, that block is in the tail but holds what the buf held before. */
+static inline bool tail_block_is_loading(const struct partition *p, const struct segment *s)
+{
+    return s == p->active && p->space.state == SPACE_WAKING;
+}
+bool reader_wants_aborted(const struct partition *p, const struct part_read *r);
+/* Of what was read, up to `to`: from the segments of their markers. */
+enum err reader_list_aborted(const struct partition *p, struct part_read *r, int64_t to) must_use;
+/* cold_read.c */
+bool reader_begin_cold(struct partition *p, struct part_read *r) must_use; /* false: no memory */
+void reader_begin_waiting(struct log_store *st); /* from the store's end of turn: reads that may start or go on */
+void reader_run_ready(struct log_store *st);     /* those that may go on */
+void reader_retry_starved(struct timer *t);
+void reader_enters_segment(struct segment *s); /* a block of it is being read ... */
+void reader_left_segment(struct segment *s);   /* ... and was: it may be gone then */
+/* lookup.c */
+void lookup_begin_waiting(struct log_store *ls); /* from the store's end of turn: look-ups by time that may start */
 /* files.c */
 void files_used(struct log_store *st, struct segment *s); /* it is open: counts as the youngest */
 /* Takes an fd that a job opened. */

@@ -37,6 +37,7 @@ struct segment *swap_new_segment(struct partition *p, const struct index *like)
 void swap_free_segment(struct partition *p, struct segment *s)
 {
     assert(s->users == 0 && s->file.fd < 0);
+    cold_blocks_drop(&p->store->cold, s);
     files_index_drop(p->store, s);
     aborted_deinit(&s->aborted);
     heap_free(shard_of(p)->heap, s);

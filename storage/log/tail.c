@@ -145,6 +145,23 @@ const struct tail_part *tail_find(const struct tail *t, uint64_t segment, uint64
     return p;
 }
 
+bool tail_begin(const struct tail *t, uint64_t segment, uint64_t *out_from)
+{
+    uint32_t low = 0, high = t->count;
+    assert(t->count <= t->cap);
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (tail_part_at(t, middle)->segment < segment)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == t->count || tail_part_at(t, low)->segment != segment)
+        return false;
+    *out_from = tail_part_at(t, low)->from;
+    return true;
+}
+
 static uint8_t *reserved_bytes(const struct tail *t, uint64_t segment, uint64_t position, uint32_t *out_left)
 {
     const struct tail_part *p = tail_find(t, segment, position, out_left);

@@ -33,6 +33,8 @@ bool tail_evict(struct tail *t, uint64_t segment, uint64_t position);
 /* Gives back the parts that were reserved but hold nothing below (segment, position). */
 void tail_unreserve(struct tail *t, uint64_t segment, uint64_t position);
 void tail_clear(struct tail *t);
+/* Where the parts of this segment begin. False: there are none. */
+bool tail_begin(const struct tail *t, uint64_t segment, uint64_t *out_from);
 /* The part that holds this position, and how many of its bytes follow; NULL: not in memory. */
 const struct tail_part *tail_find(const struct tail *t, uint64_t segment, uint64_t position, uint32_t *out_left);
 /* Copies in, with the CRC-32C of the bytes from `crc_from` on; the range is reserved. */

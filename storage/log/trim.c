@@ -181,6 +181,7 @@ static void remove_dropped_files(struct partition *p)
             unlinks_at_once(p) || !deleter_add(p->store->deleter, p, s->base_offset, s->bytes);
         list_remove(&s->link);
         files_close(p->store, s);
+        cold_blocks_drop(&p->store->cold, s);
         files_index_drop(p->store, s);
         aborted_deinit(&s->aborted);
         heap_free(shard_of(p)->heap, s);

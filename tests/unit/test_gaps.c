@@ -127,18 +127,19 @@ static int64_t read_at(int64_t offset, uint32_t max_bytes)
     int64_t next = offset;
     if (!want)
         assert_int_equal(r.slices.count, 0);
-    for (uint32_t i = 0; i < r.slices.count; i++) {
-        const uint8_t *at = r.slices.v[i].at, *end = at + r.slices.v[i].bytes;
-        struct batch b;
-        while (at < end && batch_parse(at, (size_t)(end - at), &b) && b.bytes <= end - at) {
-            assert_int_equal(b.base_offset, want->first);
-            assert_int_equal(batch_last_offset(&b), want->last);
-            assert_int_equal(b.count, want->count);
-            next = want->last + 1;
-            want++;
-            at += b.bytes;
-        }
+    uint8_t *all = malloc(r.slices.bytes + 1), *end = all; /* a batch may begin in one slice and end in the next */
+    for (uint32_t i = 0; i < r.slices.count; end += r.slices.v[i++].bytes)
+        memcpy(end, r.slices.v[i].at, r.slices.v[i].bytes);
+    struct batch b;
+    for (const uint8_t *at = all; at < end && batch_parse(at, (size_t)(end - at), &b) && b.bytes <= end - at;
+         at += b.bytes) {
+        assert_int_equal(b.base_offset, want->first);
+        assert_int_equal(batch_last_offset(&b), want->last);
+        assert_int_equal(b.count, want->count);
+        next = want->last + 1;
+        want++;
     }
+    free(all);
     assert_true(!first_at(offset) || next > offset);
     slices_deinit(&r.slices);
     return next;
