@@ -549,8 +549,8 @@ static void print_totals(double ms)
            t->trims, t->out_of_range, t->alterations, t->shown_settings);
     printf("%" PRIu64 " records dropped by retention, %" PRIu64 " seen to be compacted\n", t->dropped, t->compacted);
     printf("%" PRIu64 " transactions committed, %" PRIu64 " aborted, %" PRIu64 " producers fenced, %" PRIu64
-           " late ends, %" PRIu64 " records chained, %" PRIu64 " skipped\n",
-           t->committed, t->aborted, t->fenced, t->late_ends, t->chained, t->skipped);
+           " late ends, %" PRIu64 " late commits of offsets, %" PRIu64 " records chained, %" PRIu64 " skipped\n",
+           t->committed, t->aborted, t->fenced, t->late_ends, t->late_commits, t->chained, t->skipped);
 }
 
 int main(int argc, char **argv)

@@ -2,12 +2,14 @@
 #include "storage/kerr.h"
 #include "tests/sim/txn_client.h"
 #include "tests/sim/txn_reader.h"
+#include "tests/sim/txn_trim.h"
 #include <stdio.h>
 
 enum { READERS_MAX = 2, WRITER_RECORDS_MAX = 3, WRITER_MOST = 60, PRODUCE_VERSION = 9 };
 
 static struct exactly_once {
     bool active, made, finishing, all_written, judging;
+    bool trims, drops;   /* records are deleted; retention takes some of what is written */
     struct client maker; /* makes the topics, and then writes to the source without transactions */
     bool waiting;
     uint32_t written, batch_first, batch_count, asked;
@@ -16,6 +18,7 @@ static struct exactly_once {
     uint32_t id_count, client_count;
     struct truth_group *group;
     struct txn_reader readers[READERS_MAX], judge;
+    struct txn_trimmer trimmer;
     struct new_topic topics[3];
 } once;
 
@@ -39,12 +42,23 @@ static void wish_topic(struct new_topic *t, const char *name, int32_t partitions
         truth_log_new(name, i, caching, compacts, kept_ms);
 }
 
+static void let_retention_drop(struct new_topic *t)
+{
+    new_topic_set_number(t, "retention.bytes", dice(2) ? 1 : 8000);
+    for (uint32_t i = TRUTH_SINK; i < TRUTH_TABLE; i++)
+        truth_log_at(i)->drops = true;
+}
+
 static void draw_topics(void)
 {
     wish_topic(&once.topics[0], "txn-source", TRUTH_PARTS_MAX, false);
     wish_topic(&once.topics[1], "txn-sink", TRUTH_PARTS_MAX, false);
     wish_topic(&once.topics[2], "txn-table", 1, true);
     assert(truth_log_count() == TRUTH_TABLE + 1);
+    once.trims = dice(3) == 0;
+    once.drops = dice(4) == 0;
+    if (once.drops)
+        let_retention_drop(&once.topics[1]);
 }
 
 /* --- who writes without transactions; each record is sent once --- */
@@ -193,6 +207,8 @@ static void start_all(void)
         snprintf(name, sizeof name, "txn-reader-%u", i);
         txn_reader_init(&once.readers[i], name, false);
     }
+    if (once.trims)
+        txn_trimmer_init(&once.trimmer, once.group);
 }
 
 void transactions_begin(void)
@@ -251,6 +267,8 @@ void transactions_quit(void)
     if (!once.active)
         return;
     client_quit(&once.maker);
+    if (once.trims && once.client_count && !once.judging)
+        client_quit(&once.trimmer.client);
     for (uint32_t i = 0; i < once.client_count; i++)
         txn_client_quit(&once.clients[i]);
     for (uint32_t i = 0; i < READERS_MAX; i++)

@@ -159,6 +159,12 @@ static void end_told(const struct reply *r)
 static void out_of_range(struct txn_client *c, struct catch *k)
 {
     struct truth_log *l = k->reading.log;
+    if (k->reading.next < l->start_most) { /* another one committed meanwhile, and what it had consumed was deleted */
+        chain_forget(c);
+        txn_later(c, 5 * NS_PER_MS);
+        world_free(k);
+        return;
+    }
     if (!l->caching)
         truth_fail(l, "%s committed offset %lld, which is out of range", c->place.group->name,
                    (long long)k->reading.next);
@@ -278,29 +284,100 @@ static void add_offsets(struct txn_client *c)
     client_call(&c->main, add_offsets_to_txn, &m, version, offsets_added, c);
 }
 
+/* What is sent, now and perhaps once more, late. */
 struct commit {
     struct txn_client *client;
+    struct truth_log *log;
+    int64_t producer_id, next;
     int32_t generation, newest; /* newest: the group's when it was sent */
-    bool fenced;
+    int16_t epoch, version;
+    bool fenced; /* it was, when this was sent first */
+    char member_id[TXN_MEMBER_BYTES];
 };
+
+/* The error; a fenced producer, or a member of an older generation, must have got one. */
+static int16_t judge_commit(const struct commit *k, const struct reply *r)
+{
+    struct txn_offset_commit_response m;
+    const char *name = r->client->name;
+    client_decode(r, txn_offset_commit_response, &m);
+    world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "%s: TxnOffsetCommit answers for %d topics", name,
+                m.topics.n);
+    int16_t error = m.topics.v[0].partitions.v[0].error_code;
+    world_check(error || k->generation < 0 || k->generation >= k->newest,
+                "%s committed offsets of generation %d; it was %d already", name, k->generation, k->newest);
+    world_check(error || !k->fenced, "%s is fenced, and has committed offsets", name);
+    return error;
+}
+
+static void send_commit(struct client *by, struct commit *k, client_done_fn *done)
+{
+    struct txn_offset_commit_request_partition part;
+    struct txn_offset_commit_request_topic topic;
+    struct txn_offset_commit_request m;
+    const struct txn_client *c = k->client;
+    txn_offset_commit_request_partition_init(&part);
+    txn_offset_commit_request_topic_init(&topic);
+    txn_offset_commit_request_init(&m);
+    m.transactional_id = view_of(c->id->name);
+    m.group_id = view_of(c->place.group->name);
+    m.producer_id = k->producer_id;
+    m.producer_epoch = k->epoch;
+    if (k->generation >= 0) {
+        m.generation_id_or_member_epoch = k->generation;
+        m.member_id = view_of(k->member_id);
+    }
+    topic.name = view_of(k->log->topic);
+    topic.partitions.v = &part;
+    topic.partitions.n = 1;
+    part.partition_index = k->log->index;
+    part.committed_offset = k->next;
+    m.topics.v = &topic;
+    m.topics.n = 1;
+    client_call(by, txn_offset_commit, &m, k->version, done, k);
+}
+
+static void late_commit_done(const struct reply *r)
+{
+    struct commit *k = r->context;
+    if (r->body.n >= 0)
+        world_note("%s: a late TxnOffsetCommit: error %d", r->client->name, judge_commit(k, r));
+    world_free(k);
+}
+
+static void late_commit_due(void *arg)
+{
+    struct commit *k = arg;
+    const struct txn_client *c = k->client;
+    if (!trouble() || !c->side.link.conn) {
+        world_free(k);
+        return;
+    }
+    k->newest = c->place.group->generation;
+    k->fenced = truth_fenced(c->id, k->producer_id, k->epoch);
+    sim.totals.late_commits++;
+    send_commit(&k->client->side, k, late_commit_done);
+}
+
+/* In the first generation it could belong to the next transaction, in Kafka too. */
+static void repeat_commit_late(const struct txn_client *c, const struct commit *sent)
+{
+    if (!c->bumps || !trouble() || dice(3))
+        return;
+    struct commit *k = world_alloc(sizeof *k);
+    *k = *sent;
+    event_in(dice(dice(2) ? 20 * NS_PER_MS : 500 * NS_PER_MS), late_commit_due, k);
+}
 
 static void offsets_committed(const struct reply *r)
 {
     struct commit *k = r->context;
     struct txn_client *c = k->client;
-    struct txn_offset_commit_response m;
     if (r->body.n >= 0) {
-        client_decode(r, txn_offset_commit_response, &m);
-        world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "%s: TxnOffsetCommit answers for %d topics",
-                    c->main.name, m.topics.n);
-        int16_t error = m.topics.v[0].partitions.v[0].error_code;
+        int16_t error = judge_commit(k, r);
         if (error) {
             told(c, "TxnOffsetCommit", error);
         } else {
-            world_check(k->generation < 0 || k->generation >= k->newest,
-                        "%s committed offsets of generation %d; it was %d already", c->main.name, k->generation,
-                        k->newest);
-            world_check(!k->fenced, "%s is fenced, and has committed offsets", c->main.name);
             sim.totals.commits++;
             c->step = TXN_COMMITTING;
         }
@@ -314,35 +391,21 @@ static void offsets_committed(const struct reply *r)
 static void commit_offsets(struct txn_client *c)
 {
     const struct txn_place *p = &c->place;
-    struct truth_log *l = p->group->parts[p->part].log;
-    struct txn_offset_commit_request_partition part;
-    struct txn_offset_commit_request_topic topic;
-    struct txn_offset_commit_request m;
     struct commit *k = world_alloc(sizeof *k);
-    *k = (struct commit){c, p->member ? p->generation : -1, p->group->generation,
-                         !c->offset_sends && truth_fenced(c->id, c->producer_id, c->epoch)};
-    txn_offset_commit_request_partition_init(&part);
-    txn_offset_commit_request_topic_init(&topic);
-    txn_offset_commit_request_init(&m);
-    m.transactional_id = view_of(c->id->name);
-    m.group_id = view_of(p->group->name);
-    m.producer_id = c->producer_id;
-    m.producer_epoch = c->epoch;
-    if (p->member) {
-        m.generation_id_or_member_epoch = p->generation;
-        m.member_id = view_of(p->member_id);
-    }
-    topic.name = view_of(l->topic);
-    topic.partitions.v = &part;
-    topic.partitions.n = 1;
-    part.partition_index = l->index;
-    part.committed_offset = p->next;
-    m.topics.v = &topic;
-    m.topics.n = 1;
+    *k = (struct commit){.client = c,
+                         .log = p->group->parts[p->part].log,
+                         .producer_id = c->producer_id,
+                         .epoch = c->epoch,
+                         .next = p->next,
+                         .generation = p->member ? p->generation : -1,
+                         .newest = p->group->generation,
+                         .version = (int16_t)(c->bumps ? 5 : dice_between(p->member ? 3 : 0, 4)),
+                         .fenced = !c->offset_sends && truth_fenced(c->id, c->producer_id, c->epoch)};
+    memcpy(k->member_id, p->member_id, sizeof k->member_id);
     if (!c->offset_sends++)
         truth_offset_sent(p->group, p->part, p->next, c->txn);
-    int16_t version = (int16_t)(c->bumps ? 5 : dice_between(p->member ? 3 : 0, 4));
-    client_call(&c->main, txn_offset_commit, &m, version, offsets_committed, k);
+    repeat_commit_late(c, k);
+    send_commit(&c->main, k, offsets_committed);
 }
 
 void chain_send_offsets(struct txn_client *c)

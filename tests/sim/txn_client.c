@@ -35,7 +35,7 @@ static bool has_excuse(const struct txn_client *c)
     uint64_t age_ns = c->txn ? sim.now_ns - c->txn->began_ns : 0;
     return world_disk_fails() || world_disk_fills() || world_runs_short() || !world_clock_is_good() ||
            truth_fenced(id, c->producer_id, c->epoch) || sim.now_ns < id->unanswered_until_ns ||
-           (!c->bumps && sim.now_ns < c->lost_until_ns) ||
+           ((c->mixes || !c->bumps) && sim.now_ns < c->lost_until_ns) ||
            (other_ns && sim.now_ns - other_ns < LATE_SECONDS * NS_PER_S) ||
            age_ns >= (uint64_t)c->told_timeout_ms * (uint64_t)NS_PER_MS || broker_ends() != c->ends_at_begin;
 }
@@ -164,8 +164,17 @@ void txn_add_batch(struct txn_client *c, struct truth_log *l, uint32_t count, co
     *sequence += (int32_t)count;
 }
 
+static void choose_generation(struct txn_client *c)
+{
+    c->bumps = dice(2);
+    c->produce_version = (int16_t)(c->bumps ? 12 : dice_between(3, 11));
+    c->end_version = (int16_t)(c->bumps ? 5 : dice_between(0, 4));
+}
+
 void txn_begin(struct txn_client *c)
 {
+    if (c->mixes)
+        choose_generation(c);
     c->txn = truth_txn_new(c->id, c->producer_id, c->epoch, c->bumps, c->place.group);
     c->ends_at_begin = broker_ends();
     c->batch_count = c->added = 0;
@@ -592,9 +601,8 @@ void txn_client_init(struct txn_client *c, struct truth_id *id, uint32_t which, 
     memset(c, 0, sizeof *c);
     c->id = id;
     c->which = which;
-    c->bumps = dice(2);
-    c->produce_version = (int16_t)(c->bumps ? 12 : dice_between(3, 11));
-    c->end_version = (int16_t)(c->bumps ? 5 : dice_between(0, 4));
+    c->mixes = dice(3) == 0;
+    choose_generation(c);
     c->timeout_ms = (int32_t)dice_between(200, dice(2) ? 800 : 4000);
     c->producer_id = -1;
     c->place.group = group;

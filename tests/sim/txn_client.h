@@ -8,7 +8,8 @@
  * Two generations: with EndTxn up to version 4 partitions are added by request and the epoch stays; with version 5 (KIP-890) Produce 12
  * adds them, and each end gives the next epoch. The first generation has a hole that Kafka has too: what is delayed on another connection
  * may hit a later transaction of the same epoch. So such a producer, when an answer to its EndTxn is lost, begins anew with
- * InitProducerId, which fences what is late; it repeats nothing on other connections but batches (their sequence protects them). */
+ * InitProducerId, which fences what is late; it repeats nothing on other connections but batches (their sequence protects them).
+ * Some are of both, one transaction after the other: as clients are whose cluster's transaction.version is altered. */
 #pragma once
 #include "tests/sim/requests.h"
 #include "tests/sim/txn_truth.h"
@@ -49,6 +50,7 @@ struct txn_client {
     struct client main, side; /* side: for what is repeated, and late */
     struct truth_id *id;
     uint32_t which; /* of the producers of this id */
+    bool mixes;     /* it changes the generation from one transaction to the next, in one epoch too */
     bool bumps, waiting, finishing;
     int16_t produce_version, end_version;
     int32_t timeout_ms, told_timeout_ms; /* told: with the last InitProducerId */

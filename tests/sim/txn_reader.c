@@ -22,6 +22,29 @@ static bool came_to_the_end(const struct txn_reader *rd, const struct fetch_part
     return rd->reading.next >= (rd->committed ? m->last_stable_offset : m->high_watermark);
 }
 
+static void start_told(const struct reply *r)
+{
+    struct txn_reader *rd = r->context;
+    if (r->body.n < 0)
+        return;
+    const struct list_offsets_partition_response *p = answer_offset(r);
+    world_check(!p->error_code || txn_passes(p->error_code), "ListOffsets of the earliest: error %d", p->error_code);
+    if (!p->error_code && rd->reading_one) {
+        truth_start_seen(rd->reading.log, rd->start, p->offset);
+        rd->reading.next = p->offset > rd->reading.next ? p->offset : rd->reading.next;
+        rd->reading.open_count = 0; /* markers were left out */
+    }
+    go_on_reading(rd, NS_PER_MS);
+}
+
+/* What stands there was deleted, or was never asked to stay. */
+static void look_for_start(struct txn_reader *rd)
+{
+    const struct truth_log *l = rd->reading.log;
+    rd->start = l->start;
+    request_offset(&rd->client, l->topic, l->index, LIST_EARLIEST, false, start_told, rd);
+}
+
 static void fetched(const struct reply *r)
 {
     struct txn_reader *rd = r->context;
@@ -29,6 +52,13 @@ static void fetched(const struct reply *r)
         return;
     const struct fetch_partition_data *m = answer_fetched(r);
     const struct truth_log *l = rd->reading.log;
+    if (m->error_code == KERR_OFFSET_OUT_OF_RANGE && (l->drops || rd->reading.next < l->start_most)) {
+        look_for_start(rd);
+        return;
+    }
+    if (!m->error_code && rd->reading.next < rd->start)
+        truth_fail(l, "a fetch at %lld is answered, the log starts at %lld", (long long)rd->reading.next,
+                   (long long)rd->start);
     if (m->error_code) {
         bool cut = m->error_code == KERR_OFFSET_OUT_OF_RANGE && l->caching;
         world_check(cut || txn_passes(m->error_code), "%s-%d: a fetch at %lld got error %d", l->topic, l->index,
@@ -55,6 +85,7 @@ static void fetch(struct txn_reader *rd)
                                 .committed = rd->committed,
                                 .version = rd->version};
     rd->stable = truth_stable(l);
+    rd->start = l->start;
     request_fetch(&rd->client, &f, fetched, rd);
 }
 

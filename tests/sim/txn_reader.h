@@ -7,8 +7,8 @@ struct txn_reader {
     struct client client;
     struct truth_reading reading;
     bool judges, committed, reading_one, waiting;
-    uint32_t done; /* the judge: logs that it has read to their ends, at one level and then at the other */
-    int64_t stable;
+    uint32_t done;         /* the judge: logs that it has read to their ends, at one level and then at the other */
+    int64_t stable, start; /* known when it was asked */
     int32_t most_bytes;
     int16_t version;
 };

@@ -277,6 +277,22 @@ void truth_stable_seen(struct truth_log *l, int64_t at_least, int64_t stable, ui
     l->stable_power_cuts = power_cuts;
 }
 
+/* --- the start of the log --- */
+
+void truth_start_asked(struct truth_log *l, int64_t start)
+{
+    l->start_most = start > l->start_most ? start : l->start_most;
+}
+
+void truth_start_seen(struct truth_log *l, int64_t at_least, int64_t start)
+{
+    if (start < at_least)
+        truth_fail(l, "the log started at %" PRId64 ", now it starts at %" PRId64, at_least, start);
+    if (start > l->start_most && !l->drops)
+        truth_fail(l, "the log starts at %" PRId64 ", nobody asked for more than %" PRId64, start, l->start_most);
+    l->start = start > l->start ? start : l->start;
+}
+
 /* --- groups --- */
 
 /* A group without offsets may be forgotten with the broker: then its generations begin anew. */
@@ -296,6 +312,14 @@ void truth_offset_sent(struct truth_group *g, int32_t part, int64_t offset, stru
     g->parts[part].offsets = o;
     if (g->parts[part].log->caching && t->power_cuts != broker_power_cuts() && offset > g->parts[part].skip_below)
         g->parts[part].skip_below = offset; /* what it consumed is of the time before */
+}
+
+int64_t truth_committed_offset(const struct truth_group *g, int32_t part)
+{
+    const struct truth_offset *o = g->parts[part].offsets;
+    while (o && o->txn->verdict != VERDICT_COMMITTED)
+        o = o->next;
+    return o ? o->offset : 0;
 }
 
 uint64_t truth_offset_floor(const struct truth_group *g, int32_t part)
@@ -335,6 +359,8 @@ static void judge_record(uint32_t number)
         return;
     if (r->log->compacts && truth_replaced_key(r))
         return;
+    if (r->log->start > 0 && r->offset < r->log->start) /* nobody may have been told where it was */
+        return;
     truth_fail(r->log, "record %u (offset %" PRId64 ") of transaction %u of %s, which is committed (%s), is gone",
                number, r->offset, r->txn->number, r->txn->id->name, r->txn->proof);
 }
@@ -345,11 +371,22 @@ static bool may_be_skipped(const struct truth_group *g, int32_t part, const stru
     return r->log->caching && r->offset < g->parts[part].skip_below && truth_place_at(r->log, r->offset)->replaced;
 }
 
+/* What was made may be gone before anybody has read it. */
+static bool sinks_were_cut(void)
+{
+    bool cut = false;
+    for (uint32_t i = TRUTH_SINK; i < TRUTH_TABLE; i++)
+        cut = cut || logs[i].start > 0;
+    return cut;
+}
+
 static void judge_input(const struct truth_group *g, int32_t part, uint32_t number)
 {
     const struct truth_record *r = &records[number];
     int64_t committed = g->parts[part].told_at_end;
     bool made = r->outputs[g->at] != 0;
+    if (!made && sinks_were_cut())
+        return;
     if (r->log != g->parts[part].log || !r->shown_at_end)
         return;
     if (made && r->offset >= committed)

@@ -10,6 +10,8 @@
  *     below it were aborted. In the end it is the watermark.
  *   - Behind the records of a transaction stands its marker, of the right kind and epoch; in a compacted log it stays until
  *     delete.retention.ms is over.
+ *   - The start of a log, by DeleteRecords or retention, never goes back, and nothing moves it beyond what was asked for. Below it nothing
+ *     is read; above it everything stands, of a transaction whose first records are gone too.
  *   - No epoch is given twice. A producer that is known to be fenced adds nothing to any log and ends nothing.
  *   - A group is told the offsets of its last committed transaction, never those of one that is open or aborted. Of each record that
  *     a chain consumes there is one output, never two. Only this may go wrong: where a cached input lost its end in a
@@ -39,6 +41,9 @@ struct truth_log {
     uint32_t cap;
     int64_t stable; /* the highest that was told, */
     uint32_t stable_power_cuts;
+    bool drops;         /* retention may move its start */
+    int64_t start;      /* the highest that was told, */
+    int64_t start_most; /* and the highest that it may be; INT64_MAX: anything */
 };
 /* A transactional id, and what its producers were given. */
 struct truth_id {
@@ -137,11 +142,15 @@ bool truth_read(struct truth_reading *rd, const struct fetch_partition_data *m, 
 void truth_reading_end(const struct truth_reading *rd, const struct fetch_partition_data *m);
 int64_t truth_stable(const struct truth_log *l);
 void truth_stable_seen(struct truth_log *l, int64_t at_least, int64_t stable, uint32_t power_cuts);
+/* Somebody asked for it; `at_least` is what was known when it was asked. */
+void truth_start_asked(struct truth_log *l, int64_t start);
+void truth_start_seen(struct truth_log *l, int64_t at_least, int64_t start);
 
 /* --- groups --- */
 /* Somebody was let into it. */
 void truth_generation(struct truth_group *g, int32_t generation);
 void truth_offset_sent(struct truth_group *g, int32_t part, int64_t offset, struct truth_txn *t);
+int64_t truth_committed_offset(const struct truth_group *g, int32_t part); /* at least; 0: nothing is known */
 uint64_t truth_offset_floor(const struct truth_group *g, int32_t part);
 void truth_offset_told(struct truth_group *g, int32_t part, uint64_t floor, int64_t offset, bool at_end);
 

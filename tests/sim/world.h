@@ -67,7 +67,8 @@ struct totals {
     uint64_t seeds, acked_batches, acked_duplicates, compared_records, reads, kills, power_cuts, start_crashes,
         clean_stops, conn_cuts, eio, full, short_ios, memory_refusals, file_refusals, resent_batches, offline,
         lost_allowed, assignments, commits, fetched_commits, refused_commits, expulsions, trims, out_of_range,
-        alterations, shown_settings, dropped, compacted, committed, aborted, fenced, late_ends, chained, skipped;
+        alterations, shown_settings, dropped, compacted, committed, aborted, fenced, late_ends, late_commits, chained,
+        skipped;
 };
 
 struct world {
