@@ -42,6 +42,12 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_ack_before_write /* simulator: the ack leaves before the wave is written */
 #define PLANT_ack_before_write 0
 #endif
+#ifndef PLANT_redo_end_before_bytes /* simulator: a redo record counts, and is promised, before its bytes are there */
+#define PLANT_redo_end_before_bytes 0
+#endif
+#ifndef PLANT_redo_of_stale_life /* simulator: what an older life left in shared memory is replayed too */
+#define PLANT_redo_of_stale_life 0
+#endif
 #ifndef PLANT_duplicate_before_durable /* simulator: a duplicate is acked before its original is covered */
 #define PLANT_duplicate_before_durable 0
 #endif

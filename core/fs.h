@@ -3,6 +3,7 @@
  * A rename or a new name is durable only after fs_sync_dir of its folder. */
 #pragma once
 #include "core/err.h"
+#include <stdatomic.h>
 
 enum { FS_PATH_MAX = 4096 };
 enum fs_flags {
@@ -79,6 +80,23 @@ void fs_drop_cache(int fd);
 /* Memory that is the file's, which is made anew with that many zeros (whole pages): other processes see what is written there. For
  * as long as the process lives. Not in the simulator. */
 enum err fs_map(const char *path, size_t bytes, void **out_at) must_use;
+/* The same of an open file, as long as it is and unlike it (holes, a file that was cut: SIGBUS): what is used was allocated, and nobody
+ * else may change its size. What was stored there when the process is killed is what the next one reads. */
+enum err fs_map_open(int fd, size_t bytes, void **out_at) must_use;
+void fs_unmap(void *at, size_t bytes);
+/* Into memory of such a file: everything that was stored before is there when this is. On a shard, too. */
+void fs_publish(_Atomic uint64_t *at, uint64_t value);
+/* Which file or folder it is, as long as the disk is the same. */
+struct fs_identity {
+    uint64_t device, inode;
+};
+enum err fs_identify(int fd, struct fs_identity *out) must_use;
+/* Is it this user's own? */
+bool fs_is_own(int fd);
+/* Which boot of the machine this is. */
+enum err fs_boot_id(uint8_t out_id[16]) must_use;
+/* Is this process not in a container with processes of its own? There /dev/shm dies with it. */
+bool fs_is_outside_containers(void);
 /* How many descriptors this process may have open (the soft limit, raised to the hard one). */
 uint32_t fs_files_max(void);
 uint64_t fs_file_bytes_max(void); /* of one file (RLIMIT_FSIZE); UINT64_MAX: no limit */

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -556,6 +557,83 @@ enum err fs_map(const char *path, size_t bytes, void **out_at)
     if (!err)
         *out_at = at;
     return err;
+}
+
+enum err fs_map_open(int fd, size_t bytes, void **out_at)
+{
+    assert(fd >= 0);
+    assert(bytes > 0 && bytes % PAGE_BYTES == 0);
+    fs_guard_check();
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED)
+        return last_fs_error();
+    *out_at = at;
+    return ERR_NONE;
+}
+
+void fs_unmap(void *at, size_t bytes)
+{
+    assert(at && bytes > 0);
+    int failed = munmap(at, bytes);
+    assert(!failed);
+}
+
+/* Only the compiler could change the order: of a process that is killed every store counts up to some point of its program. */
+void fs_publish(_Atomic uint64_t *at, uint64_t value)
+{
+    assert(at);
+    atomic_store(at, value);
+}
+
+enum err fs_identify(int fd, struct fs_identity *out)
+{
+    assert(fd >= 0);
+    fs_guard_check();
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return last_fs_error();
+    *out = (struct fs_identity){.device = st.st_dev, .inode = st.st_ino};
+    return ERR_NONE;
+}
+
+bool fs_is_own(int fd)
+{
+    assert(fd >= 0);
+    fs_guard_check();
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_uid == geteuid() && S_ISREG(st.st_mode);
+}
+
+enum err fs_boot_id(uint8_t out_id[16])
+{
+    char text[64] = "";
+    int fd, digits = 0;
+    size_t got = 0;
+    enum err err = fs_open("/proc/sys/kernel/random/boot_id", FS_READ, &fd);
+    if (err)
+        return err;
+    err = fs_read(fd, text, sizeof text - 1, 0, &got);
+    fs_close(fd);
+    uint8_t id[16] = {0};
+    for (const char *at = text; !err && *at && digits < 32; at++) {
+        int digit = *at >= '0' && *at <= '9' ? *at - '0' : *at >= 'a' && *at <= 'f' ? *at - 'a' + 10 : -1;
+        if (digit >= 0) {
+            id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | digit);
+            digits++;
+        }
+    }
+    if (err || digits < 32)
+        return err ? err : ERR_CORRUPT;
+    memcpy(out_id, id, sizeof id);
+    return ERR_NONE;
+}
+
+bool fs_is_outside_containers(void)
+{
+    enum { FIRST_PID_NAMESPACE = (int)0xEFFFFFFCu }; /* PROC_PID_INIT_INO, since Linux 3.8 */
+    fs_guard_check();
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == (uint32_t)FIRST_PID_NAMESPACE;
 }
 
 uint32_t fs_files_max(void)

@@ -370,11 +370,13 @@ static void log_started(const struct broker *b, const struct shard *s)
     const char *host = shown_listener_host(first->listener), *why = shard_group_why(b->group);
     bool six = strchr(host, ':'), caching = catalog_file_config(b->root->catalog)->topic_defaults.write_caching;
     log_info("started",
-             "address=%s%s%s:%u listening=\"%s\" engine=%s%s%s%s disk=%s ack=%s route=written cores=%u%s data=%s "
+             "address=%s%s%s:%u listening=\"%s\" engine=%s%s%s%s disk=%s ack=%s route=%s%s%s%s cores=%u%s data=%s "
              "took_ms=%llu",
              six ? "[" : "", host, six ? "]" : "", first->ports[0], listening, io_engine_name(s->io),
              why[0] ? " why=\"" : "", why, why[0] ? "\"" : "", b->root->direct ? "direct" : "buffered",
-             caching ? "crash-safe" : "durable", b->options.cores, nodes, b->config.data_dir,
+             caching ? "crash-safe" : "durable", b->root->redo.fd >= 0 ? "shm" : "written",
+             b->root->redo.why[0] ? " route_why=\"" : "", b->root->redo.why, b->root->redo.why[0] ? "\"" : "",
+             b->options.cores, nodes, b->config.data_dir,
              (unsigned long long)((clock_now_ns() - b->began_ns) / NS_PER_MS));
 }
 

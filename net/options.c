@@ -70,6 +70,7 @@ const char *options_help(void)
            "  log.dirs=odradek-data                  the data folder\n"
            "  disk.io=auto|direct|buffered           how segments are written\n"
            "  write.caching=true                     acks before the disk has flushed (crash-safe, not power-safe)\n"
+           "  crash.route=auto|shm|written           what makes those acks crash-safe: shared memory, or a write\n"
            "\n"
            "  --config FILE         a server.properties; keys on the command line win over it\n"
            "  --cores N|auto        one thread per core (default 1; auto: every CPU that this process may use)\n"

@@ -50,7 +50,13 @@ enum {
                                              * more than some 0.1 s; 64 times the default of max.message.bytes */
     SYNC_ALL_FROM =
         64, /* partitions: the stop of so many syncs the whole file system once, not each file; others' bytes too */
-    OPEN_FILES_SHARE = 2, /* half of the descriptors are for segments, half for sockets */
+    /* What write.caching takes goes through shared memory (log/redo.h) in pieces up to this size: a second copy of more costs as much as the
+     * write that it saves waiting for. */
+    REDO_BYTES_MAX = 16 * 1024,
+    REDO_RING_BYTES = 1024 * 1024, /* per shard: some milliseconds of those */
+    CARRY_MS = 5,                  /* so long no wave begins for bytes that are crash-safe already ... */
+    CARRY_BYTES = 64 * 1024,       /* ... unless there are so many */
+    OPEN_FILES_SHARE = 2,          /* half of the descriptors are for segments, half for sockets */
 };
 static_assert(ALLOCATE_STEP_MIN % PAGE_BYTES == 0, "space ahead is whole pages");
 

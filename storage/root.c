@@ -6,6 +6,7 @@
 #include "storage/expiry_clock.h"
 #include "storage/root_lock.h"
 #include "storage/root_owner.h"
+#include "storage/root_redo.h"
 #include "storage/uuid.h"
 #include <stdio.h>
 #include <string.h>
@@ -209,12 +210,12 @@ enum err root_open(struct broker_config *config, struct heap *heap, struct root 
         return root_say_fault(why, ERR_NO_MEMORY, config->data_dir, "opened");
     r->config = config;
     r->heap = heap;
-    r->folder_fd = r->lock_fd = -1;
+    r->folder_fd = r->lock_fd = r->redo.fd = -1;
     clean_mark_init(&r->found, heap);
     clean_mark_init(&r->next, heap);
-    enum err (*const steps[])(struct root * r, char *why) = {open_data_folder,  root_lock_file,
-                                                             load_stop_marks,   open_meta_and_catalog,
-                                                             choose_disk_route, begin_after_last_stop};
+    enum err (*const steps[])(struct root * r, char *why) = {open_data_folder,      root_lock_file,    load_stop_marks,
+                                                             open_meta_and_catalog, choose_disk_route, root_redo_replay,
+                                                             begin_after_last_stop, root_redo_open};
     enum err err = ERR_NONE;
     for (uint32_t i = 0; err == ERR_NONE && i < COUNT_OF(steps); i++)
         err = steps[i](r, why);
@@ -253,6 +254,7 @@ enum err root_mark_write(struct root *r)
 /* The lock goes last. */
 void root_close(struct root *r)
 {
+    root_redo_close(r);
     if (r->checkpoints)
         checkpoint_set_close(r->checkpoints);
     if (r->catalog)

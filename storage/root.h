@@ -11,7 +11,7 @@
  * Opening: lock (waits up to 10 s, says so, touches nothing before), format, catalog, clean mark. A start after which not
  * every partition is known to be clean bumps the leader epoch durably here, and the mark's removal is durable, before this
  * returns. Folders of deleted topics that are still there go. While no topic was ever made, nothing is synced: the first change
- * of the catalog does that. */
+ * of the catalog does that. What the last life left in shared memory is written to the logs before the epoch rises. */
 #pragma once
 #include "core/fs.h"
 #include "core/limits.h"
@@ -29,8 +29,19 @@ struct full_disk_board {
     _Atomic uint64_t full_at_ns;           /* an append, a roll or a recovery found no room; 0: none did */
 };
 
+/* The file of storage/log/redo.h. */
+struct root_redo {
+    int fd;      /* -1: none, acks wait for writes */
+    uint8_t *at; /* all of it */
+    size_t bytes;
+    char path[FS_PATH_MAX];
+    char why[200];        /* why there is none, "": it was not wanted */
+    _Atomic bool refused; /* a shard has no ring of it */
+};
+
 struct root {
     struct full_disk_board board;
+    struct root_redo redo;
     struct broker_config *config;
     struct heap *heap;
     int folder_fd, lock_fd; /* both locked */
@@ -60,3 +71,5 @@ bool root_was_clean(const struct root *r, const uint8_t topic_id[16], int32_t pa
 enum err root_mark_add(struct root *r, const uint8_t topic_id[16], int32_t partition) must_use;
 enum err root_mark_write(struct root *r) must_use;
 void root_close(struct root *r);
+/* Of one shard, before its loop runs: memory is allocated. NULL: there is none, or it was refused. */
+uint8_t *root_redo_ring(struct root *r, uint32_t shard);

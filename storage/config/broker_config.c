@@ -196,6 +196,9 @@ static void fill_fields(struct broker_config *c)
         write_field(c, &fields[i], find_config_value(c, fields[i].name));
     const char *disk = find_config_value(c, "disk.io");
     c->disk = strcmp(disk, "direct") == 0 ? DISK_DIRECT : strcmp(disk, "buffered") == 0 ? DISK_BUFFERED : DISK_AUTO;
+    const char *route = find_config_value(c, "crash.route");
+    c->crash = strcmp(route, "shm") == 0 ? CRASH_SHM : strcmp(route, "written") == 0 ? CRASH_WRITTEN : CRASH_AUTO;
+    c->crash_dir = find_config_value(c, "crash.dir");
     c->offsets_retention_ms *= MS_PER_MINUTE;
     topic_config_resolve(&c->topic_defaults, NULL, 0, c);
 }

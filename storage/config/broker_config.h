@@ -9,6 +9,7 @@
 #include "storage/config/topic_config.h"
 
 enum disk_io { DISK_AUTO, DISK_DIRECT, DISK_BUFFERED };
+enum crash_route { CRASH_AUTO, CRASH_SHM, CRASH_WRITTEN };
 enum { CONFIG_WHY_BYTES = 512 };
 
 struct broker_config {
@@ -20,6 +21,8 @@ struct broker_config {
     uint32_t advertised_count;
     bool listeners_per_core; /* listeners.per.core: how many cores that are, net/api/topology.h knows */
     enum disk_io disk;       /* disk.io */
+    enum crash_route crash;  /* crash.route */
+    const char *crash_dir;   /* crash.dir, "": not set; of the entry that set it */
     bool auto_create_topics, delete_topic_enable;
     int32_t num_partitions;
     uint32_t socket_request_max_bytes, fetch_max_bytes;

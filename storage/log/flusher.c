@@ -10,8 +10,9 @@ void writer_flush_later(struct partition *p)
     struct shard *s = shard_of(p);
     if (p->durable.position == p->promised.position)
         return;
-    if (p->promised.offset - p->durable.offset >= config_of(p)->flush_messages ||
-        p->durable.offset < p->flusher.wanted_offset)
+    if (p->promised.offset - p->durable.offset >= config_of(p)->flush_messages)
+        writer_want_durable(p, p->promised.offset);
+    else if (p->durable.offset < p->flusher.wanted_offset)
         writer_flush(p);
     else if (!timer_started(&p->flusher.timer))
         timer_start(&s->timers, &p->flusher.timer,
@@ -30,7 +31,7 @@ static void flush_done(struct io_op *op, int32_t res)
         p->flusher.risk_since_ns = p->durable.position < p->promised.position ? shard_of(p)->now_ns : 0;
         partition_durable(p);
         writer_flush_later(p);
-        if (p->end.position != p->promised.position)
+        if (p->end.position != p->written.position)
             writer_kick(p);
         writer_retry(p);
     }
@@ -42,9 +43,15 @@ void writer_flush(struct partition *p)
     if (p->flusher.state != FLUSHER_IDLE || !space_is_ready(p) || partition_is_offline(p) ||
         p->durable.position == p->promised.position)
         return;
+    if (p->durable.position == p->written.position && p->flusher.wanted_offset < p->promised.offset)
+        p->flusher.wanted_offset = p->promised.offset;
+    if (p->written.position < p->promised.position && p->written.offset < p->flusher.wanted_offset) {
+        writer_carry(p); /* what is wanted is in shared memory: the end of its wave comes back here */
+        return;
+    }
     timer_stop(&shard_of(p)->timers, &p->flusher.timer);
     p->flusher.state = FLUSHER_SYNCING;
-    p->flusher.end = p->promised;
+    p->flusher.end = p->written;
     assert(p->durable.offset <= p->flusher.end.offset);
     io_sync(shard_of(p)->io, &p->flusher.op, &p->active->file, flush_done);
 }

@@ -97,7 +97,7 @@ static void retry_waiting(struct timer *t)
     while ((l = list_pop(&now))) {
         struct partition *p = container_of(l, struct partition, retry_link);
         writer_retry(p);
-        if (p->end.position != p->promised.position)
+        if (p->end.position != p->written.position)
             writer_kick(p);
     }
 }
@@ -109,6 +109,27 @@ void log_store_retry_later(struct log_store *ls, struct partition *p)
         list_push(&ls->retry, &p->retry_link);
     if (!timer_started(&ls->retry_timer))
         timer_start(&ls->shard->timers, &ls->retry_timer, ls->shard->now_ns + RETRY_MS * NS_PER_MS);
+}
+
+/* --- what is in shared memory alone is carried to the files --- */
+
+static void carry_due(struct timer *t)
+{
+    struct log_store *ls = container_of(t, struct log_store, carry_timer);
+    struct list *l;
+    while ((l = list_pop(&ls->carried)))
+        writer_carry(container_of(l, struct partition, writer.carry_link));
+}
+
+void log_store_carry_later(struct log_store *ls, struct partition *p)
+{
+    assert(p->writer.redo.from != REDO_NOWHERE);
+    if (!list_linked(&p->writer.carry_link))
+        list_push(&ls->carried, &p->writer.carry_link);
+    if (redo_ring_is_half_full(&ls->redo))
+        timer_start(&ls->shard->timers, &ls->carry_timer, ls->shard->now_ns);
+    else if (!timer_started(&ls->carry_timer))
+        timer_start(&ls->shard->timers, &ls->carry_timer, ls->shard->now_ns + CARRY_MS * NS_PER_MS);
 }
 
 /* --- memory that idle partitions hold --- */
@@ -162,7 +183,7 @@ bool log_store_evict(struct log_store *ls)
         ls->evict_next = ls->evict_next > 0 && ls->evict_next <= ls->count ? ls->evict_next - 1 : ls->count - 1;
         struct partition *p = ls->all[ls->evict_next];
         uint64_t segment = p->active ? p->active->number : 0;
-        if (p->tail.count > 0 && tail_evict(&p->tail, segment, p->promised.position))
+        if (p->tail.count > 0 && tail_evict(&p->tail, segment, p->written.position))
             return true;
     }
     return false;
@@ -235,6 +256,8 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
     list_init(&ls->durables);
     list_init(&ls->parked);
     list_init(&ls->wave_wanted);
+    list_init(&ls->carried);
+    redo_ring_init(&ls->redo, root_redo_ring(root, s->id));
     list_init(&ls->watched);
     cold_blocks_init(&ls->cold, s, root->direct);
     list_init(&ls->cold_waiting);
@@ -261,7 +284,10 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
                                          .segments = stats_counter(s->stats, "log_segments"),
                                          .risk_bytes = stats_counter(s->stats, "at_risk_bytes"),
                                          .risk_ms = stats_counter(s->stats, "at_risk_ms"),
-                                         .deleted_bytes = stats_counter(s->stats, "deleted_waiting_bytes")};
+                                         .deleted_bytes = stats_counter(s->stats, "deleted_waiting_bytes"),
+                                         .redo_records = stats_counter(s->stats, "redo_records"),
+                                         .redo_bytes = stats_counter(s->stats, "redo_bytes")};
+    timer_init(&ls->carry_timer, carry_due);
     timer_init(&ls->retry_timer, retry_waiting);
     timer_init(&ls->idle_timer, look_at_idle);
     timer_start(&s->timers, &ls->idle_timer, s->now_ns + IDLE_LOOK_S * NS_PER_S);
@@ -277,6 +303,7 @@ void log_store_deinit(struct log_store *ls)
     assert(ls->count == 0);
     assert(list_empty(&ls->unpack.waiting));
     timer_stop(&ls->shard->timers, &ls->retry_timer);
+    timer_stop(&ls->shard->timers, &ls->carry_timer);
     timer_stop(&ls->shard->timers, &ls->idle_timer);
     timer_stop(&ls->shard->timers, &ls->cold_timer);
     cold_blocks_deinit(&ls->cold);
@@ -296,6 +323,8 @@ void log_store_check(const struct log_store *ls)
     assert(ls->count <= ls->cap);
     assert(list_empty(&ls->retry) || timer_started(&ls->retry_timer));
     cold_blocks_check(&ls->cold);
+    assert(list_empty(&ls->carried) || timer_started(&ls->carry_timer));
+    redo_ring_check(&ls->redo);
     for (uint32_t i = 0; i < ls->count; i++) {
         assert(ls->all[i]->place == i);
         assert(ls->all[i]->store == ls);

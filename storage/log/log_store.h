@@ -8,6 +8,7 @@
 #include "storage/log/ballast.h"
 #include "storage/log/cold_blocks.h"
 #include "storage/log/partition.h"
+#include "storage/log/redo.h"
 #include "storage/root.h"
 
 /* A job that closes a file. A few are kept for when there is no memory for one; what those do not suffice for waits. */
@@ -36,7 +37,7 @@ struct log_numbers {
     uint64_t risk_bytes, risk_since_ns; /* promised and not yet durable (write.caching); the oldest of it, 0: none */
 };
 struct log_counters {
-    struct stat_counter *bytes, *segments, *risk_bytes, *risk_ms, *deleted_bytes;
+    struct stat_counter *bytes, *segments, *risk_bytes, *risk_ms, *deleted_bytes, *redo_records, *redo_bytes;
 };
 
 struct log_store {
@@ -73,7 +74,10 @@ struct log_store {
     struct list durables;    /* struct durable_wait, error set */
     struct list parked;      /* partitions with parked appends to look at */
     struct list wave_wanted; /* partitions for which a wave may start */
-    struct list watched;     /* partitions whose watchers are to be told */
+    struct redo_ring redo;
+    struct list carried;      /* partitions whose bytes are in shared memory and wait for a wave */
+    struct timer carry_timer; /* then it begins */
+    struct list watched;      /* partitions whose watchers are to be told */
 
     uint64_t waves;           /* begun: who works in the background sees by it that producers write */
     struct cold_blocks cold;  /* what was read from the disk for fetches */
@@ -139,6 +143,8 @@ void log_store_queue(struct log_store *ls, struct list *queue, struct list *link
 void log_store_finish(struct log_store *ls, struct append *a);
 /* Something was short (memory, room): the partition looks again in a while. */
 void log_store_retry_later(struct log_store *ls, struct partition *p);
+/* Something of it is in shared memory alone: a wave is to begin by and by. */
+void log_store_carry_later(struct log_store *ls, struct partition *p);
 /* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */
 bool log_store_evict(struct log_store *ls);
 

@@ -32,7 +32,8 @@ struct lookup {
     struct partition *partition;
     struct time_lookup *ask;
     bool max;
-    uint64_t swaps;                      /* of the partition, when the places were noted */
+    uint64_t swaps;       /* of the partition, when the places were noted */
+    int64_t written_from; /* the active file is to have all below this offset, or its records would not be seen */
     int64_t timestamp, log_start_offset; /* max: `timestamp` is the largest one, to be found exactly */
     bool
         unsure; /* max: the largest one of the segments may be of a record below the log start; the job finds out first */
@@ -327,6 +328,9 @@ static void queue_lookup(struct lookup *l)
     l->places = NULL;
     l->count = 0;
     l->err = ERR_NONE;
+    l->written_from = l->partition->promised.offset;
+    if (l->partition->written.offset < l->written_from)
+        writer_carry(l->partition);
     list_push(&ls->lookup_waiting, &l->link);
     log_store_turn(ls);
 }
@@ -369,11 +373,11 @@ static void add_lookup_place(struct lookup *l, const struct segment *s)
         .ask = files_index_ask(p, s),
         .number = s->number,
         .from = from,
-        .to = active ? p->promised.position : s->bytes,
+        .to = active ? p->written.position : s->bytes,
         .active = active,
         .known = active || s->times_known,
-        .times = {s->first_timestamp, active ? p->promised.max_timestamp : s->max_timestamp,
-                  active ? p->promised.max_timestamp_offset : s->max_timestamp_offset},
+        .times = {s->first_timestamp, active ? p->written.max_timestamp : s->max_timestamp,
+                  active ? p->written.max_timestamp_offset : s->max_timestamp_offset},
     };
 }
 
@@ -413,13 +417,15 @@ static void begin_lookup(struct lookup *l)
            lookup_job_done); /* also without places: it answers later */
 }
 
-/* The first that is not in vain: names of closed segments mean what the list says. The end of a swap comes back here. */
+/* The first that is not in vain: names of closed segments mean what the list says, and the active file has what was promised when it was
+ * asked. The end of a swap or of a wave comes back here. */
 static struct lookup *next_lookup(const struct log_store *ls)
 {
     assert(ls->lookups <= LOOKUPS_MAX);
     for (struct list *i = ls->lookup_waiting.next; i != &ls->lookup_waiting; i = i->next) {
         struct lookup *l = container_of(i, struct lookup, link);
-        if (!l->partition->cleaning.swapping || partition_dead(l->partition))
+        if ((!l->partition->cleaning.swapping && l->partition->written.offset >= l->written_from) ||
+            partition_dead(l->partition))
             return l;
     }
     return NULL;

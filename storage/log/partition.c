@@ -93,7 +93,7 @@ static enum err install_recovered(struct partition *p, struct recovered *r, bool
     p->flusher.wanted_offset = 0;
     p->cleaning =
         (struct partition_cleaning){.swaps = p->cleaning.swaps}; /* a log that was thrown back is another one */
-    p->end = p->promised = p->durable = mark_of_active(p, r->end_offset);
+    p->end = p->promised = p->written = p->durable = mark_of_active(p, r->end_offset);
     p->space.state = SPACE_CLOSED;
     p->space.saved = clean;
     p->space.step = ALLOCATE_STEP_MIN;
@@ -147,7 +147,7 @@ static enum err begin_empty_log(struct partition *p)
     p->producers = producers_open(shard_of(p)->heap);
     p->log_start_offset = 0;
     p->aborted_last_offset = -1;
-    p->end = p->promised = p->durable = mark_of_active(p, 0);
+    p->end = p->promised = p->written = p->durable = mark_of_active(p, 0);
     p->space.state = SPACE_CLOSED;
     p->space.saved = true;
     return p->producers ? ERR_NONE : ERR_NO_MEMORY;
@@ -214,6 +214,8 @@ static void init_partition_lists(struct partition *p)
     list_init(&p->retention.link);
     list_init(&p->ring_link);
     list_init(&p->writer.wave_link);
+    list_init(&p->writer.carry_link);
+    redo_place_init(&p->writer.redo);
     list_init(&p->writer.parked_link);
     list_init(&p->watch_link);
     list_init(&p->retry_link);
@@ -280,6 +282,8 @@ void partition_close(struct partition *p)
     struct heap *h = shard_of(p)->heap;
     p->gone = true;
     timer_stop(&shard_of(p)->timers, &p->flusher.timer);
+    redo_place_forget(&p->store->redo, &p->writer.redo, p->stop.deleting);
+    list_remove(&p->writer.carry_link);
     list_remove(&p->writer.wave_link);
     list_remove(&p->writer.parked_link);
     list_remove(&p->watch_link);
@@ -316,6 +320,7 @@ void partition_offline(struct partition *p, const char *why)
     trim_fail_waiting(p);
     partition_tell_waiting(p);
     partition_moved(p);
+    log_store_turn(p->store); /* look-ups that waited for a wave */
 }
 
 /* Nothing is wrong but a full disk: out of service until opening it (again) succeeds, which the recoverer tries. */
@@ -495,6 +500,7 @@ void partition_stop(struct partition *p, bool deleting, void (*stopped)(struct p
     trim_fail_waiting(p);
     partition_tell_waiting(p);
     partition_moved(p);
+    log_store_turn(p->store); /* look-ups that waited for a wave */
     if (p->cleaning.busy)
         p->store->cleaning_step(p->store, p);
     partition_stop_step(p);
@@ -506,11 +512,11 @@ void partition_stop_step(struct partition *p)
     if (!p->stop.done || p->gone || partition_busy(p))
         return;
     bool offline = partition_is_offline(p);
-    if (!offline && !p->stop.deleting && p->end.position != p->promised.position) {
-        writer_kick(p);
+    if (!offline && !p->stop.deleting && p->end.position != p->written.position) {
+        writer_carry(p);
         return;
     }
-    if (!offline && !p->stop.deleting && p->durable.position != p->promised.position) {
+    if (!offline && !p->stop.deleting && p->durable.position != p->written.position) {
         writer_flush(p);
         return;
     }

@@ -61,7 +61,12 @@ static void check_marks(const struct partition *p)
     assert(p->log_start_offset <= p->durable.offset || PLANTED(trim_before_durable));
     assert(p->durable.offset <= p->promised.offset);
     assert(p->promised.offset <= p->end.offset);
-    assert(p->durable.position <= p->promised.position && p->promised.position <= p->end.position);
+    assert(p->durable.position <= p->written.position && p->written.position <= p->promised.position);
+    assert(p->promised.position <= p->end.position);
+    assert(p->written.offset >= p->durable.offset && p->written.offset <= p->promised.offset);
+    const struct redo_place *redo = &p->writer.redo;
+    assert(p->written.position == p->promised.position || redo->from != REDO_NOWHERE || PLANTED(ack_before_write));
+    assert(redo->from == REDO_NOWHERE || (redo->end <= p->promised.position && redo->end > p->written.position));
 }
 
 void partition_check(const struct partition *p)

@@ -1,6 +1,6 @@
 /* The inside of a partition, for the files that make it up; nobody else includes this.
  *
- *   partition.c    opening, facts, epochs, watches      writer.c   appends and waves; flusher.c
+ *   partition.c    opening, facts, epochs, watches      writer.c   appends; wave.c, flusher.c
  *   space.c        rolls, waking, space ahead (jobs)    reader.c   fetches from memory and disk
  *   cold_read.c    fetches from the disk; cold_blocks.c
  *   lookup.c       offsets by time                      checkpointer.c  durable ends, lazily
@@ -11,7 +11,8 @@
  * Where the log stands, each mark behind or equal to the next one's left:
  *
  *   durable     on stable media: what recovery will find whatever happens
- *   promised    what the acks' promise covers: durable without caching, written with it. The high watermark
+ *   written     what waves have carried to the file
+ *   promised    what the acks' promise covers: durable without caching; with it, written or in shared memory (redo.h). The high watermark
  *   end         what appends were given
  */
 #pragma once
@@ -19,6 +20,7 @@
 #include "storage/log/partition.h"
 #include "storage/recovery/recovery.h"
 #include "storage/log/log_store.h"
+#include "storage/log/redo.h"
 #include "storage/log/repack.h"
 #include "storage/log/retention.h"
 #include "storage/log/segments.h"
@@ -56,7 +58,7 @@ struct wave_piece {
 /* A wave: everything appended since the last one, one write per buf. One per partition in flight. */
 struct wave {
     struct partition *partition;
-    struct mark end; /* what is promised when it is done */
+    struct mark end; /* what is written when it is done */
     uint32_t count, left;
     int32_t failure; /* negative errno of the first piece that failed, else 0 */
     bool dsync;
@@ -82,6 +84,11 @@ struct partition_writer {
     struct list parked;      /* appends in order of arrival */
     struct list wave_link;   /* store: a wave may start at the end of this turn */
     struct list parked_link; /* store: parked appends may be looked at again */
+    struct redo_place redo;
+    bool carry_now; /* a wave is wanted although everything is promised */
+    bool
+        no_room; /* the last one found none, and what it carries is promised: it is tried again, nothing more is promised */
+    struct list carry_link;  /* store: a wave is to begin by and by */
     uint64_t used_at_ns;     /* last append: an idle partition gives its tail back */
     uint64_t short_since_ns; /* parked appends wait for memory since then, 0: they do not */
 };
@@ -266,7 +273,7 @@ struct partition {
     struct epochs epochs;
     int64_t log_start_offset;
     uint64_t closed_bytes; /* of all segments but the active one */
-    struct mark durable, promised, end;
+    struct mark durable, written, promised, end;
     struct tail tail;
     struct list watches;
     uint32_t place;         /* in store->all; UINT32_MAX: not there yet */
@@ -379,12 +386,14 @@ static inline enum kerr partition_refusal(const struct partition *p)
                                    : KERR_NOT_LEADER_OR_FOLLOWER;
 }
 
-/* writer.c, flusher.c */
+/* writer.c, wave.c, flusher.c */
 void writer_append_finish(struct partition *p, struct append *a,
-                          enum kerr error);   /* done runs at the end of the turn */
-void writer_kick(struct partition *p);        /* a wave may start at the end of the turn */
+                          enum kerr error);                      /* done runs at the end of the turn */
+void writer_kick(struct partition *p);                           /* a wave may start at the end of the turn */
+void writer_promise(struct partition *p, const struct mark *to); /* what lies before it is as safe as acks say */
 void writer_retry(struct partition *p);       /* parked appends are looked at again at the end of the turn */
 void writer_start_wave(struct partition *p);  /* from the store's end of turn */
+void writer_carry(struct partition *p);       /* everything appended is to be written soon */
 void writer_take_parked(struct partition *p); /* from the store's end of turn */
 /* Closes the active segment as soon as all of it is durable: retention wants to drop it, or compaction to clean it. An empty one stays. It
  * may fail (space_full); who wants it looks again. */

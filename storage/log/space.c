@@ -287,7 +287,7 @@ static void begin_next_segment(struct partition *p, struct segment *s, const str
     p->active = s;
     p->end.position = 0;
     p->end.max_timestamp = p->end.max_timestamp_offset = -1;
-    p->durable = p->promised = p->end;
+    p->durable = p->written = p->promised = p->end;
     checkpoint_nothing_saved(p);
     p->space.ahead = AHEAD_NONE;
     p->space.short_since_ns = 0;
@@ -327,7 +327,7 @@ static void roll_done(struct io_op *op, int32_t res)
 void space_roll(struct partition *p)
 {
     assert(!partition_writes(p));
-    assert(p->promised.offset == p->end.offset);
+    assert(p->written.offset == p->end.offset);
     struct space_job *j = new_space_job(p, JOB_ROLL);
     bool epochs = p->active && p->space.epochs_saved != epochs_latest(&p->epochs);
     assert(p->space.ahead != AHEAD_MAKING);

@@ -1,23 +1,12 @@
-/* Appends and waves.
+/* Appends.
  *
  * An append is checked, copied behind the end of the log in memory (with its CRC), stamped, and noted in indexes, producer
  * state and epochs; then it waits in `pending` for the promise. What cannot be taken now (no room secured, a roll, too much
- * gathered) waits in `parked`, in order.
- *
- * A wave writes [last promised position, rounded down to 4096 .. end, rounded up] in one go. The next one starts when it is
- * done, so batches gather while the disk works, and no timer is needed. The last block of a wave is written again by the
- * next one, with the same bytes in front: a torn rewrite loses nothing. It is written from a copy, since appends go on in it:
- * memory that the kernel has does not change. */
+ * gathered) waits in `parked`, in order. */
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/log/partition_state.h"
-#include <errno.h>
 #include <string.h>
-
-enum {
-    SLOW_FLUSH_NS = 10 * 1000 * 1000,
-    WAVE_VECTOR_BYTES = 64 * 1024, /* up to so many go out in one write with the copy of the last block */
-};
 
 /* --- ends of appends --- */
 
@@ -49,7 +38,7 @@ void writer_fail_parked(struct partition *p, enum kerr error)
     }
 }
 
-static void move_promised(struct partition *p, const struct mark *to)
+void writer_promise(struct partition *p, const struct mark *to)
 {
     assert(to->offset >= p->promised.offset);
     p->promised = *to;
@@ -114,8 +103,8 @@ static bool segment_is_over(const struct partition *p, const struct batch *b)
 /* New bufs grow with the waves: an idle partition holds little (one of few records a page), a busy one writes large pieces. */
 static uint32_t wanted_buf_bytes(const struct partition *p, uint32_t bytes)
 {
-    assert(p->promised.position <= p->end.position);
-    uint64_t gathered = p->end.position - p->promised.position + bytes;
+    assert(p->written.position <= p->end.position);
+    uint64_t gathered = p->end.position - p->written.position + bytes;
     return gathered > 1024 * 1024 ? 2 * 1024 * 1024
            : gathered > 32 * 1024 ? 256 * 1024
            : gathered > 4096      ? 64 * 1024
@@ -126,7 +115,7 @@ static uint32_t wanted_buf_bytes(const struct partition *p, uint32_t bytes)
 static bool evict_own_tail(struct partition *p)
 {
     assert(p->active);
-    return tail_evict(&p->tail, p->active->number, p->promised.position);
+    return tail_evict(&p->tail, p->active->number, p->written.position);
 }
 
 /* Tails are a cache. Left to grow they would take the whole pool: none would be left to receive into, and every new piece of
@@ -184,8 +173,8 @@ static bool reserve_tail_memory(struct partition *p, uint32_t bytes)
 /* The segment is over for what comes next: rolls once everything in it is durable. */
 static void roll_when_durable(struct partition *p)
 {
-    if (partition_writes(p) || p->promised.position != p->end.position) {
-        writer_kick(p); /* the end of what is under way comes back here */
+    if (partition_writes(p) || p->written.position != p->end.position) {
+        writer_carry(p); /* the end of what is under way comes back here */
         return;
     }
     if (p->space.ahead == AHEAD_MAKING)
@@ -215,7 +204,7 @@ static bool prepare_append(struct partition *p, const struct batch *b)
         space_ahead(p, whole_end);
         return false;
     }
-    if (p->end.position - p->promised.position > WAVE_GATHER_BYTES)
+    if (p->end.position - p->written.position > WAVE_GATHER_BYTES)
         return false; /* a wave is in flight or about to be: its end takes it */
     return reserve_tail_memory(p, b->bytes);
 }
@@ -555,244 +544,4 @@ void writer_roll(struct partition *p)
         return;
     p->space.roll_wanted = p->active->number;
     writer_retry(p);
-}
-
-/* --- waves --- */
-
-void writer_kick(struct partition *p)
-{
-    log_store_queue(p->store, &p->store->wave_wanted, &p->writer.wave_link);
-}
-
-static void warn_slow_flush(struct partition *p, uint64_t took_ns)
-{
-    if (took_ns < SLOW_FLUSH_NS || p->store->slow_flush_logged || p->topic->internal) /* the hint is none for those */
-        return;
-    p->store->slow_flush_logged = true;
-    log_warn(
-        "slow flush",
-        "partition=%s-%d took_ms=%llu hint=\"each ack waits for the disk; write.caching=true acks before the flush\"",
-        p->topic->name, p->index, (unsigned long long)(took_ns / NS_PER_MS));
-}
-
-/* With the memory of its last block's copy: of the pool, which the ring knows, or where that is empty its own. */
-static struct wave *new_wave(struct partition *p, uint32_t pieces)
-{
-    struct heap *h = shard_of(p)->heap;
-    struct buf *copy = bufpool_get(shard_of(p)->bufs, BUF_TAILS, PAGE_BYTES);
-    size_t own = sizeof(struct wave) + pieces * sizeof(struct wave_piece);
-    assert(pieces > 0);
-    struct wave *w = heap_alloc(h, own + (copy ? 0 : 2 * PAGE_BYTES));
-    if (!w) {
-        if (copy)
-            buf_put(copy);
-        return NULL;
-    }
-    *w = (struct wave){.partition = p, .end = p->end, .copy = copy, .dsync = durable_acks(p)};
-    w->last_block = copy ? copy->at : (uint8_t *)align_up((uintptr_t)w + own, PAGE_BYTES);
-    w->started_ns = shard_of(p)->now_ns;
-    return w;
-}
-
-static void free_wave(struct wave *w)
-{
-    if (w->copy)
-        buf_put(w->copy);
-    heap_free(shard_of(w->partition)->heap, w);
-}
-
-static void end_wave(struct wave *w)
-{
-    assert(w->partition->writer.wave == w);
-    assert(w->left == 0);
-    struct partition *p = w->partition;
-    struct mark end = w->end;
-    int32_t failure = w->failure;
-    bool dsync = w->dsync;
-    uint64_t took_ns = shard_of(p)->now_ns - w->started_ns;
-    free_wave(w);
-    p->writer.wave = NULL;
-    p->writer.state = WRITER_IDLE;
-    if (failure) {
-        partition_fault(p, failure, "write");
-        partition_stop_step(p);
-        return;
-    }
-    if (dsync || PLANTED(ack_before_flush)) {
-        /* Its own flush says nothing about bytes that an earlier wave left in the cache: there were none. */
-        assert(p->durable.offset == p->promised.offset || PLANTED(ack_before_flush) || PLANTED(ack_before_write));
-        p->durable = end;
-        warn_slow_flush(p, took_ns);
-    }
-    if (!PLANTED(ack_before_write))
-        move_promised(p, &end);
-    if (dsync)
-        p->flusher.risk_since_ns = 0;
-    else if (!p->flusher.risk_since_ns)
-        p->flusher.risk_since_ns = shard_of(p)->now_ns;
-    writer_flush_later(p);
-    partition_durable(p);
-    if (p->end.position != p->promised.position)
-        writer_kick(p);
-    writer_retry(p);
-    partition_stop_step(p);
-}
-
-static void wrong_sync_done(struct io_op *op, int32_t res)
-{
-    (void)res;
-    end_wave(container_of(op, struct wave, sync_op));
-}
-
-static void wave_written(struct wave *w)
-{
-    assert(w->left == 0);
-    assert(w->count > 0);
-    struct partition *p = w->partition;
-    if (PLANTED(sync_wrong_file) && w->dsync) {
-        /* the lock file is an other file: its flush carries nothing of this segment's metadata */
-        io_file_init(&w->wrong_file, p->store->root->lock_fd);
-        io_sync(shard_of(p)->io, &w->sync_op, &w->wrong_file, wrong_sync_done);
-        return;
-    }
-    end_wave(w);
-}
-
-static void start_wave_piece(struct wave_piece *piece);
-
-/* `done` whole pages of it are written. */
-static void advance_wave_piece(struct wave_piece *piece, uint32_t done)
-{
-    piece->position += done;
-    for (uint32_t i = 0; i < piece->count; i++) {
-        uint32_t n = (uint32_t)u64_min(done, piece->iov[i].iov_len);
-        piece->iov[i].iov_base = (uint8_t *)piece->iov[i].iov_base + n;
-        piece->iov[i].iov_len -= n;
-        done -= n;
-    }
-    if (piece->count == 2 && piece->iov[0].iov_len == 0)
-        piece->iov[0] = piece->iov[--piece->count];
-    assert(done == 0);
-    assert(piece->iov[0].iov_len > 0);
-}
-
-static uint32_t wave_piece_bytes(const struct wave_piece *piece)
-{
-    assert(piece->count == 1 || piece->count == 2);
-    return (uint32_t)(piece->iov[0].iov_len + (piece->count == 2 ? piece->iov[1].iov_len : 0));
-}
-
-static void wave_piece_done(struct io_op *op, int32_t res)
-{
-    struct wave_piece *piece = container_of(op, struct wave_piece, op);
-    struct wave *w = piece->wave;
-    assert(w->left > 0);
-    if (res > 0 &&
-        (uint32_t)res < wave_piece_bytes(piece)) { /* short: the rest, from a page on so that it stays aligned */
-        advance_wave_piece(piece, (uint32_t)align_down((uint64_t)res, PAGE_BYTES));
-        start_wave_piece(piece);
-        return;
-    }
-    if (res <= 0 && !w->failure)
-        w->failure = res ? res : -EIO; /* a write that writes nothing */
-    if (--w->left == 0)
-        wave_written(w);
-}
-
-static void start_wave_piece(struct wave_piece *piece)
-{
-    assert(piece->wave->partition->writer.wave == piece->wave);
-    struct partition *p = piece->wave->partition;
-    struct io *io = shard_of(p)->io;
-    bool dsync = piece->wave->dsync && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
-    p->active->file.writes_wait = p->store->free_bytes < WRITES_WAIT_FREE_BYTES;
-    if (piece->count == 1)
-        io_write(io, &piece->op, &p->active->file, piece->iov[0].iov_base, (uint32_t)piece->iov[0].iov_len,
-                 piece->position, dsync, wave_piece_done);
-    else
-        io_writev(io, &piece->op, &p->active->file, piece->iov, piece->count, piece->position, dsync, wave_piece_done);
-}
-
-/* One write per buf of [from, to), and one for the copy of the last block if it does not go along with the one before. */
-static uint32_t count_wave_pieces(const struct partition *p, uint64_t from, uint64_t to)
-{
-    assert(from <= to);
-    uint32_t count = 1, left;
-    for (uint64_t at = from; at < to; at += left, count++) {
-        const struct tail_part *part = tail_find(&p->tail, p->active->number, at, &left);
-        assert(part);
-    }
-    return count;
-}
-
-static void add_wave_piece(struct wave *w, const uint8_t *at, uint32_t bytes, uint64_t position)
-{
-    struct wave_piece *piece = &w->v[w->count++];
-    assert(bytes % PAGE_BYTES == 0 && position % PAGE_BYTES == 0);
-    *piece = (struct wave_piece){.wave = w, .count = 1, .position = position};
-    piece->iov[0] = (struct iovec){(void *)(uintptr_t)at, bytes};
-}
-
-static void cut_wave_pieces(struct wave *w, uint64_t from, uint64_t to)
-{
-    assert(from % PAGE_BYTES == 0);
-    struct partition *p = w->partition;
-    uint32_t left;
-    for (uint64_t at = from; at < to; at += left) {
-        const struct tail_part *part = tail_find(&p->tail, p->active->number, at, &left);
-        assert(part);
-        left = (uint32_t)u64_min(left, to - at);
-        add_wave_piece(w, part->buf->at + (at - part->from), left, at);
-    }
-}
-
-/* The block that the log's end lies in is written from a copy: appends go on in it while the kernel writes, and a device that
- * checks what it is given (T10-PI, a RAID) would see it change. Small writes take it along; large ones come from registered
- * memory and are better left alone. */
-static void add_last_block(struct wave *w, uint64_t position)
-{
-    assert(position % PAGE_BYTES == 0);
-    assert(w->end.position > position && w->end.position - position < PAGE_BYTES);
-    struct partition *p = w->partition;
-    uint32_t bytes = (uint32_t)(w->end.position - position);
-    bool there = tail_peek(&p->tail, p->active->number, position, w->last_block, bytes);
-    assert(there);
-    memset(w->last_block + bytes, 0, PAGE_BYTES - bytes);
-    struct wave_piece *before = w->count ? &w->v[w->count - 1] : NULL;
-    if (before && before->iov[0].iov_len <= WAVE_VECTOR_BYTES)
-        before->iov[before->count++] = (struct iovec){w->last_block, PAGE_BYTES};
-    else
-        add_wave_piece(w, w->last_block, PAGE_BYTES, position);
-}
-
-void writer_start_wave(struct partition *p)
-{
-    if (p->writer.state != WRITER_IDLE || !space_is_ready(p) || partition_is_offline(p) ||
-        p->end.position == p->promised.position)
-        return;
-    if (durable_acks(p) && p->durable.position != p->promised.position) {
-        writer_flush(
-            p); /* caching was turned off: a wave's own flush would say nothing about what was written before */
-        return;
-    }
-    uint64_t from = align_down(p->promised.position, PAGE_BYTES), last = align_down(p->end.position, PAGE_BYTES);
-    uint32_t pieces = count_wave_pieces(p, from, last);
-    struct wave *w = new_wave(p, pieces);
-    if (!w) {
-        log_store_retry_later(p->store, p);
-        return;
-    }
-    p->writer.wave = w;
-    p->writer.state = WRITER_WAVE;
-    cut_wave_pieces(w, from, last);
-    if (last < p->end.position)
-        add_last_block(w, last);
-    assert(w->count > 0 && w->count <= pieces);
-    w->left = w->count;
-    p->store->waves++;
-    checkpoint_capture(p);
-    for (uint32_t i = 0; i < w->count; i++)
-        start_wave_piece(&w->v[i]);
-    if (PLANTED(ack_before_write))
-        move_promised(p, &w->end);
 }

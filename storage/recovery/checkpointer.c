@@ -95,12 +95,12 @@ static void touch_partition(struct checkpointer *c, struct partition *p)
 
 void checkpoint_capture(struct partition *p)
 {
-    assert(p->promised.position <= p->end.position);
+    assert(p->written.position <= p->end.position);
     struct checkpointer *c = checkpointer_of(p);
     touch_partition(c, p);
     if (p->checkpoint.wanted && p->checkpoint.state != CHECKPOINT_HELD)
         capture_mark(p);
-    c->bytes_since_tick += p->end.position - p->promised.position;
+    c->bytes_since_tick += p->end.position - p->written.position;
     if (c->bytes_since_tick > CHECKPOINT_BYTES / 2) {
         c->bytes_since_tick = 0;
         timer_start(&shard_of(p)->timers, &c->timer, shard_of(p)->now_ns);

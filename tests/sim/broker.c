@@ -13,6 +13,7 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/net_sim.h"
 #include "tests/sim/oracle.h"
+#include "tests/sim/shared.h"
 #include "tests/sim/txn_truth.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -199,6 +200,10 @@ static enum err configure(void)
     }
     if (!err)
         err = set("disk.io", sim.knobs.direct ? "direct" : "buffered");
+    if (!err)
+        err = set("crash.dir", SHARED_DIR);
+    if (!err) /* now and then a life goes the other way */
+        err = set("crash.route", sim.knobs.shared && dice(8) ? "auto" : "written");
     return err ? err : broker_config_finish(broker.config, broker.why);
 }
 
@@ -269,6 +274,7 @@ bool broker_start(void)
         return false;
     }
     broker.stopped = false;
+    shared_start();
     if (sim.knobs.reshards)
         sim.knobs.shards = (uint16_t)dice_between(1, SHARDS_TRIED);
     sim.slow_until_ns = sim.now_ns + sim.knobs.slow_start_ns;

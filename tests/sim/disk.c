@@ -1,6 +1,7 @@
 /* Nodes (files) with their two versions, and what a crash makes of them. Names are in disk_names.c. */
 #include "tests/sim/disk.h"
 #include "tests/sim/disk_names.h"
+#include "tests/sim/shared.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ void disk_begin(void)
     memset(fds, 0, fd_high * sizeof fds[0]);
     fd_high = 0;
     names_begin();
+    shared_begin();
 }
 
 /* --- descriptors --- */
@@ -301,6 +303,9 @@ void disk_crash(enum crash_kind kind)
         if (kind == CRASH_POWER)
             forget(n);
     }
-    if (kind == CRASH_POWER)
+    if (kind == CRASH_POWER) {
         names_forget();
+        sim.boots++;
+    }
+    shared_crash(kind);
 }

@@ -4,6 +4,7 @@
 #include "core/limits.h"
 #include "tests/sim/disk_names.h"
 #include "tests/sim/door_io.h"
+#include "tests/sim/shared.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -77,6 +78,11 @@ enum err fs_read(int fd, void *at, size_t bytes, uint64_t off, size_t *out_bytes
     check_aligned(fd, at, bytes, off);
     if (world_breaks())
         return ERR_IO;
+    uint64_t got;
+    if (shared_read(disk_node_of(fd), at, off, bytes, &got)) {
+        *out_bytes = got;
+        return ERR_NONE;
+    }
     *out_bytes = disk_read(disk_node_of(fd), at, bytes, off);
     return ERR_NONE;
 }
@@ -87,6 +93,8 @@ enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
     check_aligned(fd, at, bytes, off);
     struct disk_node *n = disk_node_of(fd);
     world_mix(disk_id(n) * 4 + 1, off ^ bytes << 32);
+    if (shared_write(n, at, off, bytes))
+        return ERR_NONE;
     size_t first = align_down(dice(bytes + 1), DISK_SECTOR);
     disk_write(n, at, no_room(n, off + first) ? 0 : first, off);
     world_door();
@@ -384,4 +392,56 @@ uint32_t fs_files_max(void)
 uint64_t fs_file_bytes_max(void)
 {
     return UINT64_MAX;
+}
+
+enum err fs_map_open(int fd, size_t bytes, void **out_at)
+{
+    pass();
+    if (world_refuses_memory())
+        return ERR_NO_MEMORY;
+    *out_at = shared_map(disk_node_of(fd), bytes);
+    return ERR_NONE;
+}
+
+/* The file has it still. */
+void fs_unmap(void *at, size_t bytes)
+{
+    fs_guard_check();
+    (void)at, (void)bytes;
+}
+
+/* The broker may die on either side of it. */
+void fs_publish(_Atomic uint64_t *at, uint64_t value)
+{
+    world_door();
+    *at = value;
+    world_door();
+}
+
+/* The only folder is always the same. */
+enum err fs_identify(int fd, struct fs_identity *out)
+{
+    fs_guard_check();
+    (void)fd;
+    *out = (struct fs_identity){.device = 1, .inode = 1};
+    return ERR_NONE;
+}
+
+bool fs_is_own(int fd)
+{
+    fs_guard_check();
+    return fd >= 0;
+}
+
+enum err fs_boot_id(uint8_t out_id[16])
+{
+    fs_guard_check();
+    memset(out_id, 0, 16);
+    memcpy(out_id, &sim.boots, sizeof sim.boots);
+    return ERR_NONE;
+}
+
+bool fs_is_outside_containers(void)
+{
+    return false;
 }

@@ -58,6 +58,10 @@ void log_write_line(const char *line, size_t bytes)
     world_mix_bytes(line, bytes);
     if (strstr(line, " offline: ") || strstr(line, " corrupt: "))
         gone_offline(line, bytes);
+    sim.totals.replayed += strstr(line, " from shared memory: ") != NULL;
+    sim.totals.stale += strstr(line, " shared memory is of another life: ") != NULL;
+    world_check(PLANTED(redo_end_before_bytes) || !strstr(line, " doubtful in shared memory: "), "%.*s", (int)bytes,
+                line);
     if (sim.tracing)
         printf("%12.6f broker: %.*s", (double)sim.now_ns / 1e9, (int)bytes, line);
 }

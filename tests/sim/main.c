@@ -48,7 +48,8 @@ static const char *plant(void)
                             PLANT_NAME(key_lost_between_passes) PLANT_NAME(marker_before_decision)
                                 PLANT_NAME(stable_end_of_youngest) PLANT_NAME(epoch_not_raised)
                                     PLANT_NAME(pending_offsets_visible) PLANT_NAME(aborted_not_rebuilt)
-                                        PLANT_NAME(marker_dropped_early) "";
+                                        PLANT_NAME(marker_dropped_early) PLANT_NAME(redo_end_before_bytes)
+                                            PLANT_NAME(redo_of_stale_life) "";
 }
 
 static const char *const fault_options[] = {
@@ -540,6 +541,8 @@ static void print_totals(double ms)
     printf("%" PRIu64 " errors of the disk, %" PRIu64 " refusals for lack of room, %" PRIu64
            " short reads and writes, %" PRIu64 " partitions offline, %" PRIu64 " batches lost that were not promised\n",
            t->eio, t->full, t->short_ios, t->offline, t->lost_allowed);
+    printf("%" PRIu64 " starts took something from shared memory, %" PRIu64 " found another life's there\n",
+           t->replayed, t->stale);
     printf("%" PRIu64 " refusals of memory, %" PRIu64 " of a descriptor\n", t->memory_refusals, t->file_refusals);
     printf("%" PRIu64 " assignments, %" PRIu64 " commits acked, %" PRIu64 " refused, %" PRIu64 " fetched, %" PRIu64
            " members expelled\n",
@@ -578,7 +581,7 @@ int main(int argc, char **argv)
     const struct totals *t = &sim.totals;
     bool all_kinds =
         o.to - o.from < VERIFY_EVERY || (t->fetched_commits && t->trims && t->out_of_range && t->alterations &&
-                                         t->shown_settings && t->committed && t->aborted && t->chained);
+                                         t->shown_settings && t->committed && t->aborted && t->chained && t->replayed);
     if (t->acked_batches == 0 || t->compared_records == 0 || !all_kinds) {
         printf("failed: nothing was acknowledged, or nothing compared\n");
         return 1;

@@ -65,6 +65,9 @@ static void roll_starts(struct knobs *k)
     k->slow_start_ns = sometimes(50, 1) * dice_between(20, 800) * NS_PER_MS;
     k->reshards = dice(3) == 0;
     k->pauses = sometimes(15, 2);
+    k->shared = dice(2);
+    k->shared_survives = dice(4) == 0;
+    k->stale_copies = dice(2);
     if (dice(25) == 0) { /* a disk that answers after half a minute */
         k->stall_rate = 2000;
         k->stall_ns = 32 * NS_PER_S;
@@ -87,6 +90,7 @@ static void roll_course(struct knobs *k)
     k->slow_start_ns = 0;
     k->clock_steps = false;
     k->power_cuts = k->trims = k->alters = true;
+    k->shared = k->allocates;
     k->disk_ns_min = 5000;
     k->disk_ns_max = 80000;
     k->net_ns_max = 500000;
@@ -142,6 +146,7 @@ void world_begin(uint64_t seed)
     sim.steps = 0;
     sim.phase = PHASE_TROUBLE;
     sim.full = sim.poor = sim.crashable = false;
+    sim.boots = 0;
     sim.crash_in = sim.slow_until_ns = sim.asleep_ns = sim.awake_at_ns = sim.fault.seen = 0;
     sim.why[0] = sim.offline[0] = 0;
     roll_disk(&sim.knobs);

@@ -57,9 +57,10 @@ struct knobs {
     bool reshards;           /* each start has another number of shards */
     uint64_t trouble_ns;
     uint32_t topics, idempotent, plain, readers, batches;
-    uint32_t groups, members; /* members of each group */
-    bool trims, alters;       /* what the keeper does */
-    uint64_t keeper_ns;       /* at most so long between two of its requests */
+    uint32_t groups, members;                   /* members of each group */
+    bool trims, alters;                         /* what the keeper does */
+    bool shared, shared_survives, stale_copies; /* crash.route=shm; shared.h */
+    uint64_t keeper_ns;                         /* at most so long between two of its requests */
 };
 
 /* Counted over all seeds of a run. */
@@ -68,12 +69,13 @@ struct totals {
         clean_stops, conn_cuts, eio, full, short_ios, memory_refusals, file_refusals, resent_batches, offline,
         lost_allowed, assignments, commits, fetched_commits, refused_commits, expulsions, trims, out_of_range,
         alterations, shown_settings, dropped, compacted, committed, aborted, fenced, late_ends, late_commits, chained,
-        skipped;
+        skipped, replayed, stale;
 };
 
 struct world {
     uint64_t seed, now_ns, hash, steps;
     int64_t wall_ms;
+    uint64_t boots; /* power cuts of this world so far */
     uint64_t asleep_ns,
         awake_at_ns; /* so long the machine was suspended: its monotonic clock stood; the last time until then */
     struct fault fault;

@@ -56,7 +56,7 @@ LINK_test_recovery_rolls := $(LINK_test_recovery)
 LINK_test_recovery_gaps := $(LINK_test_recovery)
 LINK_test_recovery_faults := $(STORAGE_RECOVERY) core/err.o core/crc.o core/mem.o core/mem_os.o core/log.o core/log_os.o core/clock_os.o
 LINK_test_io_disk := $(CORE_IO) $(CORE_HEAP)
-LINK_test_root := storage/root.o storage/expiry_clock.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/aborted.o storage/log/partition_dir.o storage/log/folder.o \
+LINK_test_root := storage/root.o storage/root_redo.o storage/redo_replay.o storage/log/redo.o storage/expiry_clock.o storage/root_owner.o storage/root_lock.o storage/root_sweep.o storage/recovery/clean_mark.o storage/catalog/meta.o storage/recovery/checkpoint.o storage/log/batch.o storage/log/segment.o storage/log/aborted.o storage/log/partition_dir.o storage/log/folder.o \
                   storage/log/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog/catalog_writer.o storage/catalog/catalog_writer_strays.o storage/catalog/catalog_write.o storage/log/ballast.o $(STORAGE_CATALOG)
 LINK_test_entities := storage/catalog/features.o $(LINK_test_catalog_writer)
