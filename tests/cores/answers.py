@@ -3,7 +3,7 @@ import functools
 
 from harness import wait_until
 from messages import alter, call, coordinated
-from txn_wire import read
+from wire_txn import read
 from wire import Connection, batch, produced
 from world import GROUPS, IDS, TOPICS, Nodes, commit, fill, leaders, make, restart
 

@@ -4,8 +4,8 @@ import socket
 
 from harness import Broker, wait_until
 from messages import call, coordinated
-from txn_wire import Producer
 from wire import Connection, batch, create_topic, produced
+from wire_txn import Transactional
 
 TOPICS = {"many": 7, "few": 2, "one": 1}
 GROUPS = [f"group-{i}" for i in range(6)]
@@ -92,11 +92,11 @@ def fill(connection):
             values = [b"%s-%d-%d" % (name.encode(), partition, i) for i in range(partition + 2)]
             error, offset = produced(connection, name, partition, batch(values))
             assert (error, offset) == (0, 0), (name, partition, error, offset)
-    producers = [Producer(connection, name, timeout_ms=600000) for name in IDS]
+    producers = [Transactional(connection, name, timeout_ms=600000) for name in IDS]
     for i, p in enumerate(producers):
         if i % 3 == 0:
             continue  # it never began
-        assert p.add("many", i, (i + 1) % TOPICS["many"]) == [0, 0]
+        assert p.add("many", [i, (i + 1) % TOPICS["many"]]) == 0
         assert p.put("many", i, [b"in a transaction"], 11).error_code == 0
         if i % 3 == 1:
             assert p.end(commit=True) == 0
