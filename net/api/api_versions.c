@@ -35,7 +35,7 @@ static bool is_misrouted(const struct server *sv, const struct api_versions_requ
     size_t own_bytes = strlen(own);
     if (m->cluster_id.n >= 0 && ((size_t)m->cluster_id.n != own_bytes || memcmp(m->cluster_id.at, own, own_bytes) != 0))
         return true;
-    return m->node_id >= 0 && m->node_id != server_config(sv)->node_id;
+    return m->node_id >= 0 && m->node_id != topology_own_id(sv);
 }
 
 static enum kerr judge_api_versions(struct request *req, const struct api_versions_request *m)

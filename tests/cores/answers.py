@@ -7,6 +7,7 @@ from wire_txn import read
 from wire import Connection, batch, produced
 from world import GROUPS, IDS, TOPICS, Nodes, commit, fill, leaders, make, restart
 
+REBOOTSTRAP = 129
 NOT_LEADER, INVALID_REQUEST, NO_REASSIGNMENT, INVALID_ASSIGNMENT, NOT_NEEDED = 6, 42, 85, 39, 84
 BROKER = 4
 ALL = {(t, p) for t, n in TOPICS.items() for p in range(n)}
@@ -26,6 +27,14 @@ class World:
         told = [(leaders(c), {b.broker_id: b.port for b in call(c, "describe_cluster", 2).brokers}) for _, c in self.nodes]
         assert all(t == told[0] for t in told), told
         assert set(told[0][0].values()) == set(self.ids), "some node leads nothing"
+
+    def each_knows_its_own_id(self):
+        """KIP-1242: a client says which node it means."""
+        cluster = call(self.any, "describe_cluster", 2).cluster_id
+        for id_, c in self.nodes:
+            for meant in self.ids:
+                r = call(c, "api_versions", 5, client_software_name="t", client_software_version="1", cluster_id=cluster, node_id=meant)
+                assert r.error_code == (0 if meant == id_ else REBOOTSTRAP), (id_, meant, r.error_code)
 
     def replicas_are_the_leader_alone(self):
         for _, c in self.nodes:
@@ -179,6 +188,7 @@ class World:
 
 STATEMENTS = (
     ("every node leads something, and all say who", "every_node_says_the_same"),
+    ("ApiVersions takes the node's own id and no other", "each_knows_its_own_id"),
     ("replicas and ISR are the leader", "replicas_are_the_leader_alone"),
     ("DescribeTopicPartitions says what Metadata does", "pages_of_topics_say_the_same"),
     ("one node is the controller", "one_node_controls"),
@@ -206,7 +216,7 @@ def state(report, broker, name, cores, only=None):
                 report.case(f"cores: {name}: {statement}", functools.partial(run, cores) if function == "every_node_says_the_same" else run)
 
 
-def run(report, work):
+def run(report, work, _):
     broker = make(f"{work}/answers", 3).start()
     with Connection(broker.port) as c:
         fill(c)

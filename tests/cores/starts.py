@@ -4,9 +4,10 @@ import os
 import socket
 import subprocess
 
+from broker import free_ports
 from harness import Broker, NotRun, binary, fresh_dir, seconds
 from wire import Connection, batch, create_topic, list_offset, produced
-from world import free_ports, leaders, make, nodes
+from world import leaders, make, nodes
 
 LISTENERS = "listeners=PLAINTEXT://localhost:"
 TWO = ["listener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT"]
@@ -141,7 +142,7 @@ def unknown_congestion_is_refused(work):
     expect(work, [f"{LISTENERS}0", "socket.congestion.control=none-such"], "socket.congestion.control=none-such: this kernel has no", " reno")
 
 
-def run(report, work):
+def run(report, work, _):
     first = free_ports(5)
     report.case("cores: a port that is taken is named", taken_ports, work, first)
     report.case("cores: two listeners that turn out to be at one address are named", names_of_one_address, work, first)

@@ -1,38 +1,15 @@
 """A broker with a node for each core, and what is in it: topics, groups that committed, transactions in every state."""
-import random
-import socket
-
 from harness import Broker, wait_until
 from messages import call, coordinated
 from wire import Connection, batch, create_topic, produced
 from wire_txn import Transactional
 
 TOPICS = {"many": 7, "few": 2, "one": 1}
-GROUPS = [f"group-{i}" for i in range(6)]
-IDS = [f"id-{i}" for i in range(6)]
-SETTINGS = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200", "offsets.topic.num.partitions": "9",
-            "transaction.state.log.num.partitions": "9"}
+GROUPS = [f"group-{i}" for i in range(14)]
+IDS = [f"id-{i}" for i in range(14)]
+SETTINGS = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200", "offsets.topic.num.partitions": "20",
+            "transaction.state.log.num.partitions": "20"}
 PER_CORE = {"listeners.per.core": "true"}
-
-
-def free_ports(count, tries=200):
-    """The first of so many ports in a row that nobody has, below those that the kernel gives away by itself."""
-    for _ in range(tries):
-        first = random.randrange(15000, 30000)
-        sockets = []
-        try:
-            for port in range(first, first + count):
-                for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-                    s = socket.socket(family, socket.SOCK_STREAM)
-                    sockets.append(s)
-                    s.bind((host, port))
-            return first
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
-    raise AssertionError("no free ports")
 
 
 def make(folder, cores, per_core=True, fresh=True, **settings):
@@ -96,11 +73,12 @@ def fill(connection):
     for i, p in enumerate(producers):
         if i % 3 == 0:
             continue  # it never began
-        assert p.add("many", [i, (i + 1) % TOPICS["many"]]) == 0
-        assert p.put("many", i, [b"in a transaction"], 11).error_code == 0
+        first = i % TOPICS["many"]
+        assert p.add("many", [first, (i + 1) % TOPICS["many"]]) == 0
+        assert p.put("many", first, [b"in a transaction"], 11).error_code == 0
         if i % 3 == 1:
             assert p.end(commit=True) == 0
     assert wait_until(lambda: coordinated(connection, GROUPS), 20), "the coordinators do not answer"
     for i, group in enumerate(GROUPS):
-        for partition in range(i + 1):
+        for partition in range(1 + i % TOPICS["many"]):
             assert commit(connection, group, "many", partition, 1 + i % 2) == 0

@@ -13,13 +13,18 @@ The folder holds `data/` (log.dirs) and `broker.log` (stderr, appended over rest
 `open_broker` gives Apache Kafka instead when BROKER=kafka (see apache.py), with the same methods.
 """
 import os
+import random
 import re
 import shlex
 import shutil
 import signal
+import socket
 
 from process import seconds, spawn, wait_until
 from report import NotRun
+
+
+NODES_MAX = 8  # with listeners.per.core=true each core has a port, and at the next start the same one
 
 
 def binary():
@@ -35,6 +40,26 @@ def fresh_dir(path):
     shutil.rmtree(path, ignore_errors=True)
     os.makedirs(path)
     return os.path.abspath(path)
+
+
+def free_ports(count, tries=200):
+    """The first of so many ports in a row that nobody has, below those that the kernel gives away by itself."""
+    for _ in range(tries):
+        first = random.randrange(15000, 30000)
+        sockets = []
+        try:
+            for port in range(first, first + count):
+                for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                    s = socket.socket(family, socket.SOCK_STREAM)
+                    sockets.append(s)
+                    s.bind((host, port))
+            return first
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+    raise AssertionError("no free ports")
 
 
 class Broker:
@@ -62,10 +87,11 @@ class Broker:
         self.kill()
 
     def command(self):
-        listener = f"PLAINTEXT://localhost:{self.port if self.keep_port and self.address else 0}"
+        more = shlex.split(os.environ.get("ODRADEK_ARGS", ""))
+        port = free_ports(NODES_MAX) if "listeners.per.core=true" in more else 0
+        listener = f"PLAINTEXT://localhost:{self.port if self.keep_port and self.address else port}"
         # Records of tests are years old: what tests retention says so itself.
         settings = {"log.dirs": self.data, "listeners": listener, "log.initial.task.delay.ms": 10**9, **self.properties}
-        more = shlex.split(os.environ.get("ODRADEK_ARGS", ""))
         return [binary(), "serve", *(f"{k}={v}" for k, v in settings.items()), *self.arguments, *more]
 
     def environment(self):

@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PORT = 9092, MEMORY_MIN_MIB = 8, SHARDS_TRIED = 3 };
+enum { MEMORY_MIN_MIB = 8, SHARDS_TRIED = 3 };
 
 /* Lives in the broker's heaps, but for this struct: zeroed when it dies. */
 static struct {
@@ -98,6 +98,17 @@ bool broker_has_recovered(const char *topic, int32_t index)
     return false;
 }
 
+int32_t broker_shard_of(const char *topic, int32_t index)
+{
+    for (uint16_t i = 0; broker.state == BROKER_UP && i < sim.knobs.shards; i++) {
+        const struct log_store *ls = log_store_at(i);
+        for (uint32_t k = 0; k < ls->count; k++)
+            if (ls->all[k]->index == index && strcmp(ls->all[k]->topic->name, topic) == 0)
+                return i;
+    }
+    return -1;
+}
+
 bool broker_has_recovered_all(void)
 {
     for (uint16_t i = 0; broker.state == BROKER_UP && i < sim.knobs.shards; i++) {
@@ -174,6 +185,8 @@ static enum err configure(void)
     if (!err)
         err = set("listeners", "PLAINTEXT://127.0.0.1:9092");
     if (!err)
+        err = set("listeners.per.core", sim.knobs.per_core ? "true" : "false");
+    if (!err)
         err = set("offsets.topic.num.partitions", "4");
     if (!err)
         err = set("offsets.topic.segment.bytes", "16384");
@@ -211,14 +224,24 @@ static enum err start_shard(struct shard *s, void *arg)
 {
     int fd;
     uint16_t port;
+    const struct listener *l = &broker.config->listeners[0];
     enum err err = store_open(s, arg);
     if (!err)
         err = server_start(s, arg, &broker.topology, &api_dispatcher);
     if (!err)
         err = coordinators_start(server_of(s));
     if (!err)
-        err = io_listen("127.0.0.1", PORT, true, NULL, &fd, &port);
-    return err ? err : server_listen(server_of(s), fd, &broker.config->listeners[0]);
+        err = io_listen("127.0.0.1", topology_port(&broker.topology, l, s->id), !sim.knobs.per_core, NULL, &fd, &port);
+    return err ? err : server_listen(server_of(s), fd, l);
+}
+
+/* As main.c knows them when it has opened all listeners. */
+static void tell_ports(void)
+{
+    uint16_t ports[SHARDS_MAX];
+    for (uint16_t i = 0; i < sim.knobs.shards; i++)
+        ports[i] = topology_port(&broker.topology, &broker.config->listeners[0], i);
+    topology_opened(&broker.topology, 0, ports);
 }
 
 static void mark(void *arg, const uint8_t topic_id[16], int32_t partition)
@@ -261,6 +284,8 @@ static enum err start(void)
     enum err err = configure();
     if (!err && !topology_init(&broker.topology, broker.config, sim.knobs.shards, broker.why))
         err = ERR_INVALID;
+    if (!err)
+        tell_ports();
     if (!err)
         err = root_open(broker.config, broker.heap, &broker.root, broker.why);
     return err ? err : open_shards();

@@ -12,6 +12,8 @@ uint32_t broker_power_cuts(void);
 uint64_t broker_ends(void); /* of any kind, also while starting */
 /* It is up, and has recovered this partition; all of them. (Inside knowledge, as of what a recovery has synced.) */
 bool broker_has_recovered(const char *topic, int32_t index);
+/* Which shard has it; -1: none, or it is not up. */
+int32_t broker_shard_of(const char *topic, int32_t index);
 bool broker_has_recovered_all(void);
 /* False: it could not (the disk failed, or it crashed meanwhile); it is down then. */
 bool broker_start(void);

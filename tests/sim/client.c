@@ -3,7 +3,7 @@
 #include "tests/sim/broker.h"
 #include <stdio.h>
 
-enum { OUT_BYTES = 2 * 1024 * 1024, ARENA_BYTES = 1024 * 1024, PORT = 9092, RETRY_NS_MAX = 30 * 1000 * 1000 };
+enum { OUT_BYTES = 2 * 1024 * 1024, ARENA_BYTES = 1024 * 1024, RETRY_NS_MAX = 30 * 1000 * 1000 };
 
 struct call {
     struct call *next;
@@ -97,14 +97,36 @@ void client_init(struct client *c, const char *name, void (*up)(struct client *)
     c->link = (struct net_link){.arrived = arrived, .closed = closed};
     c->calls_end = &c->calls;
     c->timeout_ns = dice_between(100, 3000) * NS_PER_MS;
+    c->follows = sim.knobs.per_core && dice(2);
     c->up = up;
     c->down = down;
+}
+
+/* Any of the bootstrap servers, or where it was told to go: once, as nobody may be there any more. */
+static uint16_t choose_port(struct client *c)
+{
+    uint16_t port = c->next;
+    c->next = 0;
+    if (!port)
+        port = (uint16_t)(BROKER_PORT + (sim.knobs.per_core ? dice(sim.knobs.shards) : 0));
+    return port;
+}
+
+bool client_go_to(struct client *c, int32_t port)
+{
+    if (!c->follows || port == c->port)
+        return false;
+    world_note("%s goes to port %d", c->name, port);
+    c->next = (uint16_t)port;
+    client_reset(c, "another node has it");
+    return true;
 }
 
 void client_connect(struct client *c)
 {
     c->wants = true;
-    if (!net_connect(&c->link, PORT)) {
+    c->port = choose_port(c);
+    if (!net_connect(&c->link, c->port)) {
         retry_later(c);
         return;
     }

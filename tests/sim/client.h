@@ -26,6 +26,10 @@ struct client {
     uint64_t broker_ends;
     uint64_t timeout_ns;
     bool wants; /* a connection */
+    bool
+        follows; /* where each shard is a node: goes where it is told to; otherwise it stays where it came to, whoever leads */
+    uint16_t port; /* connected to */
+    uint16_t next; /* to be connected to; 0: to any */
     bool retrying;
     void (*up)(struct client *c);   /* connected; nothing is in flight */
     void (*down)(struct client *c); /* lost; all calls were told */
@@ -38,6 +42,9 @@ void client_connect(struct client *c);
 void client_reset(struct client *c, const char *why);
 /* For good. */
 void client_quit(struct client *c);
+
+/* The node at this port has what it wants. True: it is on its way there, and all calls were told. */
+bool client_go_to(struct client *c, int32_t port);
 
 /* Sends one request. `done` NULL: no reply is expected. */
 #define client_call(c, api, message, version, done, context)                   \

@@ -297,8 +297,9 @@ static void found(const struct reply *r)
         member_told(m, c->error_code, "looks for its coordinator");
         return;
     }
-    world_check(c->port == 9092 && c->host.n == 9, "the coordinator is somewhere else");
-    join(m);
+    world_check(c->port == BROKER_PORT + c->node_id - 1 && c->host.n == 9, "the coordinator is somewhere else");
+    if (!client_go_to(&m->peer.client, c->port))
+        join(m);
 }
 
 static void ask_coordinator(struct member *m)

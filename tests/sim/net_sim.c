@@ -23,7 +23,8 @@ struct pipe {
 struct net_conn {
     int fd;
     struct net_link *link; /* NULL: the client has gone */
-    struct pipe in, out;   /* seen from the broker */
+    uint16_t port;
+    struct pipe in, out; /* seen from the broker */
     struct io *io;
     struct io_op *recv, *send;
     bool accepted, open, shut, reset; /* open: the broker has it */
@@ -309,7 +310,7 @@ static void arrives(void *arg)
     struct net_conn *c = arg;
     if (c->reset || c->accepted)
         return;
-    struct listener_sim *l = choose_listener(9092);
+    struct listener_sim *l = choose_listener(c->port);
     if (!l) {
         tell_closed(c);
         return;
@@ -340,6 +341,7 @@ bool net_connect(struct net_link *l, uint16_t port)
     struct net_conn *c = world_alloc(sizeof *c);
     c->fd = SOCKET_FD_FIRST + (int)conn_count;
     c->link = l;
+    c->port = port;
     l->conn = c;
     conns[conn_count++] = c;
     event_in(travel_ns(), arrives, c);
@@ -443,7 +445,7 @@ enum err io_socket_names(int fd, struct io_names *out_names)
     struct net_conn *c = conn_at(fd);
     if (c->reset || !c->link)
         return ERR_CLOSED;
-    *out_names = (struct io_names){.local = "127.0.0.1", .peer = "127.0.0.1", .local_port = 9092};
+    *out_names = (struct io_names){.local = "127.0.0.1", .peer = "127.0.0.1", .local_port = c->port};
     out_names->peer_port = (uint16_t)(fd % 60000);
     return ERR_NONE;
 }

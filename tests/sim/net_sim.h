@@ -6,6 +6,8 @@
 #pragma once
 #include "tests/sim/door_io.h"
 
+enum { BROKER_PORT = 9092 }; /* of the first node */
+
 /* The client's end; embedded by the client, which outlives the connection's events. */
 struct net_link {
     struct net_conn *conn; /* NULL: not connected */

@@ -93,6 +93,29 @@ static void metadata_again(void *arg)
     world_free(a);
 }
 
+/* The shard that has it, as a node. */
+static void learn_leader(struct peer *p, const struct oracle_topic *t, const struct metadata_response_partition *m)
+{
+    bool same = p->client.broker_ends == broker_ends();
+    int32_t shard = same ? broker_shard_of(t->name, m->partition_index) : -1, expected = sim.knobs.per_core ? shard : 0;
+    world_check(shard < 0 || m->leader_id == 1 + expected, "%s-%d is led by node %d, and shard %d has it", t->name,
+                m->partition_index, m->leader_id, shard);
+    world_check(m->replica_nodes.n == 1 && m->replica_nodes.v[0] == m->leader_id && m->isr_nodes.n == 1 &&
+                    m->isr_nodes.v[0] == m->leader_id,
+                "%s-%d has other replicas than its leader", t->name, m->partition_index);
+    p->ports[t - topics][m->partition_index] = (uint16_t)(BROKER_PORT + m->leader_id - 1);
+}
+
+static void learn_nodes(const struct peer *p, const struct metadata_response *m)
+{
+    int32_t count = sim.knobs.per_core ? sim.knobs.shards : 1;
+    world_check(p->client.broker_ends != broker_ends() || broker_state() != BROKER_UP || m->brokers.n == count,
+                "metadata has %d nodes instead of %d", m->brokers.n, count);
+    for (int32_t i = 0; i < m->brokers.n; i++)
+        world_check(m->brokers.v[i].node_id == 1 + i && m->brokers.v[i].port == BROKER_PORT + i,
+                    "node %d is at port %d", m->brokers.v[i].node_id, m->brokers.v[i].port);
+}
+
 static bool learn_topic(struct peer *p, const struct metadata_response_topic *m)
 {
     struct oracle_topic *t = topics_find(m->name, NULL, false);
@@ -108,6 +131,8 @@ static bool learn_topic(struct peer *p, const struct metadata_response_topic *m)
     memcpy(t->id, m->topic_id.b, 16);
     t->known |= !world_runs_short(); /* there this may be the first shard that has it */
     for (int32_t i = 0; i < m->partitions.n; i++)
+        learn_leader(p, t, &m->partitions.v[i]);
+    for (int32_t i = 0; i < m->partitions.n; i++)
         oracle_epoch_seen(p->epoch_at_least, m->partitions.v[i].leader_epoch);
     return true;
 }
@@ -119,6 +144,7 @@ static void metadata_done(const struct reply *r)
     if (r->body.n < 0)
         return;
     client_decode(r, metadata_response, &m);
+    learn_nodes(p, &m);
     bool all = m.topics.n == (int32_t)topic_count;
     for (int32_t i = 0; i < m.topics.n; i++)
         all = learn_topic(p, &m.topics.v[i]) && all;

@@ -12,8 +12,9 @@ struct peer {
     void (*lost)(struct peer *p);
     bool is_ready, quits;
     int32_t epoch_at_least;
-    bool topic_known[TOPICS_MAX]; /* when the metadata request was sent */
-    uint32_t round;               /* counts connections */
+    bool topic_known[TOPICS_MAX];               /* when the metadata request was sent */
+    uint32_t round;                             /* counts connections */
+    uint16_t ports[TOPICS_MAX][PARTITIONS_MAX]; /* of the leaders, as it was told last */
 };
 
 /* A topic that one shard shows and another does not know yet: it waits for the memory. Only in poor worlds does that take long. */

@@ -159,13 +159,22 @@ static void take_off(struct flight *f, struct out_batch *b)
     f->v[f->count++] = b;
 }
 
+/* Led by the node that it is connected to, or it does not care. */
+static bool is_lane_here(const struct lane *l)
+{
+    const struct peer *p = &l->producer->peer;
+    const struct oracle_topic *t = topics_find(view_of(l->part->topic), NULL, false);
+    return !p->client.follows || p->ports[t - topics_at(0)][l->part->index] == p->client.port;
+}
+
 static struct flight *gather(struct producer_sim *p)
 {
     struct flight *f = world_alloc(sizeof *f);
     f->producer = p;
     uint32_t most = (uint32_t)dice_between(1, FLIGHT_MAX), first = (uint32_t)dice(p->lane_count);
     for (uint32_t i = 0; i < p->lane_count && f->count < most; i++) {
-        struct out_batch *b = next_batch(&p->lanes[(first + i) % p->lane_count]);
+        struct lane *l = &p->lanes[(first + i) % p->lane_count];
+        struct out_batch *b = is_lane_here(l) ? next_batch(l) : NULL;
         if (b)
             take_off(f, b);
     }
@@ -209,8 +218,27 @@ static void forget_flight(struct flight *f)
     world_free(f);
 }
 
+/* Nothing is left to do here: on to the leader of a lane that has something. True: it is on its way. */
+static bool move_on(struct producer_sim *p)
+{
+    for (uint32_t i = 0; i < p->lane_count; i++)
+        if (is_lane_here(&p->lanes[i]) && (p->lanes[i].queue || p->lanes[i].made < p->lanes[i].target) && dice(30))
+            return false;
+    uint32_t first = (uint32_t)dice(p->lane_count);
+    for (uint32_t i = 0; i < p->lane_count; i++) {
+        const struct lane *l = &p->lanes[(first + i) % p->lane_count];
+        const struct oracle_topic *t = topics_find(view_of(l->part->topic), NULL, false);
+        if (!is_lane_here(l) && (l->queue || l->made < l->target))
+            return client_go_to(&p->peer.client, p->peer.ports[t - topics_at(0)][l->part->index]);
+    }
+    return false;
+}
+
 static void pump(struct producer_sim *p)
 {
+    if (p->peer.client.follows && p->flights == 0 && move_on(p))
+        return;
+
     uint32_t sends = (uint32_t)dice_between(1, FLIGHTS_MAX);
     for (; sends && p->flights < FLIGHTS_MAX; sends--) {
         struct flight *f = gather(p);

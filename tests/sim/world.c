@@ -64,6 +64,7 @@ static void roll_starts(struct knobs *k)
     k->end_early_rate = sometimes(50, 400000);
     k->slow_start_ns = sometimes(50, 1) * dice_between(20, 800) * NS_PER_MS;
     k->reshards = dice(3) == 0;
+    k->per_core = sim.seed * 0x9e3779b97f4a7c15ull >> 62 == 0; /* no dice: the other seeds' runs stay as they were */
     k->pauses = sometimes(15, 2);
     k->shared = dice(2);
     k->shared_survives = dice(4) == 0;

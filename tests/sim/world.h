@@ -55,6 +55,7 @@ struct knobs {
     uint64_t slow_start_ns;  /* jobs take longer for so long after a start: much is unrecovered while requests come */
     uint32_t pauses;         /* the process stands still for a while, as under SIGSTOP, or the machine is suspended */
     bool reshards;           /* each start has another number of shards */
+    bool per_core;           /* each shard is shown as a node of its own */
     uint64_t trouble_ns;
     uint32_t topics, idempotent, plain, readers, batches;
     uint32_t groups, members;                   /* members of each group */
