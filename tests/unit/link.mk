@@ -73,6 +73,7 @@ LINK_test_conn := $(NET_CONN) net/server.o net/steps.o net/api/fetch_session.o n
 LINK_test_request := $(LINK_test_conn)
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))
+LINK_test_redo := $(LINK_test_partition)
 LINK_test_transactions := $(LINK_test_partition)
 LINK_test_aborted := storage/log/aborted.o $(CORE_HEAP)
 LINK_test_trim := $(filter-out storage/log/log_start.o,$(LINK_test_partition))
