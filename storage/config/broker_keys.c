@@ -85,7 +85,7 @@ static const struct broker_key keys[] = {
      "Folders that get no new partitions; there is one folder.", CONFIG_LIST, false, CONFIG_ANY},
     {"crash.dir", "",
      "Where crash.route=shm keeps its file, for example a tmpfs that outlives the container; empty: /dev/shm.", CONFIG_STRING, true, CONFIG_ANY},
-    {"crash.route", "written",
+    {"crash.route", "auto",
      "How records of topics with write.caching=true survive kill -9: in shared memory (shm), by a write (written), or auto to decide by where the broker runs.",
      CONFIG_STRING, true, CONFIG_WORDS("auto|shm|written")},
     {"create.topic.policy.class.name", NULL, doc_plugins, CONFIG_CLASS, false, CONFIG_ANY},

@@ -12,7 +12,7 @@ from broker import Broker
 from process import run_ok
 from tools import java, jars
 
-ODRADEK_ONLY = ("disk.io", "write.caching")
+ODRADEK_ONLY = ("crash.dir", "crash.route", "disk.io", "write.caching")
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
 
 

@@ -12,6 +12,8 @@ The folder holds `data/` (log.dirs) and `broker.log` (stderr, appended over rest
 (default build/odradek); ODRADEK_ARGS adds arguments, for example `--io-engine=epoll`, to every broker started.
 `open_broker` gives Apache Kafka instead when BROKER=kafka (see apache.py), with the same methods.
 """
+import atexit
+import fcntl
 import os
 import random
 import re
@@ -62,6 +64,29 @@ def free_ports(count, tries=200):
     raise AssertionError("no free ports")
 
 
+SHARED_MEMORY = "/dev/shm"
+started_in = set()  # data folders
+
+
+def forget_shared_memory():
+    """What killed brokers of these tests left there. (Any later start would remove it once their folders are gone.)"""
+    for name in os.listdir(SHARED_MEMORY) if started_in else ():
+        path = os.path.join(SHARED_MEMORY, name)
+        if not name.startswith("odradek-redo-"):
+            continue
+        try:
+            with open(path, "rb") as file:
+                owner = file.read(4096)[60:].split(b"\0", 1)[0].decode(errors="replace")
+                if owner in started_in:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # or it lives
+                    os.unlink(path)
+        except OSError:
+            pass
+
+
+atexit.register(forget_shared_memory)
+
+
 class Broker:
     start_line = r" started: "
     address_in = r" started: .*?address=([^ ,]+)"
@@ -110,6 +135,7 @@ class Broker:
     def launch(self):
         """Starts the process without waiting."""
         assert not self.running()
+        started_in.add(os.path.abspath(self.properties.get("log.dirs", self.data)))
         with open(self.log_path, "ab") as log:
             self.log_start = log.tell()
             self.process = spawn(self.command(), stdin=-3, stdout=log, stderr=log, env=self.environment())

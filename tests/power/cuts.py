@@ -76,7 +76,7 @@ class Series:
         load.need_engine(setup.engine)
         name = "-".join([*setup, "plant" if program else "good"])
         self.disk = Disk(os.path.join(WORK, name, "disk"), setup.kind)
-        properties = {"log.dirs": os.path.join(self.disk.mount, "data"), "disk.io": setup.disk_io,
+        properties = {"log.dirs": os.path.join(self.disk.mount, "data"), "disk.io": setup.disk_io, "crash.dir": self.disk.memory,
                       "listeners": f"PLAINTEXT://localhost:{load.free_port()}"}
         self.broker = Broker(os.path.join(WORK, name, "broker"), properties,
                              [f"--io-engine={setup.engine}", "--cores", setup.cores])

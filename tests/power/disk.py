@@ -44,6 +44,7 @@ class Disk:
         self.flush_us = flush_us  # what a flush takes
         self.image = os.path.join(self.folder, "image")
         self.mount = os.path.join(self.folder, "mount")
+        self.memory = os.path.join(self.folder, "memory")  # for crash.dir: of the machine, empty when its power comes back
         self.round = 0
         self.nbdkit = self.nbdfuse = self.loop = None
         self.mounted = False
@@ -61,6 +62,7 @@ class Disk:
             file.truncate(SIZE_MIB << 20)
         run_ok([*MKFS[self.kind], self.image])
         os.mkdir(self.mount)
+        os.mkdir(self.memory)
 
     def attach(self, seed, keep=None):
         self.round += 1
@@ -136,6 +138,8 @@ class Disk:
         if self.nbdkit:
             end_child(self.nbdkit)
         self.mounted, self.loop, self.nbdfuse, self.nbdkit = False, None, None, None
+        for name in os.listdir(self.memory) if os.path.isdir(self.memory) else ():
+            os.unlink(os.path.join(self.memory, name))
 
     def close(self):
         self.detach()
