@@ -58,8 +58,12 @@ class Worker(Running):
             return 0, None
 
     def put(self, name, **config):
-        assert wait_until(lambda: self.ask("PUT", f"/connectors/{name}/config", config)[0] in (200, 201), 60, 0.5), \
+        assert wait_until(lambda: self.ask("PUT", f"/connectors/{name}/config", config)[0] in (200, 201), 120, 0.5), \
             f"{name}: {self.ask('PUT', f'/connectors/{name}/config', config)}"
+
+    def offsets(self, name):
+        status, said = self.ask("GET", f"/connectors/{name}/offsets")
+        return said["offsets"] if status == 200 else None
 
     def running(self, name):
         status, said = self.ask("GET", f"/connectors/{name}/status")
@@ -96,13 +100,15 @@ def goes_on():
             append(source, round * LINES // 4, LINES // 4)
             time.sleep(1.1)
         assert wait_until(lambda: lines_of(sink) == [f"line {i}" for i in range(LINES)], 60, 0.2), len(lines_of(sink))
-        for topic in ("connect-offsets", "connect-configs"):
+        for topic in ("connect-offsets", "connect-configs", "connect-status"):
             compacted(broker, topic)
+        offsets = worker.offsets("source")
         worker.kill()
         broker.kill(), broker.start()
-        append(source, LINES, 50)
         worker = Worker(broker)
         assert wait_until(lambda: worker.running("source") and worker.running("sink"), 90, 0.5), "no task runs again"
+        assert worker.offsets("source") == offsets, (worker.offsets("source"), offsets)
+        append(source, LINES, 50)
         status, config = worker.ask("GET", "/connectors/source/config")
         assert status == 200 and config["batch.size"] == "2011", (status, config)
         wanted = [f"line {i}" for i in range(LINES + 50)]
@@ -133,32 +139,39 @@ def runner(workers):
     return None
 
 
-def stopped(worker):
-    status, said = worker.ask("GET", "/connectors/once/status")
+def stopped(worker, name):
+    status, said = worker.ask("GET", f"/connectors/{name}/status")
     return status == 200 and said["connector"]["state"] == "STOPPED" and not said["tasks"]
 
 
-def change_offsets(worker, method, body=None):
+def change_offsets(worker, name, method, body=None):
     """Offsets may be changed while the connector is stopped."""
-    assert worker.ask("PUT", "/connectors/once/stop")[0] in (202, 204)
-    assert wait_until(lambda: stopped(worker), 60, 0.5), "the connector does not stop"
-    changed = lambda: worker.ask(method, "/connectors/once/offsets", body)[0] == 200
-    assert wait_until(changed, 60, 1), f"{method} of the offsets: {worker.ask(method, '/connectors/once/offsets', body)}"
-    assert worker.ask("PUT", "/connectors/once/resume")[0] == 202
+    assert worker.ask("PUT", f"/connectors/{name}/stop")[0] in (202, 204)
+    assert wait_until(lambda: stopped(worker, name), 60, 0.5), f"{name} does not stop"
+    changed = lambda: worker.ask(method, f"/connectors/{name}/offsets", body)[0] == 200
+    assert wait_until(changed, 60, 1), f"{method} of the offsets: {worker.ask(method, f'/connectors/{name}/offsets', body)}"
+    assert worker.ask("PUT", f"/connectors/{name}/resume")[0] == 202
+
+
+def drained(path, wanted):
+    """What a sink wrote; after a kill it may write lines again."""
+    assert wait_until(lambda: lines_of(path)[-len(wanted):] == wanted, 60, 0.5), f"{len(lines_of(path))} lines, not {len(wanted)} in the end"
 
 
 def exactly_once():
     broker = open_broker(f"{WORK}/connect-once", EXACTLY)
     broker.keep_port = True
-    source = os.path.abspath(f"{WORK}/once.txt")
-    with open(source, "w", encoding="ascii"):
-        pass
+    source, sink = os.path.abspath(f"{WORK}/once.txt"), os.path.abspath(f"{WORK}/drain.txt")
+    for path in (source, sink):
+        open(path, "w", encoding="ascii").close()
     lines = [f"line {i}" for i in range(LINES)]
     with broker:
         client("topic", broker.address, "once", 1)
         workers = [Worker(broker, f"once-{n}", EXACTLY_ONCE) for n in range(2)]
         workers[0].put("once", **{"connector.class": "FileStreamSource", "tasks.max": "1", "file": source, "topic": "once",
                                   "exactly.once.support": "required", "transaction.boundary": "poll"})
+        workers[0].put("drain", **{"connector.class": "FileStreamSink", "tasks.max": "1", "file": sink, "topics": "once",
+                                   "consumer.override.isolation.level": "read_committed"})
         append(source, 0, LINES // 4)
         come(broker, lines[:LINES // 4])
         append(source, LINES // 4, LINES // 4)
@@ -174,10 +187,18 @@ def exactly_once():
         assert wait_until(lambda: runner(workers), 60, 0.5), "no task runs"
         worker = runner(workers)
         half = sum(len(line) + 1 for line in lines[:LINES // 2])
-        change_offsets(worker, "PATCH", {"offsets": [{"partition": {"filename": source}, "offset": {"position": half}}]})
+        change_offsets(worker, "once", "PATCH", {"offsets": [{"partition": {"filename": source}, "offset": {"position": half}}]})
         come(broker, lines + lines[LINES // 2:])
-        change_offsets(worker, "DELETE")
-        come(broker, lines + lines[LINES // 2:] + lines)
+        change_offsets(worker, "once", "DELETE")
+        everything = lines + lines[LINES // 2:] + lines
+        come(broker, everything)
+        assert wait_until(lambda: set(lines_of(sink)) == set(lines), 60, 0.5), f"the sink has {len(set(lines_of(sink)))} lines"
+        second = {"partition": {"kafka_topic": "once", "kafka_partition": 0}, "offset": {"kafka_offset": 1}}  # the first record has offset 0
+        change_offsets(worker, "drain", "PATCH", {"offsets": [second]})
+        drained(sink, everything[1:])
+        open(sink, "w", encoding="ascii").close()
+        change_offsets(worker, "drain", "DELETE")
+        drained(sink, everything)
         for worker in workers:
             worker.stop()
         broker.stop()

@@ -71,13 +71,13 @@ def python_of(name):
 
 
 class Running:
-    """A program that was started; what it says goes to a file, over several starts."""
+    """A program that was started, with what it starts itself; what it says goes to a file, over several starts."""
 
     def __init__(self, command, log_path, **options):
         self.log_path = log_path
         with open(log_path, "ab") as log:
             self.from_byte = log.tell()
-            self.process = spawn(command, stdin=-3, stdout=log, stderr=log, **options)
+            self.process = spawn(command, stdin=-3, stdout=log, stderr=log, start_new_session=True, **options)
 
     def said(self):
         """What it said since this start."""
@@ -95,7 +95,8 @@ class Running:
         self.end(signal.SIGTERM)
 
     def end(self, how):
-        self.process.send_signal(how)
+        if not self.ended():
+            os.killpg(self.process.pid, how)
         self.process.wait(seconds(60))
 
 
@@ -103,6 +104,16 @@ def empty(path):
     """No folder there; one that a program makes for itself."""
     shutil.rmtree(path, ignore_errors=True)
     return os.path.abspath(path)
+
+
+def comes(fault, timeout):
+    """Waits until there is no fault; the last one is why there still is."""
+    last = []
+
+    def gone():
+        last[:] = [fault()]
+        return not last[0]
+    assert wait_until(gone, timeout, 1), last[0]
 
 
 def compacted(broker, topic, most=0.9):
