@@ -18,6 +18,7 @@ BIN = os.path.join(ROOT, "build/release/bench")
 WORK = os.environ.get("BENCH_DIR", os.path.join(ROOT, "build/bench"))
 ODRADEK = os.path.abspath(os.path.join(ROOT, os.environ.get("ODRADEK", "build/odradek")))
 ODRADEK_ARGS = os.environ.get("ODRADEK_ARGS", "").split()
+ODRADEK_PREFIX = []  # a command that becomes the broker
 
 # A cache line goes there and back in about 100 ns between neighbouring processors, in about 500 ns between distant ones.
 FAR_FROM_NS = 250
@@ -130,7 +131,7 @@ class Server:
 def start_broker(folder, *settings, cpu=None):
     """On one processor, or a shard on each of several."""
     cpus = [] if cpu is None else [str(c) for c in (cpu if isinstance(cpu, list) else [cpu])]
-    command = [broker(), "serve", f"log.dirs={folder}/data", "listeners=PLAINTEXT://localhost:0", *settings, *ODRADEK_ARGS]
+    command = [*ODRADEK_PREFIX, broker(), "serve", f"log.dirs={folder}/data", "listeners=PLAINTEXT://localhost:0", *settings, *ODRADEK_ARGS]
     return Server(command + (["--cores", str(len(cpus)), "--cpu-list", ",".join(cpus)] if cpus else []), folder)
 
 

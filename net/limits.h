@@ -5,7 +5,7 @@
 #include "core/limits.h"
 
 enum {
-    CONN_REQUESTS_MAX = 64,                /* Produce requests that overlap on one connection */
+    CONN_REQUESTS_MAX = 512,               /* Produce requests that overlap: 10,000 a second while a disk takes 50 ms */
     CONN_REQUEST_BYTES = 16 * 1024 * 1024, /* of their frames; one more frame may start below this */
     CONN_IOV = 32,                         /* pieces of one send; a longer reply takes several */
     SEND_SMALL_BYTES = 16 * 1024,          /* replies that go in the turn in which they are ready, whoever else sends */

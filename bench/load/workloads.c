@@ -33,8 +33,10 @@ static const struct workload workloads[] = {
     {"backlog-1-topic-1-partition-1kb", "2 GB are written, then read from the start", 1, 1, 1, KIB, MIB, 5, 0, 0,
      2000000000},
     {"one-in-flight", "one record of 1 KiB at a time, each waits for its ack", 1, 1, 0, KIB - 96, 256, 1, 0, 0, 0},
-    {"end-to-end-1k", "1,000 records/s of 1 KiB, no linger, from due to read", 1, 1, 1, KIB, 256, 5, 0, 1000, 0},
-    {"end-to-end-10k", "10,000 records/s of 1 KiB, no linger, from due to read", 1, 1, 1, KIB, 256, 5, 0, 10000, 0},
+    /* No linger: a record goes at once, and those that waited for the window go together. */
+    {"end-to-end-1k", "1,000 records/s of 1 KiB, no linger, from due to read", 1, 1, 1, KIB, 16 * KIB, 5, 0, 1000, 0},
+    {"end-to-end-10k", "10,000 records/s of 1 KiB, no linger, from due to read", 1, 1, 1, KIB, 16 * KIB, 5, 0, 10000,
+     0},
     {"fan-out-10", "5,000 records/s of 1 KiB, ten readers of one partition", 1, 1, 10, KIB, 128 * KIB, 5, LINGER_MS(1),
      5000, 0},
     {"telemetry",

@@ -8,7 +8,7 @@ from report import NotRun
 
 
 class Mount:
-    def __init__(self, kind, folder, size):
+    def __init__(self, kind, folder, size, options=""):
         if os.geteuid() != 0:
             raise NotRun("mounting needs root")
         self.folder = fresh_dir(folder)
@@ -16,13 +16,14 @@ class Mount:
         if kind == "tmpfs":
             run_ok(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.folder])
             return
-        need("mkfs.ext4")
+        make = {"ext4": ["mkfs.ext4", "-q", "-F", "-m", "0"], "xfs": ["mkfs.xfs", "-q", "-f"]}[kind]
+        need(make[0])
         with open(self.image, "wb") as image:
             image.truncate(size)
-        run_ok(["mkfs.ext4", "-q", "-F", "-m", "0", self.image])
+        run_ok([*make, self.image])
         if not os.path.exists("/dev/loop-control"):
             raise NotRun("no loop device")
-        run_ok(["mount", "-o", "loop", self.image, self.folder])
+        run_ok(["mount", "-o", "loop" + (f",{options}" if options else ""), self.image, self.folder])
 
     def __enter__(self):
         return self.folder
