@@ -142,13 +142,14 @@ static bool has_cold_answer(const struct cold *c)
     return c->begin != UINT64_MAX && c->at > c->begin;
 }
 
-/* What was read has aborted transactions that are known no more: those of a cleaned segment are noted without what is gone, and those of one
- * below the log start with it. */
+/* The log start has moved over what was read: of a transaction that is open there nothing holds back the stable end any more. Or it has aborted
+ * transactions that are known no more: those of a cleaned segment are noted without what is gone. */
 static bool is_cold_read_outdated(const struct cold *c)
 {
     const struct partition *p = c->partition;
     assert(c->segment);
-    return reader_wants_aborted(p, c->read) && (c->swaps != p->cleaning.swaps || c->read->offset < p->log_start_offset);
+    return c->read->offset < p->log_start_offset ||
+           (c->swaps != p->cleaning.swaps && reader_wants_aborted(p, c->read));
 }
 
 /* Who reads on finds the position without an index, and is read ahead for. */

@@ -52,6 +52,9 @@ static void fetched(const struct reply *r)
         return;
     const struct fetch_partition_data *m = answer_fetched(r);
     const struct truth_log *l = rd->reading.log;
+    world_note("%s got %d bytes at %lld of %s-%d%s: error %d, start %lld, stable %lld", rd->client.name, m->records.n,
+               (long long)rd->reading.next, l->topic, l->index, rd->committed ? ", committed" : "", m->error_code,
+               (long long)m->log_start_offset, (long long)m->last_stable_offset);
     if (m->error_code == KERR_OFFSET_OUT_OF_RANGE && (l->drops || rd->reading.next < l->start_most)) {
         look_for_start(rd);
         return;

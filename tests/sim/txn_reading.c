@@ -358,12 +358,18 @@ bool truth_read(struct truth_reading *rd, const struct fetch_partition_data *m, 
     return true;
 }
 
+/* Version 4 does not tell where the log starts. */
+static bool may_be_below_start(const struct truth_log *l, const struct fetch_partition_data *m, int64_t offset)
+{
+    return m->log_start_offset >= 0 ? offset < m->log_start_offset : l->drops || offset < l->start_most;
+}
+
 void truth_reading_end(const struct truth_reading *rd, const struct fetch_partition_data *m)
 {
     if (rd->committed || !readings_are_quick(rd))
         return;
     for (uint32_t i = 0; i < rd->open_count; i++)
-        if (rd->open[i].offset < m->last_stable_offset)
+        if (rd->open[i].offset < m->last_stable_offset && !may_be_below_start(rd->log, m, rd->open[i].offset))
             truth_fail(rd->log,
                        "transaction %u of %s has a record at %" PRId64
                        " and no marker; the last stable offset is %" PRId64 " of %" PRId64,

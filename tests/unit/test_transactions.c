@@ -708,6 +708,31 @@ static void a_log_start_may_lie_behind_an_open_transaction(void **state)
     check_all();
 }
 
+/* Records below the start hold back the stable end no longer: a read from the disk that began before must not show them. */
+static void a_log_start_that_passes_a_cold_read_ends_it(void **state)
+{
+    (void)state;
+    make_topic(NULL, 0);
+    write_some(0, 100);
+    end_it(0, true);
+    int64_t open_at = partition_facts(w.p).high_watermark;
+    write_some(1, 100);
+    restart();
+    struct part_read r = {.max_bytes = 1 << 20, .first_whole = true, .committed = true, .done = read_done};
+    read_is_over = false;
+    bool now = partition_read(w.p, &r);
+    assert_false(now);
+    assert_int_equal(partition_facts(w.p).last_stable_offset, open_at);
+    while (w.p->store->cold_reads == 0) /* it begins at the end of a turn */
+        turn();
+    assert_false(read_is_over);
+    w.p->log_start_offset = w.p->promised.offset; /* as the last step of a trim does */
+    until(&read_is_over);
+    assert_int_equal(r.error, KERR_OFFSET_OUT_OF_RANGE);
+    assert_int_equal(r.slices.count, 0);
+    slices_deinit(&r.slices);
+}
+
 static void time_look_ups_keep_below_what_is_stable(void **state)
 {
     (void)state;
@@ -750,6 +775,7 @@ int main(void)
         TEST(markers_keep_kafkas_rules),
         TEST(watches_hear_of_markers),
         TEST(a_log_start_may_lie_behind_an_open_transaction),
+        TEST(a_log_start_that_passes_a_cold_read_ends_it),
         TEST(time_look_ups_keep_below_what_is_stable),
     };
     return run_in_modes(tests, COUNT_OF(tests), 2);
