@@ -48,11 +48,42 @@ static bool may_reopen_coord_part(const struct coord_shard *c, int32_t i)
     return p->was_offline || (p->log->may_pass && c->shard->now_ns - p->failed_ns >= COORD_REOPEN_MS * NS_PER_MS);
 }
 
-bool coord_shard_ready(struct coord_shard *c, struct coord_log *l)
+/* --- expiry --- */
+
+static void expire_coord_log(struct coord_shard *c, struct coord_log *l)
+{
+    int64_t now_ms;
+    if (c->expire && log_store_expiry_ms(&store_of(c->shard)->log, &now_ms)) /* else the clock jumped: not now */
+        c->expire(l, now_ms);
+}
+
+static void start_coord_expiry(struct coord_shard *c)
+{
+    timer_start(&c->shard->timers, &c->expiry_timer, c->shard->now_ns + c->expire_every_ms * NS_PER_MS);
+}
+
+static void coord_expiry_due(struct timer *t)
+{
+    struct coord_shard *c = container_of(t, struct coord_shard, expiry_timer);
+    for (int32_t i = 0; i < c->part_count; i++)
+        if (c->parts[i].log)
+            expire_coord_log(c, c->parts[i].log);
+    start_coord_expiry(c);
+}
+
+void coord_shard_expire(struct coord_shard *c, int64_t every_ms, void (*expire)(struct coord_log *l, int64_t now_ms))
+{
+    assert(!c->expire && every_ms > 0);
+    c->expire = expire;
+    c->expire_every_ms = (uint64_t)every_ms;
+    start_coord_expiry(c);
+}
+
+void coord_shard_ready(struct coord_shard *c, struct coord_log *l)
 {
     struct coord_part *p = &c->parts[l->index];
     if (p->closing)
-        return false;
+        return;
     bool is_ready = l->state == COORD_LOG_READY;
     p->was_offline = coord_part_offline(c, l->index);
     p->failed_ns = c->shard->now_ns;
@@ -60,7 +91,8 @@ bool coord_shard_ready(struct coord_shard *c, struct coord_log *l)
         p->was_ready = true;
     else if (p->was_ready) /* it has lost its memory, and reads it again */
         close_coord_part(p);
-    return is_ready;
+    if (is_ready)
+        expire_coord_log(c, l);
 }
 
 /* --- questions --- */
@@ -142,6 +174,7 @@ enum err coord_shard_start(struct coord_shard *c, struct shard *s, const struct 
                            struct coord_log *(*open)(struct coord_shard *c, struct partition *p, int32_t index))
 {
     *c = (struct coord_shard){.shard = s, .topic = topic, .open = open};
+    timer_init(&c->expiry_timer, coord_expiry_due);
     pace_init(&c->pace, s);
     const struct topic *t = coord_topic_find(topic, store_of(s));
     return t ? open_coord_parts(c, t) : ERR_NONE;
@@ -151,6 +184,7 @@ void coord_shard_stop(struct coord_shard *c, void (*stopped)(struct coord_shard 
 {
     assert(!c->stopping);
     c->stopping = true;
+    timer_stop(&c->shard->timers, &c->expiry_timer);
     c->stopped = stopped;
     c->closing = 1;
     for (int32_t i = 0; i < c->part_count; i++) {
@@ -167,6 +201,7 @@ void coord_shard_stop(struct coord_shard *c, void (*stopped)(struct coord_shard 
 
 void coord_shard_close(struct coord_shard *c)
 {
+    timer_stop(&c->shard->timers, &c->expiry_timer);
     heap_free(c->shard->heap, c->parts);
     c->parts = NULL;
     c->part_count = 0;

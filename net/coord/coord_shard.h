@@ -27,6 +27,9 @@ struct coord_shard {
     struct coord_part *parts; /* NULL: the topic is not there yet */
     int32_t part_count;
     uint8_t topic_id[16];
+    struct timer expiry_timer;
+    uint64_t expire_every_ms;
+    void (*expire)(struct coord_log *l, int64_t now_ms); /* NULL: nothing expires */
     bool stopping;
     uint32_t closing; /* logs, plus one while they are told */
     void (*stopped)(struct coord_shard *c);
@@ -35,6 +38,9 @@ struct coord_shard {
 enum err coord_shard_start(struct coord_shard *c, struct shard *s, const struct coord_topic *topic,
                            struct coord_log *(*open)(struct coord_shard *c, struct partition *p,
                                                      int32_t index)) must_use;
+/* From now on what is old goes: `expire` runs for each log that is READY, when it becomes that and every so often, unless the wall clock cannot be
+ * believed then (storage/expiry_clock.h). */
+void coord_shard_expire(struct coord_shard *c, int64_t every_ms, void (*expire)(struct coord_log *l, int64_t now_ms));
 /* The catalog's news: a topic was made. */
 void coord_shard_topic_made(struct coord_shard *c, const struct topic *t);
 /* From now on every question is answered with NOT_COORDINATOR, waiters included; `stopped` when nothing is under way. Before
@@ -43,8 +49,8 @@ void coord_shard_stop(struct coord_shard *c, void (*stopped)(struct coord_shard 
 /* Logs that are still there go with the shard's heap: the loop ended without a stop. */
 void coord_shard_close(struct coord_shard *c);
 
-/* coord_kind's `ready`. True: the log is READY. */
-bool coord_shard_ready(struct coord_shard *c, struct coord_log *l);
+/* coord_kind's `ready`. */
+void coord_shard_ready(struct coord_shard *c, struct coord_log *l);
 /* NULL, and why: COORDINATOR_LOAD_IN_PROGRESS or NOT_COORDINATOR. */
 struct coord_log *coord_shard_log(struct coord_shard *c, int32_t partition, enum kerr *out_error);
 /* The next log of this shard that is READY: *cursor = 0 first; NULL at the end, or while one is LOADING (see *out_error). */

@@ -12,7 +12,6 @@ struct coordinator_shard {
     struct heap_meter *memory; /* of all groups' memory */
     struct group_log_hooks hooks;
     uint32_t members; /* and pending ids, of all groups */
-    struct timer retention;
     struct store_listener news;
     void (*stopped)(struct server *sv);
 };
@@ -129,19 +128,14 @@ static void group_entry_going(struct group_entry *e)
     count_group_members(c, e, 0);
 }
 
-static void expire_group_log(struct coordinator_shard *c, struct group_log *l)
+static void expire_group_log(struct coord_log *l, int64_t now_ms)
 {
-    struct store *st = store_of(c->logs.shard);
-    int64_t now_ms;
-    if (log_store_expiry_ms(&st->log, &now_ms)) /* else the clock jumped: not now */
-        group_log_expire(l, now_ms, st->config->offsets_retention_ms);
+    group_log_expire(group_log_of(l), now_ms, store_of(l->shard)->config->offsets_retention_ms);
 }
 
 static void group_log_ready(struct group_log *l)
 {
-    struct coordinator_shard *c = coordinator_of_log(l);
-    if (coord_shard_ready(&c->logs, &l->coord))
-        expire_group_log(c, l);
+    coord_shard_ready(&coordinator_of_log(l)->logs, &l->coord);
 }
 
 static struct coord_log *open_group_log(struct coord_shard *logs, struct partition *p, int32_t index)
@@ -181,22 +175,6 @@ static void forget_gone_topic(struct store *st, const struct topic *t)
 
 /* --- life --- */
 
-static void start_retention(struct coordinator_shard *c)
-{
-    struct shard *s = c->logs.shard;
-    uint64_t every_ms = (uint64_t)store_of(s)->config->offsets_retention_check_ms;
-    timer_start(&s->timers, &c->retention, s->now_ns + every_ms * NS_PER_MS);
-}
-
-static void offsets_retention_due(struct timer *t)
-{
-    struct coordinator_shard *c = container_of(t, struct coordinator_shard, retention);
-    for (int32_t i = 0; i < c->logs.part_count && !c->logs.stopping; i++)
-        if (c->logs.parts[i].log)
-            expire_group_log(c, group_log_of(c->logs.parts[i].log));
-    start_retention(c);
-}
-
 static struct group_rules group_rules_of(const struct broker_config *config)
 {
     return (struct group_rules){.session_ms_min = config->group_min_session_timeout_ms,
@@ -229,12 +207,11 @@ enum err coordinator_start(struct server *sv)
                                         .changed = watch_group_deadline,
                                         .ready = group_log_ready,
                                         .arg = c};
-    timer_init(&c->retention, offsets_retention_due);
     sv->coordinator = c;
     c->news = (struct store_listener){.topic_made = offsets_topic_made, .topic_gone = forget_gone_topic};
     store_listen(st, &c->news);
     enum err err = coord_shard_start(&c->logs, sv->shard, &group_topic, open_group_log);
-    start_retention(c);
+    coord_shard_expire(&c->logs, st->config->offsets_retention_check_ms, expire_group_log);
     return err;
 }
 
@@ -248,7 +225,6 @@ void coordinator_stop(struct server *sv, void (*stopped)(struct server *sv))
 {
     struct coordinator_shard *c = sv->coordinator;
     c->stopped = stopped;
-    timer_stop(&sv->shard->timers, &c->retention);
     coord_shard_stop(&c->logs, group_logs_stopped);
 }
 
@@ -257,7 +233,6 @@ void coordinator_close(struct server *sv)
     struct coordinator_shard *c = sv->coordinator;
     if (!c)
         return;
-    timer_stop(&sv->shard->timers, &c->retention);
     list_remove(&c->news.link);
     coord_shard_close(&c->logs);
     bufpool_part_close(sv->shard->bufs, c->hooks.heap, c->memory);

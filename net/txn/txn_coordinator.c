@@ -285,9 +285,7 @@ static void txn_entry_written(struct txn_entry *e, enum kerr error)
 
 static void txn_log_ready(struct txn_log *l)
 {
-    struct txn_shard *c = txn_shard_of_log(l);
-    if (coord_shard_ready(&c->logs, &l->coord))
-        txn_expire_log(c, l);
+    coord_shard_ready(&txn_shard_of_log(l)->logs, &l->coord);
 }
 
 static struct coord_log *open_txn_log(struct coord_shard *logs, struct partition *p, int32_t index)

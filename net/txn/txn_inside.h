@@ -19,7 +19,7 @@ struct txn_shard {
     bool logs_stopped;
     void (*stopped)(struct server *sv);
     struct store_listener news;
-    struct timer timeouts_timer, expiry_timer;
+    struct timer timeouts_timer;
     struct txn_sweep { /* of time-outs */
         struct steps steps;
         struct coord_cursor cursor;
@@ -66,4 +66,3 @@ void txn_sweeps_start(struct txn_shard *c);
 void txn_sweeps_stop(struct txn_shard *c);
 /* Aborts it, as the broker does in its producer's place. Without a producer id at hand, where it takes one, nothing happens. */
 void txn_entry_abort(struct txn_shard *c, struct txn_entry *e, int64_t now_ms, const char *why);
-void txn_expire_log(struct txn_shard *c, struct txn_log *l);

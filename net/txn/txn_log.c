@@ -256,14 +256,17 @@ static uint64_t likely_txn_tombstone_bytes(const struct coord_write *w)
     return txn_record_bytes(w->entry->id, (struct kview){NULL, -1});
 }
 
-/* Where it was not written the id stays, and may be used. */
+/* Where it was not written the id stays, and may be used: those that waited for it are asked again. */
 static void txn_removed(struct coord_write *w, enum kerr error)
 {
     struct txn_removal *r = container_of(w, struct txn_removal, write);
-    (void)error; /* the sweep's */
-    if (w->entry && r->dying)
-        txn_drop(&txn_entry_of(w->entry)->txn);
+    struct txn_entry *e = w->entry && r->dying ? txn_entry_of(w->entry) : NULL;
     heap_free(w->log->heap, r);
+    if (!e)
+        return;
+    assert(error); /* else it is gone */
+    txn_drop(&e->txn);
+    txn_entry_log(e)->hooks->written(e, txn_write_answer(error));
 }
 
 static struct coord_write *expire_txn_entry(struct coord_sweep *s, struct coord_entry *e)

@@ -96,28 +96,9 @@ static void txn_timeouts_due(struct timer *t)
 
 /* --- expiry --- */
 
-void txn_expire_log(struct txn_shard *c, struct txn_log *l)
+static void expire_txn_log(struct coord_log *l, int64_t now_ms)
 {
-    struct store *st = store_of(c->logs.shard);
-    int64_t now_ms;
-    if (log_store_expiry_ms(&st->log, &now_ms)) /* else the clock jumped: not now */
-        txn_log_expire(l, now_ms, st->config->txn_id_expiration_ms);
-}
-
-static void start_expiry_timer(struct txn_shard *c)
-{
-    struct shard *s = c->logs.shard;
-    uint64_t every_ms = (uint64_t)store_of(s)->config->txn_expiry_check_ms;
-    timer_start(&s->timers, &c->expiry_timer, s->now_ns + every_ms * NS_PER_MS);
-}
-
-static void txn_expiry_due(struct timer *t)
-{
-    struct txn_shard *c = container_of(t, struct txn_shard, expiry_timer);
-    for (int32_t i = 0; i < c->logs.part_count && !c->logs.stopping; i++)
-        if (c->logs.parts[i].log)
-            txn_expire_log(c, txn_log_of(c->logs.parts[i].log));
-    start_expiry_timer(c);
+    txn_log_expire(txn_log_of(l), now_ms, store_of(l->shard)->config->txn_id_expiration_ms);
 }
 
 /* --- both --- */
@@ -125,15 +106,13 @@ static void txn_expiry_due(struct timer *t)
 void txn_sweeps_start(struct txn_shard *c)
 {
     timer_init(&c->timeouts_timer, txn_timeouts_due);
-    timer_init(&c->expiry_timer, txn_expiry_due);
     list_init(&c->sweep.steps.link);
     start_timeouts_timer(c);
-    start_expiry_timer(c);
+    coord_shard_expire(&c->logs, store_of(c->logs.shard)->config->txn_expiry_check_ms, expire_txn_log);
 }
 
 /* A sweep that stands in the line ends with its next step, which finds that the logs stop. */
 void txn_sweeps_stop(struct txn_shard *c)
 {
     timer_stop(&c->logs.shard->timers, &c->timeouts_timer);
-    timer_stop(&c->logs.shard->timers, &c->expiry_timer);
 }

@@ -148,8 +148,7 @@ static bool is_cold_read_outdated(const struct cold *c)
 {
     const struct partition *p = c->partition;
     assert(c->segment);
-    return c->read->offset < p->log_start_offset ||
-           (c->swaps != p->cleaning.swaps && reader_wants_aborted(p, c->read));
+    return c->read->offset < p->log_start_offset || (c->swaps != p->cleaning.swaps && reader_wants_aborted(p, c->read));
 }
 
 /* Who reads on finds the position without an index, and is read ahead for. */

@@ -259,6 +259,23 @@ static void ids_that_nobody_uses_go(void **state)
     assert_int_equal(t.stands[0].producer_epoch, 0);
 }
 
+/* Who waited while it was on its way must hear that the id stays. */
+static void a_tombstone_that_is_not_written_is_told(void **state)
+{
+    (void)state;
+    open_ready();
+    change(0);
+    const struct txn_entry *e = txn_log_find(t.log, id_of(0));
+    uint32_t written = t.written;
+    txn_log_expire(t.log, t.now_ms + 1000000, 1);
+    UNTIL(e->txn.pending);
+    partition_offline(w.p, "a test");
+    UNTIL(!e->txn.pending);
+    assert_int_equal(t.written, written + 1);
+    assert_int_equal(t.gone, 0);
+    UNTIL(!t.log->expiry.asked);
+}
+
 static void what_is_under_way_is_not_taken_by_expiry(void **state)
 {
     (void)state;
@@ -295,6 +312,7 @@ int main(void)
         CASE(what_was_written_stands_after_a_stop),
         CASE(after_a_kill_it_is_the_old_or_the_new),
         CASE(ids_that_nobody_uses_go),
+        CASE(a_tombstone_that_is_not_written_is_told),
         CASE(what_is_under_way_is_not_taken_by_expiry),
         CASE(closing_answers_what_is_under_way),
     };
