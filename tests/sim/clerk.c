@@ -92,7 +92,7 @@ static void found(const struct reply *r)
     struct clerk *c = r->context;
     if (r->body.n < 0)
         return;
-    int16_t error = answer_coordinator(r);
+    int16_t error = answer_coordinator(r, true);
     world_check(!error || is_passing(error), "FindCoordinator: error %d", error);
     if (error)
         later(c);

@@ -179,9 +179,12 @@ void request_coordinator(struct client *c, const char *name, int8_t type, client
     client_call(c, find_coordinator, &m, FIND_VERSION, done, context);
 }
 
-int16_t answer_coordinator(const struct reply *r)
+int16_t answer_coordinator(const struct reply *r, bool goes)
 {
     struct find_coordinator_response m;
     client_decode(r, find_coordinator_response, &m);
-    return m.error_code;
+    if (m.error_code)
+        return m.error_code;
+    world_check(m.port == BROKER_PORT + m.node_id - 1, "coordinator %d is at port %d", m.node_id, m.port);
+    return goes && client_go_to(r->client, m.port) ? KERR_COORDINATOR_NOT_AVAILABLE : KERR_NONE;
 }

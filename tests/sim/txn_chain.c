@@ -224,7 +224,7 @@ static void group_found(const struct reply *r)
     struct txn_client *c = r->context;
     if (r->body.n < 0)
         return;
-    int16_t error = answer_coordinator(r);
+    int16_t error = answer_coordinator(r, false);
     world_check(!error || txn_passes(error), "%s: FindCoordinator: error %d", c->main.name, error);
     c->place.found = !error;
     txn_later(c, 5 * NS_PER_MS);

@@ -87,7 +87,7 @@ static void found(const struct reply *r)
     struct txn_client *c = r->context;
     if (r->body.n < 0)
         return;
-    int16_t error = answer_coordinator(r);
+    int16_t error = answer_coordinator(r, true);
     world_check(!error || txn_passes(error), "%s: FindCoordinator: error %d", c->main.name, error);
     if (!error)
         c->step = TXN_FOUND;
