@@ -51,7 +51,8 @@ static void copy_aborted_delta(struct checkpoint_item *it)
     struct checkpoint_delta *d = &it->delta;
     uint8_t *to = d->bytes + d->offsets_bytes + d->times_bytes;
     aborted_encode(a, p->checkpoint.saved_aborted, it->aborted, to);
-    p->active->aborted_file |= d->aborted_bytes > 0;
+    if (d->aborted_bytes) /* the job of a stop may be reading it, where there are none */
+        p->active->aborted_file = true;
     it->aborted_crc = crc32c(p->checkpoint.saved_aborted_crc, to, d->aborted_bytes);
 }
 
