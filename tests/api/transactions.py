@@ -1,5 +1,6 @@
 """The way of a transaction's records: Produce, Fetch, ListOffsets, DeleteRecords, DescribeProducers and WriteTxnMarkers, byte by byte.
-Each case also passes with BROKER=kafka (Apache Kafka 4.3.1)."""
+Each case also passes with BROKER=kafka (Apache Kafka 4.3.1), of which all cases share one."""
+import atexit
 import contextlib
 import os
 import struct
@@ -20,8 +21,26 @@ PARTITIONS = 6
 T0 = 1700000000000
 
 
+kafka = []
+
+
+def shared_kafka():
+    """It takes long to start: the cases have it in turn, and the topic anew."""
+    if not kafka:
+        kafka.append(open_broker(f"{WORK}/txn-kafka", {}).start())
+        atexit.register(kafka[0].kill)
+    return kafka[0]
+
+
 @contextlib.contextmanager
 def world(name, cores=1):
+    if os.environ.get("BROKER") == "kafka":
+        broker = shared_kafka()
+        with Connection(broker.port) as c:
+            call(c, "delete_topics", 5, topic_names=["t"], timeout_ms=30000)
+            assert wait_until(lambda: create(c, "t", PARTITIONS).error_code == 0, 30), "the topic could not be made anew"
+            yield broker, c
+        return
     with open_broker(f"{WORK}/{name}", {}, ["--cores", str(cores)]) as broker:
         with Connection(broker.port) as c:
             assert create(c, "t", PARTITIONS).error_code == 0

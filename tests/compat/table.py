@@ -1,5 +1,6 @@
 """The result table in README.md, between its two markers."""
 import os
+import re
 
 from steps import STEPS
 
@@ -28,6 +29,13 @@ def result(trial):
     notes = {}
     cells = [cell(trial.outcomes.get(step.name, []), notes) for step in STEPS]
     return cells, "; ".join(f"[{number}] {why}" for why, number in notes.items())
+
+
+def told(cells, notes, steps):
+    """{step: its field, with reasons instead of their numbers}, of these steps: the numbers go by all that were run."""
+    why = dict(re.findall(r"\[(\d+)\] (.*?)(?=; \[\d+\] |$)", notes))
+    fields = [re.sub(r"\[(\d+)\]", lambda mark: f"({why.get(mark[1], 'nothing')})", cell) for cell in cells or []]
+    return {step.name: field for step, field in zip(STEPS, fields) if step.name in steps}
 
 
 def stated(name):
