@@ -23,7 +23,9 @@ enum {
     COLD_BUCKETS = 1024,
     COLD_CURSORS = 256, /* readers whose place is remembered: 12 KiB */
     COLD_CURSOR_WAYS = 4,
-    COLD_AHEAD_MAX = 16,               /* blocks read ahead of one reader: 4 MiB, what a quick disk needs in flight */
+    COLD_AHEAD_MAX = 16, /* blocks in flight for one reader: 4 MiB, what a quick disk needs */
+    COLD_CHAIN_MAX =
+        64, /* blocks read ahead of one reader whose answers are large: while it takes one, the next is read */
     COLD_READER_S = 2,                 /* who has not read for so long counts no more when memory is shared out */
     COLD_STEP_BYTES = 1024 * 1024,     /* checked in one step of a fetch: some 60 us */
     COLD_BATCH_COST = 1024,            /* so many bytes are checked in the time that a batch costs beside */

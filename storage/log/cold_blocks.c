@@ -117,6 +117,21 @@ static void start_block_read(struct cold_block *b)
     io_read(all->shard->io, &b->op, &b->segment->file, b->buf->at + b->have, bytes, b->from + b->have, block_read_done);
 }
 
+/* A reader took its answer away before all that is read ahead for it was asked for: the rest follows, as many at a time. */
+static void read_chained_block(struct cold_blocks *all, struct segment *s, uint64_t from, uint64_t chain_to)
+{
+    assert(s->users > 0);
+    uint64_t at = from + COLD_AHEAD_MAX * (uint64_t)all->block_bytes;
+    while (at < chain_to && cold_blocks_find(all, s, at))
+        at += all->block_bytes;
+    struct cold_block *next;
+    if (at >= chain_to || all->reading >= COLD_READS_MAX || partition_dead(s->partition) ||
+        cold_blocks_read(all, s, at, chain_to, &next))
+        return;
+    next->chain_to = chain_to;
+    stat_add(all->ahead_bytes, next->asked);
+}
+
 static void end_block_read(struct cold_block *b, int32_t failure)
 {
     struct cold_blocks *all = b->all;
@@ -127,12 +142,15 @@ static void end_block_read(struct cold_block *b, int32_t failure)
     all->reading--;
     list_init(&waiting);
     list_splice(&waiting, &b->waiting);
+    uint64_t from = b->from, chain_to = failure ? 0 : b->chain_to;
+    b->chain_to = 0;
     for (l = waiting.next; l != &waiting; l = l->next) {
         struct cold_wait *w = container_of(l, struct cold_wait, link);
         w->ready(w, b, failure);
     }
     if (failure)
         remove_block(b);
+    read_chained_block(all, s, from, chain_to); /* b may be evicted by it */
     while ((l = list_pop(&waiting))) {
         struct cold_wait *w = container_of(l, struct cold_wait, link);
         w->go_on(w);
@@ -276,7 +294,7 @@ uint32_t cold_blocks_ahead_max(struct cold_blocks *all)
     uint64_t wanted = readers * 4 * COLD_AHEAD_MAX * all->block_bytes;
     assert(readers <= COLD_CURSORS + 1);
     all->bytes_max = u64_max(u64_min(share, u64_max(COLD_KEPT_BYTES, wanted)), 8 * (uint64_t)all->block_bytes);
-    return (uint32_t)u64_min(COLD_AHEAD_MAX, all->bytes_max / all->block_bytes / 4 / readers);
+    return (uint32_t)u64_min(COLD_CHAIN_MAX, all->bytes_max / all->block_bytes / 4 / readers);
 }
 
 void cold_blocks_check(const struct cold_blocks *all)

@@ -27,9 +27,10 @@ struct cold_block {
     struct segment *segment;
     uint64_t from; /* position of its first byte */
     struct buf *buf;
-    uint32_t have;               /* bytes that are there */
-    uint32_t asked;              /* READING: there will be so many, unless the file ends ... */
-    uint32_t had;                /* ... and so many there were before this part of it was asked for */
+    uint32_t have;     /* bytes that are there */
+    uint32_t asked;    /* READING: there will be so many, unless the file ends ... */
+    uint32_t had;      /* ... and so many there were before this part of it was asked for */
+    uint64_t chain_to; /* READING: when it ends, the block COLD_AHEAD_MAX further on is read, and so on up to here */
     uint32_t good_from, good_to; /* between these bytes lie batches whose CRCs were found good, all of them whole */
     bool reading;
     struct io_op op;

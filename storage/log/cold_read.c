@@ -262,24 +262,30 @@ static uint64_t disk_end_of(const struct partition *p, const struct segment *s)
     return tail ? u64_min(end, from) : end;
 }
 
-/* Reads of blocks behind this position that the answer will want, or the one after it. */
+static uint64_t cold_answer_max(const struct cold *c)
+{
+    uint64_t share = u64_max(bufpool_max_bytes(shard_of(c->partition)->bufs) / COLD_ANSWER_SHARE, COLD_ANSWER_MIN);
+    assert(share > 0);
+    return u64_min(c->read->max_bytes, share);
+}
+
+/* Reads of blocks behind this position that the answer will want, or the one after it. Not all at once: those that end bring the others. */
 static void read_cold_ahead(struct cold *c, uint64_t position)
 {
     struct cold_blocks *all = &c->partition->store->cold;
-    uint64_t end = disk_end_of(c->partition, c->segment), answer = c->read->max_bytes;
-    uint64_t wanted = (c->begin == UINT64_MAX ? c->at : c->begin) + answer;
-    uint64_t ahead = position + (uint64_t)c->ahead * all->block_bytes;
-    uint64_t most = position + COLD_AHEAD_MAX * (uint64_t)all->block_bytes;
-    uint64_t to = u64_min(end, u64_min(u64_max(wanted, ahead), most));
-    assert(all->block_bytes > 0);
-    for (uint64_t at = align_down(position, all->block_bytes) + all->block_bytes;
-         at < to && all->reading < COLD_READS_MAX; at += all->block_bytes) {
+    uint64_t end = disk_end_of(c->partition, c->segment), block_bytes = all->block_bytes;
+    uint64_t wanted = (c->begin == UINT64_MAX ? c->at : c->begin) + cold_answer_max(c);
+    uint64_t to = u64_min(end, align_up(u64_max(wanted, position + c->ahead * block_bytes), block_bytes));
+    uint64_t first = align_down(position, block_bytes) + block_bytes;
+    assert(block_bytes > 0);
+    for (uint64_t at = first; at < u64_min(to, first + COLD_AHEAD_MAX * block_bytes); at += block_bytes) {
         struct cold_block *b = cold_blocks_find(all, c->segment, at);
-        if (b && (b->reading || b->from + b->have >= u64_min(end, at + all->block_bytes)))
-            continue;
-        if (cold_blocks_read(all, c->segment, at, end, &b))
+        bool there = b && (b->reading || b->from + b->have >= u64_min(end, at + block_bytes));
+        if (!there && (all->reading >= COLD_READS_MAX || cold_blocks_read(all, c->segment, at, end, &b)))
             return;
-        stat_add(all->ahead_bytes, b->asked);
+        stat_add(all->ahead_bytes, there ? 0 : b->asked);
+        if (b->reading)
+            b->chain_to = u64_max(b->chain_to, to);
     }
 }
 
@@ -403,13 +409,6 @@ static bool is_cold_batch_empty(const struct cold *c, const struct batch *b)
 {
     assert(batch_last_offset(b) >= c->offset);
     return b->count == 0 && batch_last_offset(b) + 1 < readable_offset(c->partition, c->read->committed);
-}
-
-static uint64_t cold_answer_max(const struct cold *c)
-{
-    uint64_t share = u64_max(bufpool_max_bytes(shard_of(c->partition)->bufs) / COLD_ANSWER_SHARE, COLD_ANSWER_MIN);
-    assert(share > 0);
-    return u64_min(c->read->max_bytes, share);
 }
 
 enum cold_step { COLD_GO_ON, COLD_OVER, COLD_ENDS }; /* OVER: it waits, or is answered; ENDS: this is the answer */
@@ -623,7 +622,8 @@ static bool take_cold_cursor(struct cold *c, struct cold_cursor *out)
     bool goes_on = cold_cursor_take(all, p, p->index, c->offset, out);
     assert(c->segment);
     uint32_t ahead = goes_on ? (uint32_t)u64_max(2 * out->ahead, 2) : c->offset <= p->log_start_offset ? 1 : 0;
-    c->ahead = ahead ? (uint32_t)u64_min(ahead, cold_blocks_ahead_max(all)) : 0;
+    uint64_t most = u64_max(COLD_AHEAD_MAX, 2 * cold_answer_max(c) / all->block_bytes);
+    c->ahead = ahead ? (uint32_t)u64_min(u64_min(ahead, most), cold_blocks_ahead_max(all)) : 0;
     return goes_on && out->segment == c->segment->number;
 }
 
