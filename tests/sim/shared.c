@@ -78,6 +78,17 @@ static bool is_needed(const struct shared *s)
     return false;
 }
 
+/* As if it had been copied before any wave was over: all of its records count. */
+static void keep_copy(const struct shared *s, const char *path)
+{
+    old = old ? old : world_alloc(redo_ring_at(COPIED_RINGS));
+    memcpy(old, s->at, redo_ring_at(COPIED_RINGS));
+    for (uint32_t i = 0; i < COPIED_RINGS; i++)
+        ((struct redo_ends *)(void *)(old + redo_ring_at(i)))->needed = 0;
+    snprintf(old_path, sizeof old_path, "%s", path);
+    starts_left = 2; /* not at the next start */
+}
+
 static struct disk_name *first_file(void)
 {
     struct disk_name *n = names_in(SHARED_DIR, NULL);
@@ -90,12 +101,8 @@ void shared_crash(enum crash_kind kind)
     if (kind != CRASH_POWER || !n)
         return;
     struct shared *s = shared_of(n->node);
-    if (!old && is_needed(s) && sim.knobs.stale_copies) {
-        old = world_alloc(redo_ring_at(COPIED_RINGS));
-        memcpy(old, s->at, redo_ring_at(COPIED_RINGS));
-        snprintf(old_path, sizeof old_path, "%s", n->path);
-        starts_left = 2; /* not at the next start */
-    }
+    if (sim.knobs.stale_copies)
+        keep_copy(s, n->path);
     if (sim.knobs.shared_survives)
         return;
     names_unlink(n->path);
@@ -106,7 +113,7 @@ void shared_start(void)
 {
     struct disk_name *n = first_file();
     starts_left -= starts_left > 0;
-    if (!old || starts_left > 0 || dice(2) || (n && is_needed(shared_of(n->node))))
+    if (!old || starts_left > 0 || (n && is_needed(shared_of(n->node))))
         return;
     if (!n) {
         names_link(old_path, disk_node_new());

@@ -68,7 +68,7 @@ static void roll_starts(struct knobs *k)
     k->pauses = sometimes(15, 2);
     k->shared = dice(2);
     k->shared_survives = dice(4) == 0;
-    k->stale_copies = dice(2);
+    k->stale_copies = dice(4) != 0;
     if (dice(25) == 0) { /* a disk that answers after half a minute */
         k->stall_rate = 2000;
         k->stall_ns = 32 * NS_PER_S;
