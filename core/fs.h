@@ -91,8 +91,8 @@ struct fs_identity {
     uint64_t device, inode;
 };
 enum err fs_identify(int fd, struct fs_identity *out) must_use;
-/* Is it this user's own? */
-bool fs_is_own(int fd);
+/* Is it a file of this user's, or of the one whose the folder is? -1: of this user's alone. */
+bool fs_is_own(int fd, int folder_fd);
 /* Which boot of the machine this is. */
 enum err fs_boot_id(uint8_t out_id[16]) must_use;
 /* Is this process not in a container with processes of its own? There /dev/shm dies with it. */

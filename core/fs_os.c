@@ -596,12 +596,14 @@ enum err fs_identify(int fd, struct fs_identity *out)
     return ERR_NONE;
 }
 
-bool fs_is_own(int fd)
+bool fs_is_own(int fd, int folder_fd)
 {
     assert(fd >= 0);
     fs_guard_check();
-    struct stat st;
-    return fstat(fd, &st) == 0 && st.st_uid == geteuid() && S_ISREG(st.st_mode);
+    struct stat st, folder;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return false;
+    return st.st_uid == geteuid() || (folder_fd >= 0 && fstat(folder_fd, &folder) == 0 && st.st_uid == folder.st_uid);
 }
 
 enum err fs_boot_id(uint8_t out_id[16])

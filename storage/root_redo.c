@@ -38,11 +38,11 @@ static bool redo_path(char out[FS_PATH_MAX], const char *dir, const struct fs_id
     return n > 0 && n < FS_PATH_MAX;
 }
 
-bool redo_header_read(int fd, struct redo_header *out)
+bool redo_header_read(int fd, int folder_fd, struct redo_header *out)
 {
     assert(fd >= 0);
     size_t got = 0;
-    return fs_is_own(fd) && fs_read(fd, out, sizeof *out, 0, &got) == ERR_NONE && got == sizeof *out &&
+    return fs_is_own(fd, folder_fd) && fs_read(fd, out, sizeof *out, 0, &got) == ERR_NONE && got == sizeof *out &&
            memcmp(out->magic, REDO_MAGIC, sizeof out->magic) == 0 && out->crc == redo_header_crc(out) &&
            memchr(out->path, 0, sizeof out->path);
 }
@@ -67,7 +67,12 @@ static enum err replay_left_file(struct root *r, const char *path, char *why)
     enum err err = fs_open(path, FS_READ, &fd);
     if (err)
         return err == ERR_NOT_FOUND ? ERR_NONE : root_say_fault(why, err, path, "read");
-    bool last = !r->fresh && !(r->clean && r->found.all) && redo_header_read(fd, &h);
+    bool wanted = !r->fresh && !(r->clean && r->found.all), last = wanted && redo_header_read(fd, r->folder_fd, &h);
+    if (wanted && !last)
+        log_warn(
+            "shared memory is not taken",
+            "file=%s why=\"it is not whole, or of a user who is neither this one nor the owner of the data folder\"",
+            path);
     err = last ? root_redo_identity(r, &now) : ERR_NONE;
     if (!err && last && is_of_last_life(&h, &now))
         err = redo_replay(r, fd, &h);
@@ -134,7 +139,7 @@ static bool sweep_redo_file(void *arg, const struct fs_entry *entry)
     if (entry->folder || strncmp(entry->name, REDO_FILE_PREFIX, strlen(REDO_FILE_PREFIX)) != 0 || n < 0 ||
         (size_t)n >= sizeof path || fs_open(path, FS_READ, &fd))
         return true;
-    bool own = redo_header_read(fd, &h);
+    bool own = redo_header_read(fd, -1, &h);
     bool over = own && (memcmp(h.of.boot_id, s->now.boot_id, sizeof h.of.boot_id) != 0 || is_folder_gone(&h));
     if (over && fs_lock(fd) == ERR_NONE) {
         enum err err = fs_unlink(path);

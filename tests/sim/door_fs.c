@@ -427,9 +427,10 @@ enum err fs_identify(int fd, struct fs_identity *out)
     return ERR_NONE;
 }
 
-bool fs_is_own(int fd)
+bool fs_is_own(int fd, int folder_fd)
 {
     fs_guard_check();
+    (void)folder_fd;
     return fd >= 0;
 }
 

@@ -5,6 +5,7 @@
 #include "tests/unit/partition_world.h"
 #include <stddef.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* --- the ring --- */
 
@@ -201,6 +202,39 @@ static void with_the_other_route_what_was_left_is_replayed_too(void **state)
     w.config.crash = CRASH_SHM;
 }
 
+/* What follows on this offset is not expected any more. */
+static void cut_expected(uint64_t offset)
+{
+    size_t at = 0;
+    while (at < w.expected_bytes && be64_get(w.expected + at) < offset)
+        at += 12 + be32_get(w.expected + at + 8);
+    w.expected_bytes = at;
+}
+
+/* Killed as one user, started by another (root): its file counts where the folder is its own, and a stranger's never does. */
+static void it_may_be_the_file_of_the_folders_owner(void **state)
+{
+    (void)state;
+    enum { OWNER = 4711 };
+    if (geteuid() != 0)
+        skip();
+    append_to_memory_only();
+    kill_here();
+    assert_int_equal(chown(redo_file, OWNER, (gid_t)-1), 0);
+    assert_int_equal(chown(DIR "/data", OWNER, (gid_t)-1), 0);
+    start_again();
+    recover_all();
+    log_is_as_expected(true);
+    append_to_memory_only();
+    kill_here();
+    assert_int_equal(chown(redo_file, OWNER + 1, (gid_t)-1), 0);
+    start_again();
+    recover_all();
+    assert_int_equal(partition_facts(w.p).end_offset, (int64_t)written_offset_at_kill);
+    cut_expected(written_offset_at_kill);
+    log_is_as_expected(true);
+}
+
 /* --- what must not be taken --- */
 
 static void change_file(uint64_t at, const void *bytes, size_t count)
@@ -216,7 +250,7 @@ static struct redo_header header_of_file(void)
     struct redo_header h;
     int fd;
     assert_int_equal(fs_open(redo_file, FS_READ, &fd), ERR_NONE);
-    assert_true(redo_header_read(fd, &h));
+    assert_true(redo_header_read(fd, -1, &h));
     fs_close(fd);
     return h;
 }
@@ -246,15 +280,6 @@ static void change_record(struct redo_record r, uint64_t at)
 {
     r.crc = redo_record_crc(&r);
     change_file(at, &r, sizeof r);
-}
-
-/* What follows on this offset is not expected any more. */
-static void cut_expected(uint64_t offset)
-{
-    size_t at = 0;
-    while (at < w.expected_bytes && be64_get(w.expected + at) < offset)
-        at += 12 + be32_get(w.expected + at + 8);
-    w.expected_bytes = at;
 }
 
 enum spoil {
@@ -429,6 +454,7 @@ int main(void)
     struct CMUnitTest tests[] = {
         SHARED(what_is_acked_in_memory_alone_survives_a_kill),
         SHARED(with_the_other_route_what_was_left_is_replayed_too),
+        SHARED(it_may_be_the_file_of_the_folders_owner),
         SHARED(what_is_spoilt_is_not_taken),
         SHARED(a_record_of_a_segment_that_the_log_left_is_passed),
         SHARED(an_older_life_never_comes_back),
