@@ -38,13 +38,18 @@ static bool redo_path(char out[FS_PATH_MAX], const char *dir, const struct fs_id
     return n > 0 && n < FS_PATH_MAX;
 }
 
-bool redo_header_read(int fd, int folder_fd, struct redo_header *out)
+enum err redo_header_read(int fd, int folder_fd, struct redo_header *out)
 {
     assert(fd >= 0);
     size_t got = 0;
-    return fs_is_own(fd, folder_fd) && fs_read(fd, out, sizeof *out, 0, &got) == ERR_NONE && got == sizeof *out &&
-           memcmp(out->magic, REDO_MAGIC, sizeof out->magic) == 0 && out->crc == redo_header_crc(out) &&
-           memchr(out->path, 0, sizeof out->path);
+    if (!fs_is_own(fd, folder_fd))
+        return ERR_CORRUPT;
+    enum err err = fs_read(fd, out, sizeof *out, 0, &got);
+    if (err)
+        return err;
+    bool whole = got == sizeof *out && memcmp(out->magic, REDO_MAGIC, sizeof out->magic) == 0 &&
+                 out->crc == redo_header_crc(out) && memchr(out->path, 0, sizeof out->path);
+    return whole ? ERR_NONE : ERR_CORRUPT;
 }
 
 /* --- the last life's --- */
@@ -58,26 +63,41 @@ static bool is_of_last_life(const struct redo_header *h, const struct redo_ident
             h->of.inode == now->inode && h->of.leader_epoch == now->leader_epoch);
 }
 
+/* What nobody can read is not of another life: it holds what was acknowledged. */
+static enum err find_last_life(const struct root *r, int fd, const char *path, struct redo_header *out, bool *out_last)
+{
+    struct redo_identity now;
+    *out_last = false;
+    if (r->fresh || (r->clean && r->found.all))
+        return ERR_NONE;
+    enum err err = redo_header_read(fd, r->folder_fd, out);
+    if (err == ERR_CORRUPT) {
+        log_warn("shared memory is not taken",
+                 "file=%s why=\"it is not whole, or not of the owner of the data folder\"", path);
+        return ERR_NONE;
+    }
+    if (!err)
+        err = root_redo_identity(r, &now);
+    if (err)
+        return err;
+    *out_last = is_of_last_life(out, &now);
+    if (!*out_last)
+        log_info("shared memory is of another life", "file=%s effect=\"it is discarded\"", path);
+    return ERR_NONE;
+}
+
 static enum err replay_left_file(struct root *r, const char *path, char *why)
 {
     assert(r->lock_fd >= 0);
     struct redo_header h;
-    struct redo_identity now;
+    bool last;
     int fd;
     enum err err = fs_open(path, FS_READ, &fd);
     if (err)
         return err == ERR_NOT_FOUND ? ERR_NONE : root_say_fault(why, err, path, "read");
-    bool wanted = !r->fresh && !(r->clean && r->found.all), last = wanted && redo_header_read(fd, r->folder_fd, &h);
-    if (wanted && !last)
-        log_warn(
-            "shared memory is not taken",
-            "file=%s why=\"it is not whole, or of a user who is neither this one nor the owner of the data folder\"",
-            path);
-    err = last ? root_redo_identity(r, &now) : ERR_NONE;
-    if (!err && last && is_of_last_life(&h, &now))
+    err = find_last_life(r, fd, path, &h, &last);
+    if (!err && last)
         err = redo_replay(r, fd, &h);
-    else if (!err && last)
-        log_info("shared memory is of another life", "file=%s effect=\"it is discarded\"", path);
     fs_close(fd);
     if (err)
         return root_say_fault(why, err, r->config->data_dir, "brought up to what was acknowledged");
@@ -139,7 +159,7 @@ static bool sweep_redo_file(void *arg, const struct fs_entry *entry)
     if (entry->folder || strncmp(entry->name, REDO_FILE_PREFIX, strlen(REDO_FILE_PREFIX)) != 0 || n < 0 ||
         (size_t)n >= sizeof path || fs_open(path, FS_READ, &fd))
         return true;
-    bool own = redo_header_read(fd, -1, &h);
+    bool own = redo_header_read(fd, -1, &h) == ERR_NONE;
     bool over = own && (memcmp(h.of.boot_id, s->now.boot_id, sizeof h.of.boot_id) != 0 || is_folder_gone(&h));
     if (over && fs_lock(fd) == ERR_NONE) {
         enum err err = fs_unlink(path);

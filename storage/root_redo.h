@@ -19,6 +19,6 @@ enum err root_redo_open(struct root *r, char *why) must_use;
 void root_redo_close(struct root *r);
 /* The folder as it is now. ERR_UNSUPPORTED: the machine does not say which boot this is. */
 enum err root_redo_identity(const struct root *r, struct redo_identity *out) must_use;
-/* Reads and checks a file's header. False: it is not whole, or of another user than this one and the owner of the folder (-1: this one alone):
+/* Reads and checks a file's header. ERR_CORRUPT: it is not whole, or of another user than this one and the owner of the folder (-1: this one alone):
  * anybody may put a file there. */
-bool redo_header_read(int fd, int folder_fd, struct redo_header *out) must_use;
+enum err redo_header_read(int fd, int folder_fd, struct redo_header *out) must_use;

@@ -29,7 +29,7 @@ static bool parse_topic_id(const char *text, uint8_t out_id[16])
 }
 
 /* ERR_NOT_FOUND: there is none, or none that makes sense. */
-static enum err read_topic_id(const char *dir, uint8_t out_topic_id[16])
+enum err partition_dir_owner(const char *dir, uint8_t out_topic_id[16])
 {
     char path[FS_PATH_MAX], text[METADATA_BYTES_MAX + 1];
     size_t bytes = 0;
@@ -49,7 +49,7 @@ static enum err read_topic_id(const char *dir, uint8_t out_topic_id[16])
 bool partition_dir_topic(const char *dir, uint8_t out_topic_id[16])
 {
     assert(dir);
-    return read_topic_id(dir, out_topic_id) == ERR_NONE;
+    return partition_dir_owner(dir, out_topic_id) == ERR_NONE;
 }
 
 enum err partition_dir_name(const char *dir, const uint8_t topic_id[16])
@@ -76,7 +76,7 @@ static enum err is_folder_foreign(const char *dir, const uint8_t topic_id[16], b
     assert(out_foreign);
     uint8_t owner[16];
     *out_foreign = false;
-    enum err err = read_topic_id(dir, owner);
+    enum err err = partition_dir_owner(dir, owner);
     if (!err)
         *out_foreign = memcmp(owner, topic_id, sizeof owner) != 0;
     if (err != ERR_NOT_FOUND)

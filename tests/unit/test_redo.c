@@ -202,6 +202,29 @@ static void with_the_other_route_what_was_left_is_replayed_too(void **state)
     w.config.crash = CRASH_SHM;
 }
 
+/* What cannot be read now may be what is needed: the start fails, and the next one has it all. */
+static void a_start_that_cannot_read_what_it_needs_throws_nothing_away(void **state)
+{
+    (void)state;
+    const char *const paths[] = {DIR "/data/t-0/partition.metadata", DIR "/data/t-0"};
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        struct root *root;
+        char why[CONFIG_WHY_BYTES], kept[FS_PATH_MAX];
+        append_to_memory_only();
+        kill_here();
+        snprintf(kept, sizeof kept, "%s.kept", paths[i]);
+        assert_int_equal(rename(paths[i], kept), 0);
+        assert_int_equal(i == 0 ? mkdir(paths[i], 0700) : symlink("t-0", paths[i]) /* to itself */, 0);
+        assert_true(root_open(&w.config, w.heap, &root, why) != ERR_NONE);
+        assert_true(redo_file_is_there());
+        assert_int_equal(i == 0 ? rmdir(paths[i]) : unlink(paths[i]), 0);
+        assert_int_equal(rename(kept, paths[i]), 0);
+        start_again();
+        recover_all();
+        log_is_as_expected(true);
+    }
+}
+
 /* What follows on this offset is not expected any more. */
 static void cut_expected(uint64_t offset)
 {
@@ -250,7 +273,7 @@ static struct redo_header header_of_file(void)
     struct redo_header h;
     int fd;
     assert_int_equal(fs_open(redo_file, FS_READ, &fd), ERR_NONE);
-    assert_true(redo_header_read(fd, -1, &h));
+    assert_int_equal(redo_header_read(fd, -1, &h), ERR_NONE);
     fs_close(fd);
     return h;
 }
@@ -454,6 +477,7 @@ int main(void)
     struct CMUnitTest tests[] = {
         SHARED(what_is_acked_in_memory_alone_survives_a_kill),
         SHARED(with_the_other_route_what_was_left_is_replayed_too),
+        SHARED(a_start_that_cannot_read_what_it_needs_throws_nothing_away),
         SHARED(it_may_be_the_file_of_the_folders_owner),
         SHARED(what_is_spoilt_is_not_taken),
         SHARED(a_record_of_a_segment_that_the_log_left_is_passed),
