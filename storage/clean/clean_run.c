@@ -397,8 +397,12 @@ static void step_job_done(struct io_op *op, int32_t res)
         return;
     }
     switch (w->step) {
-    case CLEAN_MAP:
     case CLEAN_GROUP:
+        r->work.limits.now_ms =
+            cleaner_expiry_ms(r->cleaner); /* horizons are counted from here: rests may have made it late */
+        submit_paced(r);
+        break;
+    case CLEAN_MAP:
     case CLEAN_FILTER: submit_paced(r); break;
     case CLEAN_SEAL: begin_seal(r); break;
     case CLEAN_SWAP: take_made_segment(r); break;

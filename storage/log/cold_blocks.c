@@ -176,9 +176,11 @@ static void block_read_done(struct io_op *op, int32_t res)
     end_block_read(b, 0);
 }
 
+/* In a small pool the sizes of bufs do not each get a slab: who keeps a small one would keep out all larger ones. So they are all of one size. */
 static struct buf *get_block_buf(struct cold_blocks *all, uint32_t bytes)
 {
     assert(bytes <= all->block_bytes);
+    bytes = all->block_bytes < COLD_BLOCK_BYTES ? all->block_bytes : bytes;
     while (all->bytes + bytes > all->bytes_max && evict_block(all))
         ;
     struct buf *b;

@@ -159,6 +159,24 @@ static void readers_wait_for_memory(void **state)
     assert_true(read_from(0, 500000) > 1);
 }
 
+/* Else who keeps a small one, in the only slab that there is for cold reads, would keep out all who need a larger one (simulator 5362). */
+static void in_a_small_pool_all_blocks_have_bufs_of_one_size(void **state)
+{
+    (void)state;
+    struct reader r;
+    make_topic(small, 0);
+    append(1, 100);
+    all_are_acked();
+    fall_idle();
+    begin_reading(&r, 0, INT32_MAX);
+    until(&r.over);
+    assert_int_equal(r.read.error, KERR_NONE);
+    slices_deinit(&r.read.slices);
+    assert_int_equal(cold_of_world()->count, 1);
+    assert_true(cold_of_world()->block_bytes < COLD_BLOCK_BYTES);
+    assert_int_equal(cold_of_world()->bytes, cold_of_world()->block_bytes);
+}
+
 /* However little there is and however much is held: each answer has a batch at least, and the young end stays. */
 static void readers_beside_little_memory_all_go_on(void **state)
 {
@@ -274,6 +292,7 @@ int main(void)
         CASE(readers_share_what_one_of_them_read),
         CASE(who_reads_on_is_read_ahead_for),
         CASE(readers_wait_for_memory),
+        CASE(in_a_small_pool_all_blocks_have_bufs_of_one_size),
         CASE(readers_beside_little_memory_all_go_on),
         CASE(a_bad_batch_ends_the_answer_before_it),
         CASE(a_reader_keeps_its_bytes_when_the_segment_goes),
