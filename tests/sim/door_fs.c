@@ -96,7 +96,8 @@ enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
     if (shared_write(n, at, off, bytes))
         return ERR_NONE;
     size_t first = align_down(dice(bytes + 1), DISK_SECTOR);
-    disk_write(n, at, no_room(n, off + first) ? 0 : first, off);
+    first = no_room(n, off + first) ? 0 : first; /* there may be room a moment later */
+    disk_write(n, at, first, off);
     world_door();
     if (world_breaks())
         return ERR_IO;
