@@ -20,8 +20,7 @@ struct describe_part {
     struct group_question question;
     struct described_group *out;
     bool begun;
-    int32_t capacity; /* members that fit */
-    uint64_t born;    /* of the last member that is in it */
+    struct members_told told;
 };
 struct describe_run {
     struct group_asking asking;
@@ -43,15 +42,15 @@ static void begin_describing(struct describe_part *part, const struct group *g)
     if (g->state == GROUP_STABLE)
         out->protocol_data = coord_call_text(c, group_view(g->protocol));
     out->members.v = coord_call_alloc(c, (size_t)g->member_count * sizeof *out->members.v + 1);
-    part->capacity = out->members.v ? g->member_count : 0;
+    part->told.capacity = out->members.v ? g->member_count : 0;
 }
 
-static void describe_member(struct describe_part *part, const struct group *g, const struct group_member *m)
+static void describe_member(struct group_question *q, const struct group *g, const struct group_member *m)
 {
-    struct coord_call *c = &part->question.call;
-    struct described_group_member *to = &part->out->members.v[part->out->members.n++];
+    struct coord_call *c = &q->call;
+    struct described_group *group = container_of(q, struct describe_part, question)->out;
+    struct described_group_member *to = &group->members.v[group->members.n++];
     described_group_member_init(to);
-    part->born = m->born;
     to->member_id = coord_call_text(c, group_view(m->id));
     to->group_instance_id = coord_call_text(c, group_view(m->instance_id));
     to->client_id = coord_call_text(c, group_view(m->client_id));
@@ -59,23 +58,6 @@ static void describe_member(struct describe_part *part, const struct group *g, c
     to->member_assignment = coord_call_text(c, group_view(m->assignment));
     if (g->state == GROUP_STABLE)
         to->member_metadata = coord_call_text(c, group_metadata(g, m));
-}
-
-/* What a description may be told later: members that came or went since the first step. */
-static bool describe_members_step(struct describe_part *part, const struct group *g, struct steps *s)
-{
-    const struct coord_call *c = &part->question.call;
-    const struct list *l = g->members.next;
-    while (l != &g->members && container_of(l, struct group_member, link)->born <= part->born)
-        l = l->next;
-    for (; l != &g->members && part->out->members.n < part->capacity && !c->starved; l = l->next) {
-        size_t before = c->memory.used_bytes;
-        if (!steps_go_on(s))
-            return true;
-        describe_member(part, g, container_of(l, struct group_member, link));
-        steps_spend(s, 1 + (uint32_t)((c->memory.used_bytes - before) / ANSWER_UNIT_BYTES));
-    }
-    return false;
 }
 
 static bool describe_step(struct steps *s)
@@ -86,7 +68,7 @@ static bool describe_step(struct steps *s)
     const struct group_entry *e = group_asked(c);
     if (e && !part->begun)
         begin_describing(part, e->group);
-    if (e && describe_members_step(part, e->group, s))
+    if (e && group_question_tell_members(&part->question, &part->told, e->group, describe_member))
         return true;
     part->out->error_code = (int16_t)c->error;
     if (!e && !c->error) {

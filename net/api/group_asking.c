@@ -154,3 +154,23 @@ void group_question_steps(struct group_question *q, bool (*step)(struct steps *s
 {
     steps_start(&server_of(q->call.coordinator->shard)->steps, &q->steps, step);
 }
+
+bool group_question_tell_members(struct group_question *q, struct members_told *told, const struct group *g,
+                                 tell_member_fn *tell)
+{
+    const struct coord_call *c = &q->call;
+    const struct list *l = g->members.next;
+    while (l != &g->members && container_of(l, struct group_member, link)->born <= told->born)
+        l = l->next;
+    for (; l != &g->members && told->count < told->capacity && !c->starved; l = l->next) {
+        const struct group_member *m = container_of(l, struct group_member, link);
+        size_t before = c->memory.used_bytes;
+        if (!steps_go_on(&q->steps))
+            return true;
+        tell(q, g, m);
+        told->count++;
+        told->born = m->born;
+        steps_spend(&q->steps, 1 + (uint32_t)((c->memory.used_bytes - before) / ANSWER_UNIT_BYTES));
+    }
+    return false;
+}

@@ -46,6 +46,15 @@ void group_asking_cancel(struct request *req);
 enum { ANSWER_UNIT_BYTES = 1024 }; /* of what is copied into an answer: another unit of a step */
 /* On the owner, for `ask` or later: the answer is made in steps, the first of them now. In each of them group_asked tells what is there. */
 void group_question_steps(struct group_question *q, bool (*step)(struct steps *s));
+/* How far an answer is that tells of a group's members. What it may be told in a later step: members that came or went since the first. */
+struct members_told {
+    int32_t count, capacity; /* that fit */
+    uint64_t born;           /* of the last one */
+};
+typedef void tell_member_fn(struct group_question *q, const struct group *g, const struct group_member *m);
+/* In a step: `tell` is called for each further member, as far as memory goes. True: the step is over, and there are more. */
+bool group_question_tell_members(struct group_question *q, struct members_told *told, const struct group *g,
+                                 tell_member_fn *tell);
 /* The group; NULL: with call.error, or it is not known. */
 static inline struct group_entry *group_asked(const struct coord_call *c)
 {

@@ -55,9 +55,7 @@ struct join_run {
     struct join_group_response r;
     struct kview client_id, client_host, fresh_id;
     int16_t version;
-    /* the owner's, while a leader is told of the members */
-    int32_t capacity; /* members that fit */
-    uint64_t born;    /* of the last one that was told */
+    struct members_told told; /* the owner's, while a leader is told of the members */
 };
 
 static void end_join_group(struct join_run *run, enum kerr error, struct kview member_id)
@@ -67,31 +65,14 @@ static void end_join_group(struct join_run *run, enum kerr error, struct kview m
     coord_call_done(&run->question.call);
 }
 
-static void tell_joined_member(struct join_run *run, const struct group *g, const struct group_member *m)
+static void tell_joined_member(struct group_question *q, const struct group *g, const struct group_member *m)
 {
-    struct coord_call *c = &run->question.call;
+    struct join_run *run = container_of(q, struct join_run, question);
     struct join_group_response_member *out = &run->r.members.v[run->r.members.n++];
     join_group_response_member_init(out);
-    run->born = m->born;
-    out->member_id = coord_call_text(c, group_view(m->id));
-    out->group_instance_id = coord_call_text(c, group_view(m->instance_id));
-    out->metadata = coord_call_text(c, group_metadata(g, m));
-}
-
-static bool tell_joined_members_some(struct join_run *run, const struct group *g, struct steps *s)
-{
-    const struct coord_call *c = &run->question.call;
-    const struct list *l = g->members.next;
-    while (l != &g->members && container_of(l, struct group_member, link)->born <= run->born)
-        l = l->next;
-    for (; l != &g->members && run->r.members.n < run->capacity && !c->starved; l = l->next) {
-        size_t before = c->memory.used_bytes;
-        if (!steps_go_on(s))
-            return true;
-        tell_joined_member(run, g, container_of(l, struct group_member, link));
-        steps_spend(s, 1 + (uint32_t)((c->memory.used_bytes - before) / ANSWER_UNIT_BYTES));
-    }
-    return false;
+    out->member_id = coord_call_text(&q->call, group_view(m->id));
+    out->group_instance_id = coord_call_text(&q->call, group_view(m->instance_id));
+    out->metadata = coord_call_text(&q->call, group_metadata(g, m));
 }
 
 /* A generation that is over before its leader knows the members is not worth telling: the leader joins again when it sees the error. */
@@ -102,7 +83,7 @@ static bool tell_joined_members_step(struct steps *s)
     coord_call_look_again(c);
     const struct group_entry *e = group_asked(c);
     bool same = e && e->group->generation == run->r.generation_id;
-    if (same && tell_joined_members_some(run, e->group, s))
+    if (same && group_question_tell_members(&run->question, &run->told, e->group, tell_joined_member))
         return true;
     struct kview id = run->r.member_id;
     if (!same || c->starved)
@@ -117,7 +98,7 @@ static void tell_joined_members(struct join_run *run, const struct group *g)
     struct coord_call *c = &run->question.call;
     c->forget = NULL; /* it waits in the group no longer */
     run->r.members.v = coord_call_alloc(c, (size_t)g->member_count * sizeof *run->r.members.v);
-    run->capacity = run->r.members.v ? g->member_count : 0;
+    run->told.capacity = run->r.members.v ? g->member_count : 0;
     group_question_steps(&run->question, tell_joined_members_step);
 }
 
