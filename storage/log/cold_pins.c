@@ -1,5 +1,6 @@
 /* Pieces of bufs that touch each other. */
 #include "storage/log/cold_pins.h"
+#include "core/array.h"
 #include "core/crc.h"
 #include <string.h>
 
@@ -43,14 +44,10 @@ bool cold_pins_add(struct cold_pins *p, struct buf *buf, const uint8_t *at, uint
 {
     assert(bytes > 0);
     assert(cold_pins_end(p, from) == from);
-    if (p->count == p->cap) {
-        uint32_t cap = p->cap ? p->cap * 2 : 8;
-        struct cold_pin *v = heap_realloc(p->heap, p->v, cap * sizeof *v);
-        if (!v)
-            return false;
-        p->v = v;
-        p->cap = cap;
-    }
+    struct cold_pin *v = array_grow(p->heap, p->v, &p->cap, p->count + 1, sizeof *v);
+    if (!v)
+        return false;
+    p->v = v;
     p->v[p->count++] = (struct cold_pin){.buf = buf_ref(buf), .at = at, .from = from, .bytes = bytes};
     return true;
 }

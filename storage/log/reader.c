@@ -1,5 +1,6 @@
 /* Fetches from memory, and what is common to all: what may be read, and what was aborted. What the tail still holds is answered at once with
  * references to its bufs; the rest is read from the disk (cold_read.c). */
+#include "core/array.h"
 #include "storage/log/partition_state.h"
 #include <stdlib.h>
 
@@ -23,14 +24,10 @@ enum err slices_add(struct slices *s, struct buf *buf, const uint8_t *at, uint32
     assert(bytes > 0);
     assert(at >= buf->at && at + bytes <= buf->at + buf->size);
     assert(s->count <= s->cap);
-    if (s->count == s->cap) {
-        uint32_t cap = s->cap ? s->cap * 2 : 4;
-        struct slice *v = heap_realloc(s->heap, s->v, cap * sizeof *v);
-        if (!v)
-            return ERR_NO_MEMORY;
-        s->v = v;
-        s->cap = cap;
-    }
+    struct slice *v = array_grow(s->heap, s->v, &s->cap, s->count + 1, sizeof *v);
+    if (!v)
+        return ERR_NO_MEMORY;
+    s->v = v;
     s->v[s->count++] = (struct slice){.buf = buf_ref(buf), .at = at, .bytes = bytes};
     s->bytes += bytes;
     return ERR_NONE;

@@ -1,5 +1,6 @@
 /* The clean mark (clean_mark.h). */
 #include "storage/recovery/clean_mark.h"
+#include "core/array.h"
 #include "core/bytes.h"
 #include "core/crc.h"
 #include <stdio.h>
@@ -33,14 +34,10 @@ static int compare_marked(const void *a, const void *b)
 enum err clean_mark_add(struct clean_mark *m, const uint8_t topic_id[16], int32_t partition)
 {
     assert(m->count <= m->cap);
-    if (m->count == m->cap) {
-        uint32_t cap = m->cap ? m->cap * 2 : 64;
-        struct clean_entry *v = heap_realloc(m->heap, m->v, cap * sizeof *v);
-        if (!v)
-            return ERR_NO_MEMORY;
-        m->v = v;
-        m->cap = cap;
-    }
+    struct clean_entry *v = array_grow(m->heap, m->v, &m->cap, m->count + 1, sizeof *v);
+    if (!v)
+        return ERR_NO_MEMORY;
+    m->v = v;
     struct clean_entry *e = &m->v[m->count++];
     memcpy(e->topic_id, topic_id, 16);
     e->partition = partition;
