@@ -3,7 +3,7 @@
 #include "tests/sim/requests.h"
 #include <inttypes.h>
 
-enum { DELETE_VERSION_MAX = 2, AT_WATERMARK = -1, FAR_BEHIND = 1000000 };
+enum { FAR_BEHIND = 1000000 };
 
 /* What is asked of one partition. */
 struct trim {
@@ -64,11 +64,8 @@ static void answered(const struct trim *t, const struct delete_records_partition
 static void deleted(const struct reply *r)
 {
     struct trim *t = r->context;
-    struct delete_records_response m;
     if (r->body.n >= 0) {
-        client_decode(r, delete_records_response, &m);
-        world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "DeleteRecords does not answer what was asked");
-        answered(t, &m.topics.v[0].partitions.v[0]);
+        answered(t, answer_cut(r));
         keeper_next(t->keeper);
     }
     world_free(t);
@@ -76,9 +73,6 @@ static void deleted(const struct reply *r)
 
 void keeper_trim(struct keeper *k)
 {
-    struct delete_records_partition part;
-    struct delete_records_topic topic;
-    struct delete_records_request m;
     int16_t version = (int16_t)dice(DELETE_VERSION_MAX + 1);
     struct trim *t = world_alloc(sizeof *t);
     *t = (struct trim){.keeper = k, .part = choose_part()};
@@ -86,18 +80,8 @@ void keeper_trim(struct keeper *k)
     t->recovered = topics_recovered(&k->peer.client, t->part);
     if (!t->beyond)
         oracle_start_asked(t->part, t->before);
-    delete_records_partition_init(&part);
-    delete_records_topic_init(&topic);
-    delete_records_request_init(&m);
-    part.partition_index = t->part->index;
-    part.offset = t->before;
-    topic.name = view_of(t->part->topic);
-    topic.partitions.v = &part;
-    topic.partitions.n = 1;
-    m.topics.v = &topic;
-    m.topics.n = 1;
-    m.timeout_ms = 10000;
-    client_call(&k->peer.client, delete_records, &m, version, deleted, t);
+    struct one_cut cut = {.topic = t->part->topic, .index = t->part->index, .before = t->before, .version = version};
+    request_cut(&k->peer.client, &cut, deleted, t);
     if (dice(3) == 0)
         keeper_may_crash(false); /* in the middle of it */
 }

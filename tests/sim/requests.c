@@ -111,6 +111,36 @@ const struct list_offsets_partition_response *answer_offset(const struct reply *
     return &m.topics.v[0].partitions.v[0];
 }
 
+/* --- DeleteRecords --- */
+
+void request_cut(struct client *c, const struct one_cut *o, client_done_fn *done, void *context)
+{
+    struct delete_records_partition part;
+    struct delete_records_topic topic;
+    struct delete_records_request m;
+    delete_records_partition_init(&part);
+    delete_records_topic_init(&topic);
+    delete_records_request_init(&m);
+    part.partition_index = o->index;
+    part.offset = o->before;
+    topic.name = view_of(o->topic);
+    topic.partitions.v = &part;
+    topic.partitions.n = 1;
+    m.topics.v = &topic;
+    m.topics.n = 1;
+    m.timeout_ms = 10000;
+    client_call(c, delete_records, &m, o->version, done, context);
+}
+
+const struct delete_records_partition_result *answer_cut(const struct reply *r)
+{
+    static struct delete_records_response m;
+    client_decode(r, delete_records_response, &m);
+    world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "%s: DeleteRecords does not answer what was asked",
+                r->client->name);
+    return &m.topics.v[0].partitions.v[0];
+}
+
 /* --- CreateTopics --- */
 
 void new_topic_set(struct new_topic *t, const char *key, const char *value)

@@ -35,6 +35,17 @@ void request_offset(struct client *c, const char *topic, int32_t index, int64_t 
                     client_done_fn *done, void *context);
 const struct list_offsets_partition_response *answer_offset(const struct reply *r);
 
+/* --- DeleteRecords --- */
+enum { DELETE_VERSION_MAX = 2, AT_WATERMARK = -1 };
+struct one_cut {
+    const char *topic;
+    int32_t index;
+    int64_t before; /* or AT_WATERMARK */
+    int16_t version;
+};
+void request_cut(struct client *c, const struct one_cut *o, client_done_fn *done, void *context);
+const struct delete_records_partition_result *answer_cut(const struct reply *r);
+
 /* --- CreateTopics --- */
 enum { NEW_TOPIC_CONFIGS = 10 };
 struct new_topic {

@@ -1,9 +1,8 @@
 #include "tests/sim/txn_trim.h"
 #include "storage/kerr.h"
+#include "tests/sim/requests.h"
 #include "tests/sim/txn_client.h"
 #include <inttypes.h>
-
-enum { DELETE_VERSION_MAX = 2, AT_WATERMARK = -1 };
 
 struct cut_order {
     struct txn_trimmer *trimmer;
@@ -16,11 +15,8 @@ static void trim_later(struct txn_trimmer *t, uint64_t ns_max);
 static void deleted(const struct reply *r)
 {
     struct cut_order *o = r->context;
-    struct delete_records_response m;
     if (r->body.n >= 0) {
-        client_decode(r, delete_records_response, &m);
-        world_check(m.topics.n == 1 && m.topics.v[0].partitions.n == 1, "DeleteRecords does not answer what was asked");
-        const struct delete_records_partition_result *p = &m.topics.v[0].partitions.v[0];
+        const struct delete_records_partition_result *p = answer_cut(r);
         world_note("records of %s-%d below %" PRId64 " are deleted: error %d, start %" PRId64, o->log->topic,
                    o->log->index, o->before, p->error_code, p->low_watermark);
         bool lost = p->error_code == KERR_OFFSET_OUT_OF_RANGE && o->log->caching;
@@ -56,23 +52,12 @@ static bool choose_cut(const struct txn_trimmer *t, struct cut_order *o)
 
 static void send_cut(struct txn_trimmer *t, struct cut_order *o)
 {
-    struct delete_records_partition part;
-    struct delete_records_topic topic;
-    struct delete_records_request m;
-    delete_records_partition_init(&part);
-    delete_records_topic_init(&topic);
-    delete_records_request_init(&m);
     truth_start_asked(o->log, o->before == AT_WATERMARK ? INT64_MAX : o->before);
-    part.partition_index = o->log->index;
-    part.offset = o->before;
-    topic.name = view_of(o->log->topic);
-    topic.partitions.v = &part;
-    topic.partitions.n = 1;
-    m.topics.v = &topic;
-    m.topics.n = 1;
-    m.timeout_ms = 10000;
-    int16_t version = (int16_t)dice(DELETE_VERSION_MAX + 1);
-    client_call(&t->client, delete_records, &m, version, deleted, o);
+    struct one_cut cut = {.topic = o->log->topic,
+                          .index = o->log->index,
+                          .before = o->before,
+                          .version = (int16_t)dice(DELETE_VERSION_MAX + 1)};
+    request_cut(&t->client, &cut, deleted, o);
 }
 
 static void trim(void *arg)
