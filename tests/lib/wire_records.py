@@ -8,6 +8,7 @@ import lz4.frame
 import snappy
 import zstandard
 
+from batches import Cursor
 from segments import CODECS, HEADER
 from wire import varint
 
@@ -61,28 +62,6 @@ def make(records, codec):
     return struct.pack(">qi", 0, len(rest)) + rest
 
 
-class Cursor:
-    def __init__(self, raw):
-        self.raw, self.at = raw, 0
-
-    def varint(self):
-        value = shift = 0
-        while True:
-            byte = self.raw[self.at]
-            self.at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return (value >> 1) ^ -(value & 1)
-
-    def sized(self):
-        size = self.varint()
-        if size < 0:
-            return None
-        self.at += size
-        return self.raw[self.at - size:self.at]
-
-
 def records_of(raw, batch):
     offset, _, _, _, _, attributes, _, base, largest, _, _, _, count = batch
     c = Cursor(unpack(CODECS[attributes & 7], raw))
@@ -90,8 +69,8 @@ def records_of(raw, batch):
         c.varint()
         c.at += 1
         timestamp, delta = c.varint(), c.varint()
-        key, value = c.sized(), c.sized()
-        headers = tuple((c.sized().decode(), c.sized()) for _ in range(c.varint()))
+        key, value = c.blob(), c.blob()
+        headers = tuple((c.blob().decode(), c.blob()) for _ in range(c.varint()))
         yield Record(offset + delta, key, value, largest if attributes & LOG_APPEND_TIME else base + timestamp, headers)
 
 
