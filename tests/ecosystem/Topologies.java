@@ -29,7 +29,6 @@ import org.apache.kafka.streams.kstream.StreamJoined;
 import org.apache.kafka.streams.kstream.Suppressed;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.Windowed;
-import org.apache.kafka.streams.processor.StateRestoreListener;
 import org.apache.kafka.streams.query.KeyQuery;
 import org.apache.kafka.streams.query.StateQueryRequest;
 import org.apache.kafka.streams.query.StateQueryResult;
@@ -173,19 +172,5 @@ public final class Topologies {
     private static String owner(KafkaStreams streams, String key) {
         KeyQueryMetadata where = streams.queryMetadataForKey("totals", key, TEXT.serializer());
         return where.activeHost().host() + ":" + where.activeHost().port();
-    }
-
-    /** Says how many records each state was restored from. */
-    private static final class Restored implements StateRestoreListener {
-        @Override
-        public void onRestoreStart(org.apache.kafka.common.TopicPartition partition, String store, long from, long to) { }
-
-        @Override
-        public void onBatchRestored(org.apache.kafka.common.TopicPartition partition, String store, long end, long count) { }
-
-        @Override
-        public void onRestoreEnd(org.apache.kafka.common.TopicPartition partition, String store, long total) {
-            System.out.println("restored: " + partition + " " + total);
-        }
     }
 }

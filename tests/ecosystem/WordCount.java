@@ -51,18 +51,4 @@ public final class WordCount {
         streams.start();
         over.await();
     }
-
-    /** Says how many records each state was restored from. */
-    private static final class Restored implements org.apache.kafka.streams.processor.StateRestoreListener {
-        @Override
-        public void onRestoreStart(org.apache.kafka.common.TopicPartition partition, String store, long from, long to) { }
-
-        @Override
-        public void onBatchRestored(org.apache.kafka.common.TopicPartition partition, String store, long end, long count) { }
-
-        @Override
-        public void onRestoreEnd(org.apache.kafka.common.TopicPartition partition, String store, long total) {
-            System.out.println("restored: " + partition + " " + total);
-        }
-    }
 }

@@ -56,7 +56,7 @@ def program(main, *arguments, classes=None, pom="ecosystem", heap="512m", option
 def compiled(source, pom="ecosystem"):
     """The folder with the classes of a Java program of this folder."""
     classes = fresh_dir(f"{WORK}/classes-{source.removesuffix('.java')}")
-    run_ok([need("javac"), "-d", classes, "-cp", f"{pom_jars(pom)}/*", os.path.join(HERE, source)], timeout=120)
+    run_ok([need("javac"), "-d", classes, "-cp", f"{pom_jars(pom)}/*", "-sourcepath", HERE, os.path.join(HERE, source)], timeout=120)
     return classes
 
 
