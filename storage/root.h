@@ -17,16 +17,17 @@
 #include "core/limits.h"
 #include "storage/config/broker_config.h"
 #include "storage/catalog/catalog.h"
+#include "storage/log/ballast.h"
 #include "storage/recovery/checkpoint.h"
 #include "storage/recovery/clean_mark.h"
 
 /* What the shards tell each other about a full disk (storage/log/full_disk.h): of each word one shard is the writer. */
 struct full_disk_board {
-    _Atomic int64_t oldest_ms[SHARDS_MAX]; /* when its oldest segment that may go was written; 0: not noted yet */
-    _Atomic bool short_of[SHARDS_MAX];     /* its ballast is short */
-    _Atomic bool starved[SHARDS_MAX];      /* a ring of it found no room */
-    _Atomic uint64_t freed_at_ns;          /* files of dropped segments went, on any shard; 0: none did */
-    _Atomic uint64_t full_at_ns;           /* an append, a roll or a recovery found no room; 0: none did */
+    _Atomic int64_t oldest_ms[SHARDS_MAX];    /* when its oldest segment that may go was written; 0: not noted yet */
+    struct ballast_level ballast[SHARDS_MAX]; /* its own jobs write it, too */
+    _Atomic bool starved[SHARDS_MAX];         /* a ring of it found no room */
+    _Atomic uint64_t freed_at_ns;             /* files of dropped segments went, on any shard; 0: none did */
+    _Atomic uint64_t full_at_ns;              /* an append, a roll or a recovery found no room; 0: none did */
 };
 
 /* The file of storage/log/redo.h. */

@@ -8,7 +8,9 @@
 
 enum {
     MEASURE_MS = 500,
-    MEASURE_NEAR_MS = 20,  /* 1 GB/s fills 20 MB meanwhile */
+    MEASURE_NEAR_MS = 20,  /* 1 GB/s fills 20 MB meanwhile ... */
+    NEAR_BYTES = 1 << 30,  /* ... and half of this in MEASURE_MS */
+    MEASURE_ASKED_MS = 2,  /* somebody found no room */
     NEAR_RESERVES = 4,     /* near: less than so many reserves are free, or a quarter of the disk */
     RESERVE_PART = 20,     /* of the disk, unless disk.reserve.bytes says how much ... */
     RESERVE_MAX = 1 << 30, /* ... and no more than this */
@@ -113,23 +115,25 @@ static bool is_any_starved(const struct full_disk *d)
     return starved;
 }
 
-static void note_on_board(struct full_disk *d, int64_t oldest_ms, bool is_short)
+static void note_on_board(struct full_disk *d, int64_t oldest_ms)
 {
     struct full_disk_board *b = &d->store->root->board;
     uint16_t id = d->store->shard->id;
     assert(id < SHARDS_MAX);
     atomic_store_explicit(&b->oldest_ms[id], oldest_ms, memory_order_relaxed);
-    atomic_store_explicit(&b->short_of[id], is_short, memory_order_relaxed);
     atomic_store_explicit(&b->starved[id], d->starved, memory_order_relaxed);
     d->starved = false;
 }
 
 /* --- dropping --- */
 
+/* Or sooner, if somebody wanted that. */
 static void measure_in(struct full_disk *d, uint64_t ns)
 {
-    if (!d->stopped && !d->busy)
-        timer_start(&d->store->shard->timers, &d->timer, d->store->shard->now_ns + ns);
+    uint64_t at_ns = d->store->shard->now_ns + ns;
+    bool sooner = timer_started(&d->timer) && d->timer.deadline_ns <= at_ns;
+    if (!d->stopped && !d->busy && !sooner)
+        timer_start(&d->store->shard->timers, &d->timer, at_ns);
 }
 
 static bool hurry_waiting_files(struct full_disk *d)
@@ -234,14 +238,15 @@ static void measured(struct io_op *op, int32_t res)
     bool near = d->free_bytes < u64_max(reserve * NEAR_RESERVES, d->total_bytes / 4);
     int64_t ms, limit_ms;
     (void)find_oldest_ring(d, &ms, &limit_ms);
-    d->starved |= d->fills && ballast_is_short(&ls->ballast);
-    note_on_board(d, ms, ballast_is_short(&ls->ballast));
+    d->starved |= d->fills && ballast_is_short(ls->ballast.level);
+    note_on_board(d, ms);
     d->pressed = d->ring_count > 0 && (d->free_bytes < reserve || is_any_starved(d));
     d->deficit = u64_max(reserve > d->free_bytes ? reserve - d->free_bytes : 0, 1);
     size_ring_segments(d, near);
     if (d->pressed)
         drop_oldest_segments(d);
-    measure_in(d, (near || d->pressed ? MEASURE_NEAR_MS : MEASURE_MS) * NS_PER_MS);
+    bool often = near || d->pressed || d->free_bytes < NEAR_BYTES;
+    measure_in(d, (often ? MEASURE_NEAR_MS : MEASURE_MS) * NS_PER_MS);
 }
 
 static void measure_disk(struct timer *t)
@@ -252,7 +257,8 @@ static void measure_disk(struct timer *t)
     hurry_if_full(d);
     if (d->ring_count == 0 && !d->internal) { /* no more: no other shard waits for what is not there */
         d->pressed = d->starved = false;
-        note_on_board(d, nothing_ms, false);
+        ballast_forget(&d->store->ballast);
+        note_on_board(d, nothing_ms);
         measure_in(d, MEASURE_MS * NS_PER_MS);
         return;
     }
@@ -270,7 +276,7 @@ void full_disk_freed(struct log_store *ls)
     struct full_disk *d = ls->full_disk;
     atomic_store_explicit(&ls->root->board.freed_at_ns, ls->shard->now_ns, memory_order_relaxed);
     if (d->pressed)
-        measure_in(d, 1);
+        measure_in(d, 0);
 }
 
 void full_disk_found_full(struct log_store *ls)
@@ -310,7 +316,7 @@ bool full_disk_helps(struct partition *p)
 {
     struct full_disk *d = full_disk_of(p);
     uint64_t now_ns = p->store->shard->now_ns;
-    bool given = p->topic->internal && atomic_load(&p->store->ballast.bytes) > 0;
+    bool given = p->topic->internal && atomic_load(&p->store->ballast.level->bytes) > 0;
     if (!given && !(is_ring(p) && has_something_to_drop(d, p)))
         return false;
     if (!p->space.short_since_ns && !list_empty(&p->writer.parked))
@@ -322,7 +328,7 @@ bool full_disk_helps(struct partition *p)
     if (!given &&
         !full_disk_is_reserved(p)) /* else it waits for the reserve: whether that finds room, a measure tells */
         d->starved = true;
-    measure_in(d, 1);
+    measure_in(d, MEASURE_ASKED_MS * NS_PER_MS);
     log_store_retry_later(p->store, p);
     return true;
 }
@@ -337,7 +343,7 @@ bool full_disk_is_reserved(const struct partition *p)
     const struct full_disk_board *b = &p->store->root->board;
     bool is_short = false;
     for (uint32_t i = 0; i < p->store->shard->count; i++)
-        is_short |= atomic_load_explicit(&b->short_of[i], memory_order_relaxed);
+        is_short |= ballast_is_short(&b->ballast[i]);
     return is_short && !p->topic->internal;
 }
 
@@ -358,16 +364,17 @@ bool full_disk_unlinks_at_once(const struct partition *p)
 void full_disk_note(struct partition *p)
 {
     struct full_disk *d = full_disk_of(p);
+    bool needed = d->internal || d->ring_count > 0;
     d->internal |= p->topic->internal;
-    if (is_ring(p) == list_linked(&p->ring_link))
-        return;
-    if (is_ring(p)) {
+    if (is_ring(p) && !list_linked(&p->ring_link)) {
         list_push(&d->rings, &p->ring_link);
         d->ring_count++;
-        return;
+    } else if (!is_ring(p) && list_linked(&p->ring_link)) {
+        list_remove(&p->ring_link);
+        d->ring_count--;
     }
-    list_remove(&p->ring_link);
-    d->ring_count--;
+    if (!needed && (d->internal || d->ring_count > 0)) /* the ballast is there before the disk can be full */
+        measure_in(d, 0);
 }
 
 void full_disk_forget(struct partition *p)
@@ -394,7 +401,8 @@ struct full_disk *full_disk_open(struct log_store *ls)
     if (ls->shard->id == 0)
         ballast_remove_strays(ls->root->config->data_dir, ls->shard->count);
     ls->ring_segment_bytes = UINT32_MAX;
-    if (!ballast_init(&ls->ballast, ls->root->config->data_dir, ls->shard->id))
+    struct ballast_level *level = &ls->root->board.ballast[ls->shard->id];
+    if (!ballast_init(&ls->ballast, ls->root->config->data_dir, ls->shard->id, level))
         log_warn("no reserve", "why=\"the path of the data folder is too long\"");
     timer_start(&ls->shard->timers, &d->timer, clock_now_ns() + MEASURE_MS * NS_PER_MS);
     return d;

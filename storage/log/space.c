@@ -420,7 +420,7 @@ static void allocate_done(struct io_op *op, int32_t res)
         p->space.retry_at_ns = p->space.short_since_ns = 0;
     } else if (err == ERR_UNSUPPORTED) {
         p->active->allocated = UINT64_MAX;
-    } else if (err == ERR_NO_SPACE && p->space.wanted_position &&
+    } else if (err == ERR_NO_SPACE && p->space.wanted_position && !full_disk_is_reserved(p) &&
                p->space.allocating_bytes > p->space.wanted_position - p->active->allocated) {
         p->space.step = ALLOCATE_STEP_MIN; /* not a whole step, but what the waiting batch needs? */
         allocate_ahead(p, p->space.wanted_position - p->active->allocated);

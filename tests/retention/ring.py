@@ -78,7 +78,6 @@ def ring(kind, engine, cores):
                   f"slowest answer {slowest * 1000:.0f} ms")
 
 
-
 # --- at full speed ---
 
 def load(broker, topic, seconds, **more):
@@ -119,6 +118,22 @@ def is_bounded(broker, folder):
     assert broker.logged("rule=disk"), "the log does not name what went"
 
 
+def full_at_once(kind):
+    """The disk is full a fraction of a second after the start: what makes room has its blocks by then. The load fails if it is refused,
+    or waits for half a minute."""
+    run_ok(["make", "-s", LOAD], timeout=600)
+    with Mount(kind, f"{WORK}/at-once-{kind}", DISK_BYTES) as folder:
+        data = os.path.join(folder, "data")
+        properties = settings(**{"log.dirs": data, "disk.reserve.bytes": RESERVE, "log.segment.bytes": 1 << 30, "offsets.topic.num.partitions": 1})
+        with Broker(f"{WORK}/ring", properties, ["--cores", "2"]) as broker:
+            run_ok(load(broker, "ring", 3), timeout=60)
+            broker.kill()
+            broker.start()
+            run_ok(load(broker, "again", 3), timeout=60)
+            assert broker.logged("rule=disk"), "the log does not name what went"
+            broker.stop()
+
+
 def full_speed(cores):
     run_ok(["make", "-s", LOAD], timeout=600)
     with Mount("ext4", f"{WORK}/ring-large", LARGE_DISK_BYTES) as folder:
@@ -157,4 +172,5 @@ def full_speed(cores):
 
 CASES = [*((f"a ring on a small disk refuses nothing, drops the oldest and lets groups commit ({kind}, {engine}, {cores} cores)", ring, kind, engine, cores)
          for kind, engine, cores in (("ext4", "io_uring", 2), ("tmpfs", "epoll", 1))),
+         *((f"a ring that is full within its first half second refuses nothing ({kind})", full_at_once, kind) for kind in ("ext4", "tmpfs")),
          (f"at full speed beside a reader that stopped it goes on for {FULL_SPEED_S} s, and after kill -9 on the full disk", full_speed, 2)]

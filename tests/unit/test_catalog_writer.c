@@ -525,7 +525,8 @@ static void a_change_on_a_full_disk_gets_the_reserve_or_a_sentence(void **state)
 {
     (void)state;
     struct ballast *reserve = &stores[0].log.ballast;
-    assert_true(ballast_init(reserve, DIR, 0));
+    static struct ballast_level level;
+    assert_true(ballast_init(reserve, DIR, 0, &level));
     assert_int_equal(create("first", 1), KERR_NONE);
     for (int round = 0; round < 3; round++) {
         struct ask a;

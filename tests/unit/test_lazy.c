@@ -499,7 +499,7 @@ static void a_ring_is_recovered_on_a_full_disk(void **state)
     append(3, 200);
     all_are_acked();
     uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
-    while (ballast_is_short(&w.p->store->ballast) || reserve_size() == 0) {
+    while (ballast_is_short(w.p->store->ballast.level) || reserve_size() == 0) {
         assert_true(clock_now_ns() < end);
         turn();
     }

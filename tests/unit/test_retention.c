@@ -307,7 +307,7 @@ static void while_the_reserve_is_short_a_ring_waits_and_drops_nothing(void **sta
     struct partition *internal = make_internal_topic();
     find_partition("t");
     struct ballast *b = &w.p->store->ballast;
-    while (atomic_load(&b->wanted) == 0 || ballast_is_short(b))
+    while (atomic_load(&b->level->wanted) == 0 || ballast_is_short(b->level))
         turn();
     assert_true(full_disk_helps(internal));
     while (!full_disk_is_reserved(w.p))
@@ -316,6 +316,22 @@ static void while_the_reserve_is_short_a_ring_waits_and_drops_nothing(void **sta
     fill(A_SEGMENT + 2, 0);
     assert_true(clock_now_ns() - asked_ns > NS_PER_S);
     assert_int_equal(partition_facts(w.p).log_start_offset, 0);
+}
+
+/* A disk of 64 MB was full before the reserve was filled, half a second after the start; and what was given of it went to who came
+ * first, until the next look at the disk: nothing was left to make room with. */
+static void a_ring_has_its_reserve_at_once_and_nobody_takes_what_is_given(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    struct ballast *b = &w.p->store->ballast;
+    turn_for_ms(100);
+    assert_true(atomic_load(&b->level->wanted) > 0);
+    assert_false(ballast_is_short(b->level));
+    assert_false(full_disk_is_reserved(w.p));
+    assert_true(ballast_give(b, PAGE_BYTES));
+    assert_true(full_disk_is_reserved(w.p));
 }
 
 /* What a shard without rings noted when it had one kept the others from dropping anything. */
@@ -328,11 +344,12 @@ static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
     struct full_disk_board *b = &w.root->board;
     turn_for_ms(600);
     assert_true(atomic_load(&b->oldest_ms[0]) < INT64_MAX);
+    assert_true(ballast_give(&w.p->store->ballast, PAGE_BYTES));
+    assert_true(ballast_is_short(&b->ballast[0]));
     alter("disk.full.policy", "refuse");
-    atomic_store(&b->short_of[0], true);
     turn_for_ms(600);
     assert_true(atomic_load(&b->oldest_ms[0]) == INT64_MAX);
-    assert_false(atomic_load(&b->short_of[0]));
+    assert_false(ballast_is_short(&b->ballast[0]));
 }
 
 static void the_shard_with_the_oldest_segment_drops_it_where_another_starves(void **state)
@@ -712,6 +729,7 @@ int main(void)
         CASE(what_is_not_saved_yet_keeps_only_itself),
         CASE(a_ring_with_a_wave_in_flight_waits_for_room),
         CASE(while_the_reserve_is_short_a_ring_waits_and_drops_nothing),
+        CASE(a_ring_has_its_reserve_at_once_and_nobody_takes_what_is_given),
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
         cmocka_unit_test_setup_teardown(the_shard_with_the_oldest_segment_drops_it_where_another_starves,
                                         setup_beside_another, teardown),
