@@ -118,16 +118,17 @@ static enum err note_segment_file(struct recovery *r, int64_t base_offset, bool 
     return ERR_NONE;
 }
 
-/* What a deletion of old segments left is not looked at, unless the snapshot behind it is missing: the roll was cut short before it, and
- * only these batches say which producers there are. Nothing promises that they are whole: they are passed then. */
+/* What a deletion of old segments left is not looked at from the youngest snapshot on that the start allows: it says which producers there are,
+ * whatever is missing before it. (Files go out of turn where a segment is still read.) A roll may have been cut short before it made
+ * one: then only the batches say it. Nothing promises that they are whole: they are passed then. */
 static enum err find_segments(struct recovery *r)
 {
     assert(!r->files);
     assert(r->below == 0);
     const struct folder_offsets *all = &r->folder.segments;
-    while (r->below + 1 < all->count && all->v[r->below + 1] <= r->start &&
-           folder_offsets_have(&r->folder.snapshots, all->v[r->below + 1]))
-        r->below++;
+    for (uint32_t i = 1; i < all->count && all->v[i] <= r->start; i++)
+        if (folder_offsets_have(&r->folder.snapshots, all->v[i]))
+            r->below = i;
     r->files = heap_zalloc(r->in->heap, (all->count - r->below + 1) * sizeof *r->files);
     if (!r->files)
         return ERR_NO_MEMORY;
