@@ -33,9 +33,8 @@ void steps_line_init(struct steps_line *line, struct shard *shard)
 
 void steps_start(struct steps_line *line, struct steps *s, bool (*step)(struct steps *s))
 {
-    assert(step);
-    s->step = step;
-    list_init(&s->link);
+    assert(line->shard);
+    steps_init(s, step);
     if (run_one_step(s))
         steps_resume(line, s);
 }

@@ -39,6 +39,13 @@ struct steps {
 };
 
 void steps_line_init(struct steps_line *line, struct shard *shard);
+/* Before its first step, which steps_resume asks for. */
+static inline void steps_init(struct steps *s, bool (*step)(struct steps *s))
+{
+    assert(step);
+    s->step = step;
+    list_init(&s->link);
+}
 /* Runs the first step now, the others in turns to come. */
 void steps_start(struct steps_line *line, struct steps *s, bool (*step)(struct steps *s));
 /* For work whose step answered false without being over, because it waits for something: it stands in line again. Doing so

@@ -50,9 +50,8 @@ void asking_answered(struct asking *run)
 static void partition_answered(struct part_call *c)
 {
     struct asked_partition *a = container_of(c, struct asked_partition, call);
-    if (a->at_home)
-        a->at_home(a);
-    asking_answered(a->run);
+    if (!a->at_home || a->at_home(a))
+        asking_answered(a->run);
 }
 
 void asking_add(struct asking *run)

@@ -25,7 +25,8 @@ struct asking {
 struct asked_partition {
     struct part_call call;
     struct asking *run;
-    void (*at_home)(struct asked_partition *a); /* with the answer; NULL: it needs nothing more */
+    /* With the answer. False: it needs more turns, and asking_answered comes behind. NULL: it needs nothing more. */
+    bool (*at_home)(struct asked_partition *a);
 };
 
 void asking_begin(struct asking *run, struct request *req, uint32_t out_max, bool (*next)(struct asking *),

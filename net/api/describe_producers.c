@@ -1,49 +1,60 @@
-/* DescribeProducers: what each partition knows of its producers, so that a transaction that hangs is found. Asked on the partition's owner, whose
- * memory the answer is: home copies it, and sends it back at once. */
+/* DescribeProducers: what each partition knows of its producers, so that a transaction that hangs is found. A partition may know 65,536. Its owner
+ * holds them as they are; home copies some in each step, and sends what is held back.
+ *
+ *   owner: hold --> home: came --a step a turn, of all that came--> whole --> owner: closed */
 #include "net/api/asking_topics.h"
 #include "net/api/reply.h"
+
+enum {
+    HOLD_UNITS = 50,     /* of a step: some 50 us of the owner where there are very many */
+    PRODUCERS_A_UNIT = 8 /* are copied in less than a microsecond */
+};
 
 struct producers_run {
     struct asking_topics walk;
     const struct describe_producers_request *ask;
     struct describe_producers_response r;
-    bool legal; /* the topic's name is */
+    bool legal;           /* the topic's name is */
+    struct list came;     /* struct producers_part, not whole yet */
+    struct steps copying; /* of those */
 };
 /* In the owner's memory. */
-struct producers_found {
+struct held_producers {
     struct shard_msg back;
-    struct producer_facts *v;
-    uint32_t count;
+    struct producers *v;
 };
 struct producers_part {
     struct asked_partition asked;
     struct describe_producers_partition_response *out;
-    struct producers_found *found; /* NULL: an error, or there are none */
+    struct held_producers *held; /* NULL: an error, or there are none */
+    struct list link;
 };
 
 /* --- on the owner --- */
 
-static void free_found_producers(struct heap *heap, struct producers_found *found)
+static void close_held_producers(struct heap *heap, struct held_producers *held)
 {
-    heap_free(heap, found->v);
-    heap_free(heap, found);
+    producers_close(held->v);
+    heap_free(heap, held);
 }
 
-static void found_producers_back(struct shard *at, struct shard_msg *msg)
+static void held_producers_back(struct shard *at, struct shard_msg *msg)
 {
-    free_found_producers(at->heap, container_of(msg, struct producers_found, back));
+    close_held_producers(at->heap, container_of(msg, struct held_producers, back));
 }
 
-/* NULL: no memory. */
-static struct producers_found *find_producers(const struct partition *p, struct heap *heap)
+/* False: no memory. */
+static bool hold_for_home(const struct partition *p, struct heap *heap, struct held_producers **out)
 {
-    struct producers_found *found = heap_alloc(heap, sizeof *found);
-    if (!found)
-        return NULL;
-    if (!partition_producers(p, heap, &found->v, &found->count))
-        return found;
-    heap_free(heap, found);
-    return NULL;
+    struct producers *v;
+    if (partition_hold_producers(p, &v))
+        return false;
+    *out = v ? heap_alloc(heap, sizeof **out) : NULL;
+    if (*out)
+        (*out)->v = v;
+    else
+        producers_close(v);
+    return *out || !v;
 }
 
 static void ask_producers(struct part_call *c, struct partition *p)
@@ -51,10 +62,8 @@ static void ask_producers(struct part_call *c, struct partition *p)
     struct producers_part *part = container_of(c, struct producers_part, asked.call);
     struct partition_facts f;
     enum kerr error = partition_check_asked(p, -1, KERR_NOT_LEADER_OR_FOLLOWER, &f);
-    if (!error) {
-        part->found = find_producers(p, c->owner->heap);
-        error = part->found ? KERR_NONE : KERR_KAFKA_STORAGE_ERROR;
-    }
+    if (!error && !hold_for_home(p, c->owner->heap, &part->held))
+        error = KERR_KAFKA_STORAGE_ERROR;
     part->out->error_code = (int16_t)error;
     part_call_done(c);
 }
@@ -72,20 +81,62 @@ static void fill_producer(const struct producer_facts *f, struct describe_produc
     out->current_txn_start_offset = f->txn_start_offset;
 }
 
-static void producers_came(struct asked_partition *a)
+/* As far as the step goes. True: it is whole. */
+static bool copy_some_producers(struct producers_part *part, struct steps *s)
+{
+    struct producer_facts facts[PRODUCERS_A_UNIT];
+    const struct producers *from = part->held->v;
+    uint32_t count = producers_count(from), at = (uint32_t)part->out->active_producers.n;
+    for (; at < count && steps_go_on(s); steps_spend(s, 1)) {
+        uint32_t n = (uint32_t)u64_min(count - at, PRODUCERS_A_UNIT);
+        producers_facts(from, at, n, facts);
+        for (uint32_t i = 0; i < n; i++)
+            fill_producer(&facts[i], &part->out->active_producers.v[at + i]);
+        at += n;
+    }
+    part->out->active_producers.n = (int32_t)at;
+    return at == count;
+}
+
+static void give_producers_back(const struct producers_part *part)
+{
+    shard_msg_init(&part->held->back, held_producers_back);
+    shard_send(part->asked.call.home, part->asked.call.owner->id, &part->held->back);
+}
+
+static bool copy_producers_step(struct steps *s)
+{
+    struct producers_run *run = container_of(s, struct producers_run, copying);
+    struct list *first = list_first(&run->came);
+    while (first) {
+        struct producers_part *part = container_of(first, struct producers_part, link);
+        if (!copy_some_producers(part, s))
+            return true;
+        list_remove(first);
+        first = list_first(&run->came);
+        give_producers_back(part);
+        asking_answered(&run->walk.asking); /* with the last one `run` is gone */
+    }
+    return false;
+}
+
+static bool producers_came(struct asked_partition *a)
 {
     struct producers_part *part = container_of(a, struct producers_part, asked);
-    struct producers_found *found = part->found;
-    if (!found)
-        return;
-    struct describe_producers_producer_state *v = request_alloc(a->run->req, (size_t)found->count * sizeof *v + 1);
-    for (uint32_t i = 0; v && i < found->count; i++)
-        fill_producer(&found->v[i], &v[i]);
-    part->out->active_producers.v = v;
-    part->out->active_producers.n = v ? (int32_t)found->count : 0;
-    part->out->error_code = v ? KERR_NONE : KERR_KAFKA_STORAGE_ERROR;
-    shard_msg_init(&found->back, found_producers_back);
-    shard_send(a->call.home, a->call.owner->id, &found->back);
+    if (!part->held)
+        return true;
+    struct producers_run *run = container_of(a->run, struct producers_run, walk.asking);
+    size_t bytes = (size_t)producers_count(part->held->v) * sizeof *part->out->active_producers.v;
+    part->out->active_producers.v = request_alloc(a->run->req, bytes);
+    if (!part->out->active_producers.v) {
+        part->out->error_code = KERR_KAFKA_STORAGE_ERROR;
+        give_producers_back(part);
+        return true;
+    }
+    list_init(&part->link);
+    list_push(&run->came, &part->link);
+    steps_resume(&a->run->req->server->steps, &run->copying);
+    return false;
 }
 
 static struct producers_run *producers_run_of(const struct asking_topics *walk)
@@ -142,6 +193,7 @@ static void start_producers_part(struct asking_topics *walk, const struct topic 
         return;
     part->out = out;
     part->asked.at_home = producers_came;
+    steps_spend(&walk->asking.steps, HOLD_UNITS);
     asking_ask(&walk->asking, &part->asked, t, index, ask_producers);
 }
 
@@ -165,6 +217,8 @@ void describe_producers_run(struct request *req)
         return;
     }
     run->ask = m;
+    list_init(&run->came);
+    steps_init(&run->copying, copy_producers_step);
     describe_producers_response_init(&run->r);
     run->r.topics.v = topics;
     run->r.topics.n = m->topics.n;

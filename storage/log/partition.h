@@ -92,10 +92,9 @@ struct txn_marker {
 };
 void partition_end_txn(struct partition *p, struct txn_marker *m);
 
-/* What is known of each producer, in no order: for DescribeProducers. In memory of `heap`, which the caller gives back. Of a partition that
- * does not serve (its facts are offline or recovering) there are none. */
-enum err partition_producers(const struct partition *p, struct heap *heap, struct producer_facts **out,
-                             uint32_t *out_count) must_use;
+/* What is known of its producers, held as they are now: for DescribeProducers. The caller closes it on this shard. NULL: there are none; so it is of
+ * a partition that does not serve (its facts are offline or recovering). */
+enum err partition_hold_producers(const struct partition *p, struct producers **out) must_use;
 
 /* --- read --- */
 /* Consecutive bytes in bufs; the reader holds one reference to each buf. */

@@ -413,11 +413,11 @@ static struct producer_facts facts_of_producer(const struct producer *p)
                                    .producer_epoch = p->epoch};
 }
 
-void producers_facts(const struct producers *ps, struct producer_facts *out)
+void producers_facts(const struct producers *ps, uint32_t from, uint32_t count, struct producer_facts *out)
 {
-    assert(out || !ps->count);
-    for (uint32_t i = 0; i < ps->count; i++)
-        out[i] = facts_of_producer(producer_at(ps, i));
+    assert(from <= ps->count && count <= ps->count - from);
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = facts_of_producer(producer_at(ps, from + i));
 }
 
 bool producers_oldest_open(const struct producers *ps, struct producer_facts *out)

@@ -78,7 +78,7 @@ struct producer_last {
     int16_t epoch;
 };
 uint32_t producers_last_offsets(const struct producers *ps, struct producer_last *out);
-/* What is known of each; `out` has room for producers_count. */
+/* What is known of each. */
 struct producer_facts {
     int64_t producer_id;
     int64_t last_timestamp;   /* of its last batch or marker; -1: none */
@@ -88,7 +88,8 @@ struct producer_facts {
     int32_t coordinator_epoch; /* of its last marker; -1: none */
     int16_t producer_epoch;
 };
-void producers_facts(const struct producers *ps, struct producer_facts *out);
+/* Of `count` of them, from number `from` on: of all of a held copy, in pieces. */
+void producers_facts(const struct producers *ps, uint32_t from, uint32_t count, struct producer_facts *out);
 /* Whose transaction is open and began first; false: none is. */
 bool producers_oldest_open(const struct producers *ps, struct producer_facts *out) must_use;
 /* Drops those whose last batch is older than expiration (producer.id.expiration.ms), and such guards. Returns how many producers; after

@@ -91,17 +91,13 @@ bool marker_promised(struct partition *p, struct append *a)
 
 /* --- facts --- */
 
-enum err partition_producers(const struct partition *p, struct heap *heap, struct producer_facts **out,
-                             uint32_t *out_count)
+enum err partition_hold_producers(const struct partition *p, struct producers **out)
 {
     uint32_t count = p->producers ? producers_count(p->producers) : 0;
     assert(count <= PRODUCERS_MAX);
-    struct producer_facts *v = heap_alloc(heap, (count ? count : 1) * sizeof *v);
-    if (!v)
+    struct producers *held = count ? producers_hold(p->producers) : NULL;
+    if (count && !held)
         return ERR_NO_MEMORY;
-    if (count)
-        producers_facts(p->producers, v);
-    *out = v;
-    *out_count = count;
+    *out = held;
     return ERR_NONE;
 }

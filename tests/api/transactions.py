@@ -12,7 +12,7 @@ from harness import open_broker
 from messages import call, send, take
 from odd import create
 from process import wait_until
-from wire import EARLIEST, LATEST, Connection, batch, split_batches
+from wire import EARLIEST, LATEST, PRODUCE, Connection, batch, produce, produce_answer, request, split_batches
 from wire_txn import COMMITTED, LATER, UNCOMMITTED, Transactional, aborted, listed, read, send_read, stable_up_to, take_read
 
 OUT_OF_RANGE, UNKNOWN_TOPIC, INVALID_TOPIC, NOT_IN_ORDER, STALE_EPOCH, INVALID_STATE, WRONG_ID = 1, 3, 17, 45, 47, 48, 49
@@ -384,6 +384,25 @@ def producers_are_described(broker, c):
 
 
 @on_one_and_many_cores
+def each_of_very_many_producers_is_described_once(broker, c):
+    """More than a step of the answer has (net/api/describe_producers.c), and of two partitions."""
+    count, window = 5000, 64
+    place = lambda i: 1 if i % 8 else 4
+    facts = lambda i: (1000000 + i, i % 100, i * 7, T0 + i)
+    for i in range(count + window):
+        if i < count:
+            producer, epoch, sequence, time_ms = facts(i)
+            c.send(request(PRODUCE, 7, produce("t", place(i), batch([b"x"], timestamp=time_ms, producer=(producer, epoch, sequence)))))
+        if i >= window:
+            assert produce_answer(c.reply()[1], "t")[0] == 0, i - window
+    found = producers(c, "t", 1, 4)
+    assert [f.error_code for f in found] == [0, 0]
+    for f in found:
+        told = [(p.producer_id, p.producer_epoch, p.last_sequence, p.last_timestamp) for p in f.active_producers]
+        assert sorted(told) == [facts(i) for i in range(count) if place(i) == f.partition_index], f"{len(told)} are told"
+
+
+@on_one_and_many_cores
 def markers_of_an_administrator_end_what_hangs(broker, c):
     p = Transactional(c, "w")
     assert p.init() == 0  # its epoch is 1: there is one below it
@@ -418,5 +437,6 @@ CASES = (
     aborted_transactions_are_named_where_their_records_are, transactions_that_overlap_are_named_by_their_first_offset,
     a_waiting_fetch_is_answered_by_the_marker, bytes_that_are_not_stable_do_not_count, a_session_tells_what_became_stable,
     offsets_are_listed_by_isolation, records_are_deleted_up_to_the_high_watermark, producers_are_described,
+    each_of_very_many_producers_is_described_once,
     markers_of_an_administrator_end_what_hangs,
 )

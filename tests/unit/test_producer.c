@@ -205,7 +205,7 @@ static void open_transactions_are_saved(void **state)
         assert_true(producers_are_before(other, 6));
         assert_false(producers_are_before(other, 5));
         struct producer_facts facts[4];
-        producers_facts(other, facts);
+        producers_facts(other, 0, 3, facts);
         assert_int_equal(facts[0].txn_start_offset, 5);
         assert_int_equal(facts[0].coordinator_epoch, 6);
         assert_int_equal(facts[2].txn_start_offset, -1);

@@ -588,13 +588,13 @@ static void a_marker_is_durable_whatever_caching_says(void **state)
 /* The one that there is at most. */
 static uint32_t look_at_producer(struct producer_facts *out)
 {
-    struct producer_facts *v;
-    uint32_t count;
-    assert_int_equal(partition_producers(w.p, w.heap, &v, &count), ERR_NONE);
+    struct producers *held;
+    assert_int_equal(partition_hold_producers(w.p, &held), ERR_NONE);
+    uint32_t count = held ? producers_count(held) : 0;
     assert_in_range(count, 0, 1);
     if (count)
-        *out = v[0];
-    heap_free(w.heap, v);
+        producers_facts(held, 0, 1, out);
+    producers_close(held);
     return count;
 }
 
