@@ -8,7 +8,7 @@ from settings import COUNT
 from tools import venv_python
 
 SCRIPT = "tests/clients/kafka_python_chain.py"
-RECORDS = min(COUNT // 40, 2400)
+RECORDS = min(COUNT // 8, 2400)
 KILLS = 2
 
 

@@ -2,5 +2,5 @@
 import os
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
-COUNT = int(os.environ.get("TEST_RECORDS", "100000"))
+COUNT = int(os.environ.get("TEST_RECORDS", "20000"))
 WORK = "build/tests/clients"
