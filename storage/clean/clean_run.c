@@ -16,7 +16,7 @@ static void free_run(struct clean_run *r)
     heap_free(h, r->work.dir);
     heap_free(h, r->work.topic);
     heap_free(h, r->work.segments);
-    heap_free(h, r->work.producers);
+    producers_close(r->work.held);
     heap_free(h, r->work.txns.aborted);
     heap_free(h, r->pinned);
     heap_free(h, r);
@@ -481,19 +481,17 @@ static bool fill_work(struct clean_run *r, const struct clean_range *range)
     struct partition *p = r->partition;
     struct heap *h = shard_of(p)->heap;
     struct clean_work *w = &r->work;
-    uint32_t producers = producers_count(p->producers);
     w->count = count_range_segments(p, range);
     w->dir = heap_strdup(h, p->dir);
     w->topic = heap_strdup(h, p->topic->name);
     w->segments = heap_alloc(h, w->count * sizeof *w->segments);
-    w->producers = heap_alloc(h, (producers ? producers : 1) * sizeof *w->producers);
-    if (!w->dir || !w->topic || !w->segments || !w->producers)
+    w->held = producers_hold(p->producers);
+    if (!w->dir || !w->topic || !w->segments || !w->held)
         return false;
     for (uint32_t i = 0; i < w->count; i++) {
         const struct segment *s = segments_at(&p->segments, i);
         w->segments[i] = (struct clean_segment){s->base_offset, s->next_offset, s->number, s->bytes, s->written_ms};
     }
-    w->producer_count = producers_last_offsets(p->producers, w->producers);
     if (!fill_aborted(p, w, range->first_uncleanable))
         return false;
     w->partition = p->index;

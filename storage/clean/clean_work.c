@@ -146,13 +146,28 @@ static int compare_producer_last(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
+/* For looking up. False: no memory. */
+static bool list_producers_by_id(struct clean_work *w)
+{
+    assert(!w->producers);
+    uint32_t count = w->held ? producers_count(w->held) : 0;
+    if (count == 0)
+        return true;
+    w->producers = heap_alloc(w->heap, count * sizeof *w->producers);
+    if (!w->producers)
+        return false;
+    w->producer_count = producers_last_offsets(w->held, w->producers);
+    qsort(w->producers, w->producer_count, sizeof *w->producers, compare_producer_last);
+    return true;
+}
+
 static enum err open_map(struct clean_work *w)
 {
     assert(!w->heap);
-    if (w->producer_count)
-        qsort(w->producers, w->producer_count, sizeof *w->producers, compare_producer_last);
     w->heap = heap_open();
-    w->buf = w->heap ? heap_alloc(w->heap, READ_BYTES) : NULL;
+    if (!w->heap || !list_producers_by_id(w))
+        return ERR_NO_MEMORY;
+    w->buf = heap_alloc(w->heap, READ_BYTES);
     if (!w->buf)
         return ERR_NO_MEMORY;
     w->out.heap = w->heap;

@@ -45,8 +45,7 @@ struct clean_work {
     int32_t partition;
     struct clean_segment *segments; /* closed, below the first uncleanable offset, rising */
     uint32_t count;
-    struct producer_last *producers; /* the first step sorts them */
-    uint32_t producer_count;
+    struct producers *held; /* those that the partition remembers; NULL: none */
     struct clean_txns txns; /* what was aborted below the first uncleanable offset */
     struct clean_limits limits;
     int64_t first_dirty, first_uncleanable;
@@ -66,7 +65,9 @@ struct clean_work {
     int made_fd;                   /* SWAP: open, the taker's; -1: none */
     struct clean_sums sums;
     /* its own */
-    struct heap *heap; /* the helper thread's; opened by the first step, closed by clean_work_end */
+    struct heap *heap;               /* the helper thread's; opened by the first step, closed by clean_work_end */
+    struct producer_last *producers; /* by id */
+    uint32_t producer_count;
     struct dedupe map;
     uint32_t at_segment;
     uint64_t at;

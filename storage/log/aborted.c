@@ -44,12 +44,21 @@ void aborted_add(struct aborted_index *a, const struct aborted_txn *t)
     a->v[a->count++] = *t;
 }
 
+uint32_t aborted_copy_some(const struct aborted_index *from, struct aborted_index *to, uint32_t count_max)
+{
+    assert(to->count <= from->count);
+    uint32_t n = from->count - to->count < count_max ? from->count - to->count : count_max;
+    for (uint32_t i = 0; i < n; i++)
+        aborted_add(to, &from->v[to->count]);
+    return n;
+}
+
 enum err aborted_copy(const struct aborted_index *from, struct aborted_index *to)
 {
     assert(to->count == 0);
     enum err err = aborted_reserve(to, from->count);
-    for (uint32_t i = 0; i < from->count && !err; i++)
-        aborted_add(to, &from->v[i]);
+    if (!err)
+        (void)aborted_copy_some(from, to, from->count);
     return err;
 }
 

@@ -32,6 +32,8 @@ enum err aborted_reserve(struct aborted_index *a, uint32_t more) must_use;
 void aborted_add(struct aborted_index *a, const struct aborted_txn *t);
 /* Into an empty one, which has its own heap. */
 enum err aborted_copy(const struct aborted_index *from, struct aborted_index *to) must_use;
+/* So many more of them, at most, into one with room for all, which has the first of them. Returns how many. */
+uint32_t aborted_copy_some(const struct aborted_index *from, struct aborted_index *to, uint32_t count_max);
 /* Those whose marker lies at or behind `offset` go. */
 void aborted_truncate(struct aborted_index *a, int64_t offset);
 static inline size_t aborted_file_bytes(const struct aborted_index *a)

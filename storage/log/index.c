@@ -145,19 +145,46 @@ enum err index_make_room(struct index *ix, const struct index *like)
     return err ? err : reserve_entries(ix->heap, &ix->times, &ix->time_cap, like->time_count, INDEX_TIME_BYTES);
 }
 
-void index_copy(struct index *ix, const struct index *from)
+/* How many bytes of entries came behind those that there are. */
+static uint32_t copy_index_entries(uint8_t *to, uint32_t *count, const uint8_t *from, uint32_t from_count,
+                                   uint32_t entry_bytes, uint32_t bytes_max)
+{
+    assert(*count <= from_count);
+    uint32_t n = (uint32_t)u64_min(from_count - *count, bytes_max / entry_bytes);
+    size_t at = (size_t)*count * entry_bytes;
+    if (n)
+        memcpy(to + at, from + at, (size_t)n * entry_bytes);
+    *count += n;
+    return n * entry_bytes;
+}
+
+bool index_copied(const struct index *ix, const struct index *from)
+{
+    assert(ix->base_offset == from->base_offset);
+    return ix->offset_count == from->offset_count && ix->time_count == from->time_count;
+}
+
+uint32_t index_copy_some(struct index *ix, const struct index *from, uint32_t bytes_max)
 {
     assert(ix->offset_cap >= from->offset_count);
     assert(ix->time_cap >= from->time_count);
-    if (from->offset_count)
-        memcpy(ix->offsets, from->offsets, (size_t)from->offset_count * INDEX_OFFSET_BYTES);
-    if (from->time_count)
-        memcpy(ix->times, from->times, (size_t)from->time_count * INDEX_TIME_BYTES);
-    ix->offset_count = from->offset_count;
-    ix->time_count = from->time_count;
-    ix->bytes_since_entry = from->bytes_since_entry;
-    ix->max_timestamp = from->max_timestamp;
-    ix->max_timestamp_offset = from->max_timestamp_offset;
+    uint32_t taken = copy_index_entries(ix->offsets, &ix->offset_count, from->offsets, from->offset_count,
+                                        INDEX_OFFSET_BYTES, bytes_max);
+    taken += copy_index_entries(ix->times, &ix->time_count, from->times, from->time_count, INDEX_TIME_BYTES,
+                                bytes_max - taken);
+    if (index_copied(ix, from)) {
+        ix->bytes_since_entry = from->bytes_since_entry;
+        ix->max_timestamp = from->max_timestamp;
+        ix->max_timestamp_offset = from->max_timestamp_offset;
+    }
+    return taken;
+}
+
+void index_copy(struct index *ix, const struct index *from)
+{
+    index_clear(ix);
+    (void)index_copy_some(ix, from, UINT32_MAX);
+    assert(index_copied(ix, from));
 }
 
 /* --- look-ups --- */

@@ -112,23 +112,17 @@ static void quarantine_partition(struct partition *p, const struct recovered *r)
               p->topic->name, p->index, (long long)r->corrupt_segment, (unsigned long long)r->corrupt_position);
 }
 
-void partition_recovery_input(const struct partition *p, const uint8_t *encoded, struct checkpoint_entry *entry,
-                              struct recovery_input *in)
+void partition_recovery_input(const struct partition *p, struct recovery_input *in)
 {
-    assert(entry || !encoded);
+    assert(!p->active);
     const struct root *root = p->store->root;
     bool first = !p->recovery.done;
     uint32_t segment_count = 0;
-    bool caching = first ? !p->recovery.acks_durable : !durable_acks(p);
-    bool written = encoded && checkpoint_entry_decode(encoded, p->checkpoint.entry_bytes, entry) > 0;
     *in = (struct recovery_input){
         .dir = p->dir,
-        .checkpoint = written ? entry : NULL,
         .segments = first ? checkpoint_segments(root->checkpoints, p->topic->id, p->index, &segment_count) : NULL,
         .clean = first && root_was_clean(root, p->topic->id, p->index),
-        /* As it was when the log was written, at its laxest: the setting is recorded before the first wave that needs no flush, and
-         * recorded again only when all of those are flushed. */
-        .caching = (written && entry->caching) || caching,
+        .caching = first ? !p->recovery.acks_durable : !durable_acks(p),
         .known_end_offset = first ? -1 : p->known_end_offset,
         .wave_bytes_max = first ? p->recovery.wave_bytes : wave_bytes_max(config_of(p)->max_message_bytes),
         .index_interval_bytes = config_of(p)->index_interval_bytes,

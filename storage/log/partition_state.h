@@ -444,10 +444,8 @@ void trim_fail_waiting(struct partition *p); /* those whose job is not under way
 void partition_check(const struct partition *p);
 /* `fresh`: its topic was made in this run, so nothing of it can be in any folder. Otherwise it is UNRECOVERED. NULL: no memory. */
 struct partition *partition_open(struct log_store *ls, const struct topic *topic, int32_t index, bool fresh) must_use;
-/* What a recovery of its log is to be given, the heap apart. `encoded`: a copy of its checkpoint.entry, or NULL; `entry` is what it
- * says, for `in` to point to. */
-void partition_recovery_input(const struct partition *p, const uint8_t *encoded, struct checkpoint_entry *entry,
-                              struct recovery_input *in);
+/* What a recovery of its log is to be given, apart from the heap and what its checkpoint.entry says. */
+void partition_recovery_input(const struct partition *p, struct recovery_input *in);
 /* What a recovery found (in memory of this shard; what is taken is taken out of it), or why it failed. */
 void partition_recovered(struct partition *p, const struct recovery_input *in, struct recovered *r, enum err err);
 /* Forgets what it holds of its log, before that is recovered again. */
@@ -467,9 +465,10 @@ void partition_offline(struct partition *p, const char *why);
 void partition_fault(struct partition *p, int32_t res, const char *what);  /* a wave failed: roll back or go offline */
 void partition_broken(struct partition *p, int32_t res, const char *what); /* offline, whatever the reason */
 /* checkpointer.c */
-void checkpoint_capture(struct partition *p);       /* at a wave's start, when it carries everything to `end` */
-void checkpoint_durable(struct partition *p);       /* the durable end moved */
-void checkpoint_opened(struct partition *p);        /* recovery's result is installed */
+void checkpoint_capture(struct partition *p); /* at a wave's start, when it carries everything to `end` */
+void checkpoint_durable(struct partition *p); /* the durable end moved */
+void checkpoint_leave(struct partition *p);   /* its log is to be opened: until then checkpoint.entry stays as it is */
+void checkpoint_opened(struct partition *p);  /* recovery's result is installed */
 void checkpoint_nothing_saved(struct partition *p); /* beside the active segment */
 void checkpoint_rolled(struct partition *p);        /* a new segment, everything before it durable */
 struct checkpointer *checkpointer_open(struct log_store *st) must_use;

@@ -185,6 +185,26 @@ static bool build_segments(struct checkpoint_item *it, uint64_t *serial)
     return true;
 }
 
+static uint32_t cut_delta_kind(uint32_t saved, uint32_t wanted, uint32_t entry_bytes, size_t *left)
+{
+    assert(wanted >= saved);
+    uint32_t n = (uint32_t)u64_min(wanted - saved, *left / entry_bytes);
+    *left -= (size_t)n * entry_bytes;
+    return saved + n;
+}
+
+/* What fits into one turn; true: that is not all. */
+static bool cut_index_delta(struct checkpoint_item *it)
+{
+    const struct partition_checkpoint *c = &it->partition->checkpoint;
+    const uint32_t offsets = it->offsets, times = it->times, aborted = it->aborted;
+    size_t left = CHECKPOINT_DELTA_BYTES;
+    it->offsets = cut_delta_kind(c->saved_offsets, offsets, INDEX_OFFSET_BYTES, &left);
+    it->times = cut_delta_kind(c->saved_times, times, INDEX_TIME_BYTES, &left);
+    it->aborted = cut_delta_kind(c->saved_aborted, aborted, ABORTED_ENTRY_BYTES, &left);
+    return it->offsets < offsets || it->times < times || it->aborted < aborted;
+}
+
 bool checkpoint_item_build(struct checkpoint_item *it, struct partition *p, bool clean, uint64_t *serial)
 {
     assert(p->checkpoint.state == CHECKPOINT_HELD);
@@ -195,10 +215,16 @@ bool checkpoint_item_build(struct checkpoint_item *it, struct partition *p, bool
     it->offsets = clean ? ix->offset_count : count_offsets_below(ix, it->mark.position);
     it->times = clean ? ix->time_count : count_times_below(ix, it->mark.offset);
     it->aborted = aborted_count_before(&p->active->aborted, it->mark.offset);
-    if (!build_index_delta(it) || !build_checkpoint_entry(it, clean, serial) || !build_segments(it, serial)) {
+    it->part = !clean && cut_index_delta(it);
+    bool built = build_index_delta(it);
+    if (built && !it->part)
+        built = build_checkpoint_entry(it, clean, serial) && build_segments(it, serial);
+    if (!built) {
         checkpoint_item_free(it, p->store->checkpoint_heap);
         return false;
     }
+    if (it->part)
+        return true;
     it->producers = p->checkpoint.producers;
     p->checkpoint.producers = NULL;
     p->checkpoint.state = CHECKPOINT_NONE;
@@ -209,6 +235,7 @@ bool checkpoint_item_build(struct checkpoint_item *it, struct partition *p, bool
 
 void checkpoint_item_encode(struct checkpoint_item *it)
 {
+    assert(!it->part);
     assert(it->producers);
     uint8_t *producers = it->entry + it->entry_bytes - it->known.producers_bytes;
     producers_save(it->producers, producers);

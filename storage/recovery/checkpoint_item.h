@@ -4,7 +4,12 @@
 #include "storage/log/partition_state.h"
 #include "storage/recovery/checkpoint_file.h"
 
-enum { CHECKPOINT_LARGE_BYTES = 1 << 16 /* of an entry: some 400 producers */ };
+enum {
+    CHECKPOINT_LARGE_BYTES = 1 << 16, /* of an entry: some 400 producers */
+    /* Of index entries that are copied in one turn. Usually there are as many since the last checkpoint, 64 MiB of log at most; all of a segment's
+     * (5 MiB of 1 GiB, or of more where index.interval.bytes is small) behind the first one after a start. */
+    CHECKPOINT_DELTA_BYTES = 1 << 18,
+};
 
 /* New index entries of one partition. */
 struct checkpoint_delta {
@@ -17,10 +22,12 @@ struct checkpoint_delta {
 };
 struct checkpoint_item {
     struct partition *partition; /* NULL: it was closed meanwhile */
+    bool
+        part; /* index entries alone, as many as fit: the others come with the next items, and the entry with the last */
     struct checkpoint_delta delta;
     struct producers *producers; /* held; what the job writes behind `known` */
     struct checkpoint_entry known;
-    uint8_t *entry; /* room for it; the job encodes it */
+    uint8_t *entry; /* room for it; the job encodes it; NULL: a part has none */
     uint32_t entry_bytes;
     uint8_t *segments; /* encoded: closed ones, from number segments_from on */
     uint32_t segments_bytes;
@@ -29,8 +36,13 @@ struct checkpoint_item {
     uint32_t offsets, times, aborted, offsets_crc, times_crc, aborted_crc; /* saved when the job succeeds */
 };
 
-/* Of a partition whose held mark is durable; takes what it holds of producers. False: no memory, and nothing was taken. `serial` rises. */
+/* Of a partition whose held mark is durable; takes what it holds of producers, unless it is a part: then its mark stays held. A clean one is whole. False: no memory, and nothing was taken. `serial` rises. */
 bool checkpoint_item_build(struct checkpoint_item *it, struct partition *p, bool clean, uint64_t *serial) must_use;
+/* Of index entries: what it cost to build. */
+static inline size_t checkpoint_item_delta_bytes(const struct checkpoint_item *it)
+{
+    return (size_t)it->delta.offsets_bytes + it->delta.times_bytes + it->delta.aborted_bytes;
+}
 void checkpoint_item_free(struct checkpoint_item *it, struct heap *heap); /* its memory, not itself */
 /* In the job. */
 void checkpoint_item_encode(struct checkpoint_item *it);

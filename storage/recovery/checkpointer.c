@@ -8,8 +8,9 @@
  * Producers are captured when the wave starts because they must not know a batch that the durable end does not cover: a
  * resent batch would be answered as a duplicate of one that is lost. They are held (producer.h), and written down by the job: there may be 65,536.
  *
- * A job takes ITEMS_PER_JOB partitions at most; while more are ready the next one follows at once. Index files go first: an entry
- * whose index bytes are missing is found by their CRC.
+ * A job takes ITEMS_PER_JOB partitions at most, and CHECKPOINT_DELTA_BYTES of index entries: of a partition that has more to save it takes a part, and
+ * the partition stays ready. While any is ready the next job follows at once. Index files go first: an entry whose index bytes are missing is
+ * found by their CRC.
  *
  * Entries go behind what is in the file, be it from an earlier run and torn at its end: who reads it looks for the next good
  * one. When more than half of the file is stale, it is compacted: jobs write the live entries of some partitions at a time to
@@ -44,7 +45,8 @@ struct checkpointer {
     uint32_t compact_next; /* while the file is compacted: how many of store->all are still to come */
     /* the job's: not touched while busy */
     struct checkpoint_item *items;
-    uint32_t item_count, item_cap;
+    uint32_t item_count;
+    size_t delta_bytes; /* of index entries in them */
     struct checkpoint_file file;
     struct checkpoint_blob news, piece; /* for the file, and for its compaction alone */
     const struct partition *lender;     /* whose entry `piece` borrows */
@@ -157,12 +159,19 @@ static bool add_checkpoint_item(struct checkpointer *c, struct partition *p, boo
 {
     assert(c->item_count < ITEMS_PER_JOB);
     assert(!c->busy);
+    assert(c->delta_bytes < CHECKPOINT_DELTA_BYTES);
     if (!c->items)
         c->items = heap_alloc(c->store->checkpoint_heap, ITEMS_PER_JOB * sizeof *c->items);
     if (!c->items || !checkpoint_item_build(&c->items[c->item_count], p, clean, &c->serial))
         return false;
-    c->item_count++;
+    c->delta_bytes += checkpoint_item_delta_bytes(&c->items[c->item_count++]);
     return true;
+}
+
+static bool room_for_items(const struct checkpointer *c)
+{
+    assert(!c->busy);
+    return c->item_count < ITEMS_PER_JOB && c->delta_bytes < CHECKPOINT_DELTA_BYTES;
 }
 
 /* --- compacting --- */
@@ -262,6 +271,8 @@ static void encode_items(struct checkpointer *c)
     assert(c->news.bytes == 0);
     for (uint32_t i = 0; i < c->item_count; i++) {
         const struct checkpoint_item *it = &c->items[i];
+        if (it->part)
+            continue;
         checkpoint_item_encode(&c->items[i]);
         checkpoint_blob_put(&c->news, it->entry, it->entry_bytes);
         checkpoint_blob_put(&c->news, it->segments, it->segments_bytes);
@@ -301,12 +312,14 @@ static void note_segment_saved(struct partition *p, const uint8_t *encoded)
 
 static void note_item_saved(struct checkpointer *c, struct checkpoint_item *it)
 {
-    assert(it->entry);
+    assert((it->entry == NULL) == it->part);
     assert(it->segments_bytes % CHECKPOINT_SEGMENT_BYTES == 0);
     struct partition *p = it->partition;
-    heap_free(c->store->checkpoint_heap, p->checkpoint.entry);
-    p->checkpoint.entry = it->entry;
-    p->checkpoint.entry_bytes = it->entry_bytes;
+    if (!it->part) {
+        heap_free(c->store->checkpoint_heap, p->checkpoint.entry);
+        p->checkpoint.entry = it->entry;
+        p->checkpoint.entry_bytes = it->entry_bytes;
+    }
     it->entry = NULL;
     for (uint32_t i = 0; i < it->segments_bytes; i += CHECKPOINT_SEGMENT_BYTES)
         note_segment_saved(p, it->segments + i);
@@ -328,6 +341,7 @@ static void free_checkpoint_items(struct checkpointer *c)
     for (uint32_t i = 0; i < c->item_count; i++)
         checkpoint_item_free(&c->items[i], c->store->checkpoint_heap);
     c->item_count = 0;
+    c->delta_bytes = 0;
     heap_free(c->store->checkpoint_heap, c->orphan);
     c->orphan = NULL;
     c->lender = NULL;
@@ -399,13 +413,20 @@ static void take_ready_partitions(struct checkpointer *c)
 {
     assert(c->item_count == 0);
     struct list *l;
-    while (c->item_count < ITEMS_PER_JOB && (l = list_pop(&c->ready))) {
+    bool part = false;
+    while (!part && room_for_items(c) && (l = list_pop(&c->ready))) {
         struct partition *p = container_of(l, struct partition, checkpoint.link);
         if (partition_is_offline(p) || !p->active || p->checkpoint.state != CHECKPOINT_HELD)
             continue;
         bool behind =
             p->end.offset > p->checkpoint.mark.offset; /* waves that found it among these could not touch it */
-        if (!add_checkpoint_item(c, p, false) || behind)
+        bool built = add_checkpoint_item(c, p, false);
+        part = built && c->items[c->item_count - 1].part;
+        if (part) { /* the next job goes on with it */
+            list_push(&c->ready, l);
+            continue;
+        }
+        if (!built || behind)
             touch_partition(c, p);
         release_mark(p);
     }
@@ -490,6 +511,23 @@ enum err checkpointer_add(struct checkpointer *c, struct partition *p)
     return ERR_NONE;
 }
 
+/* What a job is writing of it comes to its end, and is not noted. */
+static void forget_items(struct checkpointer *c, const struct partition *p)
+{
+    assert(c->item_count <= ITEMS_PER_JOB);
+    for (uint32_t i = 0; i < c->item_count; i++)
+        if (c->items[i].partition == p)
+            c->items[i].partition = NULL;
+}
+
+/* Items of before are of the log as it was, which may be cut now. */
+void checkpoint_leave(struct partition *p)
+{
+    assert(!p->active); /* no other item is made of it */
+    if (checkpointer_of(p))
+        forget_items(checkpointer_of(p), p);
+}
+
 void checkpoint_forget(struct partition *p)
 {
     struct checkpointer *c = checkpointer_of(p);
@@ -503,9 +541,8 @@ void checkpoint_forget(struct partition *p)
         heap_free(p->store->checkpoint_heap, p->checkpoint.entry);
     }
     p->checkpoint.entry = NULL;
-    for (uint32_t i = 0; c && i < c->item_count; i++)
-        if (c->items[i].partition == p)
-            c->items[i].partition = NULL;
+    if (c)
+        forget_items(c, p);
 }
 
 /* The clean entries: of every partition that was appended to and stopped well; its index files hold all entries. */
@@ -514,7 +551,7 @@ static void build_clean_items(struct checkpointer *c)
     assert(c->stopped);
     assert(!c->last_next || c->last);
     c->last_next = (uint32_t)u64_min(c->last_next, c->store->count);
-    while (c->last_next > 0 && c->item_count < ITEMS_PER_JOB) {
+    while (c->last_next > 0 && room_for_items(c)) {
         struct partition *p = c->store->all[--c->last_next];
         if (!p->stop.clean || !p->active || !p->stop.saved)
             continue;

@@ -1,69 +1,85 @@
-/* Moving what a recovery found from the job's heap to the shard's: a heap belongs to one thread. */
+/* Moving what a recovery found from the job's heap to the shard's: a heap belongs to one thread. A log may know 65,536 producers, its active segment
+ * may have megabytes of index entries, and there may be very many segments: each turn copies some. */
 #include "storage/recovery/recovery.h"
 #include <string.h>
 
-static enum err copy_entries(struct heap *heap, const uint8_t *from, uint32_t count, uint32_t entry_bytes,
-                             uint8_t **out_at, uint32_t *out_cap)
-{
-    if (count == 0)
-        return ERR_NONE;
-    assert(from);
-    uint8_t *at = heap_alloc(heap, (size_t)count * entry_bytes);
-    if (!at)
-        return ERR_NO_MEMORY;
-    memcpy(at, from, (size_t)count * entry_bytes);
-    *out_at = at;
-    *out_cap = count;
-    return ERR_NONE;
-}
+enum {
+    COPIED_BYTES = RECOVERED_COPY_BYTES,
+    SEGMENT_COST_BYTES = 1024,                 /* what allocating one is worth of them */
+    COPIED_LEAST = sizeof(struct aborted_txn), /* of which any entry finds room */
+};
 
-static enum err copy_index(struct heap *heap, const struct index *from, struct index *to)
+/* Room for all of it, and none of it yet. */
+static enum err begin_segment_copy(struct recovered_copy *c, const struct segment *from, struct heap *heap,
+                                   struct heap *index_heap)
 {
-    assert(from->heap != heap);
-    *to = *from;
-    to->heap = heap;
-    to->offsets = to->times = NULL;
-    to->offset_cap = to->time_cap = 0;
-    enum err err =
-        copy_entries(heap, from->offsets, from->offset_count, INDEX_OFFSET_BYTES, &to->offsets, &to->offset_cap);
-    if (!err)
-        err = copy_entries(heap, from->times, from->time_count, INDEX_TIME_BYTES, &to->times, &to->time_cap);
-    return err;
-}
-
-static enum err copy_segment(struct heap *heap, struct heap *index_heap, const struct segment *from,
-                             struct recovered *out)
-{
+    assert(!c->segment);
+    assert(from->file.fd < 0 && !from->partition && !from->users);
     struct segment *s = heap_alloc(heap, sizeof *s);
     if (!s)
         return ERR_NO_MEMORY;
-    assert(from->file.fd < 0 && !from->partition && !from->users);
     *s = *from;
     list_init(&s->link);
     list_init(&s->open_link);
     list_init(&s->index_link);
-    list_push(&out->segments, &s->link);
+    list_push(&c->to.segments, &s->link);
+    c->segment = s;
+    s->index.heap = index_heap;
+    s->index.offsets = s->index.times = NULL;
+    s->index.offset_count = s->index.time_count = s->index.offset_cap = s->index.time_cap = 0;
     aborted_init(&s->aborted, index_heap);
-    enum err err = aborted_copy(&from->aborted, &s->aborted);
-    return err ? err : copy_index(index_heap, &from->index, &s->index);
+    enum err err = aborted_reserve(&s->aborted, from->aborted.count);
+    return err ? err : index_make_room(&s->index, &from->index);
 }
 
-enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct recovered *from,
-                        struct producers *producers, struct recovered *out)
+/* Of the one that is next. */
+static enum err copy_some_of_segment(struct recovered_copy *c, struct heap *heap, struct heap *index_heap,
+                                     uint32_t *left)
+{
+    assert(*left >= COPIED_LEAST);
+    const struct segment *from = container_of(c->next, struct segment, link);
+    if (!c->segment) {
+        enum err err = begin_segment_copy(c, from, heap, index_heap);
+        if (err)
+            return err;
+        *left -= *left < SEGMENT_COST_BYTES ? *left : SEGMENT_COST_BYTES;
+    }
+    struct segment *to = c->segment;
+    *left -= aborted_copy_some(&from->aborted, &to->aborted, *left / sizeof(struct aborted_txn)) *
+             (uint32_t)sizeof(struct aborted_txn);
+    *left -= index_copy_some(&to->index, &from->index, *left);
+    if (to->aborted.count == from->aborted.count && index_copied(&to->index, &from->index)) {
+        c->next = c->next->next;
+        c->segment = NULL;
+    }
+    return ERR_NONE;
+}
+
+enum err recovered_copy_begin(struct recovered_copy *c, const struct recovered *from, struct heap *heap)
 {
     assert(heap != from->epochs.heap);
-    assert(producers_count(producers) == producers_count(from->producers));
-    *out = *from;
-    list_init(&out->segments);
-    out->gone = (struct folder_offsets){0}; /* that stays the other's */
-    epochs_init(&out->epochs, heap);
-    out->producers = producers;
-    enum err err = ERR_NONE;
+    *c = (struct recovered_copy){.to = *from, .next = from->segments.next};
+    list_init(&c->to.segments);
+    c->to.gone = (struct folder_offsets){0}; /* that stays the other's */
+    epochs_init(&c->to.epochs, heap);
+    c->to.producers = producers_copy(from->producers, heap);
+    enum err err = c->to.producers ? ERR_NONE : ERR_NO_MEMORY;
     for (uint32_t i = 0; !err && i < from->epochs.count; i++)
-        err = epochs_add(&out->epochs, from->epochs.v[i].epoch, from->epochs.v[i].start_offset);
-    for (const struct list *l = from->segments.next; !err && l != &from->segments; l = l->next)
-        err = copy_segment(heap, index_heap, container_of(l, struct segment, link), out);
-    if (err)
-        recovered_deinit(out);
+        err = epochs_add(&c->to.epochs, from->epochs.v[i].epoch, from->epochs.v[i].start_offset);
+    return err;
+}
+
+enum err recovered_copy_some(struct recovered_copy *c, const struct recovered *from, struct heap *index_heap,
+                             bool *out_whole)
+{
+    assert(c->to.producers);
+    struct heap *heap = c->to.epochs.heap;
+    bool whole;
+    enum err err = producers_copy_some(from->producers, c->to.producers, &whole);
+    uint32_t left = whole && !err ? COPIED_BYTES : 0;
+    while (!err && left >= COPIED_LEAST && c->next != &from->segments)
+        err = copy_some_of_segment(c, heap, index_heap, &left);
+    if (!err)
+        *out_whole = whole && c->next == &from->segments;
     return err;
 }

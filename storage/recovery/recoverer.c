@@ -3,7 +3,7 @@
  *   IDLE --a partition is queued--> RUNNING: a job reads its folder --done: installed, the next--> ... --none--> TIDYING --> IDLE
  *
  * The job works in a heap of its own, which belongs to the thread that runs it: the shard copies what it found, and the next job,
- * or one that does nothing else (TIDYING), closes it. Of many producers it copies some in each turn, before anything else. */
+ * or one that does nothing else (TIDYING), closes it. What is large is copied in several turns, before anything else. */
 #include "storage/recovery/recoverer.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -22,15 +22,16 @@ struct recovery_job {
     struct io_op op;
     struct recovery_input in;
     struct checkpoint_entry entry; /* `in` points to it */
-    uint8_t *encoded;              /* which points into this; of the shard's heap */
-    bool lent;                     /* `encoded` is the partition's */
+    const uint8_t *encoded;        /* which points into this, the partition's own */
+    uint32_t encoded_bytes;
     uint8_t topic_id[16];
     struct ballast *ballast; /* what it gets where it finds no room; NULL: nothing */
     _Atomic bool give_up;
     struct heap *heap; /* of the job that ran last */
     struct recovered recovered;
     enum err err;
-    struct producers *producers; /* the shard's copy of what was found */
+    bool copying;
+    struct recovered_copy copy; /* the shard's, of what was found */
 };
 struct recoverer {
     struct log_store *store;
@@ -64,10 +65,22 @@ static void close_last_heap(struct recovery_job *j)
     j->heap = NULL;
 }
 
+/* As it was when the log was written, at its laxest: the setting is recorded before the first wave that needs no flush, and recorded again only
+ * when all of those are flushed. */
+static void decode_lent_checkpoint(struct recovery_job *j)
+{
+    assert(!j->in.checkpoint);
+    if (!j->encoded || checkpoint_entry_decode(j->encoded, j->encoded_bytes, &j->entry) == 0)
+        return;
+    j->in.checkpoint = &j->entry;
+    j->in.caching = j->in.caching || j->entry.caching;
+}
+
 static int32_t run_recovery(void *arg)
 {
     struct recovery_job *j = arg;
     assert(j->in.dir);
+    decode_lent_checkpoint(j);
     uint8_t owner[16]; /* a folder that a failed deletion of another topic left is none of ours */
     close_last_heap(j);
     j->heap = heap_open();
@@ -344,21 +357,14 @@ static struct partition *next_to_recover(struct recoverer *rc)
     return p;
 }
 
-static bool lend_checkpoint(struct recovery_job *j, const struct partition *p)
+/* The job reads its entry where it is: nothing takes its place before the job has ended. */
+static void lend_checkpoint(struct recovery_job *j, struct partition *p)
 {
     assert(!j->encoded);
     assert(!p->checkpoint.entry || p->checkpoint.entry_bytes > 0);
-    struct heap *heap = shard_of(p)->heap;
-    j->lent = !p->recovery.done; /* nothing was written meanwhile that would take its place */
-    if (j->lent) {
-        j->encoded = p->checkpoint.entry;
-        return true;
-    }
-    j->encoded = p->checkpoint.entry ? heap_alloc(heap, p->checkpoint.entry_bytes) : NULL;
-    if (!j->encoded)
-        return !p->checkpoint.entry;
-    memcpy(j->encoded, p->checkpoint.entry, p->checkpoint.entry_bytes);
-    return true;
+    checkpoint_leave(p);
+    j->encoded = p->checkpoint.entry;
+    j->encoded_bytes = p->checkpoint.entry_bytes;
 }
 
 static void begin_recovery(struct recoverer *rc, struct partition *p)
@@ -368,14 +374,11 @@ static void begin_recovery(struct recoverer *rc, struct partition *p)
     assert(!p->stop.done);
     assert(is_recoverable(p));
     partition_drop_log(p);
-    if (!lend_checkpoint(j, p)) {
-        partition_recovered(p, &j->in, NULL, ERR_NO_MEMORY);
-        return;
-    }
+    lend_checkpoint(j, p);
     p->recovery.state = RECOVERY_RUNNING;
     rc->running = p;
     rc->state = RECOVERER_RUNNING;
-    partition_recovery_input(p, j->encoded, &j->entry, &j->in);
+    partition_recovery_input(p, &j->in);
     atomic_store_explicit(&j->give_up, false, memory_order_relaxed);
     j->in.give_up = &j->give_up;
     memcpy(j->topic_id, p->topic->id, sizeof j->topic_id);
@@ -424,27 +427,22 @@ static void unlink_gone(struct recoverer *rc, struct partition *p)
         log_warn("files not removed", "partition=%s-%d effect=\"they go at the next start\"", p->topic->name, p->index);
 }
 
-/* False: no memory. */
-static bool copy_result(struct recoverer *rc, struct recovered *out)
+static void drop_copy(struct recovery_job *j)
 {
-    struct recovery_job *j = &rc->job;
-    assert(!j->err);
-    struct producers *producers = j->producers;
-    j->producers = NULL;
-    return recovered_copy(rc->store->shard->heap, rc->store->index_heap, &j->recovered, producers, out) == ERR_NONE;
+    if (j->copying)
+        recovered_deinit(&j->copy.to); /* but for what was taken out of it */
+    assert(list_empty(&j->copy.to.segments) || !j->copying);
+    j->copying = false;
 }
 
 static void take_result(struct recoverer *rc, struct partition *p)
 {
     assert(p->recovery.state == RECOVERY_NONE);
     struct recovery_job *j = &rc->job;
-    struct recovered r;
-    bool found = !j->err && copy_result(rc, &r);
-    partition_recovered(p, &j->in, found ? &r : NULL, found ? ERR_NONE : j->err ? j->err : ERR_NO_MEMORY);
-    if (found && p->condition == PARTITION_OPEN)
+    assert(j->err || j->copying);
+    partition_recovered(p, &j->in, j->err ? NULL : &j->copy.to, j->err);
+    if (!j->err && p->condition == PARTITION_OPEN)
         unlink_gone(rc, p);
-    if (found)
-        recovered_deinit(&r);
     if (rc->probe == p && p->condition != PARTITION_NO_ROOM)
         probe_over(rc);
 }
@@ -468,10 +466,7 @@ static void end_recovery(struct recoverer *rc)
     } else {
         take_result(rc, p);
     }
-    producers_close(rc->job.producers);
-    rc->job.producers = NULL;
-    if (!rc->job.lent)
-        heap_free(rc->store->shard->heap, rc->job.encoded);
+    drop_copy(&rc->job);
     rc->job.encoded = NULL;
     struct list waiting;
     list_init(&waiting);
@@ -483,16 +478,22 @@ static void end_recovery(struct recoverer *rc)
     begin_next_recovery(rc);
 }
 
-/* Some of the producers that were found; the result is taken when the shard has all of them. */
-static void copy_found_producers(struct recoverer *rc)
+static enum err copy_some_found(struct recoverer *rc, bool *out_whole)
+{
+    struct recovery_job *j = &rc->job;
+    enum err err = j->copying ? ERR_NONE : recovered_copy_begin(&j->copy, &j->recovered, rc->store->shard->heap);
+    j->copying = true;
+    return err ? err : recovered_copy_some(&j->copy, &j->recovered, rc->store->index_heap, out_whole);
+}
+
+/* Some of what was found; the result is taken when the shard has all of it. */
+static void copy_found(struct recoverer *rc)
 {
     struct recovery_job *j = &rc->job;
     assert(rc->state == RECOVERER_RUNNING);
     if (!j->err && wants_result(rc->running)) {
-        if (!j->producers)
-            j->producers = producers_copy(j->recovered.producers, rc->store->shard->heap);
         bool whole = false;
-        j->err = j->producers ? producers_copy_some(j->recovered.producers, j->producers, &whole) : ERR_NO_MEMORY;
+        j->err = copy_some_found(rc, &whole);
         if (!j->err && !whole) {
             timer_start(&rc->store->shard->timers, &rc->copy_timer, rc->store->shard->now_ns);
             return;
@@ -503,15 +504,15 @@ static void copy_found_producers(struct recoverer *rc)
 
 static void copy_due(struct timer *t)
 {
-    copy_found_producers(container_of(t, struct recoverer, copy_timer));
+    copy_found(container_of(t, struct recoverer, copy_timer));
 }
 
 static void recovery_done(struct io_op *op, int32_t res)
 {
     (void)res;
     struct recoverer *rc = container_of(op, struct recoverer, job.op);
-    assert(!rc->job.producers);
-    copy_found_producers(rc);
+    assert(!rc->job.copying);
+    copy_found(rc);
 }
 
 /* --- stopping --- */
@@ -571,9 +572,7 @@ void recoverer_close(struct recoverer *rc)
     timer_stop(&s->timers, &rc->deadline_timer);
     timer_stop(&s->timers, &rc->copy_timer);
     list_remove(&rc->begin.link);
-    producers_close(rc->job.producers);
-    if (!rc->job.lent)
-        heap_free(s->heap, rc->job.encoded);
+    drop_copy(&rc->job);
     rc->store->recoverer = NULL;
     heap_free(s->heap, rc);
 }

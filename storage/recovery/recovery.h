@@ -57,8 +57,18 @@ struct recovered {
 /* Segments that the walk did not touch have no index loaded, and timestamps of -1 unless the checkpoint knows them. ERR_NOT_FOUND: no
  * folder, and nothing says that there was one. ERR_IO, ERR_NO_SPACE, ERR_NO_MEMORY: the machine failed. */
 enum err recovery_run(const struct recovery_input *in, struct recovered *out) must_use;
-/* The same in memory of another heap, with the copy of its producers, which is taken. ERR_NO_MEMORY: nothing is left behind. */
-enum err recovered_copy(struct heap *heap, struct heap *index_heap, const struct recovered *from,
-                        struct producers *producers, struct recovered *out) must_use;
+/* The same in memory of other heaps: begun, and then some of it in each turn until it is whole; *out_whole is set where there is no error. `to` is
+ * freed by recovered_deinit, whatever came of it. */
+struct recovered_copy {
+    struct recovered to;
+    const struct list *next; /* of the segments of `from`: which is copied */
+    struct segment *segment; /* the copy of that one, of which something is missing; NULL: not begun */
+};
+enum {
+    RECOVERED_COPY_BYTES = 1 << 18
+}; /* of segments and their index entries, a turn: 50 us, and some for pages that are touched first */
+enum err recovered_copy_begin(struct recovered_copy *c, const struct recovered *from, struct heap *heap) must_use;
+enum err recovered_copy_some(struct recovered_copy *c, const struct recovered *from, struct heap *index_heap,
+                             bool *out_whole) must_use;
 /* Frees what was not taken out: segments by popping them, producers by setting NULL, epochs by epochs_init. */
 void recovered_deinit(struct recovered *r);

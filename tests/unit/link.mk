@@ -85,6 +85,7 @@ LINK_test_retention := $(filter-out core/clock_os.o,$(LINK_test_partition))
 LINK_test_partition_faults := $(filter-out core/mem_libc.o,$(LINK_test_partition))
 LINK_test_alter := $(LINK_test_partition)
 LINK_test_lazy := $(filter-out storage/recovery/recovery_run.o,$(LINK_test_partition))
+LINK_test_large_index := $(filter-out storage/recovery/recovered_copy.o storage/recovery/checkpoint_item.o,$(LINK_test_partition))
 LINK_test_offsets := net/group/offsets.o core/map.o $(CORE_HEAP)
 LINK_test_txn_offsets := net/group/txn_offsets.o net/group/offsets.o core/map.o core/mem.o core/mem_os.o
 LINK_test_group_records := net/group/records.o net/coord/coord_batch.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)
