@@ -49,6 +49,11 @@ def read():
         return [read_block(whole[at:at + STATS_BYTES]) for at in range(0, len(whole), STATS_BYTES)]
 
 
+def read_nothing():
+    """The same before anything was counted."""
+    return [{name: (0,) * len(v) if isinstance(v, tuple) else 0 for name, v in shard.items()} for shard in read()]
+
+
 def counted(before, after, name):
     """How much a counter grew, over all shards."""
     return sum(a[name] - b[name] for b, a in zip(before, after))
