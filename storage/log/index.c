@@ -138,11 +138,13 @@ enum err index_finish(struct index *ix)
     return err;
 }
 
-enum err index_make_room(struct index *ix, const struct index *like)
+enum err index_make_room(struct index *ix, const struct index *like, bool grows)
 {
     assert(ix->base_offset == like->base_offset);
-    enum err err = reserve_entries(ix->heap, &ix->offsets, &ix->offset_cap, like->offset_count, INDEX_OFFSET_BYTES);
-    return err ? err : reserve_entries(ix->heap, &ix->times, &ix->time_cap, like->time_count, INDEX_TIME_BYTES);
+    uint32_t offsets = like->offset_count + (grows ? like->offset_count / 2 : 0);
+    uint32_t times = like->time_count + (grows ? like->time_count / 2 : 0);
+    enum err err = reserve_entries(ix->heap, &ix->offsets, &ix->offset_cap, offsets, INDEX_OFFSET_BYTES);
+    return err ? err : reserve_entries(ix->heap, &ix->times, &ix->time_cap, times, INDEX_TIME_BYTES);
 }
 
 /* How many bytes of entries came behind those that there are. */

@@ -35,9 +35,9 @@ enum err index_reserve(struct index *ix) must_use;
 bool index_full(const struct index *ix);
 /* The time index's last entry, written at roll and stop; a full index has room kept for it. */
 enum err index_finish(struct index *ix) must_use;
-/* Room for what `like` holds; then, maybe on another thread, a copy of it, which needs no memory: whole, or in pieces. A piece goes on where the entries
+/* Room for what `like` holds, and for half as much again where the segment grows: the first append would else copy all of it. Then, maybe on another thread, a copy of it, which needs no memory: whole, or in pieces. A piece goes on where the entries
  * of `ix` end, with so many bytes at most; returned is how many it took, and the last one brings the rest of what is known. */
-enum err index_make_room(struct index *ix, const struct index *like) must_use;
+enum err index_make_room(struct index *ix, const struct index *like, bool grows) must_use;
 void index_copy(struct index *ix, const struct index *from);
 uint32_t index_copy_some(struct index *ix, const struct index *from, uint32_t bytes_max);
 bool index_copied(const struct index *ix, const struct index *from); /* as many entries */

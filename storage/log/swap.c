@@ -28,7 +28,7 @@ struct segment *swap_new_segment(struct partition *p, const struct index *like)
     segment_init(s, p->store->index_heap, like->base_offset, config_of(p)->segment_index_bytes);
     s->partition = p;
     s->max_timestamp_offset = -1;
-    if (!index_make_room(&s->index, like))
+    if (!index_make_room(&s->index, like, false))
         return s;
     swap_free_segment(p, s);
     return NULL;

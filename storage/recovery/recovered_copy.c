@@ -10,7 +10,7 @@ enum {
 };
 
 /* Room for all of it, and none of it yet. */
-static enum err begin_segment_copy(struct recovered_copy *c, const struct segment *from, struct heap *heap,
+static enum err begin_segment_copy(struct recovered_copy *c, const struct segment *from, bool active, struct heap *heap,
                                    struct heap *index_heap)
 {
     assert(!c->segment);
@@ -29,17 +29,17 @@ static enum err begin_segment_copy(struct recovered_copy *c, const struct segmen
     s->index.offset_count = s->index.time_count = s->index.offset_cap = s->index.time_cap = 0;
     aborted_init(&s->aborted, index_heap);
     enum err err = aborted_reserve(&s->aborted, from->aborted.count);
-    return err ? err : index_make_room(&s->index, &from->index);
+    return err ? err : index_make_room(&s->index, &from->index, active);
 }
 
 /* Of the one that is next. */
-static enum err copy_some_of_segment(struct recovered_copy *c, struct heap *heap, struct heap *index_heap,
+static enum err copy_some_of_segment(struct recovered_copy *c, const struct recovered *all, struct heap *index_heap,
                                      uint32_t *left)
 {
     assert(*left >= COPIED_LEAST);
     const struct segment *from = container_of(c->next, struct segment, link);
     if (!c->segment) {
-        enum err err = begin_segment_copy(c, from, heap, index_heap);
+        enum err err = begin_segment_copy(c, from, c->next->next == &all->segments, c->to.epochs.heap, index_heap);
         if (err)
             return err;
         *left -= *left < SEGMENT_COST_BYTES ? *left : SEGMENT_COST_BYTES;
@@ -73,12 +73,11 @@ enum err recovered_copy_some(struct recovered_copy *c, const struct recovered *f
                              bool *out_whole)
 {
     assert(c->to.producers);
-    struct heap *heap = c->to.epochs.heap;
     bool whole;
     enum err err = producers_copy_some(from->producers, c->to.producers, &whole);
     uint32_t left = whole && !err ? COPIED_BYTES : 0;
     while (!err && left >= COPIED_LEAST && c->next != &from->segments)
-        err = copy_some_of_segment(c, heap, index_heap, &left);
+        err = copy_some_of_segment(c, from, index_heap, &left);
     if (!err)
         *out_whole = whole && c->next == &from->segments;
     return err;

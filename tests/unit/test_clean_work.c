@@ -112,7 +112,7 @@ static bool step_to_end(struct clean_work *work, uint32_t *out_swaps)
     while (!work->err && !saved) {
         if (work->step == CLEAN_SEAL) {
             index_init(&lent, w.heap, work->index.base_offset, 1 << 20);
-            if (index_make_room(&lent, &work->index)) {
+            if (index_make_room(&lent, &work->index, false)) {
                 work->err = ERR_NO_MEMORY;
                 return false;
             }

@@ -118,7 +118,9 @@ static void no_turn_copies_all_of_it(void **state)
     note_or_compare_index();
     kill_and_start();
     for (uint32_t i = 0; i < 2; i++) {
+        uint32_t cap = w.p->active->index.offset_cap;
         append_batches(1000 + BATCHES + i, 1);
+        assert_int_equal(w.p->active->index.offset_cap, cap); /* nothing was copied to make room for it */
         struct checkpoint_entry e = until_checkpointed(BATCHES + 1 + i);
         assert_int_equal(e.index_count, w.p->active->index.offset_count);
         assert_int_equal(e.time_count, w.p->active->index.time_count);
