@@ -4,6 +4,7 @@
 #undef recovery_run
 #include "tests/unit/partition_world.h"
 #include "storage/recovery/recoverer.h"
+#include <errno.h>
 #include <sys/stat.h>
 
 /* The disk is full until the reserve is shorter than this. */
@@ -14,8 +15,15 @@ static int64_t reserve_size(void)
     return stat(DIR "/data/reserve-0", &st) ? 0 : st.st_size;
 }
 enum err recovery_run(const struct recovery_input *in, struct recovered *out) must_use;
+static _Atomic uint32_t lent_entries, own_entries; /* that recoveries had: the partition's, or another */
 enum err recovery_run(const struct recovery_input *in, struct recovered *out)
 {
+    const uint8_t *entry = w.p ? w.p->checkpoint.entry : NULL;
+    if (in->checkpoint && entry && strcmp(in->dir, w.p->dir) == 0) {
+        const uint8_t *within = in->checkpoint->producers;
+        bool borrowed = within > entry && within <= entry + w.p->checkpoint.entry_bytes;
+        *(borrowed ? &lent_entries : &own_entries) += 1;
+    }
     return full_until > 0 && reserve_size() >= full_until ? ERR_NO_SPACE : real_recovery_run(in, out);
 }
 
@@ -179,6 +187,53 @@ static void what_was_known_of_it_is_carried_over(void **state)
     log_is_as_expected(true);
 }
 
+static int64_t checkpointed_offset(const struct partition *p)
+{
+    struct checkpoint_entry e;
+    bool there = p->checkpoint.entry && checkpoint_entry_decode(p->checkpoint.entry, p->checkpoint.entry_bytes, &e);
+    return there ? e.offset : 0;
+}
+static void until_all_are_checkpointed(int64_t offset)
+{
+    const struct log_store *ls = w.p->store;
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    for (uint32_t i = 0; i < ls->count; i++)
+        while (checkpointed_offset(ls->all[i]) < offset) {
+            assert_true(clock_now_ns() < end);
+            turn();
+        }
+}
+
+/* A write that found no room: its log is opened again, while a checkpoint of it may be on its way. What is kept of it is not copied for
+ * that, and stands as long as it is read. */
+static void a_log_that_is_opened_again_lends_what_is_kept_of_it(void **state)
+{
+    (void)state;
+    enum { TIMES = 6 };
+    make_log("true");
+    while (!w.p->checkpoint.entry)
+        turn();
+    lent_entries = own_entries = 0;
+    for (int i = 0; i < TIMES; i++) {
+        append(2, 100);
+        all_are_acked();
+        for (uint64_t until_ns = clock_now_ns() + (uint64_t)i * 80 * NS_PER_MS; clock_now_ns() < until_ns;)
+            turn();
+        TURN_UNTIL(turn, w.p->written.offset == w.p->end.offset); /* not in shared memory alone */
+        partition_fault(w.p, -ENOSPC, "a test's write");
+        TURN_UNTIL(turn, w.p->condition == PARTITION_OPEN);
+        assert_int_equal(own_entries, 0);
+        assert_int_equal(lent_entries, i + 1);
+    }
+    int64_t end = end_of_log();
+    until_all_are_checkpointed(end);
+    kill_broker();
+    start();
+    find_partition("t");
+    assert_int_equal(end_of_log(), end);
+    log_is_as_expected(true);
+}
+
 static void change_caching(const char *value)
 {
     static struct config_op op;
@@ -244,22 +299,6 @@ static void its_deletion_needs_no_recovery(void **state)
 
 enum { MANY = 120, ROUNDS = 10 };
 
-static int64_t checkpointed_offset(const struct partition *p)
-{
-    struct checkpoint_entry e;
-    bool there = p->checkpoint.entry && checkpoint_entry_decode(p->checkpoint.entry, p->checkpoint.entry_bytes, &e);
-    return there ? e.offset : 0;
-}
-static void until_all_are_checkpointed(int64_t offset)
-{
-    const struct log_store *ls = w.p->store;
-    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
-    for (uint32_t i = 0; i < ls->count; i++)
-        while (checkpointed_offset(ls->all[i]) < offset) {
-            assert_true(clock_now_ns() < end);
-            turn();
-        }
-}
 static uint64_t checkpoint_file_bytes(void)
 {
     int fd;
@@ -523,6 +562,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_waits_too_long_finds_it_as_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(those_that_somebody_waits_for_come_first, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_known_of_it_is_carried_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_log_that_is_opened_again_lends_what_is_kept_of_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_that_promises_more_recovers_it_first, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_that_promises_less_does_not, setup, teardown),
         cmocka_unit_test_setup_teardown(the_stop_of_many_flushes_once, setup, teardown),
