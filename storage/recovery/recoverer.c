@@ -44,8 +44,8 @@ struct recoverer {
     struct list deadlines; /* struct recovery_wait, the first due first */
     struct timer deadline_timer;
     uint32_t waiting_bytes;
-    struct timer copy_timer;  /* the next turn */
-    struct shard_defer begin; /* so that none begins before the loop runs */
+    struct shard_defer copying; /* goes on in the next turn */
+    struct shard_defer begin;   /* so that none begins before the loop runs */
     bool stop_over;
     void (*stopped)(struct log_store *ls);
     struct recovery_job job;
@@ -495,16 +495,16 @@ static void copy_found(struct recoverer *rc)
         bool whole = false;
         j->err = copy_some_found(rc, &whole);
         if (!j->err && !whole) {
-            timer_start(&rc->store->shard->timers, &rc->copy_timer, rc->store->shard->now_ns);
+            shard_defer(rc->store->shard, &rc->copying);
             return;
         }
     }
     end_recovery(rc);
 }
 
-static void copy_due(struct timer *t)
+static void copy_more(struct shard_defer *d)
 {
-    copy_found(container_of(t, struct recoverer, copy_timer));
+    copy_found(container_of(d, struct recoverer, copying));
 }
 
 static void recovery_done(struct io_op *op, int32_t res)
@@ -557,8 +557,8 @@ struct recoverer *recoverer_open(struct log_store *ls)
     list_init(&rc->no_room);
     list_init(&rc->deadlines);
     shard_defer_init(&rc->begin, begin_deferred);
+    shard_defer_init(&rc->copying, copy_more);
     timer_init(&rc->probe_timer, probe_due);
-    timer_init(&rc->copy_timer, copy_due);
     timer_init(&rc->deadline_timer, deadline_due);
     ls->reopen = wait_for_room;
     return rc;
@@ -570,8 +570,8 @@ void recoverer_close(struct recoverer *rc)
     struct shard *s = rc->store->shard;
     timer_stop(&s->timers, &rc->probe_timer);
     timer_stop(&s->timers, &rc->deadline_timer);
-    timer_stop(&s->timers, &rc->copy_timer);
     list_remove(&rc->begin.link);
+    list_remove(&rc->copying.link);
     drop_copy(&rc->job);
     rc->store->recoverer = NULL;
     heap_free(s->heap, rc);

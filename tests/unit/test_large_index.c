@@ -43,6 +43,9 @@ static size_t copied_index_bytes(const struct recovered_copy *c)
 enum err recovered_copy_some(struct recovered_copy *c, const struct recovered *from, struct heap *index_heap,
                              bool *out_whole)
 {
+    static uint64_t turn_before_ns;
+    assert_true(w.shard->now_ns > turn_before_ns); /* another turn */
+    turn_before_ns = w.shard->now_ns;
     size_t before = copied_index_bytes(c);
     enum err err = real_recovered_copy_some(c, from, index_heap, out_whole);
     size_t copied = copied_index_bytes(c) - before;
