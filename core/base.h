@@ -63,6 +63,9 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_sync_wrong_file /* power cut: the wave is plain, then another file is synced */
 #define PLANT_sync_wrong_file 0
 #endif
+#ifndef PLANT_share_unsettled /* power cut: one flush for waves into blocks that are new to their files */
+#define PLANT_share_unsettled 0
+#endif
 #ifndef PLANT_generation_unchecked /* simulator: a commit's generation is not looked at */
 #define PLANT_generation_unchecked 0
 #endif

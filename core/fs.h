@@ -72,9 +72,16 @@ struct fs_traits {
     bool direct;
     bool allocates; /* fallocate works */
     bool syncs_all; /* fs_sync_all does what it says: ext4 and XFS, since Linux 5.8 */
-    char type[16];  /* "ext4", "xfs", "tmpfs", "overlay", ... or "0x..." */
+    uint32_t
+        share_flush_from; /* so many writes at once cost less with one flush for all (fs_shares_flush) than with one each */
+    char type[16];        /* "ext4", "xfs", "tmpfs", "overlay", ... or "0x..." */
 };
 enum err fs_probe(const char *folder, struct fs_traits *out_traits) must_use;
+/* Does fdatasync(2) of `other_fd`, whatever that is, also make durable what direct writes of `fd` changed in blocks that were durable before,
+ * size and place? So it is on ext4: such a write changes no metadata but the time, bypasses the page cache, and is in the disk's cache when it
+ * is done; fdatasync flushes that, also of a file that has nothing to write. Not where places change (XFS with reflinks, btrfs), nor
+ * on another disk than the one of `other_fd`. */
+bool fs_shares_flush(int fd, int other_fd); /* `fd` was opened with FS_DIRECT */
 /* Drops cached pages of a file (POSIX_FADV_DONTNEED): a foreign buffered reader makes direct writes slow. */
 void fs_drop_cache(int fd);
 /* Memory that is the file's, which is made anew with that many zeros (whole pages): other processes see what is written there. For

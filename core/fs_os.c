@@ -21,7 +21,7 @@
 #define STATX_DIOALIGN 0x2000U
 #endif
 
-enum { COPY_BYTES = 1 << 20 };
+enum { COPY_BYTES = 1 << 20, SHARE_FLUSH_FROM = 16 };
 
 static enum err last_fs_error(void)
 {
@@ -457,10 +457,12 @@ struct fs_kind {
     const char *name;
     bool never_direct; /* it takes O_DIRECT and then caches, copies or compresses all the same */
 };
+enum { EXT4_MAGIC = 0xef53 };
 static const struct fs_kind kinds[] = {
-    {0xef53, "ext4", false},    {0x58465342, "xfs", false},  {0x01021994, "tmpfs", true}, {0x794c7630, "overlay", true},
-    {0x01021997, "9p", true},   {0x9123683e, "btrfs", true}, {0x858458f6, "ramfs", true}, {0x6969, "nfs", true},
-    {0x65735546, "fuse", true}, {0xf2f52010, "f2fs", false}, {0x2fc12fc1, "zfs", true},
+    {EXT4_MAGIC, "ext4", false},   {0x58465342, "xfs", false}, {0x01021994, "tmpfs", true},
+    {0x794c7630, "overlay", true}, {0x01021997, "9p", true},   {0x9123683e, "btrfs", true},
+    {0x858458f6, "ramfs", true},   {0x6969, "nfs", true},      {0x65735546, "fuse", true},
+    {0xf2f52010, "f2fs", false},   {0x2fc12fc1, "zfs", true},
 };
 
 static const struct fs_kind *fs_kind_of(uint64_t magic)
@@ -516,7 +518,21 @@ static enum err probe_fs_file(int fd, struct fs_traits *traits)
     traits->allocates = fallocate(fd, 0, 0, PAGE_BYTES) == 0;
     bool flushes = strcmp(traits->type, "ext4") == 0 || strcmp(traits->type, "xfs") == 0;
     traits->syncs_all = flushes && kernel_tells_of_failures();
+    traits->share_flush_from = SHARE_FLUSH_FROM;
     return ERR_NONE;
+}
+
+/* Asked of the file itself: its folder may lie on another disk, and one that journals its data (chattr +j) is never written directly. */
+bool fs_shares_flush(int fd, int other_fd)
+{
+    assert(fd >= 0 && other_fd >= 0);
+    fs_guard_check();
+    struct statfs fs;
+    struct stat file, other;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && flags & O_DIRECT && aligns_to_pages(fd) && fstatfs(fd, &fs) == 0 &&
+           (uint64_t)(uint32_t)fs.f_type == EXT4_MAGIC && fstat(fd, &file) == 0 && fstat(other_fd, &other) == 0 &&
+           file.st_dev == other.st_dev;
 }
 
 /* The answers belong to files, so one is made for the question. */

@@ -41,6 +41,8 @@ static bool trial_is_due(struct sync_route *r)
 static enum sync_way choose_way(struct sync_route *r)
 {
     assert(r->out[SYNC_THREAD] <= 1);
+    if (r->out[SYNC_RING] >= SYNC_CROWD)
+        return SYNC_RING;
     if (trial_is_due(r)) {
         r->since_trial = 0;
         return other_way(r->used);

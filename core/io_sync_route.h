@@ -6,6 +6,7 @@
  *
  *   a write that finds none before it on its way is timed; the way that took less is taken, and the other one is tried now and then: each 64th
  *   write, and ever more rarely (to each 4096th) while it takes more than twice as long
+ *   where SYNC_CROWD writes are in the ring, the others go there too: a turn of the thread costs several times the CPU, to hurry one of many
  *   the thread never has more than one write: what stands behind one whose disk stands still could not be acknowledged, and may be of
  *   another disk
  *
@@ -14,7 +15,12 @@
 #include "core/base.h"
 
 enum sync_way { SYNC_RING, SYNC_THREAD, SYNC_WAYS };
-enum { SYNC_PROBE_MIN = 64, SYNC_PROBE_MAX = 4096, SYNC_BYTES_MAX = 128 * 1024 /* larger ones go through the ring */ };
+enum {
+    SYNC_PROBE_MIN = 64,
+    SYNC_PROBE_MAX = 4096,
+    SYNC_CROWD = 8,
+    SYNC_BYTES_MAX = 128 * 1024 /* larger ones go through the ring */
+};
 
 struct sync_route {
     uint64_t took_ns[SYNC_WAYS]; /* a moving mean; 0: not known yet */

@@ -12,7 +12,7 @@
 #include "net/txn/txn.h"
 
 struct txn_round;
-enum { TXN_ROUND_OUT_MAX = 64 };
+enum { TXN_ROUND_OUT_MAX = 128 };
 struct txn_round_slot {
     union {
         struct marker_call marker;

@@ -64,6 +64,7 @@ static void run_turn_end(struct shard_defer *d)
         if (DEBUG_CHECKS)
             partition_check(p);
     }
+    shared_flush_begin(ls);
     list_splice(&now, &ls->watched);
     while ((l = list_pop(&now)))
         tell_watchers(container_of(l, struct partition, watch_link));
@@ -256,6 +257,8 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
     list_init(&ls->durables);
     list_init(&ls->parked);
     list_init(&ls->wave_wanted);
+    list_init(&ls->sharing);
+    io_file_init(&ls->flush_file, root->lock_fd);
     list_init(&ls->carried);
     redo_ring_init(&ls->redo, root_redo_ring(root, s->id));
     list_init(&ls->watched);
@@ -286,7 +289,8 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
                                          .risk_ms = stats_counter(s->stats, "at_risk_ms"),
                                          .deleted_bytes = stats_counter(s->stats, "deleted_waiting_bytes"),
                                          .redo_records = stats_counter(s->stats, "redo_records"),
-                                         .redo_bytes = stats_counter(s->stats, "redo_bytes")};
+                                         .redo_bytes = stats_counter(s->stats, "redo_bytes"),
+                                         .shared_flushes = stats_counter(s->stats, "shared_flushes")};
     timer_init(&ls->carry_timer, carry_due);
     timer_init(&ls->retry_timer, retry_waiting);
     timer_init(&ls->idle_timer, look_at_idle);
@@ -324,6 +328,7 @@ void log_store_check(const struct log_store *ls)
     assert(list_empty(&ls->retry) || timer_started(&ls->retry_timer));
     cold_blocks_check(&ls->cold);
     assert(list_empty(&ls->carried) || timer_started(&ls->carry_timer));
+    assert(list_empty(&ls->sharing) && ls->sharing_count == 0);
     redo_ring_check(&ls->redo);
     for (uint32_t i = 0; i < ls->count; i++) {
         assert(ls->all[i]->place == i);

@@ -37,7 +37,8 @@ struct log_numbers {
     uint64_t risk_bytes, risk_since_ns; /* promised and not yet durable (write.caching); the oldest of it, 0: none */
 };
 struct log_counters {
-    struct stat_counter *bytes, *segments, *risk_bytes, *risk_ms, *deleted_bytes, *redo_records, *redo_bytes;
+    struct stat_counter *bytes, *segments, *risk_bytes, *risk_ms, *deleted_bytes, *redo_records, *redo_bytes,
+        *shared_flushes;
 };
 
 struct log_store {
@@ -74,6 +75,9 @@ struct log_store {
     struct list durables;    /* struct durable_wait, error set */
     struct list parked;      /* partitions with parked appends to look at */
     struct list wave_wanted; /* partitions for which a wave may start */
+    struct list sharing;     /* struct wave, made in this turn's end: they may share a flush (shared_flush.c) */
+    uint32_t sharing_count;
+    struct io_file flush_file; /* the lock's: whose flush it is */
     struct redo_ring redo;
     struct list carried;      /* partitions whose bytes are in shared memory and wait for a wave */
     struct timer carry_timer; /* then it begins */

@@ -5,7 +5,7 @@
  *   cold_read.c    fetches from the disk; cold_blocks.c
  *   lookup.c       offsets by time                      checkpointer.c  durable ends, lazily
  *   trim.c         the log's start              log_store.c  the end of a turn
- *   transactions.c markers, durable waits
+ *   transactions.c markers, durable waits               shared_flush.c  one flush for many waves
  *   retention.c    what is too old or too much  full_disk.c  what goes when the disk is full
  *
  * Where the log stands, each mark behind or equal to the next one's left:
@@ -60,8 +60,10 @@ struct wave {
     struct partition *partition;
     struct mark end; /* what is written when it is done */
     uint32_t count, left;
-    int32_t failure; /* negative errno of the first piece that failed, else 0 */
-    bool dsync;
+    int32_t failure;            /* negative errno of the first piece that failed, else 0 */
+    bool dsync;                 /* what it carries is durable when it is done */
+    struct shared_flush *flush; /* of many waves; NULL: each of its writes is durable by itself */
+    struct list link;           /* store: it may share a flush; the flush's */
     uint64_t started_ns;
     struct io_op sync_op; /* PLANTED(sync_wrong_file) */
     struct io_file wrong_file;
@@ -393,6 +395,8 @@ void writer_kick(struct partition *p);                           /* a wave may s
 void writer_promise(struct partition *p, const struct mark *to); /* what lies before it is as safe as acks say */
 void writer_retry(struct partition *p);       /* parked appends are looked at again at the end of the turn */
 void writer_start_wave(struct partition *p);  /* from the store's end of turn */
+void wave_issue(struct wave *w);              /* its writes go out */
+void wave_end(struct wave *w);                /* all is written, and durable if it is to be; or `failure` is set */
 void writer_carry(struct partition *p);       /* everything appended is to be written soon */
 void writer_take_parked(struct partition *p); /* from the store's end of turn */
 /* Closes the active segment as soon as all of it is durable: retention wants to drop it, or compaction to clean it. An empty one stays. It
@@ -405,6 +409,10 @@ void writer_flush_later(struct partition *p); /* after flush.messages or flush.m
 void writer_flush_due(struct timer *t);
 void writer_want_durable(struct partition *p, int64_t offset); /* the durable end is to reach it soon */
 void writer_free_idle(struct partition *p);                    /* gives the tail of an idle partition back */
+/* shared_flush.c */
+bool wave_may_share(const struct wave *w);
+void shared_flush_begin(struct log_store *ls);  /* from the store's end of turn: of waves that may share one */
+void shared_flush_wave_written(struct wave *w); /* one that does */
 /* space.c */
 /* Nothing is wrong but what is short right now: room, memory, descriptors. */
 static inline bool space_is_shortage(enum err err)

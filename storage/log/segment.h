@@ -21,6 +21,8 @@ struct segment {
     uint64_t bytes;              /* of batches */
     uint64_t allocated;          /* i_size while active, else == bytes */
     struct io_file file;         /* fd -1: not open */
+    bool shares_flush;           /* of the active one, as it is open now: fs_shares_flush, with the lock's file */
+    uint64_t settled;            /* blocks up to here were durable, size and place, since it was opened; whole pages */
     struct list index_link;      /* store's loaded indexes of closed segments, least recently used first */
     struct list open_link;       /* store's open files, least recently used first */
     struct partition *partition; /* set by it; recovery leaves NULL */

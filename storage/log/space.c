@@ -69,6 +69,7 @@ static struct space_job *new_space_job(struct partition *p, enum job_kind kind)
     memcpy(j->dir, p->dir, strlen(p->dir) + 1);
     j->data_dir = p->store->root->config->data_dir;
     j->direct = p->store->root->direct;
+    j->flush_fd = p->store->root->lock_fd;
     j->next_offset = p->end.offset;
     j->ballast = kind == JOB_STOP || full_disk_comes_first(p) ? &p->store->ballast : NULL;
     memcpy(j->topic_id, p->topic->id, sizeof j->topic_id);
@@ -283,6 +284,7 @@ static void begin_next_segment(struct partition *p, struct segment *s, const str
     assert(s->base_offset == p->end.offset);
     files_adopt(p->store, s, j->fd);
     s->allocated = j->made_ahead ? p->space.ahead_allocated : j->allocated;
+    s->shares_flush = j->shares_flush;
     segments_push(&p->segments, s);
     p->active = s;
     p->end.position = 0;
@@ -369,6 +371,8 @@ static void wake_done(struct io_op *op, int32_t res)
             files_adopt(p->store, p->active, j->fd);
         else if (j->fd >= 0)
             files_close_fd(p, j->fd); /* a read opened it meanwhile */
+        p->active->shares_flush = j->shares_flush;
+        p->active->settled = 0; /* it may have been trimmed: its size may be younger than its blocks */
     }
     free_space_job(j);
     end_space_job(p);

@@ -141,6 +141,8 @@ static enum err run_roll_job(struct space_job *j)
         err = fs_sync_dir(j->dir);
     if (err)
         drop_created_file(j, path);
+    else
+        j->shares_flush = fs_shares_flush(j->fd, j->flush_fd);
     return err;
 }
 
@@ -174,11 +176,15 @@ static enum err run_wake_job(struct space_job *j)
 {
     assert(j->block_position % PAGE_BYTES == 0);
     enum err err = j->old_fd < 0 ? open_active_file(j) : ERR_NONE;
-    if (err || !j->block)
+    if (err)
         return err;
+    int fd = j->old_fd < 0 ? j->fd : j->old_fd;
+    j->shares_flush = fs_shares_flush(fd, j->flush_fd);
+    if (!j->block)
+        return ERR_NONE;
     size_t got = 0;
     memset(j->block, 0, PAGE_BYTES);
-    err = fs_read(j->old_fd < 0 ? j->fd : j->old_fd, j->block, PAGE_BYTES, j->block_position, &got);
+    err = fs_read(fd, j->block, PAGE_BYTES, j->block_position, &got);
     return !err && j->block_position + got < j->old_bytes ? ERR_CORRUPT
                                                           : err; /* zeros would be written over what was lost */
 }

@@ -18,6 +18,7 @@ struct space_job {
     uint64_t old_bytes;
     int64_t next_offset; /* ROLL: the new segment's base; CLOSE, STOP: the snapshot's name */
     bool direct;
+    int flush_fd;                /* of whose flush it may be that it is shared */
     struct producers *producers; /* held: what the snapshot is to have; NULL: there is none */
     size_t epochs_bytes;
     char *epochs;
@@ -34,5 +35,6 @@ struct space_job {
     enum err err;
     int fd;
     uint64_t allocated;
+    bool shares_flush; /* ROLL, WAKE: of the file that is active then */
 };
 int32_t space_job_run(void *job);

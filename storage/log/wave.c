@@ -56,6 +56,7 @@ static struct wave *new_wave(struct partition *p, const struct mark *end, bool d
     *w = (struct wave){.partition = p, .end = *end, .copy = copy, .dsync = dsync};
     w->last_block = copy ? copy->at : (uint8_t *)align_up((uintptr_t)w + own, PAGE_BYTES);
     w->started_ns = shard_of(p)->now_ns;
+    list_init(&w->link);
     return w;
 }
 
@@ -84,7 +85,7 @@ static void fail_wave(struct partition *p, int32_t failure)
     partition_stop_step(p);
 }
 
-static void end_wave(struct wave *w)
+void wave_end(struct wave *w)
 {
     assert(w->partition->writer.wave == w);
     assert(w->left == 0);
@@ -105,6 +106,7 @@ static void end_wave(struct wave *w)
         /* Its own flush says nothing about bytes that an earlier wave left in the cache: there were none. */
         assert(p->durable.offset == p->promised.offset || PLANTED(ack_before_flush) || PLANTED(ack_before_write));
         p->durable = end;
+        p->active->settled = u64_max(p->active->settled, align_up(end.position, PAGE_BYTES));
         warn_slow_flush(p, took_ns);
     }
     p->written = end;
@@ -128,7 +130,7 @@ static void end_wave(struct wave *w)
 static void wrong_sync_done(struct io_op *op, int32_t res)
 {
     (void)res;
-    end_wave(container_of(op, struct wave, sync_op));
+    wave_end(container_of(op, struct wave, sync_op));
 }
 
 static void wave_written(struct wave *w)
@@ -142,7 +144,10 @@ static void wave_written(struct wave *w)
         io_sync(shard_of(p)->io, &w->sync_op, &w->wrong_file, wrong_sync_done);
         return;
     }
-    end_wave(w);
+    if (w->flush)
+        shared_flush_wave_written(w);
+    else
+        wave_end(w);
 }
 
 static void start_wave_piece(struct wave_piece *piece);
@@ -191,13 +196,21 @@ static void start_wave_piece(struct wave_piece *piece)
     assert(piece->wave->partition->writer.wave == piece->wave);
     struct partition *p = piece->wave->partition;
     struct io *io = shard_of(p)->io;
-    bool dsync = piece->wave->dsync && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
+    bool dsync = piece->wave->dsync && !piece->wave->flush && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
     p->active->file.writes_wait = p->store->free_bytes < WRITES_WAIT_FREE_BYTES;
     if (piece->count == 1)
         io_write(io, &piece->op, &p->active->file, piece->iov[0].iov_base, (uint32_t)piece->iov[0].iov_len,
                  piece->position, dsync, wave_piece_done);
     else
         io_writev(io, &piece->op, &p->active->file, piece->iov, piece->count, piece->position, dsync, wave_piece_done);
+}
+
+void wave_issue(struct wave *w)
+{
+    assert(w->count > 0 && w->left == w->count);
+    assert(!w->flush || list_linked(&w->link));
+    for (uint32_t i = 0; i < w->count; i++)
+        start_wave_piece(&w->v[i]);
 }
 
 /* One write per buf of [from, to), and one for the copy of the last block if it does not go along with the one before. */
@@ -337,8 +350,12 @@ static void start_wave(struct partition *p, const struct mark *end, bool dsync)
     w->left = w->count;
     if (end->offset == p->end.offset)
         checkpoint_capture(p);
-    for (uint32_t i = 0; i < w->count; i++)
-        start_wave_piece(&w->v[i]);
+    if (wave_may_share(w)) {
+        list_push(&p->store->sharing, &w->link);
+        p->store->sharing_count++;
+    } else {
+        wave_issue(w);
+    }
     if (PLANTED(ack_before_write))
         writer_promise(p, &w->end);
 }

@@ -1,5 +1,6 @@
 /* Nodes (files) with their two versions, and what a crash makes of them. Names are in disk_names.c. */
 #include "tests/sim/disk.h"
+#include "core/limits.h"
 #include "tests/sim/disk_names.h"
 #include "tests/sim/shared.h"
 #include <stdlib.h>
@@ -12,6 +13,7 @@ struct disk_node {
     uint8_t *before;               /* per sector that is dirty: what stood there before its last write */
     uint64_t *dirty;               /* per sector: number of its last unsynced write, 0: clean */
     uint64_t *dirty_since;         /* and of its first */
+    uint8_t *placed;               /* per page: its place is durable, and only direct writes changed it since */
     uint64_t cap;                  /* bytes of the two versions; beyond are zeros */
     uint64_t dirty_from, dirty_to; /* sectors: all dirty ones lie in [from, to) */
     uint64_t size, stable_size;
@@ -133,6 +135,7 @@ static void hold(struct disk_node *n, uint64_t end)
     n->dirty = grow(n->dirty, n->cap / DISK_SECTOR * sizeof *n->dirty, cap / DISK_SECTOR * sizeof *n->dirty);
     n->dirty_since =
         grow(n->dirty_since, n->cap / DISK_SECTOR * sizeof *n->dirty, cap / DISK_SECTOR * sizeof *n->dirty);
+    n->placed = grow(n->placed, n->cap / PAGE_BYTES, cap / PAGE_BYTES);
     n->cap = cap;
 }
 
@@ -151,10 +154,9 @@ uint32_t disk_read(const struct disk_node *n, void *to, uint64_t bytes, uint64_t
 /* Whole pages, as a file system counts its extents. */
 uint64_t disk_data_from(const struct disk_node *n, uint64_t off)
 {
-    enum { PAGE = 4096 };
     for (uint64_t at = off; at < u64_min(n->size, n->cap); at++)
         if (n->cache[at])
-            return u64_max(off, align_down(at, PAGE));
+            return u64_max(off, align_down(at, PAGE_BYTES));
     return UINT64_MAX;
 }
 
@@ -171,12 +173,21 @@ static void soil(struct disk_node *n, uint64_t off, uint64_t end)
     n->dirty_to = u64_max(n->dirty_to, to);
 }
 
-void disk_write(struct disk_node *n, const void *from, uint64_t bytes, uint64_t off)
+/* These bytes are in a cache that a flush of the disk does not reach, or are none any more. */
+static void displace(struct disk_node *n, uint64_t off, uint64_t end)
+{
+    for (uint64_t i = off / PAGE_BYTES; i * PAGE_BYTES < end; i++)
+        n->placed[i] = 0;
+}
+
+void disk_write(struct disk_node *n, const void *from, uint64_t bytes, uint64_t off, bool direct)
 {
     if (bytes == 0)
         return;
     hold(n, align_up(off + bytes, DISK_SECTOR));
     soil(n, off, off + bytes);
+    if (!direct)
+        displace(n, off, off + bytes);
     memcpy(n->cache + off, from, bytes);
     write_number++;
     n->size = u64_max(n->size, off + bytes);
@@ -188,6 +199,7 @@ void disk_set_size(struct disk_node *n, uint64_t bytes)
     uint64_t old_end = u64_min(n->size, n->cap);
     if (bytes < old_end) {
         soil(n, bytes, old_end);
+        displace(n, bytes, old_end);
         memset(n->cache + bytes, 0, old_end - bytes);
         write_number++;
     }
@@ -201,11 +213,18 @@ static void settle(struct disk_node *n, uint64_t sector)
     n->dirty[sector] = 0;
 }
 
+/* By a sync of its own file. */
+static void settle_in_place(struct disk_node *n, uint64_t sector)
+{
+    settle(n, sector);
+    n->placed[sector * DISK_SECTOR / PAGE_BYTES] = 1;
+}
+
 void disk_sync_range(struct disk_node *n, uint64_t bytes, uint64_t off)
 {
     hold(n, align_up(off + bytes, DISK_SECTOR));
     for (uint64_t i = off / DISK_SECTOR; i * DISK_SECTOR < off + bytes; i++)
-        settle(n, i);
+        settle_in_place(n, i);
     n->stable_size = n->size;
 }
 
@@ -226,7 +245,7 @@ void disk_sync(struct disk_node *n, uint64_t mark)
     bool all = true;
     for (uint64_t i = n->dirty_from; i < n->dirty_to; i++) {
         if (n->dirty[i] && n->dirty[i] < mark)
-            settle(n, i);
+            settle_in_place(n, i);
         else if (n->dirty[i] && n->dirty_since[i] < mark)
             settle_before(n, i);
         all = all && !n->dirty[i];
@@ -234,6 +253,25 @@ void disk_sync(struct disk_node *n, uint64_t mark)
     if (all)
         n->dirty_from = n->dirty_to = 0;
     n->stable_size = n->size;
+}
+
+static bool is_placed(const struct disk_node *n, uint64_t sector)
+{
+    uint64_t page = sector * DISK_SECTOR / PAGE_BYTES;
+    return n->placed[page] && (page + 1) * PAGE_BYTES <= n->stable_size;
+}
+
+void disk_flush(uint64_t mark)
+{
+    for (struct disk_node *n = nodes; n; n = n->next)
+        for (uint64_t i = n->dirty_from; i < n->dirty_to; i++) {
+            if (!n->dirty[i] || !is_placed(n, i))
+                continue;
+            if (n->dirty[i] < mark)
+                settle(n, i);
+            else if (n->dirty_since[i] < mark)
+                settle_before(n, i);
+        }
 }
 
 void disk_sync_failed(struct disk_node *n)
@@ -292,6 +330,7 @@ static void forget(struct disk_node *n)
         memset(n->stable + n->size, 0, n->cap - n->size);
     if (n->cap)
         memcpy(n->cache, n->stable, n->cap);
+    displace(n, 0, n->cap);
 }
 
 void disk_crash(enum crash_kind kind)

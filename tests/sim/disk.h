@@ -28,13 +28,16 @@ uint64_t disk_size(const struct disk_node *n);
 uint32_t disk_read(const struct disk_node *n, void *to, uint64_t bytes, uint64_t off); /* up to the end of the file */
 /* From where at or behind `off` there may be anything but zeros; UINT64_MAX: nowhere. */
 uint64_t disk_data_from(const struct disk_node *n, uint64_t off);
-void disk_write(struct disk_node *n, const void *from, uint64_t bytes, uint64_t off); /* to the cache */
+/* To the cache: the disk's own where it is direct. */
+void disk_write(struct disk_node *n, const void *from, uint64_t bytes, uint64_t off, bool direct);
 /* The same sectors on stable media, with the file's size. */
 void disk_sync_range(struct disk_node *n, uint64_t bytes, uint64_t off);
 /* What was written before `mark` becomes stable. */
 uint64_t disk_mark(void);
 void disk_sync(struct disk_node *n, uint64_t mark);
 void disk_sync_failed(struct disk_node *n);
+/* A flush of the disk: of every file, what direct writes before `mark` changed in pages whose place was durable before (fs_shares_flush). */
+void disk_flush(uint64_t mark);
 void disk_set_size(struct disk_node *n, uint64_t bytes);
 /* A write that was in flight when the power went: each sector old or new on stable media. */
 void disk_tear(struct disk_node *n, const void *from, uint64_t bytes, uint64_t off);

@@ -97,13 +97,13 @@ enum err fs_write(int fd, const void *at, size_t bytes, uint64_t off)
         return ERR_NONE;
     size_t first = align_down(dice(bytes + 1), DISK_SECTOR);
     first = no_room(n, off + first) ? 0 : first; /* there may be room a moment later */
-    disk_write(n, at, first, off);
+    disk_write(n, at, first, off, disk_is_direct(fd));
     world_door();
     if (world_breaks())
         return ERR_IO;
     if (no_room(n, off + bytes))
         return ERR_NO_SPACE;
-    disk_write(n, (const uint8_t *)at + first, bytes - first, off + first);
+    disk_write(n, (const uint8_t *)at + first, bytes - first, off + first, disk_is_direct(fd));
     return ERR_NONE;
 }
 
@@ -373,9 +373,18 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
     fs_guard_check();
     if (!names_folder_exists(folder))
         return ERR_NOT_FOUND;
-    *out_traits = (struct fs_traits){
-        .direct = sim.knobs.direct, .allocates = sim.knobs.allocates, .syncs_all = sim.seed % 2, .type = "sim"};
+    *out_traits = (struct fs_traits){.direct = sim.knobs.direct,
+                                     .allocates = sim.knobs.allocates,
+                                     .syncs_all = sim.seed % 2,
+                                     .share_flush_from = 1 + sim.seed / 2 % 2,
+                                     .type = "sim"};
     return ERR_NONE;
+}
+
+bool fs_shares_flush(int fd, int other_fd)
+{
+    fs_guard_check();
+    return disk_is_direct(fd) && disk_node_of(other_fd) && sim.seed % 3;
 }
 
 void fs_drop_cache(int fd)

@@ -374,7 +374,7 @@ static void land(const struct io_op *op, struct disk_node *n, const struct pendi
     }
     world_note("%llu bytes land at %llu of file %u%s", (unsigned long long)bytes, (unsigned long long)op->off,
                disk_id(n), op->dsync ? ", durably" : "");
-    disk_write(n, at, bytes, op->off);
+    disk_write(n, at, bytes, op->off, disk_is_direct(op->file->fd));
     if (op->dsync && bytes)
         disk_sync_range(n, bytes, op->off);
     world_mix_bytes(at, bytes);
@@ -438,7 +438,11 @@ static int32_t finish_disk(struct pending *p)
     case IO_WRITE: return finish_write(op, n, p);
     case IO_READ: return finish_read(op, n);
     case IO_ALLOCATE: return finish_allocate(op, n);
-    case IO_SYNC: disk_sync(n, p->mark); return 0;
+    case IO_SYNC:
+        disk_sync(n, p->mark);
+        if (sim.seed % 3)
+            disk_flush(p->mark);
+        return 0;
     case IO_ACCEPT:
     case IO_RECV:
     case IO_RECV_POOLED:
@@ -553,7 +557,7 @@ static void orphan(const struct pending *p, enum crash_kind kind)
     if (kind == CRASH_POWER)
         disk_tear(n, at, whole, op->off);
     else if (dice(2))
-        disk_write(n, at, dice(3) ? whole : align_down(dice(whole), PAGE_BYTES), op->off);
+        disk_write(n, at, dice(3) ? whole : align_down(dice(whole), PAGE_BYTES), op->off, disk_is_direct(op->file->fd));
     world_free(at);
 }
 

@@ -49,7 +49,7 @@ static const char *plant(void)
                                 PLANT_NAME(stable_end_of_youngest) PLANT_NAME(epoch_not_raised)
                                     PLANT_NAME(pending_offsets_visible) PLANT_NAME(aborted_not_rebuilt)
                                         PLANT_NAME(marker_dropped_early) PLANT_NAME(redo_end_before_bytes)
-                                            PLANT_NAME(redo_of_stale_life) "";
+                                            PLANT_NAME(redo_of_stale_life) PLANT_NAME(share_unsettled) "";
 }
 
 static const char *const fault_options[] = {

@@ -251,6 +251,28 @@ static void memory_file_systems_are_not_direct(void **state)
     assert_true(traits.allocates);
 }
 
+static void direct_files_of_one_disk_may_share_a_flush(void **state)
+{
+    (void)state;
+    struct fs_traits traits;
+    int fd, cached, folder;
+    assert_int_equal(fs_probe(DIR_PATH, &traits), ERR_NONE);
+    assert_int_equal(fs_open_folder("/dev", &folder), ERR_NONE);
+    if (fs_open(DIR_PATH "/direct", FS_READ | FS_WRITE | FS_CREATE | FS_DIRECT, &fd) == ERR_NONE) {
+        cached = open_new(DIR_PATH "/cached");
+        assert_int_equal(fs_shares_flush(fd, cached), traits.direct && strcmp(traits.type, "ext4") == 0);
+        assert_false(fs_shares_flush(cached, fd)); /* its writes wait in the page cache */
+        assert_false(fs_shares_flush(fd, folder)); /* another disk */
+        fs_close(cached);
+        fs_close(fd);
+        assert_int_equal(fs_unlink(DIR_PATH "/direct"), ERR_NONE);
+        assert_int_equal(fs_unlink(DIR_PATH "/cached"), ERR_NONE);
+    } else {
+        printf("not run: direct_files_of_one_disk_may_share_a_flush: no direct files here\n");
+    }
+    fs_close(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_listing_tells_files_from_folders_and_may_stop, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_lock_excludes_until_it_is_closed, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_file_with_another_name_is_copied_before_it_is_written, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(direct_files_of_one_disk_may_share_a_flush, make_dir, remove_dir),
         cmocka_unit_test(memory_file_systems_are_not_direct),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

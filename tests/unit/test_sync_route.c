@@ -93,6 +93,25 @@ static void nothing_waits_behind_a_write_of_the_thread(void **state)
     sync_route_check(&m.route);
 }
 
+static void in_a_crowd_nobody_is_hurried(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(400000, 100000);
+    write_many(&m, 2000);
+    assert_int_equal(m.route.used, SYNC_THREAD);
+    char first, ops[2 * SYNC_CROWD];
+    assert_int_equal(sync_route_begin(&m.route, &first, m.now_ns), SYNC_THREAD);
+    for (uint32_t i = 0; i < SYNC_CROWD; i++)
+        assert_int_equal(sync_route_begin(&m.route, &ops[i], m.now_ns), SYNC_RING);
+    m.changes += sync_route_end(&m.route, &first, SYNC_THREAD, m.now_ns);
+    for (uint32_t i = SYNC_CROWD; i < COUNT_OF(ops); i++) /* the thread is free, and not asked */
+        assert_int_equal(sync_route_begin(&m.route, &ops[i], m.now_ns), SYNC_RING);
+    for (uint32_t i = 0; i < COUNT_OF(ops) - SYNC_CROWD + 1; i++)
+        m.changes += sync_route_end(&m.route, &ops[i], SYNC_RING, m.now_ns);
+    assert_int_equal(sync_route_begin(&m.route, &first, m.now_ns), SYNC_THREAD); /* the crowd is gone */
+    sync_route_check(&m.route);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +120,7 @@ int main(void)
         cmocka_unit_test(and_one_that_becomes_quiet_in_time),
         cmocka_unit_test(alike_ways_are_not_changed_for_nothing),
         cmocka_unit_test(nothing_waits_behind_a_write_of_the_thread),
+        cmocka_unit_test(in_a_crowd_nobody_is_hurried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,162 @@
+/* One flush for the waves of many partitions (storage/log/shared_flush.c), on a real shard and in real files. */
+#include "tests/unit/partition_world.h"
+
+enum { PARTITIONS = 5, FROM = 3 };
+static struct partition *many[PARTITIONS];
+
+static uint64_t count_shared(void)
+{
+    return stat_value(store_of(w.shard)->log.counters.shared_flushes);
+}
+
+static void append_to(uint32_t count, uint32_t value_bytes)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        w.p = many[i];
+        append(1, value_bytes);
+    }
+}
+
+static void wait_for_answers(enum kerr error)
+{
+    for (uint32_t i = 0; i < w.sent_count; i++) {
+        until(&w.sent[i].over);
+        assert_int_equal(w.sent[i].append.error, error);
+    }
+    forget_sent();
+}
+
+/* One small batch to each of the first ones, in one turn: on stable media when it is answered. How many flushes were shared. */
+static uint64_t append_and_wait(uint32_t count, uint32_t value_bytes)
+{
+    uint64_t before = count_shared();
+    append_to(count, value_bytes);
+    wait_for_answers(KERR_NONE);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(many[i]->durable.offset, many[i]->end.offset);
+    return count_shared() - before;
+}
+
+/* As if the file system could, where it cannot. */
+static void let_them_share(void)
+{
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        many[i]->active->shares_flush = true;
+}
+
+static void waves_into_durable_blocks_share_one(void **state)
+{
+    (void)state;
+    assert_int_equal(append_and_wait(PARTITIONS, 100), 0); /* the block is new */
+    let_them_share();
+    assert_int_equal(append_and_wait(PARTITIONS, 100), 1);
+    assert_int_equal(append_and_wait(FROM, 100), 1);
+    assert_int_equal(append_and_wait(FROM - 1, 100), 0);
+    assert_int_equal(append_and_wait(PARTITIONS, 100), 1);
+}
+
+static void waves_into_new_blocks_do_not(void **state)
+{
+    (void)state;
+    (void)append_and_wait(PARTITIONS, 100);
+    let_them_share();
+    assert_int_equal(append_and_wait(PARTITIONS, 5000), 0);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        assert_int_equal(many[i]->active->settled, 2 * PAGE_BYTES);
+    assert_int_equal(append_and_wait(PARTITIONS, 100), 1);
+    (void)append_and_wait(2, 3000); /* of these two the next one fits into its block no more */
+    assert_int_equal(append_and_wait(PARTITIONS, 1000), 1);
+    assert_int_equal(many[0]->active->settled, 3 * PAGE_BYTES);
+    assert_int_equal(many[4]->active->settled, 2 * PAGE_BYTES);
+}
+
+/* Its size may have been cut, and what makes it longer again is not durable before a wave of its own is. */
+static void a_file_that_was_opened_again_begins_anew(void **state)
+{
+    (void)state;
+    (void)append_and_wait(PARTITIONS, 100);
+    let_them_share();
+    assert_int_equal(append_and_wait(PARTITIONS, 100), 1);
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        w.p = many[i];
+        fall_idle();
+    }
+    assert_int_equal(append_and_wait(PARTITIONS, 100), 0);
+    let_them_share();
+    assert_int_equal(append_and_wait(PARTITIONS, 100), 1);
+}
+
+static void a_flush_that_fails_fails_all(void **state)
+{
+    (void)state;
+    (void)append_and_wait(PARTITIONS, 100);
+    let_them_share();
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    io_file_init(&store_of(w.shard)->log.flush_file, ends[0]); /* what cannot be flushed */
+    append_to(PARTITIONS, 100);
+    wait_for_answers(KERR_KAFKA_STORAGE_ERROR);
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        assert_int_equal(many[i]->condition, PARTITION_OFFLINE);
+        assert_int_equal(many[i]->durable.offset, 1);
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void what_shared_a_flush_is_there_after_a_kill(void **state)
+{
+    (void)state;
+    (void)append_and_wait(PARTITIONS, 100);
+    let_them_share();
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(append_and_wait(PARTITIONS, 100), 1);
+    kill_broker();
+    start();
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        struct topic *t = catalog_by_name(&store_of(w.shard)->catalog, (const uint8_t *)"many", 4);
+        assert_non_null(t);
+        assert_int_equal(store_partition(store_of(w.shard), t->id, i)->durable.offset, 5);
+    }
+}
+
+static void only_direct_files_share(void **state)
+{
+    const struct mode *mode = *state;
+    (void)append_and_wait(PARTITIONS, 100);
+    bool wanted =
+        strcmp(mode->disk, "direct") == 0 && w.root->traits.direct && strcmp(w.root->traits.type, "ext4") == 0;
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        assert_int_equal(many[i]->active->shares_flush, wanted);
+}
+
+static int many_setup(void **state)
+{
+    if (setup(state))
+        return -1;
+    struct catalog_change c = {.kind = CATALOG_CREATE, .name = "many", .partitions = PARTITIONS, .done = change_done};
+    change_is_over = false;
+    catalog_change_start(w.shard, &c);
+    until(&change_is_over);
+    assert_int_equal(c.error, KERR_NONE);
+    struct topic *t = catalog_by_name(&store_of(w.shard)->catalog, (const uint8_t *)"many", 4);
+    assert_non_null(t);
+    for (int32_t i = 0; i < PARTITIONS; i++)
+        many[i] = store_partition(store_of(w.shard), t->id, i);
+    w.root->traits.share_flush_from = FROM;
+    return 0;
+}
+
+#define CASE(f)                                                                         \
+    {                                                                                   \
+        .name = #f, .test_func = f, .setup_func = many_setup, .teardown_func = teardown \
+    }
+int main(void)
+{
+    struct CMUnitTest tests[] = {
+        CASE(waves_into_durable_blocks_share_one),       CASE(waves_into_new_blocks_do_not),
+        CASE(a_file_that_was_opened_again_begins_anew),  CASE(a_flush_that_fails_fails_all),
+        CASE(what_shared_a_flush_is_there_after_a_kill), CASE(only_direct_files_share),
+    };
+    return run_in_modes(tests, COUNT_OF(tests), 2);
+}
