@@ -2,6 +2,9 @@
  *
  *   disk_floor write FILE [--count N] [--cpu N]       one durable 4 KiB write after the other (O_DIRECT, RWF_DSYNC) into a file whose blocks
  *                                                     are written already: what no durable ack can be below
+ *   disk_floor waves FOLDER [--files N] [--count N] [--cpu N]
+ *                                                     4 KiB into each of N files at once, again and again, through io_uring: CPU of such a
+ *                                                     wave where each write is durable by itself, and where one flush follows all
  *   disk_floor read FILE ... [--cpu N]                all bytes of the files, in their order, DEPTH reads of 1 MiB at a time with O_DIRECT
  *
  * Prints one JSON object. The write blocks in the call: it depends on no kernel worker, so that it is the floor on a busy machine too. */
@@ -73,6 +76,96 @@ static int time_writes(const char *path, uint32_t count)
     return 0;
 }
 
+/* --- waves --- */
+
+enum { FILES_MAX = 1024, WAVE_BLOCKS = 4 };
+struct waves {
+    struct io_uring ring;
+    uint8_t *block;
+    int fds[FILES_MAX];
+    uint32_t files;
+};
+
+static void open_wave_files(struct waves *w, const char *folder)
+{
+    w->block = aligned_alloc(BLOCK, BLOCK);
+    if (!w->block)
+        give_up("memory");
+    memset(w->block, 0x5a, BLOCK);
+    for (uint32_t i = 0; i < w->files; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/wave-%u", folder, i);
+        w->fds[i] = open_direct(path, O_RDWR | O_CREAT);
+        for (int k = 0; k < WAVE_BLOCKS; k++)
+            if (pwrite(w->fds[i], w->block, BLOCK, (off_t)k * BLOCK) != BLOCK)
+                give_up("write");
+        if (fsync(w->fds[i]) != 0)
+            give_up("fsync");
+    }
+}
+
+static void open_wave_ring(struct waves *w)
+{
+    struct io_uring_params p = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
+    struct iovec part = {w->block, BLOCK};
+    int rc = io_uring_queue_init_params(FILES_MAX, &w->ring, &p);
+    if (rc != 0) /* before Linux 6.1 */
+        rc = io_uring_queue_init(FILES_MAX, &w->ring, 0);
+    if (rc == 0)
+        rc = io_uring_register_buffers(&w->ring, &part, 1);
+    if (rc == 0)
+        rc = io_uring_register_files(&w->ring, w->fds, w->files);
+    errno = -rc;
+    if (rc != 0)
+        give_up("io_uring");
+}
+
+static void write_wave(struct waves *w, uint64_t at, int rw_flags)
+{
+    for (uint32_t i = 0; i < w->files; i++) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe(&w->ring);
+        io_uring_prep_write_fixed(sqe, (int)i, w->block, BLOCK, at, 0);
+        sqe->flags |= IOSQE_FIXED_FILE;
+        sqe->rw_flags = rw_flags;
+    }
+    for (uint32_t left = w->files; left > 0;) {
+        struct io_uring_cqe *cqe;
+        io_uring_submit_and_wait(&w->ring, 1);
+        for (; io_uring_peek_cqe(&w->ring, &cqe) == 0; left--) {
+            errno = cqe->res < 0 ? -cqe->res : EIO;
+            if (cqe->res != BLOCK)
+                give_up("wave");
+            io_uring_cqe_seen(&w->ring, cqe);
+        }
+    }
+}
+
+/* CPU us a wave, of all threads of this process. */
+static double time_wave_kind(struct waves *w, uint32_t count, bool shared)
+{
+    uint64_t from = cpu_used_ns(getpid());
+    for (uint32_t i = 0; i < count; i++) {
+        write_wave(w, (uint64_t)i % WAVE_BLOCKS * BLOCK, shared ? 0 : RWF_DSYNC);
+        if (shared && fdatasync(w->fds[0]) != 0)
+            give_up("fdatasync");
+    }
+    return (double)(cpu_used_ns(getpid()) - from) / 1e3 / count;
+}
+
+static int time_waves(const char *folder, uint32_t files, uint32_t count)
+{
+    static struct waves w;
+    w.files = files;
+    open_wave_files(&w, folder);
+    open_wave_ring(&w);
+    (void)time_wave_kind(&w, 2, true);
+    double shared = time_wave_kind(&w, count, true), each = time_wave_kind(&w, count, false);
+    printf("{\"ok\": true, \"files\": %u, \"each_cpu_us\": %.1f, \"shared_cpu_us\": %.1f}\n", files, each, shared);
+    return 0;
+}
+
+/* --- reading --- */
+
 struct reading {
     struct io_uring ring;
     uint8_t *buffers;
@@ -123,19 +216,27 @@ static int time_reads(char **paths)
 
 int main(int argc, char **argv)
 {
-    static const struct option names[] = {{"count", 1, NULL, 'n'}, {"cpu", 1, NULL, 'c'}, {NULL, 0, NULL, 0}};
-    uint32_t count = 1000;
+    static const struct option names[] = {
+        {"count", 1, NULL, 'n'}, {"cpu", 1, NULL, 'c'}, {"files", 1, NULL, 'f'}, {NULL, 0, NULL, 0}};
+    uint32_t count = 1000, files = 100;
     int bad = 0;
     for (int o; (o = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (o == 'n')
             count = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (o == 'f')
+            files = (uint32_t)strtoul(optarg, NULL, 10);
         else
             bad |= o != 'c' || !cpu_pin(atoi(optarg));
     }
     if (!bad && argc - optind == 2 && strcmp(argv[optind], "write") == 0)
         return time_writes(argv[optind + 1], count);
+    bad |= !count || !files || files > FILES_MAX;
+    if (!bad && argc - optind == 2 && strcmp(argv[optind], "waves") == 0)
+        return time_waves(argv[optind + 1], files, count);
     if (!bad && argc - optind >= 2 && strcmp(argv[optind], "read") == 0)
         return time_reads(argv + optind + 1);
-    fputs("usage: disk_floor write FILE [--count N] [--cpu N] | read FILE ... [--cpu N]\n", stderr);
+    fputs("usage: disk_floor write FILE [--count N] [--cpu N] | waves FOLDER [--files N] [--count N] [--cpu N] | read "
+          "FILE ... [--cpu N]\n",
+          stderr);
     return 2;
 }

@@ -73,14 +73,16 @@ static void shared_flush_done(struct io_op *op, int32_t res)
 {
     struct shared_flush *f = container_of(op, struct shared_flush, op);
     assert(f->left == 0);
-    struct list *l;
-    while ((l = list_pop(&f->waves))) {
+    struct list waves, *l;
+    list_init(&waves);
+    list_splice(&waves, &f->waves);
+    heap_free(f->store->shard->heap, f); /* the end of the last one may be that of the store */
+    while ((l = list_pop(&waves))) {
         struct wave *w = container_of(l, struct wave, link);
         if (res < 0 && !w->failure)
             w->failure = -EIO;
         wave_end(w);
     }
-    heap_free(f->store->shard->heap, f);
 }
 
 void shared_flush_wave_written(struct wave *w)

@@ -9,7 +9,8 @@ A round is
                kept: caching on, never flushed; killed, and cut once the broker has recovered it: what recovery found and
                showed is durable from then on.
     extents    fresh: a new topic, so space that was never written. again: space behind the log's end that holds written
-               zeros, so that an append overwrites (the broker is killed for a moment, and the test writes them).
+               zeros, so that an append overwrites (the broker is killed for a moment, and the test writes them). many: a small
+               batch to half of many partitions, again and again: their waves share flushes where the file system allows it.
     kill       back: the broker is killed first, restarted, and the power goes when the clients have just come back.
                early: the same, but the power goes while the new broker recovers, or even before it looks at the disk.
 """
@@ -27,7 +28,7 @@ from harness import Broker
 from wire import Connection, await_recovered
 
 WORK = "build/tests/power"
-PARTITIONS = 4
+PARTITIONS, MANY = 4, 64
 CONFIGS = {
     "off": {"write.caching": "false"},
     "each": {"write.caching": "true", "flush.messages": 1},
@@ -35,8 +36,9 @@ CONFIGS = {
     "on": {"write.caching": "true"},
     "kept": {"write.caching": "true", "flush.ms": 3_600_000},
 }
-SIZES = {"fresh": {"bytes": 65536, "records": 32}, "again": {"bytes": 1024, "records": 1}}
-SEGMENT = {"fresh": 1 << 20, "again": 4 << 20}  # fresh ones roll under the load
+SIZES = {"fresh": {"bytes": 65536, "records": 32}, "again": {"bytes": 1024, "records": 1},
+         "many": {"bytes": 200, "records": 1, "conns": 1, "window": 1}}
+SEGMENT = {"fresh": 1 << 20, "again": 4 << 20, "many": 1 << 20}  # fresh ones roll under the load
 LIMITS = {"burst": 6 << 20, "rate": 24 << 20, "conns": 2}  # in flight at all times, and it all fits the disk
 CUT_US = (5_000, 250_000)     # after the first ack
 BACK_US = (0, 40_000)         # after the restarted broker's first ack
@@ -53,7 +55,7 @@ ROUNDS = [Round(caching, extents, kill) for kill in ("", "back") for extents in 
           for caching in ("off", "each")] + [Round("aged", "fresh", ""), Round("on", "again", ""),
                                           Round("kept", "fresh", "back"), Round("kept", "again", "back"),
                                           Round("off", "fresh", "early"), Round("off", "again", "early"),
-                                          Round("each", "again", "early")]
+                                          Round("each", "again", "early"), Round("off", "many", "")]
 SETUPS = [Setup("ext4", "direct", "io_uring", "1"), Setup("ext4", "buffered", "epoll", "2"),
           Setup("xfs", "direct", "epoll", "1"), Setup("xfs", "buffered", "io_uring", "2")]
 
@@ -101,10 +103,10 @@ class Series:
 
     def prepare(self, wanted):
         """The topic of a round, with the space that it asks for."""
-        topic = f"fresh{self.writer}" if wanted.extents == "fresh" else f"again-{wanted.caching}"
+        topic = f"again-{wanted.caching}" if wanted.extents == "again" else f"{wanted.extents}{self.writer}"
         if topic not in self.topics:
             configs = {**CONFIGS[wanted.caching], "segment.bytes": SEGMENT[wanted.extents]}
-            load.create(self.broker, topic, PARTITIONS, configs)
+            load.create(self.broker, topic, MANY if wanted.extents == "many" else PARTITIONS, configs)
             self.topics[topic] = wanted.caching
         if wanted.extents == "again":
             load.produce(self.broker, topic, self.history(topic), ms=30, **self.settings(wanted))

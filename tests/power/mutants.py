@@ -2,8 +2,8 @@
 build.
 
 ack_before_flush answers when a write is done, not when it is durable; sync_wrong_file asks the disk to keep another
-file. A mutant is caught when what it acked is not there after a cut; one that does not even start or answer is not
-caught, but broken.
+file; share_unsettled flushes once for waves into blocks that are new to their files. A mutant is caught when what it
+acked is not there after a cut; one that does not even start or answer is not caught, but broken.
 """
 import os
 import shutil
@@ -18,6 +18,8 @@ DATA = (cuts.Series, [cuts.Round("off", "fresh", ""), cuts.Round("off", "again",
 PROMISES = (promises.Series, ["load"])
 CLEANINGS = (cleanings.Series, ["load"])
 MUTANTS = [("ack_before_flush", *DATA), ("ack_before_flush", *PROMISES), ("ack_before_flush", *CLEANINGS), ("sync_wrong_file", *DATA)]
+MANY = (cuts.Series, [cuts.Round("off", "many", "")])
+RARE = [("share_unsettled", *MANY)]  # POWER_MUTANTS=all: a build more, which takes CI a minute
 ROUNDS_MAX = 16
 
 
@@ -59,5 +61,5 @@ def check(name, kind, rounds):
 
 
 def run_all(report):
-    for name, kind, rounds in MUTANTS:
+    for name, kind, rounds in RARE + MUTANTS if os.environ.get("POWER_MUTANTS") == "all" else MUTANTS:
         report.case(f"the mutant {name} is caught by {kind.__module__}", check, name, kind, rounds)
