@@ -93,6 +93,7 @@ struct partition_writer {
     struct list carry_link;  /* store: a wave is to begin by and by */
     uint64_t used_at_ns;     /* last append: an idle partition gives its tail back */
     uint64_t short_since_ns; /* parked appends wait for memory since then, 0: they do not */
+    uint64_t refused_at_ns;  /* an append was refused last that is sent again; 0: none was */
 };
 
 /* "This batch needs its records": its codec is not the topic's, its header is not to be trusted (batch.validation=deep, more records

@@ -420,6 +420,11 @@ void producers_facts(const struct producers *ps, uint32_t from, uint32_t count, 
         out[i] = facts_of_producer(producer_at(ps, from + i));
 }
 
+bool producers_know(const struct producers *ps, int64_t producer_id)
+{
+    return known_producer(ps, producer_id) != NULL;
+}
+
 bool producers_oldest_open(const struct producers *ps, struct producer_facts *out)
 {
     const struct txn *open = oldest_open_txn(ps);

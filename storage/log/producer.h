@@ -78,6 +78,7 @@ struct producer_last {
     int16_t epoch;
 };
 uint32_t producers_last_offsets(const struct producers *ps, struct producer_last *out);
+bool producers_know(const struct producers *ps, int64_t producer_id);
 /* What is known of each. */
 struct producer_facts {
     int64_t producer_id;

@@ -8,6 +8,10 @@
 #include "storage/log/partition_state.h"
 #include <string.h>
 
+enum {
+    REFUSED_S = 30
+}; /* so long what is behind a refused batch is on its way at most, as a rule: clients give up then */
+
 /* --- ends of appends --- */
 
 void writer_append_finish(struct partition *p, struct append *a, enum kerr error)
@@ -16,6 +20,8 @@ void writer_append_finish(struct partition *p, struct append *a, enum kerr error
     assert(a->done);
     a->error = error;
     a->log_start_offset = p->log_start_offset;
+    if (error == KERR_NOT_LEADER_OR_FOLLOWER || error == KERR_KAFKA_STORAGE_ERROR)
+        p->writer.refused_at_ns = shard_of(p)->now_ns;
     log_store_finish(p->store, a);
 }
 
@@ -350,6 +356,15 @@ static bool take_duplicate(struct partition *p, struct append *a, const struct b
     return true;
 }
 
+/* An unknown producer may start anywhere. But where its first batch was just refused, to be sent again, one behind it that was on its way already must
+ * not be the first: it would stand before it in the log, and the first one never get in. Its producer sends it again, in order. */
+static bool may_overtake_refused(const struct partition *p, const struct batch *b)
+{
+    uint64_t refused_ns = p->writer.refused_at_ns;
+    return unlikely(refused_ns) && shard_of(p)->now_ns - refused_ns < REFUSED_S * NS_PER_S && b->base_sequence > 0 &&
+           !producers_know(p->producers, b->producer_id);
+}
+
 static enum kerr check_producer_of(const struct partition *p, const struct append *a, const struct batch *b)
 {
     struct producer_duplicate d = {.base_offset = -1};
@@ -358,6 +373,8 @@ static enum kerr check_producer_of(const struct partition *p, const struct appen
     const struct producer_claim claim = claim_of(a);
     enum kerr error = producers_check(p->producers, b, &claim, &d);
     assert(error || d.base_offset < 0); /* take_duplicate took it */
+    if (!error && !claim.no_sequence && may_overtake_refused(p, b))
+        return KERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
     return error;
 }
 

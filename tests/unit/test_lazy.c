@@ -130,6 +130,33 @@ static void who_waits_too_long_finds_it_as_it_is(void **state)
     find_partition("t");
 }
 
+static void append_of_seven(int32_t sequence, enum kerr wanted)
+{
+    struct sent *s = append_made((struct make_batch){
+        .producer_id = 7, .producer_epoch = 0, .sequence = sequence, .timestamp = 1000, .count = 1, .value_bytes = 10});
+    until(&s->over);
+    assert_int_equal(s->append.error, wanted);
+}
+
+/* Of two batches on their way the first was refused because the log was not known in time, the second came when it was, and stood first: the first one
+ * was out of order for good. */
+static void what_is_refused_in_time_is_not_overtaken_afterwards(void **state)
+{
+    (void)state;
+    make_log("false");
+    kill_broker();
+    start_unrecovered();
+    append_of_seven(0, KERR_NOT_LEADER_OR_FOLLOWER);
+    struct recovery_wait wait = {.over = wait_over};
+    wait_is_over = false;
+    assert_true(recoverer_wait(w.p, &wait, RECOVERY_REQUEST, recoverer_deadline(w.p->store)));
+    until(&wait_is_over);
+    append_of_seven(1, KERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    append_of_seven(0, KERR_NONE);
+    append_of_seven(1, KERR_NONE);
+    forget_sent();
+}
+
 static void those_that_somebody_waits_for_come_first(void **state)
 {
     (void)state;
@@ -560,6 +587,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_waits_finds_it_recovered, setup, teardown),
         cmocka_unit_test_setup_teardown(a_ring_is_recovered_on_a_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(who_waits_too_long_finds_it_as_it_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_refused_in_time_is_not_overtaken_afterwards, setup, teardown),
         cmocka_unit_test_setup_teardown(those_that_somebody_waits_for_come_first, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_known_of_it_is_carried_over, setup, teardown),
         cmocka_unit_test_setup_teardown(a_log_that_is_opened_again_lends_what_is_kept_of_it, setup, teardown),
