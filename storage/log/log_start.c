@@ -47,6 +47,20 @@ enum err log_start_save(const char *dir, const char *topic, int32_t partition, i
     return err ? err : fs_sync_dir(dir);
 }
 
+enum err log_start_sync(const char *dir)
+{
+    char path[FS_PATH_MAX];
+    int fd;
+    if (!log_start_path(path, dir))
+        return ERR_INVALID;
+    enum err err = fs_open(path, FS_WRITE, &fd);
+    if (err != ERR_NONE)
+        return err;
+    err = fs_sync(fd);
+    fs_close(fd);
+    return err;
+}
+
 /* The number between the line's last blank and its end. */
 static bool parse_log_start(const char *text, size_t bytes, int64_t *out_offset)
 {

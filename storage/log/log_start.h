@@ -7,5 +7,7 @@
 #include "core/mem.h"
 
 enum err log_start_save(const char *dir, const char *topic, int32_t partition, int64_t offset) must_use;
+/* What a killed run wrote may be in the page cache alone: it is durable afterwards. */
+enum err log_start_sync(const char *dir) must_use;
 /* ERR_NOT_FOUND: the start never moved. ERR_CORRUPT: no such file was ever written. */
 enum err log_start_load(struct heap *heap, const char *dir, int64_t *out_offset) must_use;

@@ -1,6 +1,7 @@
 /* Makes the files what the walk found: later segments go, what lies behind the end becomes zeros, closed segments are
  * trimmed; then everything that was read or changed is synced. A crash in the midst of it leaves a log that the next
  * recovery judges the same, since nothing before the end is touched. */
+#include "storage/log/log_start.h"
 #include "storage/log/deleted.h"
 #include "storage/recovery/recovery_state.h"
 
@@ -183,7 +184,7 @@ static bool segment_name_unsure(const struct recovery *r)
     return !r->in->clean && (!c || r->files[r->last].segment->base_offset > c->segment_base_offset);
 }
 
-/* The same of a start that no checkpoint has: nobody may be told of it before its name is there for good. */
+/* The same of a start that no checkpoint has: nobody may be told of it before it is there for good, name and number. */
 static bool saved_start_unsure(const struct recovery *r)
 {
     const struct checkpoint_entry *c = r->in->checkpoint;
@@ -210,6 +211,8 @@ enum err recovery_repair(struct recovery *r)
         err = remove_passed_segments(r);
     if (!err)
         err = remove_leftovers(r);
+    if (!err && saved_start_unsure(r))
+        err = log_start_sync(r->in->dir);
     if (!err && (r->changed || segment_name_unsure(r) || saved_start_unsure(r)))
         err = fs_sync_dir(r->in->dir);
     if (err)

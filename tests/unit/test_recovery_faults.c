@@ -89,9 +89,37 @@ static void each_operation_may_fail(void **state)
     }
 }
 
+static unsigned synced_starts;
+static void count_synced_start(int fd)
+{
+    char link[64], path[FS_PATH_MAX] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    assert_true(readlink(link, path, sizeof path - 1) > 0);
+    synced_starts += strstr(path, "/log-start-offset-checkpoint") != NULL;
+}
+
+/* It was written over, and the broker killed before the sync: the next run read it, told it, and a power cut took it back. */
+static void a_saved_start_is_durable_before_it_is_told(void **state)
+{
+    (void)state;
+    for (int trimmed = 0; trimmed < 2; trimmed++) {
+        assert_int_equal(setup(NULL), 0);
+        (void)build(trimmed);
+        struct recovered r;
+        synced_starts = 0;
+        before_sync = count_synced_start;
+        assert_int_equal(run_once(&r), ERR_NONE);
+        before_sync = NULL;
+        assert_int_equal(synced_starts, trimmed);
+        recovered_deinit(&r);
+        assert_int_equal(teardown(NULL), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_saved_start_is_durable_before_it_is_told),
         cmocka_unit_test(each_operation_may_fail),
     };
     return cmocka_run_group_tests_name("recovery_faults", tests, NULL, NULL);
