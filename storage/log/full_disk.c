@@ -41,7 +41,7 @@ struct full_disk {
     struct timer timer;
     struct io_op op;
     /* the job's */
-    uint64_t total_bytes, free_bytes, ballast_bytes;
+    uint64_t total_bytes, free_bytes;
     uint64_t give_bytes;
     bool fills, gave;
     enum err err;
@@ -123,6 +123,13 @@ static void note_on_board(struct full_disk *d, int64_t oldest_ms)
     atomic_store_explicit(&b->oldest_ms[id], oldest_ms, memory_order_relaxed);
     atomic_store_explicit(&b->starved[id], d->starved, memory_order_relaxed);
     d->starved = false;
+}
+
+/* There is somebody to whom it matters how full the disk is. */
+static bool is_watched(const struct full_disk *d)
+{
+    assert(d->ring_count > 0 || list_empty(&d->rings));
+    return d->internal || d->ring_count > 0;
 }
 
 /* --- dropping --- */
@@ -255,7 +262,7 @@ static void measure_disk(struct timer *t)
     if (d->stopped || d->busy)
         return;
     hurry_if_full(d);
-    if (d->ring_count == 0 && !d->internal) { /* no more: no other shard waits for what is not there */
+    if (!is_watched(d)) { /* no more: no other shard waits for what is not there */
         d->pressed = d->starved = false;
         ballast_forget(&d->store->ballast);
         note_on_board(d, nothing_ms);
@@ -364,7 +371,7 @@ bool full_disk_unlinks_at_once(const struct partition *p)
 void full_disk_note(struct partition *p)
 {
     struct full_disk *d = full_disk_of(p);
-    bool needed = d->internal || d->ring_count > 0;
+    bool watched = is_watched(d);
     d->internal |= p->topic->internal;
     if (is_ring(p) && !list_linked(&p->ring_link)) {
         list_push(&d->rings, &p->ring_link);
@@ -373,7 +380,7 @@ void full_disk_note(struct partition *p)
         list_remove(&p->ring_link);
         d->ring_count--;
     }
-    if (!needed && (d->internal || d->ring_count > 0)) /* the ballast is there before the disk can be full */
+    if (!watched && is_watched(d)) /* the ballast is there before the disk can be full */
         measure_in(d, 0);
 }
 

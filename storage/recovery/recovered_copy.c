@@ -4,7 +4,6 @@
 #include <string.h>
 
 enum {
-    COPIED_BYTES = RECOVERED_COPY_BYTES,
     SEGMENT_COST_BYTES = 1024,                 /* what allocating one is worth of them */
     COPIED_LEAST = sizeof(struct aborted_txn), /* of which any entry finds room */
 };
@@ -75,7 +74,7 @@ enum err recovered_copy_some(struct recovered_copy *c, const struct recovered *f
     assert(c->to.producers);
     bool whole;
     enum err err = producers_copy_some(from->producers, c->to.producers, &whole);
-    uint32_t left = whole && !err ? COPIED_BYTES : 0;
+    uint32_t left = whole && !err ? RECOVERED_COPY_BYTES : 0;
     while (!err && left >= COPIED_LEAST && c->next != &from->segments)
         err = copy_some_of_segment(c, from, index_heap, &left);
     if (!err)
