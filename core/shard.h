@@ -1,9 +1,10 @@
 /* A shard: one thread's whole world. Everything hangs from it, nothing from globals, so that the simulator can run several
  * in one thread. The loop of one turn:
  *
- *     messages from other shards -> completions (io_run) -> timers -> deferred calls -> again
+ *     completions (io_run) -> messages -> timers -> deferred calls, those that send last -> again
  *
- * and io_run is the one system call that submits and waits. A shard that has nothing to do sleeps in it. */
+ * and io_run is the one system call that submits and waits. A shard that has nothing to do sleeps in it. So what a turn's completions and
+ * messages allow (a wave's acks) is told by its deferred calls, and leaves with the very next io_run. */
 #pragma once
 #include "core/io.h"
 #include "core/mem.h"
@@ -20,10 +21,11 @@ struct shard_msg {
     void (*run)(struct shard *at, struct shard_msg *msg);
     struct list link; /* waiting for room in a ring; bounded by the number of objects that embed it */
 };
-/* Runs once at the end of the turn. Deferring a deferred one again does nothing. */
+/* Runs at the end of the turn, once a turn. Deferring a deferred one again does nothing. */
 struct shard_defer {
     void (*run)(struct shard_defer *d);
     struct list link;
+    uint64_t turn; /* the last one in which it ran */
 };
 
 struct shard_group; /* all shards of one broker */
@@ -38,7 +40,8 @@ struct shard {
     struct timers timers;
     struct rng rng;
     uint64_t now_ns; /* taken once per turn */
-    struct list deferred;
+    uint64_t turn;   /* counts them */
+    struct list deferred, deferred_last;
     struct stats *stats;       /* what it counts, also of the layers above */
     struct shard_watch *watch; /* NULL: nobody asks how long its turns are */
     void *store;               /* storage's: struct store */
@@ -92,5 +95,8 @@ static inline void shard_msg_init(struct shard_msg *m, void (*run)(struct shard 
 }
 /* Never blocks, never fails. To oneself: runs at the end of this turn or in the next. */
 void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg);
+/* What a deferred call defers runs in the same turn too, for a few rounds, unless it has run in it already. */
 void shard_defer(struct shard *s, struct shard_defer *d);
+/* Behind all of those: what gathers what they have made, and sends it. What is deferred from there waits for the next turn. */
+void shard_defer_last(struct shard *s, struct shard_defer *d);
 void shard_defer_init(struct shard_defer *d, void (*run)(struct shard_defer *d));

@@ -91,6 +91,7 @@ enum err shard_open(struct shard_group *g, uint16_t id)
     *s = (struct shard){.id = id, .count = g->options.count, .group = g};
     atomic_init(&s->sleeping, false);
     list_init(&s->deferred);
+    list_init(&s->deferred_last);
     s->now_ns = clock_now_ns();
     s->rng.state = rng_seed_os();
     open_shard_stats(s);

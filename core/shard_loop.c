@@ -14,6 +14,7 @@
 enum {
     MESSAGES_PER_TURN = 128, /* of all other shards, and of its own: replies that they end take some 5 us each */
     TIMERS_PER_TURN = 256,
+    DEFER_ROUNDS = 3, /* storage's end of a turn, who is told there, and what those append */
 };
 
 static struct ring *ring_between(const struct shard *s, uint16_t from, uint16_t to)
@@ -150,7 +151,8 @@ static bool is_inbox_empty(const struct shard *s)
 static uint64_t choose_wait_ns(const struct shard *s, uint64_t wait_ns_max)
 {
     assert(s->io);
-    if (wait_ns_max == 0 || s->stop || !list_empty(&s->deferred) || s->outbox_used & shard_bit(s->id))
+    bool due = !list_empty(&s->deferred) || !list_empty(&s->deferred_last) || s->outbox_used & shard_bit(s->id);
+    if (wait_ns_max == 0 || s->stop || due)
         return 0;
     uint64_t wait = s->outbox_used ? u64_min(wait_ns_max, OUTBOX_RETRY_NS) : wait_ns_max;
     uint64_t next = timers_next(&s->timers);
@@ -174,16 +176,32 @@ static void run_shard_io(struct shard *s, uint64_t wait)
         atomic_exchange_explicit(&s->sleeping, false, memory_order_acq_rel);
 }
 
-/* What is deferred meanwhile waits for the next turn. */
-static void run_deferred(struct shard *s)
+/* What ran in this turn already waits for the next one: a step of long work is one a turn. Returns whether anything ran. */
+static bool run_deferred_round(struct shard *s, struct list *deferred)
 {
     struct list now, *node;
+    bool ran = false;
     list_init(&now);
-    list_splice(&now, &s->deferred);
+    list_splice(&now, deferred);
     while ((node = list_pop(&now))) {
         struct shard_defer *d = container_of(node, struct shard_defer, link);
+        assert(d->turn <= s->turn);
+        if (d->turn == s->turn) {
+            list_push(deferred, &d->link);
+            continue;
+        }
+        d->turn = s->turn;
+        ran = true;
         d->run(d);
     }
+    return ran;
+}
+
+static void run_deferred(struct shard *s)
+{
+    for (int i = 0; i < DEFER_ROUNDS && run_deferred_round(s, &s->deferred); i++)
+        ;
+    (void)run_deferred_round(s, &s->deferred_last);
 }
 
 static void watch_turn(struct shard_watch *w)
@@ -201,12 +219,13 @@ bool shard_turn(struct shard *s, uint64_t wait_ns_max)
     (void)fs_guard_turn(true);
     if (unlikely(s->watch && s->watch->ended_at == 0))
         s->watch->ended_at = clock_thread_cpu_ns();
-    run_own_messages(s);
-    run_others_messages(s);
+    s->turn++;
     flush_outbox(s);
     wake_touched_shards(s, false);
     run_shard_io(s, choose_wait_ns(s, wait_ns_max));
     s->now_ns = clock_now_ns();
+    run_own_messages(s);
+    run_others_messages(s);
     timers_fire(&s->timers, s->now_ns, TIMERS_PER_TURN);
     run_deferred(s);
     if (s->stop) {
@@ -236,6 +255,7 @@ void shard_defer_init(struct shard_defer *d, void (*run)(struct shard_defer *d))
 {
     assert(run);
     d->run = run;
+    d->turn = 0;
     list_init(&d->link);
 }
 
@@ -245,4 +265,12 @@ void shard_defer(struct shard *s, struct shard_defer *d)
     assert(d->run);
     if (!list_linked(&d->link))
         list_push(&s->deferred, &d->link);
+}
+
+void shard_defer_last(struct shard *s, struct shard_defer *d)
+{
+    assert(d->run);
+    assert(d->turn <= s->turn);
+    if (!list_linked(&d->link))
+        list_push(&s->deferred_last, &d->link);
 }

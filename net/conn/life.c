@@ -40,7 +40,7 @@ void conn_fail(struct conn *c, const char *why)
 
 void conn_kick(struct conn *c)
 {
-    shard_defer(conn_shard(c), &c->turn_end);
+    shard_defer_last(conn_shard(c), &c->turn_end);
 }
 
 static void finish_conn_closing(struct conn *c)

@@ -323,7 +323,7 @@ bool broker_start(void)
 
 static bool more_to_do(const struct shard *s)
 {
-    return !list_empty(&s->deferred) || s->touched || s->outbox_used & 1ull << s->id;
+    return !list_empty(&s->deferred) || !list_empty(&s->deferred_last) || s->touched || s->outbox_used & 1ull << s->id;
 }
 
 static uint64_t next_of(uint16_t id)

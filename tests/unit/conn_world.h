@@ -178,6 +178,11 @@ void shard_defer(struct shard *s, struct shard_defer *d)
         list_push(&s->deferred, &d->link);
 }
 
+void shard_defer_last(struct shard *s, struct shard_defer *d)
+{
+    shard_defer(s, d);
+}
+
 void shard_send(struct shard *from, uint16_t to, struct shard_msg *msg)
 {
     (void)from, (void)msg;

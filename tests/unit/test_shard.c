@@ -237,6 +237,105 @@ static void timers_fire_deferred_calls_run_once_and_messages_to_oneself_arrive(v
     }
 }
 
+/* --- what a completion or a message allows leaves with the next io_run --- */
+
+/* As a durable produce: the write is done -> storage's end of the turn -> who waits is told -> connections send. */
+static struct {
+    struct shard *s;
+    struct io_op op;
+    struct shard_msg over;
+    struct shard_defer stored, told, sent;
+    char ran[8];
+    uint64_t turns[8];
+    uint32_t count;
+} chain;
+
+static void note_link(char what)
+{
+    assert_true(chain.count < sizeof chain.ran - 1);
+    chain.turns[chain.count] = chain.s->turn;
+    chain.ran[chain.count++] = what;
+}
+
+static void chain_sent(struct shard_defer *d)
+{
+    (void)d;
+    note_link('c');
+}
+
+static void chain_told(struct shard_defer *d)
+{
+    (void)d;
+    note_link('t');
+    shard_defer_last(chain.s, &chain.sent);
+}
+
+static void chain_stored(struct shard_defer *d)
+{
+    note_link('s');
+    if (chain.count > 2) {
+        stop_all(chain.s);
+        return;
+    }
+    shard_defer(chain.s, d); /* has run in this turn */
+    shard_defer(chain.s, &chain.told);
+}
+
+static void begin_chain(void)
+{
+    note_link('w');
+    shard_defer_last(chain.s, &chain.sent); /* deferred first, and runs last all the same */
+    shard_defer(chain.s, &chain.stored);
+}
+
+static void chain_written(struct io_op *op, int32_t res)
+{
+    (void)op, (void)res;
+    begin_chain();
+}
+
+static void chain_came(struct shard *s, struct shard_msg *msg)
+{
+    if (s->id == 0)
+        begin_chain();
+    else
+        shard_send(s, 0, msg);
+}
+
+static int32_t do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void start_chain(struct shard *s, struct play *p)
+{
+    (void)p;
+    memset(&chain, 0, sizeof chain);
+    chain.s = s;
+    shard_defer_init(&chain.stored, chain_stored);
+    shard_defer_init(&chain.told, chain_told);
+    shard_defer_init(&chain.sent, chain_sent);
+    shard_msg_init(&chain.over, chain_came);
+    if (s->count == 1)
+        io_job(s->io, &chain.op, IO_URGENT, do_nothing, NULL, chain_written);
+    else
+        shard_send(s, 1, &chain.over);
+}
+
+static void what_a_completion_or_a_message_allows_is_sent_in_its_turn(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT_OF(engines); i++) {
+        struct play p = {.first = start_chain};
+        if (!perform(&p, 1 + i % 2, &engines[i / 2], ERR_NONE))
+            continue;
+        assert_string_equal(chain.ran, "wstcs");
+        for (int k = 1; k < 5; k++)
+            assert_int_equal(chain.turns[k], chain.turns[0] + (k == 4));
+    }
+}
+
 /* --- time as the done callbacks see it --- */
 
 static struct io_op job_op;
@@ -502,6 +601,7 @@ int main(void)
         cmocka_unit_test(two_shards_ping_pong),
         cmocka_unit_test(messages_beyond_a_full_ring_arrive_in_order),
         cmocka_unit_test(timers_fire_deferred_calls_run_once_and_messages_to_oneself_arrive),
+        cmocka_unit_test(what_a_completion_or_a_message_allows_is_sent_in_its_turn),
         cmocka_unit_test(a_done_callback_sees_the_time_after_the_sleep),
         cmocka_unit_test(long_turns_and_foreign_waits_are_counted),
         cmocka_unit_test(no_wake_is_lost_whatever_the_pause),
