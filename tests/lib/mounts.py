@@ -1,4 +1,4 @@
-"""A small file system of its own: `with Mount("ext4", folder, bytes) as path`. Needs root; gone afterwards."""
+"""A small file system of its own: `with Mount("ext4", folder, bytes) as path`. Needs root; gone afterwards. `fill_disk` leaves little room on it."""
 import os
 import subprocess
 
@@ -32,3 +32,12 @@ class Mount:
         subprocess.run(["umount", "-l", self.folder], check=False, stderr=subprocess.DEVNULL)
         if os.path.exists(self.image):
             os.unlink(self.image)
+
+
+def fill_disk(folder, left):
+    """A file named filler that takes all room but `left` bytes; it replaces the one before."""
+    path = os.path.join(folder, "filler")
+    open(path, "wb").close()
+    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+    with open(path, "wb") as filler:
+        os.posix_fallocate(filler.fileno(), 0, max(free - left, 1))
