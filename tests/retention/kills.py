@@ -8,7 +8,7 @@ from harness import Broker
 from wire import *
 from world import *
 
-ROUNDS = int(os.environ.get("RETENTION_KILLS", 3))
+ROUNDS = int(os.environ.get("RETENTION_KILLS", 8))
 
 
 class Feed(threading.Thread):
