@@ -13,8 +13,9 @@
 #include "net/api/reply.h"
 
 enum {
-    PRODUCE_UNIT_BYTES = 512
-}; /* of records: one unit of a step (steps.h), as copying, summing and fresh memory cost */
+    PRODUCE_UNIT_BYTES = 512, /* of records: one unit of a step (steps.h), as copying, summing and fresh memory cost */
+    LOOKED_AT_PER_UNIT = 8,   /* batches, whose headers are not in the cache */
+};
 
 /* --- the reply --- */
 
@@ -178,13 +179,34 @@ static bool is_admin_client(const struct request *req)
 }
 
 /* One batch of a transaction without a transactional id spoils the whole request, as in Kafka. */
-static bool lacks_transactional_id(const struct produce_request *m)
+static void look_at_batch(struct produce *all, struct krecords records)
 {
-    bool lacks = false;
-    for (int32_t i = 0; i < m->topic_data.n && m->transactional_id.n < 0; i++)
-        for (int32_t k = 0; k < m->topic_data.v[i].partition_data.n; k++)
-            lacks = lacks || produce_is_transactional(m->topic_data.v[i].partition_data.v[k].records);
-    return lacks;
+    if (all->txn)
+        produce_txn_look(all->txn, records);
+    else if (produce_is_transactional(records))
+        all->refused = KERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+}
+
+/* False: at some of them, as far as this step goes. */
+static bool look_at_batches(struct produce *all, struct steps *s)
+{
+    while (all->at_topic < all->ask->topic_data.n && !all->no_memory) {
+        const struct topic_produce_data *in = &all->ask->topic_data.v[all->at_topic];
+        if (!steps_go_on(s))
+            return false;
+        steps_spend(s, 1);
+        for (int32_t i = 0; i < LOOKED_AT_PER_UNIT && all->at_partition < in->partition_data.n; i++)
+            look_at_batch(all, in->partition_data.v[all->at_partition++].records);
+        if (all->at_partition < in->partition_data.n)
+            continue;
+        all->at_topic++;
+        all->at_partition = 0;
+    }
+    all->looked = true;
+    all->at_topic = all->at_partition = 0;
+    if (all->txn)
+        produce_txn_looked(all);
+    return true;
 }
 
 static enum kerr check_produce_topic(const struct produce *all, const struct topic *t)
@@ -311,6 +333,10 @@ static void start_produce_topic(struct produce *all, struct steps *s)
 static bool produce_step(struct steps *s)
 {
     struct produce *all = container_of(s, struct produce, steps);
+    if (!all->looked && !look_at_batches(all, s)) {
+        request_hold(all->req);
+        return true;
+    }
     while (all->at_topic < all->ask->topic_data.n && !all->no_memory) {
         if (!steps_go_on(s)) {
             request_hold(all->req);
@@ -342,12 +368,10 @@ void produce_run(struct request *req)
     countdown_begin(&all->lent, frame_copied);
     struct produce_response *r = &all->response;
     produce_response_init(r);
-    if (lacks_transactional_id(m))
-        all->refused = KERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-    else if (m->transactional_id.n >= 0)
-        produce_txn_begin(all);
     r->responses.v = request_alloc(req, (size_t)m->topic_data.n * sizeof *r->responses.v);
     r->responses.n = m->topic_data.n;
     all->no_memory |= !r->responses.v;
+    if (m->transactional_id.n >= 0 && !all->no_memory)
+        produce_txn_begin(all);
     steps_start(&req->server->steps, &all->steps, produce_step);
 }

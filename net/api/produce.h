@@ -44,10 +44,11 @@ struct produce {
     enum kerr refused;       /* all of it */
     struct produce_txn *txn; /* NULL: no batch of a transaction */
     struct produce_response response;
-    /* taking the request apart */
+    /* taking the request apart: all of it is looked at, then the parts are started */
     struct steps steps;
     const struct produce_request *ask;
     int32_t at_topic, at_partition;
+    bool looked;
 };
 
 /* --- produce.c --- */
@@ -65,8 +66,12 @@ static inline bool produce_is_transactional(struct krecords records)
 }
 
 /* --- produce_txn.c --- */
-/* A request with a transactional id, before it is taken apart: sets all->txn if it has batches of a transaction. */
+/* A request with a transactional id, before it is looked at: makes all->txn. */
 void produce_txn_begin(struct produce *all);
+/* At one batch of it, whatever it is. */
+void produce_txn_look(struct produce_txn *txn, struct krecords records);
+/* At all of them: all->txn goes if it has no batches of a transaction. */
+void produce_txn_looked(struct produce *all);
 /* All its parts were asked. */
 void produce_txn_all_asked(struct produce *all);
 /* The part is of a transaction; before it is asked first. False: no memory. */

@@ -239,7 +239,7 @@ static void ask_transaction_coordinator(struct produce_txn *txn)
 /* --- the beginning --- */
 
 /* Of whom the transactional batches are: all of the same producer and epoch, or the whole request is refused, as in Kafka. */
-static void look_at_transactional_batch(struct produce_txn *txn, struct krecords records)
+void produce_txn_look(struct produce_txn *txn, struct krecords records)
 {
     if (!produce_is_transactional(records))
         return;
@@ -252,14 +252,6 @@ static void look_at_transactional_batch(struct produce_txn *txn, struct krecords
         txn->all->refused = KERR_INVALID_PRODUCER_ID_MAPPING;
     txn->producer_id = id;
     txn->producer_epoch = epoch;
-}
-
-static void look_at_transactional_batches(struct produce_txn *txn)
-{
-    const struct produce_request *m = txn->all->ask;
-    for (int32_t i = 0; i < m->topic_data.n; i++)
-        for (int32_t k = 0; k < m->topic_data.v[i].partition_data.n; k++)
-            look_at_transactional_batch(txn, m->topic_data.v[i].partition_data.v[k].records);
 }
 
 /* False: no memory. */
@@ -275,17 +267,21 @@ static bool take_question_memory(struct produce_txn *txn)
 
 void produce_txn_begin(struct produce *all)
 {
-    struct produce_txn found = {.all = all, .producer_id = -1};
-    look_at_transactional_batches(&found);
-    if (found.count == 0 || all->refused)
+    all->txn = request_zalloc(all->req, sizeof *all->txn);
+    all->no_memory |= !all->txn;
+    if (all->txn)
+        *all->txn = (struct produce_txn){.all = all, .producer_id = -1};
+}
+
+void produce_txn_looked(struct produce *all)
+{
+    struct produce_txn *txn = all->txn;
+    if (txn->count == 0 || all->refused) {
+        all->txn = NULL;
         return;
-    struct produce_txn *txn = request_alloc(all->req, sizeof *txn);
-    if (txn) {
-        *txn = found;
-        countdown_begin(&txn->taken, all_batches_taken);
-        all->txn = txn;
     }
-    all->no_memory |= !txn || !take_question_memory(txn);
+    countdown_begin(&txn->taken, all_batches_taken);
+    all->no_memory |= !take_question_memory(txn);
 }
 
 bool produce_txn_add(struct produce_part *part, const struct topic *t)

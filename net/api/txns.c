@@ -1,9 +1,8 @@
 /* AddPartitionsToTxn, AddOffsetsToTxn, EndTxn: what a transactional producer asks of its coordinator. Each is one question to the
  * shard of the transactional id; AddPartitionsToTxn from version 4 on, which Kafka's brokers send each other, has one for each
  * transaction that it names. */
-#include "net/api/api.h"
+#include "net/api/asking.h"
 #include "net/api/reply.h"
-#include "net/countdown.h"
 #include "net/group/coordinator.h"
 #include "net/txn/txn_ask.h"
 
@@ -110,35 +109,60 @@ void add_offsets_to_txn_run(struct request *req)
 
 /* --- AddPartitionsToTxn --- */
 
+/* In steps, as it may name a hundred thousand: all transactions are prepared, then each is asked for.
+ *
+ *   for each: gathered, as named --> sorted --> laid out: question and reply alike, each partition once and looked for
+ *   for each: asked, unless a partition of it does not exist */
+enum {
+    ADDED_OUT_MAX = 64,
+    ADD_UNITS = 4 /* besides asking.c's: a record that is written, more often than not */
+};
 struct add_txn {
     struct txn_question question;
     struct add_txn_run *run;
     bool verifies;
+    bool unknown; /* a partition of it does not exist */
     struct add_partitions_to_txn_result *out;
 };
 struct add_txn_run {
-    struct request *req;
-    struct countdown out;
+    struct asking asking;
+    const struct add_partitions_to_txn_request *ask;
+    struct add_partitions_to_txn_transaction one; /* the one of version 3 and below */
     struct add_partitions_to_txn_response r;
     struct add_txn *txns;
-    int32_t count;
+    int32_t count, at; /* prepared, then asked, up to there */
+    bool prepared;     /* all */
+    bool failed;       /* no memory */
+    /* of the one that is being prepared */
+    enum { ADD_BEGINS, ADD_GATHERS, ADD_SORTS, ADD_LAYS_OUT } phase;
+    struct txn_partition *named;
+    uint32_t named_count, laid_out;
+    int32_t topic, partition; /* gathered up to there */
+    struct txn_sort sort;
+    struct txn_partition *parts;                            /* the question's */
+    struct add_partitions_to_txn_partition_result *results; /* of all topics */
 };
 
-static void reply_add_partitions(struct countdown *c)
+static void reply_add_partitions(struct asking *asking)
 {
-    struct add_txn_run *run = container_of(c, struct add_txn_run, out);
-    if (run->req->version < ADD_BATCH_SINCE) {
+    struct add_txn_run *run = container_of(asking, struct add_txn_run, asking);
+    txn_sort_end(&run->sort);
+    if (run->failed) {
+        request_fail(asking->req, no_memory);
+        return;
+    }
+    if (asking->req->version < ADD_BATCH_SINCE) {
         run->r.results_by_topic_v3_and_below.v = run->txns[0].out->topic_results.v;
         run->r.results_by_topic_v3_and_below.n = run->txns[0].out->topic_results.n;
         run->r.results_by_transaction.n = 0;
     }
-    REQUEST_REPLY_LARGE(run->req, add_partitions_to_txn_response, &run->r);
+    REQUEST_REPLY_LARGE(asking->req, add_partitions_to_txn_response, &run->r);
 }
 
 /* In the order of the question's partitions. */
 static void fill_add_results(struct add_txn *a, enum kerr error, const enum kerr *errors)
 {
-    const struct request *req = a->run->req;
+    const struct request *req = a->run->asking.req;
     uint32_t at = 0;
     for (int32_t i = 0; i < a->out->topic_results.n; i++) {
         struct add_partitions_to_txn_topic_result *t = &a->out->topic_results.v[i];
@@ -151,109 +175,164 @@ static void add_txn_answered(struct txn_question *q)
 {
     struct add_txn *a = container_of(q, struct add_txn, question);
     fill_add_results(a, q->error, a->verifies && !q->error ? q->errors : NULL);
-    countdown_done(&a->run->out);
+    asking_answered(&a->run->asking);
 }
 
-/* A topic that is named twice counts once, with all of its partitions; one without partitions does not count. False: no memory. */
-static bool gather_named_parts(struct request *req, const struct add_partitions_to_txn_transaction *t,
-                               struct txn_parts *out)
+static const struct add_partitions_to_txn_transaction *txn_being_added(const struct add_txn_run *run)
 {
-    struct txn_parts none;
+    return run->asking.req->version >= ADD_BATCH_SINCE ? &run->ask->transactions.v[run->at] : &run->one;
+}
+
+static void *add_txn_array(struct add_txn_run *run, size_t count, size_t bytes_each)
+{
+    void *v = request_alloc(run->asking.req, count * bytes_each + 1);
+    run->failed |= !v;
+    return v;
+}
+
+static void begin_added_txn(struct add_txn_run *run)
+{
+    const struct add_partitions_to_txn_transaction *t = txn_being_added(run);
+    struct add_txn *a = &run->txns[run->at];
+    *a = (struct add_txn){.run = run, .verifies = t->verify_only, .out = &run->r.results_by_transaction.v[run->at]};
+    a->question =
+        (struct txn_question){.kind = t->verify_only ? TXN_ASK_VERIFY : TXN_ASK_ADD,
+                              .call.key = t->transactional_id,
+                              .producer_id = t->producer_id,
+                              .producer_epoch = t->producer_epoch,
+                              .version = run->asking.req->version >= ADD_BATCH_SINCE ? TXN_VERSION_2 : TXN_VERSION_0,
+                              .answered = add_txn_answered};
+    add_partitions_to_txn_result_init(a->out);
+    a->out->transactional_id = t->transactional_id;
     size_t count = 0;
-    uint32_t at = 0;
     for (int32_t i = 0; i < t->topics.n; i++)
         count += t->topics.v[i].partitions.n > 0 ? (size_t)t->topics.v[i].partitions.n : 0;
-    struct txn_partition *named = request_alloc(req, count * sizeof *named + 1);
-    if (!named)
-        return false;
-    for (int32_t i = 0; i < t->topics.n; i++)
-        for (int32_t k = 0; k < t->topics.v[i].partitions.n; k++)
-            named[at++] = (struct txn_partition){t->topics.v[i].name, t->topics.v[i].partitions.v[k]};
-    txn_parts_init(&none, out->heap);
-    return !txn_parts_merge(&none, named, at, out);
+    run->named = add_txn_array(run, count, sizeof *run->named);
+    run->parts = add_txn_array(run, count, sizeof *run->parts);
+    run->results = add_txn_array(run, count, sizeof *run->results);
+    a->question.parts = run->parts;
+    a->question.errors = add_txn_array(run, count, sizeof *a->question.errors);
+    a->out->topic_results.v = add_txn_array(run, (size_t)t->topics.n, sizeof *a->out->topic_results.v);
+    run->topic = run->partition = 0;
+    run->named_count = run->laid_out = 0;
+    run->phase = ADD_GATHERS;
 }
 
-/* The question's partitions and the reply's, alike. False: no memory. */
-static bool lay_out_added_topic(struct request *req, struct add_txn *a, const struct txn_topic *from,
-                                struct txn_partition *parts, struct add_partitions_to_txn_topic_result *out)
+/* A topic that is named twice counts once, with all of its partitions; one without partitions does not count. */
+static void gather_named_parts(struct add_txn_run *run, uint32_t *items)
 {
-    add_partitions_to_txn_topic_result_init(out);
-    out->name = request_copy(req, from->name);
-    struct add_partitions_to_txn_partition_result *v = request_zalloc(req, (size_t)from->count * sizeof *v);
-    for (int32_t k = 0; v && k < from->count; k++) {
-        add_partitions_to_txn_partition_result_init(&v[k]);
-        v[k].partition_index = from->partitions[k];
-        parts[a->question.part_count++] = (struct txn_partition){out->name, from->partitions[k]};
+    const struct add_partitions_to_txn_transaction *t = txn_being_added(run);
+    for (; run->topic<t->topics.n && * items> 0; --*items) {
+        const struct add_partitions_to_txn_topic *from = &t->topics.v[run->topic];
+        if (run->partition < from->partitions.n)
+            run->named[run->named_count++] = (struct txn_partition){from->name, from->partitions.v[run->partition++]};
+        if (run->partition < from->partitions.n)
+            continue;
+        run->topic++;
+        run->partition = 0;
     }
-    out->results_by_partition.v = v;
-    out->results_by_partition.n = from->count;
-    return v && out->name.n >= 0;
+    if (run->topic < t->topics.n)
+        return;
+    txn_sort_begin(&run->sort, run->asking.req->server->shard->heap, run->named, run->named_count);
+    run->phase = ADD_SORTS;
 }
 
-static bool lay_out_added_parts(struct request *req, struct add_txn *a, const struct txn_parts *named)
+static void sort_named_parts(struct add_txn_run *run, uint32_t *items)
 {
-    size_t count = named->partitions;
-    struct txn_partition *parts = request_alloc(req, count * sizeof *parts + 1);
-    struct add_partitions_to_txn_topic_result *topics = request_alloc(req, (size_t)named->count * sizeof *topics + 1);
-    a->question.errors = request_zalloc(req, count * sizeof *a->question.errors + 1);
-    bool good = parts && topics && a->question.errors;
-    for (int32_t i = 0; good && i < named->count; i++)
-        good = lay_out_added_topic(req, a, &named->topics[i], parts, &topics[i]);
-    a->question.parts = parts;
-    a->out->topic_results.v = topics;
-    a->out->topic_results.n = named->count;
-    return good;
+    enum txn_work done = txn_sort_some(&run->sort, items);
+    run->failed |= done == TXN_WORK_NO_MEMORY;
+    if (done == TXN_WORK_DONE)
+        run->phase = ADD_LAYS_OUT;
+}
+
+static void lay_out_added_topic(struct add_txn_run *run, struct kview name)
+{
+    struct add_txn *a = &run->txns[run->at];
+    struct add_partitions_to_txn_topic_result *out = &a->out->topic_results.v[a->out->topic_results.n++];
+    add_partitions_to_txn_topic_result_init(out);
+    out->name = name;
+    out->results_by_partition.v = &run->results[a->question.part_count];
 }
 
 /* As a transaction is all or nothing, one that does not exist spoils all: the others were not even tried. */
-static bool refuse_unknown_parts(struct add_txn *a)
+static void lay_out_added_part(struct add_txn_run *run, const struct topic *t, const struct txn_partition *part)
 {
-    bool all_known = true;
-    fill_add_results(a, KERR_OPERATION_NOT_ATTEMPTED, NULL);
-    for (int32_t i = 0; i < a->out->topic_results.n; i++) {
-        struct add_partitions_to_txn_topic_result *out = &a->out->topic_results.v[i];
-        const struct topic *t = topic_named(a->run->req, out->name);
-        for (int32_t k = 0; k < out->results_by_partition.n; k++) {
-            struct add_partitions_to_txn_partition_result *p = &out->results_by_partition.v[k];
-            if (topic_has_partition(t, p->partition_index))
-                continue;
-            p->partition_error_code = KERR_UNKNOWN_TOPIC_OR_PARTITION;
-            all_known = false;
-        }
-    }
-    return !all_known;
+    struct add_txn *a = &run->txns[run->at];
+    struct add_partitions_to_txn_topic_result *out = &a->out->topic_results.v[a->out->topic_results.n - 1];
+    struct add_partitions_to_txn_partition_result *p = &out->results_by_partition.v[out->results_by_partition.n++];
+    bool known = topic_has_partition(t, part->partition);
+    add_partitions_to_txn_partition_result_init(p);
+    p->partition_index = part->partition;
+    p->partition_error_code = known ? KERR_OPERATION_NOT_ATTEMPTED : KERR_UNKNOWN_TOPIC_OR_PARTITION;
+    a->unknown = a->unknown || !known;
+    run->parts[a->question.part_count++] = (struct txn_partition){out->name, part->partition};
 }
 
-static void start_add_txn(struct add_txn *a)
+/* The catalog is looked into once a topic, and once a call. */
+static void lay_out_added_parts(struct add_txn_run *run, uint32_t *items)
 {
-    if (refuse_unknown_parts(a))
+    const struct txn_partition *v = txn_sort_sorted(&run->sort), *last = NULL;
+    const struct topic *t = NULL;
+    for (; run->laid_out<run->named_count && * items> 0; --*items) {
+        const struct txn_partition *part = &v[run->laid_out];
+        bool first = run->laid_out == 0 || !kview_same(part[-1].topic, part->topic);
+        bool again = !first && part[-1].partition == part->partition;
+        run->laid_out++;
+        if (again)
+            continue;
+        if (first)
+            lay_out_added_topic(run, part->topic);
+        if (first || !last)
+            t = topic_named(run->asking.req, part->topic);
+        lay_out_added_part(run, t, part);
+        last = part;
+    }
+    if (run->laid_out < run->named_count)
+        return;
+    txn_sort_end(&run->sort);
+    run->at++;
+    run->phase = ADD_BEGINS;
+}
+
+static void prepare_added_txns(struct add_txn_run *run)
+{
+    uint32_t items = TXN_ITEMS_PER_UNIT;
+    switch (run->phase) {
+    case ADD_BEGINS: begin_added_txn(run); return;
+    case ADD_GATHERS: gather_named_parts(run, &items); return;
+    case ADD_SORTS: sort_named_parts(run, &items); return;
+    case ADD_LAYS_OUT: lay_out_added_parts(run, &items); return;
+    }
+}
+
+static void ask_added_txn(struct add_txn_run *run)
+{
+    struct add_txn *a = &run->txns[run->at++];
+    if (a->unknown)
         return;
     if (a->question.call.key.n == 0) {
         fill_add_results(a, KERR_INVALID_REQUEST, NULL);
         return;
     }
-    countdown_add(&a->run->out);
-    txn_ask(a->run->req->server->shard, &a->question);
+    steps_spend(&run->asking.steps, ADD_UNITS);
+    asking_add(&run->asking);
+    txn_ask(run->asking.req->server->shard, &a->question);
 }
 
-static bool prepare_add_txn(struct add_txn_run *run, int32_t i, const struct add_partitions_to_txn_transaction *t)
+static bool next_of_added(struct asking *asking)
 {
-    struct request *req = run->req;
-    struct add_txn *a = &run->txns[i];
-    *a = (struct add_txn){.run = run, .verifies = t->verify_only, .out = &run->r.results_by_transaction.v[i]};
-    a->question = (struct txn_question){.kind = t->verify_only ? TXN_ASK_VERIFY : TXN_ASK_ADD,
-                                        .call.key = t->transactional_id,
-                                        .producer_id = t->producer_id,
-                                        .producer_epoch = t->producer_epoch,
-                                        .version = req->version >= ADD_BATCH_SINCE ? TXN_VERSION_2 : TXN_VERSION_0,
-                                        .answered = add_txn_answered};
-    add_partitions_to_txn_result_init(a->out);
-    a->out->transactional_id = t->transactional_id;
-    struct txn_parts named;
-    txn_parts_init(&named, req->server->shard->heap);
-    bool good = gather_named_parts(req, t, &named) && lay_out_added_parts(req, a, &named);
-    txn_parts_deinit(&named);
-    return good;
+    struct add_txn_run *run = container_of(asking, struct add_txn_run, asking);
+    if (!run->prepared && run->at == run->count) {
+        run->prepared = true;
+        run->at = 0;
+    }
+    if (run->failed || run->at == run->count)
+        return false;
+    if (run->prepared)
+        ask_added_txn(run);
+    else
+        prepare_added_txns(run);
+    return true;
 }
 
 static struct add_partitions_to_txn_transaction one_added_txn(const struct add_partitions_to_txn_request *m)
@@ -266,23 +345,6 @@ static struct add_partitions_to_txn_transaction one_added_txn(const struct add_p
     one.topics.v = m->v3_and_below_topics.v;
     one.topics.n = m->v3_and_below_topics.n;
     return one;
-}
-
-static bool prepare_add_txns(struct add_txn_run *run, const struct add_partitions_to_txn_request *m)
-{
-    struct request *req = run->req;
-    bool batch = req->version >= ADD_BATCH_SINCE;
-    struct add_partitions_to_txn_transaction one = one_added_txn(m);
-    run->count = batch ? m->transactions.n : 1;
-    run->txns = request_alloc(req, (size_t)run->count * sizeof *run->txns + 1);
-    add_partitions_to_txn_response_init(&run->r);
-    run->r.results_by_transaction.v =
-        request_alloc(req, (size_t)run->count * sizeof *run->r.results_by_transaction.v + 1);
-    run->r.results_by_transaction.n = run->count;
-    bool good = run->txns && run->r.results_by_transaction.v;
-    for (int32_t i = 0; good && i < run->count; i++)
-        good = prepare_add_txn(run, i, batch ? &m->transactions.v[i] : &one);
-    return good;
 }
 
 static size_t count_named_parts(const struct add_partitions_to_txn_topic *v, int32_t n)
@@ -311,14 +373,18 @@ void add_partitions_to_txn_run(struct request *req)
         return;
     }
     struct add_txn_run *run = request_zalloc(req, sizeof *run);
-    if (run)
-        run->req = req;
-    if (!run || !prepare_add_txns(run, m)) {
+    if (!run) {
         request_fail(req, no_memory);
         return;
     }
-    countdown_begin(&run->out, reply_add_partitions);
-    for (int32_t i = 0; i < run->count; i++)
-        start_add_txn(&run->txns[i]);
-    countdown_done(&run->out);
+    run->asking.req = req;
+    run->ask = m;
+    run->one = one_added_txn(m);
+    run->count = req->version >= ADD_BATCH_SINCE ? m->transactions.n : 1;
+    run->txns = add_txn_array(run, (size_t)run->count, sizeof *run->txns);
+    add_partitions_to_txn_response_init(&run->r);
+    run->r.results_by_transaction.v = add_txn_array(run, (size_t)run->count, sizeof *run->r.results_by_transaction.v);
+    run->r.results_by_transaction.n = run->count;
+    txn_sort_begin(&run->sort, req->server->shard->heap, NULL, 0);
+    asking_begin(&run->asking, req, ADDED_OUT_MAX, next_of_added, reply_add_partitions);
 }

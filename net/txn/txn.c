@@ -1,7 +1,13 @@
 /* One transactional id: what each event does in each state. */
 #include "net/txn/txn.h"
 
-enum { NO_ID = -1, NO_EPOCH = -1 };
+enum {
+    NO_ID = -1,
+    NO_EPOCH = -1,
+    LOOKED_FOR_MAX =
+        16, /* partitions that are added: as many are looked for one by one, as clients often add what is there */
+    ADDED_AT_ONCE_MAX = 1000 /* partitions, with those that are there: some 20 us */
+};
 
 const char *txn_state_name(enum txn_state s)
 {
@@ -36,8 +42,9 @@ void txn_init(struct txn *t, struct heap *heap, int64_t producer_id, int32_t tim
 
 void txn_deinit(struct txn *t)
 {
+    if (t->pending)
+        txn_drop(t);
     txn_parts_deinit(&t->parts);
-    txn_parts_deinit(&t->to_parts);
 }
 
 /* --- outcomes --- */
@@ -241,10 +248,31 @@ static struct txn_outcome init_txn_producer(struct txn *t, const struct txn_even
 
 static bool has_all_added(const struct txn *t, const struct txn_event *e)
 {
+    if (t->now.state != TXN_ONGOING || e->added_count > LOOKED_FOR_MAX)
+        return false;
     for (uint32_t i = 0; i < e->added_count; i++)
         if (!txn_parts_has(&t->parts, e->added[i].topic, e->added[i].partition))
             return false;
     return true;
+}
+
+static struct txn_outcome end_txn_merge(struct txn *t, enum txn_work done)
+{
+    bool nothing_new = t->now.state == TXN_ONGOING && t->to_parts.partitions == t->parts.partitions;
+    txn_merge_end(&t->merge);
+    t->merging = false;
+    if (done == TXN_WORK_DONE && !nothing_new)
+        return write_txn(t, KERR_NONE);
+    txn_drop(t);
+    return refuse_txn(done == TXN_WORK_DONE ? KERR_NONE : KERR_COORDINATOR_NOT_AVAILABLE);
+}
+
+struct txn_outcome txn_add_more(struct txn *t, uint32_t items)
+{
+    assert(t->pending);
+    assert(t->merging);
+    enum txn_work done = txn_merge_some(&t->merge, &items);
+    return done == TXN_WORK_MORE ? (struct txn_outcome){.action = TXN_MERGE} : end_txn_merge(t, done);
 }
 
 static struct txn_outcome add_txn_parts(struct txn *t, const struct txn_event *e)
@@ -255,16 +283,16 @@ static struct txn_outcome add_txn_parts(struct txn *t, const struct txn_event *e
         return refuse_txn(KERR_INVALID_PRODUCER_ID_MAPPING);
     if (e->producer_epoch != t->now.producer_epoch)
         return refuse_txn(KERR_PRODUCER_FENCED);
-    if (t->now.state == TXN_ONGOING && has_all_added(t, e))
+    if (has_all_added(t, e))
         return refuse_txn(KERR_NONE);
-    if (txn_parts_merge(&t->parts, e->added, e->added_count, &t->to_parts))
-        return refuse_txn(KERR_COORDINATOR_NOT_AVAILABLE);
     struct txn_values *to = begin_txn_step(t, TXN_ONGOING, e->now_ms);
-    t->to_same_parts = false;
+    leave_txn_parts(t);
     if (t->now.state != TXN_ONGOING)
         to->start_ms = e->now_ms;
     to->client_version = e->version;
-    return write_txn(t, KERR_NONE);
+    t->merging = true;
+    txn_merge_begin(&t->merge, &t->parts, e->added, e->added_count, &t->to_parts);
+    return txn_add_more(t, ADDED_AT_ONCE_MAX);
 }
 
 static struct txn_outcome verify_txn_producer(const struct txn *t, const struct txn_event *e)
@@ -331,6 +359,7 @@ struct txn_outcome txn_event(struct txn *t, const struct txn_event *e)
 void txn_apply(struct txn *t)
 {
     assert(t->pending);
+    assert(!t->merging);
     t->pending = false;
     t->now = t->to;
     if (t->to_same_parts)
@@ -344,13 +373,16 @@ void txn_apply(struct txn *t)
 void txn_drop(struct txn *t)
 {
     assert(t->pending);
-    t->pending = false;
+    if (t->merging)
+        txn_merge_end(&t->merge);
+    t->pending = t->merging = false;
     txn_parts_deinit(&t->to_parts);
 }
 
 const struct txn_parts *txn_to_parts(const struct txn *t)
 {
     assert(t->pending);
+    assert(!t->merging);
     return t->to_same_parts ? &t->parts : &t->to_parts;
 }
 
@@ -389,8 +421,9 @@ static void check_txn_values(const struct txn_values *v, const struct txn_parts 
 void txn_check(const struct txn *t)
 {
     check_txn_values(&t->now, &t->parts);
-    if (t->pending)
+    assert(t->pending || !t->merging);
+    if (t->pending && !t->merging)
         check_txn_values(&t->to, txn_to_parts(t));
-    else
+    if (!t->pending)
         assert(t->to_parts.count == 0);
 }

@@ -21,7 +21,7 @@
  * A commit is decided by its PREPARE_COMMIT record. The outcome says `flush`: every partition of the transaction must be durable before that record
  * may be written, whatever write.caching says. (An abort needs none: what is lost of it was to be hidden.) */
 #pragma once
-#include "net/txn/txn_parts.h"
+#include "net/txn/txn_merge.h"
 #include "storage/kerr.h"
 
 enum txn_state { /* Kafka's numbers, which stand in records */
@@ -65,6 +65,8 @@ struct txn {
     struct txn_values to;
     struct txn_parts to_parts; /* unless `to` has those of now */
     bool to_same_parts;
+    bool merging; /* ADD: to_parts is in the making */
+    struct txn_merge merge;
 };
 /* A new id: EMPTY, epoch -1, nothing written. */
 void txn_init(struct txn *t, struct heap *heap, int64_t producer_id, int32_t timeout_ms, int64_t now_ms);
@@ -96,6 +98,7 @@ enum txn_action {
     TXN_ANSWER,  /* with `error`: nothing changes */
     TXN_WRITE,   /* the record, then txn_apply, then the answer; `flush` first */
     TXN_WANT_ID, /* the same event again, with a fresh id */
+    TXN_MERGE, /* ADD of very many: it is pending; txn_add_more in later turns says what comes of it. `added` stays until then */
 };
 struct txn_outcome {
     enum txn_action action;
@@ -105,6 +108,8 @@ struct txn_outcome {
     bool flush;
 };
 struct txn_outcome txn_event(struct txn *t, const struct txn_event *e);
+/* Goes on with what is MERGE, by so many partitions (looked at, moved, added). */
+struct txn_outcome txn_add_more(struct txn *t, uint32_t items);
 /* The record is durable. */
 void txn_apply(struct txn *t);
 /* It was not written. */

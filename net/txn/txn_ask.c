@@ -125,7 +125,10 @@ static void ask_txn_add_together(struct txn_entry *e)
     }
     add.added = parts;
     struct txn_outcome out = txn_event(&e->txn, &add);
-    heap_free(heap, parts); /* the entry has its own by now */
+    if (out.action == TXN_MERGE)
+        e->added = parts;
+    else
+        heap_free(heap, parts); /* the entry has its own by now */
     txn_entry_go_on(e, out, &same);
 }
 
@@ -137,15 +140,40 @@ void txn_entry_wake(struct txn_entry *e)
 
 /* --- the others --- */
 
-static void ask_txn_verify(struct txn_entry *e, struct txn_question *q)
+static struct txn_shard *txn_shard_asked(const struct txn_question *q)
 {
+    return container_of(q->call.coordinator, struct txn_shard, logs);
+}
+
+enum { VERIFIED_PER_UNIT = 8 }; /* each is bisected, twice */
+
+/* In steps; the transaction may end meanwhile, and is asked again in each of them. */
+static bool verify_parts_step(struct steps *s)
+{
+    struct txn_question *q = container_of(s, struct txn_question, steps);
+    coord_call_look_again(&q->call);
+    struct txn_entry *e = q->call.error ? NULL : txn_log_find(txn_log_of(q->call.log), q->call.key);
     struct txn_event verify = {.kind = TXN_VERIFY, .producer_id = q->producer_id, .producer_epoch = q->producer_epoch};
-    struct txn_outcome out = txn_event(&e->txn, &verify);
-    for (uint32_t i = 0; i < q->part_count && !out.error; i++) {
-        bool has = txn_parts_has(&e->txn.parts, q->parts[i].topic, q->parts[i].partition);
-        q->errors[i] = has ? KERR_NONE : KERR_TRANSACTION_ABORTABLE;
+    enum kerr error = q->call.error ? q->call.error : KERR_INVALID_PRODUCER_ID_MAPPING;
+    if (e)
+        error = txn_event(&e->txn, &verify).error;
+    for (; !error && q->verified < q->part_count; q->verified++) {
+        if (!steps_go_on(s))
+            return true;
+        const struct txn_partition *part = &q->parts[q->verified];
+        bool has = txn_parts_has(&e->txn.parts, part->topic, part->partition);
+        q->errors[q->verified] = has ? KERR_NONE : KERR_TRANSACTION_ABORTABLE;
+        if (q->verified % VERIFIED_PER_UNIT == 0)
+            steps_spend(s, 1);
     }
-    go_on_for_question(e, out, q);
+    refuse_txn_question(q, error);
+    return false;
+}
+
+static void ask_txn_verify(struct txn_question *q)
+{
+    q->verified = 0;
+    steps_start(&txn_shard_asked(q)->server->steps, &q->steps, verify_parts_step);
 }
 
 static struct txn_event txn_event_of_question(const struct txn_shard *c, const struct txn_question *q)
@@ -159,11 +187,6 @@ static struct txn_event txn_event_of_question(const struct txn_shard *c, const s
                               .commit = q->commit,
                               .timeout_ms = q->timeout_ms,
                               .fresh_id = -1};
-}
-
-static struct txn_shard *txn_shard_asked(const struct txn_question *q)
-{
-    return container_of(q->call.coordinator, struct txn_shard, logs);
 }
 
 static void ask_txn_change(struct txn_question *q, int64_t fresh_id);
@@ -243,7 +266,7 @@ static void ask_known_txn(struct txn_question *q)
     else if (q->kind == TXN_ASK_ADD)
         ask_txn_add(e, q);
     else
-        ask_txn_verify(e, q);
+        ask_txn_verify(q);
 }
 
 static void ask_txn_question(struct coord_call *c)

@@ -67,6 +67,7 @@ struct txn_question {
     struct timer timer; /* of waiting */
     struct producer_id_wait id_wait;
     struct steps steps;
+    uint32_t verified; /* up to there */
     struct coord_cursor cursor;
     int32_t cursor_at;
     struct txn_list_chunk *listed_last;

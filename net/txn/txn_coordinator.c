@@ -118,13 +118,56 @@ static void flush_pending_txn(struct txn_entry *e)
 
 /* --- records --- */
 
+/* Its topic would not take it: so it is not even put together. */
+static bool is_record_too_large(const struct txn_entry *e)
+{
+    const struct topic *t = coord_topic_find(&txn_topic, store_of(e->coord.log->shard));
+    const struct txn_parts *parts = txn_to_parts(&e->txn);
+    uint64_t bytes = (uint64_t)parts->names_bytes + (uint64_t)parts->partitions * sizeof(int32_t);
+    return t && e->txn.to.state == TXN_ONGOING && bytes > t->config.max_message_bytes;
+}
+
 static void write_pending_txn(struct txn_entry *e)
 {
+    if (is_record_too_large(e)) {
+        txn_drop(&e->txn);
+        txn_questions_refuse(&e->asking, KERR_UNKNOWN_SERVER_ERROR); /* as Kafka's, too */
+        return;
+    }
     if (!txn_log_write(e))
         return;
     txn_questions_refuse(&e->asking, KERR_COORDINATOR_NOT_AVAILABLE);
     if (txn_state_prepared(e->txn.now.state))
         start_txn_timer(e, TXN_RETRY_MS); /* it is to be completed all the same */
+}
+
+/* Those that wait come behind it: where nothing is written they are asked now. */
+static bool add_parts_step(struct steps *s)
+{
+    struct txn_entry *e = container_of(s, struct txn_entry, adding);
+    while (steps_go_on(s)) {
+        struct txn_outcome out = txn_add_more(&e->txn, TXN_ITEMS_PER_UNIT);
+        steps_spend(s, 1);
+        if (out.action == TXN_MERGE)
+            continue;
+        struct list asking;
+        list_init(&asking);
+        list_splice(&asking, &e->asking);
+        heap_free(e->coord.log->shard->heap, e->added);
+        e->added = NULL;
+        txn_entry_go_on(e, out, &asking);
+        txn_entry_wake(e);
+        return false;
+    }
+    return true;
+}
+
+static void stop_adding_parts(struct txn_entry *e)
+{
+    list_remove(&e->adding.link);
+    txn_drop(&e->txn);
+    heap_free(e->coord.log->shard->heap, e->added);
+    e->added = NULL;
 }
 
 void txn_entry_go_on(struct txn_entry *e, struct txn_outcome out, struct list *asking)
@@ -139,6 +182,11 @@ void txn_entry_go_on(struct txn_entry *e, struct txn_outcome out, struct list *a
             flush_pending_txn(e);
         else
             write_pending_txn(e);
+        return;
+    case TXN_MERGE:
+        assert(list_empty(&e->asking));
+        list_splice(&e->asking, asking);
+        steps_resume(&txn_shard_of_entry(e)->server->steps, &e->adding);
         return;
     case TXN_WANT_ID: break;
     }
@@ -202,14 +250,14 @@ static void mark_txn_parts(struct txn_entry *e)
 static bool is_txn_doubtful(const struct txn_entry *e)
 {
     const struct store *st = store_of(e->coord.log->shard);
-    struct txn_partition part;
-    int32_t topic = 0, at = 0;
     if (e->txn.now.state != TXN_ONGOING)
         return false;
-    while (txn_parts_next(&e->txn.parts, &topic, &at, &part)) {
-        const struct topic *t = catalog_by_name(&st->catalog, part.topic.at, (size_t)part.topic.n);
-        if (t && t->config.write_caching && !root_was_clean(st->root, t->id, part.partition))
-            return true;
+    for (int32_t i = 0; i < e->txn.parts.count; i++) {
+        struct txn_topic part = txn_parts_topic(&e->txn.parts, i);
+        const struct topic *t = catalog_by_name(&st->catalog, part.name.at, (size_t)part.name.n);
+        for (int32_t k = 0; t && t->config.write_caching && k < part.count; k++)
+            if (!root_was_clean(st->root, t->id, part.partitions[k]))
+                return true;
     }
     return false;
 }
@@ -243,6 +291,7 @@ static void txn_timer_due(struct timer *t)
 static void txn_entry_made(struct txn_entry *e)
 {
     timer_init(&e->timer, txn_timer_due);
+    steps_init(&e->adding, add_parts_step);
     e->doubtful = is_txn_doubtful(e);
     if (e->doubtful || txn_state_prepared(e->txn.now.state)) /* a crash, or a stop, left it there */
         start_txn_timer(e, 0);
@@ -257,6 +306,8 @@ static void txn_entry_going(struct txn_entry *e)
             txn_drop(&e->txn);
     }
     e->round = NULL;
+    if (e->txn.merging)
+        stop_adding_parts(e);
     txn_questions_refuse(&e->asking, KERR_NOT_COORDINATOR);
     txn_questions_refuse(&e->waiting, KERR_NOT_COORDINATOR);
 }

@@ -11,17 +11,28 @@ static struct kview name_of_txn_state(enum txn_state s)
 
 /* --- DescribeTransactions --- */
 
-static void describe_txn_topic(struct coord_call *c, const struct txn_topic *t,
-                               struct describe_transactions_topic_data *out)
+enum { DESCRIBED_AT_ONCE_MAX = 2000 /* topics and partitions: some 10 us */ };
+
+/* Names and numbers are copied as they lie there. */
+static void describe_txn_topics(struct coord_call *c, const struct txn_parts *parts,
+                                struct describe_transactions_transaction_state *out)
 {
-    describe_transactions_topic_data_init(out);
-    out->topic = coord_call_text(c, t->name);
-    int32_t *partitions = coord_call_alloc(c, (size_t)t->count * sizeof *partitions);
-    if (!partitions)
+    struct describe_transactions_topic_data *topics = coord_call_alloc(c, ((size_t)parts->count + 1) * sizeof *topics);
+    int32_t *numbers = coord_call_alloc(c, (size_t)parts->partitions * sizeof *numbers + 1);
+    uint8_t *names = coord_call_alloc(c, (size_t)parts->names_bytes + 1);
+    if (!topics || !numbers || !names || parts->count == 0)
         return;
-    memcpy(partitions, t->partitions, (size_t)t->count * sizeof *partitions);
-    out->partitions.v = partitions;
-    out->partitions.n = t->count;
+    memcpy(numbers, parts->numbers, (size_t)parts->partitions * sizeof *numbers);
+    memcpy(names, parts->names, parts->names_bytes);
+    for (int32_t i = 0; i < parts->count; i++) {
+        const struct txn_topic_place *t = &parts->topics[i];
+        describe_transactions_topic_data_init(&topics[i]);
+        topics[i].topic = (struct kview){names + t->name_at, t->name_bytes};
+        topics[i].partitions.v = numbers + t->first;
+        topics[i].partitions.n = t->count;
+    }
+    out->topics.v = topics;
+    out->topics.n = parts->count;
 }
 
 static void describe_txn_entry(struct coord_call *c, const struct txn *t,
@@ -32,19 +43,18 @@ static void describe_txn_entry(struct coord_call *c, const struct txn *t,
     out->transaction_start_time_ms = t->now.start_ms;
     out->producer_id = t->now.producer_id;
     out->producer_epoch = t->now.producer_epoch;
-    struct describe_transactions_topic_data *topics =
-        coord_call_alloc(c, ((size_t)t->parts.count + 1) * sizeof *topics);
-    for (int32_t i = 0; topics && i < t->parts.count; i++)
-        describe_txn_topic(c, &t->parts.topics[i], &topics[i]);
-    out->topics.v = topics;
-    out->topics.n = topics ? t->parts.count : 0;
+    describe_txn_topics(c, &t->parts, out);
 }
 
-void txn_describe(struct txn_question *q)
+static const struct txn_entry *find_described_txn(const struct coord_call *c)
+{
+    return c->error ? NULL : txn_log_find(txn_log_of(c->log), c->key);
+}
+
+static void describe_found_txn(struct txn_question *q, const struct txn_entry *e)
 {
     struct coord_call *c = &q->call;
     struct describe_transactions_transaction_state *out = q->described;
-    const struct txn_entry *e = c->error ? NULL : txn_log_find(txn_log_of(c->log), c->key);
     enum kerr error = c->error ? c->error : e ? KERR_NONE : KERR_TRANSACTIONAL_ID_NOT_FOUND;
     if (c->key.n == 0)
         error = KERR_INVALID_REQUEST;
@@ -58,6 +68,27 @@ void txn_describe(struct txn_question *q)
     }
     out->error_code = (int16_t)error;
     txn_question_answer(q, error, -1, -1);
+}
+
+static bool describe_large_txn_step(struct steps *s)
+{
+    struct txn_question *q = container_of(s, struct txn_question, steps);
+    coord_call_look_again(&q->call);
+    describe_found_txn(q, find_described_txn(&q->call));
+    return false;
+}
+
+/* A large one takes up to a millisecond: it stands in line, so that a turn has one of them however many are asked for. */
+void txn_describe(struct txn_question *q)
+{
+    const struct txn_shard *c = container_of(q->call.coordinator, struct txn_shard, logs);
+    const struct txn_entry *e = find_described_txn(&q->call);
+    if (e && e->txn.parts.partitions + (uint32_t)e->txn.parts.count > DESCRIBED_AT_ONCE_MAX) {
+        steps_init(&q->steps, describe_large_txn_step);
+        steps_resume(&c->server->steps, &q->steps);
+    } else {
+        describe_found_txn(q, e);
+    }
 }
 
 /* --- ListTransactions --- */

@@ -5,6 +5,7 @@
 #pragma once
 #include "core/timer.h"
 #include "net/coord/coord_log.h"
+#include "net/steps.h"
 #include "net/txn/txn.h"
 
 #define TXN_TOPIC "__transaction_state"
@@ -22,11 +23,13 @@ struct txn_entry {
     /* the coordinator's (txn_inside.h) */
     struct list asking; /* struct txn_question: answered when the pending record is durable */
     struct txn_outcome outcome;
-    struct list waiting;     /* struct txn_question: for the end of what is pending */
-    struct txn_round *round; /* the partitions that are being asked, or marked; NULL: none */
-    struct timer timer;      /* marks, or completes, again */
-    bool marked;             /* every partition has its marker */
-    uint32_t tries;          /* to mark them, that have failed */
+    struct list waiting;         /* struct txn_question: for the end of what is pending */
+    struct steps adding;         /* while very many are added */
+    struct txn_partition *added; /* those, of several questions; NULL: they are in the one that asks */
+    struct txn_round *round;     /* the partitions that are being asked, or marked; NULL: none */
+    struct timer timer;          /* marks, or completes, again */
+    bool marked;                 /* every partition has its marker */
+    uint32_t tries;              /* to mark them, that have failed */
 };
 
 struct txn_log;

@@ -63,19 +63,24 @@ const char *txn_record_read(struct kview key, struct kview value, struct arena *
     return out->tombstone ? NULL : read_txn_value(value, arena, out);
 }
 
+/* Ours are in order. Kafka's are not: then all are sorted. */
 enum err txn_record_parts(const struct txn_record *r, struct txn_parts *out)
 {
+    size_t count = 0, at = 0;
+    struct txn_parts none;
     assert(out->count == 0);
-    for (int32_t i = 0; i < r->topic_count; i++) {
-        const struct partitions_schema *t = &r->topics[i];
-        for (int32_t k = 0; k < t->partition_ids.n; k++) {
-            if (txn_parts_add(out, t->topic, t->partition_ids.v[k])) {
-                txn_parts_deinit(out);
-                return ERR_NO_MEMORY;
-            }
-        }
-    }
-    return ERR_NONE;
+    txn_parts_init(&none, out->heap);
+    for (int32_t i = 0; i < r->topic_count; i++)
+        count += r->topics[i].partition_ids.n > 0 ? (size_t)r->topics[i].partition_ids.n : 0;
+    struct txn_partition *named = heap_alloc(out->heap, count * sizeof *named + 1);
+    if (!named)
+        return ERR_NO_MEMORY;
+    for (int32_t i = 0; i < r->topic_count; i++)
+        for (int32_t k = 0; k < r->topics[i].partition_ids.n; k++)
+            named[at++] = (struct txn_partition){r->topics[i].topic, r->topics[i].partition_ids.v[k]};
+    enum err err = txn_merge_all(&none, named, (uint32_t)count, out);
+    heap_free(out->heap, named);
+    return err;
 }
 
 /* --- writing --- */
@@ -99,9 +104,10 @@ static void fill_txn_topics(const struct txn_parts *parts, struct partitions_sch
 {
     for (int32_t i = 0; i < parts->count; i++) {
         partitions_schema_init(&v[i]);
-        v[i].topic = parts->topics[i].name;
-        v[i].partition_ids.v = parts->topics[i].partitions;
-        v[i].partition_ids.n = parts->topics[i].count;
+        struct txn_topic t = txn_parts_topic(parts, i);
+        v[i].topic = t.name;
+        v[i].partition_ids.v = (int32_t *)(uintptr_t)t.partitions; /* which are only read */
+        v[i].partition_ids.n = t.count;
     }
 }
 

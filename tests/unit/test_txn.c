@@ -35,7 +35,7 @@ static void make_world(enum world w)
     txn.now.previous_id = ID;
     txn.now.start_ms = w == EMPTY ? -1 : 10;
     if (w == ONGOING || w == PREPARED_COMMIT || w == PREPARED_ABORT || w == BUSY)
-        assert_int_equal(txn_parts_add(&txn.parts, name_of("there"), 3), ERR_NONE);
+        assert_int_equal(txn_parts_append(&txn.parts, name_of("there"), 3), ERR_NONE);
     if (w == BUSY) {
         struct txn_partition one = {name_of("new"), 1};
         struct txn_event add = {.kind = TXN_ADD,
@@ -399,7 +399,11 @@ static void a_set_has_what_was_put(void **state)
     txn_parts_init(&copy, heap);
     for (int i = 0; i < 300; i++) {
         uint32_t t = (uint32_t)rng_below(&rng, TOPICS), p = (uint32_t)rng_below(&rng, PARTITIONS);
-        assert_int_equal(txn_parts_add(&set, name_of(names[t]), (int32_t)p), ERR_NONE);
+        struct txn_partition one = {name_of(names[t]), (int32_t)p};
+        assert_int_equal(txn_merge_all(&set, &one, 1, &copy), ERR_NONE);
+        txn_parts_deinit(&set);
+        set = copy;
+        txn_parts_init(&copy, heap);
         there[t][p] = true;
         txn_parts_check(&set);
     }
@@ -409,7 +413,7 @@ static void a_set_has_what_was_put(void **state)
         more[p] = (struct txn_partition){name_of(names[t]), (int32_t)which};
         there[t][which] = true;
     }
-    assert_int_equal(txn_parts_merge(&set, more, PARTITIONS, &copy), ERR_NONE);
+    assert_int_equal(txn_merge_all(&set, more, PARTITIONS, &copy), ERR_NONE);
     txn_parts_check(&copy);
     uint32_t count = 0, seen = 0;
     for (uint32_t t = 0; t < TOPICS; t++)
@@ -424,6 +428,91 @@ static void a_set_has_what_was_put(void **state)
     assert_int_equal(copy.partitions, count);
     txn_parts_deinit(&set);
     txn_parts_deinit(&copy);
+}
+
+enum { MANY = 5000, MANY_TOPICS = 7 };
+
+/* All partitions that a transaction of many has, shuffled or in order. */
+static struct txn_partition *many_parts(bool in_order)
+{
+    static const char *const names[MANY_TOPICS] = {"a", "ab", "b", "c", "d", "e", "f"};
+    struct txn_partition *v = heap_alloc(heap, MANY * sizeof *v);
+    struct rng rng = {.state = 11};
+    assert_non_null(v);
+    for (uint32_t i = 0; i < MANY; i++)
+        v[i] = (struct txn_partition){name_of(names[i * MANY_TOPICS / MANY]), (int32_t)i};
+    for (uint32_t i = MANY; !in_order && i > 1; i--) {
+        uint32_t k = (uint32_t)rng_below(&rng, i);
+        struct txn_partition last = v[i - 1];
+        v[i - 1] = v[k];
+        v[k] = last;
+    }
+    return v;
+}
+
+static struct txn_outcome add_many(const struct txn_partition *v)
+{
+    struct txn_event add = {.kind = TXN_ADD,
+                            .now_ms = NOW,
+                            .producer_id = ID,
+                            .producer_epoch = EPOCH,
+                            .fresh_id = -1,
+                            .added = v,
+                            .added_count = MANY};
+    return txn_event(&txn, &add);
+}
+
+/* Each call looks at, moves or adds no more than it may: what is in order in two passes, what is not in some fifteen. */
+static void many_partitions_are_added_a_little_at_a_time(void **state)
+{
+    enum { ITEMS = 100, AT_ONCE = 1000 };
+    (void)state;
+    for (int in_order = 0; in_order < 2; in_order++) {
+        struct txn_partition *v = many_parts(in_order);
+        struct txn_event end = {.kind = TXN_END, .producer_id = ID, .producer_epoch = EPOCH, .fresh_id = -1};
+        uint32_t calls = 0, passes = in_order ? 2 : 15;
+        make_world(ONGOING);
+        struct txn_outcome out = add_many(v);
+        assert_int_equal(out.action, TXN_MERGE);
+        for (; out.action == TXN_MERGE; calls++) {
+            txn_check(&txn);
+            assert_int_equal(txn_event(&txn, &end).error, KERR_CONCURRENT_TRANSACTIONS);
+            assert_int_equal(add_many(v).error, KERR_CONCURRENT_TRANSACTIONS);
+            out = txn_add_more(&txn, ITEMS);
+        }
+        assert_in_range(calls, ((passes - 1) * MANY - AT_ONCE) / ITEMS, passes * MANY / ITEMS + 1);
+        assert_int_equal(out.action, TXN_WRITE);
+        txn_check(&txn);
+        txn_apply(&txn);
+        assert_int_equal(txn.parts.partitions, MANY + 1);
+        for (uint32_t i = 0; i < MANY; i++)
+            assert_true(txn_parts_has(&txn.parts, v[i].topic, v[i].partition));
+        out = add_many(v); /* once more: there is nothing to write */
+        while (out.action == TXN_MERGE)
+            out = txn_add_more(&txn, ITEMS);
+        assert_int_equal(out.action, TXN_ANSWER);
+        assert_int_equal(out.error, KERR_NONE);
+        assert_false(txn.pending);
+        txn_deinit(&txn);
+        heap_free(heap, v);
+    }
+}
+
+static void an_add_of_many_may_be_dropped_anywhere(void **state)
+{
+    (void)state;
+    struct txn_partition *v = many_parts(false);
+    for (uint32_t calls = 0; calls < 80; calls += 7) {
+        make_world(ONGOING);
+        struct txn_outcome out = add_many(v);
+        for (uint32_t i = 0; i < calls && out.action == TXN_MERGE; i++)
+            out = txn_add_more(&txn, 1000);
+        txn_drop(&txn);
+        txn_check(&txn);
+        assert_int_equal(txn.parts.partitions, 1);
+        txn_deinit(&txn);
+    }
+    heap_free(heap, v);
 }
 
 int main(void)
@@ -442,6 +531,8 @@ int main(void)
         cmocka_unit_test(what_was_not_written_changes_nothing),
         cmocka_unit_test(time_runs_from_the_first_partition),
         cmocka_unit_test(a_set_has_what_was_put),
+        cmocka_unit_test(many_partitions_are_added_a_little_at_a_time),
+        cmocka_unit_test(an_add_of_many_may_be_dropped_anywhere),
     };
     return cmocka_run_group_tests(tests, open_heap, close_heap);
 }

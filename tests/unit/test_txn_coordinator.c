@@ -93,10 +93,13 @@ static int make_world(void **state)
     list_init(&w.entry.asking);
     list_init(&w.entry.waiting);
     timer_init(&w.entry.timer, txn_timer_due);
+    steps_init(&w.entry.adding, add_parts_step);
+    list_init(&w.shard.deferred);
+    steps_line_init(&w.server.steps, &w.shard);
     txn_init(&w.entry.txn, w.heap, 1, 1000, 0);
     w.entry.txn.now.state = TXN_ONGOING;
     w.entry.txn.now.producer_epoch = 0;
-    assert_int_equal(txn_parts_add(&w.entry.txn.parts, topic, 0), ERR_NONE);
+    assert_int_equal(txn_parts_append(&w.entry.txn.parts, topic, 0), ERR_NONE);
     return 0;
 }
 
@@ -173,6 +176,74 @@ static void who_waits_for_a_commit_that_finds_no_memory_for_its_record_is_asked_
     txn_drop(&w.entry.txn);
 }
 
+/* --- very many partitions --- */
+
+enum { MANY = 20000 };
+static struct txn_partition many[MANY];
+
+static struct txn_outcome add_many(void)
+{
+    for (int32_t i = 0; i < MANY; i++)
+        many[i] = (struct txn_partition){{(const uint8_t *)"topic", 5}, MANY - i};
+    struct txn_event add = {.kind = TXN_ADD, .producer_id = 1, .fresh_id = -1, .added = many, .added_count = MANY};
+    return txn_event(&w.entry.txn, &add);
+}
+
+static bool run_turn(void)
+{
+    struct list *l = list_pop(&w.shard.deferred);
+    if (l)
+        container_of(l, struct shard_defer, link)->run(container_of(l, struct shard_defer, link));
+    return l;
+}
+
+static struct txn_question asks, waits;
+static void begin_to_add_many(struct list *asking)
+{
+    asks = waits = (struct txn_question){.kind = TXN_ASK_ADD, .producer_id = 1, .parts = many, .part_count = 1};
+    list_init(asking);
+    list_init(&asks.link);
+    list_init(&waits.link);
+    list_push(asking, &asks.link);
+    txn_entry_go_on(&w.entry, add_many(), asking);
+    list_push(&w.entry.waiting, &waits.link);
+    assert_true(w.entry.txn.merging);
+}
+
+static void very_many_partitions_are_added_in_many_turns_and_those_who_came_meanwhile_come_behind(void **state)
+{
+    struct list asking;
+    uint32_t turns = 0;
+    (void)state;
+    begin_to_add_many(&asking);
+    for (; w.entry.txn.merging; turns++)
+        assert_true(run_turn());
+    assert_in_range(turns, MANY * 15 / (STEP_UNITS * TXN_ITEMS_PER_UNIT), 1000);
+    assert_true(w.entry.txn.pending); /* its record is on its way */
+    assert_int_equal(w.entry.txn.to_parts.partitions, MANY + 1);
+    assert_ptr_equal(list_first(&w.entry.asking), &asks.link);
+    assert_ptr_equal(list_first(&w.entry.waiting), &waits.link);
+    list_remove(&asks.link);
+    list_remove(&waits.link);
+}
+
+static void an_entry_that_goes_while_very_many_are_added_stops_that(void **state)
+{
+    struct list asking;
+    (void)state;
+    begin_to_add_many(&asking);
+    w.entry.added = heap_alloc(w.heap, 100); /* of several questions */
+    assert_true(run_turn());
+    list_remove(&asks.link);
+    list_remove(&waits.link);
+    txn_entry_going(&w.entry);
+    assert_false(w.entry.txn.pending);
+    assert_null(w.entry.added);
+    while (run_turn())
+        ;
+    assert_int_equal(w.entry.txn.parts.partitions, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +252,11 @@ int main(void)
                                         make_world, drop_world),
         cmocka_unit_test_setup_teardown(who_waits_for_a_commit_that_finds_no_memory_for_its_record_is_asked_again,
                                         make_world, drop_world),
+        cmocka_unit_test_setup_teardown(
+            very_many_partitions_are_added_in_many_turns_and_those_who_came_meanwhile_come_behind, make_world,
+            drop_world),
+        cmocka_unit_test_setup_teardown(an_entry_that_goes_while_very_many_are_added_stops_that, make_world,
+                                        drop_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

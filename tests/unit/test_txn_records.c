@@ -65,7 +65,7 @@ static void parts_of(const struct vector *v, struct txn_parts *out)
 {
     txn_parts_init(out, heap);
     if (v->orders3)
-        assert_int_equal(txn_parts_add(out, (struct kview){(const uint8_t *)"orders", 6}, 3), ERR_NONE);
+        assert_int_equal(txn_parts_append(out, (struct kview){(const uint8_t *)"orders", 6}, 3), ERR_NONE);
 }
 
 static void bytes_are_kafkas(void **state)
