@@ -131,10 +131,16 @@ static int32_t run_step_job(void *arg)
 
 static void step_job_done(struct io_op *op, int32_t res);
 
+static bool gives_way(const struct clean_run *r)
+{
+    return r->cleaner->yield > 0 && !r->overdue && log_store_is_written(r->cleaner->store);
+}
+
 static void submit_step(struct clean_run *r)
 {
     assert(r->cleaner->run == r);
     assert(!r->ending);
+    r->work.read_bytes = gives_way(r) ? CLEAN_READ_SMALL : CLEAN_READ_MAX;
     r->state = RUN_JOB;
     io_job(r->cleaner->store->shard->io, &r->op, IO_BACKGROUND, run_step_job, r, step_job_done);
 }
@@ -164,11 +170,9 @@ static uint64_t owed_to_the_limit(const struct clean_run *r)
 
 static uint64_t owed_to_producers(const struct clean_run *r)
 {
-    struct cleaner *c = r->cleaner;
-    bool written = c->waves_seen != c->store->waves;
+    const struct cleaner *c = r->cleaner;
     assert(c->yield <= CLEAN_YIELD_MAX);
-    c->waves_seen = c->store->waves;
-    return written && !r->overdue ? u64_min(r->work.step_ns * c->yield, CLEAN_YIELD_MS_MAX * NS_PER_MS) : 0;
+    return gives_way(r) ? u64_min(r->work.step_ns * c->yield, CLEAN_YIELD_MS_MAX * NS_PER_MS) : 0;
 }
 
 static void submit_paced(struct clean_run *r)
@@ -544,7 +548,6 @@ bool clean_run_start(struct cleaner *c, struct partition *p, const struct clean_
     }
     fill_limits(r);
     r->overdue = range->overdue;
-    c->waves_seen = c->store->waves;
     adapt_yield(c);
     c->run = r;
     p->cleaning.busy = true;

@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_BYTES = 1024 * 1024 };
-
 void clean_work_begin(struct clean_work *w)
 {
+    w->read_bytes = CLEAN_READ_MAX;
     assert(w->dir && w->count > 0);
     assert(w->first_dirty < w->first_uncleanable);
     w->step = CLEAN_MAP;
@@ -75,7 +74,7 @@ static enum err read_piece(struct clean_work *w, struct piece *out)
     uint64_t left = w->segments[w->at_segment].bytes - w->at;
     struct batch b;
     *out = (struct piece){.at = w->buf};
-    enum err err = read_source(w, w->buf, (size_t)u64_min(left, READ_BYTES), &out->bytes);
+    enum err err = read_source(w, w->buf, (size_t)u64_min(left, w->read_bytes), &out->bytes);
     if (err)
         return err;
     if (!batch_parse(w->buf, out->bytes, &b) || b.bytes > left)
@@ -167,7 +166,7 @@ static enum err open_map(struct clean_work *w)
     w->heap = heap_open();
     if (!w->heap || !list_producers_by_id(w))
         return ERR_NO_MEMORY;
-    w->buf = heap_alloc(w->heap, READ_BYTES);
+    w->buf = heap_alloc(w->heap, CLEAN_READ_MAX);
     if (!w->buf)
         return ERR_NO_MEMORY;
     w->out.heap = w->heap;

@@ -2,7 +2,7 @@
  * comes next. It knows a folder and its closed segments, and nothing of shards; the cleaner (cleaner.h) submits the steps, paces them and
  * changes the partition's list between them.
  *
- *   MAP ----the dirty section is mapped, or the map is full--> GROUP          each step reads 1 MiB at most, or one batch
+ *   MAP ----the dirty section is mapped, or the map is full--> GROUP          each step reads CLEAN_READ_MAX at most, or one batch
  *   GROUP --neighbours that fit into one segment, .cleaned files opened--> FILTER   (no segment left: DONE)
  *   FILTER -the group is through--> SEAL                                      (nothing changed in a group of one: GROUP)
  *   SEAL ---everything synced, renamed to .swap, folder synced: committed--> SWAP
@@ -21,6 +21,10 @@
 #include "storage/clean/filter.h"
 #include "storage/log/index.h"
 
+enum {
+    CLEAN_READ_MAX = 1024 * 1024,
+    CLEAN_READ_SMALL = 128 * 1024 /* what a disk reads while a producer's wave hardly notices */
+};
 enum clean_step { CLEAN_MAP, CLEAN_GROUP, CLEAN_FILTER, CLEAN_SEAL, CLEAN_SWAP, CLEAN_RENAME, CLEAN_DONE };
 
 struct clean_segment {
@@ -55,6 +59,7 @@ struct clean_work {
     enum err err;
     int64_t bad_segment; /* with ERR_CORRUPT, or -1 */
     uint64_t bad_position;
+    uint32_t read_bytes;           /* at most, by the next step: CLEAN_READ_MAX, or less */
     uint64_t step_bytes, step_ns;  /* read and written by the last step, and how long it took: for the pace */
     uint32_t group_from, group_to; /* of segments */
     struct clean_segment made;     /* the group's new one */

@@ -35,9 +35,9 @@ struct clean_run {
     uint64_t counted_read, counted_written;
 };
 
-/* While producers write to the shard's logs, a step that took so long is followed by a rest of so many times that: the disk is
+/* While producers write to the shard's logs, a step reads little and is followed by a rest of so many times what it took: the disk is
  * theirs. Where more is dirty from run to run the rests get shorter, down to none; nor is there one for what is overdue (max.compaction.lag.ms). */
-enum { CLEAN_YIELD_MAX = 9, CLEAN_YIELD_MS_MAX = 500 /* one rest */ };
+enum { CLEAN_YIELD_MAX = 39, CLEAN_YIELD_MS_MAX = 500 /* one rest */ };
 
 struct cleaner {
     struct log_store *store;
@@ -51,7 +51,6 @@ struct cleaner {
     uint32_t best_place;
     double best_rank;
     uint64_t free_at_ns;                   /* the pace: not before */
-    uint64_t waves_seen;                   /* store->waves when the last step ended */
     uint32_t yield;                        /* CLEAN_YIELD_MAX, or less where cleaning does not keep up */
     uint64_t begun_dirty_bytes;            /* dirty_bytes when the last run began */
     uint64_t dirty_bytes, dirty_bytes_now; /* of all logs at the last look, and of this one so far */

@@ -9,7 +9,8 @@ enum {
     FREE_BYTES_UNKNOWN = 1 << 30,
     IDLE_LOOKS_PER_TURN = 512, /* some 50 ns each */
     IDLE_STEP_MS = 1,          /* between the steps of one look */
-    EVICT_LOOKS_MAX = 4096,    /* partitions without a tail that one eviction passes */
+    WRITTEN_LATELY_NS = 20 * NS_PER_MS,
+    EVICT_LOOKS_MAX = 4096, /* partitions without a tail that one eviction passes */
 };
 
 /* --- the end of a turn --- */
@@ -18,6 +19,12 @@ void log_store_turn(struct log_store *ls)
 {
     assert(ls->shard);
     shard_defer(ls->shard, &ls->turn_end);
+}
+
+bool log_store_is_written(const struct log_store *ls)
+{
+    assert(ls->shard);
+    return ls->waves_under_way > 0 || (ls->wave_ended_ns && ls->shard->now_ns - ls->wave_ended_ns < WRITTEN_LATELY_NS);
 }
 
 void log_store_queue(struct log_store *ls, struct list *queue, struct list *link)

@@ -83,7 +83,8 @@ struct log_store {
     struct timer carry_timer; /* then it begins */
     struct list watched;      /* partitions whose watchers are to be told */
 
-    uint64_t waves;           /* begun: who works in the background sees by it that producers write */
+    uint32_t waves_under_way; /* these two: see log_store_is_written */
+    uint64_t wave_ended_ns;   /* 0: none did */
     struct cold_blocks cold;  /* what was read from the disk for fetches */
     uint32_t cold_reads;      /* fetches that are at it */
     struct list cold_waiting; /* those beyond COLD_READS_MAX */
@@ -142,6 +143,8 @@ enum err log_store_add(struct log_store *ls, struct partition *p) must_use;
 void log_store_remove(struct log_store *ls, struct partition *p); /* one that was not added is fine */
 
 void log_store_turn(struct log_store *ls); /* the end of this turn has work */
+/* Do producers write, or did they a moment ago? For who works in the background: the disk is theirs. */
+bool log_store_is_written(const struct log_store *ls);
 /* Puts a partition's link into one of the queues for the end of this turn. */
 void log_store_queue(struct log_store *ls, struct list *queue, struct list *link);
 void log_store_finish(struct log_store *ls, struct append *a);

@@ -95,6 +95,9 @@ void wave_end(struct wave *w)
     bool dsync = w->dsync;
     uint64_t took_ns = shard_of(p)->now_ns - w->started_ns;
     free_wave(w);
+    assert(p->store->waves_under_way > 0);
+    p->store->waves_under_way--;
+    p->store->wave_ended_ns = shard_of(p)->now_ns;
     p->writer.wave = NULL;
     p->writer.state = WRITER_IDLE;
     if (failure) {
@@ -339,7 +342,7 @@ static void start_wave(struct partition *p, const struct mark *end, bool dsync)
     }
     p->writer.wave = w;
     p->writer.state = WRITER_WAVE;
-    p->store->waves++;
+    p->store->waves_under_way++;
     p->writer.carry_now = false;
     list_remove(&p->writer.carry_link);
     redo_wave_begins(&p->store->redo, &p->writer.redo);
