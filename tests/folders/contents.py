@@ -1,20 +1,21 @@
 """What a data folder holds, as clients see it: filled to make a fixture, and looked at to compare.
 
 `fill` writes a bit of everything; `look` answers all of it as one dictionary that JSON can hold: topics with ids, settings and
-every record of every partition, the broker's settings, and what groups committed."""
+every record of every partition, the broker's settings, what groups committed, and transactions (transacted.py) where there are some."""
 import hashlib
 import struct
 import time
 
+import transacted
 from codecs_of_kafka import GZIP, LZ4, NONE, SNAPPY, ZSTD, pack, unpack
 from messages import alter, call, coordinated
+from transacted import SMALL_SEGMENTS
 from wire import *
 
 T0 = 1700000000000
 TOPIC, BROKER = 2, 4
 BY_TOPIC, BY_BROKER, BY_CLUSTER = 1, 2, 3
 UNKNOWN_TOPIC_ID = 100
-SMALL_SEGMENTS = [("internal.segment.bytes", "2000"), ("index.interval.bytes", "200")]
 GROUPS = {"readers": [("plain", 0, 17, "by hand"), ("plain", 1, 5, ""), ("packed", 0, 40, "é")], "others": [("rolled", 0, 99, "")]}
 
 
@@ -138,8 +139,8 @@ def look(port):
             topics[t.name] = {"id": t.topic_id.hex(), "internal": bool(t.is_internal), "settings": settings_of(c, TOPIC, t.name, [BY_TOPIC]),
                               "partitions": [{k: plain(v) for k, v in log.items()} for log in logs]}
         brokers = {"own": settings_of(c, BROKER, "1", [BY_BROKER]), "all": settings_of(c, BROKER, "", [BY_CLUSTER])}
-        return {"cluster": answer.cluster_id, "topics": topics, "settings": brokers,
-                "groups": {g: plain(committed(c, g)) for g in GROUPS}}
+        found = {"cluster": answer.cluster_id, "topics": topics, "settings": brokers, "groups": {g: plain(committed(c, g)) for g in GROUPS}}
+        return {**found, "transactions": transacted.look(c)} if transacted.TOPIC in topics else found
 
 
 # --- filling ---
@@ -174,7 +175,7 @@ def commit_all(c):
 
 
 def fill(port):
-    """Everything but `fill_more`; answers what a look cannot see: {"deleted": ids, "producer": (id, epoch, next sequence)}."""
+    """Everything but `fill_more`; answers what a look cannot see: {"deleted": ids, "producer" and "open": (id, epoch, next sequence)}."""
     with Connection(port) as c:
         for name, partitions, configs in (("plain", 3, []), ("packed", 1, []), ("rolled", 2, SMALL_SEGMENTS), ("trimmed", 1, SMALL_SEGMENTS),
                                           ("cached.with.dots", 1, [("write.caching", "true")]), ("empty", 2, [("retention.ms", "12345")]),
@@ -203,7 +204,7 @@ def fill(port):
         producer, epoch = producer_of(c)
         for i in range(3):
             ok(produced(c, "plain", 2, batch_of(i * 4, 4, producer=(producer, epoch, i * 4)))[0], "Produce with a sequence")
-        return {"deleted": [gone.hex()], "producer": [producer, epoch, 12]}
+        return {"deleted": [gone.hex()], "producer": [producer, epoch, 12], **transacted.fill(c)}
 
 
 def fill_more(port):
@@ -213,3 +214,4 @@ def fill_more(port):
         write(c, "rolled", 0, 900, 8, 4, codec=GZIP)
         write(c, "cached.with.dots", 0, 900, 3, 2)
         commit_all(c)
+        transacted.fill_more(c)

@@ -1,6 +1,7 @@
 """Folders that older releases wrote: opened by today's broker with everything in them, before and after."""
 import os
 
+import transacted
 from contents import UNKNOWN_TOPIC_ID, batch_of, call, look, producer_of
 from harness import Broker
 from wire import *
@@ -24,6 +25,11 @@ def same(was, now, when):
     assert not found, f"{when}: {len(found)} differences: {'; '.join(found[:4])}"
 
 
+def last_producer(was):
+    """The highest producer id that is known to be given."""
+    return max([was["producer"][0], *(producer for _, producer, _, _ in was.get("transactions", {}).get("states", {}).values())])
+
+
 def what_is_only_asked(c, was):
     """Ids of deleted topics stay unknown; a batch sent again is a duplicate; no producer id is given twice."""
     for topic in was["deleted"]:
@@ -33,11 +39,11 @@ def what_is_only_asked(c, was):
     again = produced(c, "plain", 2, batch_of(8, 4, producer=(producer, epoch, 8)))
     assert again == (0, 8), f"a duplicate answers {again}"
     fresh = producer_of(c)[0]
-    assert fresh > producer, f"producer id {fresh} after {producer}"
+    assert fresh > last_producer(was), f"producer id {fresh} after {last_producer(was)}"
 
 
-def add_more(c, port, was):
-    """Writes to what is there; `was` follows."""
+def add_more(c, port, was, commit):
+    """Writes to what is there, and ends what is open."""
     producer, epoch, sequence = was["producer"]
     log = was["topics"]["plain"]["partitions"][2]
     answer = produced(c, "plain", 2, batch_of(5000, 4, producer=(producer, epoch, sequence)))
@@ -46,6 +52,10 @@ def add_more(c, port, was):
         end = was["topics"][topic]["partitions"][partition]["end"]
         answer = produced(c, topic, partition, batch_of(6000, 5))
         assert answer == (0, end), f"{topic} goes on at {answer}, not at {end}"
+    if "transactions" in was:
+        transacted.go_on(c, was, commit)
+    else:
+        transacted.fill(c)
     return look(port)
 
 
@@ -58,7 +68,7 @@ def open_everywhere(name, cores):
         same(was, look(broker.port), "first start")
         with Connection(broker.port) as c:
             what_is_only_asked(c, was)
-            now = add_more(c, broker.port, was)
+            now = add_more(c, broker.port, was, cores == 1)
             was["producer"][2] += 4
         broker.stop(), broker.start()
         same(now, look(broker.port), "after a clean stop")
@@ -66,7 +76,7 @@ def open_everywhere(name, cores):
         same(now, look(broker.port), "after kill -9")
         with Connection(broker.port) as c:
             fresh = producer_of(c)[0]
-            assert fresh > was["producer"][0], "a producer id was given twice"
+            assert fresh > last_producer(was), "a producer id was given twice"
         broker.stop()
     finally:
         broker.kill()

@@ -11,8 +11,9 @@ FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
 
 
 def settings(**more):
-    """Committed offsets must not expire: a fixture is older than they live."""
-    return {"offsets.topic.num.partitions": "2", "offsets.retention.minutes": "2147483647", "auto.create.topics.enable": "false", **more}
+    """Committed offsets must not expire, nor must what is open be aborted: a fixture is older than they live."""
+    return {"offsets.topic.num.partitions": "2", "offsets.retention.minutes": "2147483647", "auto.create.topics.enable": "false",
+            "transaction.state.log.num.partitions": "2", "transaction.abort.timed.out.transaction.cleanup.interval.ms": "2147483647", **more}
 
 
 def fixtures():

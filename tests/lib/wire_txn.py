@@ -49,11 +49,12 @@ def find_coordinator(connection, key, kind=1):
 
 
 class Transactional:
-    def __init__(self, connection, txn, timeout_ms=60000, version=4):
+    def __init__(self, connection, txn, timeout_ms=60000, version=4, identity=None):
+        """`identity`: (producer id, epoch) that it goes on with, instead of an InitProducerId."""
         self.connection, self.txn, self.timeout_ms = connection, txn, timeout_ms
-        self.id = self.epoch = -1
+        self.id, self.epoch = identity or (-1, -1)
         self.sequences = {}
-        error = find_coordinator(connection, txn) or self.init(version)
+        error = find_coordinator(connection, txn) or (0 if identity else self.init(version))
         assert error == 0, f"InitProducerId of {txn} says error {error}"
 
     def take(self, answer):
