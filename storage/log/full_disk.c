@@ -61,14 +61,19 @@ static uint64_t reserve_bytes(const struct full_disk *d)
 
 /* --- which is the oldest --- */
 
-/* Its oldest segment, if it may go: an active one when all of it is promised, and it is rolled first. */
+static int64_t end_of_oldest(const struct partition *p)
+{
+    assert(p->segments.count > 0);
+    return p->segments.count > 1 ? segments_at(&p->segments, 1)->base_offset : p->end.offset;
+}
+
+/* Its oldest segment, if it may go: when all of it is stable. An active one is rolled first. */
 static struct segment *oldest_of_ring(const struct partition *p)
 {
     if (p->condition != PARTITION_OPEN || p->segments.count == 0 || p->retention.state != RETENTION_IDLE)
         return NULL;
     struct segment *s = segments_at(&p->segments, 0);
-    bool empty = s->bytes == 0, open = s == p->active && p->promised.offset < p->end.offset;
-    return empty || open ? NULL : s;
+    return s->bytes == 0 || end_of_oldest(p) > last_stable_offset(p) ? NULL : s;
 }
 
 /* The partition with the oldest segment, and up to when its segments may go before another's turn comes. */
@@ -300,13 +305,29 @@ static bool is_ring(const struct partition *p)
     return config_of(p)->ring && !p->topic->internal;
 }
 
-/* Also what is not promised yet, or about to go: it can be dropped soon. */
+/* A transaction that is open begins in its oldest segment: nothing of it goes before that ends. */
+static bool is_held_by_transaction(const struct partition *p)
+{
+    assert(p->segments.count > 0);
+    return p->producers && producers_open_transactions(p->producers) > 0 &&
+           producers_first_unstable(p->producers) < end_of_oldest(p);
+}
+
+/* Also what is not promised yet, or about to go: it can be dropped soon. When a transaction ends, nobody knows; and its marker would stand
+ * behind the append that waits. */
 static bool has_something_to_drop(const struct full_disk *d, const struct partition *p)
 {
     assert(p->end.position == 0 || p->active);
     int64_t ms, limit_ms;
-    return p->end.position > 0 || p->segments.count > 1 || d->dropping || find_oldest_ring(d, &ms, &limit_ms) ||
-           oldest_of_others(d) != nothing_ms;
+    bool own = (p->end.position > 0 || p->segments.count > 1) && !is_held_by_transaction(p);
+    return own || d->dropping || find_oldest_ring(d, &ms, &limit_ms) || oldest_of_others(d) != nothing_ms;
+}
+
+/* What it waits to append ends a transaction, and so lets go of segments that it may hold. */
+static bool ends_transaction(const struct partition *p)
+{
+    const struct list *l = list_first(&p->writer.parked);
+    return l && container_of(l, const struct append, link)->marker && is_ring(p);
 }
 
 /* It waited long enough, and nothing has gone for as long. */
@@ -323,7 +344,7 @@ bool full_disk_helps(struct partition *p)
 {
     struct full_disk *d = full_disk_of(p);
     uint64_t now_ns = p->store->shard->now_ns;
-    bool given = p->topic->internal && atomic_load(&p->store->ballast.level->bytes) > 0;
+    bool given = (p->topic->internal || ends_transaction(p)) && atomic_load(&p->store->ballast.level->bytes) > 0;
     if (!given && !(is_ring(p) && has_something_to_drop(d, p)))
         return false;
     if (!p->space.short_since_ns && !list_empty(&p->writer.parked))
@@ -351,7 +372,7 @@ bool full_disk_is_reserved(const struct partition *p)
     bool is_short = false;
     for (uint32_t i = 0; i < p->store->shard->count; i++)
         is_short |= ballast_is_short(&b->ballast[i]);
-    return is_short && !p->topic->internal;
+    return is_short && !p->topic->internal && !ends_transaction(p);
 }
 
 bool full_disk_is_pressed(const struct partition *p)

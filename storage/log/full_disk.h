@@ -5,7 +5,7 @@
  *
  * A ring are partitions of topics whose cleanup.policy is exactly delete, and that are not internal. Oldest is by when the broker wrote a
  * segment's last batch, never by the records' times, over all shards: each notes its oldest on the board (root.h), and drops it if no other
- * has an older one. Segments go by the log start, as always (durable first, below the high watermark), but their files at once, without
+ * has an older one. Segments go by the log start, as always (durable first), but only below the last stable offset, and their files at once, without
  * file.delete.delay.ms; so do those that still wait for that. As the disk gets fuller, segments of rings become smaller, so that there
  * always is something to drop: all active ones together hold an eighth of it at most.
  *
@@ -14,8 +14,12 @@
  *
  * An append to a ring that finds no room waits while something can be dropped: it is slowed, not refused, for as long as files go, and half
  * a minute longer. While the reserve is short it waits for
- * that alone; more is dropped only where the reserve finds no room either. Internal topics, log starts and
+ * that alone; more is dropped only where the reserve finds no room either. Internal topics, log starts, markers in rings and
  * checkpoints get the ballast (ballast.h) before they fail.
+ *
+ * A transaction that is open holds the segment in which it begins, and those behind it: the ring takes what others have. Where nobody has anything
+ * else, appends are refused as without a ring (they do not wait: what ends the transaction would stand behind them), until it is ended,
+ * committed, aborted or timed out by its coordinator, for which its marker gets ballast, or, if it hangs, by hand (hanging.h names it).
  *
  * Files that wait for file.delete.delay.ms, of whatever topic, go at once when the disk is full: when less than the reserve is free and
  * there are rings, or when anybody on any shard found no room. */
@@ -35,7 +39,7 @@ void full_disk_forget(struct partition *p);
 bool full_disk_helps(struct partition *p) must_use;
 /* Do its jobs get ballast where they find no room? Internal topics, rings, and what retention closes: what is closed can be dropped. */
 bool full_disk_comes_first(const struct partition *p);
-/* Must this partition leave what is free to those that come first? */
+/* Must this partition leave what is free to those that come first? Not for what ends a transaction. */
 bool full_disk_is_reserved(const struct partition *p);
 /* It is a ring, and less than the reserve is free. */
 bool full_disk_is_pressed(const struct partition *p);

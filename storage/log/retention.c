@@ -268,7 +268,9 @@ void retention_drop_oldest(struct partition *p, uint64_t bytes, int64_t limit_ms
     assert(p->retention.state == RETENTION_IDLE);
     assert(p->segments.count > 0);
     struct retention_verdict v = {0};
-    while (v.count + 1 < p->segments.count && (v.count == 0 || v.by[RETENTION_DISK].bytes < bytes)) {
+    int64_t stable = last_stable_offset(p);
+    while (v.count + 1 < p->segments.count && segments_at(&p->segments, v.count + 1)->base_offset <= stable &&
+           (v.count == 0 || v.by[RETENTION_DISK].bytes < bytes)) {
         const struct segment *s = segments_at(&p->segments, v.count);
         if (v.count > 0 && s->written_ms > limit_ms)
             break;
@@ -276,6 +278,7 @@ void retention_drop_oldest(struct partition *p, uint64_t bytes, int64_t limit_ms
         v.by[RETENTION_DISK].segments++;
         v.by[RETENTION_DISK].bytes += s->bytes;
     }
+    assert(v.count > 0 || p->segments.count == 1); /* else the oldest is not stable: full_disk.c asks that first */
     begin_retention_act(retention_of(p), p);
     if (v.count == 0)
         roll_for_retention(p);

@@ -25,8 +25,8 @@ void retention_check(const struct retention *r);
 /* Something of the partition ended that its retention may have waited for. */
 void retention_step(struct partition *p);
 void retention_forget(struct partition *p); /* it is being closed */
-/* The disk is full (full_disk.h): its oldest segments go, `bytes` of them if they were written no later than `limit_ms`, one at the
- * least; an active one is rolled, and the next call drops it. It is IDLE. */
+/* The disk is full (full_disk.h): its oldest segments go, `bytes` of them if they were written no later than `limit_ms` and all of
+ * them is stable, one at the least; an active one is rolled, and the next call drops it. It is IDLE, and its oldest is stable. */
 void retention_drop_oldest(struct partition *p, uint64_t bytes, int64_t limit_ms);
 
 /* --- the rules, pure (retention_rules.c) --- */

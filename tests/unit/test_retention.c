@@ -335,6 +335,82 @@ static void a_ring_has_its_reserve_at_once_and_nobody_takes_what_is_given(void *
     assert_true(full_disk_is_reserved(w.p));
 }
 
+static uint64_t write_in_transaction(uint64_t guard);
+
+/* As it looks to a ring whose disk is full: another shard finds no room, and has nothing to drop. */
+static void another_starves(bool starves)
+{
+    w.shard->count = starves ? 2 : 1;
+    atomic_store(&w.root->board.oldest_ms[1], INT64_MAX);
+    atomic_store(&w.root->board.starved[1], starves);
+}
+static void ring_with_a_transaction_in_its_third_segment(void)
+{
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    fill(2 * A_SEGMENT + 5, 0);
+    (void)write_in_transaction(write_in_transaction(0));
+    forget_sent();
+    fill(2 * A_SEGMENT, 0);
+    turn_for_ms(100);
+    assert_int_equal(w.p->segments.count, 5);
+}
+static void a_ring_keeps_what_an_open_transaction_began(void **state)
+{
+    (void)state;
+    ring_with_a_transaction_in_its_third_segment();
+    int64_t begun_in = base_of(2), active = base_of(4);
+    another_starves(true);
+    starts_at(begun_in);
+    turn_for_ms(200);
+    stays_at(begun_in);
+    assert_int_equal(put_txn_marker((struct txn_marker){.producer_id = 7}).error, KERR_NONE);
+    starts_at(active);
+    another_starves(false);
+}
+/* However much is wanted at a time. */
+static void no_more_is_dropped_than_what_is_stable(void **state)
+{
+    (void)state;
+    ring_with_a_transaction_in_its_third_segment();
+    int64_t begun_in = base_of(2);
+    retention_drop_oldest(w.p, UINT64_MAX, INT64_MAX);
+    starts_at(begun_in);
+    stays_at(begun_in);
+}
+
+/* What ends it would stand behind the append that waits; and it gets room that others leave for commits. */
+static void behind_an_open_transaction_nobody_waits_but_its_end(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    (void)write_in_transaction(write_in_transaction(0));
+    forget_sent();
+    turn_for_ms(100);
+    w.shard->count = 2;
+    atomic_store(&w.root->board.oldest_ms[1], INT64_MAX);
+    atomic_store(&w.root->board.ballast[1].wanted, PAGE_BYTES);
+    assert_true(full_disk_is_reserved(w.p));
+    uint64_t began_ns = clock_now_ns(), allocated = w.p->active->allocated;
+    static const uint32_t sizes[] = {4000, 400, 1}; /* up to the last byte of its space */
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        enum kerr error = KERR_NONE;
+        while (!error) {
+            struct sent *s = append(1, sizes[i]);
+            until(&s->over);
+            error = s->append.error;
+            forget_sent();
+        }
+        assert_int_equal(error, KERR_KAFKA_STORAGE_ERROR);
+    }
+    assert_true(clock_now_ns() - began_ns < 10 * NS_PER_S);
+    assert_int_equal(w.p->active->allocated, allocated);
+    assert_int_equal(put_txn_marker((struct txn_marker){.producer_id = 7}).error, KERR_NONE);
+    assert_true(w.p->active->allocated > allocated);
+    w.shard->count = 1;
+}
+
 /* What a shard without rings noted when it had one kept the others from dropping anything. */
 static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
 {
@@ -734,6 +810,10 @@ int main(void)
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
         cmocka_unit_test_setup_teardown(the_shard_with_the_oldest_segment_drops_it_where_another_starves,
                                         setup_beside_another, teardown),
+        cmocka_unit_test_setup_teardown(a_ring_keeps_what_an_open_transaction_began, setup_beside_another, teardown),
+        CASE(no_more_is_dropped_than_what_is_stable),
+        cmocka_unit_test_setup_teardown(behind_an_open_transaction_nobody_waits_but_its_end, setup_beside_another,
+                                        teardown),
         CASE(a_roll_that_finds_no_room_is_no_append_that_waits),
         CASE(a_clock_that_goes_back_makes_nothing_older),
         CASE(files_go_when_their_delay_is_over),
