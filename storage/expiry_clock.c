@@ -34,7 +34,8 @@ static void hold_expiry(struct expiry_clock *c, uint64_t now_ns, int64_t ahead_m
     if (c->says)
         log_warn(
             "clock jumped",
-            "ahead_s=%lld effect=\"nothing expires for a day: no segment, tombstone, committed offset or producer id\" "
+            "ahead_s=%lld effect=\"nothing expires for a day: no segment, tombstone, committed offset, producer id or "
+            "transactional id\" "
             "hint=\"a wrong clock, or a virtual machine that was paused; set it right within the day if it is wrong\"",
             (long long)(ahead_ms / 1000));
 }

@@ -1,4 +1,4 @@
-/* How late it is for what expires by wall time: segments, tombstones, committed offsets, producer ids. Wall clocks jump (a set date, a
+/* How late it is for what expires by wall time: segments, tombstones, committed offsets, producer ids, transactional ids. Wall clocks jump (a set date, a
  * dead battery, a virtual machine that was moved), and what was dropped because of that is gone. So the wall clock is compared with the
  * monotonic one: where it runs more than an hour ahead, nothing expires for a day, and the log says so. The monotonic one here is that which goes on
  * while the machine sleeps (clock_since_boot_ns): a laptop's nights are no jumps.

@@ -9,11 +9,15 @@
 #include <cmocka.h>
 
 enum { PARTS = 3, MINE = 1, THEIRS = 2 };
+enum { NOW_MS = 77, EVERY_MS = 600000 };
 
 static struct world {
     struct shard shard;
     struct topic topic;
+    struct store store;
     bool there, offline, poor; /* poor: nothing can be opened */
+    bool disbelieved;          /* the wall clock */
+    uint32_t expiries[PARTS];  /* calls of `expire` */
     struct coord_shard coord;
     struct coord_log logs[8];
     uint32_t opened, closed, stopped;
@@ -41,8 +45,11 @@ struct partition_facts partition_facts(const struct partition *p)
 
 bool log_store_expiry_ms(struct log_store *ls, int64_t *out_ms)
 {
-    (void)ls, (void)out_ms;
-    return false;
+    assert_ptr_equal(ls, &w.store.log);
+    if (w.disbelieved)
+        return false;
+    *out_ms = NOW_MS;
+    return true;
 }
 
 void coord_log_close(struct coord_log *l, void (*closed)(void *arg), void *arg)
@@ -107,6 +114,8 @@ static void begin(bool there)
     w = (struct world){.there = there, .topic = {.name = "topic", .partitions = PARTS}};
     w.shard.heap = heap_open();
     w.shard.now_ns = NS_PER_S;
+    w.shard.store = &w.store;
+    timers_init(&w.shard.timers);
     assert_int_equal(coord_shard_start(&w.coord, &w.shard, &topic, open_log), ERR_NONE);
 }
 static void end(void)
@@ -222,6 +231,52 @@ static void all_logs_are_gone_through_unless_one_is_loading(void **state)
     end();
 }
 
+static void note_expiry(struct coord_log *l, int64_t now_ms)
+{
+    assert_int_equal(now_ms, NOW_MS);
+    w.expiries[l->index]++;
+}
+static void pass(int64_t ms)
+{
+    w.shard.now_ns += (uint64_t)ms * NS_PER_MS;
+    timers_fire(&w.shard.timers, w.shard.now_ns, 1);
+}
+static void what_is_old_goes_when_a_log_is_loaded_and_every_so_often(void **state)
+{
+    (void)state;
+    begin(true);
+    coord_shard_expire(&w.coord, EVERY_MS, note_expiry);
+    assert_int_equal(w.expiries[MINE], 0);
+    become(MINE, COORD_LOG_READY, false);
+    assert_int_equal(w.expiries[MINE], 1);
+    assert_int_equal(w.expiries[0], 0);
+    pass(EVERY_MS - 1);
+    assert_int_equal(w.expiries[MINE], 1);
+    for (uint32_t i = 2; i < 5; i++, pass(EVERY_MS - 1)) {
+        pass(1);
+        assert_int_equal(w.expiries[MINE], i);
+    }
+    assert_int_equal(w.expiries[THEIRS], 0);
+    end();
+}
+
+/* Committed offsets and transactional ids: both hang here. */
+static void while_the_clock_is_not_believed_nothing_goes(void **state)
+{
+    (void)state;
+    begin(true);
+    coord_shard_expire(&w.coord, EVERY_MS, note_expiry);
+    w.disbelieved = true;
+    become(MINE, COORD_LOG_READY, false);
+    for (int i = 0; i < 3; i++)
+        pass(EVERY_MS);
+    assert_int_equal(w.expiries[MINE], 0);
+    w.disbelieved = false;
+    pass(EVERY_MS);
+    assert_int_equal(w.expiries[MINE], 1);
+    end();
+}
+
 static void note_stopped(struct coord_shard *c)
 {
     assert_ptr_equal(c, &w.coord);
@@ -252,6 +307,8 @@ int main(void)
         cmocka_unit_test(a_log_that_loses_its_memory_is_read_anew),
         cmocka_unit_test(a_partition_that_comes_back_is_loaded_a_damaged_one_is_not),
         cmocka_unit_test(all_logs_are_gone_through_unless_one_is_loading),
+        cmocka_unit_test(what_is_old_goes_when_a_log_is_loaded_and_every_so_often),
+        cmocka_unit_test(while_the_clock_is_not_believed_nothing_goes),
         cmocka_unit_test(a_stop_waits_for_every_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
