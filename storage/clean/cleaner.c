@@ -237,7 +237,8 @@ static void look_at_logs(struct timer *t)
 {
     struct cleaner *c = container_of(t, struct cleaner, timer);
     assert(!c->run && !c->learning);
-    if (!c->config->cleaner_enable || c->config->cleaner_threads == 0) {
+    bool wanted = c->config->cleaner_enable && c->config->cleaner_threads > 0;
+    if (!wanted || retention_keeps_all(c->store->retention)) {
         rest_cleaner(c, c->config->cleaner_backoff_ms);
         return;
     }

@@ -7,6 +7,8 @@
  *                             the dirtiest v  |
  *                                       CLEANING: jobs one after the other --it is over--> LOOKING (it failed: RESTING)
  *
+ * In the hour in which a folder from before retention keeps everything (storage/log/retention.h) it rests.
+ *
  * A log may be cleaned from its first dirty offset to the first uncleanable one, the least of: the high watermark, the active segment, the
  * first dirty segment whose largest timestamp is younger than min.compaction.lag.ms. It is when more than min.cleanable.dirty.ratio of its
  * bytes are dirty, or when a dirty segment's first timestamp is older than max.compaction.lag.ms.

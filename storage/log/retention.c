@@ -76,8 +76,9 @@ static uint64_t ns_of_ms(int64_t ms)
     return u64_min((uint64_t)ms, 1000ull * 365 * 24 * 3600 * 1000) * NS_PER_MS; /* a thousand years */
 }
 
-static bool in_grace(const struct retention *r)
+bool retention_keeps_all(const struct retention *r)
 {
+    assert(r);
     return r->grace_until_ns > 0;
 }
 
@@ -249,7 +250,7 @@ static void act_on_partition(struct partition *p)
         retention_judge(p, r->timed, r->now_ms, &v);
     if (v.unknown) {
         learn_segment_times(p, v.unknown);
-    } else if (v.count == 0 || in_grace(r)) {
+    } else if (v.count == 0 || retention_keeps_all(r)) {
         note_what_will_go(r, p, &v);
         end_retention_act(p);
     } else if (v.count == p->segments.count && v.count == 1) {
@@ -323,7 +324,7 @@ static void begin_sweep(struct retention *r)
     r->next = r->store->count;
     r->unrecovered = 0;
     r->timed = log_store_expiry_ms(r->store, &r->now_ms);
-    if (in_grace(r) && r->store->shard->now_ns >= r->grace_until_ns) {
+    if (retention_keeps_all(r) && r->store->shard->now_ns >= r->grace_until_ns) {
         r->grace_until_ns = 0;
         r->mark_wanted = true;
         if (r->store->shard->id == 0)
@@ -343,7 +344,7 @@ static void free_will_go(struct retention *r)
 
 static void tell_what_will_go(struct retention *r)
 {
-    assert(in_grace(r));
+    assert(retention_keeps_all(r));
     uint32_t cursor = 0, told = 0;
     struct will_go *w;
     r->told = true;
@@ -359,12 +360,12 @@ static void end_sweep(struct retention *r)
 {
     assert(r->sweeping && r->next == 0);
     r->sweeping = false;
-    if (in_grace(r) && !r->told && r->unrecovered == 0)
+    if (retention_keeps_all(r) && !r->told && r->unrecovered == 0)
         tell_what_will_go(r);
     free_will_go(r);
     hanging_tell(&r->hanging, r->store->shard->now_ns, r->now_ms);
     uint64_t wait_ns = ns_of_ms(r->store->root->config->log_retention_check_ms);
-    if (in_grace(r) && !r->told)
+    if (retention_keeps_all(r) && !r->told)
         wait_ns = u64_min(wait_ns, GRACE_LOOK_S * NS_PER_S);
     sweep_after(r, wait_ns);
 }

@@ -12,7 +12,7 @@
  * (producer.id.expiration.ms). All of it by the expiry clock, which may hold.
  *
  * A folder from before there was retention keeps everything for an hour after a start, and the log names what will go, topic by topic:
- * the mark in meta.properties is set when such an hour is over, and then no start waits any more. */
+ * the mark in meta.properties is set when such an hour is over, and then no start waits any more. Compaction waits for it too. */
 #pragma once
 #include "storage/log/log_store.h"
 
@@ -22,6 +22,8 @@ void retention_close(struct retention *r);
 /* A clean stop: no sweep begins any more. `over`, perhaps inside: no job of its own is under way. */
 void retention_stop(struct retention *r, void (*over)(struct log_store *ls));
 void retention_check(const struct retention *r);
+/* Is this such an hour? */
+bool retention_keeps_all(const struct retention *r);
 /* Something of the partition ended that its retention may have waited for. */
 void retention_step(struct partition *p);
 void retention_forget(struct partition *p); /* it is being closed */

@@ -671,6 +671,29 @@ static void a_folder_from_before_keeps_all_for_an_hour(void **state)
     assert_true(w.root->retention_marked);
 }
 
+static uint64_t number(const char *name);
+static void nor_is_anything_compacted_away(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"cleanup.policy", "compact"}, {"min.cleanable.dirty.ratio", "0"}};
+    topic(o, 2);
+    fill(2 * A_SEGMENT + 3, 0);
+    stop();
+    assert_int_equal(system("sed -i /odradek.retention/d " DIR "/data/meta.properties"), 0);
+    start();
+    find_partition("t");
+    uint64_t bytes = partition_facts(w.p).bytes;
+    begin_cleaning();
+    turn_for_ms(150);
+    pass(3600000 - 60000);
+    turn_for_ms(150);
+    assert_int_equal(number("cleaner_runs"), 0);
+    assert_int_equal(partition_facts(w.p).bytes, bytes);
+    pass(61000);
+    TURN_UNTIL(turn, w.p->cleaning.first_dirty >= w.p->active->base_offset);
+    assert_true(partition_facts(w.p).bytes < bytes / 2);
+}
+
 static void an_aborted_start_of_the_log_is_found_again(void **state)
 {
     (void)state;
@@ -824,6 +847,7 @@ int main(void)
         CASE(while_the_clock_is_not_believed_nothing_expires_by_time),
         CASE(a_machine_that_slept_is_no_clock_that_jumped),
         CASE(a_folder_from_before_keeps_all_for_an_hour),
+        CASE(nor_is_anything_compacted_away),
         CASE(an_aborted_start_of_the_log_is_found_again),
         CASE(segments_roll_sooner_by_their_jitter),
         CASE(numbers_follow),
