@@ -11,15 +11,19 @@ enum fs_flags {
     FS_WRITE = 1 << 1,
     FS_CREATE = 1 << 2,
     FS_EXCLUSIVE = 1 << 3, /* with FS_CREATE: ERR_EXISTS */
-    FS_TRUNCATE = 1 << 4,
-    FS_DIRECT = 1 << 5, /* O_DIRECT: offsets, sizes and memory aligned to 4096 */
+    FS_TRUNCATE = 1 << 4,  /* it is empty; what it was stays under its other names, if there are any (FS_OWN) */
+    FS_DIRECT = 1 << 5,    /* O_DIRECT: offsets, sizes and memory aligned to 4096 */
     FS_OWN =
         1
         << 6, /* with FS_WRITE: a file that has more names than this one (a backup by hard links, an adopted segment) is first
                          * replaced, durably, by a copy that has none but this (by way of <path>.tmp): what others see never changes */
     FS_PRIVATE = 1 << 7, /* with FS_CREATE: nobody but its owner may read it */
+    FS_LOCK =
+        1 << 8, /* with FS_WRITE: only to be locked, for which some network file systems want it; nothing is written */
 };
 
+/* FS_WRITE comes with FS_OWN, FS_TRUNCATE, FS_EXCLUSIVE or FS_LOCK: nothing is ever written into a file that somebody knows by another
+ * name. */
 enum err fs_open(const char *path, unsigned flags, int *out_fd) must_use;
 void fs_close(int fd);
 /* Reads until `bytes` or the end of the file. */

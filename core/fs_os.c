@@ -93,7 +93,7 @@ static enum err sync_parent(const char *path)
     return n < FS_PATH_MAX ? fs_sync_dir(n > 0 ? folder : "/") : ERR_INVALID;
 }
 
-static enum err replace_with_copy(const char *path, int from)
+static enum err replace_with_copy(const char *path, int from, mode_t mode)
 {
     assert(from >= 0);
     char temporary[FS_PATH_MAX];
@@ -103,7 +103,9 @@ static enum err replace_with_copy(const char *path, int from)
         err = open_at_path(temporary, FS_READ | FS_WRITE | FS_CREATE | FS_EXCLUSIVE, &to);
     if (err != ERR_NONE)
         return err;
-    err = copy_whole_file(from, to);
+    err = check_fs_call(fchmod(to, mode & 0777));
+    if (err == ERR_NONE)
+        err = copy_whole_file(from, to);
     if (err == ERR_NONE)
         err = fs_sync(to);
     fs_close(to);
@@ -125,17 +127,26 @@ static enum err make_file_own(const char *path)
     if (fstat(fd, &st) != 0)
         err = last_fs_error();
     else if (st.st_nlink > 1)
-        err = replace_with_copy(path, fd);
+        err = replace_with_copy(path, fd, st.st_mode);
     fs_close(fd);
     return err;
+}
+
+/* It is to be empty: nothing needs to be copied. */
+static enum err leave_other_names(const char *path)
+{
+    assert(path[0]);
+    struct stat st;
+    return stat(path, &st) == 0 && st.st_nlink > 1 ? fs_unlink(path) : ERR_NONE;
 }
 
 enum err fs_open(const char *path, unsigned flags, int *out_fd)
 {
     assert(path && out_fd);
     assert(!(flags & FS_OWN) || flags & FS_WRITE);
+    assert(!(flags & FS_WRITE) || flags & (FS_OWN | FS_TRUNCATE | FS_EXCLUSIVE | FS_LOCK));
     fs_guard_check();
-    enum err err = flags & FS_OWN ? make_file_own(path) : ERR_NONE;
+    enum err err = flags & FS_OWN ? make_file_own(path) : flags & FS_TRUNCATE ? leave_other_names(path) : ERR_NONE;
     return err == ERR_NONE ? open_at_path(path, flags, out_fd) : err;
 }
 

@@ -56,7 +56,8 @@ enum err root_lock_file(struct root *r, char *why)
     char path[FS_PATH_MAX];
     assert(r->folder_fd >= 0 && r->lock_fd < 0);
     int n = snprintf(path, sizeof path, "%s/.lock", r->config->data_dir);
-    enum err err = n > 0 && n < FS_PATH_MAX ? fs_open(path, FS_READ | FS_WRITE | FS_CREATE, &r->lock_fd) : ERR_INVALID;
+    enum err err =
+        n > 0 && n < FS_PATH_MAX ? fs_open(path, FS_READ | FS_WRITE | FS_CREATE | FS_LOCK, &r->lock_fd) : ERR_INVALID;
     if (err != ERR_NONE) {
         r->lock_fd = -1;
         return root_say_fault(why, err, r->config->data_dir, "opened");

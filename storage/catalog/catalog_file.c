@@ -525,7 +525,7 @@ static enum err read_copy(struct catalog_file *f, struct catalog_copy *c, uint8_
     assert(c->fd < 0);
     uint64_t bytes = 0;
     size_t got = 0;
-    enum err err = fs_open(c->path, FS_READ | FS_WRITE, &c->fd);
+    enum err err = fs_open(c->path, FS_READ, &c->fd);
     if (err != ERR_NONE) {
         c->fd = -1;
         catalog_view_scan(&c->view, NULL, 0);

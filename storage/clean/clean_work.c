@@ -512,9 +512,8 @@ static enum err step_seal(struct clean_work *w)
     if (!err)
         err = name_sealed_swap(w);
     if (!err)
-        err = made_path(w, ".log.swap", path)
-                  ? fs_open(path, FS_READ | FS_WRITE | (w->limits.direct ? FS_DIRECT : 0), &w->made_fd)
-                  : ERR_INVALID;
+        err = made_path(w, ".log.swap", path) ? fs_open(path, FS_READ | (w->limits.direct ? FS_DIRECT : 0), &w->made_fd)
+                                              : ERR_INVALID;
     if (err)
         return err;
     index_copy(w->lent, &w->index);

@@ -68,7 +68,7 @@ static bool shorten_ballast(const struct ballast *b, uint64_t left)
 {
     assert(left % PAGE_BYTES == 0);
     int fd;
-    if (fs_open(b->path, FS_WRITE, &fd) != ERR_NONE)
+    if (fs_open(b->path, FS_WRITE | FS_OWN, &fd) != ERR_NONE)
         return false;
     enum err err = fs_truncate(fd, left);
     fs_close(fd);

@@ -53,7 +53,7 @@ enum err log_start_sync(const char *dir)
     int fd;
     if (!log_start_path(path, dir))
         return ERR_INVALID;
-    enum err err = fs_open(path, FS_WRITE, &fd);
+    enum err err = fs_open(path, FS_READ, &fd);
     if (err != ERR_NONE)
         return err;
     err = fs_sync(fd);

@@ -152,7 +152,7 @@ static enum err run_close_job(struct space_job *j)
     char path[FS_PATH_MAX];
     enum err err = ERR_NONE;
     if (j->old_fd < 0) {
-        err = segment_path(path, j->dir, j->old->base_offset, ".log") ? fs_open(path, segment_flags(j), &j->fd)
+        err = segment_path(path, j->dir, j->old->base_offset, ".log") ? fs_open(path, segment_flags(j) | FS_OWN, &j->fd)
                                                                       : ERR_INVALID;
         j->old_fd = j->fd;
     }

@@ -50,7 +50,7 @@ static inline int open_file(int64_t base, const char *suffix, unsigned flags)
     char path[FS_PATH_MAX];
     int fd;
     assert_true(segment_path(path, dir, base, suffix));
-    enum err err = fs_open(path, flags, &fd);
+    enum err err = fs_open(path, flags | (flags & FS_WRITE && !(flags & FS_TRUNCATE) ? FS_OWN : 0), &fd);
     return err ? -1 : fd;
 }
 static inline void open_segment(int64_t base)

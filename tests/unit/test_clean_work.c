@@ -306,7 +306,7 @@ static void damage_is_named_and_stays(void **state)
     char path[FS_PATH_MAX];
     int fd;
     assert_true(segment_path(path, dir, 2 * PER_SEGMENT, ".log"));
-    assert_int_equal(fs_open(path, FS_READ | FS_WRITE, &fd), ERR_NONE);
+    assert_int_equal(fs_open(path, FS_READ | FS_WRITE | FS_OWN, &fd), ERR_NONE);
     assert_int_equal(fs_write(fd, "?", 1, w.segments[2].bytes / 2), ERR_NONE);
     fs_close(fd);
     for (int64_t dirty = 0; dirty < ACTIVE; dirty += PER_SEGMENT + 10) { /* found by the map; found by the filter */

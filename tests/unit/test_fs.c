@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 
 #define DIR_PATH "build/test_fs"
@@ -238,6 +239,44 @@ static void a_file_with_another_name_is_copied_before_it_is_written(void **state
     assert_int_equal(fs_open(DIR_PATH "/a.tmp", FS_READ, &fd), ERR_NOT_FOUND);
 }
 
+static mode_t mode_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 0777;
+}
+/* What only its owner may read (the catalog keeps credentials) is copied for its owner only. */
+static void a_copy_is_as_private_as_the_file(void **state)
+{
+    (void)state;
+    int fd;
+    fs_close(open_new(DIR_PATH "/a"));
+    assert_int_equal(chmod(DIR_PATH "/a", 0600), 0);
+    assert_int_equal(fs_link(DIR_PATH "/a", DIR_PATH "/b"), ERR_NONE);
+    assert_int_equal(fs_open(DIR_PATH "/a", FS_WRITE | FS_OWN, &fd), ERR_NONE);
+    fs_close(fd);
+    assert_int_equal(mode_of(DIR_PATH "/a"), 0600);
+}
+
+static void a_file_with_another_name_is_not_emptied(void **state)
+{
+    (void)state;
+    char bytes[8];
+    size_t got;
+    int fd = open_new(DIR_PATH "/a");
+    assert_int_equal(fs_write(fd, "before", 6, 0), ERR_NONE);
+    fs_close(fd);
+    assert_int_equal(fs_link(DIR_PATH "/a", DIR_PATH "/b"), ERR_NONE);
+    assert_int_equal(fs_open(DIR_PATH "/a", FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd), ERR_NONE);
+    assert_int_equal(fs_read(fd, bytes, sizeof bytes, 0, &got), ERR_NONE);
+    assert_int_equal(got, 0);
+    fs_close(fd);
+    assert_int_equal(fs_open(DIR_PATH "/b", FS_READ, &fd), ERR_NONE);
+    assert_int_equal(fs_read(fd, bytes, sizeof bytes, 0, &got), ERR_NONE);
+    assert_int_equal(got, 6);
+    fs_close(fd);
+}
+
 static void memory_file_systems_are_not_direct(void **state)
 {
     (void)state;
@@ -258,7 +297,7 @@ static void direct_files_of_one_disk_may_share_a_flush(void **state)
     int fd, cached, folder;
     assert_int_equal(fs_probe(DIR_PATH, &traits), ERR_NONE);
     assert_int_equal(fs_open_folder("/dev", &folder), ERR_NONE);
-    if (fs_open(DIR_PATH "/direct", FS_READ | FS_WRITE | FS_CREATE | FS_DIRECT, &fd) == ERR_NONE) {
+    if (fs_open(DIR_PATH "/direct", FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE | FS_DIRECT, &fd) == ERR_NONE) {
         cached = open_new(DIR_PATH "/cached");
         assert_int_equal(fs_shares_flush(fd, cached), traits.direct && strcmp(traits.type, "ext4") == 0);
         assert_false(fs_shares_flush(cached, fd)); /* its writes wait in the page cache */
@@ -285,6 +324,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_listing_tells_files_from_folders_and_may_stop, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_lock_excludes_until_it_is_closed, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_file_with_another_name_is_copied_before_it_is_written, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_copy_is_as_private_as_the_file, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_file_with_another_name_is_not_emptied, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(direct_files_of_one_disk_may_share_a_flush, make_dir, remove_dir),
         cmocka_unit_test(memory_file_systems_are_not_direct),
     };

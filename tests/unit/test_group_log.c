@@ -505,7 +505,7 @@ static uint64_t put_behind(uint64_t at, int64_t offset, int16_t attributes, uint
     be16_put(batch_bytes + 21, (uint16_t)attributes);
     make_seal(batch_bytes, n);
     int fd;
-    assert_int_equal(fs_open(DIR "/data/t-0/00000000000000000000.log", FS_WRITE, &fd), ERR_NONE);
+    assert_int_equal(fs_open(DIR "/data/t-0/00000000000000000000.log", FS_WRITE | FS_OWN, &fd), ERR_NONE);
     assert_int_equal(fs_write(fd, batch_bytes, n, at), ERR_NONE);
     fs_close(fd);
     return at + n;

@@ -263,7 +263,7 @@ static void it_may_be_the_file_of_the_folders_owner(void **state)
 static void change_file(uint64_t at, const void *bytes, size_t count)
 {
     int fd;
-    assert_int_equal(fs_open(redo_file, FS_READ | FS_WRITE, &fd), ERR_NONE);
+    assert_int_equal(fs_open(redo_file, FS_READ | FS_WRITE | FS_OWN, &fd), ERR_NONE);
     assert_int_equal(fs_write(fd, bytes, count, at), ERR_NONE);
     fs_close(fd);
 }
@@ -406,7 +406,7 @@ static void a_record_of_a_segment_that_the_log_left_is_passed(void **state)
     char path[FS_PATH_MAX];
     int fd;
     assert_true(segment_path(path, DIR "/data/t-0", r.end_offset, ".log"));
-    assert_int_equal(fs_open(path, FS_WRITE | FS_CREATE, &fd), ERR_NONE);
+    assert_int_equal(fs_open(path, FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd), ERR_NONE);
     fs_close(fd);
     (void)h;
     start_again();
@@ -454,7 +454,7 @@ static void what_a_broker_left_whose_folder_is_gone_is_removed(void **state)
         assert_int_equal(fs_absolute(paths[i], h.path, sizeof h.path), ERR_NONE);
         h.crc = redo_header_crc(&h);
         int fd;
-        assert_int_equal(fs_open(other, FS_READ | FS_WRITE | FS_CREATE, &fd), ERR_NONE);
+        assert_int_equal(fs_open(other, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd), ERR_NONE);
         assert_int_equal(fs_write(fd, &h, sizeof h, 0), ERR_NONE);
         fs_close(fd);
     }

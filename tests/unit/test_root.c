@@ -300,7 +300,7 @@ static void a_folder_without_rights_is_a_sentence(void **state)
 static void hold_lock(uint64_t for_ms)
 {
     root_close(must_open());
-    assert_int_equal(fs_open(DIR "/.lock", FS_READ | FS_WRITE, &held_lock), ERR_NONE);
+    assert_int_equal(fs_open(DIR "/.lock", FS_READ | FS_WRITE | FS_LOCK, &held_lock), ERR_NONE);
     assert_int_equal(fs_lock(held_lock), ERR_NONE);
     release_at_ns = now_ns + for_ms * NS_PER_MS;
     unlink(DIR "/catalog");

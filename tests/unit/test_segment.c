@@ -111,7 +111,7 @@ static int open_log(void)
     char path[FS_PATH_MAX];
     int fd;
     assert_true(segment_path(path, dir, 7, ".log"));
-    assert_int_equal(fs_open(path, FS_READ | FS_WRITE, &fd), ERR_NONE);
+    assert_int_equal(fs_open(path, FS_READ | FS_WRITE | FS_OWN, &fd), ERR_NONE);
     return fd;
 }
 
