@@ -12,7 +12,8 @@ static const char doc_tls[] = "TLS; kept until this broker has it.";
 static const char doc_rights[] = "Who may do what; kept until this broker has access control.";
 static const char doc_share[] = "Share groups; kept until this broker has them.";
 static const char doc_groups[] = "Consumer groups; kept until this broker has them.";
-static const char doc_transactions[] = "Transactions; kept until this broker has them.";
+static const char doc_transactions[] =
+    "How Kafka's coordinators of transactions copy, load and ask again; this broker needs none of it.";
 static const char doc_plugins[] = "Java classes, which this broker does not load.";
 static const char doc_replicas[] = "Copying between brokers: there is one node.";
 static const char doc_quotas[] = "Quotas; kept until this broker has them.";

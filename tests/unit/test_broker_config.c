@@ -68,6 +68,50 @@ static void keys_of_all_parts_of_kafka_are_known(void **state)
         assert_non_null(broker_key_find(known[i]));
 }
 
+/* storage/README.md tells users which keys are obeyed. */
+static const char *const with_other_names[] = {"compression.", "max.decompressed.message.bytes", "disk.full.policy",
+                                               "write.caching"}; /* "the same" as the topic's */
+static bool is_told_as_the_topics(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(with_other_names); i++)
+        if (strncmp(name, with_other_names[i], strlen(with_other_names[i])) == 0)
+            return true;
+    return false;
+}
+static void the_readme_names_the_keys_that_are_obeyed_and_no_others(void **state)
+{
+    (void)state;
+    static char text[1 << 20];
+    bool told[1024] = {false};
+    FILE *f = fopen("storage/README.md", "r");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    char *at = strstr(text, "### Keys that are obeyed"), *line_rest = NULL;
+    assert_non_null(at);
+    int column = 1; /* with the broker's keys: the first of the broker's table, the second of the topics' */
+    for (char *line = strtok_r(at, "\n", &line_rest); line; line = strtok_r(NULL, "\n", &line_rest)) {
+        column = strncmp(line, "| Topic |", 9) == 0 ? 2 : column;
+        char *cell = line[0] == '|' ? line + 1 : NULL;
+        for (int i = 1; cell && i < column; i++)
+            cell = strchr(cell, '|') + 1;
+        char *end = cell ? strchr(cell, '|') : NULL;
+        for (char *name = cell; name && (name = memchr(name, '`', (size_t)(end - name)));) {
+            char *name_end = strchr(name + 1, '`'), key[128];
+            snprintf(key, sizeof key, "%.*s", (int)(name_end - name - 1), name + 1);
+            name = name_end + 1;
+            const struct broker_key *k = broker_key_find(key);
+            if (!k || !k->effective)
+                fail_msg("%s is not obeyed", key);
+            told[k - broker_key_at(0)] = true;
+        }
+    }
+    assert_true(broker_key_count() <= COUNT_OF(told));
+    for (uint32_t i = 0; i < broker_key_count(); i++)
+        if (broker_key_at(i)->effective && !told[i] && !is_told_as_the_topics(broker_key_at(i)->name))
+            fail_msg("storage/README.md does not tell of %s", broker_key_at(i)->name);
+}
+
 static void an_empty_configuration_is_a_development_broker(void **state)
 {
     (void)state;
@@ -492,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(the_table_is_sorted_and_every_default_is_possible),
         CASE(keys_of_all_parts_of_kafka_are_known),
+        CASE(the_readme_names_the_keys_that_are_obeyed_and_no_others),
         CASE(an_empty_configuration_is_a_development_broker),
         CASE(what_is_set_counts_and_the_last_word_wins),
         CASE(log_dirs_beats_log_dir),
