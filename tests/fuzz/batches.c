@@ -1,8 +1,9 @@
-/* Record batches as a producer may send them, the codecs, records of __consumer_offsets.
+/* Record batches as a producer may send them, the codecs, records of __consumer_offsets and __transaction_state.
  *
  *   input:  what u8 | flags u8 | the bytes */
 #include "core/crc.h"
 #include "net/group/records.h"
+#include "net/txn/txn_records.h"
 #include "storage/log/batch.h"
 #include "storage/log/codec.h"
 #include "storage/log/repack.h"
@@ -266,6 +267,88 @@ static void check_group_record(struct feed *f)
     FUZZ_CHECK(r.tombstone || again.committed.offset == r.committed.offset, "its offset");
 }
 
+/* --- records of __transaction_state --- */
+
+/* One partition after the other of both sets. */
+static bool same_parts(const struct txn_parts *a, const struct txn_parts *b)
+{
+    struct txn_partition of_a, of_b;
+    int32_t topic_a = 0, at_a = 0, topic_b = 0, at_b = 0;
+    if (a->partitions != b->partitions)
+        return false;
+    while (txn_parts_next(a, &topic_a, &at_a, &of_a))
+        if (!txn_parts_next(b, &topic_b, &at_b, &of_b) || txn_partition_compare(&of_a, &of_b) != 0)
+            return false;
+    return true;
+}
+
+static const char *read_txn_in(struct heap *heap, struct arena *arena, struct kview key, struct kview value,
+                               struct txn_record *out)
+{
+    arena_init(arena, heap, TXN_RECORD_ROOM + (value.n > 0 ? (size_t)value.n * TXN_RECORD_ARENA : 0));
+    const char *why = txn_record_read(key, value, arena, out);
+    FUZZ_CHECK(!why || why[0], "refused without a word");
+    FUZZ_CHECK(!arena->refused_bytes, "a value of %d bytes needs more than its arena", value.n);
+    return why;
+}
+
+/* Written at that level and read again: the same, but for what older versions lack. */
+static void check_txn_again(struct heap *heap, const struct txn_record *r, const struct txn_parts *parts, int16_t level)
+{
+    static uint8_t memory[PACKED_MAX];
+    struct kview value = txn_record_encode(&r->values, parts, level, heap);
+    struct record_batch b;
+    record_batch_begin(&b, memory, sizeof memory);
+    FUZZ_CHECK(value.n >= 0, "no memory");
+    FUZZ_CHECK(txn_record_bytes(r->id, value) < sizeof memory - BATCH_HEADER_BYTES, "%d bytes", value.n);
+    FUZZ_CHECK(txn_record_put(&b, r->id, value), "%d bytes of id", r->id.n);
+    uint32_t bytes = record_batch_end(&b, NOW_MS, NULL);
+    FUZZ_CHECK(bytes <= BATCH_HEADER_BYTES + txn_record_bytes(r->id, value), "%u", bytes);
+    struct batch_cursor c = {memory + BATCH_HEADER_BYTES, memory + bytes};
+    struct batch_record written;
+    struct txn_record again;
+    struct txn_parts parts_again;
+    struct arena arena;
+    FUZZ_CHECK(batch_next(&c, &written), "what we wrote");
+    FUZZ_CHECK(!read_txn_in(heap, &arena, (struct kview){written.key, written.key_bytes},
+                            (struct kview){written.value, written.value_bytes}, &again),
+               "what we wrote");
+    txn_parts_init(&parts_again, heap);
+    FUZZ_CHECK(again.known && kview_same(again.id, r->id), "its key");
+    FUZZ_CHECK(again.values.state == r->values.state && again.values.producer_id == r->values.producer_id &&
+                   again.values.producer_epoch == r->values.producer_epoch &&
+                   again.values.start_ms == r->values.start_ms,
+               "its value");
+    FUZZ_CHECK(txn_record_parts(&again, &parts_again) == ERR_NONE, "no memory");
+    FUZZ_CHECK(r->values.state == TXN_EMPTY || same_parts(parts, &parts_again), "its partitions");
+    txn_parts_deinit(&parts_again);
+}
+
+static void check_txn_record(struct feed *f)
+{
+    const uint8_t *id_at, *value_at;
+    uint8_t head[2 + 2 + 255], bits = feed_byte(f), id_bytes = feed_byte(f);
+    size_t id_n = feed_take(f, id_bytes, &id_at);
+    be16_put(head, bits & 1 ? feed_byte(f) : 0); /* the key's version */
+    be16_put(head + 2, (uint16_t)id_n);
+    memcpy(head + 4, id_at, id_n);
+    size_t value_n = feed_take(f, SIZE_MAX, &value_at);
+    struct kview key = {head, (int32_t)(bits & 2 ? 4 + id_n / 2 : 4 + id_n)};
+    struct kview value = {value_at, bits & 4 ? -1 : (int32_t)value_n};
+    struct heap *heap = heap_open();
+    struct txn_record r;
+    struct arena arena;
+    if (!read_txn_in(heap, &arena, key, value, &r) && r.known && !r.tombstone) {
+        struct txn_parts parts;
+        txn_parts_init(&parts, heap);
+        FUZZ_CHECK(txn_record_parts(&r, &parts) == ERR_NONE, "no memory");
+        txn_parts_check(&parts);
+        check_txn_again(heap, &r, &parts, bits >> 3 & 1 ? 0 : 2);
+        txn_parts_deinit(&parts);
+    }
+    heap_close(heap);
+}
+
 /* --- varints and records --- */
 
 static void check_records(struct feed *f)
@@ -287,9 +370,13 @@ static void check_records(struct feed *f)
 
 void fuzz_batches(const uint8_t *at, size_t bytes)
 {
+    enum { TXN_RECORDS = 240 }; /* of first bytes: they came later, and older inputs mean what they meant */
     struct feed f = {at, at + bytes};
-    uint32_t what = feed_byte(&f) % 12;
-    if (what < 4)
+    uint8_t first = feed_byte(&f);
+    uint32_t what = first % 12;
+    if (first >= TXN_RECORDS)
+        check_txn_record(&f);
+    else if (what < 4)
         check_unpacking((enum batch_codec)(what + 1), &f);
     else if (what < 8)
         check_round((enum batch_codec)(what - 3), &f);

@@ -64,6 +64,8 @@ static void produce(struct talk *t, const char *name, int32_t index, struct make
     partition_produce_data_init(&part);
     topic_produce_data_init(&topic);
     produce_request_init(&m);
+    if (how.attributes & BATCH_TRANSACTIONAL)
+        m.transactional_id = text_of("t");
     part.index = index;
     part.records = (struct krecords){.at = batch, .n = (int32_t)make_batch(batch, how)};
     topic.name = text_of(name);
@@ -105,13 +107,108 @@ static void commit(struct talk *t)
     FUZZ_CHECK(false, "error %d", r.topics.v[0].partitions.v[0].error_code);
 }
 
-static void ask_coordinator(struct talk *t)
+static void ask_coordinator(struct talk *t, const char *key, int8_t kind)
 {
     struct find_coordinator_request m;
     struct find_coordinator_response r;
     find_coordinator_request_init(&m);
-    m.key = text_of("g");
+    m.key = text_of(key);
+    m.key_type = kind;
     FUZZ_CHECK(TALK(t, find_coordinator, &m, 2, &r), "no answer");
+}
+
+/* --- a transactional producer: one transaction is aborted, one committed, one more aborted, in rolled segments, and one is open --- */
+
+enum { TXN_BATCHES = 4, TXN_TRIES = 50 };
+static struct {
+    int64_t id;
+    int16_t epoch;
+    int32_t sequence;
+} producer;
+
+/* What it asks again while the coordinator is being loaded, or puts markers. */
+static bool ask_later(int16_t error, int i)
+{
+    FUZZ_CHECK(error == KERR_NONE || i < TXN_TRIES, "error %d", error);
+    if (error)
+        (void)world_run(100 * NS_PER_MS, NULL, NULL);
+    return error;
+}
+
+static void init_producer(struct talk *t)
+{
+    struct init_producer_id_request m;
+    struct init_producer_id_response r;
+    init_producer_id_request_init(&m);
+    m.transactional_id = text_of("t");
+    m.transaction_timeout_ms = 900000;
+    int i = 0;
+    do
+        FUZZ_CHECK(TALK(t, init_producer_id, &m, 1, &r), "no answer");
+    while (ask_later(r.error_code, i++));
+    producer.id = r.producer_id;
+    producer.epoch = r.producer_epoch;
+    producer.sequence = 0;
+}
+
+static void add_partition(struct talk *t)
+{
+    struct add_partitions_to_txn_topic topic;
+    struct add_partitions_to_txn_request m;
+    struct add_partitions_to_txn_response r;
+    int32_t index = 0;
+    int i = 0;
+    add_partitions_to_txn_topic_init(&topic);
+    add_partitions_to_txn_request_init(&m);
+    topic.name = text_of("x");
+    topic.partitions.v = &index;
+    topic.partitions.n = 1;
+    m.v3_and_below_transactional_id = text_of("t");
+    m.v3_and_below_producer_id = producer.id;
+    m.v3_and_below_producer_epoch = producer.epoch;
+    m.v3_and_below_topics.v = &topic;
+    m.v3_and_below_topics.n = 1;
+    do
+        FUZZ_CHECK(TALK(t, add_partitions_to_txn, &m, 2, &r), "no answer");
+    while (ask_later(r.results_by_topic_v3_and_below.v[0].results_by_partition.v[0].partition_error_code, i++));
+}
+
+static void end_transaction(struct talk *t, bool commits)
+{
+    struct end_txn_request m;
+    struct end_txn_response r;
+    end_txn_request_init(&m);
+    m.transactional_id = text_of("t");
+    m.producer_id = producer.id;
+    m.producer_epoch = producer.epoch;
+    m.committed = commits;
+    int i = 0;
+    do
+        FUZZ_CHECK(TALK(t, end_txn, &m, 2, &r), "no answer");
+    while (ask_later(r.error_code, i++));
+}
+
+static void transact(struct talk *t)
+{
+    static const enum { ABORTS, COMMITS, STAYS_OPEN } ends[] = {ABORTS, COMMITS, ABORTS, STAYS_OPEN};
+    ask_coordinator(t, "t", 1);
+    init_producer(t);
+    for (size_t n = 0; n < COUNT_OF(ends); n++) {
+        add_partition(t);
+        for (int i = 0; i < TXN_BATCHES; i++) {
+            produce(t, "x", 0,
+                    (struct make_batch){.timestamp = 1790000000000 + i,
+                                        .producer_id = producer.id,
+                                        .producer_epoch = producer.epoch,
+                                        .sequence = producer.sequence,
+                                        .attributes = BATCH_TRANSACTIONAL,
+                                        .count = 2,
+                                        .value_bytes = 60});
+            producer.sequence += 2;
+        }
+        if (ends[n] != STAYS_OPEN)
+            end_transaction(t, ends[n] == COMMITS);
+    }
 }
 
 static void fill(void)
@@ -120,7 +217,8 @@ static void fill(void)
     FUZZ_CHECK(talk_open(&t), "nobody listens");
     make_topic(&t, "a", "delete");
     make_topic(&t, "c", "compact");
-    ask_coordinator(&t);
+    make_topic(&t, "x", "delete");
+    ask_coordinator(&t, "g", 0);
     for (int32_t i = 0; i < BATCHES; i++) {
         struct make_batch b = {.timestamp = 1790000000000 + i,
                                .producer_id = i % 2 ? 1 : -1,
@@ -143,6 +241,7 @@ static void fill(void)
                                     .count = 1,
                                     .value_bytes = 300});
     commit(&t);
+    transact(&t);
     talk_close(&t);
 }
 

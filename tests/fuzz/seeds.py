@@ -3,6 +3,7 @@ then --merge)."""
 import gzip
 import os
 import random
+import struct
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -13,6 +14,13 @@ from generate import Maker, Symbol, batches
 from messages import frame, schema, versions
 from wire import batch, record
 
+TXN_VALUES = (  # of tests/unit/test_txn_records.c: as Kafka writes them
+    "000100000000000003e800010000ea600102076f72646572730200000003000000018bcfe568020000018bcfe568010200080000000000000"
+    "3e802020002",
+    "000100000000000003e87fff0000ea600202076f72646572730200000003000000018bcfe568030000018bcfe568010300080000000000000"
+    "3e8010800000000000007d002020002",
+    "000100000000000007d000000000ea6004010000018bcfe568040000018bcfe5680102000800000000000003e802020002",
+)
 REQUEST = 255  # behind the last message of wire.c
 FILES = ("# a comment\nlisteners=PLAINTEXT://localhost:9092,INSIDE://:0\nlog.dirs=/d\nnode.id=1\n"
          "advertised.listeners=PLAINTEXT://h:1\nlistener.security.protocol.map=INSIDE:PLAINTEXT,PLAINTEXT:PLAINTEXT\n",
@@ -55,6 +63,12 @@ def batch_inputs():
     yield bytes([8, 6]) + b"\0\2\0\1g" + b"\0" + b"\0\3\0\10consumer" + bytes(4) + b"\0\1r\0\1m" + bytes(8) + bytes(4)
 
 
+    for value in TXN_VALUES:
+        yield bytes([240, 0, 3]) + b"txn" + bytes.fromhex(value)
+        yield bytes([240, 8, 3]) + b"txn" + bytes.fromhex(value)
+    yield bytes([240, 4, 3]) + b"txn"
+
+
 def state_inputs():
     yield bytes([2]) + b"0\n2\n0 0\n3 40\n"
     yield bytes([0]) + bytes(4)
@@ -64,6 +78,15 @@ def state_inputs():
     yield bytes([4, 16, 1, 0, 0]) + b"\0\0\0\5\0\0\0\x10\0\0\0\x09\0\0\0\x40" + bytes(7) + b"\1\0\0\0\5"
     yield bytes([5, 0, 0, 0]) + b"odradek catalog 2\n" * 2
     yield bytes([6]) + b"00000000000000000042.log"
+    aborted = [struct.pack(">hqqqq", 0, 7, first, first + 3, first + 4) for first in (0, 10, 30)]
+    for count in range(4):
+        yield bytes([240]) + struct.pack(">HHH", 5, 30, 20) + b"".join(aborted[:count])
+    yield bytes([241]) + b"0\n1\ntopic 3 42\n"
+    for start in (0, 1):
+        for later in (0, 1):
+            yield bytes([242, later, start]) + struct.pack(">BBHB", 0, 3, 100, 20) + struct.pack(">BBHB", 0, 4, 200, 50)
+    yield bytes([242, 0, 0]) + struct.pack(">BBHB", 8, 3, 100, 20) + bytes(4) + b"\0\4\0"
+    yield bytes([242, 0, 0]) + struct.pack(">BBHB", 1, 3, 100, 20) + bytes(20)
 
 
 def config_inputs():

@@ -1,16 +1,19 @@
 /* Small files and the state in them, each read from any bytes, written and read again: producers, snapshots, epochs, checkpoint
- * records, indexes, catalogs by their framing. A checksum that stands before the rest is mended first, or nothing gets behind it.
+ * records, indexes, catalogs by their framing, aborted transactions; where a log was cleaned and what shared memory had (state_files.c). A checksum
+ * that stands before the rest is mended first, or nothing gets behind it.
  *
  *   input:  what u8 | the bytes */
 #include "core/bytes.h"
 #include "core/crc.h"
 #include "storage/catalog/catalog_file.h"
+#include "storage/log/aborted.h"
 #include "storage/log/epochs.h"
 #include "storage/log/index.h"
 #include "storage/log/producer.h"
 #include "storage/log/segment.h"
 #include "storage/recovery/checkpoint.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/state_files.h"
 
 enum { TEXT_MAX = 64 * 1024, LOG_BYTES = 1 << 20 };
 
@@ -180,13 +183,67 @@ static void check_name(struct heap *heap, const uint8_t *at, size_t n)
     FUZZ_CHECK(strcmp(path + 2, name) == 0, "%s is %s", name, path);
 }
 
+/* --- aborted transactions --- */
+
+/* As aborted_collect has it, one by one. */
+static void check_collected(const struct aborted_index *a, int64_t from, int64_t to, struct heap *heap)
+{
+    struct aborted_index list;
+    bool complete;
+    uint32_t found = 0;
+    aborted_init(&list, heap);
+    FUZZ_CHECK(aborted_collect(a, from, to, &list, &complete) == ERR_NONE, "no memory");
+    aborted_check(&list);
+    for (uint32_t i = 0; i < a->count && found < list.count; i++)
+        found += memcmp(&a->v[i], &list.v[found], sizeof list.v[found]) == 0;
+    FUZZ_CHECK(found == list.count, "%u of %u are not of the file", list.count - found, list.count);
+    for (uint32_t i = 0; i < list.count; i++)
+        FUZZ_CHECK(list.v[i].last_offset >= from && list.v[i].first_offset < to, "transaction %u is elsewhere", i);
+    aborted_deinit(&list);
+}
+
+static void check_aborted(struct heap *heap, const uint8_t *at, size_t n)
+{
+    struct aborted_index a;
+    struct feed f = {at, at + n};
+    int64_t from = (int64_t)feed_word(&f, 2), to = from + (int64_t)feed_word(&f, 2), cut = (int64_t)feed_word(&f, 2);
+    const uint8_t *file;
+    size_t bytes = feed_take(&f, SIZE_MAX, &file);
+    aborted_init(&a, heap);
+    if (aborted_load(&a, file, bytes) == ERR_NONE) {
+        uint8_t *out = heap_alloc(heap, bytes + 1);
+        aborted_check(&a);
+        FUZZ_CHECK(aborted_file_bytes(&a) == bytes, "%zu of %zu", aborted_file_bytes(&a), bytes);
+        aborted_encode(&a, 0, a.count, out);
+        FUZZ_CHECK(bytes == 0 || memcmp(out, file, bytes) == 0, "what we read");
+        check_collected(&a, from, to, heap);
+        check_collected(&a, 0, INT64_MAX, heap);
+        aborted_truncate(&a, cut);
+        FUZZ_CHECK(a.count == 0 || a.v[a.count - 1].last_offset < cut, "%u are left", a.count);
+        check_collected(&a, from, to, heap);
+    } else {
+        FUZZ_CHECK(a.count == 0, "%u of a bad file", a.count);
+    }
+    aborted_deinit(&a);
+}
+
+enum { LATER_CHECKS = 240 }; /* of first bytes: what came later, so that older inputs mean what they meant */
+
 void fuzz_state(const uint8_t *at, size_t bytes)
 {
     static void (*const checks[])(struct heap *, const uint8_t *, size_t) = {
         check_producers, check_snapshot, check_epochs, check_checkpoint, check_index, check_catalog, check_name};
     if (bytes == 0)
         return;
+    uint32_t later = at[0] >= LATER_CHECKS ? at[0] % 3 : 0;
+    if (later) {
+        (later == 1 ? fuzz_clean_offset : fuzz_redo)(at + 1, bytes - 1);
+        return;
+    }
     struct heap *heap = heap_open();
-    checks[at[0] % COUNT_OF(checks)](heap, at + 1, bytes - 1);
+    if (at[0] >= LATER_CHECKS)
+        check_aborted(heap, at + 1, bytes - 1);
+    else
+        checks[at[0] % COUNT_OF(checks)](heap, at + 1, bytes - 1);
     heap_close(heap);
 }

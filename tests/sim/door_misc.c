@@ -5,6 +5,7 @@
 #include "core/list.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "tests/sim/shared.h"
 #include "tests/sim/world.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,7 @@ void log_write_line(const char *line, size_t bytes)
         gone_offline(line, bytes);
     sim.totals.replayed += strstr(line, " from shared memory: ") != NULL;
     sim.totals.stale += strstr(line, " shared memory is of another life: ") != NULL;
-    world_check(PLANTED(redo_end_before_bytes) || PLANTED(redo_of_stale_life) ||
+    world_check(PLANTED(redo_end_before_bytes) || PLANTED(redo_of_stale_life) || shared_is_spoilt() ||
                     !strstr(line, " doubtful in shared memory: "),
                 "%.*s", (int)bytes, line);
     if (sim.tracing)

@@ -18,11 +18,13 @@ static struct shared *files;
 static uint8_t *old; /* an operator's copy; NULL: none */
 static char old_path[256];
 static uint32_t starts_left; /* before it may come back */
+static bool spoilt;
 
 void shared_begin(void)
 {
     files = NULL; /* the last world's memory */
     old = NULL;
+    spoilt = false;
     names_link(SHARED_DIR, NULL);
     names_sync("");
 }
@@ -123,4 +125,14 @@ void shared_start(void)
     memcpy(shared_map(n->node, redo_ring_at(SHARDS_MAX)), old, redo_ring_at(COPIED_RINGS));
     old = NULL;
     world_note("an old copy of %s is back", n->path);
+}
+
+void shared_spoil(void)
+{
+    spoilt = true;
+}
+
+bool shared_is_spoilt(void)
+{
+    return spoilt;
 }

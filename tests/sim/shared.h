@@ -12,3 +12,6 @@ bool shared_write(const struct disk_node *n, const void *from, uint64_t off, uin
 uint8_t *shared_map(struct disk_node *n, uint64_t bytes);
 void shared_crash(enum crash_kind kind); /* after the disk's */
 void shared_start(void);                 /* before a broker's */
+/* A fuzzer writes into what is found there: the broker may doubt it. */
+void shared_spoil(void);
+bool shared_is_spoilt(void);
