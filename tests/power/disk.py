@@ -38,6 +38,8 @@ def needs():
 
 
 class Disk:
+    filter = None  # of nbdkit; see filtered.py
+
     def __init__(self, folder, kind, flush_us=0):
         self.folder = fresh_dir(folder)
         self.kind = kind
@@ -74,12 +76,21 @@ class Disk:
         run_ok(["mount", "-t", self.kind, self.loop, self.mount])
         self.mounted = True
 
-    def start_nbdkit(self, seed, keep):
+    def plugin(self, seed, keep):
+        """The disk itself: nbdkit's plugin and what it is told."""
         os.mkfifo(self.fifo)
-        command = ["nbdkit", "-f", "-U", self.path("socket"), os.path.abspath(PLUGIN), f"file={self.image}",
-                   f"size={SIZE_MIB}M", f"cut={self.fifo}", f"report={self.path('report')}", f"seed={seed}", f"flush_us={self.flush_us}"]
+        return [os.path.abspath(PLUGIN), f"file={self.image}", f"size={SIZE_MIB}M", f"cut={self.fifo}", f"report={self.path('report')}",
+                f"seed={seed}", f"flush_us={self.flush_us}", *([] if keep is None else [f"keep={keep}"])]
+
+    def settings(self):
+        """What the filter is told."""
+        return []
+
+    def start_nbdkit(self, seed, keep):
+        filters = [f"--filter={self.filter}"] if self.filter else []
+        command = ["nbdkit", "-f", "-U", self.path("socket"), *filters, *self.plugin(seed, keep), *self.settings()]
         with open(self.path("nbdkit.log"), "wb") as log:
-            self.nbdkit = spawn(command + ([] if keep is None else [f"keep={keep}"]), stdout=log, stderr=log)
+            self.nbdkit = spawn(command, stdout=log, stderr=log)
         came = wait_until(lambda: os.path.exists(self.path("socket")), 10, 0.005)
         assert came, f"nbdkit did not start: {self.read('nbdkit.log')}"
 
