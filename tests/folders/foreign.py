@@ -3,7 +3,7 @@ import hashlib
 import os
 
 from contents import batch_of, call
-from harness import Broker, wait_until
+from harness import Broker, binary, run, wait_until
 from wire import *
 from world import WORK, settings
 
@@ -108,6 +108,10 @@ def unknown_folders():
             with Connection(broker.port) as c:
                 assert list_offset(c, "lost", 0, LATEST) == (0, 4) and wanted(c, "bare") == UNKNOWN_TOPIC
         broker.stop()
+        _, out, err = run([binary(), "check", "--data", broker.data], timeout=60)
+        told = [line for line in (out + err).decode().splitlines() if "set-aside" in line]
+        bytes_aside = sum(os.path.getsize(os.path.join(at, name)) for path in moved for at, _, names in os.walk(path) for name in names)
+        assert len(told) == 1 and f": {bytes_aside} bytes" in told[0], f"check says {told} of {bytes_aside} bytes that were set aside"
 
 
 CASES = [("a folder that Apache Kafka formatted is refused and untouched", kafkas_folder),

@@ -76,7 +76,7 @@ void io_recv_put(struct io *io, void *at)
     (void)io;
     size_t i = (size_t)((uint8_t *)at - w.pooled[0]) / POOLED_BYTES;
     assert_true(w.pooled_taken[i]);
-    memset(w.pooled[i], 0xdd, POOLED_BYTES); /* whoever still reads it will see */
+    memset(w.pooled[i], 0xdd, POOLED_BYTES); /* a reader that is left will see */
     w.pooled_taken[i] = false;
     w.pooled_out--;
 }

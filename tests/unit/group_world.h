@@ -351,7 +351,7 @@ static void step_know(struct client *c, char **words)
     c->generation = atoi(words[3]);
 }
 
-/* Whoever waits is gone with the broker. */
+/* A waiter is gone with the broker. */
 static void step_restart(struct group_world *w)
 {
     static uint64_t room[2][2048];

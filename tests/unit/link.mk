@@ -106,6 +106,7 @@ LINK_test_group_log_faults := $(NET_GROUP_LOG) $(filter-out core/mem_libc.o,$(LI
 # Everything but the process around it.
 LINK_test_request_faults := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c core/mem_libc.c core/buf.c net/main.c net/options.c,$(LAYERS)))
 LINK_test_txn_large := $(LINK_test_request_faults)
+LINK_test_delete_races := $(LINK_test_request_faults)
 LINK_test_txn_coordinator := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c net/main.c net/options.c net/txn/txn_coordinator.c,$(LAYERS)))
 LINK_test_regex := net/regex.o $(CORE_HEAP)
 LINK_test_txn := net/txn/txn.o net/txn/txn_parts.o net/txn/txn_merge.o $(CORE_HEAP)

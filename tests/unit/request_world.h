@@ -286,7 +286,7 @@ static struct kreader answer_body(int16_t version)
     return kreader_of((struct kview){w.reply + 8, (int32_t)w.reply_bytes - 8}, version, NULL);
 }
 
-static void check_log(struct coord_shard *cs)
+static inline void check_log(struct coord_shard *cs)
 {
     enum kerr error;
     int32_t at = 0;
@@ -343,7 +343,7 @@ static const struct api_case producer_begins[] = {
 };
 
 /* With all the memory that it wants, over and over, until the transaction before has ended and another one has a partition. */
-static void begin_transaction(void)
+static inline void begin_transaction(void)
 {
     uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
     struct init_producer_id_response r = {.error_code = -1};

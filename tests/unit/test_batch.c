@@ -336,6 +336,36 @@ static void a_lying_max_timestamp_is_found(void **state)
     assert_int_equal(batch_header_max_timestamp(sent), NOW + 77);
 }
 
+/* As Java's do. A batch may say anything, and ListOffsets adds it up. */
+static void sums_of_timestamps_wrap(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t base, delta, sum;
+    } rows[] = {{5, -7, -2},
+                {INT64_MAX, 0, INT64_MAX},
+                {INT64_MAX, 1, INT64_MIN},
+                {INT64_MAX, INT64_MAX, -2},
+                {INT64_MIN, -1, INT64_MAX},
+                {INT64_MIN, INT64_MIN, 0}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct batch b = {.base_timestamp = rows[i].base};
+        struct batch_record r = {.timestamp_delta = rows[i].delta};
+        assert_int_equal(batch_record_timestamp(&b, &r), rows[i].sum);
+    }
+    for (int far = 0; far < 2;
+         far++) { /* neither is near now: it is refused, and nothing was added up wrongly on the way */
+        struct batch b;
+        struct batch_fault fault;
+        struct batch_limits near = usual;
+        near.timestamp_before_max_ms = near.timestamp_after_max_ms = 1000;
+        uint32_t bytes = make_batch(sent, good);
+        be64_put(sent + 27, (uint64_t)(far ? INT64_MAX : INT64_MIN));
+        make_seal(sent, bytes);
+        assert_int_equal(batch_check(sent, bytes, &near, &b, &fault), KERR_INVALID_TIMESTAMP);
+    }
+}
+
 static void records_are_read_as_written(void **state)
 {
     (void)state;
@@ -388,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_behind_the_crc_is_corrupt_or_left_to_the_copy),
         cmocka_unit_test(any_bytes_are_survived),
         cmocka_unit_test(a_lying_max_timestamp_is_found),
+        cmocka_unit_test(sums_of_timestamps_wrap),
         cmocka_unit_test(records_are_read_as_written),
         cmocka_unit_test(sequences_wrap),
         cmocka_unit_test(error_names_are_kafkas),

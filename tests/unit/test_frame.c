@@ -67,7 +67,7 @@ static void a_large_limit_makes_tls_a_frame_size_like_any_other(void **state)
     assert_int_equal(f.total, 0x16030102 + 4);
 }
 
-/* Whoever sends a byte at a time, or in steps, never holds much more than it sent. */
+/* A peer that sends a byte at a time, or in steps, never holds much more than it sent. */
 static void check_rooms(uint32_t ahead)
 {
     const uint32_t total = 100u * 1024 * 1024;

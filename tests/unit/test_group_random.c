@@ -287,7 +287,7 @@ static void assignments_are_of_the_generation(const struct group_world *w)
     }
 }
 
-/* Whoever waits is answered when it can no longer be. */
+/* A waiter is answered when it can no longer be. */
 static void wait_for_the_end(struct group_world *w)
 {
     for (int i = 0; i < 4 && waiting(w) > 0; i++) {

@@ -273,7 +273,7 @@ static void a_guard_remembers_the_lowest_sequence(void **state)
     producers_agree(w->ps);
 }
 
-/* Else whoever was fenced makes its successor's transaction fail, by trying again. */
+/* Else a producer that was fenced makes its successor's transaction fail, by trying again. */
 static void a_late_batch_of_an_older_epoch_does_not_ask(void **state)
 {
     struct world *w = *state;

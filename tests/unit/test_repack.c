@@ -286,7 +286,7 @@ static void each_allocation_may_fail(void **state)
         }
 }
 
-/* Behind a good CRC, as whoever means harm sends them. */
+/* Behind a good CRC, as a client that means harm sends them. */
 static void flipped_bits_never_crash(void **state)
 {
     (void)state;
