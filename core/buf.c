@@ -22,9 +22,9 @@
 
 #define IDLE_NS (60 * NS_PER_S)
 enum {
-    READY_MAX = 8,        /* warm ones ahead: 16 MiB */
-    CLOSED_PER_TRIM = 4,  /* unregistering costs some 20 us each */
-    SLABS_MIN = 4,        /* from here on each purpose has one of its own, and one goes to whoever comes first */
+    READY_MAX = 8,       /* warm ones ahead: 16 MiB */
+    CLOSED_PER_TRIM = 4, /* unregistering costs some 20 us each */
+    SLABS_MIN = 4, /* from here on each purpose has one of its own, and one goes to the purpose that comes first */
     LARGE_POOL_SLABS = 8, /* a smaller one has nothing to spare */
     KEPT_PART = 16,
     KEPT_BESIDE_PART = 4,

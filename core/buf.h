@@ -6,9 +6,9 @@
  *                                                large buf
  *
  * The budget is one for all, but each purpose has a share of it that the others cannot take: a quarter is receiving's, a
- * quarter the tails', an eighth that of cold reads (one slab each at least, where there are four), the rest whoever comes first. So none
+ * quarter the tails', an eighth that of cold reads (one slab each at least, where there are four), the rest the purpose that comes first. So none
  * starves another. One slab is a
- * reserve of 16 KiB bufs, for small requests that find nothing left of receiving's: whoever asks for it says so, and gives
+ * reserve of 16 KiB bufs, for small requests that find nothing left of receiving's: the caller asks for it by name, and gives
  * back soon.
  *
  * The budget is also that of what is kept on the heap: parts of it (bufpool_part) for what peers can make grow, and what says how

@@ -13,7 +13,8 @@
 #endif
 
 #if FS_GUARD
-__attribute__((weak)) _Thread_local bool fs_guard_in_turn; /* weak: whoever links one of the doors or the loop has it */
+__attribute__((
+    weak)) _Thread_local bool fs_guard_in_turn; /* weak: a program that links one of the doors or the loop has it */
 #endif
 
 /* Returns what it was. */

@@ -1,4 +1,4 @@
-/* Log lines leave through a ring: whoever logs puts the line there and goes on, one thread writes them to standard error, in the
+/* Log lines leave through a ring: the thread that logs puts the line there and goes on, one thread writes them to standard error, in the
  * order in which they were put. So a pipe that nobody reads, or a terminal that is stopped, never stops a shard.
  *
  *   shards, helpers --> [ 1024 slots of 512 bytes ] --> writer --> write(2), a call per line

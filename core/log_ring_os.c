@@ -1,4 +1,4 @@
-/* See log_ring.h. A line takes as many slots as it needs, one after the other. Whoever logs claims them by moving `tail`, copies the
+/* See log_ring.h. A line takes as many slots as it needs, one after the other. The thread that logs claims them by moving `tail`, copies the
  * line, and publishes it by its length in `ready` of its first slot. The writer takes lines at `head` as long as they are
  * published, and gives the slots back by moving `head`. Both run freely; a slot is the index modulo SLOTS.
  *

@@ -8,7 +8,8 @@ enum {
     CONN_REQUESTS_MAX = 512,               /* Produce requests that overlap: 10,000 a second while a disk takes 50 ms */
     CONN_REQUEST_BYTES = 16 * 1024 * 1024, /* of their frames; one more frame may start below this */
     CONN_IOV = 32,                         /* pieces of one send; a longer reply takes several */
-    SEND_SMALL_BYTES = 16 * 1024,          /* replies that go in the turn in which they are ready, whoever else sends */
+    SEND_SMALL_BYTES =
+        16 * 1024, /* replies that go in the turn in which they are ready, whichever connections send, too */
     SENDS_BYTES_PER_TURN = 2 * 1024 * 1024, /* of the others: copied into sockets, they take some 0.5 ms */
     SEND_COUNTED_MAX = 1024 * 1024,         /* a socket takes about so many of a larger one at once */
     ACCEPT_SPENDS_BYTES = 64 * 1024, /* a new connection takes as long as receiving so many bytes (io_spend) ... */

@@ -89,7 +89,7 @@ static void catch_signal(int number)
     static volatile sig_atomic_t again;
     int saved = errno;
     bool asked = number == SIGTERM || number == SIGINT; /* by somebody; a terminal that goes away may say so twice */
-    if (asked && again)                                 /* whoever asks twice does not want to wait */
+    if (asked && again)                                 /* an owner who asks twice does not want to wait */
         _exit(EXIT_FAULT);
     again |= asked;
     uint8_t byte = (uint8_t)number;

@@ -3,7 +3,7 @@
  *   home: part_call_start --msg--> owner: ask(call, partition) ... part_call_done --msg--> home: answered(call)
  *
  * When home owns the partition itself there is no message: `ask` runs inside part_call_start, and `answered` inside
- * part_call_done. Whoever starts several calls therefore counts them, plus one for itself while it starts them.
+ * part_call_done. A caller that starts several calls therefore counts them, plus one for itself while it starts them.
  *
  * Where the partition is not recovered yet, its recovery is asked for and `ask` runs when it is, or after a time (RECOVERY_WAIT_MS),
  * and then finds it as it is. Calls to one partition keep their order.

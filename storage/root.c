@@ -181,7 +181,7 @@ static enum err load_stop_marks(struct root *r, char *why)
     return err == ERR_NONE ? ERR_NONE : root_say_fault(why, err, dir, "read");
 }
 
-/* Whoever appends from here on must be told apart from what may lie behind a torn end: by the epoch. */
+/* A broker that appends from here on must be told apart from what may lie behind a torn end: by the epoch. */
 static enum err begin_after_last_stop(struct root *r, char *why)
 {
     assert(r->catalog && r->checkpoints);

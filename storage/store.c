@@ -138,7 +138,7 @@ static void partition_left(struct partition *p)
     struct applying *v = deletion_of(st, p->topic);
     assert(v);
     (void)map_remove(&st->partitions, p->key, sizeof p->key);
-    struct list *l; /* whoever still watches looks again and finds no partition */
+    struct list *l; /* a watcher that is left looks again and finds no partition */
     while ((l = list_pop(&p->watches)))
         container_of(l, struct watch, link)->moved(container_of(l, struct watch, link));
     partition_close(p);

@@ -48,7 +48,7 @@ struct driver {
     uint8_t *scratch;
     uint64_t now_ns;
     struct tally tally;
-    /* Two seconds: one is filled, the other read by whoever asked for the change. */
+    /* Two seconds: one is filled, the other read by the thread that asked for the change. */
     struct second seconds[2];
     _Atomic uint64_t second_wanted, second_filled; /* the numbers; filled is the thread's */
     /* All records, from the first one on, in any phase: what must be there in the end. */

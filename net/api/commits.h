@@ -29,7 +29,7 @@ bool commits_topic(struct commits *c, struct kview name, struct kuuid id, struct
 /* A partition of it, `what` as the request has it (commit_ms -1: now; metadata may be null). It is to be committed, or *out_error says why
  * not. */
 void commits_add(struct commits *c, const struct commits_topic *t, struct committed what, int16_t *out_error);
-/* On the group's shard: whom the commits are of. Whoever commits without a generation makes a simple group, which has offsets and no members.
+/* On the group's shard: whom the commits are of. A client that commits without a generation makes a simple group, which has offsets and no members.
  * NULL: *out_error says why; `knows_no_group`: the client knows GROUP_ID_NOT_FOUND. */
 struct group_entry *commits_group(const struct coord_call *call, int32_t generation, bool knows_no_group,
                                   enum kerr *out_error);

@@ -5,7 +5,7 @@
 
 enum { NO_TIME = -1 };
 
-/* Whom a token would be for: an owner who is named, or else whoever asks, which is nobody in particular. */
+/* Whom a token would be for: an owner who is named, or else the client, which is nobody in particular. */
 static void name_token_owner(const struct create_delegation_token_request *m,
                              struct create_delegation_token_response *r)
 {

@@ -26,7 +26,7 @@ struct size_list {
     uint16_t home, owner;
     struct shard *at;      /* the owner, once there */
     struct size_ask *next; /* not yet answered */
-    struct steps steps;    /* in the owner's line: whoever asks, and however many, share its steps */
+    struct steps steps;    /* in the owner's line: those that ask, however many, share its steps */
     struct recovery_wait wait;
     uint64_t deadline_ns; /* for all of its partitions that are not recovered yet; 0: none was met */
 };

@@ -117,7 +117,7 @@ static bool is_host_name(const char *host)
     return letter && !strchr(host, ':');
 }
 
-/* A listener's name stands for the addresses that it was bound to, so whoever is connected came over one of them. */
+/* A listener's name stands for the addresses that it was bound to, so a client that is connected came over one of them. */
 static const char *find_reached_host(const struct conn *c)
 {
     return is_host_name(c->listener->host) ? c->listener->host : c->names.local;

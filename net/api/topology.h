@@ -6,7 +6,7 @@
  *                                     coordinates the groups and transactional ids whose partition it owns, and where a tool asks
  *                                     every node and adds up (ListGroups, ListTransactions, DescribeLogDirs) it tells of those alone
  *
- * In both, whoever asks a node that does not lead a partition is served all the same: a client with old metadata (another --cores since,
+ * In both, a client that asks a node that does not lead a partition is served all the same: a client with old metadata (another --cores since,
  * another mode) is never wrong, only not on the shortest way. So no answer says NOT_LEADER_OR_FOLLOWER, or names another leader, for
  * that; but DescribeProducers does, which is a question to one node about what it has.
  *

@@ -14,7 +14,7 @@
  * nobody may free it, and the owner may not allocate from it. What the owner has to add (texts of an entry change when the
  * question is over) is copied into `memory`, which is of the owner's heap: home reads it until it gives it back.
  *
- * When home is the owner, `ask` runs inside coord_call_start, and so does `answered` if `ask` ends with coord_call_done. (Whoever starts
+ * When home is the owner, `ask` runs inside coord_call_start, and so does `answered` if `ask` ends with coord_call_done. (A caller that starts
  * several calls therefore counts them, plus one for itself while it starts them.) A later answer is a message in any case: when ten
  * thousand members are answered at once, a turn replies to as many as it takes messages. */
 #pragma once

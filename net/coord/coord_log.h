@@ -193,7 +193,7 @@ struct coord_kind {
     enum coord_replay (*loaded)(struct coord_entry *e, uint32_t *out_units, const char **out_why);
     /* Nothing is in it that somebody may ask for: it may go, if no write is under way. */
     bool (*empty)(const struct coord_entry *e);
-    /* The log closes: whoever waits in the entry is answered, and it is as dead. */
+    /* The log closes: the questions that wait in the entry are answered, and it is as dead. */
     void (*unload)(struct coord_entry *e);
     /* Frees it; it is in no list any more. */
     void (*free_entry)(struct coord_entry *e);

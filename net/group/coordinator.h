@@ -4,7 +4,7 @@
  * A group belongs to the partition of __consumer_offsets that its id's hash names, as in Kafka, and so to that partition's shard.
  * Handlers ask that shard with a coord_call (net/coord/coord_call.h).
  *
- * Time: each group has one timer, at group_deadline. Whoever makes an event of a group calls coordinator_after_event after it. */
+ * Time: each group has one timer, at group_deadline. The maker of an event of a group calls coordinator_after_event after it. */
 #pragma once
 #include "net/coord/coord_shard.h"
 #include "net/group/group_log.h"

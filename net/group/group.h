@@ -8,9 +8,9 @@
  *          |       nobody is left    |  |  +--> EMPTY: nobody joined again            |   | the leader's assignment
  *          +-------------------------+  +---- a member joins, leaves, expires --------+   v is durable
  *                                    +----------------------------------------------- STABLE
- *        DEAD: deleted or unloaded; whoever still asks it is answered with COORDINATOR_NOT_AVAILABLE
+ *        DEAD: deleted or unloaded; a question that still comes is answered with COORDINATOR_NOT_AVAILABLE
  *
- * A waiter is whoever waits for the answer of JoinGroup or SyncGroup: a pointer of the caller's that comes back in exactly one
+ * A waiter waits for the answer of JoinGroup or SyncGroup: a pointer of the caller's that comes back in exactly one
  * answer. It may come back inside the event that brought it. Emit is called inside events and must not call back into the group.
  * An event for which there is no memory is refused with COORDINATOR_NOT_AVAILABLE and leaves the group as it was.
  *

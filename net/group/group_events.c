@@ -79,7 +79,7 @@ static void note_member_sync(struct group *g, struct group_member *m)
         g->sync_due_ns = UINT64_MAX;
 }
 
-/* The waiter waits for the leader's assignment to be durable, whoever brings it. While one is on its way a second one from the
+/* The waiter waits for the leader's assignment to be durable, whichever member brings it. While one is on its way a second one from the
  * leader is not heard: what is answered is what is written. */
 static void await_group_sync(struct group *g, struct group_member *m, const struct group_sync *e,
                              const struct group_emit *emit)

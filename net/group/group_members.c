@@ -288,7 +288,7 @@ static void await_group_join(struct group *g, struct group_member *m, const stru
         m->expires_ns = UINT64_MAX;
 }
 
-/* Whoever is first says what kind of group it is. */
+/* The first member says what kind of group it is. */
 static bool take_protocol_type(struct group *g, struct kview type, struct group_text *out_former)
 {
     *out_former = (struct group_text){NULL, 0};

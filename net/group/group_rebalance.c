@@ -201,7 +201,7 @@ static uint64_t group_rebalance_ns(const struct group *g)
 
 /* --- PREPARING --- */
 
-/* Whoever waits for an assignment of this generation gets none. */
+/* A member that waits for an assignment of this generation gets none. */
 static void fail_waiting_syncs(struct group *g, enum kerr error, struct group_now now, const struct group_emit *emit)
 {
     assert(g->state == GROUP_COMPLETING && error != KERR_NONE);

@@ -78,7 +78,7 @@ struct group_member *group_member_make(struct group *g, struct kview id, struct 
 /* The member's protocols and time-outs from its JoinGroup, and its waiter. An older waiter is answered. */
 enum err group_update(struct group *g, struct group_member *m, const struct group_join *e,
                       const struct group_emit *emit) must_use;
-/* A static member under its new id: whoever waits under the old one is fenced. Its undo is set. */
+/* A static member under its new id: a waiter under the old one is fenced. Its undo is set. */
 enum err group_replace(struct group *g, struct group_member *m, const struct group_join *e, struct group_now now,
                        const struct group_emit *emit) must_use;
 void group_undo_apply(struct group *g, struct group_member *m);

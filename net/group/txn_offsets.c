@@ -31,7 +31,7 @@ void group_txns_init(struct group_txns *g, struct txn_offsets *all, struct offse
     list_init(&g->shares);
 }
 
-/* A transaction goes with its last share, unless it is ending: then whoever settles it finds nothing more. */
+/* A transaction goes with its last share, unless it is ending: then the settling finds nothing more. */
 static void drop_txn_if_empty(struct txn_offsets *t, struct pending_txn *x)
 {
     if (x->ending || !list_empty(&x->shares))

@@ -3,7 +3,7 @@
  *
  *   marker_call_start --part_call--> owner: partition_end_txn, or the group coordinator's --> durable --> done, at home
  *
- * It is done once, and not tried again: whoever wants that starts it anew. An answer means that the marker is on stable media, whatever
+ * It is done once, and not tried again: a caller that wants that starts it anew. An answer means that the marker is on stable media, whatever
  * write.caching says, or an error: UNKNOWN_TOPIC_OR_PARTITION when there is no such partition (any more). */
 #pragma once
 #include "net/coord/coord_log.h"

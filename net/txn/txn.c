@@ -139,7 +139,7 @@ static struct txn_outcome end_ongoing_txn(struct txn *t, const struct txn_event 
     return prepare_txn_end(t, e, e->commit ? TXN_PREPARE_COMMIT : TXN_PREPARE_ABORT, false);
 }
 
-/* Before KIP-890: whoever says again what was done hears that it was done. */
+/* Before KIP-890: a producer that says again what was done hears that it was done. */
 static struct txn_outcome end_txn_old(struct txn *t, const struct txn_event *e)
 {
     if (e->producer_id != t->now.producer_id)

@@ -15,7 +15,7 @@
  *   PREPARE_EPOCH_FENCE is in Kafka a step of INIT and TIMEOUT in ONGOING, before PREPARE_ABORT. It is never written, and never stands here.
  *
  * Every change is a record: an event makes `to` (and the outcome says WRITE); when the record is durable txn_apply makes it
- * what stands, and when it failed txn_drop forgets it. Between the two it is `pending`, and whoever asks for another change gets
+ * what stands, and when it failed txn_drop forgets it. Between the two it is `pending`, and a producer that asks for another change gets
  * CONCURRENT_TRANSACTIONS. So nothing is answered that is not durable, and what loading finds is what was answered.
  *
  * A commit is decided by its PREPARE_COMMIT record. The outcome says `flush`: every partition of the transaction must be durable before that record

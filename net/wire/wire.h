@@ -19,7 +19,7 @@
 #include "core/mem.h"
 #include <string.h>
 
-/* A text or bytes. n == -1 is null; `at` is owned by whoever owns the frame it points into. */
+/* A text or bytes. n == -1 is null; `at` is owned by the owner of the frame it points into. */
 struct kview {
     const uint8_t *at;
     int32_t n;

@@ -31,7 +31,7 @@ struct catalog_writer {
 void catalog_writer_refuse(struct catalog_writer *w, struct catalog_change *c, enum kerr error, const char *message);
 /* A change of this topic is under way: this one is looked at again when it is over. */
 void catalog_writer_wait(struct catalog_writer *w, struct catalog_change *c);
-/* Some topic changes no more: whoever waited for one looks again. */
+/* Some topic changes no more: the changes that waited for one look again. */
 void catalog_writer_retry(struct catalog_writer *w);
 /* A creation of a name of which there are folders that the catalog does not know. */
 void catalog_writer_strays(struct catalog_writer *w, struct catalog_change *c, struct stray *stray);

@@ -1,9 +1,9 @@
-/* What is kept for whoever is no topic and not the broker itself, which Kafka calls entities: settings of a group, a subscription to client
+/* What is kept for what is no topic and not the broker itself, which Kafka calls entities: settings of a group, a subscription to client
  * metrics, quotas of users, clients and addresses, SCRAM credentials of a user, the levels of features. An entity is a kind, a name and
  * settings; without settings it is gone. What names and settings mean is not known here.
  *
  * Entities are immutable objects made by shard 0, and every shard has a view of all of them, as of topics (catalog.h). All of them together
- * may take ENTITIES_BYTES_MAX: they are in memory, and whoever may alter one could make any number. */
+ * may take ENTITIES_BYTES_MAX: they are in memory, and a client that may alter one could make any number. */
 #pragma once
 #include "core/err.h"
 #include "core/mem.h"

@@ -1,5 +1,5 @@
 /* Blocks of the disk that are allocated beforehand, one file per shard (<data>/reserve-<shard>): what must go on while the disk is full
- * gets them: log starts, checkpoints, and the space of internal topics. A sum over free bytes would be no promise: whoever else writes
+ * gets them: log starts, checkpoints, and the space of internal topics. A sum over free bytes would be no promise: another process that writes
  * there takes what was counted on.
  *
  *   EMPTY --ballast_fill--> FULL --ballast_give: the file is made shorter, somebody allocates what became free--> SHORT --ballast_fill--> FULL

@@ -1,4 +1,4 @@
-/* The four codecs of record batches, bounded: for whoever must see the records of a compressed batch, or packs some itself. gzip by
+/* The four codecs of record batches, bounded: for a caller that must see the records of a compressed batch, or packs some itself. gzip by
  * isa-l, lz4 frames, zstd and snappy by their libraries; snappy in snappy-java's framing (magic 82 "SNAPPY" 00, version 4,
  * compatible 4, then chunks of u32 length and raw snappy), and unpacked also raw. Slow: in a job.
  *

@@ -2,7 +2,7 @@
  *
  *   <base>.log, .index, ...  --deleted_rename-->  <base>.log.deleted, ...  --file.delete.delay.ms--> deleted_unlink
  *
- * Kafka's name and meaning: whoever reads such a file finishes, and somebody who deleted too much has a minute. Synchronous: in jobs.
+ * Kafka's name and meaning: a reader of such a file finishes, and somebody who deleted too much has a minute. Synchronous: in jobs.
  * What a stop leaves of them goes at a start (storage/recovery/). */
 #pragma once
 #include "core/fs.h"

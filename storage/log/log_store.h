@@ -64,7 +64,7 @@ struct log_store {
     void (*cleaning_step)(struct log_store *ls, struct partition *p);
     /* The data folder was deleted or replaced under the running broker: the store's. */
     void (*folder_lost)(struct log_store *ls);
-    /* Every partition. Whoever goes through it in steps goes from the end to the start: the last one takes the place of one that
+    /* Every partition. A walk through it in steps goes from the end to the start: the last one takes the place of one that
      * is removed, so none that is still to come is passed over, though one may come twice; what is added meanwhile does not come. */
     struct partition **all;
     uint32_t count, cap;

@@ -51,7 +51,7 @@ struct append {
 };
 /* Appends keep their order of arrival. */
 void partition_append(struct partition *p, struct append *a);
-/* A batch that had to be unpacked may leave a list of records at fault, in memory of the partition's shard: whoever answers a refused
+/* A batch that had to be unpacked may leave a list of records at fault, in memory of the partition's shard: the handler that answers a refused
  * append gives it back, from the shard where it does. One without a list is fine. */
 void append_forget_faults(struct append *a, struct shard *at, struct shard *owner);
 /* From its done: the batch's bytes go now, so that a walk over them (batch_faults_init) would find nothing. */

@@ -104,7 +104,7 @@ size_t producers_saved_bytes(const struct producers *ps);
 void producers_save(const struct producers *ps, uint8_t *out);
 /* ERR_CORRUPT: none is known then. */
 enum err producers_load(struct producers *ps, const uint8_t *at, size_t bytes) must_use;
-/* Every open transaction began before `offset`: whoever loads something that is said to be of there looks. */
+/* Every open transaction began before `offset`: recovery, which loads something that is said to be of there, looks. */
 bool producers_are_before(const struct producers *ps, int64_t offset);
 /* Kafka's .snapshot file (version 1): of each the batches that are remembered. What a recovery begins with where no checkpoint
  * is of a segment that is still there; also for tools, and for partitions that move. */

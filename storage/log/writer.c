@@ -137,8 +137,8 @@ static void keep_tails_small(struct partition *p)
         ;
 }
 
-/* The pool is empty. What was got so far goes back, since the others that wait may need just that; after a while whoever
- * waits is refused, which frees the requests' own memory. */
+/* The pool is empty. What was got so far goes back, since the others that wait may need just that; after a while those
+ * appends are refused, which frees the requests' own memory. */
 static void wait_for_memory(struct partition *p)
 {
     assert(p->active);

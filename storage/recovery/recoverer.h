@@ -39,7 +39,7 @@ bool recoverer_wait(struct partition *p, struct recovery_wait *w, enum recovery_
                     uint64_t deadline_ns) must_use;
 uint64_t recoverer_deadline(const struct log_store *ls); /* of a request that came now */
 void recoverer_cancel(struct recovery_wait *w);          /* one that is over or was never begun is fine */
-/* The same without waiting: whoever watches the partition is told when it is recovered. */
+/* The same without waiting: a watcher of the partition is told when it is recovered. */
 void recoverer_ask(struct partition *p);
 
 /* Room for a copy of what a request brought, so that it holds no receive buffer while it waits. */

@@ -4,7 +4,7 @@
  *     acked_load BROKER TOPIC CODEC COUNT RATE FIRST_TIMESTAMP ACKS
  *
  * It creates TOPIC with PARTITIONS partitions and segments of 1 MiB, and sends COUNT records, RATE a second, record i
- * to partition i % PARTITIONS with timestamp FIRST_TIMESTAMP + i, so that whoever finds a record at an offset knows
+ * to partition i % PARTITIONS with timestamp FIRST_TIMESTAMP + i, so that a test that finds a record at an offset knows
  * which it is. Each ack becomes a line `partition offset i` in the file ACKS. The broker may be killed and restarted
  * meanwhile: the producer goes on, and its short queue keeps it from rushing afterwards. Exits 0 once every record is
  * acked, else says why and exits 1.

@@ -13,7 +13,7 @@ struct wbuf {
 };
 
 struct rcur {
-    const uint8_t *at, *end; /* lent by whoever holds the frame */
+    const uint8_t *at, *end; /* lent by the holder of the frame */
     bool bad;
 };
 

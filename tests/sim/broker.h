@@ -1,5 +1,5 @@
 /* The broker under test: the real code of all layers, several shards by turns in this thread. It is started, stopped and
- * killed here; whoever crashes it (world_crash at some door) is caught here too. */
+ * killed here; a crash at some door (world_crash) is caught here too. */
 #pragma once
 #include "tests/sim/world.h"
 

@@ -27,7 +27,7 @@ struct client {
     uint64_t timeout_ns;
     bool wants; /* a connection */
     bool
-        follows; /* where each shard is a node: goes where it is told to; otherwise it stays where it came to, whoever leads */
+        follows; /* where each shard is a node: goes where it is told to; otherwise it stays where it came to, whichever node leads */
     uint16_t port; /* connected to */
     uint16_t next; /* to be connected to; 0: to any */
     bool retrying;

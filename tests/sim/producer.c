@@ -208,7 +208,7 @@ static void send_flight(struct flight *f)
     client_call(&p->peer.client, produce, &m, p->version, p->acks ? landed : NULL, f);
 }
 
-/* acks=0: whoever sends so does not want to know. */
+/* acks=0: a producer that sends so does not want to know. */
 static void forget_flight(struct flight *f)
 {
     for (uint32_t i = 0; i < f->count; i++) {

@@ -72,7 +72,7 @@ static struct asked *choose(struct reader_sim *rd)
 {
     struct asked *q = world_alloc(sizeof *q);
     q->reader = rd;
-    uint32_t first = (uint32_t)dice(rd->count); /* whoever asks for few bytes must not starve the last ones */
+    uint32_t first = (uint32_t)dice(rd->count); /* one that asks for few bytes must not starve the last ones */
     for (uint32_t i = 0; i < rd->count; i++) {
         struct place *pl = &rd->places[(first + i) % rd->count];
         bool skip = rd->judges ? pl->over : dice(5) == 0 && q->count + (rd->count - i) > 1;

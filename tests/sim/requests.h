@@ -64,5 +64,5 @@ bool answer_topics(const struct reply *r, int32_t count);
 /* --- FindCoordinator, of one name --- */
 enum { COORDINATES_GROUP, COORDINATES_TRANSACTION };
 void request_coordinator(struct client *c, const char *name, int8_t type, client_done_fn *done, void *context);
-/* The error; 0: it is found. `goes`: and whoever follows coordinators is there; COORDINATOR_NOT_AVAILABLE while it is on its way. */
+/* The error; 0: it is found. `goes`: and a client that follows coordinators is there; COORDINATOR_NOT_AVAILABLE while it is on its way. */
 int16_t answer_coordinator(const struct reply *r, bool goes);
