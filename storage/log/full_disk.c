@@ -43,7 +43,7 @@ struct full_disk {
     /* the job's */
     uint64_t total_bytes, free_bytes;
     uint64_t give_bytes;
-    bool fills, gave;
+    bool fills;
     enum err err;
 };
 
@@ -211,8 +211,8 @@ static int32_t run_measure_job(void *arg)
 {
     struct full_disk *d = arg;
     struct log_store *ls = d->store;
-    if (d->give_bytes > 0)
-        d->gave = ballast_give(&ls->ballast, d->give_bytes);
+    bool gave = d->give_bytes > 0 && ballast_give(&ls->ballast, d->give_bytes);
+    (void)gave; /* the measure shows it */
     d->err = fs_space(ls->root->config->data_dir, &d->total_bytes, &d->free_bytes);
     if (d->err != ERR_NONE || !d->fills)
         return 0;
