@@ -41,20 +41,27 @@ static bool lend_epochs(struct space_job *j)
     return j->epochs != NULL;
 }
 
-/* What a segment that ends here is saved with; false: no memory. */
-static bool lend_old_segment(struct space_job *j, struct segment *old)
+/* A segment that ends here; its index has room for one entry more. */
+static void lend_old_segment(struct space_job *j, struct segment *old)
 {
     assert(!j->old);
-    struct partition *p = j->partition;
+    enum err err = index_finish(&old->index);
+    assert(!err);
     j->old = old;
     j->old_fd = old->file.fd;
     j->old_bytes = old->bytes;
-    if (index_finish(&old->index))
+}
+
+/* What it needs of memory to save the active segment as it is; false: there is none. */
+static bool hold_what_is_saved(struct space_job *j, bool with_producers)
+{
+    assert(!j->producers);
+    struct partition *p = j->partition;
+    if (index_reserve(&p->active->index))
         return false;
-    if (j->kind == JOB_STOP && producers_count(p->producers) == 0)
-        return true;
-    j->producers = producers_hold(p->producers);
-    return j->producers != NULL;
+    if (with_producers)
+        j->producers = producers_hold(p->producers);
+    return j->producers || !with_producers;
 }
 
 static struct space_job *new_space_job(struct partition *p, enum job_kind kind)
@@ -255,18 +262,11 @@ static void close_done(struct io_op *op, int32_t res)
 }
 
 /* The old segment is complete and durable: what is saved of it may take its time. */
-static void close_old_segment(struct partition *p, struct segment *old)
+static void close_old_segment(struct partition *p, struct segment *old, struct space_job *j)
 {
     assert(old != p->active);
-    struct space_job *j = new_space_job(p, JOB_CLOSE);
-    if (!j || !lend_old_segment(j, old)) {
-        log_warn("segment not saved",
-                 "partition=%s-%d segment=%020lld why=\"%s\" effect=\"its index is made anew when needed\"",
-                 p->topic->name, p->index, (long long)old->base_offset, err_text(ERR_NO_MEMORY));
-        if (j)
-            free_space_job(j);
-        return;
-    }
+    assert(j->kind == JOB_CLOSE && j->producers);
+    lend_old_segment(j, old);
     j->next_offset = old->next_offset;
     timer_init(&j->retry, close_again);
     old->users++;
@@ -278,7 +278,6 @@ static void close_old_segment(struct partition *p, struct segment *old)
 static void begin_next_segment(struct partition *p, struct segment *s, const struct space_job *j)
 {
     struct segment *old = p->active;
-    bool saved = p->space.saved;
     assert(p->durable.offset == p->end.offset || PLANTED(roll_before_old_durable));
     assert(p->promised.offset == p->end.offset);
     assert(s->base_offset == p->end.offset);
@@ -301,9 +300,31 @@ static void begin_next_segment(struct partition *p, struct segment *s, const str
     old->max_timestamp_offset = old->index.max_timestamp_offset;
     old->times_known = true;
     p->closed_bytes += old->bytes;
-    if (!saved || producers_count(p->producers) == 0) /* a stop left the snapshot out then */
-        close_old_segment(p, old);
+    if (j->close)
+        close_old_segment(p, old, j->close);
     files_index_used(p->store, old);
+}
+
+/* What saves the old segment behind the roll. All its memory is there before anything is done: a segment that nothing saves would never get
+ * its snapshot. */
+static bool make_close_job(struct space_job *j)
+{
+    assert(j->kind == JOB_ROLL && !j->close);
+    struct partition *p = j->partition;
+    if (!p->active || (p->space.saved && producers_count(p->producers) > 0)) /* a stop leaves an empty one out */
+        return true;
+    j->close = new_space_job(p, JOB_CLOSE);
+    return j->close && hold_what_is_saved(j->close, true);
+}
+
+/* It was not to be: what was made for it goes. */
+static void drop_roll_job(struct space_job *j)
+{
+    assert(j->kind == JOB_ROLL);
+    if (j->close)
+        free_space_job(j->close);
+    heap_free(shard_of(j->partition)->heap, j->next);
+    free_space_job(j);
 }
 
 static void roll_done(struct io_op *op, int32_t res)
@@ -315,14 +336,14 @@ static void roll_done(struct io_op *op, int32_t res)
     p->space.roll_wanted = 0;
     if (j->err) {
         p->space.ahead = AHEAD_NONE; /* the job has closed and removed it */
-        heap_free(shard_of(p)->heap, j->next);
         fail_space_job(p, j->err, "a new segment");
+        drop_roll_job(j);
     } else {
         begin_next_segment(p, j->next, j);
         checkpoint_rolled(p);
         partition_tell_waiting(p); /* the whole segment is durable */
+        free_space_job(j);
     }
-    free_space_job(j);
     end_space_job(p);
 }
 
@@ -335,11 +356,9 @@ void space_roll(struct partition *p)
     assert(p->space.ahead != AHEAD_MAKING);
     if (j)
         j->next = new_active_segment(p, p->end.offset);
-    if (!j || !j->next || segments_reserve(&p->segments, 1) || (epochs && !lend_epochs(j))) {
-        if (j) {
-            heap_free(shard_of(p)->heap, j->next);
-            free_space_job(j);
-        }
+    if (!j || !j->next || segments_reserve(&p->segments, 1) || (epochs && !lend_epochs(j)) || !make_close_job(j)) {
+        if (j)
+            drop_roll_job(j);
         p->space.roll_wanted = 0;
         space_full(p, ERR_NO_MEMORY);
         return;
@@ -429,9 +448,9 @@ static void allocate_done(struct io_op *op, int32_t res)
         p->space.step = ALLOCATE_STEP_MIN; /* not a whole step, but what the waiting batch needs? */
         allocate_ahead(p, p->space.wanted_position - p->active->allocated);
         return;
-    } else if (err == ERR_NO_SPACE) {
+    } else if (space_is_shortage(err)) {
         p->space.step = ALLOCATE_STEP_MIN;
-        if (p->space.wanted_position && !full_disk_helps(p))
+        if (p->space.wanted_position && !(err == ERR_NO_SPACE && full_disk_helps(p)))
             space_full(p, err);
     } else {
         partition_fault(p, res, "making room");
@@ -527,7 +546,10 @@ void space_stop(struct partition *p)
     p->space.ahead = AHEAD_NONE;
     if (j)
         j->sync_later = !p->stop.deleting && p->store->stop_syncs_all;
-    if (j && (p->stop.deleting || (lend_old_segment(j, p->active) && (!stop_saves_epochs(p) || lend_epochs(j))))) {
+    if (j && (p->stop.deleting || (hold_what_is_saved(j, producers_count(p->producers) > 0) &&
+                                   (!stop_saves_epochs(p) || lend_epochs(j))))) {
+        if (!p->stop.deleting)
+            lend_old_segment(j, p->active);
         start_space_job(j, stop_done);
         return;
     }

@@ -28,6 +28,7 @@ struct space_job {
     uint64_t step;
     struct timer retry;      /* CLOSE */
     struct segment *next;    /* ROLL */
+    struct space_job *close; /* ROLL: what saves the old segment behind it; NULL: it is saved */
     bool sync_later;         /* STOP: the store syncs the whole file system when all are stopped */
     struct ballast *ballast; /* what it gets where it finds no room; NULL: nothing */
     bool made_ahead;         /* ROLL: `fd` has the file, it only needs its name; STOP: it is there, and goes */

@@ -43,6 +43,17 @@ static void use_partition(void)
     }
 }
 
+/* Whatever failed: behind each closed segment there is what its producers were. */
+static void closed_segments_are_saved(void)
+{
+    char path[FS_PATH_MAX];
+    TURN_UNTIL(turn, w.p->space.closing == 0);
+    for (uint32_t i = 1; i < w.p->segments.count; i++) {
+        assert_true(segment_path(path, w.p->dir, segments_at(&w.p->segments, i)->base_offset, ".snapshot"));
+        assert_int_equal(access(path, F_OK), 0);
+    }
+}
+
 static void each_allocation_may_fail(void **state)
 {
     (void)state;
@@ -57,6 +68,7 @@ static void each_allocation_may_fail(void **state)
         until(&a->over);
         assert_int_equal(a->append.error, KERR_NONE);
         forget_sent();
+        closed_segments_are_saved();
     }
     fault.poor = NULL;
 }
