@@ -317,7 +317,7 @@ void partition_offline(struct partition *p, const char *why)
     log_store_turn(p->store); /* look-ups that waited for a wave */
 }
 
-/* Nothing is wrong but a full disk: out of service until opening it (again) succeeds, which the recoverer tries. */
+/* Nothing is wrong but a full disk, or memory that is short: out of service until opening it (again) succeeds, which the recoverer tries. */
 static void wait_for_disk_room(struct partition *p)
 {
     assert(p->store->reopen);
@@ -340,22 +340,25 @@ void partition_broken(struct partition *p, int32_t res, const char *what)
     partition_offline(p, why);
 }
 
-/* A full disk found out only by a write (a file system without fallocate) rolls back to what was promised and goes on;
- * anything else ends the partition: what a failed write or flush left on the disk is unknown. */
+/* A full disk found out only by a write (a file system without fallocate), or a kernel without memory for it, rolls back to what was
+ * promised and goes on, by a recovery of what was written; anything else ends the partition: what a failed write or flush left on the disk
+ * is unknown. */
 void partition_fault(struct partition *p, int32_t res, const char *what)
 {
     assert(res < 0);
     enum err err = err_from_errno(-res);
     if (partition_is_offline(p))
         return;
-    if (err != ERR_NO_SPACE) {
+    if (!space_is_shortage(err)) {
         partition_broken(p, res, what);
         return;
     }
+    assert(p->promised.position <= p->written.position); /* or recovery would miss it */
     log_error("rolled back", "partition=%s-%d end_offset=%lld why=\"%s failed: %s\"", p->topic->name, p->index,
               (long long)p->promised.offset, what, err_text(err));
     writer_fail_all(p, KERR_KAFKA_STORAGE_ERROR);
-    full_disk_found_full(p->store);
+    if (err == ERR_NO_SPACE)
+        full_disk_found_full(p->store);
     p->known_end_offset = p->promised.offset;
     wait_for_disk_room(p);
 }

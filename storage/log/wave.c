@@ -68,18 +68,21 @@ static void free_wave(struct wave *w)
 }
 
 /* Nobody may be told of what this wave carries: rolled back or offline. But where some of that is promised (the disk was full in spite of
- * the space ahead) it is there in shared memory, and is written when there is room; a stop does not wait for that. */
+ * the space ahead, or the kernel had no memory) it is there in shared memory, and is written when there is room, whether or not anybody
+ * wants it; a stop does not wait for that. */
 static void fail_wave(struct partition *p, int32_t failure)
 {
     assert(failure < 0);
+    enum err err = err_from_errno(-failure);
     bool promised = p->promised.position > p->written.position;
-    if (!promised || err_from_errno(-failure) != ERR_NO_SPACE) {
+    if (!promised || !space_is_shortage(err)) {
         partition_fault(p, failure, "write");
     } else if (p->stop.done) {
         partition_broken(p, failure, "write");
     } else {
-        p->writer.no_room = true;
-        full_disk_found_full(p->store);
+        p->writer.no_room = p->writer.carry_now = true;
+        if (err == ERR_NO_SPACE)
+            full_disk_found_full(p->store);
         log_store_retry_later(p->store, p);
     }
     partition_stop_step(p);

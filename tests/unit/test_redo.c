@@ -3,7 +3,10 @@
 #include "core/fs.h"
 #include "storage/root_redo.h"
 #include "tests/unit/partition_world.h"
+#include <errno.h>
+#include <signal.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -464,6 +467,97 @@ static void what_a_broker_left_whose_folder_is_gone_is_removed(void **state)
     assert_int_equal(access(DIR "/shm/" REDO_FILE_PREFIX "2", F_OK), 0);
 }
 
+/* No file becomes longer than this: what a disk without room answers (EFBIG is taken like ENOSPC). */
+static void files_grow_to(rlim_t bytes)
+{
+    const struct rlimit limit = {bytes, RLIM_INFINITY};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+static void turn_for_ms(int64_t ms)
+{
+    uint64_t end = clock_now_ns() + (uint64_t)ms * NS_PER_MS;
+    while (clock_now_ns() < end)
+        turn();
+}
+static void wait_for_a_failed_wave(void)
+{
+    files_grow_to(0);
+    TURN_UNTIL(turn, w.p->writer.no_room);
+    turn_for_ms(3 * RETRY_MS);
+    assert_int_equal(w.p->condition, PARTITION_OPEN);
+    assert_true(w.p->written.offset < w.p->promised.offset);
+}
+
+/* What shared memory alone holds is promised: it is nothing to roll back, and no reason to go offline. Nobody asks for it but the broker
+ * itself: its flush is far away. */
+static void what_memory_alone_holds_waits_for_room(void **state)
+{
+    (void)state;
+    append_to_memory_only();
+    wait_for_a_failed_wave();
+    files_grow_to(RLIM_INFINITY);
+    TURN_UNTIL(turn, w.p->written.offset == w.p->end.offset);
+    assert_false(w.p->writer.no_room);
+    append_to_memory_only(); /* it is crash-safe there again */
+    log_is_as_expected(false);
+}
+
+/* The kernel has no memory for a write: likewise. */
+static void fail_next_wave(int32_t failure)
+{
+    TURN_UNTIL(turn, w.p->writer.wave);
+    w.p->writer.wave->failure = failure;
+}
+static void without_memory_for_a_write_nothing_goes_offline(void **state)
+{
+    (void)state;
+    append_to_memory_only();
+    fail_next_wave(-ENOMEM);
+    TURN_UNTIL(turn, w.p->writer.no_room);
+    TURN_UNTIL(turn, w.p->written.offset == w.p->end.offset);
+    struct sent *a = append(1, 40000); /* not promised before it is written */
+    fail_next_wave(-ENOMEM);
+    until(&a->over);
+    assert_int_equal(a->append.error, KERR_KAFKA_STORAGE_ERROR);
+    forget_sent();
+    TURN_UNTIL(turn, w.p->condition == PARTITION_OPEN);
+    append(1, 40000);
+    all_are_acked();
+    append_to_memory_only();
+    kill_here();
+    start_again();
+    recover_all();
+    log_is_as_expected(true);
+}
+
+static void what_comes_behind_it_waits_too(void **state)
+{
+    (void)state;
+    append_to_memory_only();
+    files_grow_to(0);
+    TURN_UNTIL(turn, w.p->writer.no_room);
+    struct sent *small = append(3, 50), *large = append(1, 30000);
+    turn_for_ms(3 * RETRY_MS);
+    assert_int_equal(w.p->condition, PARTITION_OPEN);
+    assert_true(!small->over || small->append.error == KERR_KAFKA_STORAGE_ERROR);
+    assert_true(!large->over || large->append.error == KERR_KAFKA_STORAGE_ERROR);
+    files_grow_to(RLIM_INFINITY);
+    until(&small->over);
+    until(&large->over);
+    if (!small->append.error)
+        expect(small);
+    if (!large->append.error)
+        expect(large);
+    forget_sent();
+    append(3, 50);
+    all_are_acked();
+    kill_here();
+    start_again();
+    recover_all();
+    log_is_as_expected(true);
+}
+
 #define SHARED(test) cmocka_unit_test_setup_teardown(test, setup_shared, teardown)
 #define RING(test) cmocka_unit_test_setup_teardown(test, open_ring, close_ring)
 
@@ -483,6 +577,9 @@ int main(void)
         SHARED(a_record_of_a_segment_that_the_log_left_is_passed),
         SHARED(an_older_life_never_comes_back),
         SHARED(what_a_broker_left_whose_folder_is_gone_is_removed),
+        SHARED(what_memory_alone_holds_waits_for_room),
+        SHARED(without_memory_for_a_write_nothing_goes_offline),
+        SHARED(what_comes_behind_it_waits_too),
     };
     return cmocka_run_group_tests(rings, NULL, NULL) + run_in_modes(tests, COUNT_OF(tests), 2);
 }
