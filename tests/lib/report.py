@@ -4,7 +4,10 @@
 one statement is `not ok`, and also when nothing at all was stated, so that an empty run never passes.
 """
 import sys
+import time
 import traceback
+
+SLOW_S = 5  # a statement that took longer says so
 
 
 class NotRun(Exception):
@@ -40,6 +43,7 @@ class Report:
 
         AssertionError and every other exception mean `not ok`; NotRun means `not run`.
         """
+        began = time.monotonic()
         try:
             function(*args)
         except NotRun as why:
@@ -50,6 +54,9 @@ class Report:
             self.not_ok(statement, f"{type(why).__name__}: {why} ({where()})")
         else:
             self.ok(statement)
+        took = time.monotonic() - began
+        if took > SLOW_S:
+            say(f"    {took:.0f} s")
 
     def finish(self):
         """Ends the group: call it last."""
