@@ -14,6 +14,7 @@ PENDING_MAX = 10_000  # net/limits.h
 SANITIZED = 4 if "ASAN_OPTIONS" in os.environ else 1  # shadows, red zones, and freed memory that is not used again at once
 PEAK_MAX_MB = 700 * SANITIZED   # more than before, at the worst moment of a case
 STAYS_MAX_MB = 160 * SANITIZED  # and at its end
+LOOK_S = 0.02
 SHORT = {"session_timeout_ms": 300, "rebalance_timeout_ms": 300, "protocol_type": "consumer"}
 ONE = [{"name": "range", "metadata": b"m"}]
 
@@ -26,7 +27,7 @@ class Bounded:
 
     def look(self):
         try:
-            while not self.over.is_set():
+            while not self.over.wait(LOOK_S):  # the requests are made in this process
                 self.world.undisturbed()
                 self.trips += 1
         except Exception as why:

@@ -16,6 +16,8 @@ import wire
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent.parent / "net/wire/schema"
 NUMBERS = {"bool": "?", "int8": "b", "int16": "h", "int32": "i", "int64": "q", "uint16": "H", "float64": "d"}
+FORMS = {form: struct.Struct(">" + form) for form in (*NUMBERS.values(), "B")}
+PACKS = {type_: FORMS[form].pack for type_, form in NUMBERS.items()}
 WORDS = re.compile(r"(?<!\w)(API|STRUCT|FIELD|TEXT|LIST|ARRAY|NULLABLE|TAG_FIELD|TAG_TEXT|TAG_ARRAY|TAG_NEST|END)\(([^()]*)\)")
 LAST = NEVER = 1 << 15
 CONSTANTS = {"LAST": LAST, "NEVER": NEVER, "EMPTY": 0, "NONE": None, "MAY_DROP": 1, "MUST_FIT": 0, "true": True, "false": False,
@@ -74,6 +76,19 @@ def fresh(f):
     return None if f.kind == "NULLABLE" or f.default is None else []
 
 
+@functools.cache
+def layout(name, version):
+    """Of a struct in a version: its fields without a tag, and with one; the names of all versions; an answer in which nothing was read
+    yet, and those of its values that each answer needs anew. Requests and answers have 100,000 of a struct: nothing is worked out twice."""
+    everything = schema()[1][name]
+    there = [f for f in everything if f.since <= version <= f.until]
+    plain = [f for f in there if f.tag is None]
+    read = {f.name for f in plain}
+    empty = {f.name: fresh(f) for f in everything}
+    anew = [f for f in everything if f.name not in read and isinstance(empty[f.name], (list, dict))]
+    return plain, [f for f in there if f.tag is not None], empty.keys(), empty, anew
+
+
 # --- encoding ---
 
 
@@ -84,37 +99,48 @@ def put_length(n, wide, flexible):
 
 
 def put_plain(type_, value, flexible):
+    if type_ in PACKS:
+        return PACKS[type_](value)
     if type_ == "uuid":
         return value
-    if type_ in NUMBERS:
-        return struct.pack(">" + NUMBERS[type_], value)
     raw = value.encode(errors="surrogateescape") if isinstance(value, str) else value
     return put_length(None if raw is None else len(raw), type_ not in ("string", "string16"), flexible and type_ != "string16") + (raw or b"")
 
 
 def put(f, value, version, flexible):
-    if f.kind in ("FIELD", "TEXT"):
-        return put_plain(f.type, value, flexible)
-    if f.kind in ("LIST", "ARRAY"):
-        one = put_plain if f.kind == "LIST" else lambda t, v, flex: put_struct(t, v, version, flex)
-        return put_length(None if value is None else len(value), True, flexible) + b"".join(one(f.type, v, flexible) for v in value or [])
-    if f.kind == "NEST":
-        return put_struct(f.type, value, version, flexible)
-    return b"\xff" if value is None else b"\x01" + put_struct(f.type, value, version, flexible)
+    kind, type_ = f["kind"], f["type"]
+    if kind in ("FIELD", "TEXT"):
+        return put_plain(type_, value, flexible)
+    if kind == "ARRAY":
+        return put_length(None if value is None else len(value), True, flexible) + put_structs(type_, value or [], version, flexible)
+    if kind == "LIST":
+        return put_length(None if value is None else len(value), True, flexible) + b"".join([put_plain(type_, v, flexible) for v in value or []])
+    if kind == "NEST":
+        return put_struct(type_, value, version, flexible)
+    return b"\xff" if value is None else b"\x01" + put_struct(type_, value, version, flexible)
+
+
+def put_structs(name, values, version, flexible):
+    """One that stands there again and again ([x] * 10000) is put into bytes once."""
+    out, last, raw = [], None, b""
+    for v in values:
+        if v is not last:
+            last, raw = v, put_struct(name, v, version, flexible)
+        out.append(raw)
+    return b"".join(out)
 
 
 def put_struct(name, values, version, flexible):
-    fields = [f for f in schema()[1][name] if f.since <= version <= f.until]
-    unknown = set(values) - {f.name for f in schema()[1][name]}
+    plain, tagged, names, _, _ = layout(name, version)
+    unknown = values.keys() - names
     assert not unknown, f"{name} has no {unknown}"
-    full = {f.name: values.get(f.name, fresh(f)) for f in fields}
-    out = b"".join(put(f, full[f.name], version, flexible) for f in fields if f.tag is None)
+    out = b"".join([put(f, values[n] if (n := f["name"]) in values else fresh(f), version, flexible) for f in plain])
     if not flexible:
         return out
-    tagged = [f for f in fields if f.tag is not None and full[f.name] != fresh(f)]
-    out += wire.uvarint(len(tagged))
-    for f in tagged:
-        body = put(f, full[f.name], version, True)
+    told = [f for f in tagged if f.name in values and values[f.name] != fresh(f)]
+    out += wire.uvarint(len(told))
+    for f in told:
+        body = put(f, values[f.name], version, True)
         out += wire.uvarint(f.tag) + wire.uvarint(len(body)) + body
     return out
 
@@ -132,9 +158,15 @@ class Cursor:
         return self.raw[self.at - n:self.at]
 
     def number(self, form):
-        return struct.unpack(">" + form, self.bytes(struct.calcsize(">" + form)))[0]
+        known = FORMS[form]
+        self.at += known.size
+        assert self.at <= len(self.raw), "the answer ends in the middle of a field"
+        return known.unpack_from(self.raw, self.at - known.size)[0]
 
     def uvarint(self):
+        if self.at < len(self.raw) and self.raw[self.at] < 128:  # nearly always
+            self.at += 1
+            return self.raw[self.at - 1]
         value = shift = 0
         while True:
             byte = self.number("B")
@@ -149,10 +181,10 @@ class Cursor:
 
 
 def get_plain(c, type_, flexible):
-    if type_ == "uuid":
-        return c.bytes(16)
     if type_ in NUMBERS:
         return c.number(NUMBERS[type_])
+    if type_ == "uuid":
+        return c.bytes(16)
     n = c.length(type_ not in ("string", "string16"), flexible)
     if n is None:
         return None
@@ -161,30 +193,32 @@ def get_plain(c, type_, flexible):
 
 
 def get(c, f, version, flexible):
-    if f.kind in ("FIELD", "TEXT"):
-        return get_plain(c, f.type, flexible)
-    if f.kind in ("LIST", "ARRAY"):
+    kind, type_ = f["kind"], f["type"]
+    if kind in ("FIELD", "TEXT"):
+        return get_plain(c, type_, flexible)
+    if kind in ("LIST", "ARRAY"):
         n = c.length(True, flexible)
-        one = get_plain if f.kind == "LIST" else lambda c, t, flex: get_struct(c, t, version, flex)
-        value = None if n is None else [one(c, f.type, flexible) for _ in range(n)]
+        one = get_plain if kind == "LIST" else lambda c, t, flex: get_struct(c, t, version, flex)
+        value = None if n is None else [one(c, type_, flexible) for _ in range(n)]
         assert value is not None or version >= f.null_since, f"{f.name} is null in version {version}"
         return value
-    if f.kind == "NULLABLE" and c.number("b") < 0:
+    if kind == "NULLABLE" and c.number("b") < 0:
         return None
-    return get_struct(c, f.type, version, flexible)
+    return get_struct(c, type_, version, flexible)
 
 
 def get_struct(c, name, version, flexible):
-    out = Fields({f.name: fresh(f) for f in schema()[1][name]})
-    fields = [f for f in schema()[1][name] if f.since <= version <= f.until]
-    for f in fields:
-        if f.tag is None:
-            out[f.name] = get(c, f, version, flexible)
-            assert out[f.name] is not None or version >= f.null_since, f"{name}.{f.name} is null in version {version}"
+    plain, tagged, _, empty, anew = layout(name, version)
+    out = Fields(empty)
+    for f in anew:
+        out[f.name] = fresh(f)
+    for f in plain:
+        value = out[f["name"]] = get(c, f, version, flexible)
+        assert value is not None or version >= f.null_since, f"{name}.{f.name} is null in version {version}"
     for _ in range(c.uvarint() if flexible else 0):
         tag, size = c.uvarint(), c.uvarint()
         inner = Cursor(c.bytes(size))
-        for f in fields:
+        for f in tagged:
             if f.tag == tag:
                 out[f.name] = get(inner, f, version, True)
     return out

@@ -4,6 +4,7 @@
     body = c.call(METADATA, 1, i32(1) + string("topic"))   # the response body behind the correlation id
     c.send(frame(...)); c.closed()
 """
+import ctypes
 import socket
 import struct
 
@@ -65,7 +66,17 @@ for n in range(256):
     CRC_TABLE.append(n)
 
 
+SHORT = 4096  # of these the CRC is our own
+try:
+    QUICK = ctypes.CDLL("libisal.so.2").crc32_iscsi  # the broker's library; a megabyte takes 0.1 s otherwise
+    QUICK.restype, QUICK.argtypes = ctypes.c_uint32, (ctypes.c_char_p, ctypes.c_int, ctypes.c_uint32)
+except OSError:
+    QUICK = None
+
+
 def crc32c(raw):
+    if QUICK and len(raw) > SHORT:
+        return QUICK(bytes(raw), len(raw), 0xFFFFFFFF) ^ 0xFFFFFFFF
     crc = 0xFFFFFFFF
     for byte in raw:
         crc = crc >> 8 ^ CRC_TABLE[(crc ^ byte) & 0xFF]
