@@ -38,6 +38,7 @@ struct root_redo {
     char path[FS_PATH_MAX];
     char why[200];        /* why there is none, "": it was not wanted */
     _Atomic bool refused; /* a shard has no ring of it */
+    _Atomic bool lost;    /* it was said that it is not in its place any more */
 };
 
 struct root {

@@ -275,6 +275,15 @@ uint8_t *root_redo_ring(struct root *r, uint32_t shard)
     return NULL;
 }
 
+enum err root_redo_check(const struct root *r)
+{
+    assert(r->folder_fd >= 0);
+    bool same = true;
+    if (r->redo.fd >= 0 && fs_is_same(r->redo.fd, r->redo.path, &same) != ERR_NONE)
+        return ERR_NONE; /* it cannot be asked: no proof */
+    return same ? ERR_NONE : ERR_NOT_FOUND;
+}
+
 /* Rings that were never used are holes, which reading by a mapping might not find room for: they are read. */
 static bool is_redo_needed(const struct root *r)
 {
@@ -294,7 +303,10 @@ void root_redo_close(struct root *r)
     if (r->redo.fd < 0)
         return;
     assert(r->redo.at);
-    if (!is_redo_needed(r))
+    if (root_redo_check(r) != ERR_NONE) /* what stands there now, if anything, is not ours */
+        log_warn("shared memory lost", "file=%s why=\"it was deleted or replaced\" effect=\"%s\"", r->redo.path,
+                 is_redo_needed(r) ? "what failed writes lacked is lost" : "none: the logs have it all");
+    else if (!is_redo_needed(r))
         err_ignore(fs_unlink(r->redo.path)); /* the next start does it */
     else
         log_warn("shared memory is kept",

@@ -15,6 +15,9 @@ struct root;
 /* Steps of root_open; why[512]. What is there to be replayed and cannot be is an error: it holds what was acknowledged. */
 enum err root_redo_replay(struct root *r, char *why) must_use;
 enum err root_redo_open(struct root *r, char *why) must_use;
+/* Is the file still in its place? ERR_NOT_FOUND: it was deleted or replaced; no start finds what is in it. Synchronous, on any thread: a
+ * job. */
+enum err root_redo_check(const struct root *r) must_use;
 /* It goes, unless some log still lacks something of it (a write failed): the next start has that then. */
 void root_redo_close(struct root *r);
 /* The folder as it is now. ERR_UNSUPPORTED: the machine does not say which boot this is. */

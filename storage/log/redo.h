@@ -23,6 +23,8 @@
  *     that begins behind the record.
  *   - The ring is fully allocated before its first use: no SIGBUS. Where that is refused, or the ring is full, acks wait for their writes.
  *   - All is lost when the power goes, which loses no more than what was written and not yet flushed.
+ *   - Where the file was deleted or replaced under the running broker, no start finds the rings: the checkpointer's job sees that within a
+ *     second of an append (root_redo_check), and acks wait for their writes until a restart.
  *   - A wave that fails leaves its records where they are: the next start has them. (The ring's end stands still then, and once it is full
  *     the shard goes the other way until then.)
  *
@@ -89,6 +91,7 @@ struct redo_place {
 };
 struct redo_ring {
     struct redo_ends *ends; /* NULL: there is no ring */
+    bool left;              /* nothing more is put: nobody would find it */
     uint8_t *at;
     uint64_t committed, needed;
     struct list places;
@@ -100,7 +103,7 @@ void redo_ring_check(const struct redo_ring *r);
 /* Is there room for a record of so many bytes? */
 static inline bool redo_ring_fits(const struct redo_ring *r, uint64_t bytes)
 {
-    return r->ends && bytes <= REDO_BYTES_MAX &&
+    return r->ends && !r->left && bytes <= REDO_BYTES_MAX &&
            r->committed - r->needed + sizeof(struct redo_record) + bytes <= REDO_RING_BYTES;
 }
 static inline bool redo_ring_is_half_full(const struct redo_ring *r)

@@ -12,6 +12,9 @@
  * the partition stays ready. While any is ready the next job follows at once. Index files go first: an entry whose index bytes are missing is
  * found by their CRC.
  *
+ * A job also looks whether the data folder and the file in shared memory are still in their places; it runs for that alone where waves began
+ * and nothing is ready (with a flush.ms of hours nothing becomes durable).
+ *
  * Entries go behind what is in the file, be it from an earlier run and torn at its end: who reads it looks for the next good
  * one. When more than half of the file is stale, it is compacted: jobs write the live entries of some partitions at a time to
  * another file, and to both what changes meanwhile; when all partitions have had their turn it is synced and takes the first
@@ -21,6 +24,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/recovery/checkpoint_item.h"
+#include "storage/root_redo.h"
 #include <string.h>
 
 enum {
@@ -40,6 +44,7 @@ struct checkpointer {
     struct list ready;
     uint64_t serial, bytes_since_tick;
     bool busy, failure_logged;
+    bool waves;            /* some began since the last job: the next one looks whether all is in its place */
     bool last, synced;     /* the clean stop: its entries are written; that job has ended */
     uint32_t last_next;    /* how many of store->all may still have a clean entry */
     uint32_t compact_next; /* while the file is compacted: how many of store->all are still to come */
@@ -54,7 +59,7 @@ struct checkpointer {
     bool sync, finish;                  /* the file is synced; the compaction's takes its place */
     enum err err;
     void (*stopped)(struct checkpointer *c, enum err err);
-    bool folder_lost; /* the job found that */
+    bool folder_lost, redo_lost; /* the job found that */
 };
 
 static struct checkpointer *checkpointer_of(const struct partition *p)
@@ -100,6 +105,7 @@ void checkpoint_capture(struct partition *p)
     assert(p->written.position <= p->end.position);
     struct checkpointer *c = checkpointer_of(p);
     touch_partition(c, p);
+    c->waves = true;
     if (p->checkpoint.wanted && p->checkpoint.state != CHECKPOINT_HELD)
         capture_mark(p);
     c->bytes_since_tick += p->end.position - p->written.position;
@@ -286,7 +292,8 @@ static int32_t run_checkpoint_job(void *arg)
     encode_items(c);
     c->err = root_place_check(c->store->root);
     c->folder_lost = c->err != ERR_NONE;
-    if (!c->err)
+    c->redo_lost = root_redo_check(c->store->root) != ERR_NONE;
+    if (!c->err && (c->item_count || c->file.compacting || c->sync))
         c->err = write_checkpoint(c);
     if (c->err == ERR_NO_SPACE && ballast_give(&c->store->ballast, CHECKPOINT_ROOM_BYTES))
         c->err = write_checkpoint(c); /* what is there twice then is no harm */
@@ -375,6 +382,8 @@ static void checkpoint_job_done(struct io_op *op, int32_t res)
     c->store->free_bytes = c->store->free_bytes_seen;
     if (c->folder_lost)
         c->store->folder_lost(c->store);
+    if (c->redo_lost && c->store->redo.ends)
+        log_store_leave_redo(c->store);
     if (c->err) {
         checkpoint_job_failed(c);
     } else {
@@ -435,8 +444,9 @@ static void take_ready_partitions(struct checkpointer *c)
 static void submit_checkpoint_job(struct checkpointer *c)
 {
     assert(!c->busy);
-    assert(c->item_count || c->file.compacting || c->sync);
+    assert(c->item_count || c->file.compacting || c->sync || c->waves);
     c->busy = true;
+    c->waves = false;
     c->store->free_bytes_seen = c->store->free_bytes;
     io_job(c->store->shard->io, &c->op, IO_BACKGROUND, run_checkpoint_job, c, checkpoint_job_done);
 }
@@ -446,7 +456,7 @@ static void start_checkpoint_job(struct checkpointer *c)
     assert(!c->stopped);
     assert(!c->busy);
     take_ready_partitions(c);
-    if (!c->item_count && !c->file.compacting)
+    if (!c->item_count && !c->file.compacting && !c->waves)
         return;
     if (build_blobs(c)) {
         submit_checkpoint_job(c);

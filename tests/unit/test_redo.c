@@ -558,6 +558,47 @@ static void what_comes_behind_it_waits_too(void **state)
     log_is_as_expected(true);
 }
 
+/* Nobody would find there what was acknowledged: from the moment that this is seen, acks wait for the file. (Its flush is far away: nothing
+ * else asks for a job.) */
+static void see_that_it_is_gone(void)
+{
+    const struct redo_ring *r = &store_of(w.shard)->log.redo;
+    assert_false(r->left);
+    append_to_memory_only();
+    TURN_UNTIL(turn, r->left);
+    TURN_UNTIL(turn, w.p->written.offset == w.p->end.offset);
+    for (int i = 0; i < 20; i++) {
+        append(3, 50);
+        all_are_acked();
+        assert_int_equal(w.p->written.offset, w.p->promised.offset);
+    }
+}
+static void a_file_that_is_taken_away_is_noticed(void **state)
+{
+    (void)state;
+    assert_int_equal(unlink(redo_file), 0);
+    see_that_it_is_gone();
+    kill_broker();
+    start_again();
+    recover_all();
+    log_is_as_expected(true);
+    assert_true(redo_file_is_there());
+}
+static void a_file_in_its_place_is_not_ours(void **state)
+{
+    (void)state;
+    char command[5 * FS_PATH_MAX];
+    snprintf(command, sizeof command, "cp %s %s.new && mv %s.new %s", redo_file, redo_file, redo_file, redo_file);
+    assert_int_equal(system(command), 0);
+    see_that_it_is_gone();
+    stop();
+    assert_true(redo_file_is_there());
+    start();
+    find_partition("t");
+    recover_all();
+    log_is_as_expected(true);
+}
+
 #define SHARED(test) cmocka_unit_test_setup_teardown(test, setup_shared, teardown)
 #define RING(test) cmocka_unit_test_setup_teardown(test, open_ring, close_ring)
 
@@ -580,6 +621,8 @@ int main(void)
         SHARED(what_memory_alone_holds_waits_for_room),
         SHARED(without_memory_for_a_write_nothing_goes_offline),
         SHARED(what_comes_behind_it_waits_too),
+        SHARED(a_file_that_is_taken_away_is_noticed),
+        SHARED(a_file_in_its_place_is_not_ours),
     };
     return cmocka_run_group_tests(rings, NULL, NULL) + run_in_modes(tests, COUNT_OF(tests), 2);
 }
