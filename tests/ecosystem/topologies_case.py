@@ -187,7 +187,7 @@ def joins_and_windows(guarantee):
         instances = [start_instance(which) for which in range(2)]
         comes(told.tables_fault, 90)  # before the first view looks for its user
         told.events(300)
-        disturb(told, instances, start_instance, time.monotonic() + float(os.environ.get("STREAMS_SECONDS", "10")))
+        disturb(told, instances, start_instance, time.monotonic() + float(os.environ.get("STREAMS_SECONDS", "75")))
         told.comes_true()
         answers(told, instances)
         assert wait_until(lambda: earliest(broker, "topologies-groups-repartition", PARTITIONS) > 0, 20, 1), "the repartition topic is not purged"

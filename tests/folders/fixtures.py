@@ -84,7 +84,7 @@ def open_everywhere(name, cores):
 
 def cases():
     for name in fixtures():
-        for cores in (1, 2):
+        for cores in map(int, os.environ.get("FOLDERS_CORES", "1,2").split(",")):
             shards = "one shard" if cores == 1 else f"{cores} shards"
             yield f"the folder {name} opens with everything on {shards}, and again after a stop and a kill", open_everywhere, (name, cores)
 
