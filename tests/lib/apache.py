@@ -6,8 +6,8 @@ Properties that only Odradek knows (`ODRADEK_ONLY`) are dropped.
 """
 import os
 import re
-import socket
 
+import broker
 from broker import Broker
 from process import run_ok
 from tools import java, jars
@@ -17,14 +17,9 @@ CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
 
 
 def free_ports(count):
-    """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports that were free a moment ago, none of which the kernel gives to somebody's connection until it is used."""
+    first = broker.free_ports(count)
+    return list(range(first, first + count))
 
 
 class ApacheKafka(Broker):
