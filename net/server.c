@@ -15,6 +15,22 @@ static struct conns *conns_of_first_shard(const struct conns *cs)
     return &server_of(shard_at(cs->shard->group, 0))->conns;
 }
 
+/* --- fetch sessions --- */
+
+enum { SESSION_PARTS_PER_UNIT = 4 }; /* freed by a unit of a step (steps.h): each is some 200 ns when it is cold */
+
+static bool free_sessions_step(struct steps *s)
+{
+    struct server *sv = container_of(s, struct server, session_steps);
+    return sessions_free_some(&sv->sessions, s->left * SESSION_PARTS_PER_UNIT);
+}
+
+void server_free_sessions(struct server *sv)
+{
+    if (sessions_have_closed(&sv->sessions))
+        steps_resume(&sv->steps, &sv->session_steps);
+}
+
 /* --- start --- */
 
 static void stop_deadline_due(struct timer *t);
@@ -48,6 +64,7 @@ enum err server_start(struct shard *s, struct root *root, const struct topology 
     producer_ids_init(&sv->producer_ids, s);
     timer_init(&sv->stop_timer, stop_deadline_due);
     steps_line_init(&sv->steps, s);
+    steps_init(&sv->session_steps, free_sessions_step);
     sessions_init(&sv->sessions, sv->session_heap, server_catalog(sv), session_slots_of_shard(s, server_config(sv)),
                   rng_next(&s->rng));
     s->net = sv;
@@ -69,6 +86,7 @@ void server_close(struct server *sv)
     struct shard *s = sv->shard;
     timer_stop(&s->timers, &sv->stop_timer);
     list_remove(&sv->stop_check.link);
+    list_remove(&sv->steps.defer.link); /* sessions that were still being freed */
     sessions_deinit(&sv->sessions);
     bufpool_part_close(s->bufs, sv->session_heap, sv->session_meter);
     requests_deinit(&sv->requests);

@@ -33,7 +33,8 @@ struct server {
     struct timer stop_timer;
     struct steps_line steps; /* long requests, by turns */
     struct sessions sessions;
-    struct heap *session_heap; /* a part of the shard's: refuses, and then there is no session */
+    struct steps session_steps; /* free what closed ones had */
+    struct heap *session_heap;  /* a part of the shard's: refuses, and then there is no session */
     struct heap_meter *session_meter;
     struct producer_ids producer_ids;
     uint32_t kept_told;                    /* of api/kept.h: the kinds that the log was told of */
@@ -54,6 +55,9 @@ enum err server_listen(struct server *sv, int fd, const struct listener *listene
 void server_stop(struct server *sv, void (*stopped)(struct server *sv));
 /* After `stopped`, or after the loop ended for another reason: frees what is left. */
 void server_close(struct server *sv);
+
+/* Sessions may have been closed: their memory is freed in steps. */
+void server_free_sessions(struct server *sv);
 
 static inline struct server *server_of(const struct shard *s)
 {

@@ -7,6 +7,8 @@
 #include "net/api/fetch.h"
 #include "net/api/reply.h"
 
+enum { BUCKETS_PER_UNIT = PAGE_BYTES / sizeof(struct fetch_part *) };
+
 /* --- deciding --- */
 
 static bool fetch_has_enough(const struct fetch *all)
@@ -297,6 +299,7 @@ static bool forget_next_partition(struct fetch *all)
 static enum kerr give_up_session(struct fetch *all)
 {
     sessions_close(&all->req->server->sessions, all->session);
+    server_free_sessions(all->req->server);
     all->session = NULL;
     enum kerr error = all->kind == SESSION_NEXT ? KERR_FETCH_SESSION_ID_NOT_FOUND : KERR_NONE;
     all->kind = SESSION_NONE;
@@ -307,7 +310,7 @@ static enum kerr give_up_session(struct fetch *all)
 static bool begin_taking(struct fetch *all)
 {
     uint32_t room = all->session ? all->session->count : count_fetch_partitions(all->ask);
-    all->taking = FETCH_TAKING;
+    all->taking = all->session ? FETCH_TAKING : FETCH_CLEARING;
     all->at_topic = all->at_partition = 0;
     all->session_at = all->session ? all->session->order.next : NULL;
     all->part_room = room;
@@ -316,9 +319,21 @@ static bool begin_taking(struct fetch *all)
         all->bucket_count *= 2;
     if (!all->session) {
         all->seed = rng_next(&fetch_home(all)->rng);
-        all->buckets = request_zalloc(all->req, all->bucket_count * sizeof *all->buckets);
+        all->buckets = request_alloc(all->req, all->bucket_count * sizeof *all->buckets);
     }
     return all->parts && (all->session || all->buckets);
+}
+
+/* The next page of them: a unit of a step, with what it takes to fault it in. */
+static void clear_some_buckets(struct fetch *all)
+{
+    uint32_t n = all->bucket_count - all->buckets_cleared;
+    if (n > BUCKETS_PER_UNIT)
+        n = BUCKETS_PER_UNIT;
+    memset(all->buckets + all->buckets_cleared, 0, n * sizeof *all->buckets);
+    all->buckets_cleared += n;
+    if (all->buckets_cleared == all->bucket_count)
+        all->taking = FETCH_TAKING;
 }
 
 /* One partition of the session or of the request. False: no memory, or (over) there are no more. */
@@ -351,8 +366,8 @@ static void refuse_fetch(struct request *req, enum kerr error)
 static void look_at_all(struct fetch *all, bool may_wait)
 {
     /* home's own alone, looked at in one step: parts need no watch before it is known that they are waited for */
-    bool alone =
-        all->group_count == 1 && all->groups[0]->owner_id == fetch_home(all)->id && all->part_count < STEP_UNITS;
+    bool alone = all->group_count == 1 && all->groups[0]->owner_id == fetch_home(all)->id &&
+                 all->part_count < steps_first_units(&all->req->server->steps);
     all->state = FETCH_LOOKING;
     countdown_begin(&all->out, read_or_park);
     for (uint16_t i = 0; i < all->group_count; i++) {
@@ -386,6 +401,7 @@ static void end_taking(struct fetch *all)
     bool next = all->kind == SESSION_NEXT;
     if (all->session)
         all->session = session_settle(&all->req->server->sessions, all->session, next, fetch_home(all)->now_ns);
+    server_free_sessions(all->req->server);
     if (!all->session)
         all->kind = SESSION_NONE;
     all->session_id = all->session ? all->session->id : 0;
@@ -398,6 +414,7 @@ static void fail_fetch(struct fetch *all)
 {
     if (all->session)
         sessions_close(&all->req->server->sessions, all->session);
+    server_free_sessions(all->req->server);
     request_fail(all->req, no_memory);
 }
 
@@ -426,6 +443,10 @@ static bool take_step(struct steps *s)
     for (; steps_go_on(s); steps_spend(s, 1)) {
         enum kerr error = KERR_NONE;
         bool over = false;
+        if (all->taking == FETCH_CLEARING) {
+            clear_some_buckets(all);
+            continue;
+        }
         if (all->taking == FETCH_TAKING) {
             if (take_next_part(all, &over))
                 continue;
@@ -465,6 +486,7 @@ void fetch_run(struct request *req)
     timer_init(&all->timer, fetch_wait_over);
     enum kerr error = sessions_open_request(&req->server->sessions, m, req->version, fetch_home(all)->now_ns,
                                             &all->kind, &all->session);
+    server_free_sessions(req->server);
     if (error)
         refuse_fetch(req, error);
     else if (!all->session && !begin_taking(all))

@@ -94,13 +94,14 @@ struct fetch {
     struct timer timer;
     /* at home: taking the request apart, then making the reply */
     struct steps steps;
-    enum fetch_taking { FETCH_PUTTING, FETCH_FORGETTING, FETCH_TAKING } taking;
+    enum fetch_taking { FETCH_PUTTING, FETCH_FORGETTING, FETCH_CLEARING, FETCH_TAKING } taking;
     const struct fetch_request *ask;
     int32_t at_topic, at_partition;
     struct session *session;     /* busy while the request is taken apart; NULL: none */
     struct list *session_at;     /* in its order */
     struct fetch_part **buckets; /* by topic id and partition, where there is no session */
     uint32_t bucket_count;       /* a power of two */
+    uint32_t buckets_cleared;
     uint64_t seed;
     struct fetch_response reply;
     struct fetch_partition_data *data;

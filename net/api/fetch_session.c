@@ -7,6 +7,7 @@ enum { KEY_ID_AT = 4, KEY_NAME_AT = 20, KEY_MAX = KEY_NAME_AT + TOPIC_NAME_MAX }
 void sessions_init(struct sessions *ss, struct heap *heap, const struct catalog *catalog, uint32_t slots, uint64_t seed)
 {
     *ss = (struct sessions){.slots = slots, .heap = heap, .catalog = catalog, .rng = {seed}};
+    list_init(&ss->closed);
     map_init(&ss->ids, heap);
 }
 
@@ -14,6 +15,8 @@ void sessions_deinit(struct sessions *ss)
 {
     while (ss->count > 0)
         sessions_close(ss, ss->v[ss->count - 1]);
+    while (sessions_free_some(ss, UINT32_MAX))
+        ;
     heap_free(ss->heap, ss->v);
     map_deinit(&ss->ids);
 }
@@ -73,12 +76,17 @@ struct session_part *session_find(const struct session *s, int32_t partition, co
     return map_get(&s->parts, key, make_session_key(key, partition, id, name));
 }
 
-static void drop_session_part(struct sessions *ss, struct session *s, struct session_part *p)
+static void free_session_part(struct sessions *ss, struct session_part *p)
 {
-    (void)map_remove(&s->parts, p->key, p->key_bytes); /* it is p */
     list_remove(&p->link);
     heap_free(ss->heap, p->topic_name);
     heap_free(ss->heap, p);
+}
+
+static void drop_session_part(struct sessions *ss, struct session *s, struct session_part *p)
+{
+    (void)map_remove(&s->parts, p->key, p->key_bytes); /* it is p */
+    free_session_part(ss, p);
     assert(s->count > 0);
     s->count--;
     ss->parts_total--;
@@ -169,15 +177,29 @@ bool session_part_answer(struct session *s, struct session_part *p, enum kerr er
 
 void sessions_close(struct sessions *ss, struct session *s)
 {
-    struct list *node;
-    while ((node = list_first(&s->order)))
-        drop_session_part(ss, s, container_of(node, struct session_part, link));
     map_deinit(&s->parts);
     (void)map_remove(&ss->ids, &s->id, sizeof s->id); /* it is s */
     assert(ss->v[s->at] == s);
     ss->v[s->at] = ss->v[--ss->count];
     ss->v[s->at]->at = s->at;
-    heap_free(ss->heap, s);
+    assert(ss->parts_total >= s->count);
+    ss->parts_total -= s->count;
+    list_push(&ss->closed, &s->closed_link);
+}
+
+bool sessions_free_some(struct sessions *ss, uint32_t parts)
+{
+    struct list *first, *node;
+    while (parts > 0 && (first = list_first(&ss->closed))) {
+        struct session *s = container_of(first, struct session, closed_link);
+        for (; parts > 0 && (node = list_first(&s->order)); parts--)
+            free_session_part(ss, container_of(node, struct session_part, link));
+        if (!list_empty(&s->order))
+            break;
+        list_remove(first);
+        heap_free(ss->heap, s);
+    }
+    return sessions_have_closed(ss);
 }
 
 /* The session that must make room for a new one of `parts` partitions; NULL: none has to. */
@@ -246,6 +268,7 @@ static struct session *new_session(struct sessions *ss, bool by_id, uint64_t now
     }
     map_init(&s->parts, ss->heap);
     list_init(&s->order);
+    list_init(&s->closed_link);
     s->at = ss->count;
     ss->v[ss->count++] = s;
     return s;

@@ -8,7 +8,10 @@
  *   id x, epoch n > 0  the next request of session x: n must be the expected epoch
  *
  * Bounded by slots and by partitions. When full, a new session takes the place of one that was idle for SESSION_EVICT_S, or
- * of a smaller one that is older than that; or else the request is served without a session (id 0 in the reply). */
+ * of a smaller one that is older than that; or else the request is served without a session (id 0 in the reply).
+ *
+ * A session that is closed is unknown at once and no longer counts; the memory of its partitions, of which it may have a hundred thousand, is
+ * freed in steps (sessions_free_some), by whoever holds the sessions. */
 #pragma once
 #include "core/map.h"
 #include "core/bytes.h"
@@ -37,12 +40,14 @@ struct session {
     struct map parts;
     struct list order;
     uint32_t count;
+    struct list closed_link; /* sessions->closed's, once it is closed */
 };
 struct sessions {
     struct session **v; /* all of them, in no order */
     struct map ids;     /* session->id -> session */
     uint32_t count, slots;
     uint32_t parts_total;
+    struct list closed; /* whose partitions are still to be freed */
     struct heap *heap;
     const struct catalog *catalog; /* tells the names of topics */
     struct rng rng;
@@ -55,6 +60,12 @@ void sessions_deinit(struct sessions *ss);
 void sessions_check(const struct sessions *ss);
 struct session *sessions_find(const struct sessions *ss, int32_t id);
 void sessions_close(struct sessions *ss, struct session *s);
+/* Frees at most so many partitions of closed sessions. False: there is nothing left. */
+bool sessions_free_some(struct sessions *ss, uint32_t parts);
+static inline bool sessions_have_closed(const struct sessions *ss)
+{
+    return !list_empty(&ss->closed);
+}
 
 /* What a request means. */
 enum session_kind { SESSION_NONE, SESSION_NEW, SESSION_NEXT };

@@ -298,6 +298,25 @@ static void a_busy_session_is_nobody_elses(void **state)
     assert_int_equal(own->epoch, 2);
 }
 
+static void a_closed_session_is_gone_at_once_and_freed_in_steps(void **state)
+{
+    struct fixture *f = *state;
+    struct session *first = create(f, 8, 0), *second = create(f, 2, 0);
+    int32_t id = first->id;
+    assert_false(sessions_have_closed(&f->ss));
+    sessions_close(&f->ss, first);
+    sessions_close(&f->ss, second);
+    assert_null(sessions_find(&f->ss, id));
+    assert_int_equal(f->ss.parts_total, 0);
+    sessions_check(&f->ss);
+    assert_true(sessions_free_some(&f->ss, 5)); /* three of the first are left */
+    assert_true(sessions_free_some(&f->ss, 4)); /* and one of the second */
+    assert_false(sessions_free_some(&f->ss, 1));
+    assert_false(sessions_free_some(&f->ss, 1));
+    (void)create(f, 8, 0);
+    assert_int_equal(f->ss.parts_total, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +329,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_slots_there_are_no_sessions, setup, teardown),
         cmocka_unit_test_setup_teardown(a_topic_by_id_is_missed_by_its_name, setup, teardown),
         cmocka_unit_test_setup_teardown(a_busy_session_is_nobody_elses, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_closed_session_is_gone_at_once_and_freed_in_steps, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
