@@ -1,24 +1,25 @@
 /* See steps.h. */
 #include "net/steps.h"
 
-static bool run_one_step(struct steps *s)
+static bool run_one_step(struct steps *s, uint32_t units)
 {
     assert(s->step);
     assert(!list_linked(&s->link));
-    s->left = STEP_UNITS;
+    s->given = s->left = units;
     return s->step(s); /* `s` may be gone, when there is no more */
 }
 
 static void run_line(struct shard_defer *d)
 {
     struct steps_line *line = container_of(d, struct steps_line, defer);
-    struct list *first = list_pop(&line->waiting);
-    if (!first)
-        return;
-    struct steps *s = container_of(first, struct steps, link);
-    line->steps_run++;
-    if (run_one_step(s))
-        list_push(&line->waiting, &s->link);
+    struct list *first = line->stepped ? NULL : list_pop(&line->waiting);
+    if (first) {
+        struct steps *s = container_of(first, struct steps, link);
+        line->steps_run++;
+        if (run_one_step(s, STEP_UNITS))
+            list_push(&line->waiting, &s->link);
+    }
+    line->stepped = false; /* also where the step began others */
     if (!list_empty(&line->waiting))
         shard_defer(line->shard, &line->defer);
 }
@@ -35,8 +36,10 @@ void steps_start(struct steps_line *line, struct steps *s, bool (*step)(struct s
 {
     assert(line->shard);
     steps_init(s, step);
-    if (run_one_step(s))
-        steps_resume(line, s);
+    if (!run_one_step(s, steps_first_units(line)))
+        return;
+    line->stepped = true;
+    steps_resume(line, s);
 }
 
 void steps_resume(struct steps_line *line, struct steps *s)

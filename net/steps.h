@@ -18,23 +18,26 @@
  *     ...
  *     steps_start(&req->server->steps, &run->steps, list_step);
  *
- * The first step runs inside steps_start: small requests are answered in the turn in which they came. */
+ * The first step runs inside steps_start: small requests are answered in the turn in which they came. Of long ones one first step is a
+ * turn's step, and those that begin behind it in the turn get a tenth of it. */
 #pragma once
 #include "core/shard.h"
 
 enum {
-    STEP_UNITS = 500
-}; /* a unit is what about a microsecond does: a partition asked, a few dozen fields filled in */
+    STEP_UNITS = 500, /* a unit is what about a microsecond does: a partition asked, a few dozen fields filled in */
+    STEP_UNITS_SMALL = 50
+};
 
 struct steps_line {
     struct shard *shard;
     struct list waiting; /* of steps, in the order in which they get their turn */
     struct shard_defer defer;
+    bool stepped;       /* this turn had its step: the first one of a long request */
     uint64_t steps_run; /* behind the first ones; for tests */
 };
 struct steps {
     bool (*step)(struct steps *s);
-    uint32_t left; /* units of this step */
+    uint32_t given, left; /* units of this step */
     struct list link;
 };
 
@@ -52,6 +55,15 @@ void steps_start(struct steps_line *line, struct steps *s, bool (*step)(struct s
  * twice is once. */
 void steps_resume(struct steps_line *line, struct steps *s);
 
+/* What a first step may do now: smaller work is over with it. */
+static inline uint32_t steps_first_units(const struct steps_line *line)
+{
+    return line->stepped ? STEP_UNITS_SMALL : STEP_UNITS;
+}
+static inline uint32_t steps_spent(const struct steps *s)
+{
+    return s->given - s->left;
+}
 static inline bool steps_go_on(const struct steps *s)
 {
     return s->left > 0;

@@ -74,7 +74,7 @@ static void ask_queued_question(struct group_asking *run, struct steps *s)
     coord_call_start(home, &q->call);
     steps_spend(s, ASK_UNITS);
     if (q->call.owner_id == home->id && q->steps.step)
-        steps_spend(s, STEP_UNITS - q->steps.left); /* its first step ran inside */
+        steps_spend(s, steps_spent(&q->steps)); /* its first step ran inside */
 }
 
 /* The starter's own count is given up when nothing is left in the queue: until then `run` stays. */

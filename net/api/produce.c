@@ -15,6 +15,7 @@
 enum {
     PRODUCE_UNIT_BYTES = 512, /* of records: one unit of a step (steps.h), as copying, summing and fresh memory cost */
     LOOKED_AT_PER_UNIT = 8,   /* batches, whose headers are not in the cache */
+    PRODUCE_PART_UNITS = 5,   /* of a partition, with its part of the wave */
 };
 
 /* --- the reply --- */
@@ -321,7 +322,7 @@ static void start_produce_topic(struct produce *all, struct steps *s)
     for (; all->at_partition < in->partition_data.n && !all->no_memory && steps_go_on(s); all->at_partition++) {
         const struct partition_produce_data *part = &in->partition_data.v[all->at_partition];
         start_produce_partition(all, t, topic_error, part, &out->partition_responses.v[all->at_partition]);
-        steps_spend(s, 1 + (uint32_t)(part->records.n > 0 ? part->records.n : 0) / PRODUCE_UNIT_BYTES);
+        steps_spend(s, PRODUCE_PART_UNITS + (uint32_t)(part->records.n > 0 ? part->records.n : 0) / PRODUCE_UNIT_BYTES);
     }
     if (all->at_partition < in->partition_data.n)
         return;
