@@ -10,8 +10,10 @@ enum {
     CONN_IOV = 32,                         /* pieces of one send; a longer reply takes several */
     SEND_SMALL_BYTES =
         16 * 1024, /* replies that go in the turn in which they are ready, whichever connections send, too */
-    SENDS_BYTES_PER_TURN = 2 * 1024 * 1024, /* of the others: copied into sockets, they take some 0.5 ms */
-    SEND_COUNTED_MAX = 1024 * 1024,         /* a socket takes about so many of a larger one at once */
+    SEND_BYTES_MAX =
+        1088 * 1024, /* of one send, which the kernel copies in one go: some 0.9 ms; an answer of 1 MiB is one */
+    RECEIVE_BYTES_MAX = 512 * 1024,        /* of a frame's own memory, which is faulted in meanwhile: some 0.4 ms */
+    SENDS_BYTES_PER_TURN = SEND_BYTES_MAX, /* of those that are not small, all together */
     ACCEPT_SPENDS_BYTES = 64 * 1024, /* a new connection takes as long as receiving so many bytes (io_spend) ... */
     CLOSE_SPENDS_BYTES = 64 * 1024,  /* ... and so does one that ends */
     CONN_FRAME_S = 60,               /* a frame that began must be complete after this: slow loris */

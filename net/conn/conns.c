@@ -121,9 +121,10 @@ bool conns_may_send(struct conns *cs, size_t bytes)
 {
     if (bytes <= SEND_SMALL_BYTES)
         return true;
-    if (cs->sent_bytes >= SENDS_BYTES_PER_TURN)
+    assert(bytes <= SENDS_BYTES_PER_TURN);
+    if (bytes > SENDS_BYTES_PER_TURN - cs->sent_bytes)
         return false;
-    cs->sent_bytes += u64_min(bytes, SEND_COUNTED_MAX);
+    cs->sent_bytes += bytes;
     shard_defer(cs->shard, &cs->sends_over);
     return true;
 }

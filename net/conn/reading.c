@@ -303,11 +303,13 @@ static void recv_done(struct io_op *op, int32_t res)
     proceed_reading(c);
 }
 
-/* How much to receive straight into the frame's own memory: no more than its rest, which then needs no copy. */
+/* How much to receive straight into the frame's own memory: no more than its rest, which then needs no copy, and no more than the kernel is
+ * to copy in one go. */
 static uint32_t bytes_to_receive(const struct conn *c)
 {
     uint32_t have = input_bytes(c), total = look_at_frame(c).total;
-    return (uint32_t)u64_min(c->in->cap - c->in_end, total ? total - have : 4 - have);
+    uint32_t room = (uint32_t)u64_min(c->in->cap - c->in_end, RECEIVE_BYTES_MAX);
+    return (uint32_t)u64_min(room, total ? total - have : 4 - have);
 }
 
 void conn_receive(struct conn *c)

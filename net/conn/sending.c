@@ -102,6 +102,20 @@ static void send_done(struct io_op *op, int32_t res)
     conn_kick(c);
 }
 
+/* How many of them one send takes, the last one perhaps in part: a shard's turn is not to be one large reply's. */
+static uint32_t bound_send(struct iovec *v, uint32_t count)
+{
+    size_t left = SEND_BYTES_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        if (v[i].iov_len >= left) {
+            v[i].iov_len = left;
+            return i + 1;
+        }
+        left -= v[i].iov_len;
+    }
+    return count;
+}
+
 static size_t sum_pieces(const struct iovec *v, uint32_t count)
 {
     size_t bytes = 0;
@@ -115,7 +129,7 @@ void conn_send(struct conn *c)
     if (c->stream.sending)
         return;
     remove_sent_exchanges(c);
-    uint32_t count = gather_ready_replies(c);
+    uint32_t count = bound_send(c->iov, gather_ready_replies(c));
     if (count == 0)
         return;
     if (!conns_may_send(c->conns, sum_pieces(c->iov, count))) {

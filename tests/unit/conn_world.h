@@ -54,7 +54,7 @@ void io_recv(struct io *io, struct io_op *op, struct io_file *f, void *at, uint3
 {
     (void)io;
     assert_null(w.recv);
-    assert_true(bytes > 0);
+    assert_in_range(bytes, 1, RECEIVE_BYTES_MAX);
     later(op, f, done);
     op->buf.at = at;
     op->len = bytes;
@@ -87,6 +87,10 @@ void io_send(struct io *io, struct io_op *op, struct io_file *f, const struct io
     (void)io;
     assert_null(w.send);
     assert_true(count > 0 && count <= CONN_IOV);
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += iov[i].iov_len;
+    assert_in_range(bytes, 1, SEND_BYTES_MAX);
     later(op, f, done);
     op->iov = iov;
     op->len = count;

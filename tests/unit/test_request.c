@@ -158,12 +158,50 @@ static void a_connection_may_end_while_a_job_decodes(void **state)
     everything_is_back();
 }
 
+/* Neither what is received nor what is sent in one go grows with the frame: io_recv and io_send look. */
+static void a_large_reply_leaves_in_several_sends(void **state)
+{
+    (void)state;
+    enum { PARTITIONS = 200 * 1000 };
+    static struct partition_produce_response parts[PARTITIONS];
+    struct topic_produce_response topic;
+    struct produce_response r;
+    put_request(KAPI_produce, 0, 10);
+    for (int i = 0; i < 1000 && w.running_count == 0; i++)
+        turn(0);
+    struct request *req = w.running[--w.running_count];
+    produce_response_init(&r);
+    topic_produce_response_init(&topic);
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        partition_produce_response_init(&parts[i]);
+        parts[i].index = i;
+    }
+    topic.name = (struct kview){(const uint8_t *)"t", 1};
+    topic.partition_responses.v = parts;
+    topic.partition_responses.n = PARTITIONS;
+    r.responses.v = &topic;
+    r.responses.n = 1;
+    REQUEST_REPLY(req, produce_response, &r);
+    turn_end();
+    assert_non_null(w.send);
+    while (w.send) {
+        send_some();
+        turn_end();
+    }
+    assert_true(w.out_bytes > 3 * SEND_BYTES_MAX);
+    assert_int_equal(check_replies(), 1);
+    assert_int_equal(run_jobs(), 1); /* its memory is emptied */
+    w.gone = true;
+    everything_is_back();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_job_decodes_large_bodies_and_encodes_large_replies, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_decoding_had_at_first_counts_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(a_connection_may_end_while_a_job_decodes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_large_reply_leaves_in_several_sends, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
