@@ -21,7 +21,7 @@ struct shard_msg {
     void (*run)(struct shard *at, struct shard_msg *msg);
     struct list link; /* waiting for room in a ring; bounded by the number of objects that embed it */
 };
-/* Runs at the end of the turn, once a turn. Deferring a deferred one again does nothing. */
+/* Runs at the end of the turn, once a turn; where there are many, of one of the next. Deferring a deferred one again does nothing. */
 struct shard_defer {
     void (*run)(struct shard_defer *d);
     struct list link;

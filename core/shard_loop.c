@@ -15,6 +15,8 @@ enum {
     MESSAGES_PER_TURN = 128, /* of all other shards, and of its own: replies that they end take some 5 us each */
     TIMERS_PER_TURN = 256,
     DEFER_ROUNDS = 3, /* storage's end of a turn, who is told there, and what those append */
+    DEFERRED_PER_TURN =
+        128, /* and as many of the last: each may be a connection's: a few requests begun, a reply sent */
 };
 
 static struct ring *ring_between(const struct shard *s, uint16_t from, uint16_t to)
@@ -176,14 +178,15 @@ static void run_shard_io(struct shard *s, uint64_t wait)
         atomic_exchange_explicit(&s->sleeping, false, memory_order_acq_rel);
 }
 
-/* What ran in this turn already waits for the next one: a step of long work is one a turn. Returns whether anything ran. */
-static bool run_deferred_round(struct shard *s, struct list *deferred)
+/* What ran in this turn already waits for the next one: a step of long work is one a turn; so does what is too much for this one, ahead
+ * of what is deferred meanwhile. The last turn has no next one. Returns whether anything ran. */
+static bool run_deferred_round(struct shard *s, struct list *deferred, uint32_t *left)
 {
     struct list now, *node;
     bool ran = false;
     list_init(&now);
     list_splice(&now, deferred);
-    while ((node = list_pop(&now))) {
+    while ((*left > 0 || s->stop) && (node = list_pop(&now))) {
         struct shard_defer *d = container_of(node, struct shard_defer, link);
         assert(d->turn <= s->turn);
         if (d->turn == s->turn) {
@@ -191,17 +194,21 @@ static bool run_deferred_round(struct shard *s, struct list *deferred)
             continue;
         }
         d->turn = s->turn;
+        *left -= *left > 0;
         ran = true;
         d->run(d);
     }
+    list_splice(&now, deferred);
+    list_splice(deferred, &now);
     return ran;
 }
 
 static void run_deferred(struct shard *s)
 {
-    for (int i = 0; i < DEFER_ROUNDS && run_deferred_round(s, &s->deferred); i++)
+    uint32_t left = DEFERRED_PER_TURN, left_last = DEFERRED_PER_TURN;
+    for (int i = 0; i < DEFER_ROUNDS && run_deferred_round(s, &s->deferred, &left); i++)
         ;
-    (void)run_deferred_round(s, &s->deferred_last);
+    (void)run_deferred_round(s, &s->deferred_last, &left_last);
 }
 
 static void watch_turn(struct shard_watch *w)

@@ -11,10 +11,11 @@
 #include <string.h>
 
 enum {
-    CHANGE_UNITS_PER_TURN = 1024, /* of work on changes: a partition of another shard is one ... */
-    CHANGE_UNITS_EACH = 4,        /* ... and one of this shard so many: half a microsecond each */
-    STOPS_AT_ONCE = 256,          /* partitions whose clean stop is under way */
-    DELETIONS_AT_ONCE = 256,      /* partitions of one topic whose folders are being deleted: a job each */
+    CHANGE_UNITS_PER_TURN = 512,   /* of work on changes: a partition of another shard is one ... */
+    CHANGE_UNITS_EACH = 4,         /* ... and one of this shard so many: a microsecond each */
+    STOPS_AT_ONCE = 256,           /* partitions whose clean stop is under way */
+    DELETIONS_AT_ONCE = 256,       /* partitions of one topic whose folders are being deleted: a job each */
+    GONE_SPENDS_BYTES = 32 * 1024, /* a partition that goes takes as long as receiving so many bytes (io_spend) */
 };
 
 static struct store *store_of_partition(const struct partition *p)
@@ -142,6 +143,7 @@ static void partition_left(struct partition *p)
     while ((l = list_pop(&p->watches)))
         container_of(l, struct watch, link)->moved(container_of(l, struct watch, link));
     partition_close(p);
+    io_spend(st->shard->io, GONE_SPENDS_BYTES);
     if (v->next < v->change->topic->partitions)
         continue_changes(st);
     change_part_over(v);

@@ -3,6 +3,8 @@
 #include "storage/log/partition_state.h"
 #include "storage/recovery/scan.h"
 
+enum { CLOSE_LOOKS_MAX = 64 }; /* files that one more looks at */
+
 static bool segment_file_is_busy(const struct segment *s)
 {
     const struct partition *p = s->partition;
@@ -95,22 +97,26 @@ void files_close(struct log_store *st, struct segment *s)
         s->partition->space.state = SPACE_CLOSED;
 }
 
-static void close_unused_files(struct log_store *st)
-{
-    struct list *l = st->open_files.next;
-    while (st->open_count >= st->open_max && l != &st->open_files) {
-        struct segment *s = container_of(l, struct segment, open_link);
-        l = l->next;
-        if (!segment_file_is_busy(s))
-            files_close(st, s);
-    }
-}
-
 void files_used(struct log_store *st, struct segment *s)
 {
     assert(s->file.fd >= 0);
     list_remove(&s->open_link);
     list_push(&st->open_files, &s->open_link);
+}
+
+/* Those at work count as used, so that the next one does not look at them again: thousands may be. */
+static void close_unused_files(struct log_store *st)
+{
+    struct list *l;
+    assert((st->open_count == 0) == list_empty(&st->open_files));
+    for (uint32_t i = 0; i < CLOSE_LOOKS_MAX && st->open_count >= st->open_max && (l = list_first(&st->open_files));
+         i++) {
+        struct segment *s = container_of(l, struct segment, open_link);
+        if (segment_file_is_busy(s))
+            files_used(st, s);
+        else
+            files_close(st, s);
+    }
 }
 
 void files_adopt(struct log_store *st, struct segment *s, int fd)

@@ -12,7 +12,12 @@ enum {
     IDLE_STEP_MS = 1,          /* between the steps of one look */
     WRITTEN_LATELY_NS = 20 * NS_PER_MS,
     EVICT_LOOKS_MAX = 4096, /* partitions without a tail that one eviction passes */
+    PARKED_PER_TURN = 64,   /* partitions with parked appends: each may ask the disk for room */
+    WAVES_PER_TURN = 128,   /* begun: 4 to 9 us each */
+    ANSWERS_PER_TURN = 128, /* of appends: a reply each, 1 to 4 us */
 };
+#define PARKED_BYTES_PER_TURN \
+    (IO_BYTES_PER_TURN / 4) /* that their appends copy: into memory that may be fresh, some 1 ms */
 
 /* --- the end of a turn --- */
 
@@ -57,30 +62,71 @@ static void tell_watchers(struct partition *p)
     }
 }
 
-static void run_turn_end(struct shard_defer *d)
+/* What is too much for this turn goes first in the next one. */
+static void keep_rest(struct log_store *ls, struct list *rest, struct list *queue)
 {
-    struct log_store *ls = container_of(d, struct log_store, turn_end);
+    assert(rest != queue);
+    if (list_empty(rest))
+        return;
+    list_splice(rest, queue);
+    list_splice(queue, rest);
+    log_store_turn(ls);
+}
+
+static void take_parked_appends(struct log_store *ls)
+{
+    const struct io *io = ls->shard->io;
     struct list now, *l;
     list_init(&now);
     list_splice(&now, &ls->parked);
-    while ((l = list_pop(&now)))
+    ls->parked_until = io_spent(io) + PARKED_BYTES_PER_TURN;
+    for (uint32_t i = 0; i < PARKED_PER_TURN && io_spent(io) < ls->parked_until && (l = list_pop(&now)); i++)
         writer_take_parked(container_of(l, struct partition, writer.parked_link));
+    ls->parked_until = UINT64_MAX;
+    assert(io_spent(io) < ls->parked_until);
+    keep_rest(ls, &now, &ls->parked);
+}
+
+static void start_wanted_waves(struct log_store *ls)
+{
+    struct list now, *l;
+    list_init(&now);
     list_splice(&now, &ls->wave_wanted);
-    while ((l = list_pop(&now))) {
+    for (uint32_t i = 0; i < WAVES_PER_TURN && (l = list_pop(&now)); i++) {
         struct partition *p = container_of(l, struct partition, writer.wave_link);
         writer_start_wave(p);
         if (DEBUG_CHECKS)
             partition_check(p);
     }
+    keep_rest(ls, &now, &ls->wave_wanted);
     shared_flush_begin(ls);
+    assert(list_empty(&ls->sharing));
+}
+
+static void answer_appends(struct log_store *ls)
+{
+    struct list now, *l;
+    list_init(&now);
+    list_splice(&now, &ls->finished);
+    for (uint32_t i = 0; i < ANSWERS_PER_TURN && (l = list_pop(&now)); i++) {
+        struct append *a = container_of(l, struct append, link);
+        assert(a->done);
+        a->done(a);
+    }
+    keep_rest(ls, &now, &ls->finished);
+}
+
+static void run_turn_end(struct shard_defer *d)
+{
+    struct log_store *ls = container_of(d, struct log_store, turn_end);
+    struct list now, *l;
+    list_init(&now);
+    take_parked_appends(ls);
+    start_wanted_waves(ls);
     list_splice(&now, &ls->watched);
     while ((l = list_pop(&now)))
         tell_watchers(container_of(l, struct partition, watch_link));
-    list_splice(&now, &ls->finished);
-    while ((l = list_pop(&now))) {
-        struct append *a = container_of(l, struct append, link);
-        a->done(a);
-    }
+    answer_appends(ls);
     list_splice(&now, &ls->trimmed);
     while ((l = list_pop(&now))) {
         struct log_trim *t = container_of(l, struct log_trim, link);
@@ -318,6 +364,7 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
     timer_init(&ls->retry_timer, retry_waiting);
     timer_init(&ls->idle_timer, look_at_idle);
     timer_start(&s->timers, &ls->idle_timer, s->now_ns + IDLE_LOOK_S * NS_PER_S);
+    ls->parked_until = UINT64_MAX;
     ls->open_max = fs_files_max() / OPEN_FILES_SHARE / s->count;
     if (fs_free_bytes(root->config->data_dir, &ls->free_bytes))
         ls->free_bytes = FREE_BYTES_UNKNOWN;

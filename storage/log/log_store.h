@@ -2,7 +2,8 @@
  * the disk's free bytes. It stands below the partitions; storage/store.h, which makes and ends them, stands above.
  *
  * At the end of a turn, in this order: appends that waited are looked at again, waves start, watchers are told, appends,
- * trims and durable waits are answered, disk reads begin. One deferred call runs all of it. */
+ * trims and durable waits are answered, disk reads begin. One deferred call runs all of it, but of what may be a lot (the first two,
+ * and answers to appends) only so much a turn: the rest goes first in the next one. */
 #pragma once
 #include "storage/expiry_clock.h"
 #include "storage/log/ballast.h"
@@ -74,6 +75,7 @@ struct log_store {
     struct list trimmed;     /* struct log_trim, error set */
     struct list durables;    /* struct durable_wait, error set */
     struct list parked;      /* partitions with parked appends to look at */
+    uint64_t parked_until;   /* ... until the shard has spent so much (io_spent); UINT64_MAX: not now */
     struct list wave_wanted; /* partitions for which a wave may start */
     struct list sharing;     /* struct wave, made in this turn's end: they may share a flush (shared_flush.c) */
     uint32_t sharing_count;

@@ -18,7 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CLOSE_RETRY_MS = 500 };
+enum {
+    CLOSE_RETRY_MS = 500,
+    JOB_SPENDS_BYTES = 32 * 1024 /* what follows a job takes as long as receiving so many bytes (io_spend) */
+};
 
 /* --- on the shard --- */
 
@@ -154,6 +157,7 @@ void space_full(struct partition *p, enum err err)
 static void end_space_job(struct partition *p)
 {
     assert(!space_in_job(p));
+    io_spend(shard_of(p)->io, JOB_SPENDS_BYTES);
     writer_kick(p);
     writer_flush_later(p); /* a flush that fell due during the job did not start */
     writer_retry(p);

@@ -542,9 +542,14 @@ void partition_append(struct partition *p, struct append *a)
 void writer_take_parked(struct partition *p)
 {
     struct list *l;
-    while (!partition_dead(p) && !unpack_blocks(p) && (l = list_first(&p->writer.parked)))
+    while (!partition_dead(p) && !unpack_blocks(p) && (l = list_first(&p->writer.parked))) {
+        if (io_spent(shard_of(p)->io) >= p->store->parked_until) {
+            writer_retry(p); /* in the next turn */
+            return;
+        }
         if (!take_append(p, container_of(l, struct append, link)))
             return;
+    }
     if (!partition_dead(p) && space_roll_is_wanted(p) && !space_in_job(p))
         roll_when_durable(p);
 }

@@ -76,6 +76,7 @@ LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wi
 LINK_test_redo := $(LINK_test_partition)
 LINK_test_transactions := $(LINK_test_partition)
 LINK_test_shared_flush := $(LINK_test_partition)
+LINK_test_turns := $(LINK_test_partition)
 LINK_test_aborted := storage/log/aborted.o $(CORE_HEAP)
 LINK_test_trim := $(filter-out storage/log/log_start.o,$(LINK_test_partition))
 LINK_test_cleaner := $(LINK_test_partition)

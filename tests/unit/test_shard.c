@@ -336,6 +336,64 @@ static void what_a_completion_or_a_message_allows_is_sent_in_its_turn(void **sta
     }
 }
 
+/* --- many deferred calls --- */
+
+enum { MANY_DEFERRED = 1000, DEFERRED_MOST = 128 };
+static struct {
+    struct shard *s;
+    struct shard_defer v[MANY_DEFERRED], last;
+    struct timer timer;
+    uint32_t ran, turn_from, most;
+} many;
+
+static void note_end_of_turn(struct timer *t)
+{
+    uint32_t ran = many.ran - many.turn_from;
+    many.most = ran > many.most ? ran : many.most;
+    many.turn_from = many.ran;
+    timer_start(&many.s->timers, t, many.s->now_ns); /* timers come before what is deferred, once a turn */
+}
+
+static void one_of_many_deferred(struct shard_defer *d)
+{
+    assert_ptr_equal(d, &many.v[many.ran]); /* in order */
+    if (many.ran++ == 0)
+        shard_defer(many.s, &many.last);
+}
+
+static void behind_many_deferred(struct shard_defer *d)
+{
+    (void)d;
+    assert_int_equal(many.ran, MANY_DEFERRED);
+    stop_all(many.s);
+}
+
+static void defer_many(struct shard *s, struct play *p)
+{
+    (void)p;
+    memset(&many, 0, sizeof many);
+    many.s = s;
+    for (uint32_t i = 0; i < MANY_DEFERRED; i++) {
+        shard_defer_init(&many.v[i], one_of_many_deferred);
+        shard_defer(s, &many.v[i]);
+    }
+    shard_defer_init(&many.last, behind_many_deferred);
+    timer_init(&many.timer, note_end_of_turn);
+    timer_start(&s->timers, &many.timer, s->now_ns);
+}
+
+static void of_many_deferred_calls_a_turn_runs_a_few_in_order(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        struct play p = {.first = defer_many};
+        if (!perform(&p, 1, &engines[i], ERR_NONE))
+            continue;
+        assert_int_equal(many.ran, MANY_DEFERRED);
+        assert_in_range(many.most, 1, DEFERRED_MOST);
+    }
+}
+
 /* --- time as the done callbacks see it --- */
 
 static struct io_op job_op;
@@ -602,6 +660,7 @@ int main(void)
         cmocka_unit_test(messages_beyond_a_full_ring_arrive_in_order),
         cmocka_unit_test(timers_fire_deferred_calls_run_once_and_messages_to_oneself_arrive),
         cmocka_unit_test(what_a_completion_or_a_message_allows_is_sent_in_its_turn),
+        cmocka_unit_test(of_many_deferred_calls_a_turn_runs_a_few_in_order),
         cmocka_unit_test(a_done_callback_sees_the_time_after_the_sleep),
         cmocka_unit_test(long_turns_and_foreign_waits_are_counted),
         cmocka_unit_test(no_wake_is_lost_whatever_the_pause),
