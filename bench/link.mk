@@ -14,6 +14,7 @@ LINK_odradek_bench := bench/load/wire.o bench/load/fill.o bench/load/hist.o benc
 LINK_group_load := bench/group/talk.o bench/group/member.o bench/load/wire.o bench/load/sock.o bench/load/hist.o bench/load/cpu.o
 LINK_txn_load := bench/txn/actor.o bench/txn/talk.o bench/load/wire.o bench/load/sock.o bench/load/hist.o bench/load/cpu.o bench/load/batch.o bench/load/fill.o
 LINK_near_far  := bench/load/cpu.o
+LINK_slices    := bench/load/cpu.o
 LINK_ping      := bench/load/cpu.o bench/load/sock.o bench/load/wire.o bench/load/hist.o
 LINK_launch    := bench/load/cpu.o bench/load/sock.o bench/load/wire.o bench/load/kafka.o
 LINK_micro_bench := $(BENCH_LOAD) bench/micro/subject.o bench/micro/requests.o core/crc.o net/wire/kmsg.o net/wire/wire.o core/mem.o core/mem_libc.o core/mem_os.o \
