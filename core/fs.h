@@ -88,9 +88,10 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits) must_use;
 bool fs_shares_flush(int fd, int other_fd); /* `fd` was opened with FS_DIRECT */
 /* Drops cached pages of a file (POSIX_FADV_DONTNEED): a foreign buffered reader makes direct writes slow. */
 void fs_drop_cache(int fd);
-/* Memory that is the file's, which is made anew with that many zeros (whole pages): other processes see what is written there. For
- * as long as the process lives. Not in the simulator. */
-enum err fs_map(const char *path, size_t bytes, void **out_at) must_use;
+/* Memory that is the file's, which is made anew with that many zeros (whole pages): other processes see what is written there. Both for
+ * as long as the process lives. The first `allocated` of them have room, others only when they were allocated (SIGBUS). Not in the
+ * simulator. */
+enum err fs_map(const char *path, size_t bytes, size_t allocated, int *out_fd, void **out_at) must_use;
 /* The same of an open file, as long as it is and unlike it (holes, a file that was cut: SIGBUS): what is used was allocated, and nobody
  * else may change its size. What was stored there when the process is killed is what the next one reads. */
 enum err fs_map_open(int fd, size_t bytes, void **out_at) must_use;

@@ -568,22 +568,30 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
     return err;
 }
 
-enum err fs_map(const char *path, size_t bytes, void **out_at)
+enum err fs_map(const char *path, size_t bytes, size_t allocated, int *out_fd, void **out_at)
 {
-    assert(path && out_at);
+    assert(path && out_fd && out_at);
     assert(bytes > 0 && bytes % PAGE_BYTES == 0);
+    assert(allocated > 0 && allocated <= bytes);
     int fd;
     enum err err = fs_open(path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNCATE, &fd);
     if (err)
         return err;
     err = fs_truncate(fd, bytes);
+    if (!err)
+        err = fs_allocate(fd, 0, allocated);
+    if (err == ERR_UNSUPPORTED) /* such a file system (9p) gives room as it likes */
+        err = ERR_NONE;
     void *at = err ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (!err && at == MAP_FAILED)
         err = last_fs_error();
-    fs_close(fd);
-    if (!err)
-        *out_at = at;
-    return err;
+    if (err) {
+        fs_close(fd);
+        return err;
+    }
+    *out_fd = fd;
+    *out_at = at;
+    return ERR_NONE;
 }
 
 enum err fs_map_open(int fd, size_t bytes, void **out_at)

@@ -42,18 +42,19 @@ struct shard {
     uint64_t now_ns; /* taken once per turn */
     uint64_t turn;   /* counts them */
     struct list deferred, deferred_last;
-    struct stats *stats;       /* what it counts, also of the layers above */
-    struct shard_watch *watch; /* NULL: nobody asks how long its turns are */
-    void *store;               /* storage's: struct store */
-    void *net;                 /* net's: struct server */
-    bool stop;                 /* the loop ends after this turn */
-    struct timer trim;         /* gives idle memory back */
-    uint64_t ran, ran_before;  /* completions so far, and at the last trim */
-    uint64_t freed_bytes;      /* by requests, since the heap was trimmed: their memory is what makes a heap large */
-    struct list *outbox;       /* per target: messages that found its ring full; per oneself: all */
-    uint64_t outbox_used;      /* bit per target: its outbox is not empty */
-    uint16_t next_from;        /* whose messages come first in the next turn */
-    uint64_t touched;          /* bit per target: it got messages in this turn and may have to be woken */
+    struct stats *stats;        /* what it counts, also of the layers above */
+    struct stat_room stat_room; /* of rows beside them */
+    struct shard_watch *watch;  /* NULL: nobody asks how long its turns are */
+    void *store;                /* storage's: struct store */
+    void *net;                  /* net's: struct server */
+    bool stop;                  /* the loop ends after this turn */
+    struct timer trim;          /* gives idle memory back */
+    uint64_t ran, ran_before;   /* completions so far, and at the last trim */
+    uint64_t freed_bytes;       /* by requests, since the heap was trimmed: their memory is what makes a heap large */
+    struct list *outbox;        /* per target: messages that found its ring full; per oneself: all */
+    uint64_t outbox_used;       /* bit per target: its outbox is not empty */
+    uint16_t next_from;         /* whose messages come first in the next turn */
+    uint64_t touched;           /* bit per target: it got messages in this turn and may have to be woken */
     /* Others write it; only ever exchanged, so that of a sleeper's last look and a sender's push one sees the other. */
     _Alignas(64) _Atomic bool sleeping;
 };
@@ -61,7 +62,9 @@ struct shard {
 struct shard_options {
     uint16_t count;
     struct io_options io;
-    void *stats;         /* count * STATS_BYTES of zeros, or NULL: the group has its own */
+    void *stats;     /* count * STATS_BYTES of zeros, or NULL: the group has its own */
+    void *stat_rows; /* behind them: count * STAT_ROWS_BYTES of stat_fd, or NULL: no rows */
+    int stat_fd;
     bool watch;          /* measure turns: "turns", "turn_cpu_ns" and "waits_outside"; costs about 2 us a turn */
     size_t memory_bytes; /* budget of one shard's bufs */
     const int *cpus;     /* count of them; NULL: not pinned */

@@ -43,6 +43,12 @@ static void open_shard_stats(struct shard *s)
     assert(s->group->stats);
     struct shard_group *g = s->group;
     s->stats = stats_init((uint8_t *)g->stats + (size_t)s->id * STATS_BYTES, s->id);
+    if (g->options.stat_rows) {
+        uint64_t rows_at = (uint64_t)s->id * STAT_ROWS_BYTES;
+        s->stat_room.at = (uint8_t *)g->options.stat_rows + rows_at;
+        s->stat_room.fd = g->options.stat_fd;
+        s->stat_room.file_at = s->count * (uint64_t)STATS_BYTES + rows_at;
+    }
     if (!g->options.watch)
         return;
     s->watch = &g->watches[s->id];

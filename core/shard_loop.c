@@ -14,7 +14,7 @@
 enum {
     MESSAGES_PER_TURN = 128, /* of all other shards, and of its own: replies that they end take some 5 us each */
     TIMERS_PER_TURN = 256,
-    DEFER_ROUNDS = 3, /* storage's end of a turn, who is told there, and what those append */
+    DEFER_ROUNDS = 3,        /* storage's end of a turn, who is told there, and what those append */
     DEFERRED_PER_TURN = 128, /* and as many last ones: each may be a connection's, a few requests begun, a reply sent */
 };
 

@@ -6,7 +6,7 @@ struct stat_entry {
     char name[STAT_NAME_BYTES];
     uint32_t kind, at;
 };
-enum { ENTRIES_MAX = 128, KIND_COUNTER = 0, KIND_HISTOGRAM = 1 };
+enum { ENTRIES_MAX = 128, KIND_COUNTER = 0, KIND_HISTOGRAM = 1, KIND_TABLE = 2 };
 struct stats {
     char magic[16];
     uint32_t shard;
@@ -36,8 +36,13 @@ static uint32_t next_stat_at(const struct stats *s, uint32_t count)
     if (count == 0)
         return sizeof *s;
     const struct stat_entry *last = &s->entries[count - 1];
-    return last->at +
-           (uint32_t)(last->kind == KIND_COUNTER ? sizeof(struct stat_counter) : sizeof(struct stat_histogram));
+    static const uint32_t bytes[] = {
+        [KIND_COUNTER] = sizeof(struct stat_counter),
+        [KIND_HISTOGRAM] = sizeof(struct stat_histogram),
+        [KIND_TABLE] = sizeof(struct stat_table),
+    };
+    assert(last->kind < COUNT_OF(bytes));
+    return last->at + bytes[last->kind];
 }
 
 static void *register_stat(struct stats *s, const char *name, uint32_t kind, size_t bytes)
@@ -66,6 +71,11 @@ struct stat_counter *stats_counter(struct stats *s, const char *name)
 struct stat_histogram *stats_histogram(struct stats *s, const char *name)
 {
     return register_stat(s, name, KIND_HISTOGRAM, sizeof(struct stat_histogram));
+}
+
+struct stat_table *stats_table(struct stats *s, const char *name)
+{
+    return register_stat(s, name, KIND_TABLE, sizeof(struct stat_table));
 }
 
 uint32_t stat_bucket(uint64_t value)
@@ -119,4 +129,56 @@ uint64_t stat_quantile(const struct stat_histogram *h, uint32_t permille)
             return stat_bucket_start(i);
     }
     return 0;
+}
+
+/* --- rows: their words are stored one behind the other (release), so that whoever sees a new one sees the odd version too --- */
+
+static void make_odd(_Atomic uint64_t *version)
+{
+    uint64_t had = atomic_load_explicit(version, memory_order_relaxed);
+    assert((uintptr_t)version % sizeof had == 0);
+    atomic_store_explicit(version, had | 1, memory_order_relaxed);
+}
+
+static void make_even(_Atomic uint64_t *version)
+{
+    uint64_t had = atomic_load_explicit(version, memory_order_relaxed);
+    assert((uintptr_t)version % sizeof had == 0);
+    atomic_store_explicit(version, (had | 1) + 1, memory_order_release);
+}
+
+void stat_row_begin(struct stat_row *r)
+{
+    assert(r);
+    make_odd(&r->version);
+}
+
+void stat_row_put(struct stat_row *r, size_t at, const void *from, size_t bytes)
+{
+    assert(at >= sizeof *r && at % sizeof(uint64_t) == 0);
+    assert(bytes % sizeof(uint64_t) == 0);
+    _Atomic uint64_t *words = &r->version + at / sizeof(uint64_t);
+    for (size_t i = 0; i < bytes / sizeof(uint64_t); i++) {
+        uint64_t word;
+        memcpy(&word, (const uint8_t *)from + i * sizeof word, sizeof word);
+        atomic_store_explicit(&words[i], word, memory_order_release);
+    }
+}
+
+void stat_row_end(struct stat_row *r)
+{
+    assert(r);
+    make_even(&r->version);
+}
+
+void stat_table_begin(struct stat_table *t)
+{
+    assert(t);
+    make_odd(&t->moves.value);
+}
+
+void stat_table_end(struct stat_table *t)
+{
+    assert(t);
+    make_even(&t->moves.value);
 }

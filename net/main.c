@@ -64,7 +64,8 @@ struct broker {
     uint64_t began_ns;
     _Atomic uint32_t started;
     struct clean_list clean[SHARDS_MAX];
-    void *stats; /* mapped, for --stat-file; NULL: nobody asked */
+    uint8_t *stats; /* mapped, for --stat-file; NULL: nobody asked */
+    int stat_fd;
     struct shutdown shutdown;
     struct io_file signals;
     struct io_op signal_op;
@@ -481,6 +482,8 @@ static struct shard_options make_shard_options(struct broker *b)
                .recv_bytes = IO_RECV_BYTES,
                .recv_count = IO_RECV_COUNT},
         .stats = b->stats,
+        .stat_rows = b->stats ? b->stats + b->options.cores * (size_t)STATS_BYTES : NULL,
+        .stat_fd = b->stat_fd,
         .watch = b->stats,
         .memory_bytes = b->options.memory_bytes / b->options.cores,
         .cpus = b->options.pinned ? b->options.cpus : NULL,
@@ -493,9 +496,12 @@ static struct shard_options make_shard_options(struct broker *b)
 static int open_stat_file(struct broker *b)
 {
     char what[WHY_BYTES];
-    enum err err = b->options.stat_file
-                       ? fs_map(b->options.stat_file, b->options.cores * (size_t)STATS_BYTES, &b->stats)
-                       : ERR_NONE;
+    if (!b->options.stat_file)
+        return 0;
+    size_t blocks = b->options.cores * (size_t)STATS_BYTES, rows = b->options.cores * (size_t)STAT_ROWS_BYTES;
+    void *at;
+    enum err err = fs_map(b->options.stat_file, blocks + rows, blocks, &b->stat_fd, &at);
+    b->stats = err ? NULL : at;
     snprintf(what, sizeof what, "cannot write the file %s of --stat-file: %s", b->options.stat_file, err_text(err));
     return err ? print_complaint(what) : 0;
 }

@@ -82,8 +82,9 @@ const char *options_help(void)
            "defer,pbuf,fixed,files,msg_ring,sync_thread\n"
            "  --log-level=LEVEL     debug, info, warn or error\n"
            "  --log-json            log lines as JSON\n"
-           "  --stat-file=FILE      what shards count (core/stat.h), to be read while they run; measures their turns; "
-           "on tmpfs\n"
+           "  --stat-file=FILE      what shards count, and a row for each partition, while they run (scripts/stats "
+           "prints it);\n"
+           "                        measures their turns; on tmpfs\n"
            "  --help (-h, help), --version\n"
            "\n"
            "check reads a whole data folder (of a broker that is stopped, or a copy), touches nothing, and says what "
@@ -408,10 +409,16 @@ static uint64_t machine_memory_bytes(void)
     return u64_min(machine, container_memory_limit());
 }
 
+static uint64_t addresses_beside(const struct options *out)
+{
+    uint64_t each = ADDRESSES_PER_CORE + (out->stat_file ? (uint64_t)STATS_BYTES + STAT_ROWS_BYTES : 0);
+    return ADDRESSES_BESIDE + out->cores * each;
+}
+
 /* What --memory can be within the limit of address space; UINT64_MAX: there is none. */
 static uint64_t addressable_memory_bytes(const struct options *out)
 {
-    uint64_t limit = region_bytes_max(), beside = ADDRESSES_BESIDE + out->cores * ADDRESSES_PER_CORE;
+    uint64_t limit = region_bytes_max(), beside = addresses_beside(out);
     if (limit == SIZE_MAX)
         return UINT64_MAX;
     return limit > beside ? (limit - beside) / ADDRESSES_TIMES : 0;
@@ -424,7 +431,7 @@ static bool settle_addresses(struct options *out, bool said, uint64_t least, cha
         out->memory_bytes = u64_min(out->memory_bytes, u64_max(most, least));
     if (out->memory_bytes <= most)
         return true;
-    uint64_t wanted = ADDRESSES_TIMES * out->memory_bytes + ADDRESSES_BESIDE + out->cores * ADDRESSES_PER_CORE;
+    uint64_t wanted = ADDRESSES_TIMES * out->memory_bytes + addresses_beside(out);
     snprintf(
         why, OPTIONS_WHY_BYTES,
         "the limit of address space (ulimit -v) is %lluM: --memory %lluM with %u cores needs %lluM of it, and --memory "

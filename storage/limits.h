@@ -37,6 +37,7 @@ enum {
     CHECKPOINT_BYTES = 64 * 1024 * 1024,
     IDLE_TAIL_S = 60,                         /* an idle partition keeps no bytes in memory */
     IDLE_LOOK_S = 10,                         /* how often idle ones are looked for */
+    ROWS_LOOK_S = 1,                          /* where they are shown (log/partition_rows.h) */
     MEMORY_WAIT_S = 10,                       /* appends for which there is no memory are refused after this */
     INDEXES_MAX = 64,                         /* of closed segments in memory, per shard: 5 MB each at worst */
     KEPT_SHARE = 8,                           /* and an eighth of --memory at most, but for one */

@@ -201,11 +201,13 @@ static bool look_at_log(struct cleaner *c, struct partition *p)
 {
     assert(!c->run);
     struct clean_range range;
+    p->cleaning.dirty_bytes = 0;
     if (!cleaner_may_clean(c, p) || p->space.closing)
         return true;
     if (!p->cleaning.known)
         return false;
     measure_range(p, cleaner_expiry_ms(c), &range);
+    p->cleaning.dirty_bytes = range.dirty_bytes;
     c->dirty_bytes_now += range.dirty_bytes;
     if (is_dirty_enough(p, &range) && (!c->best || rank_of(p, &range) > c->best_rank)) {
         c->best = p;

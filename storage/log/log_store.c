@@ -8,7 +8,7 @@
 
 enum {
     FREE_BYTES_UNKNOWN = 1 << 30,
-    IDLE_LOOKS_PER_TURN = 512, /* some 50 ns each */
+    IDLE_LOOKS_PER_TURN = 512, /* some 50 ns each, with a row 200 */
     IDLE_STEP_MS = 1,          /* between the steps of one look */
     WRITTEN_LATELY_NS = 20 * NS_PER_MS,
     EVICT_LOOKS_MAX = 4096, /* partitions without a tail that one eviction passes */
@@ -206,14 +206,13 @@ void log_store_leave_redo(struct log_store *ls)
 
 static void count_partition(struct log_numbers *n, const struct partition *p)
 {
-    assert(p->durable.position <= p->promised.position || partition_dead(p));
+    uint64_t since_ns = p->flusher.risk_since_ns, risk_bytes = partition_risk_bytes(p);
+    assert(n->risk_bytes > 0 || n->risk_since_ns == 0);
     n->segments += p->segments.count;
     n->bytes += p->closed_bytes + p->end.position;
-    if (partition_dead(p) || p->durable.position == p->promised.position)
-        return;
-    uint64_t since_ns = p->flusher.risk_since_ns;
-    n->risk_bytes += p->promised.position - p->durable.position;
-    n->risk_since_ns = n->risk_since_ns ? u64_min(n->risk_since_ns, since_ns) : since_ns;
+    n->risk_bytes += risk_bytes;
+    if (risk_bytes)
+        n->risk_since_ns = n->risk_since_ns ? u64_min(n->risk_since_ns, since_ns) : since_ns;
 }
 
 static void show_numbers(struct log_store *ls)
@@ -229,6 +228,12 @@ static void show_numbers(struct log_store *ls)
     ls->seen = (struct log_numbers){0};
 }
 
+static uint64_t look_period_s(const struct log_store *ls)
+{
+    assert(ls->shard);
+    return ls->rows.at ? ROWS_LOOK_S : IDLE_LOOK_S;
+}
+
 /* In steps: 10,000 partitions are not looked at in one turn. */
 static void look_at_idle(struct timer *t)
 {
@@ -236,11 +241,14 @@ static void look_at_idle(struct timer *t)
     ls->idle_next = ls->idle_next ? (uint32_t)u64_min(ls->idle_next, ls->count) : ls->count;
     for (uint32_t i = 0; i < IDLE_LOOKS_PER_TURN && ls->idle_next > 0; i++) {
         count_partition(&ls->seen, ls->all[--ls->idle_next]);
+        partition_rows_show(&ls->rows, ls->all[ls->idle_next]);
         writer_free_idle(ls->all[ls->idle_next]);
     }
-    if (ls->idle_next == 0)
+    if (ls->idle_next == 0) {
         show_numbers(ls);
-    uint64_t wait_ns = ls->idle_next ? IDLE_STEP_MS * NS_PER_MS : IDLE_LOOK_S * NS_PER_S;
+        partition_rows_looked(&ls->rows);
+    }
+    uint64_t wait_ns = ls->idle_next ? IDLE_STEP_MS * NS_PER_MS : look_period_s(ls) * NS_PER_S;
     timer_start(&ls->shard->timers, t, ls->shard->now_ns + wait_ns);
 }
 
@@ -275,6 +283,7 @@ enum err log_store_add(struct log_store *ls, struct partition *p)
     }
     p->place = ls->count;
     ls->all[ls->count++] = p;
+    partition_rows_added(&ls->rows);
     return ERR_NONE;
 }
 
@@ -287,6 +296,7 @@ void log_store_remove(struct log_store *ls, struct partition *p)
     struct partition *last = ls->all[--ls->count];
     ls->all[p->place] = last;
     last->place = p->place;
+    partition_rows_removed(&ls->rows, p->place, last == p ? NULL : last);
     p->place = UINT32_MAX;
 }
 
@@ -363,7 +373,8 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
     timer_init(&ls->carry_timer, carry_due);
     timer_init(&ls->retry_timer, retry_waiting);
     timer_init(&ls->idle_timer, look_at_idle);
-    timer_start(&s->timers, &ls->idle_timer, s->now_ns + IDLE_LOOK_S * NS_PER_S);
+    partition_rows_init(&ls->rows, s);
+    timer_start(&s->timers, &ls->idle_timer, s->now_ns + look_period_s(ls) * NS_PER_S);
     ls->parked_until = UINT64_MAX;
     ls->open_max = fs_files_max() / OPEN_FILES_SHARE / s->count;
     if (fs_free_bytes(root->config->data_dir, &ls->free_bytes))
@@ -400,6 +411,8 @@ void log_store_check(const struct log_store *ls)
     assert(list_empty(&ls->carried) || timer_started(&ls->carry_timer));
     assert(list_empty(&ls->sharing) && ls->sharing_count == 0);
     redo_ring_check(&ls->redo);
+    partition_rows_check(&ls->rows);
+    assert(!ls->rows.at || ls->rows.count == ls->count);
     for (uint32_t i = 0; i < ls->count; i++) {
         assert(ls->all[i]->place == i);
         assert(ls->all[i]->store == ls);

@@ -9,6 +9,7 @@
 #include "storage/log/ballast.h"
 #include "storage/log/cold_blocks.h"
 #include "storage/log/partition.h"
+#include "storage/log/partition_rows.h"
 #include "storage/log/redo.h"
 #include "storage/root.h"
 
@@ -32,7 +33,7 @@ struct full_disk;
 struct recoverer;
 struct retention;
 struct cleaner;
-/* Sums over a shard's partitions, made anew with each look at the idle ones (IDLE_LOOK_S). */
+/* Sums over a shard's partitions, made anew with each look at all of them (IDLE_LOOK_S, ROWS_LOOK_S). */
 struct log_numbers {
     uint64_t bytes, segments;
     uint64_t risk_bytes, risk_since_ns; /* promised and not yet durable (write.caching); the oldest of it, 0: none */
@@ -124,6 +125,7 @@ struct log_store {
     uint32_t evict_next;     /* place in `all` */
     struct timer idle_timer; /* partitions without work give their memory back */
     struct log_numbers seen; /* by that look so far */
+    struct partition_rows rows;
     struct log_counters counters;
     uint32_t idle_next;       /* how many of `all` are still to be looked at; 0: the next look is far */
     struct timer retry_timer; /* what was short is asked for again */

@@ -237,13 +237,14 @@ struct partition_recovery {
 
 /* What the cleaner knows of it (storage/clean/cleaner.h); nothing of a log that is not open. */
 struct partition_cleaning {
-    bool busy;           /* a cleaning or a job of it is under way: it ends soon when the partition does */
-    bool known;          /* first_dirty was loaded */
-    bool refused;        /* it has what cannot be cleaned: not before a restart */
-    bool failed;         /* the last cleaning: others come first */
-    bool swapping;       /* the list has a segment whose file still has another name (swap.c) */
-    int64_t first_dirty; /* below it a cleaning was */
-    uint64_t swaps;      /* rises when names of segments mean other files: who works by names looks before and after */
+    bool busy;            /* a cleaning or a job of it is under way: it ends soon when the partition does */
+    bool known;           /* first_dirty was loaded */
+    bool refused;         /* it has what cannot be cleaned: not before a restart */
+    bool failed;          /* the last cleaning: others come first */
+    bool swapping;        /* the list has a segment whose file still has another name (swap.c) */
+    int64_t first_dirty;  /* below it a cleaning was */
+    uint64_t dirty_bytes; /* what could be cleaned, at the last look */
+    uint64_t swaps;       /* rises when names of segments mean other files: who works by names looks before and after */
 };
 
 /* A change of its settings is being prepared: it keeps to the stricter rule already (catalog.h). */
@@ -334,6 +335,14 @@ static inline struct shard *shard_of(const struct partition *p)
 static inline bool partition_dead(const struct partition *p)
 {
     return p->condition != PARTITION_OPEN;
+}
+/* Promised and not yet durable. */
+static inline uint64_t partition_risk_bytes(const struct partition *p)
+{
+    if (partition_dead(p))
+        return 0;
+    assert(p->durable.position <= p->promised.position);
+    return p->promised.position - p->durable.position;
 }
 /* Out of service for what the disk is or did: nothing of it is written or flushed. */
 static inline bool partition_is_offline(const struct partition *p)

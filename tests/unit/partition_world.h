@@ -137,6 +137,8 @@ static inline void recover_all(void)
             turn();
         }
 }
+static uint8_t *stats_mapped; /* by start: the file of --stat-file; NULL: there is none */
+static int stats_fd;
 static inline void start(void)
 {
     if (root_open(&w.config, w.heap, &w.root, w.why))
@@ -144,6 +146,9 @@ static inline void start(void)
     struct shard_options options = {.count = shards_looked_at,
                                     .io = w.mode->io,
                                     .memory_bytes = MEMORY_BYTES,
+                                    .stats = stats_mapped,
+                                    .stat_rows = stats_mapped ? stats_mapped + STATS_BYTES : NULL,
+                                    .stat_fd = stats_fd,
                                     .start = start_shard,
                                     .stop = stop_shard,
                                     .arg = w.root};

@@ -1,9 +1,11 @@
 /* Numbers of a shard: what is counted is read, also by another process that knows only stat.h's drawing. */
 #include "core/stat.h"
+#include "core/threads.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 static _Alignas(8) uint8_t block[STATS_BYTES];
@@ -98,6 +100,109 @@ static void a_block_has_room_for_a_dozen_histograms(void **state)
     }
 }
 
+/* --- rows --- */
+
+enum { ROW_WORDS = 48, ROWS = 4, CHANGES = 20000, ENOUGH = 100, WAIT_S = 60 };
+static _Alignas(8) struct stat_row rows[ROWS * ROW_WORDS];
+static struct stat_table *moving;
+static _Atomic bool changing;
+static _Atomic uint32_t whole, torn; /* counted by the reader */
+
+static uint64_t word_of(const _Atomic uint64_t *at)
+{
+    return atomic_load_explicit(at, memory_order_acquire);
+}
+/* As stat.h says that it is to be done. */
+static bool read_row(uint32_t row, uint64_t out[ROW_WORDS])
+{
+    const _Atomic uint64_t *at = &rows[row * ROW_WORDS].version;
+    uint64_t version = word_of(at);
+    for (uint32_t i = 1; i < ROW_WORDS; i++)
+        out[i] = word_of(at + i);
+    return version % 2 == 0 && word_of(at) == version;
+}
+static bool is_whole(const uint64_t row[ROW_WORDS])
+{
+    for (uint32_t i = 2; i < ROW_WORDS; i++)
+        if (row[i] != row[1])
+            return false;
+    return true;
+}
+/* The writer moves a one through the rows, all others are even: there is one, unless rows moved. */
+static void read_rows(void *arg)
+{
+    (void)arg;
+    while (atomic_load(&changing)) {
+        uint64_t row[ROW_WORDS], moves = word_of(&moving->moves.value);
+        uint32_t ones = 0, read = 0;
+        for (uint32_t i = 0; i < ROWS; i++) {
+            if (!read_row(i, row))
+                continue;
+            read++;
+            torn += !is_whole(row);
+            ones += row[1] % 2;
+        }
+        if (moves % 2 == 0 && word_of(&moving->moves.value) == moves && read == ROWS) {
+            torn += ones != 1;
+            whole++;
+        }
+    }
+}
+/* The reader finds a moment. */
+static void pause_some(uint64_t times)
+{
+    for (uint64_t i = 0; i < times; i++)
+        (void)word_of(&moving->moves.value);
+}
+static void write_row(uint32_t row, uint64_t value)
+{
+    uint64_t words[ROW_WORDS - 1];
+    enum { HALF = ROW_WORDS / 2 };
+    for (uint32_t i = 0; i < ROW_WORDS - 1; i++)
+        words[i] = value;
+    stat_row_begin(&rows[row * ROW_WORDS]);
+    stat_row_put(&rows[row * ROW_WORDS], 8, words, HALF * 8);
+    pause_some(value % 512);
+    stat_row_put(&rows[row * ROW_WORDS], 8 + HALF * 8, words, sizeof words - HALF * 8);
+    stat_row_end(&rows[row * ROW_WORDS]);
+}
+
+static void no_torn_row_is_taken_for_a_whole_one(void **state)
+{
+    (void)state;
+    moving = stats_table(stats_init(block, 0), "rows");
+    assert_int_equal(load32(24 + 32), 2);
+    struct thread *reader;
+    write_row(0, 1);
+    atomic_store(&changing, true);
+    assert_int_equal(thread_start("reader", -1, read_rows, NULL, &reader), ERR_NONE);
+    time_t until = time(NULL) + WAIT_S; /* for a processor for the reader */
+    for (uint64_t i = 0; i < CHANGES || (atomic_load(&whole) < ENOUGH && time(NULL) < until); i++) {
+        stat_table_begin(moving);
+        write_row(i % ROWS, 2 * i);
+        write_row((i + 1) % ROWS, 2 * i + 1);
+        stat_table_end(moving);
+        pause_some(i % 256);
+    }
+    atomic_store(&changing, false);
+    thread_join(reader);
+    assert_int_equal(atomic_load(&torn), 0);
+    assert_true(atomic_load(&whole) >= ENOUGH);
+}
+
+static void a_row_whose_writer_died_is_written_again(void **state)
+{
+    (void)state;
+    uint64_t row[ROW_WORDS];
+    moving = stats_table(stats_init(block, 0), "rows");
+    write_row(1, 7);
+    stat_row_begin(&rows[ROW_WORDS]);
+    assert_false(read_row(1, row));
+    write_row(1, 8);
+    assert_true(read_row(1, row));
+    assert_true(is_whole(row) && row[1] == 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +210,8 @@ int main(void)
         cmocka_unit_test(quantiles_are_right_to_an_eighth),
         cmocka_unit_test(a_foreign_reader_finds_the_numbers_by_name),
         cmocka_unit_test(a_block_has_room_for_a_dozen_histograms),
+        cmocka_unit_test(no_torn_row_is_taken_for_a_whole_one),
+        cmocka_unit_test(a_row_whose_writer_died_is_written_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
