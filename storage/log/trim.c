@@ -301,15 +301,26 @@ static void save_log_start(struct partition *p, int64_t start)
     start_trim_job(p, j, save_log_start_done);
 }
 
+/* The active one stays when the start passes it, and one that the last run dropped may be back after a power cut: closed, they go. */
+static void drop_passed_segments(struct partition *p)
+{
+    assert(p->trimmer.state == TRIMMER_IDLE);
+    if (p->segments.count > 1 && segments_at(&p->segments, 1)->base_offset <= p->log_start_offset &&
+        !waits_for_closing(p, p->log_start_offset))
+        drop_segments_below_start(p);
+}
+
 void trim_step(struct partition *p)
 {
     if (p->trimmer.state != TRIMMER_IDLE || partition_is_offline(p) || p->stop.deleting)
         return;
     int64_t start = wanted_log_start(p);
-    if (start >= 0)
+    if (start >= 0) {
         save_log_start(p, start);
-    else
+    } else {
+        drop_passed_segments(p);
         remove_dropped_files(p);
+    }
 }
 
 void partition_trim(struct partition *p, struct log_trim *t)

@@ -223,6 +223,32 @@ static void an_idle_partition_expires_whole_and_goes_on(void **state)
 }
 
 /* No file becomes longer than this: what a disk without room answers (EFBIG is taken like ENOSPC). */
+static bool start_is_moved;
+static void start_moved(struct log_trim *t)
+{
+    assert_int_equal(t->error, KERR_NONE);
+    start_is_moved = true;
+}
+
+/* DeleteRecords leaves the active segment, also if nothing of it is left; closed, it goes, and retention finds nothing to do again and again. */
+static void what_was_active_below_the_start_goes_when_it_is_closed(void **state)
+{
+    (void)state;
+    topic((struct topic_override[]){{"retention.ms", "86400000"}, {"file.delete.delay.ms", "0"}}, 2);
+    fill(A_SEGMENT, 0);
+    struct log_trim t = {.before = -1, .done = start_moved};
+    start_is_moved = false;
+    partition_trim(w.p, &t);
+    until(&start_is_moved);
+    assert_int_equal(w.p->log_start_offset, A_SEGMENT);
+    assert_int_equal(w.p->segments.count, 1);
+    fill(1, 0);
+    TURN_UNTIL(turn, w.p->segments.count == 1 && w.p->retention.state == RETENTION_IDLE);
+    assert_int_equal(base_of(0), A_SEGMENT);
+    starts_at(A_SEGMENT);
+    w.expected_bytes = 0;
+}
+
 static void files_grow_to(rlim_t bytes)
 {
     const struct rlimit limit = {bytes, RLIM_INFINITY};
@@ -823,6 +849,7 @@ int main(void)
         CASE(what_is_too_old_goes_up_to_the_first_that_is_not),
         CASE(what_is_too_much_goes_while_the_rest_is_enough),
         CASE(an_idle_partition_expires_whole_and_goes_on),
+        CASE(what_was_active_below_the_start_goes_when_it_is_closed),
         CASE(on_a_full_disk_closed_segments_go_although_the_active_one_cannot_be_rolled),
         CASE(a_ring_that_waits_is_not_refused_while_files_go),
         CASE(on_a_full_disk_dropped_files_do_not_wait),
