@@ -92,12 +92,21 @@ struct io_watch {
     uint64_t seen; /* of thread_waits, when the last wait ended; 0: none has */
 };
 
+/* Looking for work before a wait (spin.h), without a system call. The epoll engine does not: each look would be one. */
+struct io_spin {
+    uint64_t most_ns;                  /* 0: never */
+    bool (*has_work)(const void *arg); /* of who runs the engine, asked again and again */
+    const void *arg;
+    struct stat_counter *looks, *found;
+};
+
 struct io_options {
     enum io_engine engine;
     uint32_t features;      /* of enum io_feature */
     uint32_t recv_bytes;    /* size of one pooled receive buffer */
     uint32_t recv_count;    /* how many of them: a power of two */
     struct io_watch *watch; /* NULL: nobody asks; lent until the engine is closed */
+    struct io_spin spin;    /* needs now_ns */
     uint64_t *now_ns;       /* NULL, or where io_run stores the time after waiting, before the first done runs */
 };
 
@@ -106,6 +115,8 @@ struct io_options {
 enum err io_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why) must_use;
 void io_close_engine(struct io *io);
 const char *io_engine_name(const struct io *io); /* "io_uring" or "epoll" */
+/* How long it may look for work before it waits; 0: it does not. */
+uint64_t io_spin_ns(const struct io *io);
 /* "defer,pbuf" -> bits; ERR_INVALID for an unknown name. "none" and "all" too. */
 enum err io_features_parse(const char *text, uint32_t *out_features) must_use;
 

@@ -87,7 +87,10 @@ enum err io_base_init(struct io *io, const struct io_ops *ops, struct heap *heap
                       int32_t (*execute)(struct io_op *op))
 {
     assert(ops && heap && options && execute);
-    *io = (struct io){.ops = ops, .heap = heap, .now_ns = options->now_ns, .watch = options->watch};
+    assert(options->spin.most_ns == 0 || (options->now_ns && options->spin.has_work));
+    *io = (struct io){
+        .ops = ops, .heap = heap, .now_ns = options->now_ns, .watch = options->watch, .looks = options->spin};
+    spin_init(&io->spin, options->spin.most_ns);
     list_init(&io->finished);
     io->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (io->wake_fd < 0)
@@ -149,6 +152,37 @@ void io_base_tick(struct io *io, bool waited)
         *io->now_ns = clock_now_ns();
 }
 
+bool io_base_has_finished(const struct io *io)
+{
+    bool finished = !list_empty(&io->finished);
+    for (int class = 0; class < IO_CLASSES; class ++)
+        finished = finished || io_helper_has_done(io->helpers[class]);
+    return finished;
+}
+
+static void relax_processor(void)
+{
+#if defined __x86_64__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("yield");
+#endif
+}
+
+bool io_base_look(struct io *io, uint64_t began_ns, uint64_t wait_ns, bool (*ready)(const struct io *io))
+{
+    assert(spin_wants(&io->spin));
+    assert(ready);
+    uint64_t most_ns = u64_min(wait_ns, io->spin.most_ns);
+    bool found;
+    stat_add(io->looks.looks, 1);
+    while (!(found = ready(io) || io->looks.has_work(io->looks.arg)) && clock_now_ns() - began_ns < most_ns)
+        relax_processor();
+    found = found || most_ns == wait_ns;
+    stat_add(io->looks.found, found);
+    return found;
+}
+
 uint32_t io_base_finish(struct io *io, uint32_t max)
 {
     assert(max > 0);
@@ -161,6 +195,12 @@ uint32_t io_base_finish(struct io *io, uint32_t max)
         ran++;
     }
     return ran;
+}
+
+uint64_t io_spin_ns(const struct io *io)
+{
+    assert(io->ops);
+    return io->spin.most_ns;
 }
 
 /* --- files and memory --- */

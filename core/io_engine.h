@@ -4,6 +4,7 @@
 #include "core/io.h"
 #include "core/io_helper.h"
 #include "core/io_pool.h"
+#include "core/spin.h"
 
 enum { IO_WHY_BYTES = 256, IO_IOV_MAX = 1024 /* the kernel's bound on pieces */ };
 
@@ -31,6 +32,8 @@ struct io {
     int wake_fd;          /* eventfd, blocking: written to wake the loop */
     uint64_t *now_ns;     /* io_options */
     struct io_watch *watch;
+    struct io_spin looks;
+    struct spin spin;
 };
 
 /* The parts that both engines share. On failure nothing is left open. */
@@ -39,11 +42,15 @@ enum err io_base_init(struct io *io, const struct io_ops *ops, struct heap *heap
 void io_base_deinit(struct io *io);
 /* A job, or with epoll a disk operation, goes to its class's helper. */
 void io_base_submit(struct io *io, struct io_op *op);
+/* Have the helpers finished something? */
+bool io_base_has_finished(const struct io *io);
 /* Moves what the helpers have finished to `finished`. */
 void io_base_reap(struct io *io);
 /* Before waiting for longer than no time at all, and after any. */
 void io_base_waits(struct io *io);
 void io_base_tick(struct io *io, bool waited);
+/* Looks, until `ready` or whoever runs the engine has work, the next timer is due or it has been long enough: false. What is to be submitted was. */
+bool io_base_look(struct io *io, uint64_t began_ns, uint64_t wait_ns, bool (*ready)(const struct io *io));
 /* Runs the done of at most `max` finished ops. */
 uint32_t io_base_finish(struct io *io, uint32_t max);
 

@@ -386,6 +386,7 @@ static enum err open_epoll_fd(struct epoll *e)
 enum err engine_epoll_open(struct io_options options, struct heap *heap, struct io **out_io, char *out_why)
 {
     enum err err = ERR_NO_MEMORY;
+    options.spin = (struct io_spin){0}; /* each look would be a system call */
     struct epoll *e = heap_zalloc(heap, sizeof *e);
     if (!e)
         goto failed;

@@ -150,6 +150,12 @@ void io_helper_reap(struct io_helper *h, struct list *finished)
     push_queued_jobs(h);
 }
 
+bool io_helper_has_done(const struct io_helper *h)
+{
+    assert(h->in_flight <= RING_SLOTS);
+    return h->in_flight > 0 && !ring_empty(&h->done);
+}
+
 void io_helper_close(struct io_helper *h)
 {
     assert(h->thread);

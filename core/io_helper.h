@@ -12,5 +12,7 @@ enum err io_helper_open(const char *name, int notify_fd, int32_t (*execute)(stru
 /* Executes what was submitted, then ends the thread. The ops' done is not called any more. */
 void io_helper_close(struct io_helper *h);
 void io_helper_submit(struct io_helper *h, struct io_op *op);
+/* Is there something to reap? */
+bool io_helper_has_done(const struct io_helper *h);
 /* Moves finished ops, their res set, to the end of `finished`. */
 void io_helper_reap(struct io_helper *h, struct list *finished);

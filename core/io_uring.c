@@ -3,6 +3,7 @@
 #include "core/io_uring.h"
 #include "core/clock.h"
 #include "core/io_disk.h"
+#include "core/threads.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -64,6 +65,35 @@ static void enter_ring(struct uring *u, uint64_t wait_ns)
         (void)io_uring_submit_and_get_events(&u->ring);
 }
 
+static bool uring_has_work(const struct io *io)
+{
+    const struct uring *u = uring_of(io);
+    assert(u->ring.ring_fd >= 0);
+    return io_uring_cq_ready(&u->ring) > 0 || kernel_has_task_work(u) || io_base_has_finished(io) ||
+           (u->sync_thread && io_helper_has_done(u->sync_thread));
+}
+
+/* Is somebody else on this processor? Then the looking ends, and what is left of the wait is slept through. */
+static void ask_about_preemption(struct io *io, uint64_t now_ns)
+{
+    assert(spin_wants(&io->spin));
+    if (spin_asks(&io->spin, now_ns))
+        spin_told(&io->spin, thread_preempted(), now_ns);
+}
+
+/* True: there is work, and no wait. */
+static bool look_before_waiting(struct uring *u, uint64_t began_ns, uint64_t wait_ns)
+{
+    assert(wait_ns > 0);
+    struct io *io = &u->io;
+    ask_about_preemption(io, began_ns);
+    if (!spin_wants(&io->spin))
+        return false;
+    if (io_uring_sq_ready(&u->ring))
+        (void)io_uring_submit(&u->ring); /* what it does not take goes with the wait, or with the next turn */
+    return io_base_look(io, began_ns, wait_ns, uring_has_work);
+}
+
 static void watch_submission(struct uring *u)
 {
     (void)io_uring_submit(&u->ring); /* what it does not take goes with the wait */
@@ -106,10 +136,16 @@ static uint32_t run_uring(struct io *io, uint64_t wait_ns)
         !list_empty(&io->finished) || !list_empty(&u->backlog) || !u->wake_armed || io_uring_cq_ready(&u->ring) > 0;
     if (due)
         wait_ns = 0;
+    uint64_t began_ns = wait_ns > 0 && io->spin.most_ns > 0 ? clock_now_ns() : 0;
+    bool found = began_ns > 0 && spin_wants(&io->spin) && look_before_waiting(u, began_ns, wait_ns);
+    if (found)
+        wait_ns = 0;
     if (io->watch && wait_ns > 0)
         watch_submission(u);
     enter_ring(u, wait_ns);
     io_base_tick(io, wait_ns > 0);
+    if (began_ns > 0)
+        spin_waited(&io->spin, began_ns, *io->now_ns, io->spent, found);
     io_base_reap(io);
     uring_reap_synced(u);
     return io_base_finish(io, IO_COMPLETIONS_PER_TURN) + drain_completions(u);

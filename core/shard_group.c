@@ -62,6 +62,12 @@ static enum err open_shard_io(struct shard *s)
     assert(!s->io);
     struct io_options options = s->group->options.io;
     options.now_ns = &s->now_ns;
+    if (options.spin.most_ns > 0) {
+        options.spin.has_work = shard_has_messages;
+        options.spin.arg = s;
+        options.spin.looks = stats_counter(s->stats, "looks_for_work");
+        options.spin.found = stats_counter(s->stats, "looks_that_found");
+    }
     options.watch = s->watch ? &s->watch->io : NULL;
     return io_open(options, s->heap, &s->io, s->group->why[s->id]);
 }

@@ -15,6 +15,9 @@ struct shard_watch {
     uint64_t ended_at; /* CPU time at the last turn's end; 0: the loop has not begun */
 };
 
+/* Has another shard sent it something that it has not taken? */
+bool shard_has_messages(const void *shard);
+
 struct shard_group {
     struct shard_options options;
     void *stats; /* options.stats, or its own */

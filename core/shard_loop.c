@@ -138,13 +138,15 @@ static void run_own_messages(struct shard *s)
         s->outbox_used &= ~shard_bit(s->id);
 }
 
-static bool is_inbox_empty(const struct shard *s)
+bool shard_has_messages(const void *shard)
 {
+    const struct shard *s = shard;
+    assert(s->count > 0);
     for (uint16_t from = 0; from < s->count; from++) {
         if (from != s->id && !ring_empty(ring_between(s, from, s->id)))
-            return false;
+            return true;
     }
-    return true;
+    return false;
 }
 
 /* --- the turn --- */
@@ -169,7 +171,7 @@ static void run_shard_io(struct shard *s, uint64_t wait)
     bool sleeps = wait > 0;
     if (sleeps) {
         atomic_exchange_explicit(&s->sleeping, true, memory_order_acq_rel);
-        if (!is_inbox_empty(s))
+        if (shard_has_messages(s))
             wait = 0;
     }
     s->ran += io_run(s->io, wait);

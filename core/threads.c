@@ -121,6 +121,14 @@ uint64_t thread_waits(void)
     return (uint64_t)used.ru_nvcsw;
 }
 
+uint64_t thread_preempted(void)
+{
+    struct rusage used;
+    int failed = getrusage(RUSAGE_THREAD, &used);
+    assert(!failed);
+    return (uint64_t)used.ru_nivcsw;
+}
+
 enum err thread_gate_open(uint32_t count, struct thread_gate **out_gate)
 {
     assert(out_gate);

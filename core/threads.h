@@ -14,6 +14,8 @@ uint32_t threads_cpus(int *out_cpus, uint32_t max);
 
 /* How often the calling thread has given up its processor to wait for something (voluntary context switches). */
 uint64_t thread_waits(void);
+/* How often another thread took its processor from it (involuntary context switches). */
+uint64_t thread_preempted(void);
 
 /* A place where `count` threads wait for each other, as often as they like. */
 struct thread_gate;

@@ -371,13 +371,14 @@ static void log_started(const struct broker *b, const struct shard *s)
     const char *host = shown_listener_host(first->listener), *why = shard_group_why(b->group);
     bool six = strchr(host, ':'), caching = catalog_file_config(b->root->catalog)->topic_defaults.write_caching;
     log_info("started",
-             "address=%s%s%s:%u listening=\"%s\" engine=%s%s%s%s disk=%s ack=%s route=%s%s%s%s cores=%u%s data=%s "
+             "address=%s%s%s:%u listening=\"%s\" engine=%s%s%s%s disk=%s ack=%s route=%s%s%s%s cores=%u%s spin_us=%u "
+             "data=%s "
              "took_ms=%llu",
              six ? "[" : "", host, six ? "]" : "", first->ports[0], listening, io_engine_name(s->io),
              why[0] ? " why=\"" : "", why, why[0] ? "\"" : "", b->root->direct ? "direct" : "buffered",
              caching ? "crash-safe" : "durable", b->root->redo.fd >= 0 ? "shm" : "written",
              b->root->redo.why[0] ? " route_why=\"" : "", b->root->redo.why, b->root->redo.why[0] ? "\"" : "",
-             b->options.cores, nodes, b->config.data_dir,
+             b->options.cores, nodes, (unsigned)(io_spin_ns(s->io) / 1000), b->config.data_dir,
              (unsigned long long)((clock_now_ns() - b->began_ns) / NS_PER_MS));
 }
 
@@ -480,7 +481,8 @@ static struct shard_options make_shard_options(struct broker *b)
         .io = {.engine = b->options.engine,
                .features = b->options.io_features,
                .recv_bytes = IO_RECV_BYTES,
-               .recv_count = IO_RECV_COUNT},
+               .recv_count = IO_RECV_COUNT,
+               .spin = {.most_ns = b->options.spin_us * 1000ull}},
         .stats = b->stats,
         .stat_rows = b->stats ? b->stats + b->options.cores * (size_t)STATS_BYTES : NULL,
         .stat_fd = b->stat_fd,

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CPU_MAX = 4096, KEY_MAX = 256 };
+enum { CPU_MAX = 4096, KEY_MAX = 256, SPIN_US_DEFAULT = 50, SPIN_US_MAX = 1000 };
 #define MEMORY_PER_CORE_MIN (4ull * SLAB_BYTES) /* each purpose has a slab of its own (core/buf.h) */
 #define MEMORY_MIN (16ull << 20)
 #define MEMORY_DEFAULT_MAX (8ull << 30)
@@ -22,6 +22,7 @@ enum option_code {
     OPTION_CONFIG = 1,
     OPTION_CORES,
     OPTION_CPU_LIST,
+    OPTION_SPIN,
     OPTION_MEMORY,
     OPTION_ENGINE,
     OPTION_FEATURES,
@@ -34,13 +35,21 @@ enum option_code {
     OPTION_VERSION,
 };
 static const struct option table[] = {
-    {"config", required_argument, NULL, OPTION_CONFIG},     {"cores", required_argument, NULL, OPTION_CORES},
-    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST}, {"memory", required_argument, NULL, OPTION_MEMORY},
-    {"io-engine", required_argument, NULL, OPTION_ENGINE},  {"io-features", required_argument, NULL, OPTION_FEATURES},
-    {"log-level", required_argument, NULL, OPTION_LEVEL},   {"log-json", no_argument, NULL, OPTION_JSON},
-    {"stat-file", required_argument, NULL, OPTION_STATS},   {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},         {"data", required_argument, NULL, OPTION_DATA},
-    {"from", required_argument, NULL, OPTION_FROM},         {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"cores", required_argument, NULL, OPTION_CORES},
+    {"cpu-list", required_argument, NULL, OPTION_CPU_LIST},
+    {"memory", required_argument, NULL, OPTION_MEMORY},
+    {"spin-us", required_argument, NULL, OPTION_SPIN},
+    {"io-engine", required_argument, NULL, OPTION_ENGINE},
+    {"io-features", required_argument, NULL, OPTION_FEATURES},
+    {"log-level", required_argument, NULL, OPTION_LEVEL},
+    {"log-json", no_argument, NULL, OPTION_JSON},
+    {"stat-file", required_argument, NULL, OPTION_STATS},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"data", required_argument, NULL, OPTION_DATA},
+    {"from", required_argument, NULL, OPTION_FROM},
+    {NULL, 0, NULL, 0},
 };
 
 /* What was said, before it is made sense of together. */
@@ -48,7 +57,7 @@ struct said {
     const char *config_file;
     const char *data;       /* --data */
     enum options_kind kind; /* serve, check, repair, adopt */
-    const char *cores;
+    const char *cores, *spin;
     int cpus[SHARDS_MAX];
     uint32_t cpu_count;
     bool memory;
@@ -75,6 +84,10 @@ const char *options_help(void)
            "  --config FILE         a server.properties; keys on the command line win over it\n"
            "  --cores N|auto        one thread per core (default 1; auto: every CPU that this process may use)\n"
            "  --cpu-list LIST       the CPUs to run on, one per core, e.g. 0,2-3\n"
+           "  --spin-us N|auto      so long a core that has nothing to do looks for work before it sleeps, where that "
+           "makes answers quicker;\n"
+           "                        0: never (default auto: 50 where the processors are the broker's own: named or "
+           "several, and not all)\n"
            "  --memory SIZE         for what is received, written and read, e.g. 512M, 4G (default: a quarter of the "
            "machine's, at most 8G)\n"
            "  --io-engine=ENGINE    io_uring or epoll (default: io_uring where the kernel grants it)\n"
@@ -206,6 +219,7 @@ static bool take_option_value(int option, const char *value, struct said *said, 
     case OPTION_DATA: said->data = value; return value[0] != 0;
     case OPTION_CORES: said->cores = value; return true;
     case OPTION_CPU_LIST: return (said->cpu_count = options_cpus(value, said->cpus, SHARDS_MAX)) > 0;
+    case OPTION_SPIN: said->spin = value; return true;
     case OPTION_MEMORY: said->memory = true; return options_bytes(value, &out->memory_bytes) == ERR_NONE;
     case OPTION_ENGINE: return parse_io_engine(value, &out->engine);
     case OPTION_FEATURES: return io_features_parse(value, &out->io_features) == ERR_NONE;
@@ -388,6 +402,29 @@ static bool settle_cores(struct said *said, struct options *out, char *why)
     return true;
 }
 
+/* A core that looks for work takes its processor from everybody else: only where it is pinned to one, and another one is left for what is not ours. */
+static bool settle_spin(const struct said *said, struct options *out, char *why)
+{
+    static int allowed[CPU_MAX];
+    bool automatic = !said->spin || strcmp(said->spin, "auto") == 0;
+    bool own = out->pinned && threads_cpus(allowed, CPU_MAX) > out->cores;
+    out->spin_us = automatic && own ? SPIN_US_DEFAULT : 0;
+    if (automatic || strcmp(said->spin, "0") == 0)
+        return true;
+    if (!parse_option_count(said->spin, SPIN_US_MAX, &out->spin_us)) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--spin-us cannot be \"%s\": it is a number from 0 to %d, or auto", said->spin,
+                 SPIN_US_MAX);
+        return false;
+    }
+    if (own && out->engine != IO_ENGINE_EPOLL)
+        return true;
+    snprintf(
+        why, OPTIONS_WHY_BYTES, "--spin-us=%u needs %s", out->spin_us,
+        own ? "io_uring: with --io-engine=epoll each look would be a system call"
+            : "processors of the broker's own: name them with --cpu-list, and leave it one more than it has cores");
+    return false;
+}
+
 /* A container's limit, if there is one; SIZE_MAX otherwise. */
 static size_t container_memory_limit(void)
 {
@@ -478,7 +515,8 @@ enum options_kind options_parse(int argc, char **argv, struct broker_config *con
         return refuse_command_line(
             why, said.kind == OPTIONS_ADOPT ? "adopt needs the folders of a Kafka:" : "this belongs to adopt:",
             "--from DIR");
-    if (!settle_cores(&said, out, why) || !settle_memory(out, said.memory, why) || !check_file_limit(why))
+    if (!settle_cores(&said, out, why) || !settle_spin(&said, out, why) || !settle_memory(out, said.memory, why) ||
+        !check_file_limit(why))
         return OPTIONS_USAGE;
     log_init(out->log); /* the configuration may have something to say */
     return set_argument_properties(argc, argv, &said, config, why);

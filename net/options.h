@@ -22,6 +22,7 @@ struct options {
     uint16_t cores;
     bool pinned; /* cpus has one for each core */
     int cpus[SHARDS_MAX];
+    uint32_t spin_us;    /* --spin-us; 0: idle shards sleep at once */
     size_t memory_bytes; /* of all shards' bufs together */
     enum io_engine engine;
     uint32_t io_features;

@@ -1,4 +1,5 @@
-/* Every case runs over each engine: io_uring with all features (wakes by MSG_RING), with none (wakes by eventfd), epoll. */
+/* Every case runs over each engine: io_uring with all features (wakes by MSG_RING), with none (wakes by eventfd), epoll, and io_uring that looks for
+ * work before it sleeps. */
 #include "core/clock.h"
 #include "core/limits.h"
 #include "core/shard.h"
@@ -14,6 +15,11 @@ static const struct io_options engines[] = {
     {.engine = IO_ENGINE_IO_URING, .features = IO_FEATURE_ALL, .recv_bytes = 4096, .recv_count = 4},
     {.engine = IO_ENGINE_IO_URING, .features = 0, .recv_bytes = 4096, .recv_count = 4},
     {.engine = IO_ENGINE_EPOLL, .recv_bytes = 4096, .recv_count = 4},
+    {.engine = IO_ENGINE_IO_URING,
+     .features = IO_FEATURE_ALL,
+     .recv_bytes = 4096,
+     .recv_count = 4,
+     .spin = {.most_ns = 50000}},
 };
 
 /* What a group of shards does; `first` runs on shard 0 when it starts. */
