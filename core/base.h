@@ -66,6 +66,12 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
 #ifndef PLANT_share_unsettled /* power cut: one flush for waves into blocks that are new to their files */
 #define PLANT_share_unsettled 0
 #endif
+#ifndef PLANT_settled_before_flush /* power cut: zeroed blocks count as settled without a flush */
+#define PLANT_settled_before_flush 0
+#endif
+#ifndef PLANT_zeros_behind_appends /* simulator: space ahead is used while it is being zeroed */
+#define PLANT_zeros_behind_appends 0
+#endif
 #ifndef PLANT_generation_unchecked /* simulator: a commit's generation is not looked at */
 #define PLANT_generation_unchecked 0
 #endif

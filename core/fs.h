@@ -78,7 +78,10 @@ struct fs_traits {
     bool syncs_all; /* fs_sync_all does what it says: ext4 and XFS, since Linux 5.8 */
     uint32_t
         share_flush_from; /* so many writes at once cost less with one flush for all (fs_shares_flush) than with one each */
-    char type[16];        /* "ext4", "xfs", "tmpfs", "overlay", ... or "0x..." */
+    /* A durable write into space that was only allocated ends in the file system's journal, one into written blocks does not: ext4 and XFS,
+     * written directly. */
+    bool unwritten_costs;
+    char type[16]; /* "ext4", "xfs", "tmpfs", "overlay", ... or "0x..." */
 };
 enum err fs_probe(const char *folder, struct fs_traits *out_traits) must_use;
 /* Does fdatasync(2) of `other_fd`, whatever that is, also make durable what direct writes of `fd` changed in blocks that were durable before,

@@ -527,9 +527,10 @@ static enum err probe_fs_file(int fd, struct fs_traits *traits)
         snprintf(traits->type, sizeof traits->type, "0x%x", (unsigned)magic);
     traits->direct = !(kind && kind->never_direct) && aligns_to_pages(fd);
     traits->allocates = fallocate(fd, 0, 0, PAGE_BYTES) == 0;
-    bool flushes = strcmp(traits->type, "ext4") == 0 || strcmp(traits->type, "xfs") == 0;
-    traits->syncs_all = flushes && kernel_tells_of_failures();
+    bool journals = strcmp(traits->type, "ext4") == 0 || strcmp(traits->type, "xfs") == 0;
+    traits->syncs_all = journals && kernel_tells_of_failures();
     traits->share_flush_from = SHARE_FLUSH_FROM;
+    traits->unwritten_costs = traits->direct && journals;
     return ERR_NONE;
 }
 

@@ -9,6 +9,8 @@ enum {
     ALLOCATE_STEP_MIN =
         8 * 1024, /* space ahead starts small: with its folder and id, a partition of one record costs 16 KiB ... */
     ALLOCATE_STEP_MAX = 64 * 1024 * 1024, /* ... and doubles to this */
+    /* Or to this, where it is zeroed: what of that is never used was written, and after a kill is read, in vain. */
+    ZEROED_STEP_MAX = 4 * 1024 * 1024,
     /* With less free ext4 now and then waits for its journal before it takes a write into space that was allocated: no shard begins these. */
     WRITES_WAIT_FREE_BYTES = 256 * 1024 * 1024,
     COLD_BLOCK_BYTES = 256 * 1024, /* one disk read for fetches, and what is kept of it in one piece ... */

@@ -346,6 +346,7 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
     list_init(&ls->cold_ready);
     list_init(&ls->cold_starved);
     timer_init(&ls->cold_timer, reader_retry_starved);
+    zeroing_init(&ls->zeroing);
     list_init(&ls->lookup_waiting);
     list_init(&ls->open_files);
     list_init(&ls->closes_free);
@@ -369,7 +370,10 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
                                          .deleted_bytes = stats_counter(s->stats, "deleted_waiting_bytes"),
                                          .redo_records = stats_counter(s->stats, "redo_records"),
                                          .redo_bytes = stats_counter(s->stats, "redo_bytes"),
-                                         .shared_flushes = stats_counter(s->stats, "shared_flushes")};
+                                         .shared_flushes = stats_counter(s->stats, "shared_flushes"),
+                                         .durable_waves = stats_counter(s->stats, "durable_waves"),
+                                         .settled_waves = stats_counter(s->stats, "settled_waves"),
+                                         .zeroed_bytes = stats_counter(s->stats, "zeroed_bytes")};
     timer_init(&ls->carry_timer, carry_due);
     timer_init(&ls->retry_timer, retry_waiting);
     timer_init(&ls->idle_timer, look_at_idle);
@@ -387,6 +391,7 @@ void log_store_deinit(struct log_store *ls)
 {
     assert(ls->count == 0);
     assert(list_empty(&ls->unpack.waiting));
+    assert(list_empty(&ls->zeroing.waiting) && !ls->zeroing.running);
     timer_stop(&ls->shard->timers, &ls->retry_timer);
     timer_stop(&ls->shard->timers, &ls->carry_timer);
     timer_stop(&ls->shard->timers, &ls->idle_timer);

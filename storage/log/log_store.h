@@ -40,8 +40,17 @@ struct log_numbers {
 };
 struct log_counters {
     struct stat_counter *bytes, *segments, *risk_bytes, *risk_ms, *deleted_bytes, *redo_records, *redo_bytes,
-        *shared_flushes;
+        *shared_flushes, *durable_waves, *settled_waves, *zeroed_bytes;
 };
+/* Zeros for space ahead: who is at it, and who waits for a turn (zeroing.c). */
+enum { ZEROING_PIECES = 16 /* pages: 64 KiB a write, so that waves find their way between them */ };
+struct zeroing_turns {
+    uint32_t running;
+    struct list waiting; /* partitions */
+    uint64_t usual_ns;   /* from the wish to the last zero, as a moving mean */
+    struct iovec zeros[ZEROING_PIECES];
+};
+void zeroing_init(struct zeroing_turns *z);
 
 struct log_store {
     struct shard *shard;
@@ -81,6 +90,7 @@ struct log_store {
     struct list sharing;     /* struct wave, made in this turn's end: they may share a flush (shared_flush.c) */
     uint32_t sharing_count;
     struct io_file flush_file; /* the lock's: whose flush it is */
+    struct zeroing_turns zeroing;
     struct redo_ring redo;
     struct list carried;      /* partitions whose bytes are in shared memory and wait for a wave */
     struct timer carry_timer; /* then it begins */

@@ -207,6 +207,7 @@ static void init_partition_lists(struct partition *p)
     list_init(&p->retention.trim.link);
     list_init(&p->retention.link);
     list_init(&p->ring_link);
+    list_init(&p->space.zeroing.link);
     list_init(&p->writer.wave_link);
     list_init(&p->writer.carry_link);
     redo_place_init(&p->writer.redo);
@@ -275,6 +276,7 @@ void partition_close(struct partition *p)
 {
     struct heap *h = shard_of(p)->heap;
     p->gone = true;
+    zeroing_forget(p);
     timer_stop(&shard_of(p)->timers, &p->flusher.timer);
     redo_place_forget(&p->store->redo, &p->writer.redo, p->stop.deleting);
     list_remove(&p->writer.carry_link);

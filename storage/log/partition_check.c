@@ -69,6 +69,16 @@ static void check_marks(const struct partition *p)
     assert(redo->from == REDO_NOWHERE || (redo->end <= p->promised.position && redo->end > p->written.position));
 }
 
+static void check_zeroing(const struct partition *p)
+{
+    const struct zeroing *z = &p->space.zeroing;
+    assert(z->state == ZEROING_NONE || p->space.state == SPACE_ALLOCATING);
+    assert(z->state == ZEROING_NONE || (z->from <= z->at && z->at <= z->to && !list_linked(&z->link)));
+    assert(z->state != ZEROING_WRITING || align_up(p->end.position, PAGE_BYTES) <= z->from ||
+           PLANTED(zeros_behind_appends));
+    assert(!p->active || p->active->settled <= p->active->allocated);
+}
+
 void partition_check(const struct partition *p)
 {
     if (p->condition == PARTITION_OFFLINE || p->condition == PARTITION_NO_ROOM)
@@ -84,6 +94,7 @@ void partition_check(const struct partition *p)
     assert(!space_is_ready(p) || (p->active && p->active->file.fd >= 0));
     assert(p->writer.state == WRITER_IDLE || space_is_ready(p));
     assert(p->flusher.state == FLUSHER_IDLE || space_is_ready(p));
+    check_zeroing(p);
     assert((p->trimmer.state == TRIMMER_IDLE) == !p->trimmer.job);
     assert(p->trimmer.state == TRIMMER_SAVING || list_empty(&p->trimmer.saving));
     assert((p->checkpoint.state == CHECKPOINT_HELD) == (p->checkpoint.producers != NULL));

@@ -7,6 +7,7 @@
  *   trim.c         the log's start              log_store.c  the end of a turn
  *   transactions.c markers, durable waits               shared_flush.c  one flush for many waves
  *   retention.c    what is too old or too much  full_disk.c  what goes when the disk is full
+ *   zeroing.c      zeros in the space ahead
  *
  * Where the log stands, each mark behind or equal to the next one's left:
  *
@@ -133,10 +134,33 @@ enum space_state {
     SPACE_ROLLING,    /* a job gives the next segment its name: no appends, no waves */
     SPACE_STOPPING,   /* a job trims and saves everything, or deletes it */
 };
+/* What durable waves carried since the last step of space. */
+struct space_use {
+    uint64_t waves, bytes, busy_ns;
+};
+/* The step that is being made is filled with zeros (zeroing.c).
+ *
+ *   NONE --> ALLOCATING --> WRITING --> FLUSHING --> NONE          ALLOCATING, WRITING --failed, or an append waits--> NONE
+ *
+ * While WRITING the step is not `allocated` yet: no append goes there. */
+struct zeroing {
+    enum {
+        ZEROING_NONE,
+        ZEROING_ALLOCATING,
+        ZEROING_WRITING,
+        ZEROING_FLUSHING,
+    } state;
+    bool hurried;          /* somebody waits for the space */
+    uint64_t from, at, to; /* of the step, whole pages; zeros up to `at` */
+    uint64_t began_ns;
+    struct list link; /* store: waits for its turn */
+};
 struct partition_space {
     enum space_state state;
-    struct space_job *job; /* WAKING, ROLLING, STOPPING */
-    struct io_op op;       /* ALLOCATING */
+    struct space_use use;
+    struct zeroing zeroing; /* while ALLOCATING */
+    struct space_job *job;  /* WAKING, ROLLING, STOPPING */
+    struct io_op op;        /* ALLOCATING */
     uint64_t allocating_bytes, wanted_position;
     uint32_t step; /* the last space ahead */
     uint64_t step_at_ns;
@@ -359,6 +383,12 @@ static inline bool space_is_ready(const struct partition *p)
 {
     return p->space.state == SPACE_READY || p->space.state == SPACE_ALLOCATING;
 }
+/* Half of the step ahead is used up. */
+static inline bool space_is_low(const struct partition *p)
+{
+    assert(p->active);
+    return p->active->allocated - p->end.position < p->space.step / 2;
+}
 /* The active segment holds something, and is to be closed although no append asks for the next one. */
 static inline bool space_roll_is_wanted(const struct partition *p)
 {
@@ -437,6 +467,16 @@ void space_wake(struct partition *p);           /* opens the active file, reads 
 void space_ahead(struct partition *p, uint64_t need_position); /* at least up to there; 0: a step */
 void space_full(struct partition *p, enum err err);            /* parked appends are refused, retriably */
 void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */
+void space_made(struct partition *p);                          /* what was allocated may be used */
+/* zeroing.c */
+bool zeroing_is_wanted(const struct partition *p);       /* for a step that no append waits for */
+bool zeroing_waits(struct partition *p);                 /* it is not its turn; that comes back through space_ahead */
+void zeroing_begin(struct partition *p, uint64_t bytes); /* such a step is about to be allocated ... */
+bool zeroing_start(struct partition *p); /* ... and was: true if zeros are on their way, and the rest with them */
+void zeroing_fail(struct partition *p);  /* or is no more than that */
+void zeroing_hurry(struct partition *p); /* somebody waits for the space that is being made */
+void zeroing_forget(struct partition *p);
+void zeroing_note_wave(struct partition *p, uint64_t bytes, uint64_t took_ns); /* a durable one ended */
 /* unpack.c */
 /* For the first parked append. DONE: unpack_result has what becomes of it. NONE: no memory, *out_error is set. Else it waits, and
  * writer_retry comes when there is something to see. */

@@ -1,5 +1,6 @@
 /* Names and small files of segments. */
 #include "storage/log/segment.h"
+#include "core/limits.h"
 #include "storage/log/batch.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +21,26 @@ void segment_init(struct segment *s, struct heap *index_heap, int64_t base_offse
     list_init(&s->index_link);
     index_init(&s->index, index_heap, base_offset, segment_index_bytes);
     aborted_init(&s->aborted, index_heap);
+}
+
+void segment_settle(struct segment *s, uint64_t from, uint64_t to)
+{
+    assert(from <= to);
+    assert(from % PAGE_BYTES == 0 && to % PAGE_BYTES == 0);
+    if (from <= s->settled) {
+        s->settled = u64_max(s->settled, to);
+    } else {
+        s->zeroed_from = from == s->zeroed_to ? s->zeroed_from : from;
+        s->zeroed_to = to;
+    }
+    if (s->zeroed_from <= s->settled)
+        s->settled = u64_max(s->settled, s->zeroed_to);
+}
+
+void segment_unsettle(struct segment *s)
+{
+    assert(s->settled % PAGE_BYTES == 0);
+    s->settled = s->zeroed_from = s->zeroed_to = 0;
 }
 
 bool segment_path(char out[FS_PATH_MAX], const char *dir, int64_t base_offset, const char *suffix)

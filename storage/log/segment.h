@@ -17,12 +17,13 @@ struct segment {
     struct list link; /* recovery's, or of those whose files are to go */
     uint64_t number;  /* segments.h */
     int64_t base_offset;
-    int64_t next_offset;         /* behind its last batch */
-    uint64_t bytes;              /* of batches */
-    uint64_t allocated;          /* i_size while active, else == bytes */
-    struct io_file file;         /* fd -1: not open */
-    bool shares_flush;           /* of the active one, as it is open now: fs_shares_flush, with the lock's file */
-    uint64_t settled;            /* blocks up to here were durable, size and place, since it was opened; whole pages */
+    int64_t next_offset; /* behind its last batch */
+    uint64_t bytes;      /* of batches */
+    uint64_t allocated;  /* i_size while active, else == bytes */
+    struct io_file file; /* fd -1: not open */
+    bool shares_flush;   /* of the active one, as it is open now: fs_shares_flush, with the lock's file */
+    /* Blocks whose size and place are durable since it was opened: those up to `settled`, and of zeros ahead of it (zeroing.c). Whole pages. */
+    uint64_t settled, zeroed_from, zeroed_to;
     struct list index_link;      /* store's loaded indexes of closed segments, least recently used first */
     struct list open_link;       /* store's open files, least recently used first */
     struct partition *partition; /* set by it; recovery leaves NULL */
@@ -45,6 +46,10 @@ struct segment {
 
 /* In no list, of no partition yet, without a file, with an empty index. */
 void segment_init(struct segment *s, struct heap *index_heap, int64_t base_offset, uint32_t segment_index_bytes);
+/* These blocks are durable, size and place. */
+void segment_settle(struct segment *s, uint64_t from, uint64_t to);
+/* It was opened anew: maybe it is another file, or was cut. */
+void segment_unsettle(struct segment *s);
 /* "<dir>/00000000000000000042.log"; `suffix` with its dot. Returns false when it does not fit FS_PATH_MAX. */
 bool segment_path(char out[FS_PATH_MAX], const char *dir, int64_t base_offset, const char *suffix) must_use;
 /* "00000000000000000042.log" -> 42; false for any other name or suffix. */

@@ -8,7 +8,8 @@
  *                                       '--few----> written, each one durable by itself
  *
  * Which may: a wave that only writes blocks again that are durable since the file was opened (segment.settled), size and place, on a file
- * system where such a write needs no flush of its own file (fs_shares_flush). With small appends that is most of them: a block takes many.
+ * system where such a write needs no flush of its own file (fs_shares_flush). With small appends that is most of them: a block takes many, and
+ * new ones were zeroed and flushed before (zeroing.c).
  * A flush that fails fails all of them, whatever the reason: what the disk had in its cache is unknown. */
 #include "storage/log/partition_state.h"
 #include <errno.h>

@@ -395,7 +395,7 @@ static void wake_done(struct io_op *op, int32_t res)
         else if (j->fd >= 0)
             files_close_fd(p, j->fd); /* a read opened it meanwhile */
         p->active->shares_flush = j->shares_flush;
-        p->active->settled = 0; /* it may have been trimmed: its size may be younger than its blocks */
+        segment_unsettle(p->active); /* it may have been trimmed: its size may be younger than its blocks */
     }
     free_space_job(j);
     end_space_job(p);
@@ -436,15 +436,24 @@ void space_wake(struct partition *p)
 
 static void allocate_ahead(struct partition *p, uint64_t bytes);
 
+void space_made(struct partition *p)
+{
+    assert(p->active->allocated != UINT64_MAX);
+    p->active->allocated += p->space.allocating_bytes;
+    p->space.retry_at_ns = p->space.short_since_ns = 0;
+}
+
 static void allocate_done(struct io_op *op, int32_t res)
 {
     assert(container_of(op, struct partition, space.op)->space.state == SPACE_ALLOCATING);
     struct partition *p = container_of(op, struct partition, space.op);
+    if (res >= 0 && zeroing_start(p))
+        return;
     p->space.state = SPACE_READY;
+    zeroing_fail(p);
     enum err err = res < 0 ? err_from_errno(-res) : ERR_NONE;
     if (!err) {
-        p->active->allocated += p->space.allocating_bytes;
-        p->space.retry_at_ns = p->space.short_since_ns = 0;
+        space_made(p);
     } else if (err == ERR_UNSUPPORTED) {
         p->active->allocated = UINT64_MAX;
     } else if (err == ERR_NO_SPACE && p->space.wanted_position && !full_disk_is_reserved(p) &&
@@ -474,18 +483,28 @@ static void allocate_ahead(struct partition *p, uint64_t bytes)
 }
 
 /* Doubles while steps are used up within a second; never more than 5 % of what is free. */
-static uint64_t next_space_step(struct partition *p)
+static uint64_t next_space_step(struct partition *p, uint64_t most)
 {
+    assert(most >= ALLOCATE_STEP_MIN && most <= ALLOCATE_STEP_MAX);
     uint64_t now = shard_of(p)->now_ns;
     bool fast = now - p->space.step_at_ns < NS_PER_S;
     p->space.step_at_ns = now;
+    p->space.use = (struct space_use){0};
     uint64_t step = fast ? (uint64_t)p->space.step * 2 : p->space.step / 2;
     step = u64_min(step, p->store->free_bytes / 20);
-    step = u64_max(u64_min(step, ALLOCATE_STEP_MAX), ALLOCATE_STEP_MIN);
+    step = u64_max(u64_min(step, most), ALLOCATE_STEP_MIN);
     p->space.step = (uint32_t)align_down(step, PAGE_BYTES);
     assert(p->space.step >= ALLOCATE_STEP_MIN);
     assert(p->space.step <= ALLOCATE_STEP_MAX);
     return p->space.step;
+}
+
+static void make_step(struct partition *p, uint64_t bytes, bool zeroed)
+{
+    assert(p->space.zeroing.state == ZEROING_NONE);
+    allocate_ahead(p, bytes);
+    if (zeroed)
+        zeroing_begin(p, bytes);
 }
 
 void space_ahead(struct partition *p, uint64_t need_position)
@@ -497,15 +516,22 @@ void space_ahead(struct partition *p, uint64_t need_position)
         s->allocated = align_down(s->allocated, PAGE_BYTES);
     if (p->space.state == SPACE_ALLOCATING) {
         p->space.wanted_position = u64_max(p->space.wanted_position, need_position);
+        if (need_position)
+            zeroing_hurry(p);
         return;
     }
+    bool zeroed = (!need_position || PLANTED(zeros_behind_appends)) && zeroing_is_wanted(p);
+    if (zeroed && zeroing_waits(p))
+        return;
+    list_remove(&p->space.zeroing.link);
     uint64_t cap = align_up(config_of(p)->segment_bytes, PAGE_BYTES);
-    uint64_t to = u64_max(need_position, u64_min(s->allocated + next_space_step(p), cap));
+    uint64_t step = next_space_step(p, zeroed ? ZEROED_STEP_MAX : ALLOCATE_STEP_MAX);
+    uint64_t to = u64_max(need_position, u64_min(s->allocated + step, cap));
     if (to <= s->allocated)
         return;
     p->space.wanted_position = need_position;
     if (!full_disk_is_reserved(p))
-        allocate_ahead(p, to - s->allocated);
+        make_step(p, to - s->allocated, zeroed);
     else if (need_position && !full_disk_helps(p))
         space_full(p, ERR_NO_SPACE);
 }

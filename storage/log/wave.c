@@ -112,7 +112,8 @@ void wave_end(struct wave *w)
         /* Its own flush says nothing about bytes that an earlier wave left in the cache: there were none. */
         assert(p->durable.offset == p->promised.offset || PLANTED(ack_before_flush) || PLANTED(ack_before_write));
         p->durable = end;
-        p->active->settled = u64_max(p->active->settled, align_up(end.position, PAGE_BYTES));
+        segment_settle(p->active, 0, align_up(end.position, PAGE_BYTES));
+        zeroing_note_wave(p, end.position - p->written.position, took_ns);
         warn_slow_flush(p, took_ns);
     }
     p->written = end;
@@ -333,6 +334,17 @@ static bool plan_wave(struct partition *p, struct mark *out_end, bool *out_dsync
     return true;
 }
 
+static void note_settled_wave(const struct wave *w)
+{
+    assert(w->end.position > 0);
+    const struct log_counters *c = &w->partition->store->counters;
+    if (!w->dsync)
+        return;
+    stat_add(c->durable_waves, 1);
+    if (align_up(w->end.position, PAGE_BYTES) <= w->partition->active->settled)
+        stat_add(c->settled_waves, 1);
+}
+
 static void start_wave(struct partition *p, const struct mark *end, bool dsync)
 {
     assert(p->written.position < end->position);
@@ -356,6 +368,7 @@ static void start_wave(struct partition *p, const struct mark *end, bool dsync)
     w->left = w->count;
     if (end->offset == p->end.offset)
         checkpoint_capture(p);
+    note_settled_wave(w);
     if (wave_may_share(w)) {
         list_push(&p->store->sharing, &w->link);
         p->store->sharing_count++;

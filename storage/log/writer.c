@@ -179,6 +179,8 @@ static bool reserve_tail_memory(struct partition *p, uint32_t bytes)
 /* The segment is over for what comes next: rolls once everything in it is durable. */
 static void roll_when_durable(struct partition *p)
 {
+    if (p->space.state == SPACE_ALLOCATING)
+        zeroing_hurry(p);
     if (partition_writes(p) || p->written.position != p->end.position) {
         writer_carry(p); /* the end of what is under way comes back here */
         return;
@@ -409,7 +411,7 @@ static void append_batch(struct partition *p, struct append *a, struct batch *b,
     a->end_offset = p->end.offset;
     insert_pending(p, a);
     writer_kick(p);
-    if (p->active->allocated - p->end.position < p->space.step / 2)
+    if (space_is_low(p))
         space_ahead(p, 0);
     if (p->space.ahead == AHEAD_NONE && p->end.position > config_of(p)->segment_bytes / 4 * 3)
         space_make_ahead(p);

@@ -377,6 +377,7 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits)
                                      .allocates = sim.knobs.allocates,
                                      .syncs_all = sim.seed % 2,
                                      .share_flush_from = 1 + sim.seed / 2 % 2,
+                                     .unwritten_costs = sim.seed / 4 % 4 > 0,
                                      .type = "sim"};
     return ERR_NONE;
 }

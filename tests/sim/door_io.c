@@ -364,6 +364,12 @@ static uint64_t shorten(const struct io_op *op, uint64_t bytes)
     return less;
 }
 
+/* Space ahead that is zeroed: no batch begins so. */
+static bool is_zeros(const uint8_t *at, uint64_t bytes)
+{
+    return bytes > 0 && at[0] == 0 && memcmp(at, at + 1, bytes - 1) == 0;
+}
+
 static void land(const struct io_op *op, struct disk_node *n, const struct pending *p, uint64_t bytes)
 {
     uint64_t whole = bytes_of(op);
@@ -377,6 +383,8 @@ static void land(const struct io_op *op, struct disk_node *n, const struct pendi
     disk_write(n, at, bytes, op->off, disk_is_direct(op->file->fd));
     if (op->dsync && bytes)
         disk_sync_range(n, bytes, op->off);
+    if (is_zeros(at, bytes))
+        sim.totals.zeroed += bytes;
     world_mix_bytes(at, bytes);
     world_free(at);
 }

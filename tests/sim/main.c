@@ -49,7 +49,8 @@ static const char *plant(void)
                                 PLANT_NAME(stable_end_of_youngest) PLANT_NAME(epoch_not_raised)
                                     PLANT_NAME(pending_offsets_visible) PLANT_NAME(aborted_not_rebuilt)
                                         PLANT_NAME(marker_dropped_early) PLANT_NAME(redo_end_before_bytes)
-                                            PLANT_NAME(redo_of_stale_life) PLANT_NAME(share_unsettled) "";
+                                            PLANT_NAME(redo_of_stale_life) PLANT_NAME(share_unsettled)
+                                                PLANT_NAME(settled_before_flush) PLANT_NAME(zeros_behind_appends) "";
 }
 
 static const char *const fault_options[] = {
@@ -541,6 +542,7 @@ static void print_totals(double ms)
     printf("%" PRIu64 " errors of the disk, %" PRIu64 " refusals for lack of room, %" PRIu64
            " short reads and writes, %" PRIu64 " partitions offline, %" PRIu64 " batches lost that were not promised\n",
            t->eio, t->full, t->short_ios, t->offline, t->lost_allowed);
+    printf("%" PRIu64 " bytes of space ahead were zeroed\n", t->zeroed);
     printf("%" PRIu64 " starts took something from shared memory, %" PRIu64 " found another life's there\n",
            t->replayed, t->stale);
     printf("%" PRIu64 " refusals of memory, %" PRIu64 " of a descriptor\n", t->memory_refusals, t->file_refusals);
@@ -579,9 +581,9 @@ int main(int argc, char **argv)
     if (!o.quiet)
         print_totals((double)(clock() - start) * 1000 / CLOCKS_PER_SEC);
     const struct totals *t = &sim.totals;
-    bool all_kinds =
-        o.to - o.from < VERIFY_EVERY || (t->fetched_commits && t->trims && t->out_of_range && t->alterations &&
-                                         t->shown_settings && t->committed && t->aborted && t->chained && t->replayed);
+    bool all_kinds = o.to - o.from < VERIFY_EVERY ||
+                     (t->fetched_commits && t->trims && t->out_of_range && t->alterations && t->shown_settings &&
+                      t->committed && t->aborted && t->chained && t->replayed && t->zeroed);
     if (t->acked_batches == 0 || t->compared_records == 0 || !all_kinds) {
         printf("failed: nothing was acknowledged, or nothing compared\n");
         return 1;

@@ -70,7 +70,7 @@ struct totals {
         clean_stops, conn_cuts, eio, full, short_ios, memory_refusals, file_refusals, resent_batches, offline,
         lost_allowed, assignments, commits, fetched_commits, refused_commits, expulsions, trims, out_of_range,
         alterations, shown_settings, dropped, compacted, committed, aborted, fenced, late_ends, late_commits, chained,
-        skipped, replayed, stale;
+        skipped, replayed, stale, zeroed;
 };
 
 struct world {

@@ -86,6 +86,25 @@ static void a_file_that_was_opened_again_begins_anew(void **state)
     assert_int_equal(append_and_wait(PARTITIONS, 100), 1);
 }
 
+/* What was zeroed and flushed beforehand is as durable as what a wave wrote. */
+static void waves_into_new_blocks_that_were_zeroed_share_one(void **state)
+{
+    (void)state;
+    w.root->traits.unwritten_costs = true;
+    for (int i = 0; i < 8; i++) {
+        store_of(w.shard)->log.zeroing.usual_ns = 0;
+        (void)append_and_wait(PARTITIONS, 1000);
+    }
+    let_them_share();
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        TURN_UNTIL(turn, many[i]->space.state == SPACE_READY);
+    bool all = true;
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        all &= align_up(many[i]->end.position + 5000, PAGE_BYTES) <= many[i]->active->settled;
+    assert_int_equal(all, w.root->direct);
+    assert_int_equal(append_and_wait(PARTITIONS, 4500), all ? 1 : 0);
+}
+
 static void a_flush_that_fails_fails_all(void **state)
 {
     (void)state;
@@ -144,6 +163,7 @@ static int many_setup(void **state)
     for (int32_t i = 0; i < PARTITIONS; i++)
         many[i] = store_partition(store_of(w.shard), t->id, i);
     w.root->traits.share_flush_from = FROM;
+    w.root->traits.unwritten_costs = false;
     return 0;
 }
 
@@ -154,9 +174,13 @@ static int many_setup(void **state)
 int main(void)
 {
     struct CMUnitTest tests[] = {
-        CASE(waves_into_durable_blocks_share_one),       CASE(waves_into_new_blocks_do_not),
-        CASE(a_file_that_was_opened_again_begins_anew),  CASE(a_flush_that_fails_fails_all),
-        CASE(what_shared_a_flush_is_there_after_a_kill), CASE(only_direct_files_share),
+        CASE(waves_into_durable_blocks_share_one),
+        CASE(waves_into_new_blocks_do_not),
+        CASE(waves_into_new_blocks_that_were_zeroed_share_one),
+        CASE(a_file_that_was_opened_again_begins_anew),
+        CASE(a_flush_that_fails_fails_all),
+        CASE(what_shared_a_flush_is_there_after_a_kill),
+        CASE(only_direct_files_share),
     };
     return run_in_modes(tests, COUNT_OF(tests), 2);
 }
