@@ -64,19 +64,19 @@ static void append_to_all(const struct topic *t)
 static void many_partitions_begin_so_many_waves_a_turn(void **state)
 {
     (void)state;
-    const struct log_store *ls = &store_of(w.shard)->log;
+    const struct stat_counter *begun_waves = store_of(w.shard)->log.counters.durable_waves;
     const struct topic *t = make_many();
     make_the_batch(100);
     append_to_all(t);
     TURN_UNTIL(counted_turn, over == PARTITIONS); /* their files are there now */
     make_the_batch(100);
     append_to_all(t);
-    uint64_t most = 0, begun = ls->waves;
-    while (ls->waves - begun < PARTITIONS) {
-        uint64_t before = ls->waves;
+    uint64_t most = 0, begun = stat_value(begun_waves);
+    while (stat_value(begun_waves) - begun < PARTITIONS) {
+        uint64_t before = stat_value(begun_waves);
         counted_turn();
-        most = ls->waves - before > most ? ls->waves - before : most;
-        assert_true(ls->waves > before);
+        most = stat_value(begun_waves) - before > most ? stat_value(begun_waves) - before : most;
+        assert_true(stat_value(begun_waves) > before);
     }
     assert_int_equal(most, WAVES_MOST);
     TURN_UNTIL(counted_turn, over == PARTITIONS);
