@@ -187,21 +187,6 @@ void log_store_carry_later(struct log_store *ls, struct partition *p)
         timer_start(&ls->shard->timers, &ls->carry_timer, ls->shard->now_ns + CARRY_MS * NS_PER_MS);
 }
 
-void log_store_leave_redo(struct log_store *ls)
-{
-    assert(ls->redo.ends);
-    if (ls->redo.left)
-        return;
-    ls->redo.left = true;
-    timer_start(&ls->shard->timers, &ls->carry_timer, ls->shard->now_ns);
-    if (!atomic_exchange(&ls->root->redo.lost, true))
-        log_error(
-            "shared memory lost",
-            "file=%s why=\"it was deleted or replaced while the broker runs\" effect=\"acks of write.caching wait "
-            "for writes until a restart, as with crash.route=written\"",
-            ls->root->redo.path);
-}
-
 /* --- memory that idle partitions hold --- */
 
 static void count_partition(struct log_numbers *n, const struct partition *p)

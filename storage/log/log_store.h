@@ -166,8 +166,6 @@ void log_store_finish(struct log_store *ls, struct append *a);
 void log_store_retry_later(struct log_store *ls, struct partition *p);
 /* Something of it is in shared memory alone: a wave is to begin by and by. */
 void log_store_carry_later(struct log_store *ls, struct partition *p);
-/* Shared memory is lost: what is there alone is carried to the files now, and nothing more is put there. */
-void log_store_leave_redo(struct log_store *ls);
 /* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */
 bool log_store_evict(struct log_store *ls);
 

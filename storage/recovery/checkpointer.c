@@ -373,6 +373,22 @@ static bool has_more(const struct checkpointer *c)
     return !list_empty(&c->ready) || c->file.compacting;
 }
 
+/* Shared memory is lost: what is there alone is carried to the files now, and nothing more is put there. */
+static void leave_redo(struct log_store *ls)
+{
+    assert(ls->redo.ends);
+    if (ls->redo.left)
+        return;
+    ls->redo.left = true;
+    timer_start(&ls->shard->timers, &ls->carry_timer, ls->shard->now_ns);
+    if (!atomic_exchange(&ls->root->redo.lost, true))
+        log_error(
+            "shared memory lost",
+            "file=%s why=\"it was deleted or replaced while the broker runs\" effect=\"acks of write.caching wait "
+            "for writes until a restart, as with crash.route=written\"",
+            ls->root->redo.path);
+}
+
 static void checkpoint_job_done(struct io_op *op, int32_t res)
 {
     (void)res;
@@ -383,7 +399,7 @@ static void checkpoint_job_done(struct io_op *op, int32_t res)
     if (c->folder_lost)
         c->store->folder_lost(c->store);
     if (c->redo_lost && c->store->redo.ends)
-        log_store_leave_redo(c->store);
+        leave_redo(c->store);
     if (c->err) {
         checkpoint_job_failed(c);
     } else {
