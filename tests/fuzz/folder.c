@@ -7,17 +7,20 @@
  *   - stopped and started again, it gives out the same
  *   - repair ends, and what it leaves can be checked
  *
+ * Some inputs (first byte 240 and more) are files alone, without a broker: state_files.c.
+ *
  *   input:  which folder, what then u8 | operations: file u8 | kind u8 | arguments */
 #include "core/bytes.h"
 #include "storage/check/check.h"
 #include "storage/log/batch.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/state_files.h"
 #include "tests/fuzz/world.h"
 #include "tests/unit/make_batch.h"
 
 #define GONE SIZE_MAX /* bytes of a file that is not there any more */
 
-enum { OPS_MAX = 16, FOLDERS = 2, FILE_MAX = 256 * 1024, BATCHES = 14 };
+enum { FILES_ALONE = 240, OPS_MAX = 16, FOLDERS = 2, FILE_MAX = 256 * 1024, BATCHES = 14 };
 
 /* --- the folders --- */
 
@@ -396,7 +399,7 @@ static void rename_file(struct harm *h, uint32_t which, struct feed *in)
     snprintf(path, sizeof path, "%s%s", f->path, suffixes[suffix]);
     if (suffix == 4) { /* another offset */
         char *dot = strrchr(path, '.');
-        if (dot && dot - path > 2)
+        if (dot && dot - path > 2 && dot[-1] != '/')
             dot[-1] = (char)('0' + feed_below(in, 10));
     }
     free(f->path);
@@ -592,6 +595,10 @@ void fuzz_folder(const uint8_t *at, size_t bytes)
 {
     struct feed f = {at, at + bytes};
     uint32_t what = feed_byte(&f);
+    if (what >= FILES_ALONE) {
+        (what % 2 ? fuzz_redo : fuzz_clean_offset)(f.at, feed_left(&f));
+        return;
+    }
     if (!made[0].count)
         make_folders();
     world_fresh(what >> 4);

@@ -81,12 +81,6 @@ def state_inputs():
     aborted = [struct.pack(">hqqqq", 0, 7, first, first + 3, first + 4) for first in (0, 10, 30)]
     for count in range(4):
         yield bytes([240]) + struct.pack(">HHH", 5, 30, 20) + b"".join(aborted[:count])
-    yield bytes([241]) + b"0\n1\ntopic 3 42\n"
-    for start in (0, 1):
-        for later in (0, 1):
-            yield bytes([242, later, start]) + struct.pack(">BBHB", 0, 3, 100, 20) + struct.pack(">BBHB", 0, 4, 200, 50)
-    yield bytes([242, 0, 0]) + struct.pack(">BBHB", 8, 3, 100, 20) + bytes(4) + b"\0\4\0"
-    yield bytes([242, 0, 0]) + struct.pack(">BBHB", 1, 3, 100, 20) + bytes(20)
 
 
 def config_inputs():
@@ -105,6 +99,12 @@ def folder_inputs():
     r = random.Random(2)
     for i in range(200):
         yield bytes([i % 8]) + bytes(r.randrange(256) for _ in range(r.choice((5, 8, 20))))
+    yield bytes([240]) + b"0\n1\ntopic 3 42\n"
+    for start in (0, 1):
+        for later in (0, 1):
+            yield bytes([241, later, start]) + struct.pack(">BBHB", 0, 3, 100, 20) + struct.pack(">BBHB", 0, 4, 200, 50)
+    yield bytes([241, 0, 0]) + struct.pack(">BBHB", 8, 3, 100, 20) + bytes(4) + b"\0\4\0"
+    yield bytes([241, 0, 0]) + struct.pack(">BBHB", 1, 3, 100, 20) + bytes(20)
 
 
 def sequence_inputs():

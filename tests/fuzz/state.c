@@ -1,6 +1,6 @@
 /* Small files and the state in them, each read from any bytes, written and read again: producers, snapshots, epochs, checkpoint
- * records, indexes, catalogs by their framing, aborted transactions; where a log was cleaned and what shared memory had (state_files.c). A checksum
- * that stands before the rest is mended first, or nothing gets behind it.
+ * records, indexes, catalogs by their framing, aborted transactions. A checksum that stands before the rest is mended first, or
+ * nothing gets behind it.
  *
  *   input:  what u8 | the bytes */
 #include "core/bytes.h"
@@ -13,7 +13,6 @@
 #include "storage/log/segment.h"
 #include "storage/recovery/checkpoint.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/fuzz/state_files.h"
 
 enum { TEXT_MAX = 64 * 1024, LOG_BYTES = 1 << 20 };
 
@@ -227,7 +226,7 @@ static void check_aborted(struct heap *heap, const uint8_t *at, size_t n)
     aborted_deinit(&a);
 }
 
-enum { LATER_CHECKS = 240 }; /* of first bytes: what came later, so that older inputs mean what they meant */
+enum { LATER_CHECKS = 240 }; /* of first bytes: what came later; older inputs mean what they meant */
 
 void fuzz_state(const uint8_t *at, size_t bytes)
 {
@@ -235,11 +234,6 @@ void fuzz_state(const uint8_t *at, size_t bytes)
         check_producers, check_snapshot, check_epochs, check_checkpoint, check_index, check_catalog, check_name};
     if (bytes == 0)
         return;
-    uint32_t later = at[0] >= LATER_CHECKS ? at[0] % 3 : 0;
-    if (later) {
-        (later == 1 ? fuzz_clean_offset : fuzz_redo)(at + 1, bytes - 1);
-        return;
-    }
     struct heap *heap = heap_open();
     if (at[0] >= LATER_CHECKS)
         check_aborted(heap, at + 1, bytes - 1);

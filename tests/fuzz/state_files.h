@@ -1,4 +1,4 @@
-/* Parts of the fuzzer `state` that need a disk, and so a world of their own. */
+/* Parts of the fuzzer `folder` that need only some files, and no broker. */
 #pragma once
 #include "core/base.h"
 
