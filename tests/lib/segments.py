@@ -39,7 +39,10 @@ def batches_of_file(path):
         position = 0
         while position + HEADER.size <= size:
             file.seek(position)
-            header = HEADER.unpack(file.read(HEADER.size))
+            raw = file.read(HEADER.size)
+            if len(raw) < HEADER.size:  # it was trimmed meanwhile, to its end
+                break
+            header = HEADER.unpack(raw)
             if header[1] == 0:
                 break
             assert HEADER.size - 12 <= header[1] <= size - position - 12, f"{path}@{position}: length {header[1]}"

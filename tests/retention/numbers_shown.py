@@ -27,9 +27,14 @@ def row_of(path, topic):
 def what_there_is(broker, c, topic):
     """(bytes, segments, log start, high watermark) as clients are told, which is what the folder has."""
     folder = os.path.join(broker.data, f"{topic}-0")
-    told = size_told(c, topic)
-    held = sum(b.size for b in segments.batches(folder))
-    assert told == held, f"DescribeLogDirs says {told}, in the folder are {held} bytes"
+    told, held = 0, None
+
+    def agree():
+        nonlocal told, held
+        told, held = size_told(c, topic), sum(b.size for b in segments.batches(folder))
+        return told == held
+
+    assert wait_until(agree, SHOWN_S), f"DescribeLogDirs says {told}, in the folder are {held} bytes"
     return told, len(segments.logs(folder)), start_of(c, topic), end_of(c, topic)
 
 
