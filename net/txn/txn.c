@@ -414,7 +414,6 @@ static void check_txn_values(const struct txn_values *v, const struct txn_parts 
     assert(v->producer_epoch >= 0 || v->state == TXN_EMPTY || v->state == TXN_DEAD);
     assert(has_parts || parts->count == 0);
     assert(v->next_id < 0 || txn_state_prepared(v->state));
-    assert(v->state != TXN_ONGOING || parts->count > 0);
     txn_parts_check(parts);
 }
 

@@ -189,6 +189,11 @@ static struct txn_outcome add_part(int16_t version)
                                      .added = &new_part,
                                      .added_count = 1});
 }
+static struct txn_outcome add_none(void)
+{
+    return happen((struct txn_event){
+        .kind = TXN_ADD, .producer_id = txn.now.producer_id, .producer_epoch = txn.now.producer_epoch});
+}
 static struct txn_outcome end(int16_t version, bool commit, int64_t id, int16_t epoch, int64_t fresh)
 {
     return happen((struct txn_event){.kind = TXN_END,
@@ -228,6 +233,20 @@ static void the_old_generation_keeps_its_epoch(void **state)
         assert_int_equal(txn.parts.count, 0);
         expect_answer(end(0, true, ID, 0, 0), KERR_NONE, -1, -1);
     }
+    txn_deinit(&txn);
+}
+
+/* AddPartitionsToTxn may name no partition: Kafka takes it, and the transaction is open. */
+static void a_transaction_may_be_open_without_partitions(void **state)
+{
+    (void)state;
+    begin_fresh();
+    expect_answer(add_none(), KERR_NONE, ID, 0);
+    assert_int_equal(txn.now.state, TXN_ONGOING);
+    assert_int_equal(txn.parts.count, 0);
+    expect_answer(end(0, true, ID, 0, 0), KERR_NONE, ID, 0);
+    mark();
+    assert_int_equal(txn.now.state, TXN_COMPLETE_COMMIT);
     txn_deinit(&txn);
 }
 
@@ -520,6 +539,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_event_in_every_state),
         cmocka_unit_test(the_old_generation_keeps_its_epoch),
+        cmocka_unit_test(a_transaction_may_be_open_without_partitions),
         cmocka_unit_test(the_new_generation_raises_it_with_each_end),
         cmocka_unit_test(generations_mix),
         cmocka_unit_test(a_late_end_of_the_new_generation_ends_nothing),
