@@ -19,11 +19,11 @@
 #include "storage/log/partition_state.h"
 
 enum {
-    ZEROING_MAX = 2,                       /* at a time, per shard: the ring's workers have others to serve */
-    ZEROED_WAVE_BYTES = 64 * 1024,         /* waves up to this size, on average since the last step ... */
-    ZEROED_SLOW_WAVE_BYTES = 512 * 1024,   /* ... or up to this, where ... */
-    ZEROED_SLOW_WAVE_NS = 2 * 1000 * 1000, /* ... each takes so long: what it waits for are flushes, not its bytes */
-    ZEROING_TIMES = 4,                    /* the room that is left lasts so many times longer than zeros usually take */
+    ZEROING_MAX = 2,                     /* at a time, per shard: the ring's workers have others to serve */
+    ZEROED_WAVE_BYTES = 64 * 1024,       /* waves up to this size, on average since the last step ... */
+    ZEROED_SLOW_WAVE_BYTES = 512 * 1024, /* ... or up to this, where ... */
+    ZEROED_SLOW_BYTE_NS = 32, /* ... each byte takes so long: what they wait for are flushes, as no disk is so slow */
+    ZEROING_TIMES = 4,        /* the room that is left lasts so many times longer than zeros usually take */
     ZEROING_RATE_NS = 1000 * 1000 * 1000, /* who used its last step more slowly is taken for no slower than that */
 };
 
@@ -48,7 +48,7 @@ static bool waves_are_small(const struct partition *p)
     uint64_t gathered = p->end.position - p->written.position, waves = u->waves + (gathered > 0);
     uint64_t bytes = waves ? (u->bytes + gathered) / waves : 0;
     return bytes <= ZEROED_WAVE_BYTES ||
-           (bytes <= ZEROED_SLOW_WAVE_BYTES && u->waves && u->busy_ns / u->waves >= ZEROED_SLOW_WAVE_NS);
+           (bytes <= ZEROED_SLOW_WAVE_BYTES && u->bytes && u->busy_ns / u->bytes >= ZEROED_SLOW_BYTE_NS);
 }
 
 /* How long it is until the room that is left is used up, as quickly as the last step was. */
