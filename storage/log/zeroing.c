@@ -20,7 +20,7 @@
 
 enum {
     ZEROING_MAX = 2,                     /* at a time, per shard: the ring's workers have others to serve */
-    ZEROED_WAVE_BYTES = 64 * 1024,       /* waves up to this size, on average since the last step ... */
+    ZEROED_WAVE_BYTES = 16 * 1024,       /* waves up to this size, on average since the last step ... */
     ZEROED_SLOW_WAVE_BYTES = 512 * 1024, /* ... or up to this, where ... */
     ZEROED_SLOW_BYTE_NS = 32, /* ... each byte takes so long: what they wait for are flushes, as no disk is so slow */
     ZEROING_TIMES = 4,        /* the room that is left lasts so many times longer than zeros usually take */
