@@ -23,7 +23,7 @@
 
 enum {
     CLEAN_READ_MAX = 1024 * 1024,
-    CLEAN_READ_SMALL = 64 * 1024 /* what a disk reads while a producer's wave hardly notices */
+    CLEAN_READ_SMALL = 128 * 1024 /* what a disk reads while a producer's wave hardly notices */
 };
 enum clean_step { CLEAN_MAP, CLEAN_GROUP, CLEAN_FILTER, CLEAN_SEAL, CLEAN_SWAP, CLEAN_RENAME, CLEAN_DONE };
 
