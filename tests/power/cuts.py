@@ -181,10 +181,12 @@ class Series:
         for topic, caching in self.topics.items():
             load.verify(self.broker, topic, self.history(topic), lost="ok" if caching == "on" else None)
 
+    def at_stake(self):
+        return self.totals["sectors lost"] or self.loses_little  # with a page cache, that is what is lost
+
     def end(self):
         """A clean stop and a clean unmount keep everything; nothing is cut here."""
-        at_stake = self.totals["sectors lost"] or self.loses_little  # with a page cache, that is what is lost
-        assert at_stake, "the disk forgot nothing: nothing was at stake"
+        assert self.at_stake(), "the disk forgot nothing: nothing was at stake"
         self.broker.stop()
         self.disk.detach()
         self.disk.attach(random.getrandbits(32))
@@ -198,16 +200,25 @@ class Series:
         self.disk.detach()
 
 
+def run_rounds(series, rounds):
+    for number, wanted in enumerate(rounds, 1):
+        try:
+            series.round(wanted)
+        except AssertionError as why:
+            raise AssertionError(f"round {number} {wanted}, log {series.broker.log_path}, "
+                                 f"image {series.disk.image}: {why}") from None
+
+
 def run_series(totals, kind, rounds, setup):
+    """Once more, and once again, if nothing was at stake."""
     series = kind(setup)
     try:
         series.begin()
-        for number, wanted in enumerate(rounds, 1):
-            try:
-                series.round(wanted)
-            except AssertionError as why:
-                raise AssertionError(f"round {number} {wanted}, log {series.broker.log_path}, "
-                                     f"image {series.disk.image}: {why}") from None
+        run_rounds(series, rounds)
+        for _ in range(2):
+            if not series.at_stake():
+                print("    the disk forgot nothing: once more", flush=True)
+                run_rounds(series, rounds)
         series.end()
     finally:
         series.close()
