@@ -222,7 +222,7 @@ static void begin_added_txn(struct add_txn_run *run)
 static void gather_named_parts(struct add_txn_run *run, uint32_t *items)
 {
     const struct add_partitions_to_txn_transaction *t = txn_being_added(run);
-    for (; run->topic<t->topics.n && * items> 0; --*items) {
+    for (; *items > 0 && run->topic < t->topics.n; --*items) {
         const struct add_partitions_to_txn_topic *from = &t->topics.v[run->topic];
         if (run->partition < from->partitions.n)
             run->named[run->named_count++] = (struct txn_partition){from->name, from->partitions.v[run->partition++]};
@@ -273,7 +273,7 @@ static void lay_out_added_parts(struct add_txn_run *run, uint32_t *items)
 {
     const struct txn_partition *v = txn_sort_sorted(&run->sort), *last = NULL;
     const struct topic *t = NULL;
-    for (; run->laid_out<run->named_count && * items> 0; --*items) {
+    for (; *items > 0 && run->laid_out < run->named_count; --*items) {
         const struct txn_partition *part = &v[run->laid_out];
         bool first = run->laid_out == 0 || !kview_same(part[-1].topic, part->topic);
         bool again = !first && part[-1].partition == part->partition;

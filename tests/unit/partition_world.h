@@ -304,6 +304,13 @@ static inline void find_partition(const char *name)
     w.p = store_partition(store_of(w.shard), t->id, 0);
     assert_non_null(w.p);
 }
+static inline void change_and_wait(struct catalog_change *c)
+{
+    change_is_over = false;
+    catalog_change_start(w.shard, c);
+    until(&change_is_over);
+    assert_int_equal(c->error, KERR_NONE);
+}
 static inline void make_topic(const struct topic_override *overrides, uint32_t count)
 {
     struct catalog_change c = {.kind = CATALOG_CREATE,
@@ -312,11 +319,27 @@ static inline void make_topic(const struct topic_override *overrides, uint32_t c
                                .overrides = overrides,
                                .override_count = count,
                                .done = change_done};
-    change_is_over = false;
-    catalog_change_start(w.shard, &c);
-    until(&change_is_over);
-    assert_int_equal(c.error, KERR_NONE);
+    change_and_wait(&c);
     find_partition("t");
+}
+/* A topic "many". */
+static inline const struct topic *make_many(int32_t partitions)
+{
+    struct catalog_change c = {.kind = CATALOG_CREATE, .name = "many", .partitions = partitions, .done = change_done};
+    change_and_wait(&c);
+    find_partition("many");
+    return w.p->topic;
+}
+static inline struct partition *nth_partition(const struct topic *t, int32_t i)
+{
+    return store_partition(store_of(w.shard), t->id, i);
+}
+static inline void alter_setting(const char *name, const char *value)
+{
+    struct config_op op = {name, CONFIG_OP_SET, value};
+    struct catalog_change c = {.kind = CATALOG_CONFIG, .ops = &op, .op_count = 1, .done = change_done};
+    memcpy(c.topic_id, w.p->topic->id, 16);
+    change_and_wait(&c);
 }
 static inline void delete_begin(struct catalog_change *c)
 {

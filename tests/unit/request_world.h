@@ -319,11 +319,10 @@ static bool encode_producer_init(struct kwriter *out, int16_t version)
     m.transaction_timeout_ms = 60000;
     return init_producer_id_request_encode(&m, out, version);
 }
-static bool encode_producer_add(struct kwriter *out, int16_t version)
+static inline bool encode_added(struct kwriter *out, int16_t version, int32_t *partitions, int32_t count)
 {
     struct add_partitions_to_txn_request m;
     struct add_partitions_to_txn_topic topic;
-    int32_t first = 0;
     add_partitions_to_txn_request_init(&m);
     add_partitions_to_txn_topic_init(&topic);
     m.v3_and_below_transactional_id = producer_name;
@@ -332,9 +331,14 @@ static bool encode_producer_add(struct kwriter *out, int16_t version)
     m.v3_and_below_topics.v = &topic;
     m.v3_and_below_topics.n = 1;
     topic.name = text_of("topic");
-    topic.partitions.v = &first;
-    topic.partitions.n = 1;
+    topic.partitions.v = partitions;
+    topic.partitions.n = count;
     return add_partitions_to_txn_request_encode(&m, out, version);
+}
+static bool encode_producer_add(struct kwriter *out, int16_t version)
+{
+    int32_t first = 0;
+    return encode_added(out, version, &first, 1);
 }
 static const struct api_case producer_begins[] = {
     {KAPI_find_coordinator, 2, 2, 99, encode_producer_find},

@@ -98,16 +98,6 @@ static inline void topic(const struct topic_override *overrides, uint32_t count)
 {
     make_topic(overrides, count);
 }
-static inline void alter(const char *name, const char *value)
-{
-    struct config_op op = {name, CONFIG_OP_SET, value};
-    struct catalog_change c = {.kind = CATALOG_CONFIG, .ops = &op, .op_count = 1, .done = change_done};
-    memcpy(c.topic_id, w.p->topic->id, 16);
-    change_is_over = false;
-    catalog_change_start(w.shard, &c);
-    until(&change_is_over);
-    assert_int_equal(c.error, KERR_NONE);
-}
 static inline void starts_at(int64_t offset)
 {
     uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;

@@ -195,7 +195,7 @@ static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
     assert_true(atomic_load(&b->oldest_ms[0]) < INT64_MAX);
     assert_true(ballast_give(&w.p->store->ballast, PAGE_BYTES));
     assert_true(ballast_is_short(&b->ballast[0]));
-    alter("disk.full.policy", "refuse");
+    alter_setting("disk.full.policy", "refuse");
     turn_for_ms(600);
     assert_true(atomic_load(&b->oldest_ms[0]) == INT64_MAX);
     assert_false(ballast_is_short(&b->ballast[0]));

@@ -21,16 +21,6 @@ static void fill(int batches)
     }
     all_are_acked();
 }
-static void alter(const char *name, const char *value)
-{
-    struct config_op op = {name, CONFIG_OP_SET, value};
-    struct catalog_change c = {.kind = CATALOG_CONFIG, .ops = &op, .op_count = 1, .done = change_done};
-    memcpy(c.topic_id, w.p->topic->id, 16);
-    change_is_over = false;
-    catalog_change_start(w.shard, &c);
-    until(&change_is_over);
-    assert_int_equal(c.error, KERR_NONE);
-}
 static bool trim_is_over;
 static void trimmed(struct log_trim *t)
 {
@@ -52,7 +42,7 @@ static void do_everything(void)
     TURN_UNTIL(turn, atomic_load(&b->level->bytes) > 0);
     fill(2 * A_SEGMENT);
     TURN_UNTIL(turn, w.p->space.closing == 0);
-    alter("retention.ms", "1000000000");
+    alter_setting("retention.ms", "1000000000");
     trim_to(partition_facts(w.p).log_start_offset + A_SEGMENT + 1);
     assert_true(ballast_give(b, PAGE_BYTES));
 }

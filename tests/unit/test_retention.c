@@ -16,7 +16,7 @@ static void what_is_too_old_goes_up_to_the_first_that_is_not(void **state)
     assert_int_equal(w.p->segments.count, 5);
     int64_t second = base_of(1), third = base_of(2);
     stays_at(0);
-    alter("retention.ms", "604800000");
+    alter_setting("retention.ms", "604800000");
     starts_at(third);
     assert_true(third > second);
     assert_int_equal(w.p->segments.count, 3);
@@ -35,16 +35,16 @@ static void what_is_too_much_goes_while_the_rest_is_enough(void **state)
     int64_t second = base_of(1), third = base_of(2);
     char text[32];
     snprintf(text, sizeof text, "%llu", (unsigned long long)(total - first + 1));
-    alter("retention.bytes", text); /* without the first a byte would be missing */
+    alter_setting("retention.bytes", text); /* without the first a byte would be missing */
     stays_at(0);
     snprintf(text, sizeof text, "%llu", (unsigned long long)(total - first));
-    alter("retention.bytes", text);
+    alter_setting("retention.bytes", text);
     starts_at(second);
     stays_at(second);
     snprintf(text, sizeof text, "%llu", (unsigned long long)(total - 2 * first));
-    alter("retention.bytes", text);
+    alter_setting("retention.bytes", text);
     starts_at(third);
-    alter("retention.bytes", "0"); /* the active one too */
+    alter_setting("retention.bytes", "0"); /* the active one too */
     starts_at(partition_facts(w.p).end_offset);
     assert_int_equal(w.p->segments.count, 1);
     assert_int_equal(w.p->end.position, 0);
@@ -163,7 +163,7 @@ static void the_policy_decides(void **state)
     topic(o, 1);
     fill(2 * A_SEGMENT, 30 * DAY_MS);
     for (size_t i = COUNT_OF(policies); i-- > 0;) {
-        alter("cleanup.policy", policies[i].text);
+        alter_setting("cleanup.policy", policies[i].text);
         if (!policies[i].drops)
             stays_at(0);
         else
@@ -196,7 +196,7 @@ static void after_a_restart_times_are_learnt(void **state)
     struct segment *s = segments_at(&w.p->segments, 0); /* as if no checkpoint knew */
     s->times_known = false;
     s->max_timestamp = -1;
-    alter("retention.ms", "604800000");
+    alter_setting("retention.ms", "604800000");
     starts_at(third);
 }
 
@@ -208,7 +208,7 @@ static void while_the_clock_is_not_believed_nothing_expires_by_time(void **state
     stays_at(0);
     wall_ahead_ms = 30 * DAY_MS;
     stays_at(0);
-    alter("retention.bytes", "1000000"); /* size is no matter of clocks */
+    alter_setting("retention.bytes", "1000000"); /* size is no matter of clocks */
     starts_at(A_SEGMENT);
     pass(DAY_MS + 1000);
     starts_at(2 * A_SEGMENT);
@@ -231,12 +231,12 @@ static void a_folder_from_before_keeps_all_for_an_hour(void **state)
     static const struct topic_override o[] = {{"retention.ms", "-1"}};
     topic(o, 1);
     fill(2 * A_SEGMENT, 8 * DAY_MS);
-    alter("retention.ms", "3600000000");
+    alter_setting("retention.ms", "3600000000");
     stop();
     assert_int_equal(system("sed -i /odradek.retention/d " DIR "/data/meta.properties"), 0);
     start();
     find_partition("t");
-    alter("retention.ms", "604800000");
+    alter_setting("retention.ms", "604800000");
     stays_at(0);
     pass(3600000 - 60000);
     stays_at(0);
@@ -346,7 +346,7 @@ static void numbers_follow(void **state)
     assert_int_equal(number("log_segments"), 3);
     assert_int_equal(number("at_risk_bytes"), w.p->end.position);
     assert_true(number("at_risk_ms") >= 10000 && number("at_risk_ms") < 60000);
-    alter("retention.bytes", "1100000");
+    alter_setting("retention.bytes", "1100000");
     starts_at(A_SEGMENT);
     files_named(".log.deleted", 1);
     pass(11000);

@@ -44,28 +44,17 @@ static void counted_turn(void)
     over_most = over - before > over_most ? over - before : over_most;
 }
 
-static const struct topic *make_many(void)
-{
-    struct catalog_change c = {.kind = CATALOG_CREATE, .name = "many", .partitions = PARTITIONS, .done = change_done};
-    change_is_over = false;
-    catalog_change_start(w.shard, &c);
-    until(&change_is_over);
-    assert_int_equal(c.error, KERR_NONE);
-    find_partition("many");
-    return w.p->topic;
-}
-
 static void append_to_all(const struct topic *t)
 {
     for (int32_t i = 0; i < PARTITIONS; i++)
-        append_nth(store_partition(store_of(w.shard), t->id, i), (uint32_t)i);
+        append_nth(nth_partition(t, i), (uint32_t)i);
 }
 
 static void many_partitions_begin_so_many_waves_a_turn(void **state)
 {
     (void)state;
     const struct stat_counter *begun_waves = store_of(w.shard)->log.counters.durable_waves;
-    const struct topic *t = make_many();
+    const struct topic *t = make_many(PARTITIONS);
     make_the_batch(100);
     append_to_all(t);
     TURN_UNTIL(counted_turn, over == PARTITIONS); /* their files are there now */
@@ -88,7 +77,7 @@ static void so_many_deleted_partitions_go_in_a_turn(void **state)
     (void)state;
     struct catalog_change c;
     const struct store *st = store_of(w.shard);
-    (void)make_many();
+    (void)make_many(PARTITIONS);
     delete_begin(&c);
     uint32_t before = st->log.count, most = 0;
     while (st->log.count > 0) {

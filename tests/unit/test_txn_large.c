@@ -27,19 +27,7 @@ static uint64_t steps_until_now(void)
 
 static bool encode_very_many(struct kwriter *out, int16_t version)
 {
-    struct add_partitions_to_txn_request m;
-    struct add_partitions_to_txn_topic topic;
-    add_partitions_to_txn_request_init(&m);
-    add_partitions_to_txn_topic_init(&topic);
-    m.v3_and_below_transactional_id = producer_name;
-    m.v3_and_below_producer_id = producer.id;
-    m.v3_and_below_producer_epoch = producer.epoch;
-    m.v3_and_below_topics.v = &topic;
-    m.v3_and_below_topics.n = 1;
-    topic.name = text_of("topic");
-    topic.partitions.v = very_many_numbers;
-    topic.partitions.n = VERY_MANY;
-    return add_partitions_to_txn_request_encode(&m, out, version);
+    return encode_added(out, version, very_many_numbers, VERY_MANY);
 }
 
 static void send_very_many(void)

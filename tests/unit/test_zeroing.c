@@ -295,15 +295,9 @@ static int zeroing_setup(void **state)
 {
     if (setup(state))
         return -1;
-    struct catalog_change c = {.kind = CATALOG_CREATE, .name = "many", .partitions = PARTITIONS, .done = change_done};
-    change_is_over = false;
-    catalog_change_start(w.shard, &c);
-    until(&change_is_over);
-    assert_int_equal(c.error, KERR_NONE);
-    struct topic *t = catalog_by_name(&store_of(w.shard)->catalog, (const uint8_t *)"many", 4);
-    assert_non_null(t);
+    const struct topic *t = make_many(PARTITIONS);
     for (int32_t i = 0; i < PARTITIONS; i++)
-        many[i] = store_partition(store_of(w.shard), t->id, i);
+        many[i] = nth_partition(t, i);
     use_partition(0);
     w.root->traits.unwritten_costs = true;
     return 0;
