@@ -269,7 +269,8 @@ static enum err write_checkpoint(struct checkpointer *c)
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < c->item_count && !err; i++)
         err = checkpoint_item_put_indexes(&c->items[i]);
-    return err ? err : checkpoint_file_write(&c->file, &c->news, &c->piece, c->finish, c->sync);
+    bool finish = c->finish && c->file.compacting; /* an attempt before this one may have given it up */
+    return err ? err : checkpoint_file_write(&c->file, &c->news, &c->piece, finish, c->sync);
 }
 
 static void encode_items(struct checkpointer *c)

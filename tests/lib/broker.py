@@ -108,8 +108,15 @@ class Broker:
             self.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, _kind, why, _traceback):
+        if isinstance(why, Exception) and self.process is not None:
+            why.__notes__ = [*getattr(why, "__notes__", ()), self.last_words()]
         self.kill()
+
+    def last_words(self):
+        """Whether it runs and the end of its log: what the reader of a failed case wants to know."""
+        state = "runs" if self.running() else f"ended with {self.process.returncode}"
+        return f"The broker {state}; its log ends: {self.log_since()[-500:]}"
 
     def command(self):
         more = shlex.split(os.environ.get("ODRADEK_ARGS", ""))

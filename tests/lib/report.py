@@ -49,9 +49,9 @@ class Report:
         except NotRun as why:
             self.not_run(statement, why)
         except AssertionError as why:
-            self.not_ok(statement, why if str(why) else where())
+            self.not_ok(statement, f"{str(why) or where()} {notes(why)}")
         except Exception as why:
-            self.not_ok(statement, f"{type(why).__name__}: {why} ({where()})")
+            self.not_ok(statement, f"{type(why).__name__}: {why} ({where()}) {notes(why)}")
         else:
             self.ok(statement)
         took = time.monotonic() - began
@@ -71,8 +71,15 @@ def one_line(text):
 
 
 def where():
-    frame = traceback.extract_tb(sys.exc_info()[2])[-1]
-    return f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}: {frame.line}"
+    """The line that raised, and the case's line that led to it."""
+    frames = traceback.extract_tb(sys.exc_info()[2])
+    named = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames[1:]]
+    return f"{' > '.join(named)}: {frames[-1].line}"
+
+
+def notes(why):
+    """What others knew of it: a broker says how it ended."""
+    return " ".join(getattr(why, "__notes__", ()))
 
 
 def say(line):

@@ -2,6 +2,11 @@
 #define recovery_run real_recovery_run
 #include "storage/recovery/recovery_run.c"
 #undef recovery_run
+#include "core/fs.h"
+static enum err rename_if_there_is_room(const char *from, const char *to);
+#define fs_rename rename_if_there_is_room
+#include "storage/recovery/checkpoint_file.c"
+#undef fs_rename
 #include "tests/unit/partition_world.h"
 #include "storage/recovery/recoverer.h"
 #include <errno.h>
@@ -26,6 +31,11 @@ enum err recovery_run(const struct recovery_input *in, struct recovered *out)
         *(borrowed ? &lent_entries : &own_entries) += 1;
     }
     return full_until > 0 && reserve_size() >= full_until ? ERR_NO_SPACE : real_recovery_run(in, out);
+}
+
+static enum err rename_if_there_is_room(const char *from, const char *to)
+{
+    return full_until > 0 && reserve_size() >= full_until ? ERR_NO_SPACE : fs_rename(from, to);
 }
 
 static bool wait_is_over;
@@ -352,9 +362,14 @@ static void append_to_all(void)
     forget_sent();
 }
 
-static void make_topic_of_many(void)
+static void make_topic_of_many(const struct topic_override *overrides, uint32_t count)
 {
-    struct catalog_change c = {.kind = CATALOG_CREATE, .name = "t", .partitions = MANY, .done = change_done};
+    struct catalog_change c = {.kind = CATALOG_CREATE,
+                               .name = "t",
+                               .partitions = MANY,
+                               .overrides = overrides,
+                               .override_count = count,
+                               .done = change_done};
     change_is_over = false;
     catalog_change_start(w.shard, &c);
     until(&change_is_over);
@@ -365,7 +380,7 @@ static void make_topic_of_many(void)
 static void the_stop_of_many_flushes_once(void **state)
 {
     (void)state;
-    make_topic_of_many();
+    make_topic_of_many(NULL, 0);
     struct store *st = store_of(w.shard);
     if (st->sync_fd < 0) {
         printf("not run: the file system is none that flushes all\n");
@@ -398,7 +413,7 @@ static void the_stop_of_many_flushes_once(void **state)
 static void a_checkpoint_that_is_mostly_stale_is_compacted(void **state)
 {
     (void)state;
-    make_topic_of_many();
+    make_topic_of_many(NULL, 0);
     uint64_t most = 0;
     for (int round = 1; round <= ROUNDS; round++) {
         append_to_all();
@@ -409,6 +424,40 @@ static void a_checkpoint_that_is_mostly_stale_is_compacted(void **state)
         turn();
     uint64_t live = MANY * w.p->checkpoint.entry_bytes;
     assert_true(most < 6 * live); /* where ROUNDS times as much was written */
+    kill_broker();
+    start_unrecovered();
+    hold_recoveries();
+    for (int32_t i = 0; i < MANY; i++)
+        assert_int_equal(checkpoint_find(w.root->checkpoints, w.p->topic->id, i)->offset, ROUNDS);
+    kill_broker();
+    start();
+    find_partition("t");
+}
+
+static void until_the_reserve_is_full(void)
+{
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
+    while (ballast_is_short(w.p->store->ballast.level) || reserve_size() == 0) {
+        assert_true(clock_now_ns() < end);
+        turn();
+    }
+}
+
+/* The reserve makes room for the entries; the compaction, which found none at its end, is given up. */
+static void a_compaction_that_finds_no_room_is_given_up(void **state)
+{
+    (void)state;
+    const struct topic_override overrides[] = {{"disk.full.policy", "delete-oldest"}};
+    make_topic_of_many(overrides, 1);
+    until_the_reserve_is_full();
+    int64_t full = reserve_size();
+    full_until = full;
+    for (int round = 1; round <= ROUNDS; round++) {
+        append_to_all();
+        until_all_are_checkpointed(round);
+    }
+    assert_true(reserve_size() < full); /* it was asked */
+    full_until = 0;
     kill_broker();
     start_unrecovered();
     hold_recoveries();
@@ -567,13 +616,10 @@ static void a_ring_is_recovered_on_a_full_disk(void **state)
     make_topic(overrides, 1);
     append(3, 200);
     all_are_acked();
-    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
-    while (ballast_is_short(w.p->store->ballast.level) || reserve_size() == 0) {
-        assert_true(clock_now_ns() < end);
-        turn();
-    }
+    until_the_reserve_is_full();
     kill_broker();
     full_until = reserve_size();
+    uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S;
     start_unrecovered();
     while (w.p->condition != PARTITION_OPEN) {
         assert_true(clock_now_ns() < end);
@@ -598,6 +644,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_change_that_promises_less_does_not, setup, teardown),
         cmocka_unit_test_setup_teardown(the_stop_of_many_flushes_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_checkpoint_that_is_mostly_stale_is_compacted, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_compaction_that_finds_no_room_is_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(timestamps_of_closed_segments_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_topic_is_made_and_deleted_in_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_of_the_broker_reaches_a_large_topic_in_steps, setup, teardown),
