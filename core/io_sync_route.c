@@ -2,10 +2,11 @@
 #include "core/io_sync_route.h"
 
 enum {
-    WEIGHT = 4 /* of the newest of the mean, one in so many */,
+    WEIGHT_UP = 4,   /* a mean goes up by a quarter of the difference, and of itself at most ... */
+    WEIGHT_DOWN = 2, /* ... and down by half */
     CLEARLY_WORSE = 2,
-    HYSTERESIS_NUM = 5,
-    HYSTERESIS_DEN = 4
+    THREAD_TAKEN = 3, /* the ring takes so many times longer: the thread is worth its CPU ... */
+    THREAD_KEPT = 2,  /* ... and still is */
 };
 
 void sync_route_init(struct sync_route *r)
@@ -33,9 +34,7 @@ static bool trial_is_due(struct sync_route *r)
     enum sync_way other = other_way(r->used);
     if (r->timed || r->out[other] > 0)
         return false;
-    if (r->took_ns[other] == 0)
-        return r->took_ns[r->used] != 0;
-    return ++r->since_trial >= r->trial_every;
+    return ++r->since_trial >= (r->took_ns[other] ? r->trial_every : SYNC_PROBE_FIRST);
 }
 
 static enum sync_way choose_way(struct sync_route *r)
@@ -75,16 +74,29 @@ static void pace_trials(struct sync_route *r, enum sync_way tried)
         r->trial_every = SYNC_PROBE_MIN;
 }
 
-/* The used way must be clearly slower before it is left. */
 static bool change_way(struct sync_route *r)
 {
     assert(!r->timed);
-    enum sync_way other = other_way(r->used);
-    if (r->took_ns[other] == 0 || r->took_ns[other] * HYSTERESIS_NUM >= r->took_ns[r->used] * HYSTERESIS_DEN)
+    uint64_t ring = r->took_ns[SYNC_RING], thread = r->took_ns[SYNC_THREAD];
+    if (ring == 0 || thread == 0)
         return false;
-    r->used = other;
+    uint64_t times = r->used == SYNC_RING ? THREAD_TAKEN : THREAD_KEPT;
+    enum sync_way worth = ring > times * thread ? SYNC_THREAD : SYNC_RING;
+    if (worth == r->used)
+        return false;
+    r->used = worth;
     r->trial_every = SYNC_PROBE_MIN;
     return true;
+}
+
+static uint64_t moved_mean(uint64_t mean, uint64_t took_ns)
+{
+    assert(took_ns > 0);
+    if (mean == 0)
+        return took_ns;
+    if (took_ns < mean)
+        return mean - (mean - took_ns) / WEIGHT_DOWN;
+    return mean + u64_min(took_ns - mean, mean) / WEIGHT_UP;
 }
 
 bool sync_route_end(struct sync_route *r, const void *write, enum sync_way way, uint64_t now_ns)
@@ -95,8 +107,8 @@ bool sync_route_end(struct sync_route *r, const void *write, enum sync_way way, 
         return false;
     assert(r->timed_way == way);
     r->timed = NULL;
-    uint64_t took = now_ns > r->timed_from_ns ? now_ns - r->timed_from_ns : 1, *mean = &r->took_ns[way];
-    *mean = *mean ? *mean - *mean / WEIGHT + took / WEIGHT : took;
+    uint64_t took_ns = now_ns > r->timed_from_ns ? now_ns - r->timed_from_ns : 1;
+    r->took_ns[way] = moved_mean(r->took_ns[way], took_ns);
     if (way != r->used)
         pace_trials(r, way);
     return change_way(r);

@@ -2,10 +2,16 @@
  *
  * A durable write through the ring ends in a kernel worker of the processor that takes the disk's interrupts. Where another program keeps that
  * processor busy, each write waits for the scheduler's slices, some 4 ms in place of 0.1 (Linux 6.18); a thread can run on any idle
- * processor, but does one write after the other. Neither is always better, so both are measured while they work:
+ * processor, but does one write after the other, and each costs two wakes and half as much CPU again. So the ring is taken unless
+ * that makes writes wait; both are measured while they work:
  *
- *   a write that finds none before it on its way is timed; the way that took less is taken, and the other one is tried now and then: each 64th
+ *          the ring --the thread takes less than a third of its time--> the thread
+ *                   <-------------half of it and more------------------
+ *
+ *   a write that finds none before it on its way is timed; the other way is tried after the first few, then now and then: each 64th
  *   write, and ever more rarely (to each 4096th) while it takes more than twice as long
+ *   a disk has hiccups, and a file's first write is slow: a write that takes longer than its way's mean moves that by a quarter of it
+ *   at most, one that takes less by half of the difference
  *   where SYNC_CROWD writes are in the ring, the others go there too: a turn of the thread costs several times the CPU, to hurry one of many
  *   the thread never has more than one write: what stands behind one whose disk stands still could not be acknowledged, and may be of
  *   another disk
@@ -16,6 +22,7 @@
 
 enum sync_way { SYNC_RING, SYNC_THREAD, SYNC_WAYS };
 enum {
+    SYNC_PROBE_FIRST = 8,
     SYNC_PROBE_MIN = 64,
     SYNC_PROBE_MAX = 4096,
     SYNC_CROWD = 8,

@@ -78,6 +78,42 @@ static void alike_ways_are_not_changed_for_nothing(void **state)
     assert_int_equal(m.changes, 0);
 }
 
+static void somewhat_quicker_is_not_worth_the_threads_cpu(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(250000, 100000);
+    write_many(&m, 10000);
+    assert_int_equal(m.changes, 0);
+    assert_true(m.writes[SYNC_THREAD] <= 1 + 10000 / SYNC_PROBE_MIN);
+}
+
+static void it_is_kept_longer_than_it_is_taken(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(4000000, 100000);
+    write_many(&m, 1000);
+    m.takes_ns[SYNC_RING] = 250000;
+    write_many(&m, 16 * SYNC_PROBE_MAX);
+    assert_int_equal(m.route.used, SYNC_THREAD);
+    m.takes_ns[SYNC_RING] = 190000;
+    write_many(&m, 16 * SYNC_PROBE_MAX);
+    assert_int_equal(m.route.used, SYNC_RING);
+}
+
+/* A file's first write is slow, and now and then three in a row meet a disk that does something else. */
+static void hiccups_of_the_disk_change_nothing(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(400000, 350000);
+    uint32_t changes = 0;
+    for (uint32_t i = 0; i < 10000; i++) {
+        m.takes_ns[SYNC_RING] = i == 0 || i % 60 >= 57 ? 20000000 : 400000;
+        write_many(&m, 1);
+        changes += m.changes;
+    }
+    assert_int_equal(changes, 0);
+}
+
 static void nothing_waits_behind_a_write_of_the_thread(void **state)
 {
     (void)state;
@@ -119,6 +155,9 @@ int main(void)
         cmocka_unit_test(a_machine_that_becomes_busy_is_noticed_at_once),
         cmocka_unit_test(and_one_that_becomes_quiet_in_time),
         cmocka_unit_test(alike_ways_are_not_changed_for_nothing),
+        cmocka_unit_test(somewhat_quicker_is_not_worth_the_threads_cpu),
+        cmocka_unit_test(it_is_kept_longer_than_it_is_taken),
+        cmocka_unit_test(hiccups_of_the_disk_change_nothing),
         cmocka_unit_test(nothing_waits_behind_a_write_of_the_thread),
         cmocka_unit_test(in_a_crowd_nobody_is_hurried),
     };
