@@ -43,12 +43,13 @@ static void note_spin_rate(struct spin *s, uint64_t began_ns, uint64_t ended_ns,
     s->bytes = bytes;
 }
 
-static bool spinning_gains(const struct spin *s)
+static bool spinning_gains(const struct spin *s, double tenths)
 {
     assert(s->state == SPIN_TRYING);
+    assert(tenths > 10);
     double asleep = (double)s->asleep.bytes * (double)s->awake.ns,
            awake = (double)s->awake.bytes * (double)s->asleep.ns;
-    return asleep > 0 && awake * 10 >= asleep * SPIN_GAIN_TENTHS;
+    return asleep > 0 && awake * 10 >= asleep * tenths;
 }
 
 static bool looks_in_vain(struct spin *s, bool found)
@@ -62,18 +63,23 @@ static bool looks_in_vain(struct spin *s, bool found)
     return vain;
 }
 
-static void go_on_looking(struct spin *s, uint64_t now_ns)
+static void go_on_trying(struct spin *s, uint64_t now_ns)
 {
-    assert(s->state != SPIN_ASLEEP);
-    if (s->state == SPIN_TRYING && s->waits == SPIN_TRIES) {
-        if (spinning_gains(s))
-            enter_spin_state(s, SPIN_LOOKING);
-        else
-            rest_from_spinning(s, now_ns);
-    } else if (s->waits == SPIN_LOOKS) {
-        s->rest_ns = SPIN_REST_MIN_NS;
-        enter_spin_state(s, SPIN_ASLEEP);
-    }
+    assert(s->state == SPIN_TRYING);
+    bool doubtful = s->waits == SPIN_DOUBTS && !spinning_gains(s, SPIN_DOUBT_TENTHS), over = s->waits == SPIN_TRIES;
+    if (doubtful || (over && !spinning_gains(s, SPIN_GAIN_TENTHS)))
+        rest_from_spinning(s, now_ns);
+    else if (over)
+        enter_spin_state(s, SPIN_LOOKING);
+}
+
+static void go_on_looking(struct spin *s)
+{
+    assert(s->state == SPIN_LOOKING);
+    if (s->waits < SPIN_LOOKS)
+        return;
+    s->rest_ns = SPIN_REST_MIN_NS;
+    enter_spin_state(s, SPIN_ASLEEP);
 }
 
 void spin_waited(struct spin *s, uint64_t began_ns, uint64_t ended_ns, uint64_t bytes, bool found)
@@ -85,8 +91,10 @@ void spin_waited(struct spin *s, uint64_t began_ns, uint64_t ended_ns, uint64_t 
     if (s->state != SPIN_ASLEEP) {
         if (looks_in_vain(s, found))
             rest_from_spinning(s, ended_ns);
+        else if (s->state == SPIN_TRYING)
+            go_on_trying(s, ended_ns);
         else
-            go_on_looking(s, ended_ns);
+            go_on_looking(s);
         return;
     }
     s->shorts += ended_ns - began_ns < 2 * s->most_ns; /* the waking is in it */

@@ -13,11 +13,14 @@
 #include "core/base.h"
 
 enum {
-    SPIN_SLEEPS = 64,       /* waits: fewer than one in a hundred of all */
-    SPIN_SHORT = 48,        /* of them */
-    SPIN_TRIES = 256,       /* looks: some milliseconds */
+    SPIN_SLEEPS = 64, /* waits: fewer than one in a hundred of all */
+    SPIN_SHORT = 48,  /* of them */
+    SPIN_TRIES = 256, /* looks: some milliseconds */
+    SPIN_DOUBTS =
+        64, /* after so many of them it ends where little has been gained so far: a trial that wins nothing is paid for */
     SPIN_LOOKS = 8192,      /* then sleeping is tried again */
     SPIN_GAIN_TENTHS = 14,  /* how much of what was done asleep has to be done awake */
+    SPIN_DOUBT_TENTHS = 12, /* and by then */
     SPIN_JUDGED = 32,       /* looks are judged in groups of so many: half of them have to have found something */
     SPIN_PREEMPTED_MAX = 8, /* a tenth of a second: another thread that is busy takes the processor 12 to 18 times */
 };
