@@ -20,11 +20,11 @@ endif
 
 B := $(BUILD)/$(MODE)
 ifdef PLANT
-ifeq ($(shell grep -rlF 'PLANTED($(PLANT))' core storage net tests/sim 2>/dev/null),)
+ifeq ($(filter any,$(PLANT))$(shell grep -rlF 'PLANTED($(PLANT))' core storage net tests/sim 2>/dev/null),)
 $(error PLANT=$(PLANT): no source file has PLANTED($(PLANT)), so this would build a healthy broker)
 endif
 B := $(BUILD)/plant-$(PLANT)$(if $(filter-out release,$(MODE)),-$(MODE))
-PLANT_FLAGS := -DPLANT_$(PLANT)=1
+PLANT_FLAGS := $(if $(filter any,$(PLANT)),-DPLANT_ANY,-DPLANT_CHOSEN=PLANT_$(PLANT))
 endif
 
 # FS_GUARD=1: core/fs.h asserts that no shard's turn calls it (core/fs_guard.h); so do the modes for tests, and the simulator always.
@@ -165,7 +165,7 @@ help:
 	@echo 'V=1                 show the commands'
 	@echo 'MODE=release|debug|asan|tsan   which build (asan has UBSan too); each has its folder build/MODE'
 	@echo 'FS_GUARD=1          a release build that stops where a shard calls the file system itself (the other modes and the simulator always do)'
-	@echo 'PLANT=name          a build with that planted bug, in build/plant-name'
+	@echo 'PLANT=name          a build with that planted bug, in build/plant-name; PLANT=any: the simulator with all, chosen by --plant'
 
 # --- what the distribution has to bring ------------------------------------------------------------------------------
 

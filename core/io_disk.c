@@ -25,7 +25,7 @@ static int32_t write_disk_pieces(const struct io_op *op)
     struct iovec one = {.iov_base = op->buf.at, .iov_len = op->len};
     const struct iovec *iov = op->vector ? op->iov : &one;
     int fd = op->file->fd, count = op->vector ? (int)op->len : 1;
-    if (!op->dsync)
+    if (!op->dsync || PLANTED(thread_write_not_durable))
         return disk_result(pwritev(fd, iov, count, (off_t)op->off));
     int32_t res = disk_result(pwritev2(fd, iov, count, (off_t)op->off, RWF_DSYNC));
     /* A sandbox's kernel may not know the flag: the promise can still be kept. */

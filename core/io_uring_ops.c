@@ -63,7 +63,7 @@ static void prep_write(struct uring *u, struct io_uring_sqe *sqe, const struct i
         else
             io_uring_prep_write(sqe, fd, at, bytes, op->off);
     }
-    sqe->rw_flags = op->dsync ? RWF_DSYNC : 0;
+    sqe->rw_flags = op->dsync && !PLANTED(ring_write_not_durable) ? RWF_DSYNC : 0;
 }
 
 /* By hand: liburing changed the types of io_uring_prep_fallocate between 2.3 and 2.9. */

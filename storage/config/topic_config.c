@@ -119,7 +119,7 @@ bool topic_config_doubt(const struct topic_config *c, const struct topic_overrid
 bool topic_config_acks_durable(const struct topic_config *c)
 {
     assert(c);
-    return !c->write_caching || c->flush_messages <= 1;
+    return !c->write_caching || (c->flush_messages <= 1 && !PLANTED(every_message_unflushed));
 }
 
 bool topic_config_tightens(const struct topic_config *from, const struct topic_config *to)

@@ -65,7 +65,8 @@ static void check_marks(const struct partition *p)
     assert(p->promised.position <= p->end.position);
     assert(p->written.offset >= p->durable.offset && p->written.offset <= p->promised.offset);
     const struct redo_place *redo = &p->writer.redo;
-    assert(p->written.position == p->promised.position || redo->from != REDO_NOWHERE || PLANTED(ack_before_write));
+    assert(p->written.position == p->promised.position || redo->from != REDO_NOWHERE || PLANTED(ack_before_write) ||
+           PLANTED(redo_needed_before_write));
     assert(redo->from == REDO_NOWHERE || (redo->end <= p->promised.position && redo->end > p->written.position));
 }
 

@@ -35,6 +35,18 @@ enum err slices_add(struct slices *s, struct buf *buf, const uint8_t *at, uint32
 
 /* --- where --- */
 
+static int64_t shown_offset(const struct partition *p, bool committed)
+{
+    assert(p->promised.offset <= p->end.offset);
+    return PLANTED(read_before_promise) && !committed ? p->end.offset : readable_offset(p, committed);
+}
+
+static uint64_t shown_end(const struct partition *p, const struct segment *s)
+{
+    assert(p->promised.position <= p->end.position);
+    return PLANTED(read_before_promise) && s == p->active ? p->end.position : readable_end(p, s);
+}
+
 /* Where in the segment what is not stable begins. False: that is not in memory; *out_end lies before it then, by less than what lies between two
  * entries of the index. */
 static bool find_stable_end(const struct partition *p, const struct segment *s, uint64_t *out_end)
@@ -60,12 +72,12 @@ static bool find_stable_end(const struct partition *p, const struct segment *s, 
 
 uint64_t partition_readable(const struct partition *p, int64_t offset, uint64_t max, bool committed)
 {
-    if (partition_dead(p) || offset < p->log_start_offset || offset >= readable_offset(p, committed))
+    if (partition_dead(p) || offset < p->log_start_offset || offset >= shown_offset(p, committed))
         return 0;
     const struct segment *s = segments_of_offset(&p->segments, offset);
     if (s != p->active || !s->index_loaded)
         return max;
-    uint64_t from = index_position(&s->index, offset), end = readable_end(p, s);
+    uint64_t from = index_position(&s->index, offset), end = shown_end(p, s);
     if (committed && !find_stable_end(p, s, &end))
         end = u64_max(end, from + 1); /* there is something */
     if (end - from >= 2 * max)
@@ -122,7 +134,7 @@ static enum err add_tail_slices(const struct partition *p, const struct segment 
                                 uint64_t to)
 {
     assert(from < to);
-    assert(to <= readable_end(p, s));
+    assert(to <= shown_end(p, s));
     while (from < to) {
         uint32_t left;
         const struct tail_part *part = tail_find(&p->tail, s->number, from, &left);
@@ -173,7 +185,7 @@ static bool read_from_tail(struct partition *p, struct segment *s, struct part_r
 {
     if (!s->index_loaded || tail_block_is_loading(p, s))
         return false;
-    uint64_t at = index_position(&s->index, r->offset), end = readable_end(p, s);
+    uint64_t at = index_position(&s->index, r->offset), end = shown_end(p, s);
     if (r->committed && !find_stable_end(p, s, &end))
         return false;
     uint8_t head[BATCH_HEADER_BYTES];
@@ -212,7 +224,7 @@ bool partition_read(struct partition *p, struct part_read *r)
         r->error = KERR_OFFSET_OUT_OF_RANGE;
         return true;
     }
-    if (r->offset >= readable_offset(p, r->committed))
+    if (r->offset >= shown_offset(p, r->committed))
         return true;
     struct segment *s = segments_of_offset(&p->segments, r->offset);
     if (read_from_tail(p, s, r))

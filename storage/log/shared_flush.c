@@ -33,6 +33,16 @@ bool wave_may_share(const struct wave *w)
            !PLANTED(sync_wrong_file);
 }
 
+static void shared_flush_done(struct io_op *op, int32_t res);
+
+static void early_flush_done(struct io_op *op, int32_t res)
+{
+    struct shared_flush *f = container_of(op, struct shared_flush, op);
+    assert(f->left > 0);
+    if (--f->left == 0)
+        shared_flush_done(op, res);
+}
+
 static struct shared_flush *open_shared_flush(struct log_store *ls)
 {
     uint32_t from = ls->root->traits.share_flush_from;
@@ -43,6 +53,10 @@ static struct shared_flush *open_shared_flush(struct log_store *ls)
     *f = (struct shared_flush){.store = ls};
     list_init(&f->waves);
     stat_add(ls->counters.shared_flushes, 1);
+    if (PLANTED(flush_before_waves)) {
+        f->left++;
+        io_sync(ls->shard->io, &f->op, &ls->flush_file, early_flush_done);
+    }
     return f;
 }
 
@@ -80,7 +94,7 @@ static void shared_flush_done(struct io_op *op, int32_t res)
     heap_free(f->store->shard->heap, f); /* the end of the last one may be that of the store */
     while ((l = list_pop(&waves))) {
         struct wave *w = container_of(l, struct wave, link);
-        if (res < 0 && !w->failure)
+        if (res < 0 && !w->failure && !PLANTED(flush_failure_ignored))
             w->failure = -EIO;
         wave_end(w);
     }
@@ -91,6 +105,10 @@ void shared_flush_wave_written(struct wave *w)
     struct shared_flush *f = w->flush;
     assert(f->left > 0);
     assert(w->left == 0);
-    if (--f->left == 0)
+    if (--f->left > 0)
+        return;
+    if (PLANTED(shared_ack_before_flush) || PLANTED(flush_before_waves))
+        shared_flush_done(&f->op, 0);
+    else
         io_sync(f->store->shard->io, &f->op, &f->store->flush_file, shared_flush_done);
 }

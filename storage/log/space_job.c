@@ -137,7 +137,7 @@ static enum err run_roll_job(struct space_job *j)
     enum err err = j->first ? make_partition_folder(j) : save_epochs(j);
     if (!err)
         err = name_next_segment(j, path);
-    if (!err)
+    if (!err && !PLANTED(new_file_unsynced))
         err = fs_sync_dir(j->dir);
     if (err)
         drop_created_file(j, path);

@@ -42,7 +42,7 @@ static void begin_durable_wait(struct partition *p, struct durable_wait *w, int6
 void partition_make_durable(struct partition *p, struct durable_wait *w)
 {
     assert(w->done);
-    begin_durable_wait(p, w, p->end.offset);
+    begin_durable_wait(p, w, PLANTED(decision_before_data) ? 0 : p->end.offset);
 }
 
 /* --- markers --- */
@@ -85,7 +85,7 @@ bool marker_promised(struct partition *p, struct append *a)
     assert(!list_linked(&a->link));
     if (!a->marker)
         return false;
-    begin_durable_wait(p, &a->marker->durable, a->end_offset);
+    begin_durable_wait(p, &a->marker->durable, PLANTED(marker_before_durable) ? 0 : a->end_offset);
     return true;
 }
 

@@ -94,7 +94,7 @@ void wave_end(struct wave *w)
     assert(w->left == 0);
     struct partition *p = w->partition;
     struct mark end = w->end;
-    int32_t failure = w->failure;
+    int32_t failure = PLANTED(write_failure_ignored) ? 0 : w->failure;
     bool dsync = w->dsync;
     uint64_t took_ns = shard_of(p)->now_ns - w->started_ns;
     free_wave(w);
@@ -110,7 +110,8 @@ void wave_end(struct wave *w)
     p->writer.no_room = false;
     if (dsync || PLANTED(ack_before_flush)) {
         /* Its own flush says nothing about bytes that an earlier wave left in the cache: there were none. */
-        assert(p->durable.offset == p->promised.offset || PLANTED(ack_before_flush) || PLANTED(ack_before_write));
+        assert(p->durable.offset == p->promised.offset || PLANTED(ack_before_flush) || PLANTED(ack_before_write) ||
+               PLANTED(durable_over_unflushed));
         p->durable = end;
         segment_settle(p->active, 0, align_up(end.position, PAGE_BYTES));
         zeroing_note_wave(p, end.position - p->written.position, took_ns);
@@ -322,8 +323,8 @@ static bool wave_is_due(const struct partition *p)
 static bool plan_wave(struct partition *p, struct mark *out_end, bool *out_dsync)
 {
     *out_end = p->end;
-    *out_dsync = durable_acks(p);
-    if (!*out_dsync || p->durable.position == p->promised.position)
+    *out_dsync = durable_acks(p) && !(PLANTED(internal_unflushed) && p->topic->internal);
+    if (!*out_dsync || p->durable.position == p->promised.position || PLANTED(durable_over_unflushed))
         return true;
     if (p->written.position == p->promised.position) {
         writer_flush(p);
@@ -361,6 +362,8 @@ static void start_wave(struct partition *p, const struct mark *end, bool dsync)
     p->writer.carry_now = false;
     list_remove(&p->writer.carry_link);
     redo_wave_begins(&p->store->redo, &p->writer.redo);
+    if (PLANTED(redo_needed_before_write))
+        redo_written(&p->store->redo, &p->writer.redo, end->position);
     cut_wave_pieces(w, from, last);
     if (last < end->position)
         add_last_block(w, last);

@@ -78,7 +78,7 @@ static enum err finish_segment_file(struct recovery *r, struct recovery_scan *rs
         err = fs_truncate(rs->fd, s->bytes);
     else if (f->rest_dirty)
         err = scan_wipe(&rs->scan, s->bytes, &r->out->cut_bytes);
-    if (!err)
+    if (!err && !PLANTED(recovered_unsynced))
         err = fs_sync(rs->fd);
     if (!err)
         fs_drop_cache(rs->fd);

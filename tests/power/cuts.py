@@ -8,6 +8,7 @@ A round is
                on: caching on, cut under load: the newest may be gone, but what is there is a prefix of what was sent.
                kept: caching on, never flushed; killed, and cut once the broker has recovered it: what recovery found and
                showed is durable from then on.
+               turned: caching on, never flushed, and turned off under the load: from that answer on every ack is durable, those before it too.
     extents    fresh: a new topic, so space that was never written. again: space behind the log's end that holds written
                zeros, so that an append overwrites (the broker is killed for a moment, and the test writes them). many: a small
                batch to half of many partitions, again and again: their waves share flushes where the file system allows it.
@@ -25,6 +26,7 @@ import load
 import segments
 from disk import Disk
 from harness import Broker
+from messages import alter
 from wire import Connection, await_recovered
 
 WORK = "build/tests/power"
@@ -35,6 +37,7 @@ CONFIGS = {
     "aged": {"write.caching": "true"},
     "on": {"write.caching": "true"},
     "kept": {"write.caching": "true", "flush.ms": 3_600_000},
+    "turned": {"write.caching": "true", "flush.ms": 3_600_000},
 }
 SIZES = {"fresh": {"bytes": 65536, "records": 32}, "again": {"bytes": 1024, "records": 1},
          "many": {"bytes": 200, "records": 1, "conns": 1, "window": 1}}
@@ -47,6 +50,7 @@ KEPT_S = (0.0, 0.05)          # after the broker is there again
 ZEROS_AHEAD, BLOCK = 2 << 20, 4096
 AGED_S = 0.5                  # flush.ms is 100 ms where caching is on
 DEAD_S = (0.0, 0.03)          # how long the broker lives on with a dead disk
+TURN_S = (0.0, 0.12)          # caching is turned off so long after the load began
 
 Round = collections.namedtuple("Round", "caching extents kill")
 Setup = collections.namedtuple("Setup", "kind disk_io engine cores")
@@ -55,7 +59,7 @@ ROUNDS = [Round(caching, extents, kill) for kill in ("", "back") for extents in 
           for caching in ("off", "each")] + [Round("aged", "fresh", ""), Round("on", "again", ""),
                                           Round("kept", "fresh", "back"), Round("kept", "again", "back"),
                                           Round("off", "fresh", "early"), Round("off", "again", "early"),
-                                          Round("each", "again", "early"), Round("off", "many", "")]
+                                          Round("each", "again", "early"), Round("off", "many", ""), Round("turned", "fresh", "")]
 SETUPS = [Setup("ext4", "direct", "io_uring", "1"), Setup("ext4", "buffered", "epoll", "2"),
           Setup("xfs", "direct", "epoll", "1"), Setup("xfs", "buffered", "io_uring", "2")]
 
@@ -140,6 +144,8 @@ class Series:
             if wanted.kill:
                 load.await_trigger(child, self.broker.process)
                 self.broker.start()
+            if wanted.caching == "turned":
+                self.turn_caching_off(topic)
             load.await_trigger(child, self.disk.nbdkit)
             time.sleep(random.uniform(*DEAD_S))
             self.die()
@@ -148,6 +154,19 @@ class Series:
             child.kill()
             child.wait()
         self.count(produced)
+
+    def turn_caching_off(self, topic):
+        """An answer comes from a disk that was alive; without one nothing was promised."""
+        time.sleep(random.uniform(*TURN_S))
+        try:
+            with Connection(self.broker.port) as c:
+                refused, _ = alter(c, topic, write_caching="false")
+        except (OSError, EOFError):
+            refused = True
+        if refused:
+            self.topics[topic] = "on"
+        else:
+            self.totals["turned"] += 1
 
     def kill_and_cut(self, topic, wanted):
         child = load.start(self.broker, topic, self.history(topic), kill=self.broker.pid, at_us=random.randint(*CUT_US),

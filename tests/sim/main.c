@@ -1,6 +1,7 @@
 /* The simulator: runs seeds.
  *
  *   sim SEED | FROM-TO [--verify] [--trace] [--quiet] [--keep-going] [--scarce]
+ *   sim SEED | FROM-TO [--plant NAME]      where all planted bugs are in it (PLANT=any)
  *   sim SEED | FROM-TO --fail-io | --fail-room | --fail-open | --fail-alloc [--every N] [--at N [--for-good]]
  *
  * A seed: trouble (faults, crashes, restarts) -> healed (everything must make progress) -> a restart -> everything is read
@@ -36,21 +37,28 @@ enum { VERIFY_EVERY = 50, SEED_SECONDS_MAX = 60, MESSAGE_BYTES = 400 };
 #define LIVENESS_NS (120 * NS_PER_S) /* of simulated time: everything has ended by then */
 #define STEPS_MAX 5000000ull         /* doors passed: a loop that never sleeps */
 
-#define PLANT_NAME(name) PLANTED(name) ? " PLANT=" #name:
+#define PLANT_NAME(name) #name,
+static const char *const plant_names[] = {PLANTED_BUGS(PLANT_NAME)};
+#ifdef PLANT_ANY
+bool planted_bugs[PLANT_COUNT];
+
+static bool choose_plant(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(plant_names); i++)
+        if (strcmp(plant_names[i], name) == 0)
+            return planted_bugs[i] = true;
+    return false;
+}
+#endif
+
+#define PLANT_IS(name) PLANTED(name),
 static const char *plant(void)
 {
-    return PLANT_NAME(ack_before_write) PLANT_NAME(duplicate_before_durable) PLANT_NAME(duplicate_window_off_by_one)
-        PLANT_NAME(cut_below_durable_end) PLANT_NAME(ack_before_flush) PLANT_NAME(sync_wrong_file)
-            PLANT_NAME(generation_unchecked) PLANT_NAME(foreign_heartbeat) PLANT_NAME(trim_before_durable)
-                PLANT_NAME(caching_off_unflushed) PLANT_NAME(serve_unrecovered) PLANT_NAME(clean_mark_unrecovered)
-                    PLANT_NAME(alter_before_recovery) PLANT_NAME(roll_before_old_durable)
-                        PLANT_NAME(tombstone_dropped_early) PLANT_NAME(swap_before_sync)
-                            PLANT_NAME(key_lost_between_passes) PLANT_NAME(marker_before_decision)
-                                PLANT_NAME(stable_end_of_youngest) PLANT_NAME(epoch_not_raised)
-                                    PLANT_NAME(pending_offsets_visible) PLANT_NAME(aborted_not_rebuilt)
-                                        PLANT_NAME(marker_dropped_early) PLANT_NAME(redo_end_before_bytes)
-                                            PLANT_NAME(redo_of_stale_life) PLANT_NAME(share_unsettled)
-                                                PLANT_NAME(settled_before_flush) PLANT_NAME(zeros_behind_appends) "";
+    const bool is[] = {PLANTED_BUGS(PLANT_IS)};
+    for (size_t i = 0; i < COUNT_OF(is); i++)
+        if (is[i])
+            return plant_names[i];
+    return NULL;
 }
 
 static const char *const fault_options[] = {
@@ -62,7 +70,9 @@ static const char *const fault_options[] = {
 
 static void print_replay(void)
 {
-    printf("replay: make sim SEED=%" PRIu64 "%s", sim.seed, plant());
+    printf("replay: make sim SEED=%" PRIu64, sim.seed);
+    if (plant())
+        printf(" PLANT=%s", plant());
     if (sim.fault.kind)
         printf(" ARGS=\"%s --at %" PRIu64 "%s\"", fault_options[sim.fault.kind], sim.fault.at,
                sim.fault.for_good ? " --for-good" : "");
@@ -441,6 +451,11 @@ static bool parse(int argc, char **argv, struct options *o)
             sim.scarce = true;
         } else if (strcmp(argv[i], "--quiet") == 0) {
             o->quiet = true;
+#ifdef PLANT_ANY
+        } else if (strcmp(argv[i], "--plant") == 0 && argv[i + 1]) {
+            if (!choose_plant(argv[++i]))
+                return false;
+#endif
         } else if (strcmp(argv[i], "--keep-going") == 0) {
             o->keep_going = true;
         } else if (fault_of(argv[i])) {
