@@ -2,7 +2,7 @@
 #include "storage/log/producer_state.h"
 #include "core/array.h"
 
-#define REMEMBERED (PRODUCER_BATCHES - PLANTED(duplicate_window_off_by_one))
+#define REMEMBERED ((uint32_t)PRODUCER_BATCHES - PLANTED(duplicate_window_off_by_one))
 
 static int32_t first_sequence_of(const struct remembered *r)
 { /* wraps below 0 to INT32_MAX, as Kafka's decrementSequence */
