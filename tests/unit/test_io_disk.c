@@ -215,14 +215,10 @@ static void the_ring_keeps_the_lock_after_the_descriptor_is_closed(struct world 
 }
 
 static const struct io_case cases[] = {
-    CASE(writes_buffered_plain_and_durable),
-    CASE(writes_direct_plain_and_durable),
-    CASE(a_durable_write_leaves_nothing_dirty),
-    CASE(writes_direct_beside_cached_pages),
-    CASE(allocates_with_the_size_set),
-    CASE(a_bad_descriptor_is_an_error_not_a_crash),
-    CASE(more_ops_than_the_queue_holds),
-    CASE(the_ring_keeps_the_lock_after_the_descriptor_is_closed),
+    CASE(writes_buffered_plain_and_durable),    CASE(writes_direct_plain_and_durable),
+    CASE(a_durable_write_leaves_nothing_dirty), CASE(writes_direct_beside_cached_pages),
+    CASE(allocates_with_the_size_set),          CASE(a_bad_descriptor_is_an_error_not_a_crash),
+    CASE(more_ops_than_the_queue_holds),        CASE(the_ring_keeps_the_lock_after_the_descriptor_is_closed),
 };
 
 ON_EVERY_VARIANT(cases)
