@@ -765,8 +765,12 @@ void store_close(struct store *st)
         catalog_writer_stop(s);
     timer_stop(&s->timers, &st->change_timer);
     map_deinit(&st->partitions);
-    while (st->log.count > 0)
-        partition_close(st->log.all[st->log.count - 1]);
+    while (st->log.count > 0) {
+        struct partition *p = st->log.all[st->log.count - 1];
+        if (st->log.recoverer)
+            recoverer_forget_waits(p);
+        partition_close(p);
+    }
     if (st->log.cleaner)
         cleaner_close(st->log.cleaner);
     if (st->sync_fd >= 0)

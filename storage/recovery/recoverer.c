@@ -534,6 +534,18 @@ void recoverer_drop(struct partition *p, struct list *out_waiting)
     }
 }
 
+void recoverer_forget_waits(struct partition *p)
+{
+    struct list *l;
+    assert(p->recovery.state != RECOVERY_RUNNING);
+    while ((l = list_pop(&p->recovery.waiting))) {
+        struct recovery_wait *w = container_of(l, struct recovery_wait, link);
+        assert(w->recoverer == recoverer_of(p));
+        list_remove(&w->deadline_link);
+        w->recoverer = NULL;
+    }
+}
+
 void recoverer_stop(struct recoverer *rc, void (*stopped)(struct log_store *ls))
 {
     assert(!rc->stopped);

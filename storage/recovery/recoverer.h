@@ -50,5 +50,7 @@ void recoverer_give_bytes(struct log_store *ls, uint32_t bytes);
  * recoverer_tell when its stop was begun. */
 void recoverer_drop(struct partition *p, struct list *out_waiting);
 void recoverer_tell(struct list *waiting);
+/* The store is closed without a stop, since a shard could not start: who waits is never told, and goes with the shard's heap. */
+void recoverer_forget_waits(struct partition *p);
 /* No recovery begins any more; `stopped` is called when none runs, perhaps at once. */
 void recoverer_stop(struct recoverer *rc, void (*stopped)(struct log_store *ls));
