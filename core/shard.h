@@ -8,6 +8,7 @@
 #pragma once
 #include "core/io.h"
 #include "core/mem.h"
+#include "core/clock.h"
 #include "core/ring.h"
 #include "core/rng.h"
 #include "core/timer.h"
@@ -39,8 +40,10 @@ struct shard {
     struct bufpool *bufs;
     struct timers timers;
     struct rng rng;
-    uint64_t now_ns; /* taken once per turn */
-    uint64_t turn;   /* counts them */
+    uint64_t now_ns;    /* taken once per turn */
+    uint64_t turn;      /* counts them */
+    uint64_t turned_ns; /* of the last turn, or when standing still was noted last */
+    uint64_t stood_ns;  /* for so long it stood still: shard_lived_ns */
     struct list deferred, deferred_last;
     struct stats *stats;        /* what it counts, also of the layers above */
     struct stat_room stat_room; /* of rows beside them */
@@ -89,6 +92,13 @@ bool shard_turn(struct shard *s, uint64_t wait_ns_max);           /* false when 
 void shard_close(struct shard *s);
 /* Asserts that what hangs from it agrees: timers, bufs, what came and what goes. Between turns, on its thread. Slow. */
 void shard_check(const struct shard *s);
+
+/* What clock_now_ns says, without the time for which this shard stood still: its process was stopped, or it had no processor, and a timer that was due came
+ * SHARD_STOOD_NS too late. Who waits for a sign of a client counts in it, since a sign may have come meanwhile and lies unread. Some idle
+ * time before counts as standing. `shard_due_ns` is when the timer is to fire for a moment in lived time: it may come too early. */
+#define SHARD_STOOD_NS NS_PER_S
+uint64_t shard_lived_ns(struct shard *s);
+uint64_t shard_due_ns(const struct shard *s, uint64_t lived_ns);
 
 static inline void shard_msg_init(struct shard_msg *m, void (*run)(struct shard *, struct shard_msg *))
 {

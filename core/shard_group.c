@@ -104,7 +104,7 @@ enum err shard_open(struct shard_group *g, uint16_t id)
     atomic_init(&s->sleeping, false);
     list_init(&s->deferred);
     list_init(&s->deferred_last);
-    s->now_ns = clock_now_ns();
+    s->now_ns = s->turned_ns = clock_now_ns();
     s->rng.state = rng_seed_os();
     open_shard_stats(s);
     enum err err = open_shard_heap(s);

@@ -6,6 +6,7 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/fs_guard.h"
+#include "core/log.h"
 #include "core/shard_group.h"
 #include <stdatomic.h>
 
@@ -221,6 +222,36 @@ static void watch_turn(struct shard_watch *w)
     w->ended_at = now;
 }
 
+static void note_standing_still(struct shard *s, uint64_t now_ns)
+{
+    enum { SAID_MS_MIN = 5000 };
+    uint64_t due_ns = timers_next(&s->timers), stood_ns = now_ns - s->turned_ns;
+    assert(now_ns >= s->turned_ns);
+    s->turned_ns = now_ns;
+    if (likely(due_ns >= now_ns || now_ns - due_ns < SHARD_STOOD_NS))
+        return;
+    s->stood_ns += stood_ns;
+    if (stood_ns >= SAID_MS_MIN * NS_PER_MS)
+        log_warn("stood still",
+                 "shard=%u for_ms=%llu effect=\"clients whose sign is waited for have that time again\" "
+                 "hint=\"the process was stopped, or the machine was paused or had no processor for it\"",
+                 (unsigned)s->id, (unsigned long long)(stood_ns / NS_PER_MS));
+}
+
+uint64_t shard_lived_ns(struct shard *s)
+{
+    uint64_t now_ns = clock_now_ns();
+    note_standing_still(s, now_ns);
+    assert(s->stood_ns <= now_ns);
+    return now_ns - s->stood_ns;
+}
+
+uint64_t shard_due_ns(const struct shard *s, uint64_t lived_ns)
+{
+    assert(s->stood_ns <= s->turned_ns);
+    return lived_ns > UINT64_MAX - s->stood_ns ? UINT64_MAX : lived_ns + s->stood_ns;
+}
+
 bool shard_turn(struct shard *s, uint64_t wait_ns_max)
 {
     assert(s->io);
@@ -232,6 +263,7 @@ bool shard_turn(struct shard *s, uint64_t wait_ns_max)
     wake_touched_shards(s, false);
     run_shard_io(s, choose_wait_ns(s, wait_ns_max));
     s->now_ns = clock_now_ns();
+    note_standing_still(s, s->now_ns);
     run_own_messages(s);
     run_others_messages(s);
     timers_fire(&s->timers, s->now_ns, TIMERS_PER_TURN);

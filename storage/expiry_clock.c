@@ -7,7 +7,8 @@
 #include "core/log.h"
 #include <stdio.h>
 
-#define AHEAD_MS_MAX 3600000ll
+#define AHEAD_MS_MAX 1800000ll /* an hour must count: a clock that was set to local time */
+#define GAP_MS_MAX 3600000ll
 #define HELD_NS (24 * 3600 * NS_PER_S)
 enum { SEEN_BYTES = 12 }; /* i64 wall_ms | u32 crc32c: within one sector, so never torn */
 
@@ -23,6 +24,16 @@ static void trust_wall_clock(struct expiry_clock *c, uint64_t now_ns, int64_t wa
     c->trusted_ns = now_ns;
     c->trusted_ms = wall_ms;
     c->held = false;
+}
+
+static void say_clock_went_back(const struct expiry_clock *c, int64_t ahead_ms)
+{
+    assert(ahead_ms < -AHEAD_MS_MAX);
+    if (c->says)
+        log_warn("clock went back",
+                 "by_s=%lld effect=\"what is kept by time stays that much longer, records that are dated later than "
+                 "message.timestamp.after.max.ms allows are refused\" hint=\"a wrong clock, now or before\"",
+                 (long long)(-ahead_ms / 1000));
 }
 
 static void hold_expiry(struct expiry_clock *c, uint64_t now_ns, int64_t ahead_ms)
@@ -46,6 +57,8 @@ bool expiry_clock_ask(struct expiry_clock *c, uint64_t now_ns, int64_t wall_ms, 
     assert(!c->held || c->held_ahead_ms > AHEAD_MS_MAX);
     int64_t ahead_ms = wall_ms - c->trusted_ms - (int64_t)((now_ns - c->trusted_ns) / NS_PER_MS);
     bool was_held = c->held;
+    if (ahead_ms < -AHEAD_MS_MAX)
+        say_clock_went_back(c, ahead_ms);
     if (ahead_ms < -AHEAD_MS_MAX || (c->held && now_ns >= c->held_until_ns))
         trust_wall_clock(c, now_ns, wall_ms);
     else if (ahead_ms <= AHEAD_MS_MAX)
@@ -106,7 +119,7 @@ enum err expiry_clock_save(const char *data_dir, int64_t wall_ms)
 void expiry_clock_say_gap(int64_t last_ms, int64_t wall_ms)
 {
     int64_t gap_ms = wall_ms - last_ms;
-    if (last_ms < 0 || (gap_ms <= AHEAD_MS_MAX && gap_ms >= -AHEAD_MS_MAX))
+    if (last_ms < 0 || (gap_ms <= GAP_MS_MAX && gap_ms >= -GAP_MS_MAX))
         return;
     log_warn("clock gap",
              "last_seen_ms=%lld now_ms=%lld gap_s=%lld hint=\"what grew old meanwhile goes at the next look; if the "

@@ -1,11 +1,11 @@
 /* How late it is for what expires by wall time: segments, tombstones, committed offsets, producer ids, transactional ids. Wall clocks jump (a set date, a
  * dead battery, a virtual machine that was moved), and what was dropped because of that is gone. So the wall clock is compared with the
- * monotonic one: where it runs more than an hour ahead, nothing expires for a day, and the log says so. The monotonic one here is that which goes on
+ * monotonic one: where it runs more than half an hour ahead, nothing expires for a day, and the log says so. The monotonic one here is that which goes on
  * while the machine sleeps (clock_since_boot_ns): a laptop's nights are no jumps.
  *
- *   TRUSTED --more than an hour ahead--> HELD --a day, or back within the hour--> TRUSTED
+ *   TRUSTED --more than half an hour ahead--> HELD --a day, or back within that--> TRUSTED
  *
- * A day later the new time is believed. A clock that goes back by more than an hour is believed at once: nothing expires early by that.
+ * A day later the new time is believed. A clock that goes back by more than that is believed at once: nothing expires early by that.
  * Over a restart there is no monotonic clock: the last wall time seen is kept in <data>/last-seen, and a gap is logged at the start.
  *
  * One per shard, each judges alone; the shard that `says` so logs it. Pure: the caller brings both clocks. */

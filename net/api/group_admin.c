@@ -381,7 +381,7 @@ static void ask_delete_group(struct coord_call *c)
     struct group_entry *e = group_asked(c);
     enum kerr error = c->error ? c->error : KERR_GROUP_ID_NOT_FOUND;
     if (e)
-        error = group_delete(e->group, group_log_now().wall_ms);
+        error = group_delete(e->group, group_log_now(e->coord.log).wall_ms);
     if (error) {
         end_delete_group(part, error);
         return;

@@ -44,7 +44,7 @@ static void ask_offset_commit(struct coord_call *c)
         error ? NULL : commits_group(c, m->generation_id_or_member_epoch, run->version >= 9, &error);
     if (e)
         error = group_commit_check(e->group, m->member_id, m->group_instance_id, m->generation_id_or_member_epoch,
-                                   group_log_now());
+                                   group_log_now(e->coord.log));
     bool writes = !error && run->commits.count > 0;
     if (writes) {
         run->write = (struct group_write){.entry = e,

@@ -175,7 +175,7 @@ static void ask_join_group(struct coord_call *c)
         .waiter = &run->question.waiter,
     };
     group_wait(&run->question, e, join_group_answered);
-    group_join(e->group, &join, group_log_now(), coordinator_emit(group_log_of(c->log)));
+    group_join(e->group, &join, group_log_now(e->coord.log), coordinator_emit(group_log_of(c->log)));
     coordinator_after_event(e); /* the call may be gone */
 }
 
@@ -337,7 +337,7 @@ static void ask_sync_group(struct coord_call *c)
         .waiter = &run->question.waiter,
     };
     group_wait(&run->question, e, sync_group_answered);
-    group_sync(e->group, &sync, group_log_now(), coordinator_emit(group_log_of(c->log)));
+    group_sync(e->group, &sync, group_log_now(e->coord.log), coordinator_emit(group_log_of(c->log)));
     coordinator_after_event(e); /* the call may be gone */
 }
 
@@ -392,7 +392,8 @@ static void ask_heartbeat(struct coord_call *c)
     struct group_entry *e = group_asked(c);
     enum kerr error = c->error ? c->error : KERR_UNKNOWN_MEMBER_ID;
     if (e) {
-        error = group_heartbeat(e->group, m->member_id, m->group_instance_id, m->generation_id, group_log_now());
+        error = group_heartbeat(e->group, m->member_id, m->group_instance_id, m->generation_id,
+                                group_log_now(e->coord.log));
         coordinator_after_event(e);
     }
     if (error == KERR_COORDINATOR_LOAD_IN_PROGRESS)
@@ -447,7 +448,7 @@ static void leave_one(struct leave_run *run, struct group_entry *e)
     const struct member_identity *m = &run->members[run->at];
     enum kerr error = KERR_UNKNOWN_MEMBER_ID;
     if (e)
-        error = group_leave(e->group, m->member_id, m->group_instance_id, group_log_now(),
+        error = group_leave(e->group, m->member_id, m->group_instance_id, group_log_now(e->coord.log),
                             coordinator_emit(group_entry_log(e)));
     run->r.members.v[run->at++].error_code = (int16_t)error;
 }

@@ -44,6 +44,7 @@ struct conn {
     uint32_t grown;
     uint64_t frame_since_ns; /* an unfinished frame began then; 0: none */
     uint64_t active_ns;      /* bytes moved last */
+    uint64_t stood_ns;       /* of its shard, when its time was counted last */
     /* in order of arrival; those at the front may be ready to send */
     struct list exchanges;
     struct in_flight in_flight;

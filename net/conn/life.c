@@ -84,13 +84,25 @@ void conn_watch_deadline(struct conn *c)
         timer_start(&conn_shard(c)->timers, &c->timer, at);
 }
 
+/* The shard stood still since (core/shard.h): what it sent meanwhile may lie unread, so all its time begins again. */
+static bool conn_has_time_again(struct conn *c, uint64_t now_ns)
+{
+    if (c->stood_ns == conn_shard(c)->stood_ns)
+        return false;
+    c->stood_ns = conn_shard(c)->stood_ns;
+    c->active_ns = now_ns;
+    if (c->frame_since_ns)
+        c->frame_since_ns = now_ns;
+    return true;
+}
+
 static void conn_deadline_due(struct timer *t)
 {
     struct conn *c = container_of(t, struct conn, timer);
     uint64_t now = conn_shard(c)->now_ns;
     if (c->closing)
         return;
-    if (deadline_of_conn(c) > now) {
+    if (deadline_of_conn(c) > now || conn_has_time_again(c, now)) {
         conn_watch_deadline(c);
     } else if (c->frame_since_ns && c->frame_since_ns + CONN_FRAME_S * NS_PER_S <= now) {
         conn_fail(c, "it did not complete a request in time");
@@ -148,6 +160,7 @@ static struct conn *make_conn(struct conns *cs, int fd, const struct listener *l
     c->conns = cs;
     c->listener = listener;
     c->active_ns = cs->shard->now_ns;
+    c->stood_ns = cs->shard->stood_ns;
     stream_open(&c->stream, cs->shard->io, fd);
     list_init(&c->link);
     list_init(&c->starved_link);

@@ -53,12 +53,13 @@ static void count_group_members(struct coordinator_shard *c, struct group_entry 
 static void watch_group_deadline(struct group_entry *e)
 {
     struct coordinator_shard *c = coordinator_of_log(group_entry_log(e));
-    uint64_t due = group_deadline(e->group);
+    struct shard *s = c->logs.shard;
+    uint64_t due = shard_due_ns(s, group_deadline(e->group));
     count_group_members(c, e, (uint32_t)(e->group->member_count + e->group->pending_count));
     if (due == UINT64_MAX)
-        timer_stop(&c->logs.shard->timers, &e->timer);
+        timer_stop(&s->timers, &e->timer);
     else if (!timer_started(&e->timer) || e->timer.deadline_ns > due)
-        timer_start(&c->logs.shard->timers, &e->timer, due);
+        timer_start(&s->timers, &e->timer, due);
 }
 
 void coordinator_after_event(struct group_entry *e)
@@ -70,7 +71,7 @@ void coordinator_after_event(struct group_entry *e)
 static void group_timer_due(struct timer *t)
 {
     struct group_entry *e = container_of(t, struct group_entry, timer);
-    group_tick(e->group, group_log_now(), coordinator_emit(group_entry_log(e)));
+    group_tick(e->group, group_log_now(e->coord.log), coordinator_emit(group_entry_log(e)));
     coordinator_after_event(e);
 }
 
@@ -110,7 +111,7 @@ void group_waiter_forget(struct group_waiter *w)
     struct group_entry *e = w->entry;
     if (!e)
         return;
-    group_forget(e->group, w, group_log_now(), coordinator_emit(group_entry_log(e)));
+    group_forget(e->group, w, group_log_now(e->coord.log), coordinator_emit(group_entry_log(e)));
     coordinator_after_event(e); /* nothing of `w` any more: it may have ended the request */
 }
 

@@ -108,9 +108,9 @@ void group_log_drop_if_empty(struct group_entry *e)
     coord_entry_drop_if_empty(&e->coord);
 }
 
-struct group_now group_log_now(void)
+struct group_now group_log_now(const struct coord_log *l)
 {
-    return (struct group_now){clock_now_ns(), clock_wall_ms()};
+    return (struct group_now){shard_lived_ns(l->shard), clock_wall_ms()};
 }
 
 /* --- loading --- */
@@ -196,7 +196,7 @@ static enum err restore_group(struct group_entry *e)
     if (!arrays)
         return ERR_NO_MEMORY;
     bool good = record_group_value(group_view(e->record), &arena, &v);
-    enum err err = good ? group_from_value(e->group, &v, group_log_now()) : ERR_CORRUPT;
+    enum err err = good ? group_from_value(e->group, &v, group_log_now(e->coord.log)) : ERR_CORRUPT;
     heap_free(heap, arrays);
     return err;
 }
@@ -280,7 +280,7 @@ static const struct coord_kind group_kind = {
 static void tell_lost_records(struct shard_defer *d)
 {
     struct group_log *l = container_of(d, struct group_log, tell_lost);
-    struct group_now now = group_log_now();
+    struct group_now now = group_log_now(&l->coord);
     struct list due, *i;
     list_init(&due);
     list_splice(&due, &l->lost);

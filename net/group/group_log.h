@@ -119,8 +119,9 @@ void group_log_expire(struct group_log *l, int64_t wall_ms, int64_t retention_ms
 /* A topic was deleted: its offsets go, in every group, in the background; not those that are committed from now on. */
 void group_log_forget_topic(struct group_log *l, struct kview topic);
 
-/* For the events of a group. The shard's own time is as old as its last turn: a session would be shorter by what it slept. */
-struct group_now group_log_now(void);
+/* For the events of a group; in lived time (core/shard.h): who sent a heartbeat while we stood still is not expelled for that. The shard's own
+ * time is as old as its last turn: a session would be shorter by what it slept. */
+struct group_now group_log_now(const struct coord_log *l);
 
 /* --- for the files of the group log --- */
 static inline struct group_entry *group_entry_of(const struct coord_entry *e)

@@ -335,7 +335,7 @@ static void group_record_written(struct group_write *w, enum kerr error)
     heap_free(l->coord.heap, w);
     if (!e || l->coord.closing)
         return;
-    group_persisted(e->group, serial, error, group_log_now(), &l->hooks->emit);
+    group_persisted(e->group, serial, error, group_log_now(&l->coord), &l->hooks->emit);
     l->hooks->changed(e);
 }
 

@@ -386,11 +386,6 @@ const struct txn_parts *txn_to_parts(const struct txn *t)
     return t->to_same_parts ? &t->parts : &t->to_parts;
 }
 
-bool txn_timed_out(const struct txn *t, int64_t now_ms)
-{
-    return !t->pending && t->now.state == TXN_ONGOING && now_ms - t->now.start_ms > t->now.timeout_ms;
-}
-
 bool txn_may_expire(const struct txn *t)
 {
     switch (t->now.state) {

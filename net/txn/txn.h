@@ -117,8 +117,6 @@ void txn_drop(struct txn *t);
 /* The partitions that the pending record names. */
 const struct txn_parts *txn_to_parts(const struct txn *t);
 
-/* It has been open for too long. */
-bool txn_timed_out(const struct txn *t, int64_t now_ms);
 /* It may expire when it has not changed since. */
 bool txn_may_expire(const struct txn *t);
 void txn_check(const struct txn *t);

@@ -41,6 +41,24 @@ static void make_txn_unknown(struct txn_entry *e)
     txn_entry_log(e)->hooks->going(e);
 }
 
+/* `start_ms`: when it began, by a wall clock that may have been another one. */
+static void bound_open_txn(struct txn_entry *e, int64_t start_ms, int64_t wall_ms)
+{
+    assert(e->txn.now.state == TXN_ONGOING);
+    int64_t most_ms = e->txn.now.timeout_ms > 0 ? e->txn.now.timeout_ms : 0;
+    int64_t left_ms = start_ms >= wall_ms             ? most_ms
+                      : start_ms <= wall_ms - most_ms ? 0
+                                                      : most_ms - (wall_ms - start_ms);
+    assert(left_ms >= 0 && left_ms <= most_ms);
+    e->due_ns = shard_lived_ns(e->coord.log->shard) + (uint64_t)left_ms * NS_PER_MS;
+}
+
+bool txn_entry_overdue(const struct txn_entry *e)
+{
+    const struct txn *t = &e->txn;
+    return !t->pending && t->now.state == TXN_ONGOING && shard_lived_ns(e->coord.log->shard) > e->due_ns;
+}
+
 static bool txn_entry_empty(const struct coord_entry *ce)
 {
     const struct txn_entry *e = txn_entry_of(ce);
@@ -156,6 +174,8 @@ static enum coord_replay txn_entry_loaded(struct coord_entry *ce, uint32_t *out_
     struct txn_entry *e = txn_entry_of(ce);
     *out_why = NULL;
     *out_units += 1 + e->txn.parts.partitions / 16;
+    if (e->recorded && e->txn.now.state == TXN_ONGOING)
+        bound_open_txn(e, e->txn.now.start_ms, clock_wall_ms());
     if (e->recorded)
         make_txn_known(e);
     return COORD_REPLAYED;
@@ -180,8 +200,11 @@ static uint64_t likely_txn_record_bytes(const struct coord_write *w)
 static enum err apply_txn_record(struct coord_write *w)
 {
     struct txn_entry *e = container_of(w, struct txn_entry, write);
+    bool was_open = e->txn.now.state == TXN_ONGOING;
     txn_apply(&e->txn);
     e->recorded = true;
+    if (!was_open && e->txn.now.state == TXN_ONGOING)
+        bound_open_txn(e, 0, 0);
     return ERR_NONE;
 }
 

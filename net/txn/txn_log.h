@@ -14,8 +14,9 @@ struct txn_round;
 struct txn_entry {
     struct coord_entry coord; /* its id lies behind this */
     struct txn txn;
-    bool recorded; /* the log has a record of it */
-    bool known;    /* the hook `made` was called, `going` not */
+    bool recorded;   /* the log has a record of it */
+    bool known;      /* the hook `made` was called, `going` not */
+    uint64_t due_ns; /* ONGOING: it has been open for too long then, in lived time (core/shard.h) */
     /* It was loaded open, and what it wrote to a cached topic may have gone with the power: it is aborted first. */
     bool doubtful;
     struct coord_write write;
@@ -73,6 +74,8 @@ struct txn_entry *txn_log_make(struct txn_log *l, struct kview id, int64_t produ
                                int64_t now_ms) must_use;
 /* Frees one that has no record and nothing under way: one whose first record was not written. */
 void txn_log_drop_if_empty(struct txn_entry *e);
+/* It has been open for too long. That is not asked of the wall clock, which jumps; only what was open before this start is as old as that says. */
+bool txn_entry_overdue(const struct txn_entry *e);
 /* The pending record: `written` comes later. NO_MEMORY: not begun, and what was pending is dropped. */
 enum err txn_log_write(struct txn_entry *e) must_use;
 /* Ids that nobody used for so long get their tombstones, in the background. */

@@ -52,7 +52,7 @@ static bool sweep_next_txn(struct txn_shard *c)
         return true;
     }
     struct txn_entry *e = txn_entry_of(ce);
-    if (e->known && txn_timed_out(&e->txn, w->now_ms)) {
+    if (e->known && txn_entry_overdue(e)) {
         txn_entry_abort(c, e, w->now_ms, "it has timed out"); /* or at the next sweep */
         steps_spend(&w->steps, SWEEP_CHANGE_UNITS);
     }

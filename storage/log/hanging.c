@@ -12,6 +12,7 @@ void hanging_look(struct hanging *h, const struct partition *p, int64_t now_ms)
     struct producer_facts f;
     int64_t age_ms, limit_ms = (int64_t)p->store->root->config->txn_timeout_ms_max + HANGING_MARGIN_MS;
     assert(limit_ms > 0);
+    h->limit_ms = limit_ms;
     if (!producers_oldest_open(p->producers, &f))
         return;
     assert(f.txn_start_offset >= 0);
@@ -24,10 +25,20 @@ void hanging_look(struct hanging *h, const struct partition *p, int64_t now_ms)
     }
 }
 
-void hanging_tell(struct hanging *h, uint64_t now_ns, int64_t now_ms)
+static void note_away(struct hanging *h, uint64_t now_ns, uint64_t away_ns)
+{
+    assert(h->limit_ms > 0);
+    if (h->away_ns && away_ns > h->away_ns + HANGING_MARGIN_MS * NS_PER_MS)
+        h->quiet_until_ns = now_ns + (uint64_t)h->limit_ms * NS_PER_MS;
+    h->away_ns = away_ns;
+}
+
+void hanging_tell(struct hanging *h, uint64_t now_ns, int64_t now_ms, uint64_t away_ns)
 {
     assert(!h->partitions || h->facts.txn_start_offset >= 0);
-    bool due = h->told_ns == 0 || now_ns - h->told_ns >= TELL_S * NS_PER_S;
+    if (h->limit_ms)
+        note_away(h, now_ns, away_ns);
+    bool due = now_ns >= h->quiet_until_ns && (h->told_ns == 0 || now_ns - h->told_ns >= TELL_S * NS_PER_S);
     const struct producer_facts *f = &h->facts;
     if (h->partitions && due) {
         h->told_ns = now_ns;

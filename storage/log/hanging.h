@@ -13,7 +13,11 @@ struct hanging {
     char topic[TOPIC_NAME_MAX + 1];
     int32_t index;
     uint64_t told_ns; /* 0: never */
+    int64_t limit_ms; /* of the last look; 0: none yet */
+    uint64_t away_ns; /* 0: not known yet */
+    uint64_t quiet_until_ns;
 };
 void hanging_look(struct hanging *h, const struct partition *p, int64_t now_ms);
-/* The sweep is over: a line, once a minute at most. Forgets what it saw. */
-void hanging_tell(struct hanging *h, uint64_t now_ns, int64_t now_ms);
+/* The sweep is over: a line, once a minute at most. Forgets what it saw. `away_ns`: for so long the machine slept or the shard stood still, ever;
+ * who was away for minutes has not aborted what is overdue by the wall clock, so each transaction first gets its longest time again. */
+void hanging_tell(struct hanging *h, uint64_t now_ns, int64_t now_ms, uint64_t away_ns);

@@ -363,7 +363,8 @@ static void end_sweep(struct retention *r)
     if (retention_keeps_all(r) && !r->told && r->unrecovered == 0)
         tell_what_will_go(r);
     free_will_go(r);
-    hanging_tell(&r->hanging, r->store->shard->now_ns, r->now_ms);
+    struct shard *s = r->store->shard;
+    hanging_tell(&r->hanging, s->now_ns, r->now_ms, clock_since_boot_ns() - shard_lived_ns(s));
     uint64_t wait_ns = ns_of_ms(r->store->root->config->log_retention_check_ms);
     if (retention_keeps_all(r) && !r->told)
         wait_ns = u64_min(wait_ns, GRACE_LOOK_S * NS_PER_S);

@@ -22,7 +22,8 @@ static const struct look {
     } v[6];
 } looks[] = {
     {"a clock that runs well", {{0, 0, true}, {HOUR_MS, 100, true}, {30 * DAY_MS, -100, true}}},
-    {"an hour is no jump", {{1, HOUR_MS, true}, {2, HOUR_MS, true}, {3, HOUR_MS + 1, false}}},
+    {"half an hour is no jump, an hour is one",
+     {{1, HOUR_MS / 2, true}, {2, HOUR_MS / 2, true}, {3, HOUR_MS / 2 + 1, false}, {4, 0, true}, {5, HOUR_MS, false}}},
     {"a jump holds for a day, then the time is believed",
      {{1, DAY_MS, false}, {DAY_MS, DAY_MS, false}, {DAY_MS + 2, DAY_MS, true}, {2 * DAY_MS, DAY_MS, true}}},
     {"a jump that is taken back", {{1, DAY_MS, false}, {5, 0, true}, {6, 0, true}, {7, DAY_MS, false}}},

@@ -659,6 +659,48 @@ static void a_turn_takes_so_many_messages_of_all_others_together(void **state)
     shard_group_close(g);
 }
 
+static void never_fires(struct timer *t)
+{
+    (void)t;
+    fail();
+}
+
+static void time_in_which_a_shard_stood_still_is_not_lived(void **state)
+{
+    (void)state;
+    static const struct stand {
+        const char *what;
+        uint64_t overdue_ns; /* of the next timer; 0: none is due */
+        bool stood;
+    } stands[] = {{"idle: nothing was due", 0, false},
+                  {"a timer that is a little late", SHARD_STOOD_NS / 4, false},
+                  {"a timer that is much too late", 2 * SHARD_STOOD_NS, true}};
+    const uint64_t away_ns = 1200 * NS_PER_S;
+    for (size_t i = 0; i < COUNT_OF(stands); i++) {
+        struct play p = {0};
+        struct shard_group *g;
+        struct shard_options options = {
+            .count = 1, .io = engines[2], .memory_bytes = SLAB_BYTES, .start = start, .stop = stop, .arg = &p};
+        assert_int_equal(shard_group_open(options, &g), ERR_NONE);
+        assert_int_equal(shard_open(g, 0), ERR_NONE);
+        struct shard *s = shard_at(g, 0);
+        struct timer due;
+        timer_init(&due, never_fires);
+        if (stands[i].overdue_ns)
+            timer_start(&s->timers, &due, clock_now_ns() - stands[i].overdue_ns);
+        s->turned_ns -= u64_min(away_ns, s->turned_ns); /* so long ago was the last turn */
+        uint64_t now_ns = clock_now_ns(), lived_ns = shard_lived_ns(s);
+        if (stands[i].stood != (s->stood_ns > 0))
+            fail_msg("%s", stands[i].what);
+        assert_true(lived_ns + s->stood_ns >= now_ns && lived_ns + s->stood_ns < now_ns + 100 * NS_PER_S);
+        assert_int_equal(shard_due_ns(s, lived_ns + 5), lived_ns + 5 + s->stood_ns);
+        assert_int_equal(shard_due_ns(s, UINT64_MAX), UINT64_MAX);
+        timer_stop(&s->timers, &due);
+        shard_close(s);
+        shard_group_close(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -674,6 +716,7 @@ int main(void)
         cmocka_unit_test(pieces_run_by_turns_in_one_thread),
         cmocka_unit_test(a_turn_takes_so_many_messages_to_oneself),
         cmocka_unit_test(a_turn_takes_so_many_messages_of_all_others_together),
+        cmocka_unit_test(time_in_which_a_shard_stood_still_is_not_lived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -392,17 +392,6 @@ static void what_was_not_written_changes_nothing(void **state)
     txn_deinit(&txn);
 }
 
-static void time_runs_from_the_first_partition(void **state)
-{
-    (void)state;
-    begin_fresh();
-    assert_false(txn_timed_out(&txn, NOW + 1000));
-    (void)add_part(2);
-    assert_false(txn_timed_out(&txn, NOW + 90));
-    assert_true(txn_timed_out(&txn, NOW + 91));
-    txn_deinit(&txn);
-}
-
 /* --- partitions --- */
 
 static void a_set_has_what_was_put(void **state)
@@ -549,7 +538,6 @@ int main(void)
         cmocka_unit_test(a_fence_raises_the_epoch),
         cmocka_unit_test(a_fence_of_the_last_epoch_uses_the_one_above),
         cmocka_unit_test(what_was_not_written_changes_nothing),
-        cmocka_unit_test(time_runs_from_the_first_partition),
         cmocka_unit_test(a_set_has_what_was_put),
         cmocka_unit_test(many_partitions_are_added_a_little_at_a_time),
         cmocka_unit_test(an_add_of_many_may_be_dropped_anywhere),
