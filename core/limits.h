@@ -15,8 +15,7 @@ enum {
         2 * 1024 *
         1024, /* received, or what takes as long (io_spend); copied and summed they take some 0.5 ms of the 2 that a turn may last */
     SHARDS_MAX = 64,
-    HEAP_FREED_MAX = 256 * 1024 * 1024, /* by requests: then the heap is trimmed although the shard is busy */
-    SLAB_BYTES = 2 * 1024 * 1024,       /* a huge page */
+    SLAB_BYTES = 2 * 1024 * 1024, /* a huge page */
 };
 static_assert(IO_RECV_BYTES % PAGE_BYTES == 0, "receive buffers are whole pages");
 static_assert((IO_RECV_COUNT & (IO_RECV_COUNT - 1)) == 0, "a provided buffer ring holds a power of two");

@@ -195,18 +195,12 @@ void arena_give_back(struct arena *a, void *piece)
     heap_free(a->heap, b);
 }
 
-size_t arena_discard(struct arena *a)
+void arena_discard(struct arena *a)
 {
     assert(a);
-    size_t bytes = 0;
-    for (struct arena_block *b = a->blocks; b; b = b->next) {
-        if (b->bytes < ARENA_LARGE_BYTES)
-            continue;
+    assert(a->heap || !a->blocks);
+    for (struct arena_block *b = a->blocks; b; b = b->next)
         heap_discard(b + 1, b->bytes);
-        bytes += b->bytes;
-    }
-    assert(bytes <= a->used_bytes);
-    return bytes;
 }
 
 bool arena_reset_some(struct arena *a)

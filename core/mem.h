@@ -17,7 +17,6 @@ void *heap_alloc(struct heap *h, size_t bytes) must_use;
 void *heap_zalloc(struct heap *h, size_t bytes) must_use;
 void *heap_realloc(struct heap *h, void *old, size_t bytes) must_use;
 void heap_free(struct heap *h, void *block); /* NULL is fine */
-void heap_trim(struct heap *h);              /* what is free may go back to the kernel; now and then, from its thread */
 /* Nothing of the block is needed any more: its pages go back to the kernel, so that heap_free has less to do. On any thread. */
 void heap_discard(void *block, size_t bytes);
 char *heap_strdup(struct heap *h, const char *s) must_use;
@@ -75,9 +74,9 @@ void *arena_alloc(struct arena *a, size_t bytes) must_use; /* 16-byte aligned, n
 void *arena_take(struct arena *a, size_t count, size_t size) must_use;
 /* A large piece (more than 16 KiB: it has a block of its own) goes before the others do. */
 void arena_give_back(struct arena *a, void *piece);
-/* The pages of its large pieces go back to the kernel, their addresses stay: arena_reset has less to do then. On any thread, while
- * nobody uses it. Returns how much that is. */
-size_t arena_discard(struct arena *a);
+/* The pages of its blocks go back to the kernel, their addresses stay: the allocator would keep them, up to the most that ever was in
+ * use at once. arena_reset has less to do then. On any thread, while nobody uses it. */
+void arena_discard(struct arena *a);
 /* Frees all blocks. */
 void arena_reset(struct arena *a);
 /* Some of them, some 300 us long; true: there are more. For arenas of more than ARENA_LARGE_BYTES. */

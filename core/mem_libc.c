@@ -104,9 +104,3 @@ void heap_free(struct heap *h, void *block)
     list_remove(&b->link);
     free(b);
 }
-
-/* libc's heap is every shard's, and no more than tests run on it. */
-void heap_trim(struct heap *h)
-{
-    assert(h);
-}

@@ -92,10 +92,3 @@ void heap_free(struct heap *h, void *block)
         heap_meter_give(h->meter, mi_usable_size(block));
     mi_free(block);
 }
-
-/* mimalloc keeps whole segments of freed pages otherwise, up to the peak of what was ever used at once. */
-void heap_trim(struct heap *h)
-{
-    assert(h);
-    mi_heap_collect(h->mi, true);
-}

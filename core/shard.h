@@ -52,8 +52,6 @@ struct shard {
     void *net;                  /* net's: struct server */
     bool stop;                  /* the loop ends after this turn */
     struct timer trim;          /* gives idle memory back */
-    uint64_t ran, ran_before;   /* completions so far, and at the last trim */
-    uint64_t freed_bytes;       /* by requests, since the heap was trimmed: their memory is what makes a heap large */
     struct list *outbox;        /* per target: messages that found its ring full; per oneself: all */
     uint64_t outbox_used;       /* bit per target: its outbox is not empty */
     uint16_t next_from;         /* whose messages come first in the next turn */

@@ -16,12 +16,6 @@ static void trim_shard_memory(struct timer *t)
     if (DEBUG_CHECKS)
         shard_check(s);
     bool more = bufpool_trim(s->bufs, s->now_ns);
-    /* What it costs grows with what goes, and it cannot be cut into steps: so only when nobody waits, or for a lot of memory. */
-    if (s->ran == s->ran_before || s->freed_bytes > HEAP_FREED_MAX) {
-        heap_trim(s->heap);
-        s->freed_bytes = 0;
-    }
-    s->ran_before = s->ran;
     timer_start(&s->timers, t, s->now_ns + (more ? TRIM_STEP_NS : TRIM_PERIOD_NS));
 }
 

@@ -175,7 +175,7 @@ static void run_shard_io(struct shard *s, uint64_t wait)
         if (shard_has_messages(s))
             wait = 0;
     }
-    s->ran += io_run(s->io, wait);
+    (void)io_run(s->io, wait);
     if (sleeps)
         atomic_exchange_explicit(&s->sleeping, false, memory_order_acq_rel);
 }

@@ -105,7 +105,6 @@ static void end_request(struct request *req)
     assert(all->bytes >= req->freed_bytes);
     all->bytes -= req->freed_bytes;
     bufpool_unkeep(all->shard->bufs, req->freed_bytes);
-    all->shard->freed_bytes += req->freed_bytes - req->discarded_bytes; /* the rest is the kernel's again */
     assert(all->count > 0);
     all->count--;
     keep_request(all, req);
@@ -125,7 +124,7 @@ static void free_some_memory(struct shard *s, struct shard_msg *msg)
 static int32_t run_empty_job(void *arg)
 {
     struct request *req = arg;
-    req->discarded_bytes = arena_discard(&req->arena);
+    arena_discard(&req->arena);
     return 0;
 }
 

@@ -86,7 +86,7 @@ struct request {
     /* giving large memory back: a job, then messages to oneself, one a turn */
     struct io_op empty;
     struct shard_msg emptied;
-    size_t freed_bytes, discarded_bytes;
+    size_t freed_bytes;
     /* Called once when nobody waits for the reply any more or the broker stops. May end the request inside. */
     void (*cancel)(struct request *req);
     /* Called once after the reply was sent or dropped, when something must be given back first (bufs of a fetch). Ends with

@@ -169,14 +169,39 @@ static void coord_call_memory_home(struct shard *at, struct shard_msg *msg)
 static void free_coord_call_memory(struct shard *at, struct shard_msg *msg)
 {
     struct coord_call *c = container_of(msg, struct coord_call, msg);
-    size_t bytes = c->memory.used_bytes;
     if (arena_reset_some(&c->memory)) { /* a little each turn */
         shard_send(at, at->id, msg);
         return;
     }
-    at->freed_bytes += bytes;
     shard_msg_init(msg, coord_call_memory_home);
     shard_send(at, c->home->id, msg);
+}
+
+static int32_t run_coord_call_emptying(void *arg)
+{
+    struct coord_call *c = arg;
+    arena_discard(&c->memory);
+    return 0;
+}
+
+static void coord_call_emptied(struct io_op *op, int32_t res)
+{
+    struct coord_call *c = container_of(op, struct coord_call, emptied);
+    (void)res;
+    shard_msg_init(&c->msg, free_coord_call_memory);
+    free_coord_call_memory(c->coordinator->shard, &c->msg);
+}
+
+static void give_coord_call_memory_back(struct shard *at, struct shard_msg *msg)
+{
+    struct coord_call *c = container_of(msg, struct coord_call, msg);
+    assert(at == c->coordinator->shard);
+    if (c->memory.used_bytes < ARENA_LARGE_BYTES) {
+        shard_msg_init(msg, free_coord_call_memory);
+        free_coord_call_memory(at, msg);
+        return;
+    }
+    io_job(at->io, &c->emptied, IO_URGENT, run_coord_call_emptying, c, coord_call_emptied);
 }
 
 void coord_call_give_back(struct coord_call *c, void (*back)(struct coord_call *c))
@@ -184,11 +209,10 @@ void coord_call_give_back(struct coord_call *c, void (*back)(struct coord_call *
     assert(coord_call_holds(c));
     c->back = back;
     if (c->owner_id == c->home->id && c->memory.used_bytes < ARENA_LARGE_BYTES) {
-        c->home->freed_bytes += c->memory.used_bytes;
         arena_reset(&c->memory);
         back(c);
         return;
     }
-    shard_msg_init(&c->msg, free_coord_call_memory);
+    shard_msg_init(&c->msg, give_coord_call_memory_back);
     shard_send(c->home, c->owner_id, &c->msg);
 }

@@ -4,7 +4,7 @@
  *   the connection closed, or the broker stops, while it is away:
  *   home: coord_call_cancel --cancel--> owner: does it wait for long? forget, and so done --cancel--> home
  *   when the reply was sent:
- *   home: coord_call_give_back --msg--> owner: frees `memory` --msg--> home: back
+ *   home: coord_call_give_back --msg--> owner: empties `memory` by a job, frees it over several turns --msg--> home: back
  *
  * The answer and the cancel may cross. `away` counts what home has sent and does not have back; `answered` runs when the last of
  * it is home, so the owner never meets a call that is gone. The cancel travels behind the question on the same ring: it finds
@@ -42,6 +42,7 @@ struct coord_call {
     int32_t partition; /* -1: a shard was asked */
     uint8_t away;
     struct shard_msg msg, cancel_msg;
+    struct io_op emptied;
     void (*back)(struct coord_call *c);
 };
 
