@@ -131,16 +131,19 @@ static int32_t run_step_job(void *arg)
 
 static void step_job_done(struct io_op *op, int32_t res);
 
-static bool gives_way(const struct clean_run *r)
+static bool is_behind(const struct clean_run *r)
 {
-    return r->cleaner->yield > 0 && !r->overdue && log_store_is_written(r->cleaner->store);
+    assert(r->dirty_bytes > 0 && r->dirty_bytes <= r->work_bytes);
+    uint64_t came = r->cleaner->store->compacted_bytes - r->begun_compacted_bytes;
+    uint64_t done = r->work.sums.bytes_mapped + r->work.sums.bytes_read;
+    return (double)came * (double)r->work_bytes > (double)done * (double)r->dirty_bytes;
 }
 
 static void submit_step(struct clean_run *r)
 {
     assert(r->cleaner->run == r);
     assert(!r->ending);
-    r->work.read_bytes = gives_way(r) ? CLEAN_READ_SMALL : CLEAN_READ_MAX;
+    r->work.read_bytes = log_store_is_written(r->cleaner->store) ? CLEAN_READ_SMALL : CLEAN_READ_MAX;
     r->state = RUN_JOB;
     io_job(r->cleaner->store->shard->io, &r->op, IO_BACKGROUND, run_step_job, r, step_job_done);
 }
@@ -170,9 +173,9 @@ static uint64_t owed_to_the_limit(const struct clean_run *r)
 
 static uint64_t owed_to_producers(const struct clean_run *r)
 {
-    const struct cleaner *c = r->cleaner;
-    assert(c->yield <= CLEAN_YIELD_MAX);
-    return gives_way(r) ? u64_min(r->work.step_ns * c->yield, CLEAN_YIELD_MS_MAX * NS_PER_MS) : 0;
+    assert(r->cleaner->run == r);
+    bool rests = log_store_is_written(r->cleaner->store) && !r->overdue && !is_behind(r);
+    return rests ? u64_min(r->work.step_ns * CLEAN_YIELD, CLEAN_YIELD_MS_MAX * NS_PER_MS) : 0;
 }
 
 static void submit_paced(struct clean_run *r)
@@ -523,12 +526,15 @@ static void fill_limits(struct clean_run *r)
     r->work.secret[1] = rng_seed_os();
 }
 
-static void adapt_yield(struct cleaner *c)
+/* What is dirty is read twice. */
+static void fill_pace(struct clean_run *r, const struct clean_range *range)
 {
-    bool keeps_up = c->begun_dirty_bytes == 0 || c->dirty_bytes <= c->begun_dirty_bytes + c->begun_dirty_bytes / 4;
-    c->yield = keeps_up ? (uint32_t)u64_min(2 * c->yield + 1, CLEAN_YIELD_MAX) : c->yield / 2;
-    assert(c->yield <= CLEAN_YIELD_MAX);
-    c->begun_dirty_bytes = c->dirty_bytes;
+    assert(range->dirty_bytes > 0);
+    r->dirty_bytes = r->work_bytes = range->dirty_bytes;
+    for (uint32_t i = 0; i < r->work.count; i++)
+        r->work_bytes += r->work.segments[i].bytes;
+    r->begun_compacted_bytes = r->cleaner->store->compacted_bytes;
+    r->overdue = range->overdue;
 }
 
 bool clean_run_start(struct cleaner *c, struct partition *p, const struct clean_range *range)
@@ -547,8 +553,7 @@ bool clean_run_start(struct cleaner *c, struct partition *p, const struct clean_
         return false;
     }
     fill_limits(r);
-    r->overdue = range->overdue;
-    adapt_yield(c);
+    fill_pace(r, range);
     c->run = r;
     p->cleaning.busy = true;
     clean_work_begin(&r->work);

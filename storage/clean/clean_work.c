@@ -1,6 +1,7 @@
 /* Reading, mapping, filtering, sealing (clean_work.h). Runs on a helper thread. */
 #include "storage/clean/clean_work.h"
 #include "core/clock.h"
+#include "core/limits.h"
 #include "storage/log/deleted.h"
 #include "storage/log/folder.h"
 #include "storage/log/segment.h"
@@ -38,7 +39,7 @@ static enum err open_source(struct clean_work *w)
         return ERR_NONE;
     w->at = 0;
     return segment_path(path, w->dir, w->segments[w->at_segment].base_offset, ".log")
-               ? fs_open(path, FS_READ, &w->source_fd)
+               ? fs_open(path, FS_READ | (w->limits.direct ? FS_DIRECT : 0), &w->source_fd)
                : ERR_INVALID;
 }
 
@@ -57,13 +58,37 @@ static enum err corrupt_at(struct clean_work *w, uint64_t position)
     return ERR_CORRUPT;
 }
 
-static enum err read_source(struct clean_work *w, uint8_t *to, size_t want, size_t *out_got)
+/* Some of what is at `position`, at most `want` and what the buffer takes. Whole blocks are read, past the page cache: the kernel reads
+ * ahead of who reads through it, megabytes at once, and a producer's flush stands behind them at the disk. */
+static enum err read_source(struct clean_work *w, uint64_t position, size_t want, uint8_t **out_at, size_t *out_got)
 {
     assert(w->source_fd >= 0);
-    assert(w->at < w->segments[w->at_segment].bytes);
-    enum err err = fs_read(w->source_fd, to, want, w->at, out_got);
-    w->step_bytes += err ? 0 : *out_got;
-    return err;
+    assert(position < w->segments[w->at_segment].bytes);
+    size_t skip = position % PAGE_BYTES, got;
+    size_t span = (size_t)u64_min(align_up(skip + want, PAGE_BYTES), CLEAN_READ_MAX);
+    enum err err = fs_read(w->source_fd, w->buf, span, position - skip, &got);
+    if (err)
+        return err;
+    *out_at = w->buf + skip;
+    *out_got = got > skip ? (size_t)u64_min(got - skip, want) : 0;
+    w->step_bytes += *out_got;
+    return ERR_NONE;
+}
+
+/* A batch that is larger than the buffer, or than what a step reads. */
+static enum err read_large_batch(struct clean_work *w, size_t bytes, uint8_t *to)
+{
+    assert(w->at + bytes <= w->segments[w->at_segment].bytes);
+    size_t done = 0, got = 1;
+    uint8_t *at;
+    enum err err = ERR_NONE;
+    for (; !err && done < bytes && got > 0; done += got) {
+        err = read_source(w, w->at + done, bytes - done, &at, &got);
+        got = err ? 0 : got;
+        if (got)
+            memcpy(to + done, at, got);
+    }
+    return !err && done < bytes ? corrupt_at(w, w->at) : err;
 }
 
 /* From w->at on: at least one whole batch. */
@@ -73,20 +98,18 @@ static enum err read_piece(struct clean_work *w, struct piece *out)
     assert(w->source_fd >= 0);
     uint64_t left = w->segments[w->at_segment].bytes - w->at;
     struct batch b;
-    *out = (struct piece){.at = w->buf};
-    enum err err = read_source(w, w->buf, (size_t)u64_min(left, w->read_bytes), &out->bytes);
+    *out = (struct piece){.own = false};
+    enum err err = read_source(w, w->at, (size_t)u64_min(left, w->read_bytes), &out->at, &out->bytes);
     if (err)
         return err;
-    if (!batch_parse(w->buf, out->bytes, &b) || b.bytes > left)
+    if (!batch_parse(out->at, out->bytes, &b) || b.bytes > left)
         return corrupt_at(w, w->at);
     if (b.bytes <= out->bytes)
         return ERR_NONE;
-    *out = (struct piece){.at = heap_alloc(w->heap, b.bytes), .own = true};
+    *out = (struct piece){.at = heap_alloc(w->heap, b.bytes), .bytes = b.bytes, .own = true};
     if (!out->at)
         return ERR_NO_MEMORY;
-    err = read_source(w, out->at, b.bytes, &out->bytes);
-    if (!err && out->bytes < b.bytes)
-        err = corrupt_at(w, w->at);
+    err = read_large_batch(w, b.bytes, out->at);
     if (err)
         heap_free(w->heap, out->at);
     return err;
@@ -166,9 +189,10 @@ static enum err open_map(struct clean_work *w)
     w->heap = heap_open();
     if (!w->heap || !list_producers_by_id(w))
         return ERR_NO_MEMORY;
-    w->buf = heap_alloc(w->heap, CLEAN_READ_MAX);
-    if (!w->buf)
+    uint8_t *buf = heap_alloc(w->heap, CLEAN_READ_MAX + PAGE_BYTES);
+    if (!buf)
         return ERR_NO_MEMORY;
+    w->buf = buf + (align_up((uintptr_t)buf, PAGE_BYTES) - (uintptr_t)buf);
     w->out.heap = w->heap;
     w->at_segment = first_dirty_segment(w);
     uint64_t keys = (uint64_t)(w->first_uncleanable - w->first_dirty);
@@ -296,6 +320,7 @@ static enum err begin_group(struct clean_work *w)
         if (w->segments[i].written_ms > w->made.written_ms)
             w->made.written_ms = w->segments[i].written_ms;
     w->first_timestamp = -1;
+    w->unsynced = 0;
     w->renamed = 0;
     index_init(&w->index, w->heap, base, w->limits.index_bytes);
     aborted_init(&w->aborted, w->heap);
@@ -383,14 +408,19 @@ static enum err filter_piece(struct clean_work *w, const struct piece *piece)
     return err;
 }
 
+/* Flushed as it comes, so that it is paced, and never a whole segment of it stands before a producer's flush. */
 static enum err write_out(struct clean_work *w, uint64_t position)
 {
     assert(w->out_fd >= 0);
     enum err err = w->out.bytes ? fs_write(w->out_fd, w->out.at, w->out.bytes, position) : ERR_NONE;
     w->step_bytes += w->out.bytes;
     w->sums.bytes_written += w->out.bytes;
+    w->unsynced += w->out.bytes;
     w->out.bytes = 0;
-    return err;
+    if (err || w->unsynced < (uint64_t)CLEAN_SYNC_EVERY * w->read_bytes)
+        return err;
+    w->unsynced = 0;
+    return fs_sync(w->out_fd);
 }
 
 static void drop_unchanged_group(struct clean_work *w)

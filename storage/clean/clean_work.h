@@ -23,7 +23,8 @@
 
 enum {
     CLEAN_READ_MAX = 1024 * 1024,
-    CLEAN_READ_SMALL = 128 * 1024 /* what a disk reads while a producer's wave hardly notices */
+    CLEAN_READ_SMALL = 128 * 1024, /* what a disk reads while a producer's wave hardly notices */
+    CLEAN_SYNC_EVERY = 4           /* so many times what a step reads is written, and then flushed */
 };
 enum clean_step { CLEAN_MAP, CLEAN_GROUP, CLEAN_FILTER, CLEAN_SEAL, CLEAN_SWAP, CLEAN_RENAME, CLEAN_DONE };
 
@@ -80,6 +81,7 @@ struct clean_work {
     int source_fd, out_fd;
     uint8_t *buf;
     struct clean_bytes out;
+    uint64_t unsynced; /* bytes of the new segment */
     bool changed;
     uint32_t renamed; /* RENAME: how many of the group's files are .deleted */
 };

@@ -281,7 +281,6 @@ struct cleaner *cleaner_open(struct log_store *ls, const struct broker_config *c
         return NULL;
     c->store = ls;
     c->config = config;
-    c->yield = CLEAN_YIELD_MAX;
     ls->cleaning_step = clean_run_step;
     open_cleaner_stats(c);
     timer_init(&c->timer, look_at_logs);

@@ -33,11 +33,14 @@ struct clean_run {
     struct list old; /* replaced */
     bool ending, abandon, saved, overdue;
     uint64_t counted_read, counted_written;
+    uint64_t dirty_bytes, work_bytes; /* at its beginning: that are dirty, that it will read */
+    uint64_t begun_compacted_bytes;   /* the store's compacted_bytes then */
 };
 
 /* While producers write to the shard's logs, a step reads little and is followed by a rest of so many times what it took: the disk is
- * theirs. Where more is dirty from run to run the rests get shorter, down to none; nor is there one for what is overdue (max.compaction.lag.ms). */
-enum { CLEAN_YIELD_MAX = 39, CLEAN_YIELD_MS_MAX = 500 /* one rest */ };
+ * theirs. None is due while the cleaning is behind what comes in: while the share of it that is done is less than what was written to compacted
+ * logs since it began, by its dirty bytes. So when it is over no more is dirty than before. Nor for what is overdue (max.compaction.lag.ms). */
+enum { CLEAN_YIELD = 39, CLEAN_YIELD_MS_MAX = 500 /* one rest */ };
 
 struct cleaner {
     struct log_store *store;
@@ -51,8 +54,6 @@ struct cleaner {
     uint32_t best_place;
     double best_rank;
     uint64_t free_at_ns;                   /* the pace: not before */
-    uint32_t yield;                        /* CLEAN_YIELD_MAX, or less where cleaning does not keep up */
-    uint64_t begun_dirty_bytes;            /* dirty_bytes when the last run began */
     uint64_t dirty_bytes, dirty_bytes_now; /* of all logs at the last look, and of this one so far */
     uint64_t left_bytes;                   /* of the cleaning */
     struct {

@@ -98,6 +98,7 @@ struct log_store {
 
     uint32_t waves_under_way; /* these two: see log_store_is_written */
     uint64_t wave_ended_ns;   /* 0: none did */
+    uint64_t compacted_bytes; /* that waves carried to compacted logs: what comes in for the cleaner */
     struct cold_blocks cold;  /* what was read from the disk for fetches */
     uint32_t cold_reads;      /* fetches that are at it */
     struct list cold_waiting; /* those beyond COLD_READS_MAX */

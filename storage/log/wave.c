@@ -359,6 +359,8 @@ static void start_wave(struct partition *p, const struct mark *end, bool dsync)
     p->writer.wave = w;
     p->writer.state = WRITER_WAVE;
     p->store->waves_under_way++;
+    if (config_of(p)->compacted)
+        p->store->compacted_bytes += end->position - p->written.position;
     p->writer.carry_now = false;
     list_remove(&p->writer.carry_link);
     redo_wave_begins(&p->store->redo, &p->writer.redo);

@@ -2,6 +2,7 @@
  * cleaning is given up) or from then on (that is a kill between any two steps, and the next start). */
 #include "tests/unit/faulty_fs.h"
 #include "storage/clean/clean_work.h"
+#include "core/limits.h"
 #include "storage/log/segment.h"
 #include "storage/recovery/recovery.h"
 #include "tests/unit/empty_dir.h"
@@ -239,6 +240,30 @@ static void a_cleaning_leaves_the_latest_of_each_key_in_fewer_segments(void **st
     assert_int_equal(f.segments, swaps + 1);
 }
 
+/* A batch may begin anywhere in a block, and be larger than what a step reads. */
+static void pieces_of_any_size_read_directly_or_not_leave_the_same(void **state)
+{
+    static const uint32_t sizes[] = {BATCH_HEADER_BYTES, 100, 500, PAGE_BYTES};
+    struct fs_traits traits;
+    assert_int_equal(fs_probe(dir, &traits), ERR_NONE);
+    for (uint32_t i = 0; i < 2 * COUNT_OF(sizes); i++) {
+        uint32_t swaps;
+        struct clean_limits limits = roomy;
+        limits.direct = i % 2 && traits.direct;
+        struct clean_work work = begin_work(limits, 0);
+        work.read_bytes = sizes[i / 2];
+        assert_false(step_to_end(&work, &swaps));
+        assert_int_equal(work.err, ERR_NONE);
+        assert_int_equal(work.sums.records_read, ACTIVE);
+        assert_int_equal(work.sums.records_kept, KEYS);
+        clean_work_end(&work);
+        struct found f = open_again();
+        only_the_latest_are_there(&f, ACTIVE);
+        assert_int_equal(tear_down(state), 0);
+        assert_int_equal(set_up(state), 0);
+    }
+}
+
 static unsigned synced_at_deleted;
 static void look_at_rename(const char *from, const char *to)
 {
@@ -374,6 +399,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_cleaning_leaves_the_latest_of_each_key_in_fewer_segments),
+        TEST(pieces_of_any_size_read_directly_or_not_leave_the_same),
         TEST(the_old_ones_are_durably_away_before_the_new_one_has_its_name),
         TEST(a_map_that_is_too_small_takes_several_passes_and_loses_nothing),
         TEST(a_log_in_which_nothing_changes_is_left_as_it_is),
