@@ -415,6 +415,24 @@ static void caught(int signal_number)
     _exit(1);
 }
 
+/* Of processor time: a busy machine is no reason. */
+static clock_t seed_began;
+static void limit_seed(void)
+{
+    struct itimerval limit = {.it_value.tv_sec = SEED_SECONDS_MAX};
+    seed_began = clock();
+    setitimer(ITIMER_PROF, &limit, NULL);
+}
+
+/* The timer also rings when a process that was stopped for a minute goes on. */
+static void limit_reached(int signal_number)
+{
+    if (clock() - seed_began < (clock_t)SEED_SECONDS_MAX / 2 * CLOCKS_PER_SEC)
+        limit_seed();
+    else
+        caught(signal_number);
+}
+
 struct options {
     uint64_t from, to;
     bool verify, quiet, keep_going;
@@ -475,13 +493,6 @@ static bool parse(int argc, char **argv, struct options *o)
         }
     }
     return o->to > 0;
-}
-
-/* Of processor time: a busy machine is no reason. */
-static void limit_seed(void)
-{
-    struct itimerval limit = {.it_value.tv_sec = SEED_SECONDS_MAX};
-    setitimer(ITIMER_PROF, &limit, NULL);
 }
 
 static bool try_seed(uint64_t seed, bool twice)
@@ -584,7 +595,7 @@ int main(int argc, char **argv)
     }
     signal(SIGABRT, caught);
     signal(SIGSEGV, caught);
-    signal(SIGPROF, caught);
+    signal(SIGPROF, limit_reached);
     if (o.fault)
         return all_in_turn(&o) ? 0 : 1;
     clock_t start = clock();
