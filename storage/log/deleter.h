@@ -20,4 +20,4 @@ void deleter_hurry(struct deleter *d, uint64_t until_ns);
 bool deleter_waits(const struct deleter *d);     /* something is left to unlink */
 uint64_t deleter_bytes(const struct deleter *d); /* of all that wait */
 /* The partition is being closed. */
-void deleter_forget(struct deleter *d, const struct partition *p);
+void deleter_forget(struct deleter *d, struct partition *p);

@@ -24,12 +24,23 @@ enum {
     GIVEN_S = 2,              /* who got something of it has so long to take it */
     SLOWED_S = 30,            /* an append to a ring waits so long at most, since files last went */
     FULL_S = 10,              /* somebody found no room so long ago: the disk counts as full */
+    RINGS_A_TURN = 1024,      /* partitions that are looked at for the oldest segment, some 100 us */
 };
 static const int64_t nothing_ms = INT64_MAX;
+
+/* The look for the oldest segment goes over all rings, some in each turn. */
+struct ring_walk {
+    struct list *at; /* the next one; NULL: it is over */
+    struct partition *oldest;
+    int64_t ms,
+        limit_ms; /* of its oldest segment; of the next one's: up to there it may drop before that one's turn comes */
+};
 
 struct full_disk {
     struct log_store *store;
     struct list rings; /* partitions */
+    struct ring_walk walk;
+    bool walked; /* since the first ring came: what the walk found counts */
     uint32_t ring_count;
     bool internal; /* an internal topic has partitions here */
     bool pressed;  /* less than the reserve is free */
@@ -76,25 +87,47 @@ static struct segment *oldest_of_ring(const struct partition *p)
     return s->bytes == 0 || end_of_oldest(p) > last_stable_offset(p) ? NULL : s;
 }
 
-/* The partition with the oldest segment, and up to when its segments may go before another's turn comes. */
-static struct partition *find_oldest_ring(const struct full_disk *d, int64_t *out_ms, int64_t *out_limit_ms)
+static void begin_ring_walk(struct full_disk *d)
 {
-    struct partition *oldest = NULL;
-    *out_ms = *out_limit_ms = nothing_ms;
-    for (struct list *l = d->rings.next; l != &d->rings; l = l->next) {
-        struct partition *p = container_of(l, struct partition, ring_link);
+    assert(!d->walk.at);
+    d->walk = (struct ring_walk){.at = d->rings.next, .ms = nothing_ms, .limit_ms = nothing_ms};
+}
+
+/* True: it is over. */
+static bool walk_some_rings(struct full_disk *d)
+{
+    struct ring_walk *w = &d->walk;
+    assert(w->at);
+    for (uint32_t i = 0; w->at != &d->rings; i++, w->at = w->at->next) {
+        if (i == RINGS_A_TURN)
+            return false;
+        struct partition *p = container_of(w->at, struct partition, ring_link);
         const struct segment *s = oldest_of_ring(p);
         if (!s)
             continue;
-        if (s->written_ms < *out_ms) {
-            *out_limit_ms = *out_ms;
-            *out_ms = s->written_ms;
-            oldest = p;
-        } else if (s->written_ms < *out_limit_ms) {
-            *out_limit_ms = s->written_ms;
+        if (s->written_ms < w->ms) {
+            w->limit_ms = w->ms;
+            w->ms = s->written_ms;
+            w->oldest = p;
+        } else if (s->written_ms < w->limit_ms) {
+            w->limit_ms = s->written_ms;
         }
     }
-    return oldest;
+    w->at = NULL;
+    d->walked = true;
+    return true;
+}
+
+/* Of this shard. Few are looked at now; of many the last walk tells, and before the first one there may be something. */
+static bool has_oldest_ring(const struct full_disk *d)
+{
+    assert(d->ring_count > 0 || list_empty(&d->rings));
+    if (d->ring_count > RINGS_A_TURN)
+        return !d->walked || d->walk.at || d->walk.oldest;
+    bool found = false;
+    for (struct list *l = d->rings.next; l != &d->rings && !found; l = l->next)
+        found = oldest_of_ring(container_of(l, struct partition, ring_link));
+    return found;
 }
 
 static int64_t oldest_of_others(const struct full_disk *d)
@@ -144,7 +177,7 @@ static void measure_in(struct full_disk *d, uint64_t ns)
 {
     uint64_t at_ns = d->store->shard->now_ns + ns;
     bool sooner = timer_started(&d->timer) && d->timer.deadline_ns <= at_ns;
-    if (!d->stopped && !d->busy && !sooner)
+    if (!d->stopped && !d->busy && !d->walk.at && !sooner)
         timer_start(&d->store->shard->timers, &d->timer, at_ns);
 }
 
@@ -185,13 +218,14 @@ static bool is_still_dropping(struct full_disk *d)
 static void drop_oldest_segments(struct full_disk *d)
 {
     assert(d->deficit > 0);
-    int64_t ms, limit_ms, others_ms = oldest_of_others(d);
+    int64_t limit_ms = d->walk.limit_ms, others_ms = oldest_of_others(d);
     if (is_still_dropping(d) || hurry_waiting_files(d))
         return;
-    struct partition *p = find_oldest_ring(d, &ms, &limit_ms);
-    if (!p || ms > others_ms)
-        return;
+    struct partition *p = d->walk.oldest;
+    const struct segment *oldest = p ? oldest_of_ring(p) : NULL; /* since it was looked at it may have gone */
     limit_ms = limit_ms < others_ms ? limit_ms : others_ms;
+    if (!oldest || oldest->written_ms > limit_ms)
+        return;
     uint64_t now_ns = d->store->shard->now_ns;
     if (!d->said_at_ns || now_ns - d->said_at_ns > SAID_S * NS_PER_S) {
         log_warn(
@@ -231,6 +265,31 @@ static void size_ring_segments(struct full_disk *d, bool near)
     d->store->ring_segment_bytes = (uint32_t)u64_min(each, UINT32_MAX);
 }
 
+/* It is known how much is free, and which segment is the oldest. */
+static void act_on_measure(struct full_disk *d)
+{
+    assert(!d->walk.at && !d->busy);
+    uint64_t reserve = reserve_bytes(d);
+    bool near = d->free_bytes < u64_max(reserve * NEAR_RESERVES, d->total_bytes / 4);
+    note_on_board(d, d->walk.ms);
+    d->pressed = d->ring_count > 0 && (d->free_bytes < reserve || is_any_starved(d));
+    d->deficit = u64_max(reserve > d->free_bytes ? reserve - d->free_bytes : 0, 1);
+    size_ring_segments(d, near);
+    if (d->pressed)
+        drop_oldest_segments(d);
+    bool often = near || d->pressed || d->free_bytes < NEAR_BYTES;
+    measure_in(d, (often ? MEASURE_NEAR_MS : MEASURE_MS) * NS_PER_MS);
+}
+
+static void go_on_with_walk(struct full_disk *d)
+{
+    assert(!d->busy);
+    if (walk_some_rings(d))
+        act_on_measure(d);
+    else
+        timer_start(&d->store->shard->timers, &d->timer, d->store->shard->now_ns + 1); /* in the next turn */
+}
+
 static void measured(struct io_op *op, int32_t res)
 {
     (void)res;
@@ -246,19 +305,9 @@ static void measured(struct io_op *op, int32_t res)
         return;
     }
     ls->free_bytes = d->free_bytes;
-    uint64_t reserve = reserve_bytes(d);
-    bool near = d->free_bytes < u64_max(reserve * NEAR_RESERVES, d->total_bytes / 4);
-    int64_t ms, limit_ms;
-    (void)find_oldest_ring(d, &ms, &limit_ms);
     d->starved |= d->fills && ballast_is_short(ls->ballast.level);
-    note_on_board(d, ms);
-    d->pressed = d->ring_count > 0 && (d->free_bytes < reserve || is_any_starved(d));
-    d->deficit = u64_max(reserve > d->free_bytes ? reserve - d->free_bytes : 0, 1);
-    size_ring_segments(d, near);
-    if (d->pressed)
-        drop_oldest_segments(d);
-    bool often = near || d->pressed || d->free_bytes < NEAR_BYTES;
-    measure_in(d, (often ? MEASURE_NEAR_MS : MEASURE_MS) * NS_PER_MS);
+    begin_ring_walk(d);
+    go_on_with_walk(d);
 }
 
 static void measure_disk(struct timer *t)
@@ -266,6 +315,10 @@ static void measure_disk(struct timer *t)
     struct full_disk *d = container_of(t, struct full_disk, timer);
     if (d->stopped || d->busy)
         return;
+    if (d->walk.at) {
+        go_on_with_walk(d);
+        return;
+    }
     hurry_if_full(d);
     if (!is_watched(d)) { /* no more: no other shard waits for what is not there */
         d->pressed = d->starved = false;
@@ -318,9 +371,8 @@ static bool is_held_by_transaction(const struct partition *p)
 static bool has_something_to_drop(const struct full_disk *d, const struct partition *p)
 {
     assert(p->end.position == 0 || p->active);
-    int64_t ms, limit_ms;
     bool own = (p->end.position > 0 || p->segments.count > 1) && !is_held_by_transaction(p);
-    return own || d->dropping || find_oldest_ring(d, &ms, &limit_ms) || oldest_of_others(d) != nothing_ms;
+    return own || d->dropping || has_oldest_ring(d) || oldest_of_others(d) != nothing_ms;
 }
 
 /* What it waits to append ends a transaction, and so lets go of segments that it may hold. */
@@ -389,6 +441,20 @@ bool full_disk_unlinks_at_once(const struct partition *p)
 
 /* --- life --- */
 
+static void leave_rings(struct full_disk *d, struct partition *p)
+{
+    assert(d->ring_count > 0);
+    struct ring_walk *w = &d->walk;
+    if (w->at == &p->ring_link)
+        w->at = p->ring_link.next;
+    if (w->oldest == p) { /* the next walk finds another one */
+        w->oldest = NULL;
+        w->ms = nothing_ms;
+    }
+    list_remove(&p->ring_link);
+    d->ring_count--;
+}
+
 void full_disk_note(struct partition *p)
 {
     struct full_disk *d = full_disk_of(p);
@@ -398,8 +464,7 @@ void full_disk_note(struct partition *p)
         list_push(&d->rings, &p->ring_link);
         d->ring_count++;
     } else if (!is_ring(p) && list_linked(&p->ring_link)) {
-        list_remove(&p->ring_link);
-        d->ring_count--;
+        leave_rings(d, p);
     }
     if (!watched && is_watched(d)) /* the ballast is there before the disk can be full */
         measure_in(d, 0);
@@ -410,11 +475,8 @@ void full_disk_forget(struct partition *p)
     struct full_disk *d = full_disk_of(p);
     if (d->dropping == p)
         d->dropping = NULL;
-    if (!list_linked(&p->ring_link))
-        return;
-    assert(d->ring_count > 0);
-    list_remove(&p->ring_link);
-    d->ring_count--;
+    if (list_linked(&p->ring_link))
+        leave_rings(d, p);
 }
 
 struct full_disk *full_disk_open(struct log_store *ls)

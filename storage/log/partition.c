@@ -204,6 +204,7 @@ static void init_partition_lists(struct partition *p)
     list_init(&p->trimmer.waiting);
     list_init(&p->trimmer.saving);
     list_init(&p->trimmer.dropped);
+    list_init(&p->trimmer.renamed);
     list_init(&p->retention.trim.link);
     list_init(&p->retention.link);
     list_init(&p->ring_link);

@@ -207,7 +207,8 @@ struct partition_trimmer {
     struct trim_job *job;
     struct list waiting, saving; /* struct log_trim */
     struct list dropped;         /* struct segment, below the start: their files go when nobody reads them */
-    uint32_t unlinks;            /* segments whose files were renamed and wait in the deleter */
+    struct list renamed;         /* the deleter's: segments whose files were renamed, and go later */
+    uint32_t unlinks;            /* how many these are */
 };
 
 /* Drops what is too old or too much (retention.c). */

@@ -217,6 +217,29 @@ static void the_shard_with_the_oldest_segment_drops_it_where_another_starves(voi
     w.shard->count = 1;
 }
 
+/* A look at all of them takes several turns: what it finds counts when it is over. */
+static void of_many_rings_the_oldest_segment_is_found_and_goes(void **state)
+{
+    (void)state;
+    enum { RINGS = 3000 };
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    struct catalog_change c = {.kind = CATALOG_CREATE,
+                               .name = "many",
+                               .partitions = RINGS,
+                               .overrides = o,
+                               .override_count = 1,
+                               .done = change_done};
+    change_and_wait(&c);
+    find_partition("many");
+    w.p = nth_partition(w.p->topic, RINGS - 1);
+    fill(A_SEGMENT + 3, 0);
+    while (atomic_load(&w.root->board.oldest_ms[0]) != segments_at(&w.p->segments, 0)->written_ms)
+        turn();
+    another_starves(true);
+    starts_at(A_SEGMENT);
+    another_starves(false);
+}
+
 /* It would be refused at once, half a minute later: it "waited" all the time. */
 static void a_roll_that_finds_no_room_is_no_append_that_waits(void **state)
 {
@@ -293,6 +316,8 @@ int main(void)
         CASE(while_the_reserve_is_short_a_ring_waits_and_drops_nothing),
         CASE(a_ring_has_its_reserve_at_once_and_nobody_takes_what_is_given),
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
+        cmocka_unit_test_setup_teardown(of_many_rings_the_oldest_segment_is_found_and_goes, setup_beside_another,
+                                        teardown),
         cmocka_unit_test_setup_teardown(the_shard_with_the_oldest_segment_drops_it_where_another_starves,
                                         setup_beside_another, teardown),
         cmocka_unit_test_setup_teardown(a_ring_keeps_what_an_open_transaction_began, setup_beside_another, teardown),

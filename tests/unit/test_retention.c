@@ -136,6 +136,44 @@ static void files_go_when_their_delay_is_over(void **state)
     assert_int_equal(deleter_bytes(w.p->store->deleter), 0);
 }
 
+/* However many wait: a topic that was deleted with a hundred thousand of them took one turn for all. */
+static void what_a_deleted_partition_leaves_is_let_go_of_in_steps(void **state)
+{
+    (void)state;
+    enum { FILES = 1000, AT_ONCE_MAX = 256 };
+    topic(NULL, 0);
+    struct deleter *d = w.p->store->deleter;
+    for (int i = 0; i < FILES; i++)
+        assert_true(deleter_add(d, w.p, 1000000 + i, 1));
+    struct catalog_change c;
+    delete_begin(&c);
+    uint64_t left = FILES;
+    while (left > 0) {
+        turn();
+        assert_true(left - deleter_bytes(d) <= AT_ONCE_MAX);
+        left = deleter_bytes(d);
+        deleter_check(d);
+    }
+    until(&change_is_over);
+    assert_int_equal(c.error, KERR_NONE);
+}
+
+static void what_is_due_sooner_does_not_stand_behind_what_waits_longer(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"file.delete.delay.ms", "600000"}, {"retention.bytes", "1"}};
+    topic(o, 2);
+    fill(2 * A_SEGMENT, 0);
+    files_named(".log.deleted", 1);
+    alter_setting("file.delete.delay.ms", "50");
+    fill(A_SEGMENT, 0);
+    starts_at(2 * A_SEGMENT);
+    stays_at(2 * A_SEGMENT);
+    files_named(".log.deleted", 1);
+    pass(601000);
+    files_named(".deleted", 0);
+}
+
 /* Of many a recovery unlinks a few, the deleter the rest, at once. */
 static void what_the_last_run_left_goes_at_a_start(void **state)
 {
@@ -413,6 +451,8 @@ int main(void)
         CASE(what_was_active_below_the_start_goes_when_it_is_closed),
         CASE(a_clock_that_goes_back_makes_nothing_older),
         CASE(files_go_when_their_delay_is_over),
+        CASE(what_a_deleted_partition_leaves_is_let_go_of_in_steps),
+        CASE(what_is_due_sooner_does_not_stand_behind_what_waits_longer),
         CASE(what_the_last_run_left_goes_at_a_start),
         CASE(the_policy_decides),
         CASE(records_without_a_time_expire_by_when_they_were_written),
