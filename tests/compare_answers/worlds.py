@@ -12,7 +12,7 @@ from wire import Connection, batch, produced
 from wire_txn import CONCURRENT, Transactional, stable_up_to
 
 SETTINGS = {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0", "num.partitions": "1", "offsets.topic.num.partitions": "1",
-            "connections.max.idle.ms": "86400000"}
+            "connections.max.idle.ms": "86400000", "broker.session.timeout.ms": "3600000"}
 PARTITIONS = {"r1": 3, "r2": 1, "empty": 2, "compacted": 1, "stable": 1}
 NO_ID = bytes(16)
 TIMEOUT, PATIENCE = float(os.environ.get("ANSWER_S", "2")), 60  # for what is compared, and for what makes the worlds alike
