@@ -2,9 +2,7 @@
 build.
 
 ack_before_flush answers when a write is done, not when it is durable; sync_wrong_file asks the disk to keep another
-file; share_unsettled flushes once for waves into blocks that are new to their files, settled_before_flush takes zeroed ones for durable before they are,
-shared_ack_before_flush does not wait for that flush; caching_off_unflushed flushes nothing when caching is turned off; ring_write_not_durable and
-thread_write_not_durable leave out RWF_DSYNC on one of the ways that a durable write can take. A mutant is caught when what it
+file; share_unsettled flushes once for waves into blocks that are new to their files, settled_before_flush takes zeroed ones for durable before they are. A mutant is caught when what it
 acked is not there after a cut; one that does not even start or answer is not caught, but broken.
 """
 import os
@@ -21,10 +19,7 @@ PROMISES = (promises.Series, ["load"])
 CLEANINGS = (cleanings.Series, ["load"])
 MUTANTS = [("ack_before_flush", *DATA), ("ack_before_flush", *PROMISES), ("ack_before_flush", *CLEANINGS), ("sync_wrong_file", *DATA)]
 MANY = (cuts.Series, [cuts.Round("off", "many", "")])
-TURNED = (cuts.Series, [cuts.Round("turned", "fresh", "")])
-# POWER_MUTANTS=all: builds that take CI a minute each
-RARE = [("share_unsettled", *MANY), ("settled_before_flush", *MANY), ("shared_ack_before_flush", *MANY), ("caching_off_unflushed", *TURNED),
-        ("ring_write_not_durable", *DATA), ("thread_write_not_durable", *DATA)]
+RARE = [("share_unsettled", *MANY), ("settled_before_flush", *MANY)]  # POWER_MUTANTS=all: two builds more, which take CI a minute each
 ROUNDS_MAX = 16
 
 
