@@ -87,4 +87,7 @@ class Crowd:
 
     def end(self):
         self.child.stdin.close()
-        self.child.wait(20)
+        try:
+            self.child.wait(20)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
