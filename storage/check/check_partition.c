@@ -328,7 +328,11 @@ static void check_owner(struct check_walk *w)
     char text[UUID_TEXT_BYTES];
     name_small_file(w, "partition.metadata");
     if (!partition_dir_topic(w->dir, id)) {
-        check_fault(w->check, w->file, "missing or damaged: which topic's it is, is not known");
+        if (w->folder.segments.count == 0)
+            check_note(w->check, w->file,
+                       "not there, nor is a segment: the folder was being made, which the next record goes on with");
+        else
+            check_fault(w->check, w->file, "missing or damaged: which topic's it is, is not known");
         return;
     }
     uuid_text(id, text);

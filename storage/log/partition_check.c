@@ -1,14 +1,17 @@
 /* What must hold between the fields of a partition, whatever it is doing: for the unit tests, the simulator and debug builds. */
 #include "storage/log/partition_state.h"
 
-static void check_aborted_of(const struct partition *p, const struct segment *s)
+/* A cold read may have found that a closed segment's batches end earlier (cold_read.c): the marker is gone, its transaction is still aborted. */
+static void check_aborted_of(const struct partition *p, uint32_t i)
 {
+    const struct segment *s = segments_at(&p->segments, i);
     const struct aborted_index *a = &s->aborted;
+    int64_t end = s == p->active ? s->next_offset : segments_at(&p->segments, i + 1)->base_offset;
     aborted_check(a);
     if (!a->count)
         return;
     assert(a->v[0].last_offset >= s->base_offset);
-    assert(a->v[a->count - 1].last_offset < s->next_offset);
+    assert(a->v[a->count - 1].last_offset < end);
     assert(a->v[a->count - 1].last_offset <= p->aborted_last_offset);
 }
 
@@ -30,7 +33,7 @@ static void check_segments(const struct partition *p)
         assert(s->partition == p);
         assert(s == p->active || s->allocated == s->bytes);
         assert(s == p->active || !list_linked(&s->index_link) || s->index_loaded);
-        check_aborted_of(p, s);
+        check_aborted_of(p, i);
         closed_bytes += s == p->active ? 0 : s->bytes;
     }
     assert((p->segments.count == 0) == !p->active);

@@ -228,6 +228,10 @@ class Course:
         if self.txn:
             values = {v for _, v in committed(self.c, "txn", 0)}
             assert self.txn <= values, f"of a committed transaction {self.txn - values} are gone"
+        self.stop()
+        code, out, err = run([self.b.command()[0], "check", f"log.dirs={self.b.data}"])
+        assert code == 0, f"odradek check finds: {(out + err).decode(errors='replace')[-600:]}"
+        assert self.start()
         for name in ("a", "b"):
             self.create(name, 3)
             for partition in range(there.get(name, 3)):  # also where making its folder was cut short
@@ -242,8 +246,6 @@ class Course:
         self.transact()
         assert len(self.txn) == before + 3, "no transaction comes to its end any more"
         self.stop()
-        code, out, err = run([self.b.command()[0], "check", f"log.dirs={self.b.data}"])
-        assert code == 0, f"odradek check finds: {(out + err).decode(errors='replace')[-600:]}"
 
     def judge_records(self, topic, partition, acked):
         first, found = self.trimmed.get((topic, partition), 0), {}

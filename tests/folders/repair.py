@@ -87,6 +87,22 @@ def check_names_what_is_wrong():
         assert code == 0 and f"note: {words}" in said, f"{words}: {code}, {said}"
 
 
+def a_folder_that_was_being_made_is_no_fault():
+    """The broker was killed, or the disk failed, between the folder and its partition.metadata."""
+    with Broker(f"{WORK}/being-made", settings()) as broker:
+        assert create_topic(Connection(broker.port), "new", 2) == 0
+        broker.stop()
+        os.mkdir(f"{broker.data}/new-1")
+        code, said = ours("check", broker.data)
+        assert code == 0 and "note: new-1/partition.metadata: " in said, f"{code}, {said}"
+        broker.start()
+        c = Connection(broker.port)
+        assert produced(c, "new", 1, batch([b"x"])) == (0, 0)
+        broker.stop()
+        code, said = ours("check", broker.data)
+        assert code == 0 and " 0 faults, 0 notes" in said, f"{code}, {said}"
+
+
 def check_leaves_others_alone():
     folder = fresh_dir(f"{WORK}/checked-foreign")
     put(f"{folder}/thesis.tex", b"years of work")
@@ -233,6 +249,7 @@ def every_mutation_is_mended():
 
 
 CASES = [("check names each thing that is wrong in a folder, and touches nothing", check_names_what_is_wrong),
+         ("check takes the folder of a partition that was being made for no fault, and a record goes on with it", a_folder_that_was_being_made_is_no_fault),
          ("check and repair leave other people's and running brokers' folders alone", check_leaves_others_alone),
          ("repair is not led astray by the largest producer id", numbers_at_their_end_are_no_reason),
          ("repair puts a lost catalog together from the folders", the_catalog_is_put_together),
