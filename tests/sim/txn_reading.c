@@ -9,7 +9,7 @@ enum { MARKERS_MAX = 1 << 16, MARKER_KEY_BYTES = 4, MARKER_COMMITS = 1, ABORTED_
 struct truth_marker {
     struct truth_log *log;
     int64_t offset, producer_id;
-    int64_t known_wall_ms;
+    int64_t known_wall_ms; /* since when it must have been there */
     uint64_t known_ns;
     int16_t epoch;
     bool commit, proved; /* proved: it is known what it ended */
@@ -131,6 +131,14 @@ static void close_open(struct truth_reading *rd, int64_t producer_id)
             rd->open[i--] = rd->open[--rd->open_count];
 }
 
+/* Its time may have begun with a cleaning before it was first read: its batch says when that is over. */
+static uint64_t ns_of_its_time(const struct truth_log *l, const struct batch *b)
+{
+    int64_t left_ms = b->base_timestamp - clock_wall_ms();
+    bool begun = (b->attributes & BATCH_DELETE_HORIZON) && left_ms < l->delete_retention_ms;
+    return begun ? u64_min((uint64_t)(l->delete_retention_ms - left_ms) * NS_PER_MS, sim.now_ns) : 0;
+}
+
 static void hear_marker(struct hearing *h, const struct batch *b, const uint8_t *at)
 {
     struct truth_log *l = h->rd->log;
@@ -139,13 +147,14 @@ static void hear_marker(struct hearing *h, const struct batch *b, const uint8_t 
     if (b->count != 1 || !batch_next(&c, &r) || r.key_bytes != MARKER_KEY_BYTES ||
         be16_get(r.key + 2) > MARKER_COMMITS || !(b->attributes & BATCH_TRANSACTIONAL))
         truth_fail(l, "the control batch at %" PRId64 " is no marker", b->base_offset);
+    uint64_t ago_ns = ns_of_its_time(l, b);
     const struct truth_marker m = {.log = l,
                                    .offset = b->base_offset,
                                    .producer_id = b->producer_id,
                                    .epoch = b->producer_epoch,
                                    .commit = be16_get(r.key + 2) == MARKER_COMMITS,
-                                   .known_wall_ms = clock_wall_ms(),
-                                   .known_ns = sim.now_ns,
+                                   .known_wall_ms = clock_wall_ms() - (int64_t)(ago_ns / NS_PER_MS),
+                                   .known_ns = sim.now_ns - ago_ns,
                                    .seen_in = answers};
     if (!m.commit)
         end_aborted(h, m.producer_id);
