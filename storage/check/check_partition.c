@@ -330,7 +330,7 @@ static void check_owner(struct check_walk *w)
     if (!partition_dir_topic(w->dir, id)) {
         if (w->folder.segments.count == 0)
             check_note(w->check, w->file,
-                       "not there, nor is a segment: the folder was being made, which the next record goes on with");
+                       "missing or damaged, but there is no segment: the next record goes on with making the folder");
         else
             check_fault(w->check, w->file, "missing or damaged: which topic's it is, is not known");
         return;

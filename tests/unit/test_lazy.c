@@ -410,6 +410,18 @@ static void the_stop_of_many_flushes_once(void **state)
     }
 }
 
+static void the_last_checkpoints_are_found(void)
+{
+    kill_broker();
+    start_unrecovered();
+    hold_recoveries();
+    for (int32_t i = 0; i < MANY; i++)
+        assert_int_equal(checkpoint_find(w.root->checkpoints, w.p->topic->id, i)->offset, ROUNDS);
+    kill_broker();
+    start();
+    find_partition("t");
+}
+
 static void a_checkpoint_that_is_mostly_stale_is_compacted(void **state)
 {
     (void)state;
@@ -424,14 +436,7 @@ static void a_checkpoint_that_is_mostly_stale_is_compacted(void **state)
         turn();
     uint64_t live = MANY * w.p->checkpoint.entry_bytes;
     assert_true(most < 6 * live); /* where ROUNDS times as much was written */
-    kill_broker();
-    start_unrecovered();
-    hold_recoveries();
-    for (int32_t i = 0; i < MANY; i++)
-        assert_int_equal(checkpoint_find(w.root->checkpoints, w.p->topic->id, i)->offset, ROUNDS);
-    kill_broker();
-    start();
-    find_partition("t");
+    the_last_checkpoints_are_found();
 }
 
 static void until_the_reserve_is_full(void)
@@ -458,14 +463,7 @@ static void a_compaction_that_finds_no_room_is_given_up(void **state)
     }
     assert_true(reserve_size() < full); /* it was asked */
     full_until = 0;
-    kill_broker();
-    start_unrecovered();
-    hold_recoveries();
-    for (int32_t i = 0; i < MANY; i++)
-        assert_int_equal(checkpoint_find(w.root->checkpoints, w.p->topic->id, i)->offset, ROUNDS);
-    kill_broker();
-    start();
-    find_partition("t");
+    the_last_checkpoints_are_found();
 }
 
 /* What look-ups need of closed segments is known after a restart without their indexes. */
