@@ -1,6 +1,5 @@
 /* The receive buffers of one engine, all of one size, in one region that is faulted in as load needs it. Inside core/io*
- * only. The last one put is the next one got, so that its bytes are still in the cache; a provided buffer ring, where the kernel
- * has it, gives them out in the order in which they came back instead. */
+ * only. The last one put is the next one got, so that its bytes are still in the cache. */
 #pragma once
 #include "core/err.h"
 #include "core/mem.h"

@@ -18,6 +18,10 @@ enum uring_tag {
     TAG_RUNG,        /* another ring's MSG_RING */
 };
 enum { TAG_BITS = 7 };
+enum {
+    LAID_BUFFERS_MIN = 4, /* half a megabyte: most second-level caches hold it */
+    LAID_ENOUGH = 65536,  /* receives: one more turn in so many finds too few */
+};
 
 struct uring {
     struct io io;
@@ -36,10 +40,11 @@ struct uring {
     struct sync_route sync_route;
     uint64_t sync_quiet_ns; /* no line about it before */
 
-    /* Pooled receives. With a buffer ring, `credits` are the buffers that are not lent out, as far as completions have
-     * been seen; without, the pool itself knows. */
+    /* Pooled receives. With a buffer ring, `credits` are the buffers that lie in it, as far as completions have been seen: it gives
+     * them out in the order in which they came, so only as many lie there as a turn needs, the others stay in the pool, whose last
+     * one is still in the cache. `laid_most` grows when a receive finds none, and shrinks after LAID_ENOUGH that did. */
     struct io_uring_buf_ring *buffers;
-    uint32_t credits;
+    uint32_t credits, laid_most, laid_enough;
     struct list parked;  /* ops that wait for a buffer */
     struct list watched; /* the same, with a poll for their socket's death; they come after those in `parked` */
 
@@ -74,6 +79,8 @@ uint32_t uring_complete(struct uring *u, uint64_t user_data, int32_t res, uint32
 /* How many bytes of a socket a completion brings. */
 uint64_t uring_received(uint64_t user_data, int32_t res);
 void uring_recv_put(struct io *io, void *at);
+/* From the pool into the buffer ring, as many as are to lie there. */
+void uring_lay_buffers(struct uring *u);
 /* Gives parked receives another try as far as there are buffers. False: some are left that buffers lie ready for. */
 bool uring_unpark(struct uring *u);
 

@@ -206,7 +206,7 @@ void uring_start(struct io *io, struct io_op *op)
 
 static uint32_t count_recv_buffers(const struct uring *u)
 {
-    return u->buffers ? u->credits : u->io.pool.free_count;
+    return u->credits + u->io.pool.free_count;
 }
 
 static void give_ring_buffer(struct uring *u, uint16_t index)
@@ -218,14 +218,35 @@ static void give_ring_buffer(struct uring *u, uint16_t index)
     u->credits++;
 }
 
+void uring_lay_buffers(struct uring *u)
+{
+    assert(u->buffers && u->laid_most <= u->io.pool.count);
+    while (u->credits < u->laid_most && u->io.pool.free_count > 0)
+        give_ring_buffer(u, io_pool_index(&u->io.pool, io_pool_get(&u->io.pool)));
+}
+
+/* So many lay in the ring, and a receive found none. */
+static void lay_more_buffers(struct uring *u)
+{
+    u->laid_most = (uint32_t)u64_min(2 * u->laid_most, u->io.pool.count);
+    u->laid_enough = 0;
+    uring_lay_buffers(u);
+}
+
+static void lay_fewer_buffers(struct uring *u)
+{
+    if (u->laid_most > LAID_BUFFERS_MIN)
+        u->laid_most /= 2;
+    u->laid_enough = 0;
+}
+
 void uring_recv_put(struct io *io, void *at)
 {
     assert(at);
     struct uring *u = uring_of(io);
+    io_pool_put(&io->pool, at);
     if (u->buffers)
-        give_ring_buffer(u, io_pool_index(&io->pool, at));
-    else
-        io_pool_put(&io->pool, at);
+        uring_lay_buffers(u);
 }
 
 static void park_recv(struct uring *u, struct io_op *op)
@@ -333,6 +354,9 @@ static void take_ring_buffer(struct uring *u, struct io_op *op, int32_t res, uin
     assert(u->credits > 0);
     uint16_t index = (uint16_t)(flags >> IORING_CQE_BUFFER_SHIFT);
     u->credits--;
+    if (++u->laid_enough == LAID_ENOUGH)
+        lay_fewer_buffers(u);
+    uring_lay_buffers(u);
     if (res > 0)
         op->buf.at = io_pool_at(&u->io.pool, index);
     else
@@ -366,6 +390,8 @@ static bool finish_recv_pooled(struct uring *u, struct io_op *op, int32_t res, u
         io_pool_put(&u->io.pool, op->buf.at);
     if (likely(res != -ENOBUFS && res != -EAGAIN && res != -EINTR))
         return true;
+    if (res == -ENOBUFS && u->buffers)
+        lay_more_buffers(u);
     if (res == -EAGAIN && u->buffers)
         retry_uring_op(u, op, res);
     else

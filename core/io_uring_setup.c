@@ -123,8 +123,8 @@ static bool setup_buffer_ring(struct uring *u)
     if (!u->buffers)
         return false;
     io_uring_buf_ring_init(u->buffers);
-    for (uint32_t i = 0; i < u->io.pool.count; i++)
-        uring_recv_put(&u->io, io_pool_at(&u->io.pool, i));
+    u->laid_most = (uint32_t)u64_min(LAID_BUFFERS_MIN, u->io.pool.count);
+    uring_lay_buffers(u);
     return true;
 }
 

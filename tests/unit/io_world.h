@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { RECV_BYTES = 4096, RECV_COUNT = 4, PATIENCE_S = 20 };
+enum { RECV_BYTES = 4096, RECV_COUNT = 16, PATIENCE_S = 20 };
 
 struct variant {
     const char *name;

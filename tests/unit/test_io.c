@@ -137,6 +137,29 @@ static void pooled_receive_holds_a_buffer_only_when_there_is_data(struct world *
         pair_close(w, &p[i]);
 }
 
+/* Not each of all in turn: what was just read from is still in the cache. */
+static void receives_one_after_the_other_share_few_buffers(struct world *w)
+{
+    struct pair p;
+    struct call c = {0};
+    const void *seen[RECV_COUNT];
+    uint32_t count = 0;
+    pair_open(w, &p);
+    for (int round = 0; round < 4 * RECV_COUNT; round++) {
+        io_recv_pooled(w->io, &c.op, &p.server, called);
+        assert_int_equal(write(p.client, "once", 4), 4);
+        assert_int_equal(finish(w->io, &c), 4);
+        uint32_t i = 0;
+        while (i < count && seen[i] != c.op.buf.at)
+            i++;
+        if (i == count)
+            seen[count++] = c.op.buf.at;
+        io_recv_put(w->io, c.op.buf.at);
+    }
+    assert_in_range(count, 1, RECV_COUNT / 2 + 1);
+    pair_close(w, &p);
+}
+
 static void pool_exhaustion_waits_and_recovers(struct world *w)
 {
     enum { PAIRS = RECV_COUNT * 2 };
@@ -528,6 +551,7 @@ static const struct io_case cases[] = {
     CASE(receives_what_was_sent_before_and_after_the_op),
     CASE(receives_the_rest_in_further_ops),
     CASE(pooled_receive_holds_a_buffer_only_when_there_is_data),
+    CASE(receives_one_after_the_other_share_few_buffers),
     CASE(pool_exhaustion_waits_and_recovers),
     CASE(shutdown_finishes_a_receive_that_waits_for_a_buffer),
     CASE(sends_many_pieces_through_short_sends),
