@@ -15,7 +15,7 @@
 enum {
     SPIN_SLEEPS = 64, /* waits: fewer than one in a hundred of all */
     SPIN_SHORT = 48,  /* of them */
-    SPIN_TRIES = 256, /* looks: some milliseconds */
+    SPIN_TRIES = 256, /* looks: some milliseconds, or some ten where they wait for a disk */
     SPIN_DOUBTS =
         64, /* after so many of them it ends where little has been gained so far: a trial that wins nothing is paid for */
     SPIN_LOOKS = 8192,      /* then sleeping is tried again */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CPU_MAX = 4096, KEY_MAX = 256, SPIN_US_DEFAULT = 50, SPIN_US_MAX = 1000 };
+enum { CPU_MAX = 4096, KEY_MAX = 256, SPIN_US_DEFAULT = 250, SPIN_US_MAX = 1000 };
 #define MEMORY_PER_CORE_MIN (4ull * SLAB_BYTES) /* each purpose has a slab of its own (core/buf.h) */
 #define MEMORY_MIN (16ull << 20)
 #define MEMORY_DEFAULT_MAX (8ull << 30)
@@ -86,7 +86,7 @@ const char *options_help(void)
            "  --cpu-list LIST       the CPUs to run on, one per core, e.g. 0,2-3\n"
            "  --spin-us N|auto      so long a core that has nothing to do looks for work before it sleeps, where that "
            "makes answers quicker;\n"
-           "                        0: never (default auto: 50 where the processors are the broker's own: named or "
+           "                        0: never (default auto: 250 where the processors are the broker's own: named or "
            "several, and not all)\n"
            "  --memory SIZE         for what is received, written and read, e.g. 512M, 4G (default: a quarter of the "
            "machine's, at most 8G)\n"
