@@ -188,7 +188,8 @@ struct io_names {
 };
 /* A listening socket on one numeric address. `shared` sets SO_REUSEPORT (every shard its own); the first bind of a broker is
  * made without it, so that a foreign listener is found out: ERR_BUSY. Port 0: the kernel chooses; *out_port is the real one.
- * `congestion`: what accepted sockets have for TCP_CONGESTION, a name that io_check_congestion took; NULL: the kernel's default. */
+ * `congestion`: what accepted sockets have for TCP_CONGESTION, a name that io_check_congestion took; NULL: the kernel's default, but
+ * reno on a loopback address: there is no way to be measured, and bbr's pacing costs a timer for each burst. */
 enum err io_listen(const char *address, uint16_t port, bool shared, const char *congestion, int *out_fd,
                    uint16_t *out_port) must_use;
 /* ERR_NOT_FOUND: the kernel knows no such congestion control; ERR_PERMISSION: only with privileges. */

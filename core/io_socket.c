@@ -10,7 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096 }; /* the kernel takes less if net.core.somaxconn says so */
+enum { BACKLOG = 4096 };           /* the kernel takes less if net.core.somaxconn says so */
+#define LOOPBACK_CONGESTION "reno" /* in every kernel, for everybody */
 
 union address {
     struct sockaddr any;
@@ -68,6 +69,15 @@ static bool set_congestion(int fd, const char *name)
     return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) == 0;
 }
 
+/* Only peers on this machine reach it. */
+static bool is_loopback(const union address *a)
+{
+    assert(a->any.sa_family == AF_INET || a->any.sa_family == AF_INET6);
+    if (a->any.sa_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
+    return ntohl(a->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 /* Accepted sockets inherit TCP_NODELAY and TCP_CONGESTION, which saves calls for each. V6ONLY lets both families have the same port. */
 static bool prepare_socket(int fd, int family, bool shared, const char *congestion)
 {
@@ -114,6 +124,8 @@ enum err io_listen(const char *address, uint16_t port, bool shared, const char *
     if (fd < 0)
         return err_from_errno(errno);
     uint16_t real_port;
+    if (!congestion && is_loopback(&a))
+        congestion = LOOPBACK_CONGESTION;
     if (!prepare_socket(fd, a.any.sa_family, shared, congestion) || bind(fd, &a.any, bytes) != 0 ||
         listen(fd, BACKLOG) != 0 || !read_local_port(fd, &real_port)) {
         enum err err = err_from_errno(errno);

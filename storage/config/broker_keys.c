@@ -518,7 +518,7 @@ static const struct broker_key keys[] = {
     {"share.coordinator.write.timeout.ms", "5000", doc_share, CONFIG_INT, false, CONFIG_AT_LEAST(1)},
     {"share.fetch.purgatory.purge.interval.requests", "1000", doc_share, CONFIG_INT, false, CONFIG_ANY},
     {"socket.congestion.control", "",
-     "The congestion control of clients' connections (TCP_CONGESTION); empty: the kernel's default.", CONFIG_STRING, true, CONFIG_ANY},
+     "The congestion control of clients' connections (TCP_CONGESTION); empty: reno on loopback addresses, elsewhere the kernel's default.", CONFIG_STRING, true, CONFIG_ANY},
     {"socket.connection.setup.timeout.max.ms", "30000", doc_threads, CONFIG_LONG, false, CONFIG_ANY},
     {"socket.connection.setup.timeout.ms", "10000", doc_threads, CONFIG_LONG, false, CONFIG_ANY},
     {"socket.listen.backlog.size", "50",
