@@ -55,12 +55,12 @@ enum {
                                              * more than some 0.1 s; 64 times the default of max.message.bytes */
     SYNC_ALL_FROM =
         64, /* partitions: the stop of so many syncs the whole file system once, not each file; others' bytes too */
-    /* What write.caching takes goes through shared memory (log/redo.h) in pieces up to this size: a second copy of more costs as much as the
-     * write that it saves waiting for. */
-    REDO_BYTES_MAX = 16 * 1024,
+    /* What write.caching takes goes through shared memory (log/redo.h) in pieces up to this size: a second copy costs some 0.1 s of CPU a GB, a
+     * write of its own 20 to 40 us and its wait. Of more the copy costs more than the write. */
+    REDO_BYTES_MAX = 64 * 1024,
     REDO_RING_BYTES = 1024 * 1024, /* per shard: some milliseconds of those */
     CARRY_MS = 5,                  /* so long no wave begins for bytes that are crash-safe already ... */
-    CARRY_BYTES = 64 * 1024,       /* ... unless there are so many */
+    CARRY_BYTES = 256 * 1024,      /* ... unless there are so many */
     OPEN_FILES_SHARE = 2,          /* half of the descriptors are for segments, half for sockets */
 };
 static_assert(ALLOCATE_STEP_MIN % PAGE_BYTES == 0, "space ahead is whole pages");

@@ -181,7 +181,7 @@ static void what_is_acked_in_memory_alone_survives_a_kill(void **state)
         recover_all();
         log_is_as_expected(true);
     }
-    append(1, 40000); /* too large for the ring */
+    append(1, REDO_BYTES_MAX + 1000); /* too large for the ring */
     append(1, 10);
     all_are_acked();
     stop();
@@ -516,13 +516,13 @@ static void without_memory_for_a_write_nothing_goes_offline(void **state)
     fail_next_wave(-ENOMEM);
     TURN_UNTIL(turn, w.p->writer.no_room);
     TURN_UNTIL(turn, w.p->written.offset == w.p->end.offset);
-    struct sent *a = append(1, 40000); /* not promised before it is written */
+    struct sent *a = append(1, REDO_BYTES_MAX + 1000); /* not promised before it is written */
     fail_next_wave(-ENOMEM);
     until(&a->over);
     assert_int_equal(a->append.error, KERR_KAFKA_STORAGE_ERROR);
     forget_sent();
     TURN_UNTIL(turn, w.p->condition == PARTITION_OPEN);
-    append(1, 40000);
+    append(1, REDO_BYTES_MAX + 1000);
     all_are_acked();
     append_to_memory_only();
     kill_here();
@@ -537,7 +537,7 @@ static void what_comes_behind_it_waits_too(void **state)
     append_to_memory_only();
     files_grow_to(0);
     TURN_UNTIL(turn, w.p->writer.no_room);
-    struct sent *small = append(3, 50), *large = append(1, 30000);
+    struct sent *small = append(3, 50), *large = append(1, REDO_BYTES_MAX + 1000);
     turn_for_ms(3 * RETRY_MS);
     assert_int_equal(w.p->condition, PARTITION_OPEN);
     assert_true(!small->over || small->append.error == KERR_KAFKA_STORAGE_ERROR);
