@@ -74,19 +74,22 @@ static void pace_trials(struct sync_route *r, enum sync_way tried)
         r->trial_every = SYNC_PROBE_MIN;
 }
 
-static bool change_way(struct sync_route *r)
+bool sync_route_is_known(const struct sync_route *r)
+{
+    return r->took_ns[SYNC_RING] > 0 && r->took_ns[SYNC_THREAD] > 0;
+}
+
+static void change_way(struct sync_route *r)
 {
     assert(!r->timed);
-    uint64_t ring = r->took_ns[SYNC_RING], thread = r->took_ns[SYNC_THREAD];
-    if (ring == 0 || thread == 0)
-        return false;
+    if (!sync_route_is_known(r))
+        return;
     uint64_t times = r->used == SYNC_RING ? THREAD_TAKEN : THREAD_KEPT;
-    enum sync_way worth = ring > times * thread ? SYNC_THREAD : SYNC_RING;
+    enum sync_way worth = r->took_ns[SYNC_RING] > times * r->took_ns[SYNC_THREAD] ? SYNC_THREAD : SYNC_RING;
     if (worth == r->used)
-        return false;
+        return;
     r->used = worth;
     r->trial_every = SYNC_PROBE_MIN;
-    return true;
 }
 
 static uint64_t moved_mean(uint64_t mean, uint64_t took_ns)
@@ -99,17 +102,17 @@ static uint64_t moved_mean(uint64_t mean, uint64_t took_ns)
     return mean + u64_min(took_ns - mean, mean) / WEIGHT_UP;
 }
 
-bool sync_route_end(struct sync_route *r, const void *write, enum sync_way way, uint64_t now_ns)
+void sync_route_end(struct sync_route *r, const void *write, enum sync_way way, uint64_t now_ns)
 {
     assert(way < SYNC_WAYS && r->out[way] > 0);
     r->out[way]--;
     if (r->timed != write)
-        return false;
+        return;
     assert(r->timed_way == way);
     r->timed = NULL;
     uint64_t took_ns = now_ns > r->timed_from_ns ? now_ns - r->timed_from_ns : 1;
     r->took_ns[way] = moved_mean(r->took_ns[way], took_ns);
     if (way != r->used)
         pace_trials(r, way);
-    return change_way(r);
+    change_way(r);
 }

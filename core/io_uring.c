@@ -223,6 +223,7 @@ static enum err open_sync_thread(struct uring *u, uint32_t features)
 {
     assert(!u->sync_thread);
     sync_route_init(&u->sync_route);
+    u->sync_told = SYNC_WAYS;
     return features & IO_FEATURE_SYNC_THREAD
                ? io_helper_open("io-durable", u->io.wake_fd, io_disk_execute, &u->sync_thread)
                : ERR_NONE;

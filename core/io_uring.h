@@ -38,7 +38,8 @@ struct uring {
     /* Durable writes. */
     struct io_helper *sync_thread; /* NULL: all go through the ring */
     struct sync_route sync_route;
-    uint64_t sync_quiet_ns; /* no line about it before */
+    enum sync_way sync_told; /* the way that the log named last; SYNC_WAYS: none yet */
+    uint64_t sync_quiet_ns;  /* no line about it before */
 
     /* Pooled receives. With a buffer ring, `credits` are the buffers that lie in it, as far as completions have been seen: it gives
      * them out in the order in which they came, so only as many lie there as a turn needs, the others stay in the pool, whose last

@@ -13,6 +13,8 @@
 #include <inttypes.h>
 #include <poll.h>
 
+#define SYNC_QUIET_NS (60 * NS_PER_S)
+
 struct io_uring_sqe *uring_sqe(struct uring *u)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
@@ -165,16 +167,26 @@ static void start_durable_write(struct uring *u, struct io_op *op)
         issue_op(u, op, 0);
 }
 
+/* When it is known, and when it changed: a line a minute at most, and the last one is true but for the minute behind it. */
+static void tell_sync_way(struct uring *u, uint64_t now_ns)
+{
+    const struct sync_route *r = &u->sync_route;
+    if (likely(r->used == u->sync_told) || !sync_route_is_known(r) || now_ns < u->sync_quiet_ns)
+        return;
+    u->sync_told = r->used;
+    u->sync_quiet_ns = now_ns + SYNC_QUIET_NS;
+    log_info("small durable writes", "way=%s ring_us=%" PRIu64 " thread_us=%" PRIu64,
+             r->used == SYNC_THREAD ? "thread" : "ring", r->took_ns[SYNC_RING] / 1000, r->took_ns[SYNC_THREAD] / 1000);
+}
+
 static void end_durable_write(struct uring *u, struct io_op *op)
 {
     assert(is_routed(u, op));
-    struct sync_route *r = &u->sync_route;
-    uint64_t now = clock_now_ns();
-    if (op->way >= SYNC_WAYS || !sync_route_end(r, op, (enum sync_way)op->way, now) || now < u->sync_quiet_ns)
+    if (op->way >= SYNC_WAYS)
         return;
-    u->sync_quiet_ns = now + 60 * NS_PER_S;
-    log_info("small durable writes take another way", "way=%s ring_us=%" PRIu64 " thread_us=%" PRIu64,
-             r->used == SYNC_THREAD ? "thread" : "ring", r->took_ns[SYNC_RING] / 1000, r->took_ns[SYNC_THREAD] / 1000);
+    uint64_t now_ns = clock_now_ns();
+    sync_route_end(&u->sync_route, op, (enum sync_way)op->way, now_ns);
+    tell_sync_way(u, now_ns);
 }
 
 void uring_reap_synced(struct uring *u)

@@ -1,10 +1,11 @@
 """Cases: limits that the process is given, and what people do with data folders."""
 import os
+import re
 import shutil
 import subprocess
 import threading
 
-from harness import Broker, binary, fresh_dir, seconds
+from harness import Broker, NotRun, binary, fresh_dir, seconds
 from wire import *
 
 WORK = "build/tests/cli"
@@ -98,4 +99,17 @@ def a_data_folder_may_be_copied_moved_restored_and_linked():
         broker.stop()
 
 
-CASES = (limits_of_the_process_are_said, all_interfaces_are_said, a_data_folder_may_be_copied_moved_restored_and_linked)
+def the_way_of_small_durable_writes_is_named_once():
+    with Broker(f"{WORK}/durable-way") as broker:
+        if " engine=io_uring " not in broker.log():
+            raise NotRun("no io_uring in the kernel: there is one way")
+        with Connection(broker.port) as c:
+            assert create_topic(c, "t") == 0
+            for i in range(100):
+                assert produced(c, "t", 0, batch([b"x" * 1000])) == (0, i)
+        lines = broker.logged(" small durable writes: ")
+        assert len(lines) == 1 and re.search(r": way=(ring|thread) ring_us=[1-9]\d* thread_us=[1-9]\d*$", lines[0]), lines
+
+
+CASES = (limits_of_the_process_are_said, all_interfaces_are_said, the_way_of_small_durable_writes_is_named_once,
+         a_data_folder_may_be_copied_moved_restored_and_linked)

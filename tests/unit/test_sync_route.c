@@ -12,12 +12,19 @@ struct machine {
     uint32_t writes[SYNC_WAYS], changes;
 };
 
+static void end_write(struct machine *m, const void *op, enum sync_way way)
+{
+    enum sync_way before = m->route.used;
+    sync_route_end(&m->route, op, way, m->now_ns);
+    m->changes += m->route.used != before;
+}
+
 static void write_one(struct machine *m)
 {
     static const char op;
     enum sync_way way = sync_route_begin(&m->route, &op, m->now_ns);
     m->now_ns += m->takes_ns[way];
-    m->changes += sync_route_end(&m->route, &op, way, m->now_ns);
+    end_write(m, &op, way);
     m->writes[way]++;
     sync_route_check(&m->route);
 }
@@ -67,6 +74,18 @@ static void and_one_that_becomes_quiet_in_time(void **state)
     assert_int_equal(m.route.used, SYNC_THREAD);
     m.takes_ns[SYNC_RING] = 50000;
     write_many(&m, 16 * SYNC_PROBE_MAX);
+    assert_int_equal(m.route.used, SYNC_RING);
+}
+
+static void it_is_known_after_its_first_trial(void **state)
+{
+    (void)state;
+    struct machine m = machine_of(100000, 95000);
+    write_many(&m, SYNC_PROBE_FIRST - 1);
+    assert_false(sync_route_is_known(&m.route));
+    write_many(&m, 1);
+    assert_int_equal(m.writes[SYNC_THREAD], 1);
+    assert_true(sync_route_is_known(&m.route));
     assert_int_equal(m.route.used, SYNC_RING);
 }
 
@@ -139,11 +158,11 @@ static void in_a_crowd_nobody_is_hurried(void **state)
     assert_int_equal(sync_route_begin(&m.route, &first, m.now_ns), SYNC_THREAD);
     for (uint32_t i = 0; i < SYNC_CROWD; i++)
         assert_int_equal(sync_route_begin(&m.route, &ops[i], m.now_ns), SYNC_RING);
-    m.changes += sync_route_end(&m.route, &first, SYNC_THREAD, m.now_ns);
+    end_write(&m, &first, SYNC_THREAD);
     for (uint32_t i = SYNC_CROWD; i < COUNT_OF(ops); i++) /* the thread is free, and not asked */
         assert_int_equal(sync_route_begin(&m.route, &ops[i], m.now_ns), SYNC_RING);
     for (uint32_t i = 0; i < COUNT_OF(ops) - SYNC_CROWD + 1; i++)
-        m.changes += sync_route_end(&m.route, &ops[i], SYNC_RING, m.now_ns);
+        end_write(&m, &ops[i], SYNC_RING);
     assert_int_equal(sync_route_begin(&m.route, &first, m.now_ns), SYNC_THREAD); /* the crowd is gone */
     sync_route_check(&m.route);
 }
@@ -154,6 +173,7 @@ int main(void)
         cmocka_unit_test(the_quicker_way_is_taken),
         cmocka_unit_test(a_machine_that_becomes_busy_is_noticed_at_once),
         cmocka_unit_test(and_one_that_becomes_quiet_in_time),
+        cmocka_unit_test(it_is_known_after_its_first_trial),
         cmocka_unit_test(alike_ways_are_not_changed_for_nothing),
         cmocka_unit_test(somewhat_quicker_is_not_worth_the_threads_cpu),
         cmocka_unit_test(it_is_kept_longer_than_it_is_taken),
