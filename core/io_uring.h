@@ -36,6 +36,7 @@ struct uring {
     uint64_t wake_count; /* where the read of the eventfd goes */
 
     /* Durable writes. */
+    bool plug_wanted;              /* some are among the SQEs that go out next: io_uring.c says what for */
     struct io_helper *sync_thread; /* NULL: all go through the ring */
     struct sync_route sync_route;
     enum sync_way sync_told; /* the way that the log named last; SYNC_WAYS: none yet */

@@ -137,6 +137,7 @@ static void issue_op(struct uring *u, struct io_op *op, unsigned sqe_flags)
     use_file_slot(sqe, op->file);
     sqe->flags |= (uint8_t)(sqe_flags | (op->kind == IO_WRITE && op->file->writes_wait ? IOSQE_ASYNC : 0));
     uring_tag(sqe, op, tag);
+    u->plug_wanted |= op->kind == IO_WRITE && op->dsync;
     u->in_flight++;
 }
 
