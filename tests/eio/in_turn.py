@@ -11,7 +11,7 @@ import time
 
 import wire_txn
 from batches import batches_in
-from harness import Broker, run, run_ok, wait_until
+from harness import Broker, run, run_ok, seconds, wait_until
 from messages import alter, call, coordinated
 from wire import *
 from wire_txn import Transactional, committed
@@ -19,7 +19,7 @@ from wire_txn import Transactional, committed
 SHIM = "build/release/tests/eio/faults.so"
 PLAN = struct.Struct("=qqqq")
 FAILED_MAX, NAME_BYTES = 64, 32
-ANSWER_S = 60  # a request that is not answered by then hangs
+ANSWER_S = seconds(60)  # a request that is not answered by then hangs
 TRIES_S = 1.5  # so long what may be there a moment later is asked for again, while something fails
 RECORDS = 6
 LARGE = bytes(range(256)) * 80

@@ -15,6 +15,7 @@ from report import NotRun
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
+STEP_MAX_S = 20  # a condition that is looked at for longer: we were stopped, and the broker with us
 
 
 def seconds(value):
@@ -78,10 +79,13 @@ def resident_mb(pid, field="VmRSS"):
 
 
 def wait_until(condition, timeout, step=0.01):
-    """Polls until condition() is true; answers whether it became so in time."""
-    end = time.monotonic() + seconds(timeout)
+    """Polls until condition() is true; answers whether it became so in time. Time in which this process stood still does not count."""
+    left, last = seconds(timeout), time.monotonic()
     while not condition():
-        if time.monotonic() > end:
+        if left < 0:
             return False
         time.sleep(step)
+        now = time.monotonic()
+        left -= min(now - last, STEP_MAX_S + step)
+        last = now
     return True
