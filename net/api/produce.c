@@ -179,12 +179,31 @@ static bool is_admin_client(const struct request *req)
     return view_is(req->header.client_id, "__admin_client");
 }
 
-/* One batch of a transaction without a transactional id spoils the whole request, as in Kafka. */
-static void look_at_batch(struct produce *all, struct krecords records)
+static const struct topic *topic_of_produce(const struct produce *all, const struct topic_produce_data *in)
+{
+    return topic_asked(all->req, all->req->version >= 13, in->name, in->topic_id);
+}
+
+/* One whole batch of today's format and no other: what Kafka looks at before acks, where acks are possible the append does. */
+static bool is_one_batch(struct krecords records)
+{
+    enum { LENGTH_AT = 8, LENGTH_END = 12, MAGIC_AT = 16, MAGIC_END = 17 };
+    if (records.n < MAGIC_END || records.at[MAGIC_AT] != 2)
+        return false;
+    uint64_t left = (uint64_t)records.n, bytes = LENGTH_END + (uint64_t)be32_get(records.at + LENGTH_AT);
+    if (bytes > left)
+        return false;
+    left -= bytes;
+    return left < MAGIC_END || left < LENGTH_END + (uint64_t)be32_get(records.at + bytes + LENGTH_AT);
+}
+
+/* One batch of a transaction without a transactional id spoils the whole request, as in Kafka; of whom the others are counts only where
+ * Kafka would append them. */
+static void look_at_batch(struct produce *all, const struct topic *t, const struct partition_produce_data *in)
 {
     if (all->txn)
-        produce_txn_look(all->txn, records);
-    else if (produce_is_transactional(records))
+        produce_txn_look(all->txn, in->records, topic_has_partition(t, in->index) && is_one_batch(in->records));
+    else if (produce_is_transactional(in->records))
         all->refused = KERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
 }
 
@@ -195,9 +214,10 @@ static bool look_at_batches(struct produce *all, struct steps *s)
         const struct topic_produce_data *in = &all->ask->topic_data.v[all->at_topic];
         if (!steps_go_on(s))
             return false;
+        const struct topic *t = topic_of_produce(all, in);
         steps_spend(s, 1);
         for (int32_t i = 0; i < LOOKED_AT_PER_UNIT && all->at_partition < in->partition_data.n; i++)
-            look_at_batch(all, in->partition_data.v[all->at_partition++].records);
+            look_at_batch(all, t, &in->partition_data.v[all->at_partition++]);
         if (all->at_partition < in->partition_data.n)
             continue;
         all->at_topic++;
@@ -222,19 +242,6 @@ static enum kerr check_produce_topic(const struct produce *all, const struct top
     return KERR_NONE;
 }
 
-/* One whole batch of today's format and no other: what Kafka looks at before acks, where acks are possible the append does. */
-static bool is_one_batch(struct krecords records)
-{
-    enum { LENGTH_AT = 8, LENGTH_END = 12, MAGIC_AT = 16, MAGIC_END = 17 };
-    if (records.n < MAGIC_END || records.at[MAGIC_AT] != 2)
-        return false;
-    uint64_t left = (uint64_t)records.n, bytes = LENGTH_END + (uint64_t)be32_get(records.at + LENGTH_AT);
-    if (bytes > left)
-        return false;
-    left -= bytes;
-    return left < MAGIC_END || left < LENGTH_END + (uint64_t)be32_get(records.at + bytes + LENGTH_AT);
-}
-
 static enum kerr check_produce_partition(const struct produce *all, const struct topic *t, enum kerr topic_error,
                                          const struct partition_produce_data *in)
 {
@@ -244,6 +251,8 @@ static enum kerr check_produce_partition(const struct produce *all, const struct
         return KERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (in->records.n <= 0)
         return KERR_INVALID_RECORD; /* at least one batch */
+    if (all->txn && is_one_batch(in->records) && !produce_txn_is_of(all->txn, in->records))
+        return KERR_INVALID_PRODUCER_ID_MAPPING; /* its topic came when it had been looked at */
     if (all->acks >= -1 && all->acks <= 1)
         return KERR_NONE;
     return is_one_batch(in->records) ? KERR_INVALID_REQUIRED_ACKS : KERR_INVALID_RECORD;
@@ -314,7 +323,7 @@ static void start_produce_topic(struct produce *all, struct steps *s)
 {
     const struct topic_produce_data *in = &all->ask->topic_data.v[all->at_topic];
     struct topic_produce_response *out = &all->response.responses.v[all->at_topic];
-    const struct topic *t = topic_asked(all->req, all->req->version >= 13, in->name, in->topic_id);
+    const struct topic *t = topic_of_produce(all, in);
     enum kerr topic_error = check_produce_topic(all, t);
     if (all->at_partition == 0)
         begin_produce_topic(all, in, out);

@@ -68,8 +68,10 @@ static inline bool produce_is_transactional(struct krecords records)
 /* --- produce_txn.c --- */
 /* A request with a transactional id, before it is looked at: makes all->txn. */
 void produce_txn_begin(struct produce *all);
-/* At one batch of it, whatever it is. */
-void produce_txn_look(struct produce_txn *txn, struct krecords records);
+/* At one batch of it, whatever it is. Appendable: its partition is there, and it is one batch of today's format. */
+void produce_txn_look(struct produce_txn *txn, struct krecords records, bool appendable);
+/* Is it of the producer that was looked at, or of no transaction, or of nobody? */
+bool produce_txn_is_of(const struct produce_txn *txn, struct krecords records);
 /* At all of them: all->txn goes if it has no batches of a transaction. */
 void produce_txn_looked(struct produce *all);
 /* All its parts were asked. */

@@ -238,20 +238,35 @@ static void ask_transaction_coordinator(struct produce_txn *txn)
 
 /* --- the beginning --- */
 
-/* Of whom the transactional batches are: all of the same producer and epoch, or the whole request is refused, as in Kafka. */
-void produce_txn_look(struct produce_txn *txn, struct krecords records)
+static int64_t producer_of(struct krecords records)
+{
+    return records.n >= EPOCH_END ? (int64_t)be64_get(records.at + PRODUCER_ID_AT) : -1;
+}
+
+static int16_t epoch_of(struct krecords records)
+{
+    return (int16_t)be16_get(records.at + EPOCH_AT);
+}
+
+/* Of whom the transactional batches are: all of the same producer and epoch, or the whole request is refused, as in Kafka, which does
+ * not ask this of what it cannot append. */
+void produce_txn_look(struct produce_txn *txn, struct krecords records, bool appendable)
 {
     if (!produce_is_transactional(records))
         return;
-    int64_t id = records.n >= EPOCH_END ? (int64_t)be64_get(records.at + PRODUCER_ID_AT) : -1;
     txn->count++;
-    if (id < 0)
+    if (!appendable || producer_of(records) < 0)
         return; /* the partition refuses it */
-    int16_t epoch = (int16_t)be16_get(records.at + EPOCH_AT);
-    if (txn->producer_id >= 0 && (txn->producer_id != id || txn->producer_epoch != epoch))
+    if (txn->producer_id >= 0 && !produce_txn_is_of(txn, records))
         txn->all->refused = KERR_INVALID_PRODUCER_ID_MAPPING;
-    txn->producer_id = id;
-    txn->producer_epoch = epoch;
+    txn->producer_id = producer_of(records);
+    txn->producer_epoch = epoch_of(records);
+}
+
+bool produce_txn_is_of(const struct produce_txn *txn, struct krecords records)
+{
+    int64_t id = produce_is_transactional(records) ? producer_of(records) : -1;
+    return id < 0 || (id == txn->producer_id && epoch_of(records) == txn->producer_epoch);
 }
 
 /* False: no memory. */

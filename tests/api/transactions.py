@@ -16,6 +16,7 @@ from wire import EARLIEST, LATEST, PRODUCE, Connection, batch, produce, produce_
 from wire_txn import COMMITTED, LATER, UNCOMMITTED, Transactional, aborted, listed, read, send_read, stable_up_to, take_read
 
 OUT_OF_RANGE, UNKNOWN_TOPIC, INVALID_TOPIC, NOT_IN_ORDER, STALE_EPOCH, INVALID_STATE, WRONG_ID = 1, 3, 17, 45, 47, 48, 49
+INVALID_RECORD = 87
 FENCED_COORDINATOR, NO_TRANSACTIONAL_ID, FENCED, ABORTABLE = 52, 53, 90, 120
 PARTITIONS = 6
 T0 = 1700000000000
@@ -148,6 +149,12 @@ def a_request_has_one_producer_and_a_name(broker, c):
         assert [r.error_code for r in answers] == [NO_TRANSACTIONAL_ID] * 2, version
     for partition in range(PARTITIONS):
         assert listed(c, "t", partition, LATEST, UNCOMMITTED)[2] == 0, "something was appended"
+    # what cannot be appended has no say in it
+    nowhere = [("none", 0, q.batch("none", 0, [b"x"], sequence=0)), ("t", 99, q.batch("t", 99, [b"x"], sequence=0)), ("t", 2, q.batch("t", 2, [b"x"], sequence=0) * 2)]
+    for version in (11, 12):
+        answers = p.put_raw(nowhere[:1] + [("t", 0, p.batch("t", 0, [b"y"], sequence=0))] + nowhere[1:], version, later=frozenset())
+        want = [INVALID_RECORD, ABORTABLE if version < 12 else 0, UNKNOWN_TOPIC, UNKNOWN_TOPIC]
+        assert sorted(r.error_code for r in answers) == sorted(want), (version, answers)  # Kafka has an order of its own
 
 
 @on_one_and_many_cores
