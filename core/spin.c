@@ -66,7 +66,8 @@ static bool looks_in_vain(struct spin *s, bool found)
 static void go_on_trying(struct spin *s, uint64_t now_ns)
 {
     assert(s->state == SPIN_TRYING);
-    bool doubtful = s->waits == SPIN_DOUBTS && !spinning_gains(s, SPIN_DOUBT_TENTHS), over = s->waits == SPIN_TRIES;
+    bool asked = s->waits == SPIN_DOUBTS || (s->waits == SPIN_DOUBTS_LONG && s->awake.ns >= SPIN_LONG_NS);
+    bool doubtful = asked && !spinning_gains(s, SPIN_DOUBT_TENTHS), over = s->waits == SPIN_TRIES;
     if (doubtful || (over && !spinning_gains(s, SPIN_GAIN_TENTHS)))
         rest_from_spinning(s, now_ns);
     else if (over)

@@ -18,12 +18,14 @@ enum {
     SPIN_TRIES = 256, /* looks: some milliseconds, or some ten where they wait for a disk */
     SPIN_DOUBTS =
         64, /* after so many of them it ends where little has been gained so far: a trial that wins nothing is paid for */
+    SPIN_DOUBTS_LONG = 16,  /* the same where they are long, as with a disk in between: SPIN_LONG_NS until then */
     SPIN_LOOKS = 8192,      /* then sleeping is tried again */
     SPIN_GAIN_TENTHS = 14,  /* how much of what was done asleep has to be done awake */
     SPIN_DOUBT_TENTHS = 12, /* and by then */
     SPIN_JUDGED = 32,       /* looks are judged in groups of so many: half of them have to have found something */
     SPIN_PREEMPTED_MAX = 8, /* a tenth of a second: another thread that is busy takes the processor 12 to 18 times */
 };
+#define SPIN_LONG_NS (3ull * 1000 * 1000)
 #define SPIN_REST_MIN_NS (100ull * 1000 * 1000)
 #define SPIN_REST_MAX_NS (3200ull * 1000 * 1000)
 #define SPIN_ASK_NS (100ull * 1000 * 1000)
