@@ -30,7 +30,7 @@ void log_store_turn(struct log_store *ls)
 bool log_store_is_written(const struct log_store *ls)
 {
     assert(ls->shard);
-    return ls->waves_under_way > 0 || (ls->wave_ended_ns && ls->shard->now_ns - ls->wave_ended_ns < WRITTEN_LATELY_NS);
+    return ls->waves_under_way > 0 || (ls->wave_ended_ns && ls->shard->now_ns < ls->wave_ended_ns + WRITTEN_LATELY_NS);
 }
 
 void log_store_queue(struct log_store *ls, struct list *queue, struct list *link)

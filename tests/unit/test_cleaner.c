@@ -407,7 +407,8 @@ static uint64_t longest_owed_ns(enum others others, uint64_t came)
     c->store->waves_under_way += others == ONE_WAVE_IS_UNDER_WAY;
     for (uint64_t end = clock_now_ns() + WAIT_S * NS_PER_S; !is_clean(); turn()) {
         assert_true(clock_now_ns() < end);
-        c->store->wave_ended_ns = others == ONE_WROTE_LATELY ? w.shard->now_ns : 0;
+        c->store->wave_ended_ns =
+            others == ONE_WROTE_LATELY ? w.shard->now_ns + WAIT_S * NS_PER_S : 0; /* however long the turn */
         if (c->run)
             c->store->compacted_bytes = c->run->begun_compacted_bytes + came;
         if (c->run && c->run->work.step == CLEAN_FILTER)

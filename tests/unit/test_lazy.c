@@ -231,6 +231,7 @@ static int64_t checkpointed_offset(const struct partition *p)
     bool there = p->checkpoint.entry && checkpoint_entry_decode(p->checkpoint.entry, p->checkpoint.entry_bytes, &e);
     return there ? e.offset : 0;
 }
+static int64_t least_reserve; /* that was seen since it was set */
 static void until_all_are_checkpointed(int64_t offset)
 {
     const struct log_store *ls = w.p->store;
@@ -239,6 +240,7 @@ static void until_all_are_checkpointed(int64_t offset)
         while (checkpointed_offset(ls->all[i]) < offset) {
             assert_true(clock_now_ns() < end);
             turn();
+            least_reserve = reserve_size() < least_reserve ? reserve_size() : least_reserve;
         }
 }
 
@@ -456,12 +458,12 @@ static void a_compaction_that_finds_no_room_is_given_up(void **state)
     make_topic_of_many(overrides, 1);
     until_the_reserve_is_full();
     int64_t full = reserve_size();
-    full_until = full;
+    full_until = least_reserve = full;
     for (int round = 1; round <= ROUNDS; round++) {
         append_to_all();
         until_all_are_checkpointed(round);
     }
-    assert_true(reserve_size() < full); /* it was asked */
+    assert_true(least_reserve < full); /* it was asked, and may be filled again */
     full_until = 0;
     the_last_checkpoints_are_found();
 }
