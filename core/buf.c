@@ -22,6 +22,7 @@
 
 #define IDLE_NS (60 * NS_PER_S)
 enum {
+    READY_FIRST = 2,     /* warm ones for the first clients: one for what they send, one for what is kept of it */
     READY_MAX = 8,       /* warm ones ahead: 16 MiB */
     CLOSED_PER_TRIM = 4, /* unregistering costs some 20 us each */
     SLABS_MIN = 4, /* from here on each purpose has one of its own, and one goes to the purpose that comes first */
@@ -283,6 +284,15 @@ static void want_ready_slabs(struct bufpool *pool, bool was_warm)
 {
     if (!was_warm)
         pool->ready_wanted = (uint32_t)u64_min(pool->ready_wanted ? 2 * pool->ready_wanted : 1, READY_MAX);
+    ready_slabs(pool);
+}
+
+void bufpool_expect(struct bufpool *pool)
+{
+    assert(pool);
+    if (pool->ready_wanted >= READY_FIRST)
+        return;
+    pool->ready_wanted = READY_FIRST;
     ready_slabs(pool);
 }
 

@@ -1,11 +1,29 @@
 /* See steps.h. */
 #include "net/steps.h"
+#include "core/clock.h"
+
+static uint32_t next_look(const struct steps *s)
+{
+    return s->left > STEP_LOOK_UNITS ? s->left - STEP_LOOK_UNITS : 0;
+}
+
+void steps_look(struct steps *s)
+{
+    assert(s->left <= s->given);
+    if (clock_now_ns() >= s->until_ns) {
+        s->given -= s->left;
+        s->left = 0;
+    }
+    s->look_at = next_look(s);
+}
 
 static bool run_one_step(struct steps *s, uint32_t units)
 {
     assert(s->step);
     assert(!list_linked(&s->link));
     s->given = s->left = units;
+    s->look_at = next_look(s);
+    s->until_ns = clock_now_ns() + STEP_NS_MAX;
     return s->step(s); /* `s` may be gone, when there is no more */
 }
 

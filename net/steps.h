@@ -19,13 +19,18 @@
  *     steps_start(&req->server->steps, &run->steps, list_step);
  *
  * The first step runs inside steps_start: small requests are answered in the turn in which they came. Of long ones one first step is a
- * turn's step, and those that begin behind it in the turn get a tenth of it. */
+ * turn's step, and those that begin behind it in the turn get a tenth of it.
+ *
+ * Units are guesses, and where each touches memory that the kernel has to find first they are wrong: a step's time is looked at now and
+ * then too. */
 #pragma once
 #include "core/shard.h"
 
 enum {
     STEP_UNITS = 500, /* a unit is what about a microsecond does: a partition asked, a few dozen fields filled in */
-    STEP_UNITS_SMALL = 50
+    STEP_UNITS_SMALL = 50,
+    STEP_LOOK_UNITS = 16,     /* so often its time is looked at */
+    STEP_NS_MAX = 1000 * 1000 /* then it is over, whatever is left */
 };
 
 struct steps_line {
@@ -38,6 +43,8 @@ struct steps_line {
 struct steps {
     bool (*step)(struct steps *s);
     uint32_t given, left; /* units of this step */
+    uint32_t look_at;     /* of those left: then its time is looked at */
+    uint64_t until_ns;
     struct list link;
 };
 
@@ -68,7 +75,10 @@ static inline bool steps_go_on(const struct steps *s)
 {
     return s->left > 0;
 }
+void steps_look(struct steps *s); /* steps_spend does */
 static inline void steps_spend(struct steps *s, uint32_t units)
 {
     s->left -= units < s->left ? units : s->left;
+    if (s->left <= s->look_at)
+        steps_look(s);
 }

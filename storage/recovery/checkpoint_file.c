@@ -44,6 +44,13 @@ void checkpoint_blob_put(struct checkpoint_blob *b, const uint8_t *at, size_t by
     b->bytes += bytes;
 }
 
+void checkpoint_blob_discard(const struct checkpoint_blob *b)
+{
+    assert(b->bytes <= b->cap);
+    if (b->cap > BLOB_KEPT_BYTES)
+        heap_discard(b->at, b->cap);
+}
+
 void checkpoint_blob_shrink(struct checkpoint_blob *b)
 {
     assert(b->bytes <= b->cap);

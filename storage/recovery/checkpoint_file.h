@@ -16,7 +16,9 @@ bool checkpoint_blob_add(struct checkpoint_blob *b, const uint8_t *at, size_t by
 /* Room for so many bytes in an empty one, and putting them there, which takes no memory and may be done by a job. */
 bool checkpoint_blob_reserve(struct checkpoint_blob *b, size_t bytes) must_use;
 void checkpoint_blob_put(struct checkpoint_blob *b, const uint8_t *at, size_t bytes);
-void checkpoint_blob_shrink(struct checkpoint_blob *b); /* what was large goes */
+/* What was large goes: its pages, by the job that is done with it, then its memory. */
+void checkpoint_blob_discard(const struct checkpoint_blob *b);
+void checkpoint_blob_shrink(struct checkpoint_blob *b);
 
 struct checkpoint_file {
     const char *dir; /* the data folder */

@@ -35,6 +35,12 @@ enum {
     CHECKPOINT_ROOM_BYTES = 512 * 1024, /* of the ballast, where the disk is full */
 };
 
+/* In the place of an entry that nobody needs any more. */
+struct replaced_entry {
+    struct replaced_entry *next;
+    uint32_t bytes; /* of the entry */
+};
+
 struct checkpointer {
     struct log_store *store;
     struct timer timer;
@@ -44,9 +50,11 @@ struct checkpointer {
     struct list ready;
     uint64_t serial, bytes_since_tick;
     bool busy, failure_logged;
-    bool waves;            /* some began since the last job: the next one looks whether all is in its place */
-    bool last, synced;     /* the clean stop: its entries are written; that job has ended */
-    uint32_t last_next;    /* how many of store->all may still have a clean entry */
+    bool waves;         /* some began since the last job: the next one looks whether all is in its place */
+    bool last, synced;  /* the clean stop: its entries are written; that job has ended */
+    uint32_t last_next; /* how many of store->all may still have a clean entry */
+    struct replaced_entry
+        *replaced;         /* large ones: the next job gives their pages back, which takes longer than a turn may */
     uint32_t compact_next; /* while the file is compacted: how many of store->all are still to come */
     /* the job's: not touched while busy */
     struct checkpoint_item *items;
@@ -56,7 +64,8 @@ struct checkpointer {
     struct checkpoint_blob news, piece; /* for the file, and for its compaction alone */
     const struct partition *lender;     /* whose entry `piece` borrows */
     uint8_t *orphan;                    /* that entry, when its partition is gone */
-    bool sync, finish;                  /* the file is synced; the compaction's takes its place */
+    struct replaced_entry *discarded;
+    bool sync, finish; /* the file is synced; the compaction's takes its place */
     enum err err;
     void (*stopped)(struct checkpointer *c, enum err err);
     bool folder_lost, redo_lost; /* the job found that */
@@ -261,7 +270,40 @@ static bool build_blobs(struct checkpointer *c)
     return checkpoint_blob_reserve(&c->news, bytes) && (!c->file.compacting || build_piece(c));
 }
 
+/* --- entries that are replaced --- */
+
+static void replace_entry(struct checkpointer *c, uint8_t *entry, uint32_t bytes)
+{
+    assert(!entry || bytes > 0);
+    if (!entry || bytes < CHECKPOINT_LARGE_BYTES) {
+        heap_free(c->store->checkpoint_heap, entry);
+        return;
+    }
+    struct replaced_entry *r = (struct replaced_entry *)(void *)entry;
+    *r = (struct replaced_entry){.next = c->replaced, .bytes = bytes};
+    c->replaced = r;
+}
+
+static void free_replaced_entries(struct checkpointer *c, struct replaced_entry *r)
+{
+    assert(!c->busy);
+    for (struct replaced_entry *next; r; r = next) {
+        assert(r->bytes >= CHECKPOINT_LARGE_BYTES);
+        next = r->next;
+        heap_free(c->store->checkpoint_heap, r);
+    }
+}
+
 /* --- the job --- */
+
+static void discard_replaced_entries(struct checkpointer *c)
+{
+    assert(c->busy);
+    for (struct replaced_entry *r = c->discarded; r; r = r->next) {
+        assert(r->bytes >= CHECKPOINT_LARGE_BYTES);
+        heap_discard(r + 1, r->bytes - sizeof *r);
+    }
+}
 
 static enum err write_checkpoint(struct checkpointer *c)
 {
@@ -290,6 +332,7 @@ static int32_t run_checkpoint_job(void *arg)
 {
     struct checkpointer *c = arg;
     assert(c->busy);
+    discard_replaced_entries(c);
     encode_items(c);
     c->err = root_place_check(c->store->root);
     c->folder_lost = c->err != ERR_NONE;
@@ -298,6 +341,7 @@ static int32_t run_checkpoint_job(void *arg)
         c->err = write_checkpoint(c);
     if (c->err == ERR_NO_SPACE && ballast_give(&c->store->ballast, CHECKPOINT_ROOM_BYTES))
         c->err = write_checkpoint(c); /* what is there twice then is no harm */
+    checkpoint_blob_discard(&c->news);
     uint64_t free_bytes;
     if (!fs_free_bytes(c->store->root->config->data_dir, &free_bytes))
         c->store->free_bytes_seen = free_bytes; /* taken over when the job is done */
@@ -324,7 +368,7 @@ static void note_item_saved(struct checkpointer *c, struct checkpoint_item *it)
     assert(it->segments_bytes % CHECKPOINT_SEGMENT_BYTES == 0);
     struct partition *p = it->partition;
     if (!it->part) {
-        heap_free(c->store->checkpoint_heap, p->checkpoint.entry);
+        replace_entry(c, p->checkpoint.entry, p->checkpoint.entry_bytes);
         p->checkpoint.entry = it->entry;
         p->checkpoint.entry_bytes = it->entry_bytes;
     }
@@ -371,7 +415,7 @@ static void start_checkpoint_job(struct checkpointer *c);
 
 static bool has_more(const struct checkpointer *c)
 {
-    return !list_empty(&c->ready) || c->file.compacting;
+    return !list_empty(&c->ready) || c->file.compacting || c->replaced;
 }
 
 /* Shared memory is lost: what is there alone is carried to the files now, and nothing more is put there. */
@@ -396,6 +440,8 @@ static void checkpoint_job_done(struct io_op *op, int32_t res)
     struct checkpointer *c = container_of(op, struct checkpointer, op);
     assert(c->busy);
     c->busy = false;
+    free_replaced_entries(c, c->discarded);
+    c->discarded = NULL;
     c->store->free_bytes = c->store->free_bytes_seen;
     if (c->folder_lost)
         c->store->folder_lost(c->store);
@@ -461,8 +507,10 @@ static void take_ready_partitions(struct checkpointer *c)
 static void submit_checkpoint_job(struct checkpointer *c)
 {
     assert(!c->busy);
-    assert(c->item_count || c->file.compacting || c->sync || c->waves);
+    assert(c->item_count || c->file.compacting || c->sync || c->waves || c->replaced);
     c->busy = true;
+    c->discarded = c->replaced;
+    c->replaced = NULL;
     c->waves = false;
     c->store->free_bytes_seen = c->store->free_bytes;
     io_job(c->store->shard->io, &c->op, IO_BACKGROUND, run_checkpoint_job, c, checkpoint_job_done);
@@ -473,7 +521,7 @@ static void start_checkpoint_job(struct checkpointer *c)
     assert(!c->stopped);
     assert(!c->busy);
     take_ready_partitions(c);
-    if (!c->item_count && !c->file.compacting && !c->waves)
+    if (!c->item_count && !c->file.compacting && !c->waves && !c->replaced)
         return;
     if (build_blobs(c)) {
         submit_checkpoint_job(c);
@@ -564,6 +612,8 @@ void checkpoint_forget(struct partition *p)
         assert(c->busy && !c->orphan);
         c->orphan = p->checkpoint.entry;
         c->lender = NULL;
+    } else if (c) {
+        replace_entry(c, p->checkpoint.entry, p->checkpoint.entry_bytes);
     } else {
         heap_free(p->store->checkpoint_heap, p->checkpoint.entry);
     }
@@ -641,6 +691,8 @@ void checkpointer_close(struct checkpointer *c)
     timer_stop(&c->store->shard->timers, &c->timer);
     checkpoint_file_close(&c->file);
     free_checkpoint_items(c);
+    free_replaced_entries(c, c->discarded);
+    free_replaced_entries(c, c->replaced);
     heap_free(c->store->checkpoint_heap, c->items);
     heap_free(c->store->checkpoint_heap, c->news.at);
     heap_free(c->store->checkpoint_heap, c->piece.at);

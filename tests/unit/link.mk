@@ -61,7 +61,7 @@ LINK_test_root := storage/root.o storage/root_redo.o storage/redo_replay.o stora
                   storage/log/index.o $(filter-out core/log_os.o core/clock_os.o,$(STORAGE_CATALOG))
 LINK_test_catalog_writer := storage/catalog/catalog_writer.o storage/catalog/catalog_writer_strays.o storage/catalog/catalog_write.o storage/log/ballast.o $(STORAGE_CATALOG)
 LINK_test_entities := storage/catalog/features.o $(LINK_test_catalog_writer)
-LINK_test_asking := net/api/asking.o net/steps.o
+LINK_test_asking := net/api/asking.o net/steps.o core/clock_os.o
 LINK_test_steps := net/steps.o
 LINK_test_frame := net/conn/frame.o
 LINK_test_order := net/conn/order.o
@@ -70,7 +70,7 @@ LINK_test_coord_shard := net/coord/coord_shard.o core/timer.o $(CORE_HEAP)
 LINK_test_coord_call := net/coord/coord_call.o $(CORE_HEAP)
 LINK_test_fetch_session := net/api/fetch_session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
 NET_CONN := $(patsubst %.c,%.o,$(sort $(wildcard net/conn/*.c)))
-LINK_test_conn := $(NET_CONN) net/server.o net/steps.o net/api/fetch_session.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
+LINK_test_conn := $(NET_CONN) net/server.o net/steps.o core/clock_os.o net/api/fetch_session.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
 LINK_test_request := $(LINK_test_conn)
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))
@@ -93,6 +93,7 @@ LINK_test_partition_faults := $(filter-out core/mem_libc.o,$(LINK_test_partition
 LINK_test_alter := $(LINK_test_partition)
 LINK_test_lazy := $(filter-out storage/recovery/recovery_run.o storage/recovery/checkpoint_file.o,$(LINK_test_partition))
 LINK_test_large_index := $(filter-out storage/recovery/recovered_copy.o storage/recovery/checkpoint_item.o,$(LINK_test_partition))
+LINK_test_large_producers := $(filter-out storage/recovery/checkpointer.o,$(LINK_test_partition))
 LINK_test_offsets := net/group/offsets.o core/map.o $(CORE_HEAP)
 LINK_test_txn_offsets := net/group/txn_offsets.o net/group/offsets.o core/map.o core/mem.o core/mem_os.o
 LINK_test_group_records := net/group/records.o net/coord/coord_batch.o net/wire/kmsg.o net/wire/wire.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o $(CORE_HEAP)

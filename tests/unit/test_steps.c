@@ -6,6 +6,12 @@
 #include <cmocka.h>
 
 static struct list deferred;
+static uint64_t now_ns;
+
+uint64_t clock_now_ns(void)
+{
+    return now_ns;
+}
 
 void shard_defer(struct shard *s, struct shard_defer *d)
 {
@@ -35,6 +41,7 @@ static bool run_turn(void)
 struct long_work {
     struct steps steps;
     uint32_t left, cost, in_step, most_in_step, steps_run;
+    uint64_t item_ns;
     bool waits, over;
 };
 static uint32_t items_in_turn;
@@ -52,6 +59,7 @@ static bool work_step(struct steps *s)
         }
         w->left--;
         items_in_turn++;
+        now_ns += w->item_ns;
         if (++w->in_step > w->most_in_step)
             w->most_in_step = w->in_step;
         steps_spend(s, w->cost);
@@ -100,6 +108,24 @@ static void an_item_that_costs_more_than_a_step_is_done_alone(void **state)
     while (run_turn())
         ;
     assert_int_equal(w.most_in_step, 1);
+}
+
+/* As where each item touches memory that the kernel has to find first. */
+static void a_step_whose_units_take_long_is_over_by_its_time(void **state)
+{
+    (void)state;
+    struct long_work w = {.left = 1000, .cost = 1, .item_ns = STEP_NS_MAX / STEP_LOOK_UNITS};
+    steps_start(&line, &w.steps, work_step);
+    while (run_turn())
+        ;
+    assert_true(w.over);
+    assert_int_equal(w.most_in_step, STEP_LOOK_UNITS);
+    struct long_work slower = {.left = 1000, .cost = 1, .item_ns = STEP_NS_MAX / 3};
+    steps_start(&line, &slower.steps, work_step);
+    assert_int_equal(steps_spent(&slower.steps), STEP_LOOK_UNITS);
+    while (run_turn())
+        ;
+    assert_int_equal(slower.most_in_step, STEP_LOOK_UNITS);
 }
 
 static void many_long_requests_share_one_step_a_turn(void **state)
@@ -164,6 +190,7 @@ int main(void)
         cmocka_unit_test_setup(small_work_is_over_at_once, set_up),
         cmocka_unit_test_setup(a_step_does_what_its_units_allow, set_up),
         cmocka_unit_test_setup(an_item_that_costs_more_than_a_step_is_done_alone, set_up),
+        cmocka_unit_test_setup(a_step_whose_units_take_long_is_over_by_its_time, set_up),
         cmocka_unit_test_setup(many_long_requests_share_one_step_a_turn, set_up),
         cmocka_unit_test_setup(what_waits_costs_no_turns_until_it_is_resumed, set_up),
         cmocka_unit_test(a_countdown_ends_once_with_the_last_that_comes_back),
