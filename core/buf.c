@@ -22,7 +22,6 @@
 
 #define IDLE_NS (60 * NS_PER_S)
 enum {
-    READY_FIRST = 2,     /* warm ones for the first clients: one for what they send, one for what is kept of it */
     READY_MAX = 8,       /* warm ones ahead: 16 MiB */
     CLOSED_PER_TRIM = 4, /* unregistering costs some 20 us each */
     SLABS_MIN = 4, /* from here on each purpose has one of its own, and one goes to the purpose that comes first */
@@ -290,9 +289,9 @@ static void want_ready_slabs(struct bufpool *pool, bool was_warm)
 void bufpool_expect(struct bufpool *pool)
 {
     assert(pool);
-    if (pool->ready_wanted >= READY_FIRST)
+    if (pool->ready_wanted > 0)
         return;
-    pool->ready_wanted = READY_FIRST;
+    pool->ready_wanted = READY_MAX; /* how much they will want is not known yet */
     ready_slabs(pool);
 }
 

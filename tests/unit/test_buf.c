@@ -438,20 +438,18 @@ static void slabs_are_made_ready_while_load_grows(void **state)
 static void the_first_slabs_are_ready_before_they_are_wanted(void **state)
 {
     (void)state;
-    bufpool_expect(pool);
-    bufpool_expect(pool); /* the second of many */
-    assert_true(bufpool_busy(pool));
-    assert_int_equal(run_jobs(), 2);
-    bufpool_check(pool);
-    bufpool_expect(pool);
-    assert_false(bufpool_busy(pool));
-    for (uint64_t now = 1; bufpool_trim(pool, now) || now < 200 * NS_PER_S; now += 61 * NS_PER_S)
+    for (int i = 0; i < 2; i++) { /* somebody comes, and again after nobody came for long */
+        bufpool_expect(pool);
+        bufpool_expect(pool); /* the second of many */
+        assert_true(bufpool_busy(pool));
+        assert_int_equal(run_jobs(), SLABS); /* all that the budget has room for */
         bufpool_check(pool);
-    assert_false(bufpool_busy(pool));
-    bufpool_expect(pool); /* somebody comes again, after nobody came for long */
-    assert_true(bufpool_busy(pool));
-    assert_int_equal(run_jobs(), 2);
-    bufpool_check(pool);
+        bufpool_expect(pool);
+        assert_false(bufpool_busy(pool));
+        for (uint64_t now = 1; bufpool_trim(pool, now) || now < 200 * NS_PER_S; now += 61 * NS_PER_S)
+            bufpool_check(pool);
+        assert_false(bufpool_busy(pool));
+    }
 }
 
 int main(void)
