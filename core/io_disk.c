@@ -1,5 +1,6 @@
 /* Disk ops as blocking calls. */
 #include "core/io_disk.h"
+#include "core/fs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/uio.h>
@@ -50,6 +51,13 @@ static int32_t execute_disk_op(struct io_op *op)
     return -EINVAL;
 }
 
+int32_t io_disk_confirm(const struct io_op *op, int32_t res)
+{
+    assert(op->kind != IO_JOB);
+    bool durable = op->kind == IO_SYNC || (op->kind == IO_WRITE && op->dsync);
+    return !durable || res < 0 || fs_is_up(op->file->fd) ? res : -EIO;
+}
+
 int32_t io_disk_execute(struct io_op *op)
 {
     assert(op && op->done);
@@ -57,5 +65,5 @@ int32_t io_disk_execute(struct io_op *op)
     do
         res = execute_disk_op(op);
     while (res == -EINTR && op->kind != IO_JOB); /* a job's res is its own */
-    return res;
+    return op->kind == IO_JOB ? res : io_disk_confirm(op, res);
 }

@@ -7,6 +7,7 @@
  * and without (op->buf.at NULL: waiting): POLL_ADD -> a buffer from the pool, RECV -> done; no buffer: parked as above. */
 #include "core/io_uring.h"
 #include "core/clock.h"
+#include "core/io_disk.h"
 #include "core/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -430,7 +431,7 @@ static uint32_t complete_op(struct uring *u, struct io_op *op, int32_t res, uint
         return 0;
     if (is_routed(u, op))
         end_durable_write(u, op);
-    op->done(op, res);
+    op->done(op, io_disk_confirm(op, res));
     return 1;
 }
 

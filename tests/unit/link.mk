@@ -21,7 +21,7 @@ LINK_test_filter := storage/clean/filter.o storage/clean/clean_txns.o storage/cl
 LINK_test_batch := storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o
 CORE_HEAP   := core/mem_libc.o core/mem.o core/mem_os.o
 CORE_LOG    := core/log.o core/log_os.o core/clock_os.o core/err.o
-CORE_IO     := core/io_op.o core/io_engine.o core/io_socket.o core/io_helper.o core/io_pool.o core/io_epoll.o core/io_disk.o core/io_sync_route.o core/spin.o \
+CORE_IO     := core/io_op.o core/io_engine.o core/io_socket.o core/io_helper.o core/io_pool.o core/io_epoll.o core/io_disk.o core/fs_os.o core/io_sync_route.o core/spin.o \
                core/io_uring.o core/io_uring_ops.o core/io_uring_setup.o core/ring.o core/threads.o $(CORE_LOG)
 CORE_SHARD  := core/stat.o core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/timer.o $(CORE_IO) $(CORE_HEAP)
 LINK_test_io := $(CORE_IO) $(CORE_HEAP)
