@@ -7,3 +7,8 @@ $(B)/tests/power/forget.so: tests/power/forget.c Makefile
 $(B)/tests/power/probe: $(B)/tests/power/probe.o
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+# The doors of core/ for flushes, and who asks them.
+$(B)/tests/power/flushes: $(B)/tests/power/flushes.o $(addprefix $(B)/,core/io_disk.o core/fs_os.o core/err.o core/clock_os.o)
+	$(SAY) '  LD   $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread
