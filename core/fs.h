@@ -89,9 +89,10 @@ enum err fs_probe(const char *folder, struct fs_traits *out_traits) must_use;
  * is done; fdatasync flushes that, also of a file that has nothing to write. Not where places change (XFS with reflinks, btrfs), nor
  * on another disk than the one of `other_fd`. */
 bool fs_shares_flush(int fd, int other_fd); /* `fd` was opened with FS_DIRECT */
-/* Has the file system of this file not been shut down? To be asked after each flush that is to be believed; on a shard, too. A flush asks XFS that
- * at its beginning only. Where it is shut down later, because its journal could not be written, what the journal had of the file is dropped; then
- * nothing seems to be left to write, and fdatasync(2), fsync(2) and RWF_DSYNC answer that all is well (Linux 6.18). fs_sync and its like do ask. */
+/* Has the file system of this file not been shut down? To be asked after each flush that is to be believed; on a shard, too. A flush asks XFS and
+ * ext4 that at its beginning only. Where they are shut down later, because the journal could not be written, what it had of the file is dropped;
+ * then nothing seems to be left to write, and fdatasync(2), fsync(2) and RWF_DSYNC answer that all is well (Linux 6.18). fs_sync and its like
+ * do ask. */
 bool fs_is_up(int fd);
 /* Drops cached pages of a file (POSIX_FADV_DONTNEED): a foreign buffered reader makes direct writes slow. */
 void fs_drop_cache(int fd);
