@@ -92,9 +92,10 @@ void redo_written(struct redo_ring *r, struct redo_place *p, uint64_t position)
 {
     if (p->from == REDO_NOWHERE)
         return;
-    assert(p->wave_from >= p->from || position < p->end);
+    assert(p->from < r->committed);
     list_remove(&p->link);
-    if (position >= p->end) {
+    if (position >=
+        p->end) { /* also where the last came behind the wave's beginning: the ring had no room before for what the wave carries */
         p->from = REDO_NOWHERE;
     } else {
         p->from = (uint64_t)(p->from > p->wave_from ? p->from : p->wave_from);

@@ -86,6 +86,24 @@ static void a_ring_holds_what_was_put_and_frees_it_in_order(void **state)
     assert_int_equal(((struct redo_ends *)memory)->needed, ring.committed);
 }
 
+/* The ring was full when a wave began, so what it carries was in no memory; then there was room, and it was put before the wave was over. */
+static void what_a_wave_carries_may_be_put_while_it_is_under_way(void **state)
+{
+    (void)state;
+    redo_wave_begins(&ring, &places[0]);
+    put(1, 100);
+    put(0, 300);
+    redo_written(&ring, &places[0], 300);
+    redo_ring_check(&ring);
+    assert_true(places[0].from == REDO_NOWHERE);
+    assert_int_equal(ring.needed, 0); /* the other one's */
+    redo_wave_begins(&ring, &places[1]);
+    redo_written(&ring, &places[1], 100);
+    assert_int_equal(ring.needed, ring.committed);
+    put(0, 10);
+    redo_ring_check(&ring);
+}
+
 static void a_full_ring_takes_nothing_and_wraps_later(void **state)
 {
     (void)state;
@@ -606,6 +624,7 @@ int main(void)
 {
     const struct CMUnitTest rings[] = {
         RING(a_ring_holds_what_was_put_and_frees_it_in_order),
+        RING(what_a_wave_carries_may_be_put_while_it_is_under_way),
         RING(a_full_ring_takes_nothing_and_wraps_later),
         RING(without_a_ring_nothing_fits),
     };
