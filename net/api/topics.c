@@ -7,6 +7,7 @@
 #include "net/api/reply.h"
 #include "core/log.h"
 #include "net/countdown.h"
+#include "storage/uuid.h"
 #include <stdio.h>
 
 enum { WHY_BYTES = 256 };
@@ -212,12 +213,16 @@ static void create_topic(struct create_run *run, const struct creatable_topic *t
         error = take_topic_overrides(run, t, &overrides, &count, &message);
     if (!error)
         error = check_create_counts(run->req, t, &message, &partitions);
-    if (error)
+    if (error) {
         refuse_create(out, error, message);
-    else if (run->ask->validate_only)
+    } else if (run->ask->validate_only) {
+        uint8_t id[16];
+        uuid_random(&run->req->server->shard->rng, id); /* no topic's: Kafka makes one up, too */
+        out->topic_id = uuid_of(id);
         describe_created_topic(run, out, partitions, overrides, count);
-    else
+    } else {
         create_checked_topic(run, t, partitions, overrides, count, out);
+    }
 }
 
 static const struct kview *list_names_to_create(struct request *req, const struct create_topics_request *m)

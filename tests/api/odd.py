@@ -239,6 +239,13 @@ def the_name_of_the_clusters_metadata_is_no_topic():
         assert produced(c, name, 0, batch([b"x"]))[0] == UNKNOWN_TOPIC
 
 
+def a_topic_that_is_only_validated_is_told_an_id_that_none_has():
+    with served("validated") as c:
+        told = [create(c, "other", validate_only=True).topic_id for _ in range(2)]
+        made = create(c, "other").topic_id
+        assert NO_ID not in told and len({*told, made}) == 3, (told, made)
+
+
 # --- bytes ---
 
 def unknown_tags_are_passed_over():
@@ -256,5 +263,6 @@ CASES = (
     an_id_without_its_epoch_is_refused, a_limit_of_zero_gives_the_first_batch_at_once,
     a_partition_named_a_hundred_thousand_times_is_one, large_fetches_are_answered_whole_with_and_without_a_session,
     a_session_knows_topics_that_were_deleted_and_made_anew, operations_are_told_where_they_are_asked_for,
-    of_a_setting_named_twice_the_last_one_counts, the_name_of_the_clusters_metadata_is_no_topic, unknown_tags_are_passed_over,
+    of_a_setting_named_twice_the_last_one_counts, the_name_of_the_clusters_metadata_is_no_topic,
+    a_topic_that_is_only_validated_is_told_an_id_that_none_has, unknown_tags_are_passed_over,
 )

@@ -7,6 +7,7 @@ IDENTITY = ("name", "topic", "topic_name", "user", "entity_type", "entity_name",
 DROPPED = {"log_end_offset", "last_caught_up_timestamp", "replica_directory_id", "throttle_time_ms", "cluster_id", "host", "port", "documentation", "log_dir", "total_bytes", "usable_bytes", "client_host"}
 PRESENT = {"error_message", "batch_index_error_message"}     # a text or none
 NOW_FROM_MS = 1_750_000_000_000  # records have times of 2023, markers of transactions that of the broker
+CONTROL = 0x20  # in the lower byte of a batch's attributes
 SIGN = {"last_fetch_timestamp", "session_id", "transaction_start_time_ms", "last_timestamp", "log_append_time_ms", "partition_size", "leader_epoch", "committed_leader_epoch", "epoch", "finalized_features_epoch"}
 PARTS = ("partitions", "partition_responses", "results_by_partition")
 MADE_UP = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{22}$")  # in member ids
@@ -68,9 +69,16 @@ def plain_batches(raw):
     found, at = [], 0
     while at + 17 <= len(raw):
         base, size = struct.unpack_from(">qi", raw, at)
-        found.append((base, raw[at + 16:at + 12 + size].hex()))
+        found.append((base, plain_marker(raw[at + 16:at + 12 + size]).hex()))
         at += 12 + size
     return found
+
+
+def plain_marker(batch):
+    """From the magic on: its CRC and times are of the moment, if it is a marker of a transaction; all else stays as it is."""
+    if len(batch) < 27 or not batch[6] & CONTROL:
+        return batch
+    return batch[:1] + bytes(4) + batch[5:11] + bytes(16) + batch[27:]
 
 
 def kind(value):
