@@ -65,10 +65,13 @@ def identity(value):
 
 
 def plain_batches(raw):
-    """[(base offset, bytes from the magic on)]: the leader's epoch, in between, is the broker's own."""
+    """[(base offset, bytes from the magic on)]: the leader's epoch, in between, is the broker's own. What is cut off at the end, as Kafka does where a
+    limit falls into a batch, tells nothing."""
     found, at = [], 0
     while at + 17 <= len(raw):
         base, size = struct.unpack_from(">qi", raw, at)
+        if at + 12 + size > len(raw):
+            break
         found.append((base, plain_marker(raw[at + 16:at + 12 + size]).hex()))
         at += 12 + size
     return found
