@@ -229,8 +229,10 @@ def every_answered_end_survives_kills(w):
     find_coordinators(w)
     topic, groups = w.topic(), [w.group() for _ in range(4)]
     t = Transactions(w)
-    answered = asked = total = 0
-    for _ in range(4):
+    answered = asked = total = rounds = 0
+    while rounds < 4 or total <= 20:  # on a busy machine a life has few
+        rounds += 1
+        assert rounds <= 40, f"only {total} transactions"
         stop = threading.Timer(0.4, w.broker.kill)
         stop.start()
         try:
@@ -252,7 +254,6 @@ def every_answered_end_survives_kills(w):
         assert len(found) == 1, f"a transaction in part: {found}, {answered} was answered"
         assert found <= {(NONE, answered), (NONE, asked)}, f"{found}, {answered} was answered"
         answered = max(answered, found.pop()[1])
-    assert total > 20, f"only {total} transactions"
 
 
 CASES = (
