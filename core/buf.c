@@ -286,15 +286,6 @@ static void want_ready_slabs(struct bufpool *pool, bool was_warm)
     ready_slabs(pool);
 }
 
-void bufpool_expect(struct bufpool *pool)
-{
-    assert(pool);
-    if (pool->ready_wanted > 0)
-        return;
-    pool->ready_wanted = READY_MAX; /* how much they will want is not known yet */
-    ready_slabs(pool);
-}
-
 /* The last in a room list is an idle slab, if there is one. */
 static struct slab *idle_slab_of(struct purse *purse)
 {

@@ -435,23 +435,6 @@ static void slabs_are_made_ready_while_load_grows(void **state)
     assert_false(bufpool_busy(pool)); /* nothing is made ready for nobody */
 }
 
-static void the_first_slabs_are_ready_before_they_are_wanted(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++) { /* somebody comes, and again after nobody came for long */
-        bufpool_expect(pool);
-        bufpool_expect(pool); /* the second of many */
-        assert_true(bufpool_busy(pool));
-        assert_int_equal(run_jobs(), SLABS); /* all that the budget has room for */
-        bufpool_check(pool);
-        bufpool_expect(pool);
-        assert_false(bufpool_busy(pool));
-        for (uint64_t now = 1; bufpool_trim(pool, now) || now < 200 * NS_PER_S; now += 61 * NS_PER_S)
-            bufpool_check(pool);
-        assert_false(bufpool_busy(pool));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,7 +450,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(large_memory_is_given_back_in_steps, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(slabs_go_after_a_minute_of_idleness_only, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(slabs_are_made_ready_while_load_grows, open_pool, close_pool),
-        cmocka_unit_test_setup_teardown(the_first_slabs_are_ready_before_they_are_wanted, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(bufs_never_overlap, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(what_is_kept_on_the_heap_counts_in_the_budget, open_pool, close_pool),
 #ifdef __SANITIZE_ADDRESS__
