@@ -85,7 +85,7 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
     X(new_file_unsynced)        /* simulator: the name of a new segment is not synced before it is used */             \
     X(ring_write_not_durable)   /* engines: a durable write through the ring has no RWF_DSYNC */                       \
     X(thread_write_not_durable) /* engines: a durable write of a thread has none */                                    \
-    X(flush_unconfirmed)        /* power cut: a flush that succeeds while XFS is being shut down is believed */
+    X(flush_unconfirmed)        /* power cut: a flush that succeeds while its file system is shut down is believed */
 
 #define PLANT_CONSTANT(name) PLANT_##name,
 enum planted_bug { PLANTED_BUGS(PLANT_CONSTANT) PLANT_COUNT };

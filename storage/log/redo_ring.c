@@ -94,8 +94,8 @@ void redo_written(struct redo_ring *r, struct redo_place *p, uint64_t position)
         return;
     assert(p->from < r->committed);
     list_remove(&p->link);
-    if (position >=
-        p->end) { /* also where the last came behind the wave's beginning: the ring had no room before for what the wave carries */
+    /* All of them, also if the last came behind the wave's beginning: the ring had no room before for what the wave carries. */
+    if (position >= p->end) {
         p->from = REDO_NOWHERE;
     } else {
         p->from = (uint64_t)(p->from > p->wave_from ? p->from : p->wave_from);

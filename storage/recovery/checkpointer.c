@@ -38,7 +38,7 @@ enum {
 /* In the place of an entry that nobody needs any more. */
 struct replaced_entry {
     struct replaced_entry *next;
-    uint32_t bytes; /* of the entry */
+    size_t bytes; /* of the entry */
 };
 
 struct checkpointer {
@@ -50,12 +50,11 @@ struct checkpointer {
     struct list ready;
     uint64_t serial, bytes_since_tick;
     bool busy, failure_logged;
-    bool waves;         /* some began since the last job: the next one looks whether all is in its place */
-    bool last, synced;  /* the clean stop: its entries are written; that job has ended */
-    uint32_t last_next; /* how many of store->all may still have a clean entry */
-    struct replaced_entry
-        *replaced;         /* large ones: the next job gives their pages back, which takes longer than a turn may */
-    uint32_t compact_next; /* while the file is compacted: how many of store->all are still to come */
+    bool waves;                      /* some began since the last job: the next one looks whether all is in its place */
+    bool last, synced;               /* the clean stop: its entries are written; that job has ended */
+    uint32_t last_next;              /* how many of store->all may still have a clean entry */
+    struct replaced_entry *replaced; /* large: the next job gives their pages back, that takes longer than a turn may */
+    uint32_t compact_next;           /* while the file is compacted: how many of store->all are still to come */
     /* the job's: not touched while busy */
     struct checkpoint_item *items;
     uint32_t item_count;
@@ -64,8 +63,8 @@ struct checkpointer {
     struct checkpoint_blob news, piece; /* for the file, and for its compaction alone */
     const struct partition *lender;     /* whose entry `piece` borrows */
     uint8_t *orphan;                    /* that entry, when its partition is gone */
-    struct replaced_entry *discarded;
-    bool sync, finish; /* the file is synced; the compaction's takes its place */
+    struct replaced_entry *discarded;   /* those whose pages it gives back */
+    bool sync, finish;                  /* the file is synced; the compaction's takes its place */
     enum err err;
     void (*stopped)(struct checkpointer *c, enum err err);
     bool folder_lost, redo_lost; /* the job found that */
@@ -272,7 +271,7 @@ static bool build_blobs(struct checkpointer *c)
 
 /* --- entries that are replaced --- */
 
-static void replace_entry(struct checkpointer *c, uint8_t *entry, uint32_t bytes)
+static void replace_entry(struct checkpointer *c, uint8_t *entry, size_t bytes)
 {
     assert(!entry || bytes > 0);
     if (!entry || bytes < CHECKPOINT_LARGE_BYTES) {
@@ -394,7 +393,7 @@ static void free_checkpoint_items(struct checkpointer *c)
         checkpoint_item_free(&c->items[i], c->store->checkpoint_heap);
     c->item_count = 0;
     c->delta_bytes = 0;
-    heap_free(c->store->checkpoint_heap, c->orphan);
+    replace_entry(c, c->orphan, c->piece.lent_bytes);
     c->orphan = NULL;
     c->lender = NULL;
     checkpoint_blob_shrink(&c->news);

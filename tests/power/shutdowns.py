@@ -63,6 +63,7 @@ def catch(kind):
     try:
         acks = shut_down(kind, PLANTED, CATCH_ROUNDS_MAX)
     except AssertionError as why:
+        assert re.search(r"lost=[1-9]", str(why)), why
         print(f"    {why}", flush=True)
         return
     raise AssertionError(f"the planted bug {PLANT} lost none of {acks} flushes")
