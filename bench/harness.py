@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 
+import interrupts
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BIN = os.path.join(ROOT, "build/release/bench")
 WORK = os.environ.get("BENCH_DIR", os.path.join(ROOT, "build/bench"))
@@ -33,12 +35,20 @@ class Wrong(Exception):
     """A bench found a wrong result: its figures are worth nothing."""
 
 
+def disk_interrupts():
+    """(the disks under BENCH_DIR, {processor: interrupts of theirs}); no processor where it is not known."""
+    os.makedirs(WORK, exist_ok=True)
+    return interrupts.of_disk_under(WORK)
+
+
 def processors(tiny=False):
-    """(broker's, load's). Figures need one each; a tiny run has none, so it may share the only one."""
+    """(broker's, load's). Figures need one each; a tiny run has none, so it may share the only one. The broker's is kept off the disk's interrupts."""
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) < 2 and not tiny:
         raise NotRun("needs two processors, one for the broker and one for the load")
-    return int(os.environ.get("BENCH_BROKER_CPU", usable[-1])), int(os.environ.get("BENCH_LOAD_CPU", usable[0]))
+    broker_cpu = int(os.environ.get("BENCH_BROKER_CPU", interrupts.keeps_off(usable, disk_interrupts()[1])))
+    others = [cpu for cpu in usable if cpu != broker_cpu] or usable
+    return broker_cpu, int(os.environ.get("BENCH_LOAD_CPU", others[0]))
 
 
 def program(name):
@@ -234,7 +244,7 @@ def machine_lines():
     return [
         f"machine: {model}, {os.cpu_count()} processors, kernel {platform.release()}, commit {commit()}",
         f"compiler: {_first_line('cc', '--version')}; file system: {_first_line('stat', '-f', '-c', '%T', WORK)} "
-        f"({_first_line('findmnt', '-no', 'SOURCE', '-T', WORK)}); TCP: {_read('/proc/sys/net/ipv4/tcp_congestion_control')}",
+        f"({_first_line('findmnt', '-no', 'SOURCE', '-T', WORK)}); TCP: {_read('/proc/sys/net/ipv4/tcp_congestion_control')}; {interrupts.said(*disk_interrupts())}",
     ]
 
 
