@@ -2,7 +2,7 @@
 BENCH_LOAD := bench/load/wire.o bench/load/batch.o bench/load/fill.o bench/load/hist.o bench/load/sock.o bench/load/cpu.o bench/load/kafka.o \
               bench/load/proto_bare.o
 
-LINK_bare_loop := bench/bare/disk.o bench/bare/conn.o bench/load/wire.o bench/load/cpu.o
+LINK_bare_loop := bench/bare/disk.o bench/bare/conn.o bench/load/wire.o bench/load/cpu.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_echo      := bench/load/wire.o bench/load/cpu.o
 LINK_raw_loop  :=
 LINK_disk_floor := bench/load/hist.o bench/load/cpu.o

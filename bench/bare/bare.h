@@ -27,7 +27,6 @@ enum {
     OUT_BYTES = 64 << 10,
     BLOCK_BYTES = 4096,
     PIECE_BYTES = 256 << 10,
-    SLICE_BYTES = 64 << 10,
 };
 
 enum ack_mode { ACK_NONE, ACK_WRITTEN, ACK_DURABLE };
