@@ -9,6 +9,7 @@
  *   cold: no memory behind it --> class slab, or part of a run (a large buf) --> warm: memory that nobody uses
  *     ^                                     ^------------------------------------------'  |
  *     |--- a job faults it in (READYING), so that some are ready while load grows ---------|
+ *     |--- or a thread does (AHEAD), the first ones, when the first client comes ----------|
  *     '------------------------------------ trimmed, one at a time ------------------------'
  *
  * Warm slabs are used first. They count in no purpose; when memory that is used and memory that is warm would be more than the
@@ -19,18 +20,20 @@
 #include "core/io.h"
 #include "core/limits.h"
 #include "core/poison.h"
+#include "core/prefault.h"
 
 #define IDLE_NS (60 * NS_PER_S)
 enum {
-    READY_MAX = 8,       /* warm ones ahead: 16 MiB */
-    CLOSED_PER_TRIM = 4, /* unregistering costs some 20 us each */
+    READY_MAX = PREFAULT_PIECES_MAX, /* warm ones ahead: 16 MiB */
+    AHEAD_PART = 4,                  /* of the budget, at most, for the first clients */
+    CLOSED_PER_TRIM = 4,             /* unregistering costs some 20 us each */
     SLABS_MIN = 4, /* from here on each purpose has one of its own, and one goes to the purpose that comes first */
     LARGE_POOL_SLABS = 8, /* a smaller one has nothing to spare */
     KEPT_PART = 16,
     KEPT_BESIDE_PART = 4,
 };
 
-enum slab_state { SLAB_COLD, SLAB_WARM, SLAB_OF_CLASS, SLAB_IN_RUN, SLAB_READYING };
+enum slab_state { SLAB_COLD, SLAB_WARM, SLAB_OF_CLASS, SLAB_IN_RUN, SLAB_READYING, SLAB_AHEAD };
 struct slab {
     struct buf *bufs; /* of a class slab */
     struct list room; /* of a class slab: in its room list while a buf is free; cold and warm ones: in the pool's */
@@ -56,6 +59,10 @@ struct bufpool {
     uint32_t ready_wanted;  /* so many warm ones; twice as many whenever there was none, no more when some were idle */
     struct slab *readying;  /* the job's; NULL: there is no job */
     struct io_op ready_op;
+    struct prefault *prefault;               /* NULL: there is none */
+    struct slab *ahead[PREFAULT_PIECES_MAX]; /* what it has; NULL: it does not have that piece any more */
+    uint32_t ahead_count;
+    bool expected; /* it was started */
     struct purse purses[BUF_PURPOSES];
     size_t kept_bytes;
     size_t kept_beside_bytes; /* so much of it does not count */
@@ -116,12 +123,15 @@ struct bufpool *bufpool_open(struct heap *heap, struct io *io, size_t max_bytes)
     }
     init_slabs(pool);
     init_shares(pool);
+    pool->prefault = prefault_open();
     return pool;
 }
 
 void bufpool_close(struct bufpool *pool)
 {
     assert(pool);
+    if (pool->prefault)
+        prefault_close(pool->prefault);
     for (uint32_t i = 0; pool->slabs && i < pool->slab_count; i++)
         heap_free(pool->heap, pool->slabs[i].bufs);
     if (pool->region) {
@@ -208,7 +218,7 @@ static void cool_slab(struct bufpool *pool, struct slab *s)
 static void warm_slab(struct bufpool *pool, struct slab *s)
 {
     assert(!list_linked(&s->room));
-    assert(s->state == SLAB_OF_CLASS || s->state == SLAB_IN_RUN);
+    assert(s->state != SLAB_COLD && s->state != SLAB_WARM);
     s->state = SLAB_WARM;
     pool->warm_count++;
     list_push_front(&pool->warm, &s->room);
@@ -234,15 +244,16 @@ static void ready_slabs(struct bufpool *pool);
 
 static int32_t run_ready_job(void *arg)
 {
-    volatile uint8_t *at = arg;
-    for (size_t i = 0; i < SLAB_BYTES; i += PAGE_BYTES)
-        at[i] = 0;
+    assert(arg);
+    prefault_pages(arg, SLAB_BYTES);
     return 0;
 }
 
-static bool fits_warm_slab(const struct bufpool *pool)
+/* With so many more that nobody uses: is all that has memory within the budget? */
+static bool fits_warm_slabs(const struct bufpool *pool, uint32_t more)
 {
-    return held_bytes(pool) + kept_counted(pool) + (pool->warm_count + 1) * (size_t)SLAB_BYTES <= pool->max_bytes;
+    size_t unused = ((size_t)pool->warm_count + pool->ahead_count + more) * SLAB_BYTES;
+    return held_bytes(pool) + kept_counted(pool) + unused <= pool->max_bytes;
 }
 
 static void ready_job_done(struct io_op *op, int32_t res)
@@ -252,11 +263,9 @@ static void ready_job_done(struct io_op *op, int32_t res)
     struct slab *s = pool->readying;
     assert(s->state == SLAB_READYING);
     assert(!list_linked(&s->room));
-    bool fits = fits_warm_slab(pool); /* or else others took the room meanwhile */
+    bool fits = fits_warm_slabs(pool, 1); /* or else others took the room meanwhile */
     pool->readying = NULL;
-    s->state = SLAB_WARM;
-    pool->warm_count++;
-    list_push_front(&pool->warm, &s->room);
+    warm_slab(pool, s);
     if (!fits)
         cool_slab(pool, s);
     ready_slabs(pool);
@@ -266,7 +275,8 @@ static void ready_job_done(struct io_op *op, int32_t res)
 static void ready_slabs(struct bufpool *pool)
 {
     assert(pool->ready_wanted <= READY_MAX);
-    if (!pool->io || pool->readying || pool->warm_count >= pool->ready_wanted || !fits_warm_slab(pool))
+    if (!pool->io || pool->readying || pool->warm_count + pool->ahead_count >= pool->ready_wanted ||
+        !fits_warm_slabs(pool, 1))
         return;
     struct list *node = list_pop(&pool->cold);
     if (!node)
@@ -284,6 +294,62 @@ static void want_ready_slabs(struct bufpool *pool, bool was_warm)
     if (!was_warm)
         pool->ready_wanted = (uint32_t)u64_min(pool->ready_wanted ? 2 * pool->ready_wanted : 1, READY_MAX);
     ready_slabs(pool);
+}
+
+/* --- the first ones, by a thread --- */
+
+void bufpool_expect(struct bufpool *pool)
+{
+    assert(pool);
+    if (!pool->prefault || pool->expected)
+        return;
+    void *at[PREFAULT_PIECES_MAX];
+    uint64_t most = u64_min(pool->max_bytes / SLAB_BYTES / AHEAD_PART, READY_MAX);
+    struct list *node;
+    while (pool->ahead_count < most && fits_warm_slabs(pool, 1) && (node = list_pop(&pool->cold))) {
+        struct slab *s = container_of(node, struct slab, room);
+        s->state = SLAB_AHEAD;
+        s->idle_since_ns = 0;
+        memory_unpoison(slab_at(pool, s), SLAB_BYTES);
+        at[pool->ahead_count] = slab_at(pool, s);
+        pool->ahead[pool->ahead_count++] = s;
+    }
+    pool->expected = true;
+    pool->ready_wanted = (uint32_t)u64_max(pool->ready_wanted, pool->ahead_count);
+    prefault_start(pool->prefault, at, pool->ahead_count, SLAB_BYTES);
+}
+
+static struct slab *take_ahead(struct bufpool *pool, uint32_t piece)
+{
+    struct slab *s = pool->ahead[piece];
+    assert(s->state == SLAB_AHEAD);
+    assert(pool->ahead_count > 0);
+    pool->ahead[piece] = NULL;
+    pool->ahead_count--;
+    return s;
+}
+
+/* What the thread has done is warm. */
+static void warm_ahead(struct bufpool *pool)
+{
+    for (uint32_t i = 0; pool->ahead_count > 0 && i < PREFAULT_PIECES_MAX; i++) {
+        if (pool->ahead[i] && prefault_ready(pool->prefault, i))
+            warm_slab(pool, take_ahead(pool, i));
+    }
+}
+
+/* What it has not begun stays cold. False: there is nothing of that kind. */
+static bool cool_ahead(struct bufpool *pool)
+{
+    for (uint32_t i = PREFAULT_PIECES_MAX; pool->ahead_count > 0 && i-- > 0;) {
+        if (pool->ahead[i] && prefault_revoke(pool->prefault, i)) {
+            struct slab *s = take_ahead(pool, i);
+            s->state = SLAB_COLD;
+            list_push_front(&pool->cold, &s->room);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The last in a room list is an idle slab, if there is one. */
@@ -312,8 +378,10 @@ static struct slab *find_idle_slab(struct bufpool *pool, enum buf_purpose purpos
 /* Memory that nobody uses goes back to the kernel while all together would be more than the budget. */
 static void cool_surplus(struct bufpool *pool)
 {
-    while (pool->warm_count > 0 &&
-           held_bytes(pool) + kept_counted(pool) + (size_t)pool->warm_count * SLAB_BYTES > pool->max_bytes)
+    warm_ahead(pool);
+    while (!fits_warm_slabs(pool, 0) && cool_ahead(pool))
+        ;
+    while (!fits_warm_slabs(pool, 0) && pool->warm_count > 0)
         cool_slab(pool, container_of(pool->warm.prev, struct slab, room));
 }
 
@@ -339,6 +407,7 @@ static void init_buf(struct bufpool *pool, struct buf *b, uint8_t *at, uint32_t 
 
 static struct slab *take_vacant_slab(struct bufpool *pool)
 {
+    warm_ahead(pool);
     struct list *node = list_pop(&pool->warm);
     if (node)
         pool->warm_count--;
@@ -369,6 +438,7 @@ static bool open_slab(struct bufpool *pool, enum buf_purpose purpose, enum buf_c
     memory_poison(at, SLAB_BYTES);
     pool->purses[purpose].held_bytes += SLAB_BYTES;
     list_push_front(&pool->purses[purpose].room[class], &s->room);
+    cool_surplus(pool);
     if (pool->io)
         io_slab_register(pool->io, slab_index(pool, s), at, SLAB_BYTES);
     want_ready_slabs(pool, was_warm);
@@ -665,6 +735,7 @@ static bool trim_warm(struct bufpool *pool, uint64_t now_ns)
 bool bufpool_trim(struct bufpool *pool, uint64_t now_ns)
 {
     uint32_t left = CLOSED_PER_TRIM;
+    warm_ahead(pool);
     for (int p = 0; p < BUF_PURPOSES; p++)
         for (int c = 0; c < BUF_CLASSES; c++)
             trim_buf_class(pool, &pool->purses[p].room[c], now_ns, &left);
@@ -697,10 +768,11 @@ static void check_room(const struct bufpool *pool, enum buf_purpose purpose, enu
 void bufpool_check(const struct bufpool *pool)
 {
     size_t held[BUF_PURPOSES] = {0}, all = 0, used = 0, in_runs = 0;
-    uint32_t warm = 0;
+    uint32_t warm = 0, ahead = 0;
     for (uint32_t i = 0; i < pool->slab_count; i++) {
         const struct slab *s = &pool->slabs[i];
         warm += s->state == SLAB_WARM;
+        ahead += s->state == SLAB_AHEAD;
         assert((s->state == SLAB_READYING) == (s == pool->readying));
         in_runs += s->state == SLAB_IN_RUN ? SLAB_BYTES : 0;
         if (s->state == SLAB_OF_CLASS) {
@@ -711,6 +783,7 @@ void bufpool_check(const struct bufpool *pool)
         }
     }
     assert(warm == pool->warm_count);
+    assert(ahead == pool->ahead_count);
     for (int p = 0; p < BUF_PURPOSES; p++) {
         assert(pool->purses[p].held_bytes >= held[p]);
         assert(pool->purses[p].used_bytes <= pool->purses[p].held_bytes);

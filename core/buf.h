@@ -15,8 +15,8 @@
  * much it holds (bufpool_keep). That has a sixteenth for itself, and may have what is no purpose's share; where a pool has less than 16
  * MiB, a quarter beside it.
  *
- * Slabs are faulted in and registered with the ring (io_slab_register) on first use: while load grows, by jobs that keep a few ready, so
- * that a turn seldom touches fresh memory (2 MiB take 0.2 ms, in a young virtual machine 5 to 14). What was idle for 60 s is given back to
+ * Slabs are faulted in and registered with the ring (io_slab_register) on first use: the first few by a thread when the first client comes (core/prefault.h), further ones by
+ * jobs that keep a few ready while load grows, so that a turn seldom touches fresh memory (2 MiB take 0.2 ms, in a young virtual machine 5 to 14). What was idle for 60 s is given back to
  * the kernel by bufpool_trim, a little at a time: no call maps, unmaps or gives back more than one slab, unless a large buf needs
  * the room. bufpool_get answers NULL when the budget is used up, which means: stop reading that connection, or evict. Every
  * buf is 4096-aligned. A large buf (more than 2 MiB: one huge batch) takes whole slabs, unregistered.
@@ -65,6 +65,8 @@ size_t bufpool_kept_bytes(const struct bufpool *pool);
  * room for. NULL: no memory. */
 struct heap *bufpool_part(struct bufpool *pool, size_t max_bytes, bool yields, struct heap_meter **out_meter) must_use;
 void bufpool_part_close(struct bufpool *pool, struct heap *part, struct heap_meter *meter);
+/* Somebody comes who will soon want bufs: the first slabs are made ready, once in a life, by a thread. Nothing changes but where they are faulted in. */
+void bufpool_expect(struct bufpool *pool);
 /* One step of giving back what was idle for 60 s. True: the next step may follow soon. */
 bool bufpool_trim(struct bufpool *pool, uint64_t now_ns);
 /* A job of its is under way: the shard's loop goes on until that is over. */

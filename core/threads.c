@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-enum { NAME_MAX_BYTES = 16 };
+enum { NAME_MAX_BYTES = 16, NICE_YIELDS = 10 };
 
 struct thread {
     pthread_t id;
@@ -111,6 +111,12 @@ void thread_join(struct thread *t)
     int failed = pthread_join(t->id, NULL);
     assert(!failed);
     free(t);
+}
+
+void thread_yields(void)
+{
+    (void)setpriority(PRIO_PROCESS, 0,
+                      NICE_YIELDS); /* Linux: of the thread alone; at worst it is as urgent as others */
 }
 
 uint64_t thread_waits(void)

@@ -12,6 +12,9 @@ enum err thread_pin(int cpu) must_use;
 /* How many CPUs this process may use, and which: what it was started with, not what thread_pin left. */
 uint32_t threads_cpus(int *out_cpus, uint32_t max);
 
+/* The calling thread lets all others go first, where there are too few processors (nice 10: it gets a tenth beside one that never rests). */
+void thread_yields(void);
+
 /* How often the calling thread has given up its processor to wait for something (voluntary context switches). */
 uint64_t thread_waits(void);
 /* How often another thread took its processor from it (involuntary context switches). */

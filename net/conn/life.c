@@ -175,6 +175,7 @@ static struct conn *make_conn(struct conns *cs, int fd, const struct listener *l
 void conn_open(struct conns *cs, int fd, const struct listener *listener)
 {
     io_spend(cs->shard->io, ACCEPT_SPENDS_BYTES);
+    bufpool_expect(cs->shard->bufs);
     struct conn *c = make_conn(cs, fd, listener);
     if (!c) {
         struct io_file file;

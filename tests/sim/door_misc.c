@@ -5,6 +5,7 @@
 #include "core/list.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/prefault.h"
 #include "tests/sim/shared.h"
 #include "tests/sim/world.h"
 #include <stdio.h>
@@ -201,6 +202,37 @@ void region_close(void *at, size_t bytes)
         r = r->next;
     assert(r && r->taken);
     r->taken = false;
+}
+
+/* No thread, so the pool does without it. */
+struct prefault *prefault_open(void)
+{
+    return NULL;
+}
+
+void prefault_start(struct prefault *p, void *const *pieces, uint32_t count, size_t bytes)
+{
+    (void)pieces, (void)count, (void)bytes;
+    assert(p && "there is none");
+}
+
+bool prefault_ready(const struct prefault *p, uint32_t piece)
+{
+    (void)piece;
+    assert(p && "there is none");
+    return false;
+}
+
+bool prefault_revoke(struct prefault *p, uint32_t piece)
+{
+    (void)piece;
+    assert(p && "there is none");
+    return false;
+}
+
+void prefault_close(struct prefault *p)
+{
+    assert(p && "there is none");
 }
 
 /* --- the world's own memory --- */

@@ -13,7 +13,7 @@ LINK_test_topology := net/api/topology.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 STORAGE_CATALOG := storage/catalog/catalog.o storage/catalog/entities.o storage/catalog/catalog_file.o storage/catalog/catalog_check.o storage/catalog/catalog_choose.o storage/catalog/catalog_end.o storage/catalog/strays.o storage/catalog/catalog_read.o storage/catalog/catalog_blob.o storage/catalog/catalog_alter.o storage/config/settings.o storage/uuid.o \
                    core/map.o core/crc.o $(STORAGE_CONFIG) $(CORE_CONFIG)
 LINK_test_catalog := $(STORAGE_CATALOG)
-LINK_test_tail := storage/log/tail.o core/buf.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o
+LINK_test_tail := storage/log/tail.o core/buf.o core/prefault_os.o core/threads.o core/mem.o core/mem_libc.o core/mem_os.o core/crc.o core/log.o core/log_os.o core/clock_os.o core/err.o
 LINK_test_repack := storage/log/repack.o storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o storage/kerr.o core/crc.o core/mem.o core/mem_os.o
 LINK_test_codec := storage/log/codec.o storage/log/codec_pack.o storage/log/batch.o storage/log/batch_check.o core/crc.o core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_dedupe := storage/clean/dedupe.o storage/clean/key_hash.o core/mem.o core/mem_libc.o core/mem_os.o
@@ -23,7 +23,7 @@ CORE_HEAP   := core/mem_libc.o core/mem.o core/mem_os.o
 CORE_LOG    := core/log.o core/log_os.o core/clock_os.o core/err.o
 CORE_IO     := core/io_op.o core/io_engine.o core/io_socket.o core/io_helper.o core/io_pool.o core/io_epoll.o core/io_disk.o core/fs_os.o core/io_sync_route.o core/spin.o \
                core/io_uring.o core/io_uring_ops.o core/io_uring_setup.o core/ring.o core/threads.o $(CORE_LOG)
-CORE_SHARD  := core/stat.o core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/timer.o $(CORE_IO) $(CORE_HEAP)
+CORE_SHARD  := core/stat.o core/shard_group.o core/shard_loop.o core/shard_run.o core/buf.o core/prefault_os.o core/timer.o $(CORE_IO) $(CORE_HEAP)
 LINK_test_io := $(CORE_IO) $(CORE_HEAP)
 CORE_HEAP := core/mem.o core/mem_libc.o core/mem_os.o
 LINK_test_producer := storage/log/producer.o storage/log/producer_table.o storage/log/producer_saved.o storage/log/batch.o core/crc.o $(CORE_HEAP)
@@ -48,6 +48,7 @@ LINK_test_config := core/config.o
 LINK_test_log := core/log.o
 LINK_test_log_ring := core/log_ring_os.o core/log.o core/log_os.o core/clock_os.o core/threads.o core/err.o
 LINK_test_buf := core/buf.o $(CORE_HEAP)
+LINK_test_prefault := core/prefault_os.o core/threads.o $(CORE_LOG) $(CORE_HEAP)
 LINK_test_fs := core/fs_os.o core/err.o core/clock_os.o
 STORAGE_RECOVERY := storage/recovery/recovery_run.o storage/recovery/recovery_judge.o storage/recovery/recovery_repair.o storage/recovery/recovery_epochs.o \
                     storage/recovery/recovery_swap.o storage/recovery/recovery_aborted.o storage/log/deleted.o storage/log/folder.o storage/log/log_start.o storage/recovery/scan.o storage/log/segment.o storage/log/aborted.o storage/log/index.o storage/log/batch.o storage/log/epochs.o storage/log/producer.o storage/log/producer_table.o storage/log/producer_saved.o
@@ -70,7 +71,7 @@ LINK_test_coord_shard := net/coord/coord_shard.o core/timer.o $(CORE_HEAP)
 LINK_test_coord_call := net/coord/coord_call.o $(CORE_HEAP)
 LINK_test_fetch_session := net/api/fetch_session.o core/map.o $(CORE_HEAP) net/wire/kmsg.o net/wire/wire.o
 NET_CONN := $(patsubst %.c,%.o,$(sort $(wildcard net/conn/*.c)))
-LINK_test_conn := $(NET_CONN) net/server.o net/steps.o core/clock_os.o net/api/fetch_session.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
+LINK_test_conn := $(NET_CONN) net/server.o net/steps.o core/clock_os.o net/api/fetch_session.o net/wire/kmsg.o net/wire/wire.o core/buf.o core/prefault_os.o core/threads.o core/map.o core/timer.o core/err.o $(CORE_HEAP)
 LINK_test_request := $(LINK_test_conn)
 # The data path as a whole: all of storage and core.
 LINK_test_partition := $(patsubst %.c,%.o,$(filter-out core/mem_mi.c,$(sort $(wildcard storage/*.c storage/*/*.c core/*.c))))

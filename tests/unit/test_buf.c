@@ -4,6 +4,7 @@
 #include "core/io.h"
 #include "core/limits.h"
 #include "core/poison.h"
+#include "core/prefault.h"
 #include "core/rng.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,6 +60,52 @@ static uint32_t run_jobs(void)
         op->done(op, op->job.run(op->job.arg));
     }
     return count;
+}
+
+/* The thread that touches slabs ahead: it does so when a test says so. */
+static struct thread_ahead {
+    bool open, wanted;
+    uint32_t count, done;
+    uint8_t *at[PREFAULT_PIECES_MAX];
+    bool revoked[PREFAULT_PIECES_MAX];
+} thread_ahead;
+
+struct prefault *prefault_open(void)
+{
+    thread_ahead.open = thread_ahead.wanted;
+    return thread_ahead.wanted ? (struct prefault *)&thread_ahead : NULL;
+}
+
+void prefault_start(struct prefault *p, void *const *pieces, uint32_t count, size_t bytes)
+{
+    assert_ptr_equal(p, &thread_ahead);
+    assert_int_equal(thread_ahead.count, 0);
+    assert_int_equal(bytes, SLAB_BYTES);
+    for (uint32_t i = 0; i < count; i++)
+        thread_ahead.at[i] = pieces[i];
+    thread_ahead.count = count;
+}
+
+bool prefault_ready(const struct prefault *p, uint32_t piece)
+{
+    assert_ptr_equal(p, &thread_ahead);
+    assert_true(piece < thread_ahead.count && !thread_ahead.revoked[piece]);
+    return piece < thread_ahead.done;
+}
+
+/* The piece behind those that are done is under way. */
+bool prefault_revoke(struct prefault *p, uint32_t piece)
+{
+    assert_ptr_equal(p, &thread_ahead);
+    assert_true(piece < thread_ahead.count && !thread_ahead.revoked[piece]);
+    return thread_ahead.revoked[piece] = piece > thread_ahead.done;
+}
+
+void prefault_close(struct prefault *p)
+{
+    assert_ptr_equal(p, &thread_ahead);
+    assert_true(thread_ahead.open);
+    thread_ahead = (struct thread_ahead){0};
 }
 
 static struct heap *heap;
@@ -435,6 +482,97 @@ static void slabs_are_made_ready_while_load_grows(void **state)
     assert_false(bufpool_busy(pool)); /* nothing is made ready for nobody */
 }
 
+/* With a thread, and a budget of 32 slabs. */
+static struct bufpool *open_pool_with_thread(void)
+{
+    enum { MANY = 32 };
+    thread_ahead.wanted = true;
+    struct bufpool *p = bufpool_open(heap, NULL, MANY * (size_t)SLAB_BYTES);
+    assert_non_null(p);
+    return p;
+}
+
+static void the_first_slabs_are_touched_by_a_thread(void **state)
+{
+    (void)state;
+    struct bufpool *p = open_pool_with_thread();
+    bufpool_expect(p);
+    bufpool_expect(p); /* the second client */
+    assert_int_equal(thread_ahead.count, PREFAULT_PIECES_MAX);
+    assert_false(bufpool_busy(p)); /* nobody waits for it */
+    bufpool_check(p);
+    struct buf *early = bufpool_get(p, BUF_TAILS, SLAB_BYTES); /* none is ready: another one is */
+    for (int i = 0; i < PREFAULT_PIECES_MAX; i++)
+        assert_ptr_not_equal(early->at, thread_ahead.at[i]);
+    thread_ahead.done = 2;
+    struct buf *b[2];
+    for (int i = 0; i < 2; i++) {
+        b[i] = bufpool_get(p, BUF_TAILS, SLAB_BYTES);
+        assert_true(b[i]->at == thread_ahead.at[0] || b[i]->at == thread_ahead.at[1]);
+        bufpool_check(p);
+    }
+    put_all(b, 2);
+    buf_put(early);
+    bufpool_close(p);
+}
+
+/* What it has not begun is taken from it, what it has done is given back; the one that is under way is its own. */
+static void what_a_thread_touches_stays_within_the_budget(void **state)
+{
+    (void)state;
+    struct bufpool *p = open_pool_with_thread();
+    bufpool_expect(p);
+    thread_ahead.done = 3;
+    bufpool_keep(p, 26 * (size_t)SLAB_BYTES);
+    uint32_t revoked = 0;
+    for (int i = 0; i < PREFAULT_PIECES_MAX; i++)
+        revoked += thread_ahead.revoked[i];
+    assert_int_equal(revoked, 2); /* six are within it */
+    assert_true(thread_ahead.revoked[6] && thread_ahead.revoked[7]);
+    bufpool_check(p);
+    bufpool_keep(p, 6 * (size_t)SLAB_BYTES);
+    for (uint32_t i = thread_ahead.done + 1; i < PREFAULT_PIECES_MAX; i++)
+        assert_true(thread_ahead.revoked[i]);
+    thread_ahead.done = PREFAULT_PIECES_MAX;
+    (void)bufpool_trim(p, NS_PER_S);
+    bufpool_check(p);
+    bufpool_unkeep(p, 32 * (size_t)SLAB_BYTES);
+    bufpool_close(p);
+}
+
+static void what_a_thread_touched_for_nobody_goes_after_a_minute(void **state)
+{
+    (void)state;
+    struct bufpool *p = open_pool_with_thread();
+    bufpool_expect(p);
+    thread_ahead.done = PREFAULT_PIECES_MAX;
+    uint32_t steps = 0;
+    assert_false(bufpool_trim(p, NS_PER_S));
+    while (bufpool_trim(p, 62 * NS_PER_S)) {
+        bufpool_check(p);
+        steps++;
+    }
+    assert_int_equal(steps, PREFAULT_PIECES_MAX);
+    bufpool_expect(p); /* once in a life */
+    assert_int_equal(thread_ahead.count, PREFAULT_PIECES_MAX);
+    bufpool_check(p);
+    bufpool_close(p);
+}
+
+static void of_a_small_budget_a_quarter_is_touched(void **state)
+{
+    (void)state;
+    static const uint32_t cases[][2] = {{1, 0}, {3, 0}, {4, 1}, {8, 2}, {31, 7}, {32, 8}, {100, 8}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        thread_ahead.wanted = true;
+        struct bufpool *p = bufpool_open(heap, NULL, cases[i][0] * (size_t)SLAB_BYTES);
+        bufpool_expect(p);
+        assert_int_equal(thread_ahead.count, cases[i][1]);
+        bufpool_check(p);
+        bufpool_close(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +588,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(large_memory_is_given_back_in_steps, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(slabs_go_after_a_minute_of_idleness_only, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(slabs_are_made_ready_while_load_grows, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(the_first_slabs_are_touched_by_a_thread, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(what_a_thread_touches_stays_within_the_budget, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(what_a_thread_touched_for_nobody_goes_after_a_minute, open_pool, close_pool),
+        cmocka_unit_test_setup_teardown(of_a_small_budget_a_quarter_is_touched, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(bufs_never_overlap, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(what_is_kept_on_the_heap_counts_in_the_budget, open_pool, close_pool),
 #ifdef __SANITIZE_ADDRESS__
