@@ -99,8 +99,7 @@ static void start_wanted_waves(struct log_store *ls)
             partition_check(p);
     }
     keep_rest(ls, &now, &ls->wave_wanted);
-    shared_flush_begin(ls);
-    assert(list_empty(&ls->sharing));
+    shared_flush_step(ls);
 }
 
 static void answer_appends(struct log_store *ls)
@@ -321,8 +320,7 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
     list_init(&ls->durables);
     list_init(&ls->parked);
     list_init(&ls->wave_wanted);
-    list_init(&ls->sharing);
-    io_file_init(&ls->flush_file, root->lock_fd);
+    shared_flush_init(&ls->shared_flush, root->lock_fd);
     list_init(&ls->carried);
     redo_ring_init(&ls->redo, root_redo_ring(root, s->id));
     list_init(&ls->watched);
@@ -399,7 +397,7 @@ void log_store_check(const struct log_store *ls)
     assert(list_empty(&ls->retry) || timer_started(&ls->retry_timer));
     cold_blocks_check(&ls->cold);
     assert(list_empty(&ls->carried) || timer_started(&ls->carry_timer));
-    assert(list_empty(&ls->sharing) && ls->sharing_count == 0);
+    shared_flush_check(&ls->shared_flush);
     redo_ring_check(&ls->redo);
     partition_rows_check(&ls->rows);
     assert(!ls->rows.at || ls->rows.count == ls->count);

@@ -52,6 +52,18 @@ struct zeroing_turns {
 };
 void zeroing_init(struct zeroing_turns *z);
 
+/* Waves that may share a flush, and those that do: where they are (shared_flush.c). */
+struct shared_flush {
+    struct list gathered; /* struct wave, made in this turn's end */
+    struct list writing, written, flushing;
+    uint32_t gathered_count, writing_count, written_count;
+    uint32_t under_way; /* from being gathered to their ends, those too that share none in the end */
+    struct io_file file; /* the lock's: whose flush it is */
+    struct io_op op;     /* the flush, while there are waves of it */
+};
+void shared_flush_init(struct shared_flush *f, int fd);
+void shared_flush_check(const struct shared_flush *f);
+
 struct log_store {
     struct shard *shard;
     struct root *root;
@@ -87,9 +99,7 @@ struct log_store {
     struct list parked;      /* partitions with parked appends to look at */
     uint64_t parked_until;   /* ... until the shard has spent so much (io_spent); UINT64_MAX: not now */
     struct list wave_wanted; /* partitions for which a wave may start */
-    struct list sharing;     /* struct wave, made in this turn's end: they may share a flush (shared_flush.c) */
-    uint32_t sharing_count;
-    struct io_file flush_file; /* the lock's: whose flush it is */
+    struct shared_flush shared_flush;
     struct zeroing_turns zeroing;
     struct redo_ring redo;
     struct list carried;      /* partitions whose bytes are in shared memory and wait for a wave */

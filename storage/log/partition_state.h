@@ -63,8 +63,9 @@ struct wave {
     uint32_t count, left;
     int32_t failure;            /* negative errno of the first piece that failed, else 0 */
     bool dsync;                 /* what it carries is durable when it is done */
-    struct shared_flush *flush; /* of many waves; NULL: each of its writes is durable by itself */
-    struct list link;           /* store: it may share a flush; the flush's */
+    bool may_share; /* a flush with others (shared_flush.c) ... */
+    bool shares;    /* ... and does; else each of its writes is durable by itself */
+    struct list link; /* the shared flush's */
     uint64_t started_ns;
     struct io_op sync_op; /* PLANTED(sync_wrong_file) */
     struct io_file wrong_file;
@@ -452,8 +453,10 @@ void writer_want_durable(struct partition *p, int64_t offset); /* the durable en
 void writer_free_idle(struct partition *p);                    /* gives the tail of an idle partition back */
 /* shared_flush.c */
 bool wave_may_share(const struct wave *w);
-void shared_flush_begin(struct log_store *ls);  /* from the store's end of turn: of waves that may share one */
-void shared_flush_wave_written(struct wave *w); /* one that does */
+void shared_flush_take(struct wave *w);         /* one that may: it is issued at the end of this turn */
+void shared_flush_step(struct log_store *ls);   /* from the store's end of turn */
+void shared_flush_wave_written(struct wave *w); /* one that shares */
+void shared_flush_wave_ends(const struct wave *w);
 /* space.c */
 /* Nothing is wrong but what is short right now: room, memory, descriptors. */
 static inline bool space_is_shortage(enum err err)

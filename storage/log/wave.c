@@ -97,6 +97,8 @@ void wave_end(struct wave *w)
     int32_t failure = PLANTED(write_failure_ignored) ? 0 : w->failure;
     bool dsync = w->dsync;
     uint64_t took_ns = shard_of(p)->now_ns - w->started_ns;
+    if (w->may_share)
+        shared_flush_wave_ends(w);
     free_wave(w);
     assert(p->store->waves_under_way > 0);
     p->store->waves_under_way--;
@@ -152,7 +154,7 @@ static void wave_written(struct wave *w)
         io_sync(shard_of(p)->io, &w->sync_op, &w->wrong_file, wrong_sync_done);
         return;
     }
-    if (w->flush)
+    if (w->shares)
         shared_flush_wave_written(w);
     else
         wave_end(w);
@@ -204,7 +206,7 @@ static void start_wave_piece(struct wave_piece *piece)
     assert(piece->wave->partition->writer.wave == piece->wave);
     struct partition *p = piece->wave->partition;
     struct io *io = shard_of(p)->io;
-    bool dsync = piece->wave->dsync && !piece->wave->flush && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
+    bool dsync = piece->wave->dsync && !piece->wave->shares && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
     p->active->file.writes_wait = p->store->free_bytes < WRITES_WAIT_FREE_BYTES;
     if (piece->count == 1)
         io_write(io, &piece->op, &p->active->file, piece->iov[0].iov_base, (uint32_t)piece->iov[0].iov_len,
@@ -216,7 +218,7 @@ static void start_wave_piece(struct wave_piece *piece)
 void wave_issue(struct wave *w)
 {
     assert(w->count > 0 && w->left == w->count);
-    assert(!w->flush || list_linked(&w->link));
+    assert(!w->shares || list_linked(&w->link));
     for (uint32_t i = 0; i < w->count; i++)
         start_wave_piece(&w->v[i]);
 }
@@ -374,12 +376,10 @@ static void start_wave(struct partition *p, const struct mark *end, bool dsync)
     if (end->offset == p->end.offset)
         checkpoint_capture(p);
     note_settled_wave(w);
-    if (wave_may_share(w)) {
-        list_push(&p->store->sharing, &w->link);
-        p->store->sharing_count++;
-    } else {
+    if (wave_may_share(w))
+        shared_flush_take(w);
+    else
         wave_issue(w);
-    }
     if (PLANTED(ack_before_write))
         writer_promise(p, &w->end);
 }

@@ -55,6 +55,29 @@ static void waves_into_durable_blocks_share_one(void **state)
     assert_int_equal(append_and_wait(PARTITIONS, 100), 1);
 }
 
+/* One that comes while others are on their way goes with them, and with a flush that begins when it is written. */
+static void who_comes_later_joins(void **state)
+{
+    (void)state;
+    (void)append_and_wait(PARTITIONS, 100);
+    let_them_share();
+    for (int i = 0; i < 20; i++) {
+        const struct shared_flush *f = &store_of(w.shard)->log.shared_flush;
+        append_to(FROM, 100);
+        turn();
+        assert_int_equal(f->under_way, FROM);
+        w.p = many[FROM];
+        append(1, 100);
+        TURN_UNTIL(turn, w.p->writer.wave || w.p->durable.offset == w.p->end.offset);
+        assert_non_null(w.p->writer.wave);
+        assert_int_equal(w.p->writer.wave->shares, f->under_way >= FROM);
+        wait_for_answers(KERR_NONE);
+        for (uint32_t k = 0; k <= FROM; k++)
+            assert_int_equal(many[k]->durable.offset, many[k]->end.offset);
+        assert_int_equal(f->under_way, 0);
+    }
+}
+
 static void waves_into_new_blocks_do_not(void **state)
 {
     (void)state;
@@ -112,7 +135,7 @@ static void a_flush_that_fails_fails_all(void **state)
     let_them_share();
     int ends[2];
     assert_int_equal(pipe(ends), 0);
-    io_file_init(&store_of(w.shard)->log.flush_file, ends[0]); /* what cannot be flushed */
+    io_file_init(&store_of(w.shard)->log.shared_flush.file, ends[0]); /* what cannot be flushed */
     append_to(PARTITIONS, 100);
     wait_for_answers(KERR_KAFKA_STORAGE_ERROR);
     for (uint32_t i = 0; i < PARTITIONS; i++) {
@@ -169,6 +192,7 @@ int main(void)
 {
     struct CMUnitTest tests[] = {
         CASE(waves_into_durable_blocks_share_one),
+        CASE(who_comes_later_joins),
         CASE(waves_into_new_blocks_do_not),
         CASE(waves_into_new_blocks_that_were_zeroed_share_one),
         CASE(a_file_that_was_opened_again_begins_anew),
