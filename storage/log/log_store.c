@@ -356,7 +356,8 @@ enum err log_store_init(struct log_store *ls, struct shard *s, struct root *root
                                          .shared_flushes = stats_counter(s->stats, "shared_flushes"),
                                          .durable_waves = stats_counter(s->stats, "durable_waves"),
                                          .settled_waves = stats_counter(s->stats, "settled_waves"),
-                                         .zeroed_bytes = stats_counter(s->stats, "zeroed_bytes")};
+                                         .zeroed_bytes = stats_counter(s->stats, "zeroed_bytes"),
+                                         .wave_zeroed_bytes = stats_counter(s->stats, "wave_zeroed_bytes")};
     timer_init(&ls->carry_timer, carry_due);
     timer_init(&ls->retry_timer, retry_waiting);
     timer_init(&ls->idle_timer, look_at_idle);

@@ -40,7 +40,7 @@ struct log_numbers {
 };
 struct log_counters {
     struct stat_counter *bytes, *segments, *risk_bytes, *risk_ms, *deleted_bytes, *redo_records, *redo_bytes,
-        *shared_flushes, *durable_waves, *settled_waves, *zeroed_bytes;
+        *shared_flushes, *durable_waves, *settled_waves, *zeroed_bytes, *wave_zeroed_bytes;
 };
 /* Zeros for space ahead: who is at it, and who waits for a turn (zeroing.c). */
 enum { ZEROING_PIECES = 16 /* pages: 64 KiB a write, so that waves find their way between them */ };
@@ -57,7 +57,7 @@ struct shared_flush {
     struct list gathered; /* struct wave, made in this turn's end */
     struct list writing, written, flushing;
     uint32_t gathered_count, writing_count, written_count;
-    uint32_t under_way; /* from being gathered to their ends, those too that share none in the end */
+    uint32_t under_way;  /* from being gathered to their ends, those too that share none in the end */
     struct io_file file; /* the lock's: whose flush it is */
     struct io_op op;     /* the flush, while there are waves of it */
 };

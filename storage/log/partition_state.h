@@ -48,23 +48,25 @@ enum partition_condition {
     PARTITION_OFFLINE,  /* the disk failed or the files are corrupt: KAFKA_STORAGE_ERROR until a restart */
 };
 
-/* One write of a wave: of a buf, of the copy of the last block, or of both. */
+/* One write of a wave: of a buf, of the copy of the last block, of both, of zeros behind. */
+enum { WAVE_PIECE_IOVS = 3 };
 struct wave_piece {
     struct io_op op;
     struct wave *wave;
-    struct iovec iov[2];
+    struct iovec iov[WAVE_PIECE_IOVS];
     uint32_t count;
     uint64_t position;
 };
 /* A wave: everything appended since the last one, one write per buf. One per partition in flight. */
 struct wave {
     struct partition *partition;
-    struct mark end; /* what is written when it is done */
+    struct mark end;    /* what is written when it is done */
+    uint64_t whole_end; /* of its last block, or of the zeros behind it */
     uint32_t count, left;
-    int32_t failure;            /* negative errno of the first piece that failed, else 0 */
-    bool dsync;                 /* what it carries is durable when it is done */
-    bool may_share; /* a flush with others (shared_flush.c) ... */
-    bool shares;    /* ... and does; else each of its writes is durable by itself */
+    int32_t failure;  /* negative errno of the first piece that failed, else 0 */
+    bool dsync;       /* what it carries is durable when it is done */
+    bool may_share;   /* a flush with others (shared_flush.c) ... */
+    bool shares;      /* ... and does; else each of its writes is durable by itself */
     struct list link; /* the shared flush's */
     uint64_t started_ns;
     struct io_op sync_op; /* PLANTED(sync_wrong_file) */
@@ -473,8 +475,10 @@ void space_full(struct partition *p, enum err err);            /* parked appends
 void space_stop(struct partition *p);                          /* trims and saves everything; then stopped() */
 void space_made(struct partition *p);                          /* what was allocated may be used */
 /* zeroing.c */
-bool zeroing_is_wanted(const struct partition *p);       /* for a step that no append waits for */
-bool zeroing_waits(struct partition *p);                 /* it is not its turn; that comes back through space_ahead */
+bool zeroing_is_wanted(const struct partition *p); /* for a step that no append waits for */
+bool zeroing_may_pay(
+    const struct partition *p);          /* if its waves are small: here unwritten blocks cost, and there is room */
+bool zeroing_waits(struct partition *p); /* it is not its turn; that comes back through space_ahead */
 void zeroing_begin(struct partition *p, uint64_t bytes); /* such a step is about to be allocated ... */
 bool zeroing_start(struct partition *p); /* ... and was: true if zeros are on their way, and the rest with them */
 void zeroing_fail(struct partition *p);  /* or is no more than that */

@@ -14,6 +14,7 @@
 
 enum {
     SLOW_FLUSH_NS = 10 * 1000 * 1000,
+    WAVE_ZEROED_BYTES = 64 * 1024, /* what a wave with zeros behind it is at most */
     WAVE_VECTOR_BYTES = 64 * 1024, /* up to so many go out in one write with the copy of the last block */
 };
 
@@ -96,6 +97,7 @@ void wave_end(struct wave *w)
     struct mark end = w->end;
     int32_t failure = PLANTED(write_failure_ignored) ? 0 : w->failure;
     bool dsync = w->dsync;
+    uint64_t whole_end = w->whole_end;
     uint64_t took_ns = shard_of(p)->now_ns - w->started_ns;
     if (w->may_share)
         shared_flush_wave_ends(w);
@@ -115,7 +117,7 @@ void wave_end(struct wave *w)
         assert(p->durable.offset == p->promised.offset || PLANTED(ack_before_flush) || PLANTED(ack_before_write) ||
                PLANTED(durable_over_unflushed));
         p->durable = end;
-        segment_settle(p->active, 0, align_up(end.position, PAGE_BYTES));
+        segment_settle(p->active, 0, whole_end);
         zeroing_note_wave(p, end.position - p->written.position, took_ns);
         warn_slow_flush(p, took_ns);
     }
@@ -166,22 +168,26 @@ static void start_wave_piece(struct wave_piece *piece);
 static void advance_wave_piece(struct wave_piece *piece, uint32_t done)
 {
     piece->position += done;
+    uint32_t left = 0;
     for (uint32_t i = 0; i < piece->count; i++) {
-        uint32_t n = (uint32_t)u64_min(done, piece->iov[i].iov_len);
-        piece->iov[i].iov_base = (uint8_t *)piece->iov[i].iov_base + n;
-        piece->iov[i].iov_len -= n;
+        struct iovec v = piece->iov[i];
+        uint32_t n = (uint32_t)u64_min(done, v.iov_len);
         done -= n;
+        if (n < v.iov_len)
+            piece->iov[left++] = (struct iovec){(uint8_t *)v.iov_base + n, v.iov_len - n};
     }
-    if (piece->count == 2 && piece->iov[0].iov_len == 0)
-        piece->iov[0] = piece->iov[--piece->count];
+    piece->count = left;
     assert(done == 0);
-    assert(piece->iov[0].iov_len > 0);
+    assert(piece->count > 0);
 }
 
 static uint32_t wave_piece_bytes(const struct wave_piece *piece)
 {
-    assert(piece->count == 1 || piece->count == 2);
-    return (uint32_t)(piece->iov[0].iov_len + (piece->count == 2 ? piece->iov[1].iov_len : 0));
+    assert(piece->count > 0 && piece->count <= WAVE_PIECE_IOVS);
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < piece->count; i++)
+        bytes += (uint32_t)piece->iov[i].iov_len;
+    return bytes;
 }
 
 static void wave_piece_done(struct io_op *op, int32_t res)
@@ -274,6 +280,26 @@ static void add_last_block(struct wave *w, uint64_t position)
         before->iov[before->count++] = (struct iovec){w->last_block, PAGE_BYTES};
     else
         add_wave_piece(w, w->last_block, PAGE_BYTES, position);
+}
+
+/* A small durable wave into space that was only allocated takes zeros along, up to where the next few will go: one change of the file's metadata
+ * for all of them, in the same write. (zeroing.c does so beforehand, while there is time; where many partitions are busy there is none.) */
+static void add_zeros(struct wave *w)
+{
+    static const _Alignas(PAGE_BYTES) uint8_t zeros[WAVE_ZEROED_BYTES];
+    struct partition *p = w->partition;
+    struct wave_piece *last = &w->v[w->count - 1];
+    uint64_t bytes = w->whole_end - w->v[0].position;
+    assert(last->count < WAVE_PIECE_IOVS);
+    assert(w->whole_end == last->position + wave_piece_bytes(last));
+    if (!w->dsync || w->whole_end <= p->active->settled || bytes > WAVE_ZEROED_BYTES / 2 || !zeroing_may_pay(p))
+        return;
+    uint64_t to = u64_min(w->whole_end + WAVE_ZEROED_BYTES - bytes, align_down(p->active->allocated, PAGE_BYTES));
+    if (to <= w->whole_end)
+        return;
+    last->iov[last->count++] = (struct iovec){(void *)(uintptr_t)zeros, to - w->whole_end};
+    stat_add(p->store->counters.wave_zeroed_bytes, to - w->whole_end);
+    w->whole_end = to;
 }
 
 /* --- shared memory --- */
@@ -372,6 +398,8 @@ static void start_wave(struct partition *p, const struct mark *end, bool dsync)
     if (last < end->position)
         add_last_block(w, last);
     assert(w->count > 0 && w->count <= pieces);
+    w->whole_end = align_up(end->position, PAGE_BYTES);
+    add_zeros(w);
     w->left = w->count;
     if (end->offset == p->end.offset)
         checkpoint_capture(p);

@@ -63,13 +63,17 @@ static uint64_t room_lasts_ns(const struct partition *p)
     return used ? room * ns / used : UINT64_MAX;
 }
 
-bool zeroing_is_wanted(const struct partition *p)
+bool zeroing_may_pay(const struct partition *p)
 {
     const struct log_store *ls = p->store;
     assert(p->active);
     return ls->root->direct && ls->root->traits.unwritten_costs && durable_acks(p) && p->condition == PARTITION_OPEN &&
-           ls->free_bytes >= WRITES_WAIT_FREE_BYTES && !full_disk_is_pressed(p) && waves_are_small(p) &&
-           room_lasts_ns(p) / ZEROING_TIMES >= ls->zeroing.usual_ns;
+           ls->free_bytes >= WRITES_WAIT_FREE_BYTES && !full_disk_is_pressed(p);
+}
+
+bool zeroing_is_wanted(const struct partition *p)
+{
+    return zeroing_may_pay(p) && waves_are_small(p) && room_lasts_ns(p) / ZEROING_TIMES >= p->store->zeroing.usual_ns;
 }
 
 void zeroing_note_wave(struct partition *p, uint64_t bytes, uint64_t took_ns)
