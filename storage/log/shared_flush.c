@@ -116,7 +116,8 @@ static bool flush_is_due(const struct shared_flush *f)
 {
     assert(f->writing_count + f->written_count <= f->under_way);
     return list_empty(&f->flushing) && f->written_count > 0 &&
-           (f->writing_count == 0 || f->written_count >= u64_max(FLUSH_EARLY_WAVES, f->writing_count));
+           (f->writing_count == 0 || PLANTED(flush_before_waves) ||
+            f->written_count >= u64_max(FLUSH_EARLY_WAVES, f->writing_count));
 }
 
 static void begin_shared_flush(struct log_store *ls)
