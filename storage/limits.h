@@ -11,6 +11,9 @@ enum {
     ALLOCATE_STEP_MAX = 64 * 1024 * 1024, /* ... and doubles to this */
     /* Or to this, where it is zeroed: what of that is never used was written, and after a kill is read, in vain. */
     ZEROED_STEP_MAX = 4 * 1024 * 1024,
+    /* A disk whose flush takes so long: what waits for it waits for flushes, and little else (log_store_flush_is_slow). */
+    FLUSH_SLOW_NS = 2 * 1000 * 1000,
+    ZEROED_SLOW_STEP_MAX = 32 * 1024 * 1024, /* there: each step of zeros ends in two flushes of the journal */
     /* With less free ext4 now and then waits for its journal before it takes a write into space that was allocated: no shard begins these. */
     WRITES_WAIT_FREE_BYTES = 256 * 1024 * 1024,
     COLD_BLOCK_BYTES = 256 * 1024, /* one disk read for fetches, and what is kept of it in one piece ... */

@@ -11,10 +11,12 @@ enum {
     IDLE_LOOKS_PER_TURN = 512, /* some 50 ns each, with a row 200 */
     IDLE_STEP_MS = 1,          /* between the steps of one look */
     WRITTEN_LATELY_NS = 20 * NS_PER_MS,
-    EVICT_LOOKS_MAX = 4096, /* partitions without a tail that one eviction passes */
-    PARKED_PER_TURN = 64,   /* partitions with parked appends: each may ask the disk for room */
-    WAVES_PER_TURN = 128,   /* begun: 4 to 9 us each */
-    ANSWERS_PER_TURN = 128, /* of appends: a reply each, 1 to 4 us */
+    EVICT_LOOKS_MAX = 4096,        /* partitions without a tail that one eviction passes */
+    PARKED_PER_TURN = 64,          /* partitions with parked appends: each may ask the disk for room */
+    WAVES_PER_TURN = 128,          /* begun: 4 to 9 us each */
+    ANSWERS_PER_TURN = 128,        /* of appends: a reply each, 1 to 4 us */
+    SMALL_WAVE_BYTES = 128 * 1024, /* larger ones may wait for their bytes; they tell only that a flush is quick */
+    WAVE_WEIGHT = 16,
 };
 #define PARKED_BYTES_PER_TURN \
     (IO_BYTES_PER_TURN / 4) /* that their appends copy: into memory that may be fresh, some 1 ms */
@@ -31,6 +33,22 @@ bool log_store_is_written(const struct log_store *ls)
 {
     assert(ls->shard);
     return ls->waves_under_way > 0 || (ls->wave_ended_ns && ls->shard->now_ns < ls->wave_ended_ns + WRITTEN_LATELY_NS);
+}
+
+void log_store_note_durable(struct log_store *ls, uint64_t bytes, uint64_t took_ns)
+{
+    assert(bytes > 0);
+    uint64_t ns = ls->durable_wave_ns;
+    if (!ns || took_ns < ns)
+        ls->durable_wave_ns = u64_max(took_ns, 1);
+    else if (bytes <= SMALL_WAVE_BYTES)
+        ls->durable_wave_ns = ns + (took_ns - ns) / WAVE_WEIGHT;
+}
+
+bool log_store_flush_is_slow(const struct log_store *ls)
+{
+    assert(ls->shard);
+    return ls->durable_wave_ns >= FLUSH_SLOW_NS;
 }
 
 void log_store_queue(struct log_store *ls, struct list *queue, struct list *link)

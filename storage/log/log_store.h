@@ -43,12 +43,15 @@ struct log_counters {
         *shared_flushes, *durable_waves, *settled_waves, *zeroed_bytes, *wave_zeroed_bytes;
 };
 /* Zeros for space ahead: who is at it, and who waits for a turn (zeroing.c). */
-enum { ZEROING_PIECES = 16 /* pages: 64 KiB a write, so that waves find their way between them */ };
+enum {
+    ZEROING_PIECES = 16,       /* pages: 64 KiB a write, so that waves find their way between them ... */
+    ZEROING_SLOW_PIECES = 256, /* ... or up to 1 MiB, where each such write waits for a wave's flush */
+};
 struct zeroing_turns {
     uint32_t running;
     struct list waiting; /* partitions */
     uint64_t usual_ns;   /* from the wish to the last zero, as a moving mean */
-    struct iovec zeros[ZEROING_PIECES];
+    struct iovec zeros[ZEROING_SLOW_PIECES];
 };
 void zeroing_init(struct zeroing_turns *z);
 
@@ -108,6 +111,7 @@ struct log_store {
 
     uint32_t waves_under_way; /* these two: see log_store_is_written */
     uint64_t wave_ended_ns;   /* 0: none did */
+    uint64_t durable_wave_ns; /* what a durable wave takes at least, of late; 0: there was none */
     uint64_t compacted_bytes; /* that waves carried to compacted logs: what comes in for the cleaner */
     struct cold_blocks cold;  /* what was read from the disk for fetches */
     uint32_t cold_reads;      /* fetches that are at it */
@@ -170,6 +174,11 @@ void log_store_remove(struct log_store *ls, struct partition *p); /* one that wa
 void log_store_turn(struct log_store *ls); /* the end of this turn has work */
 /* Do producers write, or did they a moment ago? For who works in the background: the disk is theirs. */
 bool log_store_is_written(const struct log_store *ls);
+/* A durable wave of so many bytes ended, after so long. */
+void log_store_note_durable(struct log_store *ls, uint64_t bytes, uint64_t took_ns);
+/* Does a flush of this disk take so long that only their number counts? Then waves have one each, together if they can (shared_flush.c, wave.c),
+ * and zeros go further ahead in larger pieces (zeroing.c). Judged by the quickest waves: a busy machine makes others slow, seldom all. */
+bool log_store_flush_is_slow(const struct log_store *ls);
 /* Puts a partition's link into one of the queues for the end of this turn. */
 void log_store_queue(struct log_store *ls, struct list *queue, struct list *link);
 void log_store_finish(struct log_store *ls, struct append *a);

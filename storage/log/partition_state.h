@@ -63,16 +63,17 @@ struct wave {
     struct mark end;    /* what is written when it is done */
     uint64_t whole_end; /* of its last block, or of the zeros behind it */
     uint32_t count, left;
-    int32_t failure;  /* negative errno of the first piece that failed, else 0 */
-    bool dsync;       /* what it carries is durable when it is done */
-    bool may_share;   /* a flush with others (shared_flush.c) ... */
-    bool shares;      /* ... and does; else each of its writes is durable by itself */
-    struct list link; /* the shared flush's */
+    int32_t failure;   /* negative errno of the first piece that failed, else 0 */
+    bool dsync;        /* what it carries is durable when it is done */
+    bool may_share;    /* a flush with others (shared_flush.c) ... */
+    bool shares;       /* ... and does; else each of its writes is durable by itself ... */
+    bool synced_whole; /* ... unless their file is flushed once all are done */
+    struct list link;  /* the shared flush's */
     uint64_t started_ns;
-    struct io_op sync_op; /* PLANTED(sync_wrong_file) */
-    struct io_file wrong_file;
-    struct buf *copy;    /* holds last_block; NULL: the wave's own memory does */
-    uint8_t *last_block; /* a page, aligned */
+    struct io_op sync_op;
+    struct io_file wrong_file; /* PLANTED(sync_wrong_file) */
+    struct buf *copy;          /* holds last_block; NULL: the wave's own memory does */
+    uint8_t *last_block;       /* a page, aligned */
     struct wave_piece v[];
 };
 
@@ -155,6 +156,7 @@ struct zeroing {
     } state;
     bool hurried;          /* somebody waits for the space */
     uint64_t from, at, to; /* of the step, whole pages; zeros up to `at` */
+    uint32_t piece_bytes;  /* of one write */
     uint64_t began_ns;
     struct list link; /* store: waits for its turn */
 };

@@ -10,6 +10,10 @@
  * One flush at a time, and it covers what was written before it began; the others gather for the next one, as batches do for a wave. It begins
  * when no more are being written, or when those that are there are many and at least as many as those to come.
  *
+ * Where a flush takes long, one wave is enough. What it saves there is other flushes: a durable write commits what the file system's journal
+ * has of its file, be it only the space ahead that is being made or zeroed, and a wave of several writes would have a flush for each. The
+ * lock's file has nothing in the journal.
+ *
  * Which may: a wave that only writes blocks again that are durable since the file was opened (segment.settled), size and place, on a file
  * system where such a write needs no flush of its own file (fs_shares_flush). With small appends that is most of them: a block takes many, and
  * new ones were zeroed and flushed before (zeroing.c).
@@ -60,11 +64,19 @@ void shared_flush_take(struct wave *w)
     f->under_way++;
 }
 
+/* Are they many, or is one enough? */
+static bool waves_share(const struct log_store *ls)
+{
+    uint32_t under_way = ls->shared_flush.under_way;
+    assert(under_way >= ls->shared_flush.gathered_count);
+    return under_way >= (log_store_flush_is_slow(ls) ? 1 : ls->root->traits.share_flush_from);
+}
+
 /* They go out, and share if they are many, with those that are on their way. */
 static void issue_gathered_waves(struct log_store *ls)
 {
     struct shared_flush *f = &ls->shared_flush;
-    bool shares = f->under_way >= ls->root->traits.share_flush_from;
+    bool shares = waves_share(ls);
     struct list *l;
     while ((l = list_pop(&f->gathered))) {
         struct wave *w = container_of(l, struct wave, link);

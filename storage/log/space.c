@@ -20,6 +20,7 @@
 
 enum {
     CLOSE_RETRY_MS = 500,
+    STEP_LASTS_SLOW_S = 4,
     JOB_SPENDS_BYTES = 32 * 1024 /* what follows a job takes as long as receiving so many bytes (io_spend) */
 };
 
@@ -482,14 +483,15 @@ static void allocate_ahead(struct partition *p, uint64_t bytes)
     io_allocate(shard_of(p)->io, &p->space.op, &p->active->file, p->active->allocated, bytes, allocate_done);
 }
 
-/* Doubles while steps are used up within a second; never more than 5 % of what is free. */
-static uint64_t next_space_step(struct partition *p, uint64_t most)
+/* Doubles while steps are used up within a second, or four where a step of zeros disturbs waves for long; never more than 5 % of what is free. */
+static uint64_t next_space_step(struct partition *p, bool zeroed)
 {
+    bool slow = zeroed && log_store_flush_is_slow(p->store);
+    uint64_t most = slow ? ZEROED_SLOW_STEP_MAX : zeroed ? ZEROED_STEP_MAX : ALLOCATE_STEP_MAX;
     assert(most >= ALLOCATE_STEP_MIN && most <= ALLOCATE_STEP_MAX);
     uint64_t now = shard_of(p)->now_ns;
-    bool fast = now - p->space.step_at_ns < NS_PER_S;
+    bool fast = now - p->space.step_at_ns < (slow ? STEP_LASTS_SLOW_S : 1) * NS_PER_S;
     p->space.step_at_ns = now;
-    p->space.use = (struct space_use){0};
     uint64_t step = fast ? (uint64_t)p->space.step * 2 : p->space.step / 2;
     step = u64_min(step, p->store->free_bytes / 20);
     step = u64_max(u64_min(step, most), ALLOCATE_STEP_MIN);
@@ -505,6 +507,7 @@ static void make_step(struct partition *p, uint64_t bytes, bool zeroed)
     allocate_ahead(p, bytes);
     if (zeroed)
         zeroing_begin(p, bytes);
+    p->space.use = (struct space_use){0};
 }
 
 void space_ahead(struct partition *p, uint64_t need_position)
@@ -525,7 +528,7 @@ void space_ahead(struct partition *p, uint64_t need_position)
         return;
     list_remove(&p->space.zeroing.link);
     uint64_t cap = align_up(config_of(p)->segment_bytes, PAGE_BYTES);
-    uint64_t step = next_space_step(p, zeroed ? ZEROED_STEP_MAX : ALLOCATE_STEP_MAX);
+    uint64_t step = next_space_step(p, zeroed);
     uint64_t to = u64_max(need_position, u64_min(s->allocated + step, cap));
     if (to <= s->allocated)
         return;

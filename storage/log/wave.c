@@ -119,6 +119,7 @@ void wave_end(struct wave *w)
         p->durable = end;
         segment_settle(p->active, 0, whole_end);
         zeroing_note_wave(p, end.position - p->written.position, took_ns);
+        log_store_note_durable(p->store, end.position - p->written.position, took_ns);
         warn_slow_flush(p, took_ns);
     }
     p->written = end;
@@ -139,10 +140,13 @@ void wave_end(struct wave *w)
     partition_stop_step(p);
 }
 
-static void wrong_sync_done(struct io_op *op, int32_t res)
+static void wave_synced(struct io_op *op, int32_t res)
 {
-    (void)res;
-    wave_end(container_of(op, struct wave, sync_op));
+    struct wave *w = container_of(op, struct wave, sync_op);
+    assert(w->left == 0);
+    if (res < 0 && !w->failure && !PLANTED(flush_failure_ignored) && !PLANTED(sync_wrong_file))
+        w->failure = -EIO; /* whatever the reason: what the disk had in its cache is unknown */
+    wave_end(w);
 }
 
 static void wave_written(struct wave *w)
@@ -153,11 +157,13 @@ static void wave_written(struct wave *w)
     if (PLANTED(sync_wrong_file) && w->dsync) {
         /* the lock file is an other file: its flush carries nothing of this segment's metadata */
         io_file_init(&w->wrong_file, p->store->root->lock_fd);
-        io_sync(shard_of(p)->io, &w->sync_op, &w->wrong_file, wrong_sync_done);
+        io_sync(shard_of(p)->io, &w->sync_op, &w->wrong_file, wave_synced);
         return;
     }
     if (w->shares)
         shared_flush_wave_written(w);
+    else if (w->synced_whole && !w->failure)
+        io_sync(shard_of(p)->io, &w->sync_op, &p->active->file, wave_synced);
     else
         wave_end(w);
 }
@@ -212,7 +218,8 @@ static void start_wave_piece(struct wave_piece *piece)
     assert(piece->wave->partition->writer.wave == piece->wave);
     struct partition *p = piece->wave->partition;
     struct io *io = shard_of(p)->io;
-    bool dsync = piece->wave->dsync && !piece->wave->shares && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
+    const struct wave *w = piece->wave;
+    bool dsync = w->dsync && !w->shares && !w->synced_whole && !PLANTED(ack_before_flush) && !PLANTED(sync_wrong_file);
     p->active->file.writes_wait = p->store->free_bytes < WRITES_WAIT_FREE_BYTES;
     if (piece->count == 1)
         io_write(io, &piece->op, &p->active->file, piece->iov[0].iov_base, (uint32_t)piece->iov[0].iov_len,
@@ -221,10 +228,13 @@ static void start_wave_piece(struct wave_piece *piece)
         io_writev(io, &piece->op, &p->active->file, piece->iov, piece->count, piece->position, dsync, wave_piece_done);
 }
 
+/* Several writes with a flush each wait for one another; where a flush takes long one follows all of them instead. */
 void wave_issue(struct wave *w)
 {
     assert(w->count > 0 && w->left == w->count);
     assert(!w->shares || list_linked(&w->link));
+    w->synced_whole = w->dsync && !w->shares && w->count > 1 && log_store_flush_is_slow(w->partition->store) &&
+                      !PLANTED(ack_before_flush);
     for (uint32_t i = 0; i < w->count; i++)
         start_wave_piece(&w->v[i]);
 }

@@ -24,6 +24,8 @@ enum {
     ZEROED_SLOW_WAVE_BYTES = 512 * 1024, /* ... or up to this, where ... */
     ZEROED_SLOW_BYTE_NS = 32, /* ... each byte takes so long: what they wait for are flushes, as no disk is so slow */
     ZEROING_TIMES = 4,        /* the room that is left lasts so many times longer than zeros usually take */
+    ZEROING_SLOW_TIMES = 2,   /* where flushes are slow: there is no more haste than that */
+    ZEROING_PIECE_WAVES = 8,
     ZEROING_RATE_NS = 1000 * 1000 * 1000, /* who used its last step more slowly is taken for no slower than that */
 };
 
@@ -34,7 +36,7 @@ void zeroing_init(struct zeroing_turns *z)
     assert(!z->running);
     list_init(&z->waiting);
     z->usual_ns = NS_PER_MS;
-    for (uint32_t i = 0; i < ZEROING_PIECES; i++)
+    for (uint32_t i = 0; i < ZEROING_SLOW_PIECES; i++)
         z->zeros[i] = (struct iovec){(void *)(uintptr_t)zero_page, PAGE_BYTES};
 }
 
@@ -73,7 +75,9 @@ bool zeroing_may_pay(const struct partition *p)
 
 bool zeroing_is_wanted(const struct partition *p)
 {
-    return zeroing_may_pay(p) && waves_are_small(p) && room_lasts_ns(p) / ZEROING_TIMES >= p->store->zeroing.usual_ns;
+    const struct log_store *ls = p->store;
+    uint64_t times = log_store_flush_is_slow(ls) ? ZEROING_SLOW_TIMES : ZEROING_TIMES;
+    return zeroing_may_pay(p) && waves_are_small(p) && room_lasts_ns(p) / times >= ls->zeroing.usual_ns;
 }
 
 void zeroing_note_wave(struct partition *p, uint64_t bytes, uint64_t took_ns)
@@ -116,6 +120,18 @@ static void give_turns(struct zeroing_turns *z)
 
 /* --- how --- */
 
+/* Where flushes are slow each piece waits for a wave's: so it is as large as several waves, or the waves would catch up. */
+static uint32_t zeroing_piece_bytes(const struct partition *p)
+{
+    const struct space_use *u = &p->space.use;
+    uint64_t least = ZEROING_PIECES * PAGE_BYTES, most = ZEROING_SLOW_PIECES * PAGE_BYTES;
+    assert(least <= most);
+    if (!log_store_flush_is_slow(p->store) || !u->waves)
+        return (uint32_t)least;
+    uint64_t bytes = align_up(u->bytes / u->waves * ZEROING_PIECE_WAVES, PAGE_BYTES);
+    return (uint32_t)u64_max(u64_min(bytes, most), least);
+}
+
 void zeroing_begin(struct partition *p, uint64_t bytes)
 {
     struct zeroing *z = &p->space.zeroing;
@@ -127,6 +143,7 @@ void zeroing_begin(struct partition *p, uint64_t bytes)
     z->hurried = false;
     z->from = z->at = p->active->allocated;
     z->to = z->from + bytes;
+    z->piece_bytes = zeroing_piece_bytes(p);
     z->began_ns = shard_of(p)->now_ns;
 }
 
@@ -210,10 +227,10 @@ static void zeros_written(struct io_op *op, int32_t res)
 static void write_zeros(struct partition *p)
 {
     struct zeroing *z = &p->space.zeroing;
-    uint64_t pieces = u64_min(z->to - z->at, ZEROING_PIECES * PAGE_BYTES) / PAGE_BYTES;
+    uint64_t pieces = u64_min(z->to - z->at, z->piece_bytes) / PAGE_BYTES;
     assert(p->space.state == SPACE_ALLOCATING);
     assert(align_up(p->end.position, PAGE_BYTES) <= z->from || PLANTED(zeros_behind_appends));
-    assert(pieces > 0);
+    assert(pieces > 0 && pieces <= ZEROING_SLOW_PIECES);
     io_writev(shard_of(p)->io, &p->space.op, &p->active->file, p->store->zeroing.zeros, (uint32_t)pieces, z->at, false,
               zeros_written);
 }

@@ -3,6 +3,7 @@
 
 enum { PARTITIONS = 5, FROM = 3 };
 static struct partition *many[PARTITIONS];
+static bool flush_is_slow;
 
 static uint64_t count_shared(void)
 {
@@ -30,6 +31,7 @@ static void wait_for_answers(enum kerr error)
 static uint64_t append_and_wait(uint32_t count, uint32_t value_bytes)
 {
     uint64_t before = count_shared();
+    store_of(w.shard)->log.durable_wave_ns = flush_is_slow ? FLUSH_SLOW_NS * 1000ull : 1; /* whatever this disk is */
     append_to(count, value_bytes);
     wait_for_answers(KERR_NONE);
     for (uint32_t i = 0; i < count; i++)
@@ -70,11 +72,49 @@ static void who_comes_later_joins(void **state)
         append(1, 100);
         TURN_UNTIL(turn, w.p->writer.wave || w.p->durable.offset == w.p->end.offset);
         assert_non_null(w.p->writer.wave);
-        assert_int_equal(w.p->writer.wave->shares, f->under_way >= FROM);
+        uint32_t from = log_store_flush_is_slow(&store_of(w.shard)->log) ? 1 : FROM;
+        assert_int_equal(w.p->writer.wave->shares, f->under_way >= from);
         wait_for_answers(KERR_NONE);
         for (uint32_t k = 0; k <= FROM; k++)
             assert_int_equal(many[k]->durable.offset, many[k]->end.offset);
         assert_int_equal(f->under_way, 0);
+    }
+}
+
+static void one_is_enough_where_a_flush_is_slow(void **state)
+{
+    (void)state;
+    (void)append_and_wait(PARTITIONS, 100);
+    let_them_share();
+    assert_int_equal(append_and_wait(1, 100), 0);
+    flush_is_slow = true;
+    assert_int_equal(append_and_wait(1, 100), 1);
+    assert_int_equal(append_and_wait(1, 100000), 0); /* new blocks, several writes: a flush of their own file */
+    assert_int_equal(many[0]->active->settled, align_up(many[0]->end.position, PAGE_BYTES));
+}
+
+static void a_flush_is_slow_when_the_quickest_waves_are(void **state)
+{
+    (void)state;
+    enum { KB = 1024, SLOW = FLUSH_SLOW_NS };
+    struct log_store *ls = &store_of(w.shard)->log;
+    static const struct {
+        uint64_t bytes, took_ns;
+        bool slow;
+    } waves[] = {
+        {KB, SLOW, true},
+        {KB, SLOW - 1, false},
+        {KB, SLOW * 5ull, true},
+        {200 * KB, SLOW / 2, false},
+        {200 * KB, SLOW * 9ull, false} /* for its bytes, maybe */,
+        {KB, SLOW * 8ull, false},
+        {KB, SLOW * 20ull, true},
+    };
+    ls->durable_wave_ns = 0;
+    for (size_t i = 0; i < COUNT_OF(waves); i++) {
+        log_store_note_durable(ls, waves[i].bytes, waves[i].took_ns);
+        if (log_store_flush_is_slow(ls) != waves[i].slow)
+            fail_msg("wave %zu", i);
     }
 }
 
@@ -179,6 +219,7 @@ static int many_setup(void **state)
     const struct topic *t = make_many(PARTITIONS);
     for (int32_t i = 0; i < PARTITIONS; i++)
         many[i] = nth_partition(t, i);
+    flush_is_slow = false;
     w.root->traits.share_flush_from = FROM;
     w.root->traits.unwritten_costs = false;
     return 0;
@@ -193,6 +234,8 @@ int main(void)
     struct CMUnitTest tests[] = {
         CASE(waves_into_durable_blocks_share_one),
         CASE(who_comes_later_joins),
+        CASE(one_is_enough_where_a_flush_is_slow),
+        CASE(a_flush_is_slow_when_the_quickest_waves_are),
         CASE(waves_into_new_blocks_do_not),
         CASE(waves_into_new_blocks_that_were_zeroed_share_one),
         CASE(a_file_that_was_opened_again_begins_anew),

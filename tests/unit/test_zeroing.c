@@ -26,6 +26,7 @@ static void append_one_by_one(uint32_t count, uint32_t value_bytes)
 {
     for (uint32_t i = 0; i < count; i++) {
         store_of(w.shard)->log.zeroing.usual_ns = 0; /* there is time, however slow this disk is */
+        store_of(w.shard)->log.durable_wave_ns = 1;
         (void)append(1, value_bytes);
         all_are_acked();
     }
@@ -71,6 +72,7 @@ static void only_small_durable_waves_with_time_are_worth_it(void **state)
         w.p->space.use = (struct space_use){cases[i].waves, cases[i].bytes, cases[i].busy_us * 1000};
         w.p->space.step_at_ns = w.shard->now_ns - cases[i].since_us * 1000;
         ls->zeroing.usual_ns = cases[i].usual_us * 1000;
+        ls->durable_wave_ns = 1;
         if (zeroing_is_wanted(w.p) != (cases[i].wanted && may_zero()))
             fail_msg("case %zu", i);
     }
@@ -298,6 +300,7 @@ static void a_flush_of_zeros_that_fails_is_as_any_other(void **state)
     append_one_by_one(1, 100);
     rest();
     w.p->space.step = ZEROED_STEP_MAX;
+    store_of(w.shard)->log.durable_wave_ns = 1;
     space_ahead(w.p, 0);
     TURN_UNTIL(turn, z->state == ZEROING_WRITING && z->at + ZEROING_PIECES * PAGE_BYTES < z->to);
     z->to = z->at + ZEROING_PIECES * PAGE_BYTES; /* the last piece is under way */
