@@ -70,6 +70,7 @@ static inline uint64_t align_up(uint64_t n, uint64_t step)
     X(swap_before_sync)        /* power cut: a cleaned segment takes its place before it is on stable media */         \
     X(key_lost_between_passes) /* simulator: a full map counts as one that has every key */                            \
     X(shared_ack_before_flush) /* simulator: waves that share a flush are acked when they are written */               \
+    X(whole_ack_before_flush)  /* simulator: waves of plain writes are acked before the flush of their file */         \
     X(flush_before_waves)      /* simulator: the flush that waves share begins when they do */                         \
     X(flush_covers_later)      /* simulator: what is written while a file is flushed counts as flushed */              \
     X(flush_failure_ignored)   /* simulator: a flush that failed counts as done */                                     \

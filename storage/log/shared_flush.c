@@ -51,7 +51,7 @@ bool wave_may_share(const struct wave *w)
     assert(s->settled % PAGE_BYTES == 0);
     uint64_t whole_end = align_up(w->end.position, PAGE_BYTES);
     return w->dsync && s->shares_flush && (whole_end <= s->settled || PLANTED(share_unsettled)) &&
-           !PLANTED(sync_wrong_file);
+           !PLANTED(sync_wrong_file) && !PLANTED(durable_over_unflushed);
 }
 
 void shared_flush_take(struct wave *w)

@@ -162,7 +162,7 @@ static void wave_written(struct wave *w)
     }
     if (w->shares)
         shared_flush_wave_written(w);
-    else if (w->synced_whole && !w->failure)
+    else if (w->synced_whole && !w->failure && !PLANTED(whole_ack_before_flush))
         io_sync(shard_of(p)->io, &w->sync_op, &p->active->file, wave_synced);
     else
         wave_end(w);
@@ -234,7 +234,7 @@ void wave_issue(struct wave *w)
     assert(w->count > 0 && w->left == w->count);
     assert(!w->shares || list_linked(&w->link));
     w->synced_whole = w->dsync && !w->shares && w->count > 1 && log_store_flush_is_slow(w->partition->store) &&
-                      !PLANTED(ack_before_flush);
+                      !PLANTED(ack_before_flush) && !PLANTED(durable_over_unflushed);
     for (uint32_t i = 0; i < w->count; i++)
         start_wave_piece(&w->v[i]);
 }
