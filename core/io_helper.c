@@ -63,6 +63,7 @@ static void run_helper(void *arg)
 {
     struct io_helper *h = arg;
     struct io_op *op;
+    thread_prepare_heap();
     while ((op = next_job(h))) {
         assert(op->done);
         op->res = h->execute(op);

@@ -119,6 +119,13 @@ void thread_yields(void)
                       NICE_YIELDS); /* Linux: of the thread alone; at worst it is as urgent as others */
 }
 
+void thread_prepare_heap(void)
+{
+    enum { FIRST_BYTES = 36 * 1024 };
+    void *volatile first = malloc(FIRST_BYTES); /* volatile, so that the compiler leaves it in */
+    free(first);
+}
+
 uint64_t thread_waits(void)
 {
     struct rusage used;

@@ -15,6 +15,10 @@ uint32_t threads_cpus(int *out_cpus, uint32_t max);
 /* The calling thread lets all others go first, where there are too few processors (nice 10: it gets a tenth beside one that never rests). */
 void thread_yields(void);
 
+/* Before the calling thread has work: for its first block, here one as large as opendir's, mimalloc (which is malloc where it is linked) maps and protects
+ * memory, 32 MiB of addresses, and meanwhile page faults of all threads may wait. */
+void thread_prepare_heap(void);
+
 /* How often the calling thread has given up its processor to wait for something (voluntary context switches). */
 uint64_t thread_waits(void);
 /* How often another thread took its processor from it (involuntary context switches). */

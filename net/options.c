@@ -14,7 +14,7 @@ enum { CPU_MAX = 4096, KEY_MAX = 256, SPIN_US_DEFAULT = 250, SPIN_US_MAX = 1000 
 #define MEMORY_DEFAULT_MAX (8ull << 30)
 /* Of address space: twice --memory for buffers (core/buf.h), and of each core its stacks, rings and heap, with the program itself. */
 #define ADDRESSES_TIMES 2
-#define ADDRESSES_PER_CORE (96ull << 20)
+#define ADDRESSES_PER_CORE (192ull << 20)
 #define ADDRESSES_BESIDE (64ull << 20)
 #define FILE_BYTES_MIN ((2ull << 30) + (64ull << 20)) /* the largest segment.bytes, and the space ahead of it */
 
