@@ -16,13 +16,14 @@ enum {
     ZEROED_SLOW_STEP_MAX = 32 * 1024 * 1024, /* there: each step of zeros ends in two flushes of the journal */
     /* With less free ext4 now and then waits for its journal before it takes a write into space that was allocated: no shard begins these. */
     WRITES_WAIT_FREE_BYTES = 256 * 1024 * 1024,
-    COLD_BLOCK_BYTES = 256 * 1024, /* one disk read for fetches, and what is kept of it in one piece ... */
-    COLD_BLOCK_MIDDLE = 64 * 1024, /* ... with less than 64 MiB of memory for bufs ... */
-    COLD_BLOCK_SMALL = 16 * 1024,  /* ... and with less than 16 MiB */
-    COLD_READS_MAX = 32,           /* fetches at work per shard: a backlog drain does not starve producers */
-    COLD_KEPT_BYTES =
-        64 * 1024 * 1024, /* of blocks per shard, unless many readers need more: fresh memory costs more than a read */
-    COLD_SHARE = 8,       /* and never more than this part of the pool, which is what it keeps for them */
+    COLD_BLOCK_BYTES = 256 * 1024,       /* one disk read for fetches, and what is kept of it in one piece ... */
+    COLD_BLOCK_MIDDLE = 64 * 1024,       /* ... with less than 64 MiB of memory for bufs ... */
+    COLD_BLOCK_SMALL = 16 * 1024,        /* ... and with less than 16 MiB */
+    COLD_READS_MAX = 32,                 /* fetches at work per shard: a backlog drain does not starve producers */
+    COLD_KEPT_BYTES = 64 * 1024 * 1024,  /* of blocks per shard at the most, unless many readers need more ... */
+    COLD_READER_BYTES = 8 * 1024 * 1024, /* ... and of each reader this and three answers (one is sent, one made, one */
+                                         /* read ahead): fresh memory costs more than a read, used memory is warm */
+    COLD_SHARE = 8,                /* and never more than this part of the pool, which is what it keeps for them */
     COLD_ANSWER_SHARE = 128,       /* one answer holds no more than this part of the pool ... */
     COLD_ANSWER_MIN = 1024 * 1024, /* ... or this, if that is more; what is larger is answered in several */
     COLD_BUCKETS = 1024,

@@ -13,6 +13,15 @@ static uint32_t hash_block(const struct cold_blocks *all, const struct segment *
     return (uint32_t)((x ^ x >> 29) * 0xbf58476d1ce4e5b9u >> 40) % COLD_BUCKETS;
 }
 
+/* Of all blocks, at the most, when so many read one after the other. */
+static size_t blocks_bytes_max(const struct cold_blocks *all, uint64_t readers)
+{
+    uint64_t share = bufpool_max_bytes(all->shard->bufs) / COLD_SHARE;
+    uint64_t wanted = readers * 4 * COLD_AHEAD_MAX * all->block_bytes;
+    assert(readers <= COLD_CURSORS + 1);
+    return u64_max(u64_min(share, u64_max(COLD_KEPT_BYTES, wanted)), 8 * (uint64_t)all->block_bytes);
+}
+
 void cold_blocks_init(struct cold_blocks *all, struct shard *s, bool direct)
 {
     assert(s->bufs);
@@ -22,7 +31,7 @@ void cold_blocks_init(struct cold_blocks *all, struct shard *s, bool direct)
     all->block_bytes = memory >= 64 << 20   ? COLD_BLOCK_BYTES
                        : memory >= 16 << 20 ? COLD_BLOCK_MIDDLE
                                             : COLD_BLOCK_SMALL;
-    (void)cold_blocks_ahead_max(all); /* sets the bound */
+    all->bytes_max = blocks_bytes_max(all, 1);
     all->read_bytes = stats_counter(s->stats, "cold_read_bytes");
     all->hit_bytes = stats_counter(s->stats, "cold_hit_bytes");
     all->ahead_bytes = stats_counter(s->stats, "cold_ahead_bytes");
@@ -244,19 +253,20 @@ static struct cold_cursor *cursor_set(struct cold_blocks *all, int32_t index, in
     return &all->cursors[(x >> 32) % (COLD_CURSORS / COLD_CURSOR_WAYS) * COLD_CURSOR_WAYS];
 }
 
+/* Of several that ended there, the one that was read ahead for the most: who came from elsewhere does not take its place. */
 bool cold_cursor_take(struct cold_blocks *all, const struct partition *p, int32_t index, int64_t offset,
                       struct cold_cursor *out)
 {
     assert(p);
-    struct cold_cursor *set = cursor_set(all, index, offset);
-    for (int i = 0; i < COLD_CURSOR_WAYS; i++) {
-        if (set[i].partition != p || set[i].offset != offset)
-            continue;
-        *out = set[i];
-        set[i].partition = NULL;
-        return true;
-    }
-    return false;
+    struct cold_cursor *set = cursor_set(all, index, offset), *found = NULL;
+    for (int i = 0; i < COLD_CURSOR_WAYS; i++)
+        if (set[i].partition == p && set[i].offset == offset && (!found || set[i].ahead > found->ahead))
+            found = &set[i];
+    if (!found)
+        return false;
+    *out = *found;
+    found->partition = NULL;
+    return true;
 }
 
 void cold_cursor_put(struct cold_blocks *all, int32_t index, const struct cold_cursor *c)
@@ -278,25 +288,25 @@ void cold_cursors_forget(struct cold_blocks *all, const struct partition *p)
             all->cursors[i].partition = NULL;
 }
 
-static uint32_t count_sequential_readers(const struct cold_blocks *all)
+/* Those for whom so many blocks and more were read ahead: 1 begins a log, 2 goes on. */
+static uint32_t count_sequential_readers(const struct cold_blocks *all, uint32_t ahead_min)
 {
-    assert(all->shard);
+    assert(ahead_min > 0);
     uint64_t now_ns = all->shard->now_ns;
     uint32_t count = 0;
     for (uint32_t i = 0; i < COLD_CURSORS; i++)
-        count += all->cursors[i].partition && all->cursors[i].ahead > 0 &&
+        count += all->cursors[i].partition && all->cursors[i].ahead >= ahead_min &&
                  now_ns - all->cursors[i].used_ns < COLD_READER_S * NS_PER_S;
     return count;
 }
 
-uint32_t cold_blocks_ahead_max(struct cold_blocks *all)
+uint32_t cold_blocks_ahead_max(struct cold_blocks *all, uint32_t reads, uint64_t answer_bytes)
 {
-    uint64_t readers = count_sequential_readers(all) + 1;
-    uint64_t share = bufpool_max_bytes(all->shard->bufs) / COLD_SHARE;
-    uint64_t wanted = readers * 4 * COLD_AHEAD_MAX * all->block_bytes;
-    assert(readers <= COLD_CURSORS + 1);
-    all->bytes_max = u64_max(u64_min(share, u64_max(COLD_KEPT_BYTES, wanted)), 8 * (uint64_t)all->block_bytes);
-    return (uint32_t)u64_min(COLD_CHAIN_MAX, all->bytes_max / all->block_bytes / 4 / readers);
+    uint64_t readers = count_sequential_readers(all, 1) + 1, at_work = count_sequential_readers(all, 2) + reads;
+    size_t most = blocks_bytes_max(all, readers);
+    assert(reads > 0 && most >= 8 * (size_t)all->block_bytes);
+    all->bytes_max = u64_min(most, at_work * (COLD_READER_BYTES + 3 * answer_bytes));
+    return (uint32_t)u64_min(COLD_CHAIN_MAX, most / all->block_bytes / 4 / readers);
 }
 
 void cold_blocks_check(const struct cold_blocks *all)

@@ -6,8 +6,9 @@
  *                                 '---------------------------------------------------------------------'
  *
  * A block belongs to the cache; a reader that uses its bytes holds a reference to the buf, so it keeps them whatever becomes of the block or
- * its segment. Blocks without such a reader are evicted, the least recently used first: beyond the bound (COLD_KEPT_BYTES, more for
- * many readers, never beyond what the bufpool keeps for cold reads), and whenever the pool has no memory for a new one. Nothing else is
+ * its segment. Blocks without such a reader are evicted, the least recently used first: beyond the bound (COLD_READER_BYTES and three
+ * answers for each reader at work, COLD_KEPT_BYTES, more for many readers, never beyond what the bufpool keeps for cold reads), and
+ * whenever the pool has no memory for a new one. Nothing else is
  * evicted for them: a reader of old bytes leaves the young ones in memory.
  *
  * Where a read ended is remembered too (cursors): who goes on there is a sequential reader, finds the position without an index, and is read
@@ -83,8 +84,9 @@ void cold_block_wait(struct cold_block *b, struct cold_wait *w); /* it is being 
 void cold_block_used(struct cold_block *b);                      /* it is the youngest now */
 /* The segment goes: so do its blocks. None is being read. */
 void cold_blocks_drop(struct cold_blocks *all, const struct segment *s);
-/* How many blocks may be read ahead for each of those who read one after the other just now. */
-uint32_t cold_blocks_ahead_max(struct cold_blocks *all);
+/* How many blocks may be read ahead for each of those who read one after the other just now; sets the bound. So many reads are under way,
+ * among them this one, whose cursor was taken and whose answer may have so many bytes. */
+uint32_t cold_blocks_ahead_max(struct cold_blocks *all, uint32_t reads, uint64_t answer_bytes);
 
 /* The cursor of who goes on at this offset, which is taken away; false: nobody ended there. */
 bool cold_cursor_take(struct cold_blocks *all, const struct partition *p, int32_t index, int64_t offset,

@@ -621,9 +621,10 @@ static bool take_cold_cursor(struct cold *c, struct cold_cursor *out)
     struct cold_blocks *all = &p->store->cold;
     bool goes_on = cold_cursor_take(all, p, p->index, c->offset, out);
     assert(c->segment);
+    uint32_t ahead_max = cold_blocks_ahead_max(all, p->store->cold_reads, cold_answer_max(c));
     uint32_t ahead = goes_on ? (uint32_t)u64_max(2 * out->ahead, 2) : c->offset <= p->log_start_offset ? 1 : 0;
     uint64_t most = u64_max(COLD_AHEAD_MAX, 2 * cold_answer_max(c) / all->block_bytes);
-    c->ahead = ahead ? (uint32_t)u64_min(u64_min(ahead, most), cold_blocks_ahead_max(all)) : 0;
+    c->ahead = ahead ? (uint32_t)u64_min(u64_min(ahead, most), ahead_max) : 0;
     return goes_on && out->segment == c->segment->number;
 }
 

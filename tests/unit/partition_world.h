@@ -127,6 +127,7 @@ static inline void stop_shard(struct shard *s, void *arg)
 static bool leave_unrecovered; /* by start */
 static uint16_t shards_looked_at =
     1; /* by start: 2 makes the rings of a second one that never runs, for who sets w.shard->count */
+static size_t memory_given = MEMORY_BYTES; /* by start */
 static inline void recover_all(void)
 {
     const struct log_store *ls = &store_of(w.shard)->log;
@@ -145,7 +146,7 @@ static inline void start(void)
         fail_msg("%s", w.why);
     struct shard_options options = {.count = shards_looked_at,
                                     .io = w.mode->io,
-                                    .memory_bytes = MEMORY_BYTES,
+                                    .memory_bytes = memory_given,
                                     .stats = stats_mapped,
                                     .stat_rows = stats_mapped ? stats_mapped + STATS_BYTES : NULL,
                                     .stat_fd = stats_fd,

@@ -284,6 +284,59 @@ static void a_block_grows_with_its_log(void **state)
     }
 }
 
+static void put_cursor(int64_t offset, uint64_t position, uint32_t ahead)
+{
+    struct cold_cursor c = {.partition = w.p, .segment = 1, .offset = offset, .position = position, .ahead = ahead};
+    cold_cursor_put(cold_of_world(), w.p->index, &c);
+}
+
+/* Who read there by chance is not taken for the one who reads on: that one would be read ahead for no more, and stay a reader for two seconds. */
+static void of_two_that_ended_at_one_place_the_reader_who_goes_on_is_found(void **state)
+{
+    (void)state;
+    make_topic(small, 0);
+    static const uint32_t order[][2] = {{0, 16}, {16, 0}};
+    for (size_t i = 0; i < COUNT_OF(order); i++) {
+        struct cold_cursor got;
+        put_cursor(50, 500, order[i][0]);
+        put_cursor(50, 500, order[i][1]);
+        assert_true(cold_cursor_take(cold_of_world(), w.p, w.p->index, 50, &got));
+        assert_int_equal(got.ahead, 16);
+        assert_true(cold_cursor_take(cold_of_world(), w.p, w.p->index, 50, &got));
+        assert_int_equal(got.ahead, 0);
+        assert_false(cold_cursor_take(cold_of_world(), w.p, w.p->index, 50, &got));
+    }
+}
+
+/* What is kept beyond that would be fresh memory, and lie in no cache when it is used again. */
+static void no_more_is_kept_than_the_readers_at_work_need(void **state)
+{
+    (void)state;
+    enum { ANSWER = 1024 * 1024, EACH = COLD_READER_BYTES + 3 * ANSWER };
+    stop();
+    memory_given = (size_t)1 << 30;
+    start();
+    memory_given = MEMORY_BYTES;
+    make_topic(small, 0);
+    struct cold_blocks *all = cold_of_world();
+    uint32_t ahead = cold_blocks_ahead_max(all, 1, ANSWER);
+    assert_int_equal(all->bytes_max, EACH);
+    assert_true(ahead >= COLD_AHEAD_MAX);
+    put_cursor(10, 100, 0); /* reads here and there */
+    put_cursor(20, 200, 1); /* began, and never came back */
+    (void)cold_blocks_ahead_max(all, 1, ANSWER);
+    assert_int_equal(all->bytes_max, EACH);
+    put_cursor(30, 300, 2);
+    (void)cold_blocks_ahead_max(all, 1, ANSWER);
+    assert_int_equal(all->bytes_max, 2 * EACH);
+    (void)cold_blocks_ahead_max(all, 3, ANSWER); /* two others are waiting for the disk */
+    assert_int_equal(all->bytes_max, 4 * EACH);
+    (void)cold_blocks_ahead_max(all, COLD_READS_MAX, ANSWER);
+    assert_int_equal(all->bytes_max, COLD_KEPT_BYTES);
+    (void)cold_blocks_ahead_max(all, 1, 46 * ANSWER);
+    assert_int_equal(all->bytes_max, COLD_KEPT_BYTES);
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -297,6 +350,8 @@ int main(void)
         CASE(a_bad_batch_ends_the_answer_before_it),
         CASE(a_reader_keeps_its_bytes_when_the_segment_goes),
         CASE(a_block_grows_with_its_log),
+        CASE(of_two_that_ended_at_one_place_the_reader_who_goes_on_is_found),
+        CASE(no_more_is_kept_than_the_readers_at_work_need),
     };
     return run_in_modes(tests, COUNT_OF(tests), 2);
 }
