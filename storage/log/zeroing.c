@@ -25,7 +25,7 @@ enum {
     ZEROED_SLOW_BYTE_NS = 32, /* ... each byte takes so long: what they wait for are flushes, as no disk is so slow */
     ZEROING_TIMES = 4,        /* the room that is left lasts so many times longer than zeros usually take */
     ZEROING_SLOW_TIMES = 2,   /* where flushes are slow: there is no more haste than that */
-    ZEROING_PIECE_WAVES = 16,
+    ZEROING_PIECE_WAVES = 8,
     ZEROING_RATE_NS = 1000 * 1000 * 1000, /* who used its last step more slowly is taken for no slower than that */
 };
 
