@@ -11,6 +11,7 @@
 
 enum { NOTHING = UINT16_MAX, RETRY_MS = 20, EAGER_HEARTBEAT_MS = 50 };
 #define NS_PER_MS 1000000ull
+#define NO_OFFSET UINT64_MAX /* -1 */
 
 static bool wrong(struct member *m, const char *what)
 {
@@ -179,7 +180,9 @@ static bool fetched(struct member *m, const uint8_t *at, size_t len)
 
     if (!talk_fetched(at, len, &error, &offset) || error != TALK_NONE)
         return wrong(m, "OffsetFetch was refused");
-    if (offset != m->acked_offset)
+    if (m->acked_offset == 0 && offset != NO_OFFSET) /* none was due, or in time: it could not send for a while */
+        return wrong(m, "OffsetFetch gives an offset where none was committed");
+    if (m->acked_offset > 0 && offset != m->acked_offset)
         return wrong(m, "OffsetFetch does not give what was committed last");
     m->crowd->read_back++;
     m->step = MEMBER_LEAVING;
