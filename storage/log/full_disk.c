@@ -54,7 +54,7 @@ struct full_disk {
     /* the job's */
     uint64_t total_bytes, free_bytes;
     uint64_t give_bytes;
-    bool fills;
+    bool fills, gave;
     enum err err;
 };
 
@@ -245,8 +245,7 @@ static int32_t run_measure_job(void *arg)
 {
     struct full_disk *d = arg;
     struct log_store *ls = d->store;
-    bool gave = d->give_bytes > 0 && ballast_give(&ls->ballast, d->give_bytes);
-    (void)gave; /* the measure shows it */
+    d->gave = d->give_bytes > 0 && ballast_give(&ls->ballast, d->give_bytes);
     d->err = fs_space(ls->root->config->data_dir, &d->total_bytes, &d->free_bytes);
     if (d->err != ERR_NONE || !d->fills)
         return 0;
@@ -304,6 +303,8 @@ static void measured(struct io_op *op, int32_t res)
         measure_in(d, MEASURE_MS * NS_PER_MS);
         return;
     }
+    if (d->free_bytes > ls->free_bytes || d->gave)
+        log_store_retry_now(ls);
     ls->free_bytes = d->free_bytes;
     d->starved |= d->fills && ballast_is_short(ls->ballast.level);
     begin_ring_walk(d);

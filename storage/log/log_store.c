@@ -183,6 +183,12 @@ void log_store_retry_later(struct log_store *ls, struct partition *p)
         timer_start(&ls->shard->timers, &ls->retry_timer, ls->shard->now_ns + RETRY_MS * NS_PER_MS);
 }
 
+void log_store_retry_now(struct log_store *ls)
+{
+    if (!list_empty(&ls->retry))
+        timer_start(&ls->shard->timers, &ls->retry_timer, ls->shard->now_ns);
+}
+
 /* --- what is in shared memory alone is carried to the files --- */
 
 static void carry_due(struct timer *t)

@@ -184,6 +184,8 @@ void log_store_queue(struct log_store *ls, struct list *queue, struct list *link
 void log_store_finish(struct log_store *ls, struct append *a);
 /* Something was short (memory, room): the partition looks again in a while. */
 void log_store_retry_later(struct log_store *ls, struct partition *p);
+/* There is more than there was: who waits looks in the next turn. */
+void log_store_retry_now(struct log_store *ls);
 /* Something of it is in shared memory alone: a wave is to begin by and by. */
 void log_store_carry_later(struct log_store *ls, struct partition *p);
 /* Memory for bufs is short: drops cached tails of any partition. False: nothing to drop. */

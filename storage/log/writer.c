@@ -556,8 +556,12 @@ void writer_take_parked(struct partition *p)
         roll_when_durable(p);
 }
 
+/* Who waits for room is not looked at before the retry timer: each look is an allocation that fails, and one at once behind the other takes the processors
+ * from what makes room. */
 void writer_retry(struct partition *p)
 {
+    if (p->space.short_since_ns && list_linked(&p->retry_link))
+        return;
     if ((!list_empty(&p->writer.parked) && !unpack_blocks(p)) || space_roll_is_wanted(p))
         log_store_queue(p->store, &p->store->parked, &p->writer.parked_link);
 }

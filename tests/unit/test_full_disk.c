@@ -60,6 +60,28 @@ static void a_ring_with_a_wave_in_flight_waits_for_room(void **state)
     forget_sent();
 }
 
+/* Each look was an allocation that failed, and the next one followed at once: 300,000 a second, beside which what makes room had no processor. */
+static void who_waits_for_room_looks_when_there_is_more_or_a_while_is_over(void **state)
+{
+    (void)state;
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+    fill(1, 0);
+    turn_for_ms(100);
+    struct append waits = {0}; /* as if it had found no room */
+    list_init(&waits.link);
+    list_push(&w.p->writer.parked, &waits.link);
+    assert_true(full_disk_helps(w.p));
+    assert_true(w.p->space.short_since_ns > 0);
+    writer_retry(w.p);
+    assert_false(list_linked(&w.p->writer.parked_link));
+    log_store_retry_now(w.p->store);
+    assert_true(w.p->store->retry_timer.deadline_ns <= w.shard->now_ns);
+    list_remove(&waits.link);
+    w.p->space.short_since_ns = 0;
+    fill(1, 1);
+}
+
 static struct partition *make_internal_topic(void)
 {
     struct catalog_change c = {
@@ -313,6 +335,7 @@ int main(void)
         CASE(on_a_full_disk_dropped_files_do_not_wait),
         CASE(what_is_not_saved_yet_keeps_only_itself),
         CASE(a_ring_with_a_wave_in_flight_waits_for_room),
+        CASE(who_waits_for_room_looks_when_there_is_more_or_a_while_is_over),
         CASE(while_the_reserve_is_short_a_ring_waits_and_drops_nothing),
         CASE(a_ring_has_its_reserve_at_once_and_nobody_takes_what_is_given),
         CASE(a_ring_that_is_none_any_more_stands_in_nobodys_way),
