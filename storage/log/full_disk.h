@@ -35,7 +35,7 @@ void full_disk_stop(struct full_disk *d, void (*over)(struct log_store *ls));
 /* Its topic has another version, or it is new. */
 void full_disk_note(struct partition *p);
 void full_disk_forget(struct partition *p);
-/* An allocation or a roll of this partition found no room. True: something is being done, it asks again. */
+/* An allocation or a roll of this partition found no room. True: something is being done, it asks again when a measure finds more, or after a while. */
 bool full_disk_helps(struct partition *p) must_use;
 /* Do its jobs get ballast where they find no room? Internal topics, rings, and what retention closes: what is closed can be dropped. */
 bool full_disk_comes_first(const struct partition *p);

@@ -456,6 +456,11 @@ void writer_flush_due(struct timer *t);
 void writer_want_durable(struct partition *p, int64_t offset); /* the durable end is to reach it soon */
 void writer_free_idle(struct partition *p);                    /* gives the tail of an idle partition back */
 /* shared_flush.c */
+/* It only writes blocks again that are durable, size and place, since the file was opened. */
+static inline bool wave_is_settled(const struct wave *w)
+{
+    return w->whole_end <= w->partition->active->settled;
+}
 bool wave_may_share(const struct wave *w);
 void shared_flush_take(struct wave *w);         /* one that may: it is issued at the end of this turn */
 void shared_flush_step(struct log_store *ls);   /* from the store's end of turn */

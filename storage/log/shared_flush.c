@@ -49,8 +49,7 @@ bool wave_may_share(const struct wave *w)
     const struct segment *s = w->partition->active;
     assert(w->partition->writer.wave == w);
     assert(s->settled % PAGE_BYTES == 0);
-    uint64_t whole_end = align_up(w->end.position, PAGE_BYTES);
-    return w->dsync && s->shares_flush && (whole_end <= s->settled || PLANTED(share_unsettled)) &&
+    return w->dsync && s->shares_flush && (wave_is_settled(w) || PLANTED(share_unsettled)) &&
            !PLANTED(sync_wrong_file) && !PLANTED(durable_over_unflushed);
 }
 

@@ -302,7 +302,7 @@ static void add_zeros(struct wave *w)
     uint64_t bytes = w->whole_end - w->v[0].position;
     assert(last->count < WAVE_PIECE_IOVS);
     assert(w->whole_end == last->position + wave_piece_bytes(last));
-    if (!w->dsync || w->whole_end <= p->active->settled || bytes > WAVE_ZEROED_BYTES / 2 || !zeroing_may_pay(p))
+    if (!w->dsync || wave_is_settled(w) || bytes > WAVE_ZEROED_BYTES / 2 || !zeroing_may_pay(p))
         return;
     uint64_t to = u64_min(w->whole_end + WAVE_ZEROED_BYTES - bytes, align_down(p->active->allocated, PAGE_BYTES));
     if (to <= w->whole_end)
@@ -380,7 +380,7 @@ static void note_settled_wave(const struct wave *w)
     if (!w->dsync)
         return;
     stat_add(c->durable_waves, 1);
-    if (align_up(w->end.position, PAGE_BYTES) <= w->partition->active->settled)
+    if (wave_is_settled(w))
         stat_add(c->settled_waves, 1);
 }
 

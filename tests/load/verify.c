@@ -60,16 +60,20 @@ static bool open_topic(struct check *c, struct link *l)
     struct wbuf ask = {0};
     struct rcur reply;
     proto_put_versions(&ask, 0);
-    bool good = link_call(l, &ask, &reply);
+    bool answered = link_call(l, &ask, &reply);
     rcur_skip(&reply, 4);
-    good = good && proto_take_versions(&reply);
+    answered = answered && proto_take_versions(&reply);
     proto_put_metadata(&ask, 0, c->plan->topic);
-    good = good && link_call(l, &ask, &reply);
+    answered = answered && link_call(l, &ask, &reply);
     rcur_skip(&reply, 4);
-    good = good && proto_take_metadata(&reply, &c->partitions, &c->epoch) == 0 && c->partitions <= PROTO_PARTS_MAX;
+    int16_t error = answered ? proto_take_metadata(&reply, &c->partitions, &c->epoch) : 0;
+    bool good = answered && error == 0 && c->partitions <= PROTO_PARTS_MAX;
     wbuf_free(&ask);
-    if (!good)
-        printf("finding: topic %s: its metadata are refused, or the connection is\n", c->plan->topic);
+    if (!answered)
+        printf("finding: topic %s: the connection is lost, or its versions are refused\n", c->plan->topic);
+    else if (!good)
+        printf("finding: topic %s: its metadata are refused: error %d, %u partitions\n", c->plan->topic, error,
+               c->partitions);
     return good;
 }
 

@@ -44,12 +44,17 @@ static void what_is_not_saved_yet_keeps_only_itself(void **state)
     starts_at(3 * A_SEGMENT + 3);
 }
 
+static void ring_topic(void)
+{
+    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
+    topic(o, 1);
+}
+
 /* All that it has is in a wave: that ends, and then the segment can go. */
 static void a_ring_with_a_wave_in_flight_waits_for_room(void **state)
 {
     (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     fill(1, 0);
     turn_for_ms(100);
     struct sent *s = append(1, 100);
@@ -64,8 +69,7 @@ static void a_ring_with_a_wave_in_flight_waits_for_room(void **state)
 static void who_waits_for_room_looks_when_there_is_more_or_a_while_is_over(void **state)
 {
     (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     fill(1, 0);
     turn_for_ms(100);
     struct append waits = {0}; /* as if it had found no room */
@@ -97,8 +101,7 @@ static struct partition *make_internal_topic(void)
 static void while_the_reserve_is_short_a_ring_waits_and_drops_nothing(void **state)
 {
     (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     fill(2 * A_SEGMENT + 2, 0); /* the third has no file made ahead yet behind it */
     struct partition *internal = make_internal_topic();
     find_partition("t");
@@ -120,8 +123,7 @@ static void while_the_reserve_is_short_a_ring_waits_and_drops_nothing(void **sta
 static void a_ring_has_its_reserve_at_once_and_nobody_takes_what_is_given(void **state)
 {
     (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     struct ballast *b = &w.p->store->ballast;
     turn_for_ms(100);
     assert_true(atomic_load(&b->level->wanted) > 0);
@@ -140,8 +142,7 @@ static void another_starves(bool starves)
 }
 static void ring_with_a_transaction_in_its_third_segment(void)
 {
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     fill(2 * A_SEGMENT + 5, 0);
     (void)write_in_transaction(write_in_transaction(0));
     forget_sent();
@@ -177,8 +178,7 @@ static void no_more_is_dropped_than_what_is_stable(void **state)
 static void behind_an_open_transaction_nobody_waits_but_its_end(void **state)
 {
     (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     (void)write_in_transaction(write_in_transaction(0));
     forget_sent();
     turn_for_ms(100);
@@ -209,8 +209,7 @@ static void behind_an_open_transaction_nobody_waits_but_its_end(void **state)
 static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
 {
     (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     fill(A_SEGMENT + 3, 0);
     struct full_disk_board *b = &w.root->board;
     turn_for_ms(600);
@@ -226,8 +225,7 @@ static void a_ring_that_is_none_any_more_stands_in_nobodys_way(void **state)
 static void the_shard_with_the_oldest_segment_drops_it_where_another_starves(void **state)
 {
     (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     fill(A_SEGMENT + 3, 0);
     turn_for_ms(600);
     assert_int_equal(partition_facts(w.p).log_start_offset, 0);
@@ -266,8 +264,7 @@ static void of_many_rings_the_oldest_segment_is_found_and_goes(void **state)
 static void a_roll_that_finds_no_room_is_no_append_that_waits(void **state)
 {
     (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     fill(3, 0);
     files_grow_to(4096);
     writer_roll(w.p);
@@ -288,8 +285,7 @@ static void time_passes(int64_t ms)
 static void a_ring_that_waits_is_not_refused_while_files_go(void **state)
 {
     (void)state;
-    static const struct topic_override o[] = {{"disk.full.policy", "delete-oldest"}};
-    topic(o, 1);
+    ring_topic();
     fill(3, 0);
     w.p->space.short_since_ns = w.shard->now_ns;
     for (int i = 0; i < 4; i++) {
